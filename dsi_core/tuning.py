@@ -1,0 +1,126 @@
+"""Step 2, reference models: tune a base model on instruction data (§5.2, §6.1) with trl's SFTTrainer and peft."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from dsi_core import data, models, store, work
+from dsi_core.params import VICTIM, Profile, Recipe, Trained
+
+
+def training_pairs(profile: Profile, victim: str, trained: Trained) -> pd.DataFrame:
+    """The pairs this model trains on: its datasets one after another, `victim` standing for D."""
+    names = [victim if d == VICTIM else d for d in trained.data]
+    return pd.concat([data.load_pairs(n, profile.data[n], profile.seed) for n in names], ignore_index=True)
+
+
+def spec(profile: Profile, victim: str, trained: Trained) -> dict:
+    """What decides the weights of a model: its base, and if tuned the pairs, the recipe and the seed."""
+    base = {"base": models.base_spec(profile, trained.base)}
+    if not trained.data:
+        return base
+    pairs = training_pairs(profile, victim, trained)
+    recipe = profile.recipes[trained.recipe].model_dump()
+    return {**base, "pairs": store.key(pairs["sample_id"].tolist()), "recipe": recipe, "seed": profile.seed}
+
+
+def folder_of(profile: Profile, victim: str, trained: Trained) -> Path:
+    name = "+".join([trained.base.split("/")[-1], *(victim if d == VICTIM else d for d in trained.data), trained.recipe])
+    return store.entry("tuned", name, spec(profile, victim, trained))
+
+
+def tune(profile: Profile, victim: str, trained: Trained) -> Path | None:
+    """The folder with the tuned weights (adapter, or full model) and `loss.csv`; None for an untuned model.
+
+    Trains unless the store has it; continues from the last checkpoint of an interrupted run. Loss on the
+    completion only. Source: §6.1. Differs: "all non-linear hidden layers" is read as all linear layers of
+    the blocks; on a device without NF4 kernels, QLoRA is refused with the reason instead of silently replaced.
+    """
+    if not trained.data:
+        return None
+    folder = folder_of(profile, victim, trained)
+    with store.lock(folder):
+        if store.manifest(folder) is None:
+            _train(profile, victim, trained, folder)
+    return folder
+
+
+def _train(profile: Profile, victim: str, trained: Trained, folder: Path) -> None:
+    import torch
+    from datasets import Dataset
+    from transformers import PrinterCallback
+    from trl import SFTTrainer
+
+    started = time.time()
+    recipe = profile.recipes[trained.recipe]
+    model, tokenizer = models.load(profile, trained.base, quantized=recipe.method == "qlora")
+    pairs = training_pairs(profile, victim, trained)
+    rows = [_example(tokenizer, p, o, recipe.max_tokens) for p, o in zip(pairs["prompt"], pairs["output"])]
+    torch.manual_seed(profile.seed)  # the adapter's first weights
+    checkpoints = folder / "checkpoints"
+    trainer = SFTTrainer(model=model, args=_arguments(recipe, profile.seed, checkpoints), processing_class=tokenizer,
+                         train_dataset=Dataset.from_list(rows), peft_config=_adapter(recipe), callbacks=[_progress()])
+    trainer.remove_callback(PrinterCallback)  # the loss goes to loss.csv
+    trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
+    log = pd.DataFrame([r for r in trainer.state.log_history if "loss" in r])[["step", "epoch", "loss", "learning_rate"]]
+    store.write_text(folder / "loss.csv", log.to_csv(index=False))
+    trainer.model.save_pretrained(folder)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    tokens = sum(len(r["input_ids"]) for r in rows) * recipe.epochs
+    last = log[log["epoch"] > recipe.epochs - 1]["loss"].mean()
+    store.finish(folder, pairs=len(pairs), tokens=tokens, final_loss=round(float(last), 4),
+                 device=str(trainer.args.device), seconds=round(time.time() - started, 1))
+
+
+def _example(tokenizer, prompt: str, output: str, limit: int) -> dict:
+    """Token ids of one pair and the mask of its completion. A pair over `limit` tokens is cut at the end."""
+    before, after = models.encode_prompt(tokenizer, prompt), models.encode_answer(tokenizer, output)
+    if len(before) >= limit:
+        raise ValueError(f"prompt of {len(before)} tokens leaves no room for an answer under max_tokens {limit}: {prompt[:60]!r}")
+    mask = [0] * len(before) + [1] * len(after)
+    return {"input_ids": (before + after)[:limit], "completion_mask": mask[:limit]}
+
+
+def _arguments(recipe: Recipe, seed: int, checkpoints: Path):
+    import torch
+    from trl import SFTConfig
+
+    gpu = torch.cuda.is_available()
+    return SFTConfig(
+        output_dir=str(checkpoints), num_train_epochs=recipe.epochs, per_device_train_batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate, lr_scheduler_type=recipe.schedule, warmup_steps=recipe.warmup_steps,
+        optim=recipe.optimizer, seed=seed, max_length=recipe.max_tokens, completion_only_loss=True,
+        train_sampling_strategy="group_by_length", use_cpu=not gpu, bf16=gpu, gradient_checkpointing=gpu,
+        dataloader_pin_memory=gpu, logging_steps=1, save_strategy="steps", save_steps=0.25, save_total_limit=2,
+        report_to="none", disable_tqdm=True)
+
+
+def _adapter(recipe: Recipe):
+    from peft import LoraConfig
+
+    if recipe.method == "full":
+        return None
+    return LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=recipe.dropout, bias="none",
+                      target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+def _last_complete(checkpoints: Path) -> str | None:
+    """The newest checkpoint that was written to its end (its trainer_state.json comes last), if any."""
+    complete = [p.parent for p in checkpoints.glob("checkpoint-*/trainer_state.json")]
+    return str(max(complete, key=lambda p: int(p.name.split("-")[1]))) if complete else None
+
+
+def _progress():
+    from transformers import TrainerCallback
+
+    class Progress(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            work.report(0.8 * state.global_step / state.max_steps)  # asking follows and takes the rest
+            if stop := os.environ.get("DSI_STOP_AT_STEP"):  # tests: die in the middle of a training
+                if state.global_step == int(stop):
+                    os._exit(9)
+
+    return Progress()

@@ -1,0 +1,118 @@
+"""One single-thread process per core (or one per GPU) takes the independent jobs; a bar says what runs and how long yet.
+
+Two torch threads on one shared core are up to five times slower than one (docs: measured), hence processes.
+"""
+
+import os
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Callable
+
+from tqdm import tqdm
+
+_reports = None  # in a worker: the queue for (job name, share done)
+_job = None  # in a worker: the name of the job at hand
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call to make in a worker: `cost` is its share of the whole work, in any unit common to all jobs."""
+
+    name: str
+    call: Callable
+    args: tuple = ()
+    cost: float = 1.0
+    kwargs: dict = field(default_factory=dict)
+
+
+def report(share: float) -> None:
+    """From inside a job: `share` of it is done (0 to 1). Does nothing outside a worker."""
+    if _reports is not None:
+        _reports.put((_job, share))
+
+
+def devices() -> list[str]:
+    """One name per worker: each GPU, or else each core this process may use (`$DSI_WORKERS` sets fewer or more)."""
+    import torch
+
+    if torch.cuda.is_available():
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return ["cpu"] * int(os.environ.get("DSI_WORKERS", len(os.sched_getaffinity(0))))
+
+
+def run(jobs: list[Job]) -> list:
+    """Run the jobs, results in their order. The first error stops what has not begun and is raised.
+
+    What finished is in the store by then, so a rerun continues. A worker ends when its parent is killed.
+    """
+    if not jobs:
+        return []
+    context = get_context("spawn")
+    names, reports = context.Queue(), context.Queue()
+    places = devices()[: len(jobs)]
+    for place in places:
+        names.put(place)
+    shares = {}
+    with (
+        ProcessPoolExecutor(len(places), context, _begin, (names, reports, os.getpid())) as pool,
+        tqdm(total=sum(j.cost for j in jobs), bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed} left {remaining}",
+             mininterval=2, smoothing=0) as bar,
+    ):
+        futures = {pool.submit(_call, job): job for job in jobs}
+        pending = set(futures)
+        while pending:
+            done, pending = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
+            while not reports.empty():
+                name, share = reports.get()
+                shares[name] = share
+            for future in done:
+                shares[futures[future].name] = 1.0
+                if future.exception():
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    future.result()
+            ended = len(jobs) - len(pending)
+            running = ", ".join(n for n, s in shares.items() if s < 1)
+            bar.set_description_str(f"{ended}/{len(jobs)} {running}"[:90], refresh=False)
+            bar.update(sum(j.cost * shares.get(j.name, 0) for j in jobs) - bar.n)
+    return [future.result() for future in futures]
+
+
+def _begin(names, reports, parent: int) -> None:
+    """Set up a worker before it imports torch: its device, one thread, and an end when the parent is gone."""
+    global _reports
+    _reports = reports
+    device = names.get()
+    if device.startswith("cuda:"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = device.removeprefix("cuda:")
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    import torch
+
+    torch.set_num_threads(1)
+    quiet()
+
+
+def quiet() -> None:
+    """No progress bars and advice of the libraries: ours says what runs."""
+    import datasets
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _call(job: Job):
+    global _job
+    _job = job.name
+    report(0.0)
+    return job.call(*job.args, **job.kwargs)
