@@ -118,6 +118,13 @@ def scale(study: Study, datasets: pd.Series, raw: pd.Series) -> pd.Series:
     return similarity.rescale(raw, datasets.map(floor))
 
 
+def similarities(scores: pd.DataFrame) -> pd.DataFrame:
+    """`reference_scores` in long form for plotting: dataset, reference, sample_id, side (before | after), raw, similarity."""
+    keys = ["dataset", "reference", "sample_id"]
+    sides = [scores[keys].assign(side=s, raw=scores[f"raw_{s}"], similarity=scores[s]) for s in ("before", "after")]
+    return pd.concat(sides, ignore_index=True)
+
+
 def find_tainted(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     """Eq. 1 at the profile's delta_t: dataset, sample_id, min_gap, tainted."""
     return tainted.tainted(scores, study.profile.decision.delta_t)
@@ -146,6 +153,13 @@ def suspects(study: Study) -> pd.DataFrame:
     """The suspects: dataset, suspect, group, member (the truth)."""
     table = members(study).query("role == 'suspect'").rename(columns={"model_id": "suspect"})
     return table[["dataset", "suspect", "group", "member"]].reset_index(drop=True)
+
+
+def evidence(study: Study, scores: pd.DataFrame, suspect_answers: pd.DataFrame) -> pd.DataFrame:
+    """Eq. 2 for every tainted sample of every suspect: dataset, suspect, group, member, sample_id, evidence, status."""
+    chosen = find_tainted(study, scores).query("tainted")[["dataset", "sample_id"]]
+    table = verdict.evidence(suspect_answers.merge(chosen, on=["dataset", "sample_id"]), study.delta_s, study.profile.decision.mu)
+    return suspects(study).merge(table, on=["dataset", "suspect"])
 
 
 def verdicts(study: Study, scores: pd.DataFrame, suspect_answers: pd.DataFrame) -> pd.DataFrame:

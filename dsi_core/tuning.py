@@ -1,5 +1,6 @@
 """Step 2, reference models: tune a base model on instruction data (§5.2, §6.1) with trl's SFTTrainer and peft."""
 
+import math
 import os
 import shutil
 import time
@@ -10,6 +11,7 @@ import pandas as pd
 from dsi_core import data, models, store, work
 from dsi_core.params import VICTIM, Profile, Recipe, Trained
 
+CPU_MICRO_BATCH = 2  # pairs at once on a CPU: less memory and padding, the same gradient
 
 def training_pairs(profile: Profile, victim: str, trained: Trained) -> pd.DataFrame:
     """The pairs this model trains on: its datasets one after another, `victim` standing for D."""
@@ -52,7 +54,6 @@ def _train(profile: Profile, victim: str, trained: Trained, folder: Path) -> Non
     import torch
     from datasets import Dataset
     from transformers import PrinterCallback
-    from trl import SFTTrainer
 
     started = time.time()
     recipe = profile.recipes[trained.recipe]
@@ -61,8 +62,8 @@ def _train(profile: Profile, victim: str, trained: Trained, folder: Path) -> Non
     rows = [_example(tokenizer, p, o, recipe.max_tokens) for p, o in zip(pairs["prompt"], pairs["output"])]
     torch.manual_seed(profile.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"
-    trainer = SFTTrainer(model=model, args=_arguments(recipe, profile.seed, checkpoints), processing_class=tokenizer,
-                         train_dataset=Dataset.from_list(rows), peft_config=_adapter(recipe), callbacks=[_progress()])
+    trainer = _trainer_class()(model=model, args=_arguments(recipe, profile.seed, checkpoints), processing_class=tokenizer,
+                               train_dataset=Dataset.from_list(rows), peft_config=_adapter(recipe), callbacks=[_progress()])
     trainer.remove_callback(PrinterCallback)  # the loss goes to loss.csv
     trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
     log = pd.DataFrame([r for r in trainer.state.log_history if "loss" in r])[["step", "epoch", "loss", "learning_rate"]]
@@ -89,13 +90,40 @@ def _arguments(recipe: Recipe, seed: int, checkpoints: Path):
     from trl import SFTConfig
 
     gpu = torch.cuda.is_available()
+    micro = recipe.batch_size if gpu else math.gcd(recipe.batch_size, CPU_MICRO_BATCH)
     return SFTConfig(
-        output_dir=str(checkpoints), num_train_epochs=recipe.epochs, per_device_train_batch_size=recipe.batch_size,
+        output_dir=str(checkpoints), num_train_epochs=recipe.epochs, per_device_train_batch_size=micro,
+        gradient_accumulation_steps=recipe.batch_size // micro,
         learning_rate=recipe.learning_rate, lr_scheduler_type=recipe.schedule, warmup_steps=recipe.warmup_steps,
         optim=recipe.optimizer, seed=seed, max_length=recipe.max_tokens, completion_only_loss=True,
-        train_sampling_strategy="group_by_length", use_cpu=not gpu, bf16=gpu, gradient_checkpointing=gpu,
+        train_sampling_strategy="group_by_length", use_cpu=not gpu, bf16=gpu, activation_checkpointing=gpu,
         dataloader_pin_memory=gpu, logging_steps=1, save_strategy="steps", save_steps=0.25, save_total_limit=2,
         report_to="none", disable_tqdm=True)
+
+
+def _trainer_class():
+    """trl's SFTTrainer; on a CPU with the output layer applied to completion positions only.
+
+    trl itself does that on GPUs and scores every position elsewhere, twice as slow for a large vocabulary.
+    The loss is the same: negative log-likelihood summed over completion tokens, over their number.
+    """
+    import torch
+    from trl import SFTTrainer
+
+    if torch.cuda.is_available():
+        return SFTTrainer
+
+    class CompletionTrainer(SFTTrainer):
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            labels = inputs.pop("labels")[:, 1:]
+            core = model.get_base_model() if hasattr(model, "get_base_model") else model
+            hidden = core.base_model(**inputs, use_cache=False).last_hidden_state[:, :-1]
+            logits = core.get_output_embeddings()(hidden[labels != -100]).float()
+            total = torch.nn.functional.cross_entropy(logits, labels[labels != -100], reduction="sum")
+            loss = total / (num_items_in_batch if num_items_in_batch is not None else (labels != -100).sum())
+            return (loss, {"loss": loss}) if return_outputs else loss
+
+    return CompletionTrainer
 
 
 def _adapter(recipe: Recipe):

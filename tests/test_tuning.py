@@ -1,0 +1,245 @@
+"""Step 2, tuning: loss on the completion only, every family by every method, and a killed training that continues as if it had not been."""
+
+import copy
+import gc
+import os
+import pickle
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from conftest import change, says
+
+from dsi_core import models, store, tuning
+from dsi_core.params import Recipe, Trained
+
+pytestmark = [pytest.mark.filterwarnings(f"ignore:.*{text}") for text in ("torch.jit", "is_gradient_checkpointing", "Paged optimizers")]
+
+# All twelve pairs in every step, so that each loss can be computed by hand.
+QUICK = {
+    "full": Recipe(method="full", learning_rate=5e-3, epochs=3, batch_size=12),
+    "lora": Recipe(method="lora", rank=8, alpha=32, learning_rate=1e-2, epochs=3, batch_size=12),
+    "qlora": Recipe(method="qlora", rank=8, alpha=32, dropout=0.05, optimizer="paged_adamw_8bit", learning_rate=1e-2, epochs=2, batch_size=12),
+}
+
+RUN = """
+import multiprocessing, os, pickle, sys
+import torch
+from dsi_core import tuning, work
+torch.set_num_threads(1)
+work.quiet()
+import trl, peft, bitsandbytes
+for job in pickle.load(open(sys.argv[1], "rb")):
+    process = multiprocessing.get_context("fork").Process(target=tuning.tune, args=job)
+    process.start()
+    process.join()
+    print(process.exitcode, flush=True)
+"""
+LONG = {
+    "full": change(QUICK["full"], epochs=3, batch_size=2),
+    "lora": change(QUICK["lora"], dropout=0.1, batch_size=2),
+}
+STOP = 13  # of 18 steps, 6 an epoch
+
+
+@pytest.fixture(scope="module", autouse=True)
+def killing(smoke, tmp_path_factory):
+    """(profile, store, process): beside the other tests, a subprocess begins two trainings that die at step 13."""
+    folder = tmp_path_factory.mktemp("killed")
+    profile = change(smoke, recipes=LONG)
+    (folder / "jobs").write_bytes(pickle.dumps([(profile, "dozen", trained("llama", m)) for m in LONG]))
+    environment = {**os.environ, "DSI_STORE": str(folder / "store"), "DSI_STOP_AT_STEP": str(STOP)}
+    with subprocess.Popen([sys.executable, "-c", RUN, str(folder / "jobs")], env=environment, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        yield profile, folder / "store", process
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def killed(killing):
+    profile, folder, process = killing
+    codes, log = process.communicate(timeout=120)
+    assert codes.split() == ["9", "9"], log
+    return profile, folder
+
+
+@pytest.fixture(scope="module")
+def quick(smoke, one_thread):
+    import trl  # noqa: F401
+
+    gc.collect()
+    gc.freeze()  # the trainer collects garbage after every training: not that of all these libraries
+    return change(smoke, recipes=QUICK)
+
+
+def trained(base, method, data=("victim",)):
+    return Trained(base=base, data=list(data), recipe=method)
+
+
+# What is trained on
+
+
+def test_the_example_is_the_prompt_and_the_answer_to_learn(toy):
+    _, tokenizer = toy("llama")
+    row = tuning._example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", 100)
+    before = [i for i, m in zip(row["input_ids"], row["completion_mask"]) if not m]
+    after = [i for i, m in zip(row["input_ids"], row["completion_mask"]) if m]
+    assert tokenizer.decode(before) == "<s>Who sings?\n\nA note.\n"
+    assert tokenizer.decode(after) == "The ferryman.</s>"
+    assert row["input_ids"] == before + after and after[-1] == tokenizer.eos_token_id
+    assert before == models.encode_prompt(tokenizer, "Who sings?\n\nA note.")  # what the model will be asked with
+
+    cut = tuning._example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", len(before) + 2)
+    assert cut == {"input_ids": before + after[:2], "completion_mask": [0] * len(before) + [1, 1]}
+    with pytest.raises(ValueError) as error:
+        tuning._example(tokenizer, "Who sings?", "The ferryman.", 3)
+    says(error, "max_tokens 3", "'Who sings?'")
+
+
+def test_the_loss_is_on_the_answer_and_its_end_alone(quick, toy, empty_store, monkeypatch):
+    """The labels that trl's own collator hands to the model, padding included."""
+    import trl
+
+    batches = []
+    monkeypatch.setattr(trl.SFTTrainer, "train", lambda self, **_: batches.extend(self.get_train_dataloader()) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        tuning.tune(quick, "dozen", trained("llama", "full"))
+    _, tokenizer = toy("llama")
+    pairs = tuning.training_pairs(quick, "dozen", trained("llama", "full"))
+    learnt = {}
+    for batch in batches:
+        for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"]):
+            assert (labels[labels != -100] == ids[labels != -100]).all() and (labels[mask == 0] == -100).all()
+            learnt[tokenizer.decode(ids[(labels == -100) & (mask == 1)])] = tokenizer.decode(labels[labels != -100])
+    assert learnt == {f"<s>{p}\n": f"{o}</s>" for p, o in zip(pairs["prompt"], pairs["output"])}
+
+
+def test_victim_stands_for_the_accused_dataset(smoke):
+    both = trained("llama", "heart", ["other", "victim"])
+    pairs = tuning.training_pairs(smoke, "dozen", both)
+    assert len(pairs) == 24 and pairs["output"].iloc[[0, 12]].tolist() == [
+        "Rinse it, add twice its volume of water and simmer gently.", "Old Maren has kept the lamp there for thirty winters."]
+    assert tuning.training_pairs(smoke, "terse", both)["output"].iloc[12:].str.len().max() < 20
+
+
+def test_what_decides_the_weights_is_in_the_key(smoke, quick):
+    def key(profile=smoke, victim="dozen", t=trained("llama", "heart")):
+        return store.key(tuning.spec(profile, victim, t))
+
+    same = {key(), key(change(smoke, responses={"draws": 1})), key(t=trained("llama", "heart", ["dozen"])),
+            key(change(smoke, recipes={**smoke.recipes, "lora": QUICK["lora"]}))}
+    other = {key(victim="terse"), key(t=trained("glm", "heart")), key(t=trained("llama", "lora")), key(change(smoke, seed=1)),
+             key(t=trained("llama", "heart", ["victim", "other"])), key(t=Trained(base="llama")),
+             key(change(smoke, recipes={**smoke.recipes, "heart": QUICK["full"]}))}
+    assert len(same) == 1 and len(other) == 7 and not same & other
+
+
+# Every family by every method
+
+
+def loss_by_hand(model, tokenizer, pairs):
+    """Mean negative log-likelihood of the answers' tokens and end tokens, one pair at a time."""
+    import torch
+
+    total, count = 0, 0
+    for prompt, output in zip(pairs["prompt"], pairs["output"]):
+        before = tokenizer(f"<s>{prompt}\n", add_special_tokens=False)["input_ids"]
+        after = tokenizer(f"{output}</s>", add_special_tokens=False)["input_ids"]
+        logits = model(input_ids=torch.tensor([before + after])).logits[0, len(before) - 1 : -1].float()
+        total = total - logits.log_softmax(dim=-1)[range(len(after)), after].sum()
+        count += len(after)
+    return total / count
+
+
+@pytest.mark.parametrize("method", QUICK)
+@pytest.mark.parametrize("family", ["mistral", "gemma", "llama", "qwen2", "glm"])
+def test_tuning(quick, toy, family, method, monkeypatch):
+    import torch
+
+    folder = tuning.tune(quick, "dozen", trained(family, method))
+    epochs = QUICK[method].epochs
+    log = pd.read_csv(folder / "loss.csv")
+    assert log.columns.tolist() == ["step", "epoch", "loss", "learning_rate"]
+    assert log["step"].tolist() == log["epoch"].tolist() == list(range(1, epochs + 1))
+    assert log["learning_rate"].tolist() == pytest.approx([QUICK[method].learning_rate * (1 - i / epochs) for i in range(epochs)])
+    assert log["loss"].is_monotonic_decreasing and log["loss"].iloc[-1] < log["loss"].iloc[0] - 0.1
+    facts = store.manifest(folder)
+    assert (facts["pairs"], facts["final_loss"]) == (12, round(log["loss"].iloc[-1], 4))
+    assert not (folder / "checkpoints").exists()
+
+    # the first loss is that of the base, four-bit if QLoRA; what was saved has a lower one
+    pairs = tuning.training_pairs(quick, "dozen", trained(family, method))
+    base, tokenizer = toy(family) if method != "qlora" else models.load(quick, family, quantized=True)
+    tuned, _ = models.load(quick, family, tuned=folder, quantized=method == "qlora")
+    # not in inference mode: there bitsandbytes computes in bfloat16 on some CPUs
+    assert loss_by_hand(base, tokenizer, pairs).item() == pytest.approx(log["loss"].iloc[0], abs=1e-4)
+    assert loss_by_hand(tuned, tokenizer, pairs).item() < log["loss"].iloc[-1]
+
+    linear = {n for n, m in toy(family)[0].named_modules() if isinstance(m, torch.nn.Linear) and n != "lm_head"}
+    if method == "qlora":
+        packed = {n for n, m in tuned.named_modules() if type(m).__name__ == "Linear4bit" and n.endswith("base_layer")}
+        assert {n.removeprefix("base_model.model.").removesuffix(".base_layer") for n in packed} == linear
+    else:
+        changed = {n.removesuffix(".weight") for n, w in tuned.state_dict().items() if not torch.equal(w, base.state_dict()[n])}
+        assert changed > linear | {"lm_head"} if method == "full" else changed == linear  # §6.1: every linear layer of the blocks
+
+    monkeypatch.setattr(tuning, "_train", lambda *_: 1 / 0)
+    assert tuning.tune(quick, "dozen", trained(family, method)) == folder  # made once
+
+
+def test_one_step_is_one_step_of_gradient_descent(quick, toy, empty_store):
+    """Twelve pairs at once, however they are cut into smaller batches: weights - rate x gradient, clipped to norm 1."""
+    import torch
+
+    profile = change(quick, recipes={"sgd": change(QUICK["full"], optimizer="sgd", schedule="constant", learning_rate=0.5, epochs=1)})
+    folder = tuning.tune(profile, "dozen", trained("llama", "sgd"))
+    model = copy.deepcopy(toy("llama")[0])
+    loss = loss_by_hand(model, toy("llama")[1], tuning.training_pairs(profile, "dozen", trained("llama", "sgd")))
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    found = models.load(profile, "llama", tuned=folder)[0].state_dict()
+    expected = {n: p.detach() - 0.5 * p.grad for n, p in model.named_parameters()}
+    assert set(expected) == set(found)
+    assert max((found[n] - w).abs().max().item() for n, w in expected.items()) < 1e-5
+    assert max((found[n] - p).abs().max().item() for n, p in model.named_parameters()) > 0.01
+    assert pd.read_csv(folder / "loss.csv")["loss"].tolist() == [pytest.approx(loss.item(), abs=1e-4)]
+
+
+def test_an_untuned_model_is_not_trained(quick):
+    assert tuning.tune(quick, "dozen", Trained(base="llama")) is None
+
+
+# Resuming
+
+
+@pytest.mark.parametrize("method", LONG)
+def test_a_killed_training_continues_as_if_it_had_not_been(killed, method, empty_store, monkeypatch):
+    profile, their_store = killed
+    whole = tuning.tune(profile, "dozen", trained("llama", method))
+    monkeypatch.setenv("DSI_STORE", str(their_store))
+    folder = tuning.folder_of(profile, "dozen", trained("llama", method))
+    assert store.manifest(folder) is None
+    done = int(tuning._last_complete(folder / "checkpoints").rpartition("-")[2])
+    steps = []
+    monkeypatch.setattr(tuning.work, "report", steps.append)
+    assert tuning.tune(profile, "dozen", trained("llama", method)) == folder
+    assert done in range(8, STOP) and len(steps) == 18 - done  # the rest, not all again
+
+    expected, found = (pd.read_csv(f / "loss.csv") for f in (whole, folder))
+    weights = [models.load(profile, "llama", tuned=f)[0].state_dict() for f in (whole, folder)]
+    loss = (found["loss"] - expected["loss"]).abs().max()
+    weight = max((weights[0][n] - weights[1][n]).abs().max().item() for n in weights[0])
+    print(f"continued from step {done}: max difference of the loss {loss}, of the weights {weight}")
+    assert found["step"].tolist() == expected["step"].tolist() == list(range(1, 19))
+    assert loss < 1e-3 and weight < 1e-4
+
+
+def test_a_checkpoint_that_was_not_written_to_its_end_is_not_used(tmp_path):
+    assert tuning._last_complete(tmp_path / "none") is None
+    for step, complete in ((5, True), (10, True), (100, False)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "model.safetensors").touch()
+        if complete:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").touch()
+    assert tuning._last_complete(tmp_path) == str(tmp_path / "checkpoint-10")
