@@ -47,7 +47,8 @@ def execute(notebook: Path, out: Path, values: dict, timeout: int | None = None)
     except (CellTimeoutError, DeadKernelError) as error:
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0]} (see {copy})"
     done = nbformat.read(copy, as_version=4)
-    waiting = [i for i, c in enumerate(done.cells) if c.metadata.get("papermill", {}).get("status") == "pending"]
+    waiting = [i for i, c in enumerate(done.cells) if c.cell_type == "code"
+               and c.metadata.get("papermill", {}).get("status") != "completed" and "skip-execution" not in c.metadata.get("tags", [])]
     return f"cell {waiting[0]} never ran (see {copy})" if waiting else None
 
 
