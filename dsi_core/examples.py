@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 SHADE = "#B7E4C7"
+CHARACTER = 0.0753  # inches: the advance of matplotlib's monospace font at 9 points
 
 
 def words(text: str) -> list[str]:
@@ -66,7 +67,7 @@ def plot_example(row: pd.DataFrame, *, with_after: bool = True, ax=None, width: 
     if with_after:
         parts.append((f"{sample['reference']} after tuning on D (raw similarity {sample['raw_after']:.2f})", common(sample["output"], sample["response_after"])))
     lines = [(title, line) for title, pieces in parts for line in [None, *_wrap(pieces, width)]]
-    ax = ax or plt.subplots(figsize=(9.5, 0.24 * (len(lines) + len(parts)) + 0.5), layout="constrained")[1]
+    ax = ax or plt.subplots(figsize=(width * CHARACTER + 0.2, 0.24 * (len(lines) + len(parts)) + 0.5), layout="constrained")[1]
     ax.set_axis_off()
     ax.set(xlim=(0, width), ylim=(len(lines) + len(parts), -0.5))
     y = 0.0

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -29,7 +30,7 @@ def plot_similarity(table: pd.DataFrame, *, ax=None):
     table: columns reference, side ("before" | "after"), similarity (higher = closer).
     """
     ax = ax or plt.subplots(figsize=(8, 0.9 + 0.9 * table["reference"].nunique()), layout="constrained")[1]
-    sns.stripplot(table, x="similarity", y="reference", hue="side", dodge=True, palette=COLORS, size=3, alpha=0.7, ax=ax,
+    sns.stripplot(table, x="similarity", y="reference", hue="side", dodge=True, palette=COLORS, size=4, alpha=0.7, ax=ax,
                   hue_order=["before", "after"], jitter=0.2, legend=True)
     sns.pointplot(table, x="similarity", y="reference", hue="side", dodge=0.4, palette=COLORS, linestyle="none", marker="d",
                   markersize=7, errorbar=None, estimator="median", hue_order=["before", "after"], ax=ax, legend=False)
@@ -48,9 +49,8 @@ def plot_gaps(table: pd.DataFrame, *, delta_t: float, ax=None):
     colors = ordered["tainted"].map({True: COLORS["positive"], False: COLORS["filtered"]})
     ax.bar(ordered.index, ordered["min_gap"], color=colors, width=1.0, edgecolor="white", linewidth=0.3)
     ax.axhline(delta_t, color="black", linewidth=1, linestyle="--")
-    ax.annotate(f"delta_t = {delta_t:g}", (len(ordered) - 1, delta_t), ha="right", va="bottom", fontsize=9)
     ax.set(xlabel="samples of D, sorted", ylabel="weakest gap over\nthe references",
-           title=f"{int(ordered['tainted'].sum())} of {len(ordered)} samples are tainted")
+           title=f"{int(ordered['tainted'].sum())} of {len(ordered)} samples are tainted: gap above delta_t = {delta_t:g} (line)")
     return ax
 
 
@@ -96,7 +96,7 @@ def plot_leanings(table: pd.DataFrame, *, delta_s: float, ax=None):
     ax = ax or plt.subplots(figsize=(8, 0.9 + 0.42 * table["suspect"].nunique()), layout="constrained")[1]
     named = table.assign(truth=table["member"].map({True: "member", False: "non-member"}))
     colors = {"member": COLORS["positive"], "non-member": COLORS["negative"]}
-    sns.stripplot(named, x="evidence", y="suspect", hue="truth", palette=colors, size=3, alpha=0.6, jitter=0.25, ax=ax)
+    sns.stripplot(named, x="evidence", y="suspect", hue="truth", palette=colors, size=4, alpha=0.6, jitter=0.25, ax=ax)
     sns.pointplot(named, x="evidence", y="suspect", hue="truth", palette=colors, estimator="median", errorbar=None, linestyle="none",
                   marker="d", markersize=7, ax=ax, legend=False)
     ax.axvline(delta_s, color="black", linewidth=1, linestyle="--")
@@ -132,7 +132,9 @@ def save(study: Study, name: str, figure, table: pd.DataFrame, folder: str = "fi
     store.write_text(files[0], table.to_csv(index=False, float_format="%.6g"))
     if figure is not None:
         figure = getattr(figure, "figure", figure)
-        figure.supxlabel(_caption(study), fontsize=7, color="#555555", x=0.01, ha="left")
+        caption = f"{study.profile.name}, seed {study.profile.seed}, {store.now()[:10]}: {study.profile.scale}"
+        wrapped = textwrap.fill(caption, int(17 * figure.get_figwidth()))  # about 17 characters of 7 points to the inch
+        figure.supxlabel(wrapped, fontsize=7, color="#555555", x=0.01, ha="left")
         for suffix, facts in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
             figure.savefig(place / f"{name}{suffix}", metadata=facts)
             files.append(place / f"{name}{suffix}")
@@ -160,6 +162,3 @@ def commit() -> str:
 
     return (git("rev-parse", "--short", "HEAD") or "no commit") + ("+" if git("status", "--porcelain", "--", "dsi_core", "params") else "")
 
-
-def _caption(study: Study) -> str:
-    return f"{study.profile.name}, seed {study.profile.seed}, {store.now()[:10]}: {study.profile.scale}"

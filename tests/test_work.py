@@ -65,7 +65,9 @@ def jobs(tmp_path, monkeypatch):
     return jobs
 
 
-def test_results_in_the_order_of_the_jobs_from_one_thread_workers(jobs, capfd):
+def test_results_in_the_order_of_the_jobs_from_one_thread_workers(jobs, capfd, monkeypatch):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # conftest's
+        monkeypatch.delenv(name, raising=False)
     results = work.run([work.Job(f"job {i}", jobs.facts, (i,), cost=i + 1) for i in range(4)])
     assert [r[0] for r in results] == [0, 1, 2, 3]
     assert {r[1:3] for r in results} == {(1, "1")}

@@ -1,0 +1,83 @@
+"""What README, pyproject, constraints, environment.yml and notebooks say about each other is true."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FIXED = ["jupyterlab", "papermill", "transformers", "peft", "bitsandbytes", "bert-score", "matplotlib", "seaborn", "pandas", "ipywidgets"]
+
+
+def plain(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins():
+    lines = [line.split("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    return {plain(name): version for name, version in (line.split("==") for line in lines if line)}
+
+
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_every_dependency_is_pinned_once_in_constraints():
+    wanted = project()["dependencies"] + project()["optional-dependencies"]["test"]
+    assert all(re.fullmatch(r"[\w-]+", name) for name in wanted), "versions belong to constraints.txt"
+    assert {plain(n) for n in wanted} <= set(pins())
+    assert {plain(n) for n in FIXED} <= {plain(n) for n in wanted}
+    assert pins()["torch"] == "2.13.0"
+
+
+def test_environment_yml_takes_the_same_versions():
+    pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"][-1]["pip"]
+    assert pip == ["-c constraints.txt", "-e .[test]"]
+
+
+def test_installed_versions_are_the_pinned_ones():
+    from importlib.metadata import version
+
+    for name in project()["dependencies"]:
+        assert version(name).split("+")[0] == pins()[plain(name)], name
+
+
+def test_readme_tree_is_the_tree_on_disk():
+    tree = (ROOT / "README.md").read_text().split("```text")[1].split("```")[0]
+    named = set(re.findall(r"^\s*([\w./-]+\.\w+|\.ci/run|Makefile|LICENSE)\s", tree, re.M))
+    tracked = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True).stdout.split()
+    kept = {Path(f).name for f in tracked if f.startswith(("dsi_core/", "notebooks/", "params/")) and f.count("/") == 1}
+    assert kept - {"__init__.py"} <= {Path(n).name for n in named}, kept - named
+    for name in named:
+        assert (ROOT / name).exists() or any(p.name == Path(name).name for p in ROOT.glob("*/*")), name
+
+
+def test_readme_links_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+def test_notebooks_are_pages(path):
+    code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert sum("parameters" in c.metadata.get("tags", []) for c in code) == 1
+    assert len(code) <= 15 and all(len(c.source.splitlines()) <= 15 for c in code)
+    assert not any(re.search(r"^\s*(def|class|for|while)\s", c.source, re.M) for c in code)
+    assert not any(c.outputs or c.execution_count for c in code)
+
+
+def test_committed_figures_match_their_manifest():
+    import hashlib
+    import json
+
+    for path in (ROOT / "figures").glob("*/manifest.json"):
+        files = json.loads(path.read_text())["files"]
+        on_disk = {f.name for f in path.parent.iterdir() if f.suffix in (".png", ".pdf", ".csv")}
+        assert on_disk == set(files), path
+        for name, facts in files.items():
+            assert hashlib.sha256((path.parent / name).read_bytes()).hexdigest() == facts["sha256"], name
