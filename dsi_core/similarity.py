@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dsi_core import data, packages, store, toy
+from dsi_core import data, packages, store, toy, work
 from dsi_core.params import ROOT, Profile
 
 
@@ -63,6 +63,7 @@ def _bert_score(profile: Profile, model_type: str, candidates: list[str], refere
     import torch
     from bert_score import BERTScorer
 
+    work.quiet()
     scorer = BERTScorer(model_type=model_type, num_layers=profile.similarity.layer, batch_size=profile.similarity.batch_size,
                         device="cuda" if torch.cuda.is_available() else "cpu")
     if scorer._tokenizer.model_max_length > 100_000:  # not set in its files: bert-score would overflow

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import tempfile
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -36,7 +37,7 @@ def key(spec) -> str:
 
 def entry(kind: str, name: str, spec: dict) -> Path:
     """The folder of the entry with this spec, made if needed; its `spec.json` says what belongs there."""
-    folder = root() / kind / f"{name.replace('/', '--')}-{key(spec)}"
+    folder = root() / kind / f"{re.sub(r'[^A-Za-z0-9.+_]+', '-', name)}-{key(spec)}"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "spec.json").exists():
         write_text(folder / "spec.json", json.dumps(spec, indent=1, ensure_ascii=False, sort_keys=True))

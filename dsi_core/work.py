@@ -102,9 +102,15 @@ def _begin(names, reports, parent: int) -> None:
 
 def quiet() -> None:
     """No progress bars and advice of the libraries: ours says what runs."""
+    import logging
+    import warnings
+
     import datasets
     import transformers
 
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    warnings.filterwarnings("ignore", message="Paged optimizers are not supported on CPU")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
