@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,14 @@ def load_pairs(name: str, data: Data, seed: int = 0, *, sample: bool = True) -> 
     file, row, field and value for a broken file, a missing column, an empty or non-text field or a duplicate.
     Source: §6.1 and Table 4. Differs: identity is a hash of the pair, never a position.
     """
+    stamps = () if data.hub or data.package else ((ROOT / data.path).stat().st_mtime_ns if (ROOT / data.path).exists() else 0,)
+    return _load(name, data.model_dump_json(), seed, sample, stamps).copy()
+
+
+@lru_cache(maxsize=32)
+def _load(name: str, settings: str, seed: int, sample: bool, stamps: tuple) -> pd.DataFrame:
+    """`load_pairs`, once per settings and state of the file (`stamps`): a study needs the same pairs many times."""
+    data = Data.model_validate_json(settings)
     where, records = _records(data)  # records: (place, fields)
     rows, dropped = [], {"empty": 0, "duplicates": 0, "length": 0}
     first_seen = {}
@@ -50,7 +59,7 @@ def load_pairs(name: str, data: Data, seed: int = 0, *, sample: bool = True) -> 
         if not data.min_output_chars <= len(output) <= (data.max_output_chars or len(output)):
             dropped["length"] += 1
             continue
-        category = record.get(data.category) if data.category else None
+        category = _field(record, data.category, place) if data.category else None
         rows.append({"sample_id": pair, "prompt": prompt, "output": output, "category": category})
     if not rows:
         raise ValueError(f"{where}: no pair left of {len(records)} (dropped: {dropped})")
@@ -90,6 +99,10 @@ def _text(value, where: str, optional: bool = False) -> str:
         return ""  # an absent value is an empty one: the caller decides
     if not isinstance(value, str):
         raise ValueError(f"{where}: {value!r} is {type(value).__name__}, needs text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{where}: {value[:60]!r} holds half a character (a lone surrogate), needs text") from None
     return value.strip()
 
 
@@ -135,7 +148,10 @@ def read_file(path: Path) -> list:
         if path.suffix == ".parquet":
             return pd.read_parquet(path).to_dict("records")
         if path.suffix == ".csv":
-            return pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+            if not isinstance(table.index, pd.RangeIndex):  # pandas would take the first field for a row name
+                raise ValueError(f"rows have more fields than the header's {len(table.columns)}; quote fields that hold commas")
+            return table.to_dict("records")
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".yml":
             # BaseLoader: every scalar is text, so that an answer "Yes" does not become True

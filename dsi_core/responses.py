@@ -14,18 +14,18 @@ from dsi_core.params import Profile, Trained
 COLUMNS = ["sample_id", "draw", "response"]
 
 
-def entry(profile: Profile, victim: str, model_id: str, trained: Trained, temperature: float) -> Path:
+def entry(profile: Profile, victim: str, model_id: str, trained: Trained, temperature: float, *, make: bool = True) -> Path:
     """The folder of one model's answers. Batch size and device are not part of its key: they do not change an answer."""
     spec = {"model": tuning.spec(profile, victim, trained), "model_id": model_id, "temperature": temperature,
             "max_new_tokens": profile.responses.max_new_tokens, "seed": profile.seed}
-    return store.entry("responses", model_id, spec)
+    return store.entry("responses", model_id, spec, make=make)
 
 
 def read(folder: Path) -> pd.DataFrame:
     """The stored answers: columns sample_id, draw, response; a line torn by a crash is left out (and asked again)."""
     path = folder / "responses.jsonl"
     rows = []
-    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
@@ -49,13 +49,12 @@ def ask(profile: Profile, victim: str, model_id: str, trained: Trained, pairs: p
     folder = entry(profile, victim, model_id, trained, temperature)
     with store.lock(folder):
         todo = missing(folder, pairs, draws)
+        started, tokens = time.time(), 0
         if len(todo):
-            started = time.time()
             tuned = tuning.tune(profile, victim, trained)
-            quantized = bool(trained.data) and profile.recipes[trained.recipe].method == "qlora"
+            quantized = tuned is not None and tuning.recipe_of(profile, trained).method == "qlora"
             model, tokenizer = models.load(profile, trained.base, tuned=tuned, quantized=quantized)
             _end_torn_line(folder / "responses.jsonl")
-            tokens = 0
             with open(folder / "responses.jsonl", "a", encoding="utf-8") as file:
                 for rows, texts, count in generate(model, tokenizer, todo, model_id, temperature, profile):
                     for row, text in zip(rows, texts):
@@ -63,6 +62,7 @@ def ask(profile: Profile, victim: str, model_id: str, trained: Trained, pairs: p
                         file.write(json.dumps(line, ensure_ascii=False) + "\n")
                     store.flush(file)
                     tokens += count
+        if len(todo) or store.manifest(folder) is None:
             earlier = store.manifest(folder) or {"seconds": 0, "tokens": 0}
             store.finish(folder, answers=len(read(folder)), tokens=tokens + earlier["tokens"],
                          seconds=round(time.time() - started + earlier["seconds"], 1))
@@ -82,8 +82,9 @@ def generate(model, tokenizer, todo: pd.DataFrame, model_id: str, temperature: f
     rows = list(todo.itertuples(index=False))
     ids = [models.encode_prompt(tokenizer, row.prompt) for row in rows]
     order = sorted(range(len(rows)), key=lambda i: len(ids[i]))
-    config = GenerationConfig(max_new_tokens=limit, do_sample=False, pad_token_id=tokenizer.pad_token_id,
-                              eos_token_id=models.end_tokens(model, tokenizer))
+    # Nothing else of the checkpoint's own generation settings (a repetition penalty, say) may slip in
+    model.generation_config = GenerationConfig(max_new_tokens=limit, do_sample=False, pad_token_id=tokenizer.pad_token_id,
+                                               eos_token_id=models.end_tokens(model, tokenizer))
     for start in range(0, len(order), size):
         batch = order[start : start + size]
         inputs = tokenizer.pad({"input_ids": [ids[i] for i in batch]}, return_tensors="pt").to(model.device)
@@ -93,7 +94,7 @@ def generate(model, tokenizer, todo: pd.DataFrame, model_id: str, temperature: f
             choice.append(SeededChoice(torch.tensor(np.array(uniforms), device=model.device), temperature))
         with torch.inference_mode():
             out = model.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
-                                 generation_config=config, logits_processor=choice)
+                                 logits_processor=choice)
         new = out[:, inputs["input_ids"].shape[1] :]
         texts = [t.strip() for t in tokenizer.batch_decode(new, skip_special_tokens=True)]
         yield [rows[i] for i in batch], texts, int((new != tokenizer.pad_token_id).sum())

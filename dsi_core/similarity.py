@@ -70,7 +70,7 @@ def _bert_score(profile: Profile, model_type: str, candidates: list[str], refere
         scorer._tokenizer.model_max_length = 512
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable.*")
-        return scorer.score(candidates, references)[2].numpy().astype(float)
+        return scorer.score(candidates, references, batch_size=profile.similarity.batch_size)[2].numpy().astype(float)
 
 
 def rescale(raw, baseline: float):

@@ -35,11 +35,11 @@ def key(spec) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def entry(kind: str, name: str, spec: dict) -> Path:
-    """The folder of the entry with this spec, made if needed; its `spec.json` says what belongs there."""
+def entry(kind: str, name: str, spec: dict, *, make: bool = True) -> Path:
+    """The folder of the entry with this spec; made, with a `spec.json` that says what belongs there, unless only looked up."""
     folder = root() / kind / f"{re.sub(r'[^A-Za-z0-9.+_]+', '-', name)}-{key(spec)}"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "spec.json").exists():
+    if make and not (folder / "spec.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "spec.json", json.dumps(spec, indent=1, ensure_ascii=False, sort_keys=True))
     return folder
 
@@ -94,14 +94,21 @@ def versions() -> dict[str, str]:
 
 
 def status() -> pd.DataFrame:
-    """What the store holds: one row per entry (kind, name, key, complete, MB, finished), newest last."""
+    """What the store holds: one row per entry (kind, name, key, settings in short, complete, MB, seconds, finished), newest last."""
     rows = []
     for spec in sorted(root().glob("*/*/spec.json")):
         folder, done = spec.parent, manifest(spec.parent)
         name, _, number = folder.name.rpartition("-")
         size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-        rows.append({"kind": folder.parent.name, "name": name, "key": number, "complete": done is not None,
+        rows.append({"kind": folder.parent.name, "name": name, "key": number, "settings": _short(spec), "complete": done is not None,
                      "MB": round(size / 1e6, 1), "seconds": (done or {}).get("seconds"),
                      "finished": (done or {}).get("finished", "")})
-    columns = ["kind", "name", "key", "complete", "MB", "seconds", "finished"]
+    columns = ["kind", "name", "key", "settings", "complete", "MB", "seconds", "finished"]
     return pd.DataFrame(rows, columns=columns).sort_values(["finished", "kind", "name"], ignore_index=True)
+
+
+def _short(spec: Path) -> str:
+    """The plain settings of a spec in one line; the whole is in the entry's spec.json."""
+    read = json.loads(spec.read_text(encoding="utf-8"))
+    flat = {**read, **read.get("recipe", {})}
+    return " ".join(f"{k}={v}" for k, v in flat.items() if isinstance(v, (int, float)) or k == "method")

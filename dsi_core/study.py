@@ -29,6 +29,14 @@ def start(profile: str, **overrides) -> Study:
     return Study(settings, pd.concat(tables, ignore_index=True))
 
 
+def datasets(study: Study) -> pd.DataFrame:
+    """Every dataset that a model here trains on: where it is from, pairs read, left out and why, and kept."""
+    wanted = dict.fromkeys(d for m in members(study).itertuples() for d in (m.dataset, *m.trained.data) if d != params.VICTIM)
+    tables = [data.load_pairs(n, study.profile.data[n], study.profile.seed) for n in wanted]
+    return pd.DataFrame([{"dataset": t.attrs["name"], "from": t.attrs["where"], "read": t.attrs["read"],
+                          **{f"dropped: {why}": count for why, count in t.attrs["dropped"].items()}, "used": len(t)} for t in tables])
+
+
 def members(study: Study) -> pd.DataFrame:
     """Every model that takes part: columns dataset, model_id, role (R_i, R_i^t or suspect), group, member, base, data, recipe."""
     rows = []
@@ -59,7 +67,7 @@ def answers(study: Study, role: str, pairs: pd.DataFrame | None = None) -> pd.Da
     jobs, folders = [], []
     for m in people.itertuples():
         questions = pairs.loc[pairs["dataset"] == m.dataset, ["sample_id", "prompt"]]
-        folder = responses.entry(study.profile, m.dataset, m.model_id, m.trained, temperature)
+        folder = responses.entry(study.profile, m.dataset, m.model_id, m.trained, temperature, make=False)
         folders.append((m, questions, folder))
         if len(responses.missing(folder, questions, draws)):
             jobs.append(work.Job(m.model_id, responses.ask, (study.profile, m.dataset, m.model_id, m.trained, questions),
@@ -69,7 +77,9 @@ def answers(study: Study, role: str, pairs: pd.DataFrame | None = None) -> pd.Da
     work.run(sorted(jobs, key=lambda j: -j.cost))  # long jobs first, so that no core waits at the end
     tables = []
     for m, questions, folder in folders:
-        table = responses.read(folder).merge(questions[["sample_id"]], on="sample_id").query("draw < @draws")
+        told = responses.read(folder).query("draw < @draws").sort_values("draw")
+        table = questions[["sample_id"]].merge(told, on="sample_id", validate="1:m")  # D's order, whatever the file's
+        assert len(table) == len(questions) * draws, f"{m.model_id}: {len(table)} answers to {len(questions)} x {draws} questions"
         tables.append(table.assign(dataset=m.dataset, model_id=m.model_id, role=m.role))
     return pd.concat(tables, ignore_index=True)
 
@@ -87,7 +97,7 @@ def training_losses(study: Study) -> pd.DataFrame:
     """Loss curves of every tuned model that the store has: dataset, model_id, group, step, epoch, loss (nats per token)."""
     tables = []
     for m in members(study).itertuples():
-        path = tuning.folder_of(study.profile, m.dataset, m.trained) / "loss.csv" if m.trained.data else None
+        path = tuning.folder_of(study.profile, m.dataset, m.trained, make=False) / "loss.csv" if m.trained.data else None
         if path is not None and path.exists():
             tables.append(pd.read_csv(path).assign(dataset=m.dataset, model_id=m.model_id, group=m.group))
     return pd.concat(tables, ignore_index=True)

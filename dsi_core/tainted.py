@@ -8,9 +8,12 @@ def gaps(scores: pd.DataFrame) -> pd.DataFrame:
 
     scores: one row per (dataset, sample_id, reference) with columns before = s_i = sim(R_i(x), y) and
     after = s_i^t = sim(R_i^t(x), y). Returns one row per (dataset, sample_id): min_gap = min_i (s_i^t - s_i),
-    higher = training on the sample changes every reference more. Raises `ValueError` if a sample lacks a reference.
+    higher = training on the sample changes every reference more. Raises `ValueError` if a sample lacks a reference or score.
     """
     per_reference = scores.assign(gap=scores["after"] - scores["before"])
+    if per_reference["gap"].isna().any():
+        first = per_reference[per_reference["gap"].isna()].iloc[0]
+        raise ValueError(f"{first['dataset']}: sample {first['sample_id']} has no score for reference {first['reference']}")
     for dataset, part in per_reference.groupby("dataset"):
         counts = part.groupby("sample_id")["reference"].nunique()
         if (counts < part["reference"].nunique()).any():

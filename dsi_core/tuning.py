@@ -1,7 +1,6 @@
 """Step 2, reference models: tune a base model on instruction data (§5.2, §6.1) with trl's SFTTrainer and peft."""
 
 import math
-import os
 import shutil
 import time
 from pathlib import Path
@@ -25,21 +24,30 @@ def spec(profile: Profile, victim: str, trained: Trained) -> dict:
     if not trained.data:
         return base
     pairs = training_pairs(profile, victim, trained)
-    recipe = profile.recipes[trained.recipe].model_dump()
+    recipe = recipe_of(profile, trained).model_dump()
     return {**base, "pairs": store.key(pairs["sample_id"].tolist()), "recipe": recipe, "seed": profile.seed}
 
 
-def folder_of(profile: Profile, victim: str, trained: Trained) -> Path:
+def recipe_of(profile: Profile, trained: Trained) -> Recipe:
+    """The model's recipe; where bitsandbytes has no NF4 kernel, LoRA with AdamW takes QLoRA's place (another key in the store)."""
+    recipe = profile.recipes[trained.recipe]
+    if recipe.method == "qlora" and not models.nf4_works():
+        return recipe.model_copy(update={"method": "lora", "optimizer": "adamw_torch"})
+    return recipe
+
+
+def folder_of(profile: Profile, victim: str, trained: Trained, *, make: bool = True) -> Path:
+    """The store's folder of a tuned model."""
     name = "+".join([trained.base.split("/")[-1], *(victim if d == VICTIM else d for d in trained.data), trained.recipe])
-    return store.entry("tuned", name, spec(profile, victim, trained))
+    return store.entry("tuned", name, spec(profile, victim, trained), make=make)
 
 
 def tune(profile: Profile, victim: str, trained: Trained) -> Path | None:
     """The folder with the tuned weights (adapter, or full model) and `loss.csv`; None for an untuned model.
 
     Trains unless the store has it; continues from the last checkpoint of an interrupted run. Loss on the
-    completion only. Source: §6.1. Differs: "all non-linear hidden layers" is read as all linear layers of
-    the blocks; on a device without NF4 kernels, QLoRA is refused with the reason instead of silently replaced.
+    completion only. Source: §6.1. Differs: "all non-linear hidden layers" is read as all linear layers of the
+    blocks; where bitsandbytes has no NF4 kernel, a warning says so and LoRA with AdamW takes QLoRA's place.
     """
     if not trained.data:
         return None
@@ -56,13 +64,14 @@ def _train(profile: Profile, victim: str, trained: Trained, folder: Path) -> Non
     from transformers import PrinterCallback
 
     started = time.time()
-    recipe = profile.recipes[trained.recipe]
-    model, tokenizer = models.load(profile, trained.base, quantized=recipe.method == "qlora")
+    recipe = recipe_of(profile, trained)
+    full = recipe.method == "full"  # its weights are what the optimizer adds small steps to: not in bf16
+    model, tokenizer = models.load(profile, trained.base, quantized=recipe.method == "qlora", precise=full)
     pairs = training_pairs(profile, victim, trained)
     rows = [_example(tokenizer, p, o, recipe.max_tokens) for p, o in zip(pairs["prompt"], pairs["output"])]
     torch.manual_seed(profile.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"
-    trainer = _trainer_class()(model=model, args=_arguments(recipe, profile.seed, checkpoints), processing_class=tokenizer,
+    trainer = _trainer_class()(model=model, args=_arguments(recipe, profile.seed, checkpoints, len(rows)), processing_class=tokenizer,
                                train_dataset=Dataset.from_list(rows), peft_config=_adapter(recipe), callbacks=[_progress()])
     trainer.remove_callback(PrinterCallback)  # the loss goes to loss.csv
     trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
@@ -72,7 +81,7 @@ def _train(profile: Profile, victim: str, trained: Trained, folder: Path) -> Non
     shutil.rmtree(checkpoints, ignore_errors=True)
     tokens = sum(len(r["input_ids"]) for r in rows) * recipe.epochs
     last = log[log["epoch"] > recipe.epochs - 1]["loss"].mean()
-    store.finish(folder, pairs=len(pairs), tokens=tokens, final_loss=round(float(last), 4),
+    store.finish(folder, pairs=len(pairs), tokens=tokens, method=recipe.method, final_loss=round(float(last), 4),
                  device=str(trainer.args.device), seconds=round(time.time() - started, 1))
 
 
@@ -85,11 +94,13 @@ def _example(tokenizer, prompt: str, output: str, limit: int) -> dict:
     return {"input_ids": (before + after)[:limit], "completion_mask": mask[:limit]}
 
 
-def _arguments(recipe: Recipe, seed: int, checkpoints: Path):
+def _arguments(recipe: Recipe, seed: int, checkpoints: Path, pairs: int):
     import torch
     from trl import SFTConfig
 
     gpu = torch.cuda.is_available()
+    # At most four checkpoints, at ends of epochs: the order within an epoch is drawn anew after a resume
+    save_steps = math.ceil(pairs / recipe.batch_size) * math.ceil(recipe.epochs / 4)
     micro = recipe.batch_size if gpu else math.gcd(recipe.batch_size, CPU_MICRO_BATCH)
     return SFTConfig(
         output_dir=str(checkpoints), num_train_epochs=recipe.epochs, per_device_train_batch_size=micro,
@@ -97,7 +108,7 @@ def _arguments(recipe: Recipe, seed: int, checkpoints: Path):
         learning_rate=recipe.learning_rate, lr_scheduler_type=recipe.schedule, warmup_steps=recipe.warmup_steps,
         optim=recipe.optimizer, seed=seed, max_length=recipe.max_tokens, completion_only_loss=True,
         train_sampling_strategy="group_by_length", use_cpu=not gpu, bf16=gpu, activation_checkpointing=gpu,
-        dataloader_pin_memory=gpu, logging_steps=1, save_strategy="steps", save_steps=0.25, save_total_limit=2,
+        dataloader_pin_memory=gpu, logging_steps=1, save_strategy="steps", save_steps=save_steps, save_total_limit=2,
         report_to="none", disable_tqdm=True)
 
 
@@ -119,6 +130,8 @@ def _trainer_class():
             core = model.get_base_model() if hasattr(model, "get_base_model") else model
             hidden = core.base_model(**inputs, use_cache=False).last_hidden_state[:, :-1]
             logits = core.get_output_embeddings()(hidden[labels != -100]).float()
+            if cap := getattr(core.config.get_text_config(), "final_logit_softcapping", None):  # Gemma 2
+                logits = cap * torch.tanh(logits / cap)
             total = torch.nn.functional.cross_entropy(logits, labels[labels != -100], reduction="sum")
             loss = total / (num_items_in_batch if num_items_in_batch is not None else (labels != -100).sum())
             return (loss, {"loss": loss}) if return_outputs else loss
@@ -147,8 +160,5 @@ def _progress():
     class Progress(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
             work.report(0.8 * state.global_step / state.max_steps)  # asking follows and takes the rest
-            if stop := os.environ.get("DSI_STOP_AT_STEP"):  # tests: die in the middle of a training
-                if state.global_step == int(stop):
-                    os._exit(9)
 
     return Progress()

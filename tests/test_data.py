@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import pandas as pd
 import pytest
@@ -220,6 +221,20 @@ def test_missing_file(tmp_path):
     with pytest.raises(ValueError) as error:
         load(tmp_path / "none.jsonl")
     says(error, str(tmp_path / "none.jsonl"), "no such file")
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    path = write_jsonl(tmp_path / "d.jsonl", [{"q": "A?", "context": "", "a": "B"}])
+    first = load(path)
+    first["output"], first.attrs["dropped"]["empty"] = "mine", 7  # a caller's changes stay the caller's
+    again = load(path)
+    assert pairs_of(again) == [("A?", "B")] and again.attrs["dropped"]["empty"] == 0
+    write_jsonl(path, [{"q": "A?", "context": "", "a": "C"}])
+    os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))
+    assert pairs_of(load(path)) == [("A?", "C")]
+    path.unlink()
+    with pytest.raises(ValueError, match="no such file"):
+        load(path)
 
 
 # What is dropped is counted

@@ -23,10 +23,12 @@ def test_key_is_the_hash_of_the_spec_whatever_its_order():
 
 def test_entry_says_what_belongs_there(empty_store):
     folder = store.entry("tuned", "owner/name", {"seed": 1, "é": "ü"})
-    assert folder == empty_store / "tuned" / f"owner--name-{store.key({'seed': 1, 'é': 'ü'})}"
+    assert folder == empty_store / "tuned" / f"owner-name-{store.key({'seed': 1, 'é': 'ü'})}"
     assert store.entry("tuned", "owner/name", {"é": "ü", "seed": 1}) == folder
     assert (folder / "spec.json").read_text(encoding="utf-8") == '{\n "seed": 1,\n "é": "ü"\n}'
     assert store.entry("tuned", "owner/name", {"seed": 2, "é": "ü"}) != folder
+    looked_up = store.entry("tuned", "R^t x y", {"seed": 3}, make=False)
+    assert looked_up.name == f"R-t-x-y-{store.key({'seed': 3})}" and not looked_up.exists()
 
 
 def test_write_text_replaces_in_one_step(tmp_path, monkeypatch):
@@ -58,17 +60,19 @@ def test_complete_only_when_finished(empty_store):
 
 
 def test_status_lists_every_entry(empty_store, monkeypatch):
-    assert store.status().empty and list(store.status().columns) == ["kind", "name", "key", "complete", "MB", "seconds", "finished"]
+    assert store.status().empty and {"kind", "name", "key", "settings", "complete", "MB", "finished"} <= set(store.status().columns)
     times = iter(["2026-01-02T00:00:00+00:00", "2026-01-01T00:00:00+00:00"])
     monkeypatch.setattr(store, "now", lambda: next(times))
-    later, earlier, open_ = (store.entry("tuned", n, {"n": n}) for n in ("a-b", "c", "d"))
+    specs = {n: {"base": n, "seed": 1, "recipe": {"method": "lora", "rank": 8}} for n in ("a-b", "c", "d")}
+    later, earlier, open_ = (store.entry("tuned", n, s) for n, s in specs.items())
     (later / "weights").write_bytes(bytes(2_500_000))
     store.finish(later, seconds=4.5)
     store.finish(earlier)
     (open_ / "checkpoints").mkdir()
     table = store.status()
     assert table["name"].tolist() == ["d", "c", "a-b"]  # newest last
-    assert table["key"].tolist() == [store.key({"n": n}) for n in ("d", "c", "a-b")]
+    assert table["key"].tolist() == [store.key(specs[n]) for n in ("d", "c", "a-b")]
+    assert table["settings"].tolist() == ["seed=1 method=lora rank=8"] * 3
     assert table["complete"].tolist() == [False, True, True]
     assert table["MB"].tolist() == [0.0, 0.0, 2.5]
     assert table["finished"].tolist() == ["", "2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"]

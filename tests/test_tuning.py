@@ -24,13 +24,16 @@ QUICK = {
 }
 
 RUN = """
-import multiprocessing, os, pickle, sys
+import multiprocessing, os, pickle, signal, sys
 import torch
 from dsi_core import tuning, work
 torch.set_num_threads(1)
 work.quiet()
 import trl, peft, bitsandbytes
-for job in pickle.load(open(sys.argv[1], "rb")):
+
+jobs, share = pickle.load(open(sys.argv[1], "rb"))
+tuning.work.report = lambda done: os.kill(os.getpid(), signal.SIGKILL) if done > share else None
+for job in jobs:
     process = multiprocessing.get_context("fork").Process(target=tuning.tune, args=job)
     process.start()
     process.join()
@@ -45,11 +48,12 @@ STOP = 13  # of 18 steps, 6 an epoch
 
 @pytest.fixture(scope="module", autouse=True)
 def killing(smoke, tmp_path_factory):
-    """(profile, store, process): beside the other tests, a subprocess begins two trainings that die at step 13."""
+    """(profile, store, process): beside the other tests, a subprocess begins two trainings that are killed at step 13."""
     folder = tmp_path_factory.mktemp("killed")
     profile = change(smoke, recipes=LONG)
-    (folder / "jobs").write_bytes(pickle.dumps([(profile, "dozen", trained("llama", m)) for m in LONG]))
-    environment = {**os.environ, "DSI_STORE": str(folder / "store"), "DSI_STOP_AT_STEP": str(STOP)}
+    jobs = [(profile, "dozen", trained("llama", m)) for m in LONG]
+    (folder / "jobs").write_bytes(pickle.dumps((jobs, 0.8 * (STOP - 0.5) / 18)))  # `report` says 0.8 x share of the steps
+    environment = {**os.environ, "DSI_STORE": str(folder / "store")}
     with subprocess.Popen([sys.executable, "-c", RUN, str(folder / "jobs")], env=environment, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True) as process:
         yield profile, folder / "store", process
@@ -60,7 +64,7 @@ def killing(smoke, tmp_path_factory):
 def killed(killing):
     profile, folder, process = killing
     codes, log = process.communicate(timeout=120)
-    assert codes.split() == ["9", "9"], log
+    assert codes.split() == ["-9", "-9"], log
     return profile, folder
 
 
@@ -165,7 +169,7 @@ def test_tuning(quick, toy, family, method, monkeypatch):
     assert log["learning_rate"].tolist() == pytest.approx([QUICK[method].learning_rate * (1 - i / epochs) for i in range(epochs)])
     assert log["loss"].is_monotonic_decreasing and log["loss"].iloc[-1] < log["loss"].iloc[0] - 0.1
     facts = store.manifest(folder)
-    assert (facts["pairs"], facts["final_loss"]) == (12, round(log["loss"].iloc[-1], 4))
+    assert (facts["pairs"], facts["method"], facts["final_loss"]) == (12, method, round(log["loss"].iloc[-1], 4))
     assert not (folder / "checkpoints").exists()
 
     # the first loss is that of the base, four-bit if QLoRA; what was saved has a lower one
@@ -204,6 +208,22 @@ def test_one_step_is_one_step_of_gradient_descent(quick, toy, empty_store):
     assert max((found[n] - w).abs().max().item() for n, w in expected.items()) < 1e-5
     assert max((found[n] - p).abs().max().item() for n, p in model.named_parameters()) > 0.01
     assert pd.read_csv(folder / "loss.csv")["loss"].tolist() == [pytest.approx(loss.item(), abs=1e-4)]
+
+
+def test_without_four_bit_kernels_lora_takes_its_place(quick, toy, empty_store, monkeypatch):
+    import bitsandbytes.functional
+
+    assert models.nf4_works()
+    models.nf4_works.cache_clear()
+    monkeypatch.setattr(bitsandbytes.functional, "quantize_4bit", lambda *_, **__: 1 / 0)
+    with pytest.warns(UserWarning, match="no NF4 quantisation here .division by zero."):
+        folder = tuning.tune(quick, "dozen", trained("llama", "qlora"))
+    assert store.manifest(folder)["method"] == "lora"
+    monkeypatch.undo()
+    models.nf4_works.cache_clear()
+    base, tokenizer = toy("llama")
+    assert pd.read_csv(folder / "loss.csv")["loss"].iloc[0] == pytest.approx(
+        loss_by_hand(base, tokenizer, tuning.training_pairs(quick, "dozen", trained("llama", "qlora"))).item(), abs=1e-4)
 
 
 def test_an_untuned_model_is_not_trained(quick):
