@@ -121,6 +121,44 @@ def plot_fig04(verdicts: pd.DataFrame):
     return figure
 
 
+def plot_fig08(table: pd.DataFrame, *, delta_s: float, ax=None):
+    """Fig. 8: evidence over all samples of D, cumulated, a line per suspect. table: columns suspect, member, evidence."""
+    ax = ax or plt.subplots(figsize=(8.5, 3.6), layout="constrained")[1]
+    suspects = table.dropna(subset="evidence")[["suspect", "member"]].drop_duplicates()
+    for (suspect, member), color in zip(suspects.itertuples(index=False), sns.color_palette("colorblind", len(suspects))):
+        sns.ecdfplot(table[table["suspect"] == suspect], x="evidence", ax=ax, color=color, linestyle="-" if member else "--",
+                     label=f"{suspect} ({'member' if member else 'non-member'})")
+    ax.axvline(delta_s, color="black", linewidth=0.8, linestyle=":")
+    ax.axhline(0.5, color="black", linewidth=0.8)
+    ax.set(xlabel=f"evidence: best answer's weakest gap (dotted: delta_s = {delta_s:g})", ylabel="share of D's samples below",
+           title="a line that crosses one half left of delta_s is voted non-member")
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return ax
+
+
+def plot_sensitivity(table: pd.DataFrame, *, at: dict):
+    """Share of positives per suspect while one setting moves; above one half = member. Returns the figure.
+
+    table: columns suspect, member, setting, value, share. at: the profile's own value of each setting.
+    """
+    settings = table["setting"].unique()
+    figure, axes = plt.subplots(1, len(settings), figsize=(4.2 * len(settings), 3.6), sharey=True, layout="constrained", squeeze=False)
+    suspects = table[["suspect", "member"]].drop_duplicates()
+    for ax, setting in zip(axes[0], settings):
+        for (suspect, member), color in zip(suspects.itertuples(index=False), sns.color_palette("colorblind", len(suspects))):
+            line = table[(table["setting"] == setting) & (table["suspect"] == suspect)]
+            ax.plot(line["value"], line["share"], "-o" if member else "--o", color=color, markersize=4,
+                    label=f"{suspect} ({'member' if member else 'non-member'})")
+        ax.axhline(0.5, color="black", linewidth=0.8)
+        ax.axvline(at[setting], color="black", linewidth=0.8, linestyle=":")
+        ax.set(xlabel=f"{setting} (dotted: {at[setting]:g})", ylim=(-0.03, 1.03))
+        if setting == "draws":
+            ax.set_xticks(line["value"])
+    axes[0][0].set_ylabel("positive share of the vote")
+    axes[0][-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
 def save(study: Study, name: str, figure, table: pd.DataFrame, folder: str = "figures") -> Path:
     """Write `<folder>/<profile>/<name>.png`, `.pdf` and `.csv` (figure None: the CSV alone), and note them in its manifest.
 

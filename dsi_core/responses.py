@@ -15,7 +15,10 @@ COLUMNS = ["sample_id", "draw", "response"]
 
 
 def entry(profile: Profile, victim: str, model_id: str, trained: Trained, temperature: float, *, make: bool = True) -> Path:
-    """The folder of one model's answers. Batch size and device are not part of its key: they do not change an answer."""
+    """The folder of one model's answers.
+
+    Batch size and device are not part of its key: they change an answer no more than floating point forces.
+    """
     spec = {"model": tuning.spec(profile, victim, trained), "model_id": model_id, "temperature": temperature,
             "max_new_tokens": profile.responses.max_new_tokens, "seed": profile.seed}
     return store.entry("responses", model_id, spec, make=make)

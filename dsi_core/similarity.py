@@ -1,7 +1,8 @@
 """Step 4, similarity: BERTScore F1 of two texts with bert-score; raw in [-1, 1] or rescaled; higher = closer.
 
 Every pair is scored once: scores lie in one SQLite file per backbone, and only the missing pairs go to
-bert-score, in a single call, which embeds each distinct text once.
+bert-score, in a single call, which embeds each distinct text once. (bert-score pads a batch's cosines with 0, which can
+stand in for a negative best match: a one-word answer may move by up to 0.003 with the texts scored beside it.)
 """
 
 import json

@@ -174,5 +174,10 @@ def evidence(study: Study, scores: pd.DataFrame, suspect_answers: pd.DataFrame) 
 
 def verdicts(study: Study, scores: pd.DataFrame, suspect_answers: pd.DataFrame) -> pd.DataFrame:
     """Every suspect with its positive, negative and filtered tainted samples, the verdict and whether it is correct."""
-    table = verdict.judge(suspect_answers, find_tainted(study, scores), suspects(study), study.delta_s, study.profile.decision.mu)
+    return judged(study, find_tainted(study, scores), suspect_answers, study.delta_s, study.profile.decision.mu)
+
+
+def judged(study: Study, found: pd.DataFrame, suspect_answers: pd.DataFrame, delta_s: float, mu: int) -> pd.DataFrame:
+    """`verdicts` at other thresholds or for other samples. found: columns dataset, sample_id, tainted."""
+    table = verdict.judge(suspect_answers, found, suspects(study), delta_s, mu)
     return table.assign(correct=table["verdict"] == table["member"].map({True: "member", False: "non-member"}))

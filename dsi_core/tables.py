@@ -60,7 +60,7 @@ def _main_categories(scores: pd.DataFrame) -> pd.Series:
 def beside_paper(table: pd.DataFrame, item: str) -> pd.DataFrame:
     """Our table with the paper's rows of that item under it; the column `from` says whose a row is."""
     theirs = reported(item)
-    if item == "table6":
+    if item in ("table6", "table8"):  # recall, precision and F1 stand apart there: they are not of a group
         theirs = theirs.merge(reported(item, "scores").drop(columns="source"), on=["dataset", "method"])
     both = pd.concat([table.assign(source="this run"), theirs], ignore_index=True).rename(columns={"source": "from"})
     return both.astype({c: "Int64" for c in ("total", "tainted", "correct") if c in both})

@@ -135,3 +135,20 @@ def test_widgets_follow_their_sliders(results):
         slider.value = 1.0  # outside a kernel an error in the view is raised here
         assert shown is not None
     plt.close("all")
+
+
+def test_without_selection_every_sample_votes(outputs):
+    verdicts = pd.read_csv(outputs / "table8_verdicts_without_selection.csv")
+    assert (verdicts[["positive", "negative", "filtered"]].sum(axis=1) == 12).all()
+
+
+def test_sensitivity_agrees_with_the_verdicts_at_the_profiles_own_settings(outputs):
+    moved = pd.read_csv(outputs / "sec6_3_sensitivity.csv")
+    verdicts = pd.read_csv(outputs / "sec6_2_verdicts.csv").set_index("suspect")
+    for setting, value in (("delta", 0.3), ("mu", 20), ("draws", 3)):
+        at = moved[(moved["setting"] == setting) & (moved["value"] == value)].set_index("suspect")
+        assert (at["verdict"] == verdicts["verdict"]).all() and (at["positive"] == verdicts["positive"]).all()
+    strict = moved[(moved["setting"] == "mu") & (moved["value"] == 200)]
+    assert (strict["verdict"] == "inconclusive").all()  # no smoke answer has 200 bytes
+    delta = moved[moved["setting"] == "delta"].groupby("value")["tainted"].first()
+    assert delta.is_monotonic_decreasing
