@@ -3,12 +3,12 @@
 import html
 
 import ipywidgets as widgets
-import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import HTML, display
+from matplotlib.figure import Figure
 
 from dsi_core import examples, figures, tainted, verdict
-from dsi_core.study import Study, suspects
+from dsi_core.study import Study, judged, suspects
 
 
 LISTED = 500  # samples in a dropdown
@@ -31,26 +31,35 @@ def _choice(label: str, options) -> widgets.Dropdown:
 
 
 def _shown(view, controls: dict) -> widgets.VBox:
-    def draw(**values):
-        view(**values)
-        plt.show()
+    """Controls above what `view` displays.
 
-    return widgets.VBox([*controls.values(), widgets.interactive_output(draw, controls)])
+    A view makes its figure without pyplot: JupyterLab answers the controls in several threads, and IPython draws and closes
+    all of pyplot's figures after each message, half-drawn ones too (seen as empty plots).
+    """
+    return widgets.VBox([*controls.values(), widgets.interactive_output(view, controls)])
 
 
 def similarity(study: Study, scores: pd.DataFrame) -> widgets.VBox:
-    """§4: pick a sample and a reference, move delta_t: the tainted set, the gaps and the texts follow."""
+    """§4: pick a sample and a reference, move delta_t and mu: the tainted set, the gaps and the texts follow.
 
-    def view(delta_t, sample, reference):
+    There is no suspect yet: mu drops samples to which a tuned reference gives a shorter answer.
+    """
+    shortest = scores.assign(bytes=scores["response_after"].str.encode("utf-8").str.len()).groupby("sample_id")["bytes"].min()
+
+    def view(delta_t, mu, sample, reference):
         found = tainted.tainted(scores, delta_t)
-        figures.plot_gaps(found, delta_t=delta_t)
+        found["tainted"] &= found["sample_id"].map(shortest) >= mu
+        figure = Figure(figsize=(8, 3), layout="constrained")
+        ax = figures.plot_gaps(found, delta_t=delta_t, ax=figure.subplots())
+        ax.set_title(f"{int(found['tainted'].sum())} of {len(found)} samples: gap above delta_t = {delta_t:g}, answers of {mu} bytes or more")
         row = scores[(scores["sample_id"] == sample) & (scores["reference"] == reference)].head(1)
         gap = found.loc[found["sample_id"] == sample].iloc[0]
         word = "tainted" if gap["tainted"] else "not tainted"
-        display(HTML(f"<p>weakest gap <b>{gap['min_gap']:+.3f}</b>: <b>{word}</b> at delta_t = {delta_t:g}</p>{examples.as_html(row)}"))
+        display(figure, HTML(f"<p>weakest gap <b>{gap['min_gap']:+.3f}</b>: <b>{word}</b> at delta_t = {delta_t:g}, mu = {mu}</p>{examples.as_html(row)}"))
 
     return _shown(view, {
-        "delta_t": _slider(widgets.FloatSlider, "delta_t", study.profile.decision.delta_t, -0.5, 1.0, 0.01),
+        "delta_t": _slider(widgets.FloatSlider, "delta_t (Eq. 1)", study.profile.decision.delta_t, -0.5, 1.0, 0.01),
+        "mu": _slider(widgets.IntSlider, "mu (bytes)", study.profile.decision.mu, 0, 300, 1),
         "sample": _samples(study, scores), "reference": _choice("reference", scores["reference"].unique())})
 
 
@@ -65,14 +74,15 @@ def verdicts(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> widge
 
     def view(delta_t, delta_s, mu, suspect, sample):
         found = tainted.tainted(scores, delta_t)
-        votes = verdict.judge(answers, found, people, delta_s, mu)
-        votes["correct"] = votes["verdict"] == votes["member"].map({True: "member", False: "non-member"})
+        votes = judged(study, found, answers, delta_s, mu)
         chosen = found[found["tainted"]].merge(answers, on=["dataset", "sample_id"])
         one = verdict.evidence(chosen[chosen["suspect"] == suspect], delta_s, mu)
-        figure, (left, right) = plt.subplots(1, 2, figsize=(13, 0.8 + 0.42 * len(votes)), layout="constrained")
-        figures.plot_votes(votes, ax=left, title=f"{int(found['tainted'].sum())} of {len(found)} samples tainted")
+        figure = Figure(figsize=(13, 0.8 + 0.42 * len(votes)), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        figures.plot_votes(votes, ax=left, title=f"{int(found['tainted'].sum())} of {len(found)} samples tainted; orange positive, blue negative")
         figures.plot_evidence(one, delta_s=delta_s, ax=right, title=suspect, limits=(spread.min() - 0.05, spread.max() + 0.05))
-        display(HTML(_answers(answers, one, suspect, sample, mu)))
+        pair = study.pairs[study.pairs["sample_id"] == sample].iloc[0]
+        display(figure, HTML(_answers(pair, answers, one, suspect, mu)))
 
     return _shown(view, {
         "delta_t": _slider(widgets.FloatSlider, "delta_t (Eq. 1)", decision.delta_t, low, 1.0, 0.01),
@@ -81,11 +91,12 @@ def verdicts(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> widge
         "suspect": _choice("suspect", people["suspect"]), "sample": _samples(study, scores)})
 
 
-def _answers(answers: pd.DataFrame, evidence: pd.DataFrame, suspect: str, sample: str, mu: int) -> str:
-    """One suspect's answers to one sample, escaped, each with its weakest gap."""
-    mine = answers[(answers["suspect"] == suspect) & (answers["sample_id"] == sample)]
-    status = evidence.loc[evidence["sample_id"] == sample, "status"]
-    lines = [f"<p><b>{html.escape(suspect)}</b> on this sample: <b>{status.iloc[0] if len(status) else 'not tainted, not counted'}</b></p>"]
+def _answers(pair, answers: pd.DataFrame, evidence: pd.DataFrame, suspect: str, mu: int) -> str:
+    """One sample's prompt, oracle and the suspect's answers with their weakest gaps, all escaped."""
+    mine = answers[(answers["suspect"] == suspect) & (answers["sample_id"] == pair["sample_id"])]
+    status = evidence.loc[evidence["sample_id"] == pair["sample_id"], "status"]
+    lines = [f"<p><b>Prompt</b><br>{html.escape(pair['prompt'])}</p><p><b>Oracle output</b><br>{html.escape(pair['output'])}</p>",
+             f"<p><b>{html.escape(suspect)}</b> on this sample: <b>{status.iloc[0] if len(status) else 'not tainted, not counted'}</b></p>"]
     for draw, part in mine.groupby("draw"):
         text = part["response"].iloc[0]
         short = f" (under {mu} bytes: dropped)" if len(text.encode()) < mu else ""

@@ -67,16 +67,18 @@ def plot_losses(table: pd.DataFrame, *, ax=None):
 def plot_votes(table: pd.DataFrame, *, ax=None, title: str = ""):
     """Positive against negative tainted samples, a pair of bars per suspect, its verdict beside them (Fig. 4, 6).
 
-    table: columns suspect, positive, negative, verdict, correct.
+    table: columns suspect, positive, negative, filtered, verdict, correct. Orange = positive, blue = negative.
     """
     ax = ax or plt.subplots(figsize=(8, 0.6 + 0.45 * len(table)), layout="constrained")[1]
     long = table.melt(id_vars="suspect", value_vars=["positive", "negative"], var_name="tainted samples", value_name="count")
     sns.barplot(long, x="count", y="suspect", hue="tainted samples", palette=COLORS, ax=ax, width=0.75)
     most = max(1, long["count"].max())
     for i, row in enumerate(table.itertuples()):
-        ax.annotate(f"{row.verdict} {'✓' if row.correct else '✗'}", (max(row.positive, row.negative) + 0.01 * most, i),
+        dropped = f" ({row.filtered} filtered)" if row.filtered else ""
+        ax.annotate(f"{row.verdict} {'✓' if row.correct else '✗'}{dropped}", (max(row.positive, row.negative) + 0.01 * most, i),
                     va="center", fontsize=9, color="black" if row.correct else "#CC0000")
-    ax.set(xlabel="", ylabel="", title=title, xlim=(0, most * 1.25))
+    ax.set(xlabel="", ylabel="", title=title, xlim=(0, most * 1.35))
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend_.remove()
     return ax
 
@@ -84,10 +86,16 @@ def plot_votes(table: pd.DataFrame, *, ax=None, title: str = ""):
 def plot_evidence(table: pd.DataFrame, *, delta_s: float, ax=None, title: str = "", limits=None):
     """How far one suspect's tainted samples lean to the tuned references. table: columns evidence (NaN = filtered), status."""
     ax = ax or plt.subplots(figsize=(8, 3), layout="constrained")[1]
-    sns.histplot(table.dropna(subset="evidence"), x="evidence", hue="status", palette=COLORS, multiple="stack", ax=ax, legend=False,
+    counted = table.dropna(subset="evidence")
+    if counted.empty:
+        ax.set_axis_off()
+        ax.set_title(f"{title}: no answer counts")
+        return ax
+    sns.histplot(counted, x="evidence", hue="status", palette=COLORS, multiple="stack", ax=ax, legend=False,
                  binwidth=0.05, binrange=None if limits is None else (limits[0], limits[1] + 0.05))
     ax.axvline(delta_s, color="black", linewidth=1, linestyle="--")
     ax.set(title=title, xlabel=f"evidence: best answer's weakest gap (line: delta_s = {delta_s:g})", ylabel="tainted samples", xlim=limits)
+    ax.yaxis.get_major_locator().set_params(integer=True)
     return ax
 
 

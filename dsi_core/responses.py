@@ -57,6 +57,7 @@ def ask(profile: Profile, victim: str, model_id: str, trained: Trained, pairs: p
             tuned = tuning.tune(profile, victim, trained)
             quantized = tuned is not None and tuning.recipe_of(profile, trained).method == "qlora"
             model, tokenizer = models.load(profile, trained.base, tuned=tuned, quantized=quantized)
+            started = time.time()  # tuning and loading have their own records
             _end_torn_line(folder / "responses.jsonl")
             with open(folder / "responses.jsonl", "a", encoding="utf-8") as file:
                 for rows, texts, count in generate(model, tokenizer, todo, model_id, temperature, profile):

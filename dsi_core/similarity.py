@@ -24,7 +24,8 @@ def backbone(profile: Profile) -> tuple[str, Path]:
     spec = settings.model_dump(exclude_none=True, include={"hub", "revision", "path", "package", "member", "toy", "layer"})
     if settings.toy:
         spec["texts"] = toy.texts_key(profile)
-    folder = store.entry("similarity", (settings.hub or settings.member or settings.path or "toy").split("/")[0], spec)
+    name = settings.hub or settings.path or settings.toy or next(iter(settings.package)).partition("==")[0]
+    folder = store.entry("similarity", f"{name} layer {settings.layer}", spec)
     if settings.toy:
         with store.lock(folder):
             if not (folder / "bert" / "config.json").exists():
@@ -57,6 +58,7 @@ def raw_scores(profile: Profile, pairs: pd.DataFrame) -> np.ndarray:
             with database:
                 database.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?)", zip(todo["id"], fresh.tolist()))
             known.update(zip(todo["id"], fresh.tolist()))
+            store.finish(folder, pairs=database.execute("SELECT COUNT(*) FROM scores").fetchone()[0])
     return np.array([known[i] for i in ids], dtype=float)
 
 

@@ -25,6 +25,7 @@ class Study:
 def start(profile: str, **overrides) -> Study:
     """Read and check a profile and its victim datasets; nothing is trained. Overrides as in `params.load_profile`."""
     settings = params.load_profile(profile, **overrides)
+    work.quiet()
     tables = [data.load_pairs(v, settings.data[v], settings.seed).assign(dataset=v) for v in settings.victims]
     return Study(settings, pd.concat(tables, ignore_index=True))
 
