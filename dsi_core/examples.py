@@ -2,7 +2,6 @@
 
 import html
 import re
-import textwrap
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -67,9 +66,10 @@ def plot_example(row: pd.DataFrame, *, with_after: bool = True, ax=None, width: 
     if with_after:
         parts.append((f"{sample['reference']} after tuning on D (raw similarity {sample['raw_after']:.2f})", common(sample["output"], sample["response_after"])))
     lines = [(title, line) for title, pieces in parts for line in [None, *_wrap(pieces, width)]]
-    ax = ax or plt.subplots(figsize=(width * CHARACTER + 0.2, 0.24 * (len(lines) + len(parts)) + 0.5), layout="constrained")[1]
+    height = len(lines) + 0.5 * len(parts)
+    ax = ax or plt.subplots(figsize=(width * CHARACTER + 0.083, 0.24 * height + 0.4), layout="constrained")[1]
     ax.set_axis_off()
-    ax.set(xlim=(0, width), ylim=(len(lines) + len(parts), -0.5))
+    ax.set(xlim=(0, width), ylim=(height, -0.3))
     y = 0.0
     for title, line in lines:
         if line is None:
@@ -85,15 +85,14 @@ def plot_example(row: pd.DataFrame, *, with_after: bool = True, ax=None, width: 
 def _wrap(pieces: list[tuple[str, bool]], width: int) -> list[list[tuple[int, str, bool]]]:
     """Lines of (column, piece, shared) at most `width` wide; a longer piece is cut."""
     lines, x = [[]], 0
-    for piece, shared in pieces:
-        for part in textwrap.wrap(piece, width) or [" "] if not piece.isspace() else [" "]:
-            for word in words(part):
-                if x + len(word) > width:
-                    lines, x = [*lines, []], 0
-                if word.isspace() and not x:
-                    continue
-                lines[-1].append((x, word, shared))
-                x += len(word)
+    for word, shared in ((w, shared) for piece, shared in pieces for w in words(piece)):
+        word = " " if word.isspace() else word
+        for part in (word[i : i + width] for i in range(0, len(word), width)):
+            if x + len(part) > width:
+                lines, x = [*lines, []], 0
+            if part != " " or x:
+                lines[-1].append((x, part, shared))
+                x += len(part)
     return lines if any(lines) else [[(0, "(empty)", False)]]
 
 

@@ -81,3 +81,19 @@ def test_committed_figures_match_their_manifest():
         assert on_disk == set(files), path
         for name, facts in files.items():
             assert hashlib.sha256((path.parent / name).read_bytes()).hexdigest() == facts["sha256"], name
+
+
+def test_readmes_verdicts_are_those_of_the_committed_table():
+    import pandas as pd
+
+    table = pd.read_csv(ROOT / "figures" / "small" / "sec6_2_verdicts.csv").set_index("suspect")
+    rows = re.findall(r"^\| ([\w-]+) \| (?:non-)?member[^|]*\| (\d+) \| (\d+) \| ([\w-]+) \| (right|\*\*wrong\*\*) \|$",
+                      (ROOT / "README.md").read_text(), re.M)
+    assert {r[0] for r in rows} == set(table.index)
+    for suspect, positive, negative, verdict, right in rows:
+        row = table.loc[suspect]
+        assert (int(positive), int(negative), verdict, right == "right") == (row["positive"], row["negative"], row["verdict"], row["correct"])
+    table6 = pd.read_csv(ROOT / "figures" / "small" / "table6_non_iid.csv")
+    said = "; ".join([", ".join(f"{g.removeprefix('local ')} {c}/{n}" for g, c, n in table6[["group", "correct", "total"]].values),
+                      "recall {recall}, precision {precision}, F1 {f1}".format(**table6.iloc[0].astype(str))])
+    assert said in (ROOT / "README.md").read_text(), said
