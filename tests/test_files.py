@@ -97,3 +97,16 @@ def test_readmes_verdicts_are_those_of_the_committed_table():
     said = "; ".join([", ".join(f"{g.removeprefix('local ')} {c}/{n}" for g, c, n in table6[["group", "correct", "total"]].values),
                       "recall {recall}, precision {precision}, F1 {f1}".format(**table6.iloc[0].astype(str))])
     assert said in (ROOT / "README.md").read_text(), said
+
+
+def test_readmes_paper_numbers_are_the_reported_ones():
+    from dsi_core import tables
+
+    readme, one, two = (ROOT / "README.md").read_text(), tables.reported("table1"), tables.reported("table2")
+    assert f"{one['tainted'].sum():,} of {one['total'].sum():,}" in readme
+    assert f"{two['tainted'].sum():,} of {two['total'].sum():,}" in readme
+    for item, said in (("table6", "members 20/20, non-members 20/20"), ("table8", "members 0/20, non-members 20/20")):
+        rows = tables.reported(item).query("method == 'dataset inference'").assign(member=lambda t: ~t["group"].str.contains("non-"))
+        sums = rows.groupby(["dataset", "member"])[["correct", "total"]].sum()
+        found = {tuple(sums.xs(m, level="member").drop_duplicates().values.ravel()) for m in (True, False)}
+        assert all(f"{c}/{t}" in said for c, t in found) and said in readme
