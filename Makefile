@@ -1,6 +1,7 @@
-# make reproduce [PROFILE=small|smoke|paper] [ONLY=02] | make test | make lab | make status | make clean
+# make reproduce [PROFILE=small|smoke|paper] [ONLY=02] | make test | make lab [ARGS="--no-browser"] | make status | make clean
 PROFILE ?= small
 ONLY ?=
+ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -13,7 +14,7 @@ test: .venv/ready
 	$(BIN)/python -m pytest -q --durations=10
 
 lab: .venv/ready
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab notebooks $(ARGS)
 
 status: .venv/ready
 	$(BIN)/python -m dsi_core status
