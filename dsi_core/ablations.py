@@ -3,7 +3,7 @@
 import pandas as pd
 
 from dsi_core import study as steps
-from dsi_core import verdict
+from dsi_core import tainted, verdict
 from dsi_core.study import Study
 
 DELTAS = [round(0.05 * i, 2) for i in range(-2, 17)]
@@ -42,7 +42,7 @@ def sensitivity(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> pd
     moves += [("mu", m, (decision.delta_t, study.delta_s, m, max(every))) for m in MUS]
     moves += [("draws", n, (decision.delta_t, study.delta_s, decision.mu, n)) for n in every]
     for setting, value, (delta_t, delta_s, mu, draws) in moves:
-        found = steps.tainted.tainted(scores, delta_t)
+        found = tainted.tainted(scores, delta_t)
         table = steps.judged(study, found, answers[answers["draw"] < draws], delta_s, mu)
         counts = found.groupby("dataset")["tainted"].sum().rename("tainted").reset_index()
         tables.append(table.merge(counts, on="dataset").assign(setting=setting, value=value))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dsi_core import data, models, params, responses, similarity, store, tainted, tuning, verdict, work
+from dsi_core import data, models, params, responses, similarity, tainted, tuning, verdict, work
 from dsi_core.params import Profile, Trained
 
 
@@ -71,9 +71,10 @@ def answers(study: Study, role: str, pairs: pd.DataFrame | None = None) -> pd.Da
         folder = responses.entry(study.profile, m.dataset, m.model_id, m.trained, temperature, make=False)
         folders.append((m, questions, folder))
         if len(responses.missing(folder, questions, draws)):
-            jobs.append(work.Job(m.model_id, responses.ask, (study.profile, m.dataset, m.model_id, m.trained, questions),
+            name = m.model_id if len(study.profile.victims) == 1 else f"{m.model_id} ({m.dataset})"
+            jobs.append(work.Job(name, responses.ask, (study.profile, m.dataset, m.model_id, m.trained, questions),
                                  _cost(study, m, len(questions) * draws), {"draws": draws, "temperature": temperature}))
-    bases = sorted({j.args[3].base for j in jobs} - {b for b in models.ready(study.profile)})
+    bases = sorted({j.args[3].base for j in jobs} - set(models.ready(study.profile)))
     work.run([work.Job(f"prepare {b}", models.prepare, (study.profile, b)) for b in bases if not models.base(study.profile, b).hub])
     work.run(sorted(jobs, key=lambda j: -j.cost))  # long jobs first, so that no core waits at the end
     tables = []

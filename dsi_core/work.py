@@ -23,7 +23,7 @@ _job = None  # in a worker: the name of the job at hand
 
 @dataclass(frozen=True)
 class Job:
-    """A call to make in a worker: `cost` is its share of the whole work, in any unit common to all jobs."""
+    """A call to make in a worker, under a name of its own; `cost` is its share of the whole work, in any common unit."""
 
     name: str
     call: Callable
