@@ -196,11 +196,11 @@ def note(study: Study, files: list[Path]) -> None:
     store.root().mkdir(parents=True, exist_ok=True)
     with store.lock(store.root()):
         known = json.loads(path.read_text(encoding="utf-8"))["files"] if path.exists() else {}
+        made = {"made": store.now(), "commit": commit(), "parameters": store.key(study.profile.model_dump())}
         for file in files:
-            known[file.name] = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "made": store.now(), "commit": commit(),
-                                "parameters": store.key(study.profile.model_dump())}
+            known[file.name] = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), **made}
         facts = {"profile": study.profile.name, "scale": study.profile.scale, "parameters": study.profile.model_dump(exclude_none=True),
-                 "parameters_key": store.key(study.profile.model_dump()), "versions": store.versions(), "files": dict(sorted(known.items()))}
+                 "parameters_key": made["parameters"], "versions": store.versions(), "files": dict(sorted(known.items()))}
         store.write_text(path, json.dumps(facts, indent=1, ensure_ascii=False))
 
 

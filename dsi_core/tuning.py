@@ -78,11 +78,12 @@ def _train(profile: Profile, victim: str, trained: Trained, folder: Path) -> Non
     log = pd.DataFrame([r for r in trainer.state.log_history if "loss" in r])[["step", "epoch", "loss", "learning_rate"]]
     store.write_text(folder / "loss.csv", log.to_csv(index=False))
     trainer.model.save_pretrained(folder)
-    shutil.rmtree(checkpoints, ignore_errors=True)
     tokens = sum(len(r["input_ids"]) for r in rows) * recipe.epochs
     last = log[log["epoch"] > recipe.epochs - 1]["loss"].mean()
     store.finish(folder, pairs=len(pairs), tokens=tokens, method=recipe.method, final_loss=round(float(last), 4),
+                 pairs_at_token_limit=sum(len(r["input_ids"]) == recipe.max_tokens for r in rows),
                  device=str(trainer.args.device), seconds=round(time.time() - started, 1))
+    shutil.rmtree(checkpoints, ignore_errors=True)  # only now: a crash before this line continues instead of starting over
 
 
 def _example(tokenizer, prompt: str, output: str, limit: int) -> dict:

@@ -110,3 +110,26 @@ def test_readmes_paper_numbers_are_the_reported_ones():
         sums = rows.groupby(["dataset", "member"])[["correct", "total"]].sum()
         found = {tuple(sums.xs(m, level="member").drop_duplicates().values.ravel()) for m in (True, False)}
         assert all(f"{c}/{t}" in said for c, t in found) and said in readme
+
+
+def test_readmes_other_numbers_are_those_of_the_committed_tables():
+    import pandas as pd
+
+    readme = (ROOT / "README.md").read_text()
+
+    def table(name):
+        return pd.read_csv(ROOT / "figures" / "small" / f"{name}.csv")
+
+    for name, said in (("table1_near_copies_after_tuning", "{} of 48 for each of the two references"), ("table2_near_copies_before_tuning", "{} of 48 for each")):
+        counts = table(name).query("category == 'all'")["tainted"]
+        assert counts.nunique() == 1 and said.format(counts.iloc[0]) in readme
+    means = table("sec4_similarity_before_and_after").groupby(["reference", "side"])["raw"].mean()
+    for reference in ("SmolLM2", "Gemma-3"):
+        assert f"{means[reference, 'before']:.2f} → {means[reference, 'after']:.2f} ({reference})" in readme
+    tainted = table("eq1_weakest_gaps")["tainted"]
+    assert f"{tainted.sum()} of {len(tainted)} samples" in readme
+    medians = table("sec6_2_evidence").groupby(["member", "suspect"])["evidence"].median().round(2)
+    assert f"median evidence {medians[True]['smollm2-weak']:.2f}, the non-members' between {medians[False].min():.2f} and\n{medians[False].max():.2f})" in readme
+    right = table("sec6_3_sensitivity").groupby(["setting", "value"])["correct"].sum()
+    assert (right["delta"].loc[0.10:0.20] == 8).all() and (right["delta"].loc[0.25:0.50] == 7).all() and right["draws"].loc[1] == 6
+    assert "8/8 right for delta 0.10-0.20, 7/8 at 0.25-0.50 (with the default 0.30), 6/8 with one answer per prompt" in readme
