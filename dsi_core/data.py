@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from dsi_core import packages
-from dsi_core.params import ROOT, Data
+from dsi_core import near_duplicates, packages
+from dsi_core.params import ROOT, Data, Profile
 
 SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 FORMATS = (".json", ".jsonl", ".csv", ".parquet", ".yml")
@@ -21,22 +21,50 @@ def sample_id(prompt: str, output: str) -> str:
     return hashlib.sha256(f"{prompt}\x00{output}".encode()).hexdigest()[:16]
 
 
-def load_pairs(name: str, data: Data, seed: int = 0, *, sample: bool = True) -> pd.DataFrame:
-    """The pairs of one dataset: columns sample_id, prompt, output, category (None where D has none).
+def load_pairs(profile: Profile, name: str, *, sample: bool = True) -> pd.DataFrame:
+    """The pairs of one dataset of the profile: columns sample_id, prompt, output, category (None where D has none).
 
     Prompt = the non-empty prompt columns joined by a blank line, or the user turns before the first answer.
-    `data.rows` pairs are drawn at random with `seed` (all with sample=False) and kept in file order. What
-    `data.drop` and the length limits removed is counted in `.attrs["dropped"]`. Raises `ValueError` naming
-    file, row, field and value for a broken file, a missing column, an empty or non-text field or a duplicate.
-    Source: §6.1 and Table 4. Differs: identity is a hash of the pair, never a position.
+    `rows` pairs are drawn at random with the profile's seed (all with sample=False) and kept in file order; with `apart_from`,
+    from what that dataset did not draw, less the near-duplicates of its pairs. What was removed and why is counted in
+    `.attrs["dropped"]`. Raises `ValueError` naming file, row, field and value for a broken file, a missing column,
+    an empty or non-text field or a duplicate. Source: §6.1 and Table 4. Differs: identity is a hash of the pair, never a position.
     """
-    stamps = () if data.hub or data.package else ((ROOT / data.path).stat().st_mtime_ns if (ROOT / data.path).exists() else 0,)
-    return _load(name, data.model_dump_json(), seed, sample, stamps).copy()
+    data = profile.data[name]
+    whole = _load(name, data.model_dump_json(), _stamp(data))
+    if not sample:
+        return whole.copy()
+    if data.apart_from is None:
+        return _sample(whole, data, profile.seed)
+    other = load_pairs(profile, data.apart_from)
+    rest = whole[~whole["sample_id"].isin(other["sample_id"])].reset_index(drop=True)
+    drawn = _sample(rest, data, profile.seed)
+    near = near_duplicates.of(drawn, other, data.near_duplicate)
+    pairs = drawn[~near].reset_index(drop=True)
+    pairs.attrs["dropped"] = {**whole.attrs["dropped"], f"near-duplicates of {data.apart_from}": int(near.sum())}
+    if pairs.empty:
+        raise ValueError(f"{whole.attrs['where']}: no pair left apart from {data.apart_from!r} (dropped: {pairs.attrs['dropped']})")
+    return pairs
+
+
+def _stamp(data: Data) -> int | None:
+    path = ROOT / data.path if data.path else None
+    return path.stat().st_mtime_ns if path is not None and path.exists() else None
+
+
+def _sample(pairs: pd.DataFrame, data: Data, seed: int) -> pd.DataFrame:
+    """`data.rows` random pairs, or all, with the attrs of `pairs`. Raises `ValueError` when there are not so many."""
+    if data.rows and len(pairs) > data.rows:
+        chosen = np.random.default_rng(seed).choice(len(pairs), data.rows, replace=False)
+        pairs = pairs.iloc[np.sort(chosen)].reset_index(drop=True)
+    elif data.rows and len(pairs) < data.rows:
+        raise ValueError(f"{pairs.attrs['where']}: rows is {data.rows}, but only {len(pairs)} pairs are left (dropped: {pairs.attrs['dropped']})")
+    return pairs.copy()  # pandas carries the attrs along, and copies them in depth
 
 
 @lru_cache(maxsize=32)
-def _load(name: str, settings: str, seed: int, sample: bool, stamps: tuple) -> pd.DataFrame:
-    """`load_pairs`, once per settings and state of the file (`stamps`): a study needs the same pairs many times."""
+def _load(name: str, settings: str, stamp: int | None) -> pd.DataFrame:
+    """All pairs of a dataset, read once per settings and state of the file (`stamp`): a study needs the same pairs many times."""
     data = Data.model_validate_json(settings)
     where, records = _records(data)  # records: (place, fields)
     rows, dropped = [], {"empty": 0, "duplicates": 0, "length": 0}
@@ -64,11 +92,6 @@ def _load(name: str, settings: str, seed: int, sample: bool, stamps: tuple) -> p
     if not rows:
         raise ValueError(f"{where}: no pair left of {len(records)} (dropped: {dropped})")
     pairs = pd.DataFrame(rows, columns=["sample_id", "prompt", "output", "category"])
-    if sample and data.rows and len(pairs) > data.rows:
-        chosen = np.random.default_rng(seed).choice(len(pairs), data.rows, replace=False)
-        pairs = pairs.iloc[np.sort(chosen)].reset_index(drop=True)
-    elif sample and data.rows and len(pairs) < data.rows:
-        raise ValueError(f"{where}: rows is {data.rows}, but only {len(pairs)} pairs are left (dropped: {dropped})")
     pairs.attrs = {"name": name, "where": where, "read": len(records), "dropped": dropped}
     return pairs
 

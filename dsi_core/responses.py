@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import math
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from transformers import DynamicCache
 
 from dsi_core import models, store, tuning, work
 from dsi_core.params import Profile, Trained
@@ -47,6 +50,8 @@ def ask(profile: Profile, victim: str, model_id: str, trained: Trained, pairs: p
         draws: int, temperature: float) -> Path:
     """Tune the model if needed, ask it what is still missing of `pairs` x `draws`, and return the folder of answers.
 
+    A model behind an endpoint is asked through its API.
+
     An empty answer is kept as an empty text.
     """
     folder = entry(profile, victim, model_id, trained, temperature)
@@ -54,13 +59,11 @@ def ask(profile: Profile, victim: str, model_id: str, trained: Trained, pairs: p
         todo = missing(folder, pairs, draws)
         started, tokens = time.time(), 0
         if len(todo):
-            tuned = tuning.tune(profile, victim, trained)
-            quantized = tuned is not None and tuning.recipe_of(profile, trained).method == "qlora"
-            model, tokenizer = models.load(profile, trained.base, tuned=tuned, quantized=quantized)
+            told = _answers(profile, victim, model_id, trained, todo, temperature)
             started = time.time()  # tuning and loading have their own records
             _end_torn_line(folder / "responses.jsonl")
             with open(folder / "responses.jsonl", "a", encoding="utf-8") as file:
-                for rows, texts, count in generate(model, tokenizer, todo, model_id, temperature, profile):
+                for rows, texts, count in told:
                     for row, text in zip(rows, texts):
                         line = {"sample_id": row.sample_id, "draw": int(row.draw), "response": text}
                         file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -68,41 +71,80 @@ def ask(profile: Profile, victim: str, model_id: str, trained: Trained, pairs: p
                     tokens += count
         if len(todo) or store.manifest(folder) is None:
             earlier = store.manifest(folder) or {"seconds": 0, "tokens": 0}
-            store.finish(folder, answers=len(read(folder)), tokens=tokens + earlier["tokens"],
+            store.finish(folder, answers=len(read(folder)), device=models.device_name(), tokens=tokens + earlier["tokens"],
                          seconds=round(time.time() - started + earlier["seconds"], 1))
     return folder
 
 
+def _answers(profile: Profile, victim: str, model_id: str, trained: Trained, todo: pd.DataFrame, temperature: float):
+    """The generator of answers: of an endpoint, or of a local model, which is tuned and loaded first."""
+    if remote := models.base(profile, trained.base).endpoint:
+        from dsi_core import endpoint
+
+        endpoint.connect(remote)  # a missing key is found before anything is asked
+        return endpoint.generate(remote, todo, temperature, profile.responses.max_new_tokens, profile.seed)
+    tuned = tuning.tune(profile, victim, trained)
+    quantized = tuned is not None and tuning.recipe_of(profile, trained).method == "qlora"
+    model, tokenizer = models.load(profile, trained.base, tuned=tuned, quantized=quantized)
+    return generate(model, tokenizer, todo, model_id, temperature, profile)
+
+
 def generate(model, tokenizer, todo: pd.DataFrame, model_id: str, temperature: float, profile: Profile):
-    """Yield (rows, texts, new tokens) batch by batch, prompts sorted by length.
+    """Yield (rows, texts, new tokens) as answers end, `batch_size` of them under way at a time, prompts sorted by length.
 
     Each (model, sample, draw) has its own random numbers, so an answer depends on neither order nor batch
-    size, up to floating point in the model's forward pass. temperature 0 = greedy.
+    size, up to floating point in the model's forward pass. temperature 0 = greedy. An end token counts as a
+    token. Of the checkpoint's own generation settings only its end tokens are used.
     """
-    import torch
-    from transformers import GenerationConfig, LogitsProcessorList
-
     limit, size = profile.responses.max_new_tokens, profile.responses.batch_size
     rows = list(todo.itertuples(index=False))
     ids = [models.encode_prompt(tokenizer, row.prompt) for row in rows]
-    order = sorted(range(len(rows)), key=lambda i: len(ids[i]))
-    # Nothing else of the checkpoint's own generation settings (a repetition penalty, say) may slip in
-    model.generation_config = GenerationConfig(max_new_tokens=limit, do_sample=False, pad_token_id=tokenizer.pad_token_id,
-                                               eos_token_id=models.end_tokens(model, tokenizer))
+    order = sorted(range(len(rows)), key=lambda i: (len(ids[i]), ids[i]))  # the draws of a prompt side by side
+    ends = models.end_tokens(model, tokenizer)
     for start in range(0, len(order), size):
         batch = order[start : start + size]
-        inputs = tokenizer.pad({"input_ids": [ids[i] for i in batch]}, return_tensors="pt").to(model.device)
-        choice = LogitsProcessorList()
-        if temperature > 0:
-            uniforms = [uniform_numbers(limit, profile.seed, model_id, rows[i].sample_id, rows[i].draw) for i in batch]
-            choice.append(SeededChoice(torch.tensor(np.array(uniforms), device=model.device), temperature))
-        with torch.inference_mode():
-            out = model.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"],
-                                 logits_processor=choice)
-        new = out[:, inputs["input_ids"].shape[1] :]
-        texts = [t.strip() for t in tokenizer.batch_decode(new, skip_special_tokens=True)]
-        yield [rows[i] for i in batch], texts, int((new != tokenizer.pad_token_id).sum())
-        work.report(0.8 + 0.2 * (start + len(batch)) / len(order))
+        numbers = np.array([uniform_numbers(limit, profile.seed, model_id, rows[i].sample_id, rows[i].draw) for i in batch])
+        for step, ended in enumerate(decode(model, tokenizer, [ids[i] for i in batch], numbers, temperature, ends)):
+            if ended:
+                texts = [t.strip() for t in tokenizer.batch_decode(list(ended.values()), skip_special_tokens=True)]
+                yield [rows[batch[k]] for k in ended], texts, sum(map(len, ended.values()))
+            work.report(0.8 + 0.2 * (start + len(batch) * (step + 1) / limit) / len(order))
+
+
+@torch.inference_mode()
+def decode(model, tokenizer, prompts: list[list[int]], numbers: np.ndarray, temperature: float, ends: list[int]):
+    """After each step yield {place in `prompts`: its new tokens} of the answers that ended there, often none.
+
+    numbers: (prompts, steps) uniform in [0, 1); column t decides token t. Equal prompts are read once. What
+    `model.generate` does not offer: an answer that has ended is computed no further (as many padding tokens as
+    real ones otherwise), and each answer has its own random numbers.
+    """
+    unique = sorted(set(map(tuple, prompts)))
+    copies = torch.tensor([unique.index(tuple(p)) for p in prompts], device=model.device)
+    inputs = tokenizer.pad({"input_ids": [list(u) for u in unique]}, return_tensors="pt").to(model.device)
+    mask, position = inputs["attention_mask"], (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)  # the config tells which layers have a sliding window
+    logits = model(input_ids=inputs["input_ids"], attention_mask=mask, position_ids=position, past_key_values=cache,
+                   use_cache=True, logits_to_keep=1).logits[copies, -1]
+    cache.batch_select_indices(copies)
+    mask, position = mask[copies], position[copies, -1:]
+    numbers, ends = torch.tensor(numbers, device=model.device), torch.tensor(ends, device=model.device)
+    answers, places = [[] for _ in prompts], torch.arange(len(prompts), device=model.device)  # places: who is still here
+    for step in range(numbers.shape[1]):
+        token = choose(logits, numbers[places, step], temperature)
+        for place, new in zip(places.tolist(), token.tolist()):
+            answers[place].append(new)
+        stays = ~torch.isin(token, ends) & (step + 1 < numbers.shape[1])
+        yield {place: answers[place] for place in places[~stays].tolist()}
+        if not stays.any():
+            return
+        if not stays.all():
+            kept = stays.nonzero()[:, 0]
+            cache.batch_select_indices(kept)
+            places, token, mask, position = places[kept], token[kept], mask[kept], position[kept]
+        mask, position = torch.nn.functional.pad(mask, (0, 1), value=1), position + 1
+        logits = model(input_ids=token[:, None], attention_mask=mask, position_ids=position, past_key_values=cache,
+                       use_cache=True).logits[:, -1]
 
 
 def uniform_numbers(count: int, *identity) -> np.ndarray:
@@ -111,24 +153,24 @@ def uniform_numbers(count: int, *identity) -> np.ndarray:
     return np.random.default_rng(int.from_bytes(digest[:8], "big")).random(count)
 
 
-class SeededChoice:
-    """A logits processor that draws each row's next token from softmax(scores / temperature) by inverse CDF.
+def choose(logits: torch.Tensor, numbers: torch.Tensor, temperature: float) -> torch.Tensor:
+    """One token a row, (rows,), drawn from softmax(logits / temperature) by inverse CDF; temperature 0 = the likeliest.
 
-    uniforms: (rows, max_new_tokens) in [0, 1); column t decides token t. It leaves one token possible, so
-    greedy decoding picks it: `generate` itself offers one random stream per batch, not per row.
+    logits: (rows, vocabulary), overwritten. numbers: (rows,) float64 in [0, 1). The CDF is searched in two
+    steps, blocks of tokens and then one block, so that its float64 sum over a large vocabulary stays cheap.
     """
-
-    def __init__(self, uniforms, temperature: float):
-        self.uniforms, self.temperature, self.step = uniforms, temperature, 0
-
-    def __call__(self, input_ids, scores):
-        import torch
-
-        cdf = torch.softmax(scores.double() / self.temperature, dim=-1).cumsum(dim=-1)
-        draw = self.uniforms[:, self.step, None] * cdf[:, -1:]
-        token = torch.searchsorted(cdf, draw, right=True).clamp(max=scores.shape[1] - 1)
-        self.step += 1
-        return torch.full_like(scores, -torch.inf).scatter(1, token, 0.0)
+    if temperature == 0:
+        return logits.argmax(dim=1)
+    weights = logits.float().sub_(logits.amax(dim=1, keepdim=True)).div_(temperature).exp_()
+    blocks = weights.view(len(weights), -1, math.gcd(weights.shape[1], 512))
+    cdf = blocks.sum(dim=2, dtype=torch.float64).cumsum(dim=1)
+    target = numbers[:, None] * cdf[:, -1:]
+    block = torch.searchsorted(cdf, target, right=True).clamp(max=cdf.shape[1] - 1)
+    before = torch.where(block > 0, cdf.gather(1, (block - 1).clamp(min=0)), 0)
+    inside = blocks[torch.arange(len(blocks), device=block.device), block[:, 0]].double().cumsum(dim=1)
+    # Rounding may put the target at the block's very end, where an impossible token could stand
+    rest = (target - before).minimum(inside[:, -1:].nextafter(torch.zeros_like(target)))
+    return (block * blocks.shape[2] + torch.searchsorted(inside, rest, right=True))[:, 0]
 
 
 def _end_torn_line(path: Path) -> None:

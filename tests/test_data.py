@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -23,9 +24,18 @@ PAIRS = [
 ]
 
 
-def load(path, seed=0, sample=True, **settings) -> pd.DataFrame:
+def profile(seed=0, **data: Data) -> SimpleNamespace:
+    """As much of a profile as `load_pairs` needs."""
+    return SimpleNamespace(data=data, seed=seed)
+
+
+def mine(path, **settings) -> Data:
     settings = settings if "conversations" in settings else {"prompt": ["q", "context"], "output": "a", **settings}
-    return load_pairs("mine", Data(path=str(path), **settings), seed, sample=sample)
+    return Data(path=str(path), **settings)
+
+
+def load(path, seed=0, sample=True, **settings) -> pd.DataFrame:
+    return load_pairs(profile(seed, mine=mine(path, **settings)), "mine", sample=sample)
 
 
 def pairs_of(table: pd.DataFrame) -> list:
@@ -121,7 +131,7 @@ HUB = {  # two records in the columns of the dataset's hub page -> the pairs
 def test_the_papers_datasets_with_the_papers_settings(tmp_path, dataset, ending):
     records, expected = HUB[dataset]
     path = write(tmp_path / f"train.{ending}", records)
-    table = load_pairs(dataset, change(load_profile("paper").data[dataset], hub=None, path=str(path), rows=None))
+    table = load_pairs(profile(hub=change(load_profile("paper").data[dataset], hub=None, path=str(path), rows=None)), "hub")
     assert pairs_of(table) == expected
     assert table["category"].tolist() == (["closed_qa", "classification"] if dataset == "dolly" else [None, None])
 
@@ -161,6 +171,97 @@ def test_rows_are_a_random_sample_in_file_order(hundred):
 def test_every_pair_is_as_likely_to_be_drawn(hundred):
     drawn = pd.concat([load(hundred, seed, rows=20) for seed in range(60)])["prompt"].value_counts()
     assert len(drawn) == 100 and drawn.max() <= 25  # binomial(60, 0.2): mean 12, sd 3.1
+
+
+# A dataset apart from another
+
+
+def apart(path, seed=0, drawn=40, sample=True, **settings) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(`drawn` pairs of the file, those of a second dataset apart from them)."""
+    both = profile(seed, x=mine(path, rows=drawn), y=mine(path, apart_from="x", **settings))
+    return load_pairs(both, "x"), load_pairs(both, "y", sample=sample)
+
+
+def test_apart_is_a_random_sample_of_what_the_other_did_not_draw(hundred):
+    everything = load(hundred)["sample_id"].tolist()
+    x, rest = apart(hundred)
+    assert rest["sample_id"].tolist() == [i for i in everything if i not in set(x["sample_id"])] and len(rest) == 60
+    assert load(hundred, rows=40)["sample_id"].tolist() == x["sample_id"].tolist()  # that other one is as it was
+    _, y = apart(hundred, rows=30)
+    assert y["sample_id"].tolist() == [i for i in rest["sample_id"] if i in set(y["sample_id"])] and len(y) == 30
+    assert y["sample_id"].tolist() != rest["sample_id"].tolist()[:30]
+    assert y.attrs == {"name": "y", "where": str(hundred), "read": 100,
+                       "dropped": {"empty": 0, "duplicates": 0, "length": 0, "near-duplicates of x": 0}}
+
+
+def test_apart_is_drawn_with_the_seed(hundred):
+    first, again, other = (apart(hundred, seed, rows=30)[1]["sample_id"].tolist() for seed in (0, 0, 1))
+    assert first == again and set(first) != set(other)
+
+
+def test_apart_cannot_be_more_than_is_left(hundred):
+    assert len(apart(hundred, rows=60)[1]) == 60
+    with pytest.raises(ValueError) as error:
+        apart(hundred, rows=61)
+    says(error, str(hundred), "rows is 61", "only 60")
+
+
+def test_the_whole_file_is_not_apart(hundred):
+    _, whole = apart(hundred, rows=30, sample=False)
+    assert whole["sample_id"].tolist() == load(hundred)["sample_id"].tolist()
+    assert whole.attrs["dropped"] == {"empty": 0, "duplicates": 0, "length": 0}
+
+
+def test_near_duplicates_of_the_other_are_dropped_and_counted(tmp_path):
+    theirs = [("Who keeps the lamp?", "Old Maren keeps it."), ("Where is the key?", "In the box.")]
+    ours = [("Who keeps the lamp?", "Old Maren keeps it."),  # the same pair: nothing that could be drawn
+            ("Who keeps the lamp now?", "Old Maren keeps it!"),  # 4/5 and 4/4 of the words
+            ("Who keeps the lamp?", "Old Maren."),  # 2/4 of the answer's
+            ("Where is the key now, then?", "In the box."),  # 4/6 of the question's
+            ("Where is the key?", "Old Maren keeps it.")]  # near two different pairs
+    x, y = (write_jsonl(tmp_path / name, [{"q": q, "context": "", "a": a} for q, a in rows])
+            for name, rows in (("x.jsonl", theirs), ("y.jsonl", ours)))
+
+    def kept(**settings):
+        table = load_pairs(profile(x=mine(x), y=mine(y, apart_from="x", **settings)), "y")
+        assert table.index.tolist() == list(range(len(table)))
+        return pairs_of(table), table.attrs["dropped"]["near-duplicates of x"]
+
+    assert kept() == (ours[2:], 1)
+    assert kept(rows=4) == (ours[2:], 1)  # drawn first, and not made up for
+    assert kept(near_duplicate=0.81) == (ours[1:], 0)
+    assert kept(near_duplicate=0.66) == ([ours[2], ours[4]], 2)
+    assert kept(near_duplicate=0.5) == (ours[4:], 3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_twin_of_a_drawn_pair_is_not_kept(tmp_path, seed):
+    """Twenty twins whose questions share nine of eleven words: a twin stays only where its other half is not in x."""
+    def question(i, end):
+        return " ".join(f"w{i}of{k}" for k in range(9)) + " " + end
+
+    path = write_jsonl(tmp_path / "d.jsonl", [{"q": question(i, e), "context": "", "a": "So."} for i in range(20) for e in ("red", "blue")])
+    x, y = apart(path, seed, drawn=20)
+    drawn = set(x["prompt"])
+    alone = [question(i, e) for i in range(20) for e in ("red", "blue") if not drawn & {question(i, "red"), question(i, "blue")}]
+    assert y["prompt"].tolist() == alone and 0 < len(alone) < 20
+    assert y.attrs["dropped"]["near-duplicates of x"] == 20 - len(alone)
+
+
+def test_the_smoke_profile_has_a_near_duplicate(smoke):
+    pairs = load_pairs(smoke, "dozen_iid")
+    assert len(pairs) == 8 and pairs.attrs["read"] == 9 and pairs.attrs["dropped"]["near-duplicates of dozen"] == 1
+    assert "Who repairs the harbour clock?" not in set(pairs["prompt"])  # differs from the victim's by its last character
+
+
+def test_nothing_left_apart_is_refused(tmp_path, hundred):
+    with pytest.raises(ValueError) as error:
+        apart(hundred, drawn=100)  # the other one has all
+    says(error, str(hundred), "no pair left")
+    same = write_jsonl(tmp_path / "same.jsonl", [{"q": f"A{'?' * i}", "context": "", "a": "B"} for i in range(5)])
+    with pytest.raises(ValueError) as error:
+        apart(same, drawn=1)  # all others are near-duplicates
+    says(error, str(same), "no pair left")
 
 
 # Errors
@@ -270,7 +371,7 @@ def real(name: str) -> str:
 
 def test_real_dolly():
     data = Data(path=real("dolly_first4000.jsonl"), prompt=["instruction"], output="response", drop=["duplicates"])
-    table = load_pairs("dolly", data)
+    table = load_pairs(profile(dolly=data), "dolly")
     assert (len(table), table.attrs["read"], table.attrs["dropped"]) == (3999, 4000, {"empty": 0, "duplicates": 1, "length": 0})
     assert pairs_of(table)[0] == (
         "When did Virgin Australia start operating?",
@@ -278,21 +379,21 @@ def test_real_dolly():
     assert table["sample_id"].is_unique
     assert (table["output"].str.len().min(), table["output"].str.len().max()) == (2, 740)
     with pytest.raises(ValueError) as error:
-        load_pairs("dolly", change(data, drop=[]))
+        load_pairs(profile(dolly=change(data, drop=[])), "dolly")
     says(error, "dolly_first4000.jsonl, row 2959", "dolly_first4000.jsonl, row 1114", "'Why is the sky blue?'")
     with pytest.raises(ValueError) as error:  # this copy lacks the column of the hub's file
-        load_pairs("dolly", change(data, prompt=["instruction", "context"]))
+        load_pairs(profile(dolly=change(data, prompt=["instruction", "context"])), "dolly")
     says(error, "dolly_first4000.jsonl, row 1", "no column 'context'", "id, instruction, response")
 
 
 def test_real_alpaca():
     data = Data(path=real("alpaca_cleaned_first3000.jsonl"), prompt=["instruction", "input"], output="output")
-    table = load_pairs("alpaca", data)
+    table = load_pairs(profile(alpaca=data), "alpaca")
     records = [json.loads(line) for line in (ROOT / data.path).read_text(encoding="utf-8").split("\n") if line]
     assert len(table) == 3000 and table["sample_id"].is_unique
     assert sum(bool(r["input"]) for r in records) == 1192
     assert pairs_of(table) == [("\n\n".join(t for t in (r["instruction"].strip(), r["input"].strip()) if t), r["output"].strip()) for r in records]
     assert pairs_of(table)[-1] == ("Pick a color from the given list and write its hex code.\n\nBlue, Yellow, Purple",
                                    "One possible response could be:\n\nColor: Blue\nHex code: #0000FF")
-    few = load_pairs("alpaca", change(data, rows=200), seed=3)["sample_id"].tolist()
+    few = load_pairs(profile(seed=3, alpaca=change(data, rows=200)), "alpaca")["sample_id"].tolist()
     assert len(few) == 200 and few == [i for i in table["sample_id"] if i in set(few)]

@@ -62,6 +62,13 @@ def test_readme_links_exist():
         assert target.startswith("http") or (ROOT / target).exists(), target
 
 
+def test_every_table_and_figure_of_the_paper_has_its_row():
+    rows = "\n".join(re.findall(r"^\| (?:Table|Fig\.).*$", (ROOT / "README.md").read_text(), re.M))
+    named = {(kind, int(n)) for kind, first, last in re.findall(r"(Table|Fig\.|Tables|Figures) (\d+)(?:-(\d+))?", rows)
+             for n in range(int(first), int(last or first) + 1)}
+    assert {("Table", n) for n in range(1, 11)} <= named and {("Fig.", n) for n in range(2, 13)} <= named
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
 def test_notebooks_are_pages(path):
     code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
-    """Both notebooks run once on smoke; their output folder."""
+    """All notebooks run once on smoke; their output folder."""
     folder = tmp_path_factory.mktemp("figures")
     assert reproduce.reproduce("smoke", figures_dir=str(folder))
     return folder / "smoke"
@@ -28,12 +28,17 @@ def results(outputs):
     return run, scores, study.suspect_gaps(run, scores)
 
 
-def test_each_figure_has_png_pdf_and_csv(outputs):
-    for name in ("fig02_response_before_and_after", "fig03_close_without_training", "fig04_positive_against_negative",
-                 "sec4_similarity_before_and_after", "eq1_weakest_gaps"):
-        assert (outputs / f"{name}.pdf").read_bytes().startswith(b"%PDF")
-        assert plt.imread(outputs / f"{name}.png").std() > 0.01, "an empty picture"
-        assert len(pd.read_csv(outputs / f"{name}.csv"))
+FIGURES = ["fig02_response_before_and_after", "fig03_close_without_training", "fig04_positive_against_negative", "fig05_dpdllm",
+           "fig06_iid_positive_against_negative", "fig07_iid_dpdllm", "fig08_evidence_on_all_samples", "fig09_more_references",
+           "fig10_tainted_by_references", "fig11a_rephrasing", "fig11b_temperature", "fig11c_removing_tainted_samples", "fig11d_subsets",
+           "fig12_overlap_of_tainted_samples", "sec4_similarity_before_and_after", "eq1_weakest_gaps", "sec6_3_thresholds"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_each_figure_has_png_pdf_and_csv(outputs, name):
+    assert (outputs / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    assert plt.imread(outputs / f"{name}.png").std() > 0.01, "an empty picture"
+    assert len(pd.read_csv(outputs / f"{name}.csv"))
 
 
 def test_references_know_their_dozen_by_heart(outputs):
@@ -55,11 +60,60 @@ def test_every_branch_occurs(outputs, results):
 
 def test_table6_follows_from_the_verdicts(outputs):
     table = pd.read_csv(outputs / "table6_non_iid.csv")
-    assert list(table) == ["dataset", "method", "group", "correct", "total", "recall", "precision", "f1"]
-    verdicts = pd.read_csv(outputs / "sec6_2_verdicts.csv")
-    hit = (verdicts["member"] & (verdicts["verdict"] == "member")).sum()
-    assert table["recall"].iloc[0] == round(100 * hit / verdicts["member"].sum(), 1)
-    assert table["total"].sum() == len(verdicts)
+    assert list(table)[:7] == ["dataset", "method", "group", "correct", "total", "low", "high"]
+    assert set(table["method"]) == {"dataset inference", "DPDLLM", "DPDLLM (faithful)"}
+    for method, file in (("dataset inference", "sec6_2_verdicts"), ("DPDLLM", "fig05_dpdllm"), ("DPDLLM (faithful)", "fig05_dpdllm_faithful")):
+        rows, verdicts = table[table["method"] == method], pd.read_csv(outputs / f"{file}.csv")
+        hit = (verdicts["member"] & (verdicts["verdict"] == "member")).sum()
+        assert rows["recall"].iloc[0] == round(100 * hit / verdicts["member"].sum(), 1)
+        assert rows["total"].sum() == len(verdicts) and ((rows["low"] <= 100 * rows["correct"] / rows["total"]) & (rows["high"] > rows["low"])).all()
+
+
+def test_iid_suspects_trained_on_the_other_half(outputs):
+    split = pd.read_csv(outputs / "sec6_1_split.csv").set_index("dataset")
+    assert split.loc["dozen_iid", "dropped: near-duplicates of dozen"] == 1 and split.loc["dozen_iid", "used"] == 8
+    table = pd.read_csv(outputs / "table7_iid.csv")
+    assert set(table["group"]) == {"non-members (1)", "non-members (2)"} and (table["total"] == 1).all()
+    verdicts = pd.read_csv(outputs / "fig06_iid_positive_against_negative.csv")
+    assert set(verdicts["suspect"]) == {"llama-iid", "glm-iid"} and not verdicts["member"].any()
+
+
+def test_the_baseline_judges_no_sample_that_it_was_told(outputs):
+    told = pd.read_csv(outputs / "sec6_1_dpdllm_calibration.csv").set_index("suspect")
+    judged = pd.read_csv(outputs / "fig05_dpdllm.csv").set_index("suspect")
+    assert (judged[["positive", "negative", "filtered"]].sum(axis=1) == told["judged"]).all()
+    assert (told.loc[judged["member"], "judged"] == 12 - told.loc[judged["member"], "calibration_members"]).all()
+    assert (pd.read_csv(outputs / "fig05_dpdllm_faithful.csv")[["positive", "negative", "filtered"]].sum(axis=1) == 12).all()
+
+
+def test_more_references_never_find_more_tainted_samples(outputs):
+    table = pd.read_csv(outputs / "fig10_tainted_by_references.csv").drop_duplicates("references").set_index("models")["tainted"]
+    assert table.index.tolist() == [1, 5, 6] and table.is_monotonic_decreasing
+
+
+def test_evasions(outputs):
+    table = {k: pd.read_csv(outputs / f"{k}.csv") for k in ("fig11a_rephrasing", "fig11b_temperature", "fig11c_removing_tainted_samples", "fig11d_subsets")}
+    assert all(t["member"].all() for t in table.values())
+    own = pd.read_csv(outputs / "sec6_2_verdicts.csv").set_index("suspect")["positive"]
+    for t, setting in zip(table.values(), ("none", 1.0, "none removed", "100%")):  # the setting that changes nothing
+        same = t[t["setting"] == setting].set_index("suspect")["positive"]
+        assert (same == own[same.index]).all() and len(same)
+    halves = table["fig11d_subsets"].set_index("setting")["positive"]
+    assert halves["50%"] < halves["100%"]
+    overlap = pd.read_csv(outputs / "fig12_overlap_of_tainted_samples.csv")
+    assert overlap[overlap["suspect"] == "llama-full"]["samples"].sum() == own["llama-full"]
+
+
+def test_table9_is_the_sum_of_its_steps(outputs):
+    costs, table = pd.read_csv(outputs / "sec6_5_costs.csv"), pd.read_csv(outputs / "table9_time.csv").iloc[0]
+    offline = costs[costs["phase"] == "offline"]["seconds"].sum() / 3600
+    assert table["offline_hours"] == pytest.approx(offline, abs=1e-4) and 0 < table["online_hours"] < offline
+
+
+def test_the_plan_for_the_papers_study_needs_no_hub(outputs):
+    plan = pd.read_csv(outputs.parent / "paper" / "table9_plan.csv")
+    assert {"dolly", "alpaca", "slimorca", "openhermes"} < set(plan["dataset"]) and (plan["hours"] >= 0).all()
+    assert len(pd.read_csv(outputs.parent / "paper" / "table10_wild_models.csv")) == 115
 
 
 def test_table1_counts_add_up(outputs):

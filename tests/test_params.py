@@ -7,7 +7,7 @@ import yaml
 from conftest import says
 
 from dsi_core import params
-from dsi_core.params import ROOT, load_profile, read_yaml
+from dsi_core.params import ROOT, Suspect, Trained, Wild, dataset_of, iid_of, load_profile, read_yaml
 
 
 @pytest.fixture
@@ -24,9 +24,20 @@ def profile_of(tmp_path, monkeypatch):
     return load
 
 
+OPTIONAL = {"wild", "more_references", "reference_sets", "similarities", "dpdllm", "robustness", "suites"}
+
+
 @pytest.fixture(scope="module")
 def raw():
-    return read_yaml(ROOT / "params" / "smoke.yaml")
+    """The smoke profile with the sections that every profile has, and no dataset apart from another."""
+    whole = {k: v for k, v in read_yaml(ROOT / "params" / "smoke.yaml").items() if k not in OPTIONAL}
+    return {**whole, "data": {n: d for n, d in whole["data"].items() if "apart_from" not in d}}
+
+
+@pytest.fixture(scope="module")
+def with_iid(raw):
+    """The same with a dataset `rest` that is apart from the victim."""
+    return edited(raw, "data/rest", {**raw["data"]["dozen"], "apart_from": "dozen"})
 
 
 def edited(raw: dict, path: str, value) -> dict:
@@ -40,6 +51,21 @@ def edited(raw: dict, path: str, value) -> dict:
 
 
 SFT = {"learning_rate": 0.1, "epochs": 1}
+LEAST = {"path": "a.csv", "prompt": ["q"], "output": "a"}
+ENDPOINT = {"endpoint": {"base_url": "http://localhost:8000/v1", "model": "m"}}
+NOBODY = {"members": [], "non_members": []}
+MORE = {"name": "llama", "without": {"base": "llama"}, "with": {"base": "llama", "data": ["victim"], "recipe": "heart"}}
+
+
+def evasion(**parts) -> dict:
+    return {"temperatures": [0.0], "shares": [0.5], "rephraser": {"base": "llama", "prompt": "{text}"},
+            "adversary": {"references": [MORE]}, **parts}
+
+
+def baseline(**parts) -> dict:
+    return {"base": "llama", "recipe": "heart", "non_members": ["other"], "members": ["terse"], "members_recipe": "heart", **parts}
+
+
 REFUSED = {  # path: value, parts of the message
     "unknown section": ("thresholds", 7, ["thresholds", "got 7"]),
     "unknown field of a recipe": ("recipes/heart/epoch", 5, ["recipes.heart.epoch", "got 5"]),
@@ -72,7 +98,33 @@ REFUSED = {  # path: value, parts of the message
     "unknown training data": ("suspects/5/data", ["othr"], ["unknown data 'othr'", "dozen, other, terse"]),
     "unknown victim": ("victims", ["twelve"], ["unknown victim 'twelve'", "dozen, other, terse"]),
     "unknown wild victim": ("wild", {"x": {"members": [], "non_members": []}}, ["unknown victim 'x'"]),
-    "data called victim": ("data/victim", {"path": "a.csv", "prompt": ["q"], "output": "a"}, ["'victim'", "data may not be called"]),
+    "data called victim": ("data/victim", LEAST, ["'victim'", "data may not be called"]),
+    "data called iid": ("data/iid", LEAST, ["'iid'", "data may not be called"]),
+    "apart from nothing": ("data/other/apart_from", "twelve", ["unknown apart_from 'twelve'", "dozen, other, terse"]),
+    "apart from itself": ("data/other/apart_from", "other", ["'other'", "apart_from"]),
+    "apart from what is apart from it": ("data", {"x": {**LEAST, "apart_from": "y"}, "y": {**LEAST, "apart_from": "x"}, "other": LEAST,
+                                                  "dozen": LEAST, "terse": LEAST}, ["'x'", "apart_from"]),
+    "near-duplicates at nothing": ("data/other/near_duplicate", 0, ["data.other.near_duplicate", "got 0"]),
+    "near-duplicates over one": ("data/other/near_duplicate", 1.1, ["data.other.near_duplicate", "got 1.1"]),
+    "iid data without a dataset apart": ("suspects/5/data", ["iid"], ["'iid' needs exactly one", "apart_from: dozen", "there are: none"]),
+    "iid data for wild models": ("wild", {"dozen": {**NOBODY, "data": ["iid"], "recipe": "heart"}}, ["'iid' needs exactly one", "there are: none"]),
+    "unknown loss": ("suspects/0/loss_on", "prompt", ["suspects.0.loss_on", "'prompt'", "answer", "text"]),
+    "endpoint is tuned": ("models/llama", ENDPOINT, ["'llama'", "behind an endpoint"]),
+    "endpoint and toy": ("models/llama", {"toy": "llama", **ENDPOINT}, ["models.llama", "exactly one source", "'toy', 'endpoint'"]),
+    "endpoint without model": ("models/far", {"endpoint": {"base_url": "http://x"}}, ["models.far.endpoint.model", "required"]),
+    "unknown wild data": ("wild", {"dozen": {**NOBODY, "data": ["othr"], "recipe": "heart"}}, ["unknown data 'othr'", "dozen, other, terse"]),
+    "unknown wild recipe": ("wild", {"dozen": {**NOBODY, "data": ["other"], "recipe": "hart"}}, ["unknown recipe 'hart'", "heart, lora, qlora"]),
+    "wild data without recipe": ("wild", {"dozen": {**NOBODY, "data": ["other"]}}, ["wild.dozen", "data and recipe go together"]),
+    "wild recipe without data": ("wild", {"dozen": {**NOBODY, "recipe": "heart"}}, ["wild.dozen", "data and recipe go together"]),
+    "unknown in a reference set": ("reference_sets", {"two": ["glm", "bert"]}, ["unknown reference 'bert'", "gemma, glm, llama, mistral, qwen2"]),
+    "suspect in a reference set": ("reference_sets", {"one": ["llama-full"]}, ["unknown reference 'llama-full'"]),
+    "one more reference of the same name": ("more_references", [MORE], ["names", "must differ", "'llama', 'llama'"]),
+    "one more reference that saw D": ("more_references", [{**MORE, "without": MORE["with"]}], ["'llama'", "'without' must not"]),
+    "unknown model of a similarity": ("similarities", {"own": {"model": "lama", "layer": 1}}, ["unknown model 'lama'"]),
+    "adversary's reference of the same name": ("robustness", evasion(), ["names", "must differ", "'llama', 'llama'"]),
+    "unknown rephraser": ("robustness", evasion(rephraser={"base": "bert", "prompt": "{text}"}, adversary={"references": []}), ["unknown model 'bert'"]),
+    "unknown data of the baseline": ("dpdllm", baseline(non_members=["othr"]), ["unknown data 'othr'"]),
+    "unknown recipe of the baseline": ("dpdllm", baseline(members_recipe="hart"), ["unknown recipe 'hart'"]),
     "one name twice": ("suspects/1/name", "llama-full", ["names", "must differ", "'llama-full', 'llama-full'"]),
 }
 
@@ -107,6 +159,12 @@ def test_unknown_profile_names_the_known():
     with pytest.raises(ValueError) as error:
         load_profile("smok")
     says(error, "'smok'", "paper, small, smoke")
+
+
+def test_other_files_in_params_are_no_profiles():
+    with pytest.raises(ValueError) as error:
+        load_profile("reported")
+    says(error, "unknown profile 'reported'", "known: paper, small, smoke")
 
 
 @pytest.mark.parametrize("override, parts", [
@@ -145,3 +203,100 @@ def test_settings_cannot_be_changed_later(smoke):
     with pytest.raises(ValueError):
         smoke.decision.mu = 5
     assert smoke.decision.mu == 20
+
+
+# Placeholders
+
+
+def test_what_the_placeholders_stand_for(with_iid, profile_of):
+    profile = profile_of(edited(with_iid, "suspects/5/data", ["iid"]))
+    assert [dataset_of(profile, "dozen", n) for n in ("victim", "iid", "other")] == ["dozen", "rest", "other"]
+    assert dataset_of(profile, "terse", "victim") == "terse"
+    with pytest.raises(ValueError) as error:
+        dataset_of(profile, "terse", "iid")
+    says(error, "'iid' needs exactly one dataset with apart_from: terse", "there are: none")
+    assert iid_of(profile, "dozen") == "rest"
+
+
+def test_two_datasets_apart_from_the_victim(with_iid, profile_of):
+    two = edited(with_iid, "data/more", with_iid["data"]["rest"])
+    assert profile_of(two).victims == ["dozen"]  # nobody asks which one iid is
+    with pytest.raises(ValueError) as error:
+        profile_of(edited(two, "suspects/5/data", ["iid"]))
+    says(error, "params/mine.yaml", "'iid' needs exactly one", "apart_from: dozen", "there are: more, rest")
+
+
+def test_every_victim_needs_its_own_iid_dataset(with_iid, profile_of):
+    mine = edited(with_iid, "suspects/5/data", ["iid"])
+    with pytest.raises(ValueError) as error:
+        profile_of(mine, victims=["dozen", "other"])
+    says(error, "apart_from: other", "there are: none")
+
+
+# Suites
+
+
+def test_a_suite_replaces_its_parts_alone(raw, profile_of):
+    wild = {"terse": {"members": [], "non_members": ["a/b"], "group": "others", "data": ["other"], "recipe": "lora"}}
+    one = [{"name": "alone", "member": False, "base": "glm", "group": "others"}]
+    mine = edited(raw, "suites", {"short": {"victims": ["terse"], "suspects": one, "wild": wild}, "two": {"victims": ["dozen", "other"]}})
+    plain, short, two = (profile_of(mine, suite=s) for s in (None, "short", "two"))
+    assert plain == profile_of(mine) and plain.victims == ["dozen"] and plain.wild == {} and len(plain.suspects) == len(raw["suspects"])
+    assert (short.victims, short.suspects) == (["terse"], [Suspect(name="alone", member=False, base="glm", group="others")])
+    assert short.wild == {"terse": Wild(members=[], non_members=["a/b"], group="others", data=["other"], recipe="lora")}
+    assert short.model_copy(update={k: getattr(plain, k) for k in ("victims", "suspects", "wild")}) == plain
+    assert two == plain.model_copy(update={"victims": ["dozen", "other"]})
+    assert profile_of(mine, suite="two", victims=["other"], mu=3).victims == ["other"]  # what the caller says goes over the suite
+
+
+@pytest.mark.parametrize("suites, parts", [
+    (None, ["unknown suite 'short'", "known: none"]),
+    ({"long": {}, "wide": {}}, ["unknown suite 'short'", "known: long, wide"]),
+    ({"short": {"victims": ["dozen"], "seed": 1, "data": {}}}, ["suite 'short' replaces data, seed", "allowed: suspects, victims, wild"]),
+    ({"short": {"victims": ["twelve"]}}, ["with suite short", "unknown victim 'twelve'"]),
+    ({"short": {"suspects": [{"name": "x", "member": True, "base": "llama"}]}}, ["with suite short", "suspect 'x'", "member is True"]),
+    ({"short": None}, ["short"]),
+    ({"short": ["victims"]}, ["short"]),
+    (["short"], ["suites"]),
+])
+def test_refused_suite(raw, profile_of, suites, parts):
+    with pytest.raises(ValueError) as error:
+        profile_of(raw if suites is None else edited(raw, "suites", suites), suite="short")
+    says(error, "params/mine.yaml", *parts)
+
+
+# What the optional sections hold
+
+
+def test_an_endpoint_may_be_asked(raw, profile_of):
+    profile = profile_of(edited(edited(raw, "models/far", ENDPOINT), "suspects/4/base", "far"))
+    assert profile.models["far"].endpoint.model_dump() == {
+        "base_url": "http://localhost:8000/v1", "model": "m", "key_env": None, "concurrency": 4, "timeout": 120, "attempts": 6}
+
+
+def test_a_wild_endpoint_is_not_tuned_either(raw, profile_of):
+    far = edited(raw, "models/far", ENDPOINT)
+    wild = {"members": [], "non_members": ["a/b", "far"]}
+    assert profile_of(edited(far, "wild", {"dozen": wild})).wild["dozen"].data == []
+    with pytest.raises(ValueError) as error:
+        profile_of(edited(far, "wild", {"dozen": {**wild, "data": ["other"], "recipe": "heart"}}))
+    says(error, "params/mine.yaml", "'far'", "behind an endpoint")
+
+
+def test_all_references_and_their_sets(raw, profile_of):
+    more = [{**MORE, "name": "second"}]
+    mine = edited(edited(raw, "more_references", more), "reference_sets", {"both": ["llama", "second"]})
+    mine = edited(mine, "robustness", evasion(adversary={"references": [{**MORE, "name": "theirs"}]}))
+    profile = profile_of(mine)
+    assert [r.name for r in profile.all_references()] == ["mistral", "gemma", "llama", "qwen2", "glm", "second", "theirs"]
+    assert profile.reference_sets == {"both": ["llama", "second"]}
+    with pytest.raises(ValueError) as error:  # the adversary's references are not the accuser's
+        profile_of(edited(mine, "reference_sets", {"both": ["theirs"]}))
+    says(error, "unknown reference 'theirs'", "second")
+
+
+def test_what_a_model_leaves_out(raw, profile_of):
+    suspect = profile_of(edited(raw, "suspects/0/leave_out", ["a1", "b2"])).suspects[0]
+    assert suspect.leave_out == ("a1", "b2") and hash(suspect.leave_out)
+    plain = Trained(base="llama")
+    assert (plain.leave_out, plain.loss_on) == ((), "answer")

@@ -17,17 +17,15 @@ FAMILIES = ["mistral", "gemma", "llama", "qwen2", "glm"]
 # The choice of a token
 
 
-def choose(scores: list[float], uniforms: list[float], temperature: float) -> list[int]:
+def choose(scores, uniforms: list[float], temperature: float) -> list[int]:
     """The token drawn for each uniform number, each its own row of a batch."""
     import torch
 
-    rows = torch.tensor([scores] * len(uniforms))
-    out = responses.SeededChoice(torch.tensor(uniforms, dtype=torch.float64)[:, None], temperature)(None, rows)
-    assert (out == 0).sum(dim=1).eq(1).all() and out.isneginf().sum(dim=1).eq(len(scores) - 1).all()
-    return out.argmax(dim=1).tolist()
+    rows = torch.as_tensor(scores).repeat(len(uniforms), 1)
+    return responses.choose(rows, torch.tensor(uniforms, dtype=torch.float64), temperature).tolist()
 
 
-def test_seeded_choice_is_the_inverse_cdf():
+def test_the_choice_is_the_inverse_cdf():
     import math
 
     scores = [math.log(p) for p in (0.1, 0.2, 0.3, 0.4)]
@@ -40,11 +38,19 @@ def test_seeded_choice_is_the_inverse_cdf():
     assert choose([-math.inf, 0.0, -math.inf, 0.0, -math.inf], [0.0, 0.49, 0.51, 1 - 2**-53], 1.0) == [1, 1, 3, 3]
 
 
-def test_seeded_choice_takes_the_next_number_for_the_next_token():
+@pytest.mark.parametrize("size", [1, 37, 512, 1536, 32_000])  # blocks of 1, 1, 512, 512 and 256 tokens
+def test_the_choice_in_a_large_vocabulary(size):
+    """As one float64 CDF over all tokens says, and at both ends of it never an impossible token."""
     import torch
 
-    choice = responses.SeededChoice(torch.tensor([[0.1, 0.9], [0.9, 0.1]], dtype=torch.float64), 1.0)
-    assert [choice(None, torch.zeros(2, 2)).argmax(dim=1).tolist() for _ in range(2)] == [[0, 1], [1, 0]]
+    scores = torch.randn(size, generator=torch.Generator().manual_seed(size)) * 4
+    scores[: size // 3] = scores[size - size // 4 :] = -torch.inf
+    uniforms = [0.0, 1 - 2**-53, *responses.uniform_numbers(200, "vocabulary", size)]
+    cdf = torch.softmax(scores.double() / 0.8, dim=0).cumsum(dim=0)
+    expected = torch.searchsorted(cdf, torch.tensor(uniforms, dtype=torch.float64) * cdf[-1], right=True).tolist()
+    assert choose(scores, uniforms, 0.8) == expected
+    assert scores[expected].isfinite().all()
+    assert set(choose(scores, [0.5], 0)) == {int(scores.argmax())}
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
@@ -71,7 +77,7 @@ def test_uniform_numbers_depend_on_the_identity_alone():
 @pytest.fixture(scope="session")
 def questions(smoke):
     """The twelve prompts, three draws each."""
-    pairs = data.load_pairs("dozen", smoke.data["dozen"])
+    pairs = data.load_pairs(smoke, "dozen")
     return pairs[["sample_id", "prompt"]].merge(pd.DataFrame({"draw": range(3)}), how="cross")
 
 
@@ -100,22 +106,82 @@ def test_draws_models_and_seeds_differ(smoke, toy, questions):
     assert not [k for k in every if every[k] in (other[k], seeded[k])]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_temperature_0_is_plain_greedy(smoke, toy, questions, family):
-    model, tokenizer = toy(family)
-    ours = told(smoke, toy(family), questions, temperature=0)
+@pytest.fixture(scope="module")
+def windowed(toy):
+    """A toy Gemma-3 with a window of eight tokens in every second layer, and the others' tokenizer."""
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    tokenizer = toy("llama")[1]
+    config = Gemma3TextConfig(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, head_dim=16,
+                              num_attention_heads=4, num_key_value_heads=2, sliding_window=8, initializer_range=0.1,
+                              layer_types=["sliding_attention", "full_attention"], tie_word_embeddings=False,
+                              bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+                              pad_token_id=tokenizer.pad_token_id)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return Gemma3ForCausalLM(config).eval(), tokenizer
+
+
+@pytest.fixture(params=[*FAMILIES, "gemma-3"])
+def architecture(request, toy, windowed):
+    """(model, tokenizer) of each family in turn, with weights wide enough for sampling to matter."""
+    return windowed if request.param == "gemma-3" else toy(request.param)
+
+
+def with_ends(model, ends: list[int]):
+    """The same weights with end tokens of the checkpoint's own."""
+    new = copy.copy(model)
+    new.generation_config = copy.deepcopy(model.generation_config)
+    new.generation_config.eos_token_id = ends
+    return new
+
+
+def test_temperature_0_is_plain_greedy(smoke, architecture, questions):
+    model, tokenizer = architecture
+    ours = told(smoke, architecture, questions, temperature=0)
     for q in questions.query("draw == 0").iloc[::4].itertuples():
         ids = tokenizer(f"<s>{q.prompt}\n", return_tensors="pt", add_special_tokens=False)
         new = model.generate(**ids, do_sample=False, max_new_tokens=16)[0, ids["input_ids"].shape[1] :]
         assert {ours[q.sample_id, d] for d in range(3)} == {tokenizer.decode(new, skip_special_tokens=True).strip()}
 
 
+def slowly(model, tokenizer, row, ends, temperature, tokens) -> list[int]:
+    """New tokens of one answer, computed the plain way: no batch, no cache, one float64 CDF over the vocabulary."""
+    import torch
+
+    uniforms = responses.uniform_numbers(tokens, 0, "M", row.sample_id, row.draw)
+    ids, new = tokenizer(f"<s>{row.prompt}\n", add_special_tokens=False)["input_ids"], []
+    while len(new) < tokens and not set(new) & set(ends):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([ids + new])).logits[0, -1].double()
+        cdf = torch.softmax(logits / temperature, dim=0).cumsum(dim=0)
+        new.append(int((cdf > uniforms[len(new)] * cdf[-1]).nonzero()[0]))
+    return new
+
+
+def test_sampled_answers_are_those_of_a_slow_reference(smoke, architecture, questions):
+    """Texts and counts, with answers of many lengths in one batch: whoever ends leaves, and none of the others notices."""
+    model, tokenizer = with_ends(architecture[0], list(range(100, 130))), architecture[1]
+    ends = [*range(100, 130), tokenizer.eos_token_id]
+    todo = questions.iloc[::3].head(4).merge(pd.DataFrame({"draw": range(3)}), how="cross", suffixes=("_", ""))
+    slow = {(r.sample_id, r.draw): slowly(model, tokenizer, r, ends, 1.3, 16) for r in todo.itertuples()}
+    lengths = [len(new) for new in slow.values()]
+    assert min(lengths) < 6 and max(lengths) == 16 and len(set(lengths)) > 4
+    expected = {k: tokenizer.decode(new, skip_special_tokens=True).strip() for k, new in slow.items()}
+    for size in (1, 4, 5, 12):
+        assert told(smoke, (model, tokenizer), todo, batch_size=size, temperature=1.3, tokens=16) == expected
+    profile = change(smoke, responses={"max_new_tokens": 16})
+    given = list(responses.generate(model, tokenizer, todo, "M", 1.3, profile))
+    assert len(given) > 3 and [len(slow[r[0].sample_id, r[0].draw]) for r, _, _ in given] == sorted(set(lengths))  # as they end
+    assert [count for _, _, count in given] == [sum(len(slow[r.sample_id, r.draw]) for r in rows) for rows, _, _ in given]
+
+
 def test_sampling_settings_of_the_checkpoint_are_not_used(smoke, toy, questions):
     """Instruct checkpoints bring their own do_sample, temperature and top_k; method.md sets the temperature."""
     model, tokenizer = toy("llama")
-    own = copy.copy(model)
-    own.generation_config = copy.deepcopy(model.generation_config)
-    own.generation_config.update(do_sample=True, temperature=3.0, top_k=5, top_p=0.9)
+    own = with_ends(model, model.generation_config.eos_token_id)
+    own.generation_config.update(do_sample=True, temperature=3.0, top_k=5, top_p=0.9, repetition_penalty=2.0, min_new_tokens=16)
     todo = questions.head(6)
     assert told(smoke, (own, tokenizer), todo) == told(smoke, (model, tokenizer), todo)
     assert told(smoke, (own, tokenizer), todo, temperature=0) == told(smoke, (model, tokenizer), todo, temperature=0)
@@ -129,14 +195,12 @@ def test_an_answer_stops_at_the_checkpoint_s_own_end_token(smoke, toy, questions
     asked = [tokenizer(f"<s>{row.prompt}\n", return_tensors="pt", add_special_tokens=False) for row in rows]
     ids = [model.generate(**a, do_sample=False, max_new_tokens=12)[0, a["input_ids"].shape[1] :].tolist() for a in asked]
     end = ids[0][4]
-    stopping = copy.copy(model)
-    stopping.generation_config = copy.deepcopy(model.generation_config)
-    stopping.generation_config.eos_token_id = [end]
     cut = [i[: i.index(end) + 1] if end in i else i for i in ids]
     assert len(cut[0]) <= 5 and max(map(len, cut)) == 12  # short and long answers in one batch
-    (_, texts, count), = responses.generate(stopping, tokenizer, todo, "M", 0, profile)
-    assert texts == [tokenizer.decode(c, skip_special_tokens=True).strip() for c in cut]
-    assert count == sum(map(len, cut))
+    given = list(responses.generate(with_ends(model, [end]), tokenizer, todo, "M", 0, profile))
+    texts = {row.sample_id: text for rows, texts, _ in given for row, text in zip(rows, texts, strict=True)}
+    assert texts == {row.sample_id: tokenizer.decode(c, skip_special_tokens=True).strip() for row, c in zip(rows, cut)}
+    assert sum(count for _, _, count in given) == sum(map(len, cut))  # the end token counts, nothing after it does
 
 
 # Stored answers

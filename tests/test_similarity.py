@@ -132,12 +132,12 @@ def test_the_estimated_baseline_is_the_mean_of_random_pairs(smoke, one_thread, e
 
 
 def test_a_small_victim_borrows_the_other_datasets(smoke, one_thread, empty_store, monkeypatch):
-    """Twelve answers make 66 pairs: the answers of all three datasets are used."""
+    """Twelve answers make 66 pairs: the answers of all datasets are used."""
     scored = []
     monkeypatch.setattr(similarity, "raw_scores", lambda _, pairs: scored.append(pairs) or np.linspace(0, 1, len(pairs)))
     assert similarity.baseline(smoke, "dozen")["f1"] == pytest.approx(0.5)
-    every = {t for n, d in smoke.data.items() for t in data.load_pairs(n, d)["output"]}
-    assert len(every) == 30 and set(scored[0]["a"]) | set(scored[0]["b"]) == every
+    every = {t for n in smoke.data for t in data.load_pairs(smoke, n)["output"]}
+    assert len(every) >= 30 and set(scored[0]["a"]) | set(scored[0]["b"]) == every
     assert (scored[0]["a"] != scored[0]["b"]).all()
 
 

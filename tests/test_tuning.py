@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from conftest import change, says
 
-from dsi_core import models, store, tuning
-from dsi_core.params import Recipe, Trained
+from dsi_core import data, models, store, tuning
+from dsi_core import toy as toys
+from dsi_core.params import Recipe, Suspect, Trained
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore:.*{text}") for text in ("torch.jit", "is_gradient_checkpointing", "Paged optimizers")]
 
@@ -96,6 +97,8 @@ def test_the_example_is_the_prompt_and_the_answer_to_learn(toy):
 
     cut = tuning._example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", len(before) + 2)
     assert cut == {"input_ids": before + after[:2], "completion_mask": [0] * len(before) + [1, 1]}
+    whole = tuning._example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", 100, whole=True)
+    assert whole == {"input_ids": before + after, "completion_mask": [1] * len(before + after)}
     with pytest.raises(ValueError) as error:
         tuning._example(tokenizer, "Who sings?", "The ferryman.", 3)
     says(error, "max_tokens 3", "'Who sings?'")
@@ -139,17 +142,78 @@ def test_what_decides_the_weights_is_in_the_key(smoke, quick):
     assert len(same) == 1 and len(other) == 7 and not same & other
 
 
+def test_the_key_of_a_model_with_no_more_than_data_and_recipe(smoke):
+    """Every field by hand: a setting added to `Trained` or `Recipe` must not move what is in the store."""
+    plain = trained("llama", "heart")
+    recipe = {"method": "full", "rank": None, "alpha": None, "dropout": 0.0, "optimizer": "adamw_torch", "learning_rate": 5e-3,
+              "schedule": "linear", "warmup_steps": 5, "batch_size": 6, "epochs": 60, "max_tokens": 1024}
+    pairs = store.key(data.load_pairs(smoke, "dozen")["sample_id"].tolist())
+    base = {"toy": "llama", "trust_remote_code": False, "chat_template": smoke.chat_template, "texts": toys.texts_key(smoke)}
+    expected = {"base": base, "pairs": pairs, "recipe": recipe, "seed": 0}
+    assert tuning.spec(smoke, "dozen", plain) == expected
+    suspect = Suspect(name="x", member=True, group="some", **plain.model_dump())
+    assert tuning.spec(smoke, "dozen", suspect) == tuning.spec(smoke, "dozen", change(plain, leave_out=(), loss_on="answer")) == expected
+    assert tuning.spec(smoke, "dozen", Trained(base="llama")) == {"base": base}
+
+
+# What is left out, and what the loss is on
+
+
+def test_what_is_left_out_is_not_trained_on(smoke):
+    plain = trained("llama", "heart", ["victim", "other"])
+    every = tuning.training_pairs(smoke, "dozen", plain)
+    gone = every["sample_id"].iloc[[0, 5, 13]].tolist()  # two of D, one of the other dataset
+
+    def leaving(*ids):
+        return change(plain, leave_out=ids)
+
+    rest = tuning.training_pairs(smoke, "dozen", leaving(*gone))
+    assert rest["sample_id"].tolist() == [i for n, i in enumerate(every["sample_id"]) if n not in (0, 5, 13)]
+    assert rest.index.tolist() == list(range(21))
+    keys = {store.key(tuning.spec(smoke, "dozen", t)) for t in (plain, leaving(*gone), leaving(*gone[:2]), leaving(*gone[::-1]), leaving("none of D"))}
+    assert len(keys) == 3  # in whatever order, and only what was there
+    assert tuning.folder_of(smoke, "dozen", leaving(*gone), make=False) != tuning.folder_of(smoke, "dozen", plain, make=False)
+    assert len(tuning.training_pairs(smoke, "dozen", leaving(*every["sample_id"][1:]))) == 1
+    with pytest.raises(ValueError) as error:
+        tuning.training_pairs(smoke, "dozen", leaving(*every["sample_id"]))
+    says(error, "llama on victim+other", "every sample is left out")
+
+
+def test_the_tuned_model_left_it_out(quick, toy, empty_store):
+    pairs = tuning.training_pairs(quick, "dozen", trained("llama", "full"))
+    folder = tuning.tune(quick, "dozen", change(trained("llama", "full"), leave_out=tuple(pairs["sample_id"][3:])))
+    assert store.manifest(folder)["pairs"] == 3
+    assert pd.read_csv(folder / "loss.csv")["loss"].iloc[0] == pytest.approx(loss_by_hand(*toy("llama"), pairs[:3]).item(), abs=1e-4)
+
+
+def test_the_loss_on_the_whole_text(quick, toy, empty_store):
+    """Prompt tokens as well: all but the first, which nothing predicts."""
+    answer, text = trained("llama", "full"), change(trained("llama", "full"), loss_on="text")
+    spec = tuning.spec(quick, "dozen", text)
+    assert spec == {**tuning.spec(quick, "dozen", answer), "loss_on": "text"}
+    folder = tuning.tune(quick, "dozen", text)
+    assert folder.name.endswith(store.key(spec)) and folder != tuning.folder_of(quick, "dozen", answer)
+    log = pd.read_csv(folder / "loss.csv")["loss"]
+    pairs = tuning.training_pairs(quick, "dozen", text)
+    expected = loss_by_hand(*toy("llama"), pairs, whole=True).item()
+    assert log.iloc[0] == pytest.approx(expected, abs=1e-4) and log.is_monotonic_decreasing
+    assert abs(expected - loss_by_hand(*toy("llama"), pairs).item()) > 1e-3  # the two losses can be told apart
+    assert loss_by_hand(*models.load(quick, "llama", tuned=folder), pairs, whole=True).item() < log.iloc[-1]
+
+
 # Every family by every method
 
 
-def loss_by_hand(model, tokenizer, pairs):
-    """Mean negative log-likelihood of the answers' tokens and end tokens, one pair at a time."""
+def loss_by_hand(model, tokenizer, pairs, whole=False):
+    """Mean negative log-likelihood of the answers' tokens and end tokens (of all but the first token if `whole`), one pair at a time."""
     import torch
 
     total, count = 0, 0
     for prompt, output in zip(pairs["prompt"], pairs["output"]):
         before = tokenizer(f"<s>{prompt}\n", add_special_tokens=False)["input_ids"]
         after = tokenizer(f"{output}</s>", add_special_tokens=False)["input_ids"]
+        if whole:
+            before, after = before[:1], before[1:] + after
         logits = model(input_ids=torch.tensor([before + after])).logits[0, len(before) - 1 : -1].float()
         total = total - logits.log_softmax(dim=-1)[range(len(after)), after].sum()
         count += len(after)

@@ -1,0 +1,269 @@
+"""Step 7, plots: `plot_x(table, ax=None) -> Axes` (or a figure of several) draws a table and computes nothing."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+
+COLORS = {"positive": "#D55E00", "negative": "#0072B2", "filtered": "#BBBBBB",  # colour-blind safe (Okabe-Ito)
+          "before": "#0072B2", "after": "#D55E00"}
+
+
+def per_dataset(plot, table: pd.DataFrame, **how):
+    """A figure with `plot(rows of one dataset, ax=..., **how)` for each dataset, one under another and named where there are several."""
+    datasets = table["dataset"].unique()
+    figure, axes = plt.subplots(len(datasets), 1, squeeze=False, figsize=(9, 3.9 * len(datasets)), layout="constrained")
+    for ax, dataset in zip(axes[:, 0], datasets):
+        plot(table[table["dataset"] == dataset], ax=ax, **how)
+        if len(datasets) > 1:
+            ax.set_ylabel(f"{dataset}\n{ax.get_ylabel()}")
+    return figure
+
+
+def plot_similarity(table: pd.DataFrame, *, ax=None):
+    """Distributions of similarity to the oracle before and after tuning, a row of strips per reference.
+
+    table: columns reference, side ("before" | "after"), similarity (higher = closer).
+    """
+    ax = ax or plt.subplots(figsize=(8, 0.9 + 0.9 * table["reference"].nunique()), layout="constrained")[1]
+    sns.stripplot(table, x="similarity", y="reference", hue="side", dodge=True, palette=COLORS, size=4, alpha=0.7, ax=ax,
+                  hue_order=["before", "after"], jitter=0.2, legend=True)
+    sns.pointplot(table, x="similarity", y="reference", hue="side", dodge=0.4, palette=COLORS, linestyle="none", marker="d",
+                  markersize=7, errorbar=None, estimator="median", hue_order=["before", "after"], ax=ax, legend=False)
+    ax.set(xlabel="similarity to the oracle output (BERTScore F1; diamond = median)", ylabel="")
+    ax.legend(title="tuning on D", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return ax
+
+
+def plot_gaps(table: pd.DataFrame, *, delta_t: float, ax=None):
+    """The weakest reference gap of each sample, sorted; samples above delta_t are tainted (Eq. 1).
+
+    table: columns min_gap, tainted.
+    """
+    ax = ax or plt.subplots(figsize=(8, 3), layout="constrained")[1]
+    ordered = table.sort_values("min_gap", ascending=False).reset_index(drop=True)
+    colors = ordered["tainted"].map({True: COLORS["positive"], False: COLORS["filtered"]})
+    ax.bar(ordered.index, ordered["min_gap"], color=colors, width=1.0, edgecolor="white", linewidth=0.3)
+    ax.axhline(delta_t, color="black", linewidth=1, linestyle="--")
+    ax.set(xlabel="samples of D, sorted", ylabel="weakest gap over\nthe references",
+           title=f"{int(ordered['tainted'].sum())} of {len(ordered)} samples are tainted: gap above delta_t = {delta_t:g} (line)")
+    return ax
+
+
+def plot_losses(table: pd.DataFrame, *, ax=None):
+    """Loss on the completion over training. table: columns model_id, epoch, loss (nats per token)."""
+    ax = ax or plt.subplots(figsize=(8, 3.2), layout="constrained")[1]
+    per_epoch = table.assign(epoch=table["epoch"].apply(lambda e: -(-e // 1))).groupby(["model_id", "epoch"], sort=False)["loss"].mean()
+    sns.lineplot(per_epoch.reset_index(), x="epoch", y="loss", hue="model_id", palette="colorblind", marker="o", ax=ax)
+    ax.set(xlabel="epoch", ylabel="training loss\n(nats per token)", ylim=(0, None))
+    ax.legend(title=None, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+    return ax
+
+
+def plot_votes(table: pd.DataFrame, *, ax=None, title: str = ""):
+    """Positive against negative tainted samples, a pair of bars per suspect, its verdict beside them (Fig. 4, 6).
+
+    table: columns suspect, positive, negative, filtered, verdict, correct. Orange = positive, blue = negative.
+    """
+    ax = ax or plt.subplots(figsize=(8, 0.6 + 0.45 * len(table)), layout="constrained")[1]
+    long = table.melt(id_vars="suspect", value_vars=["positive", "negative"], var_name="tainted samples", value_name="count")
+    sns.barplot(long, x="count", y="suspect", hue="tainted samples", palette=COLORS, ax=ax, width=0.75)
+    most = max(1, long["count"].max())
+    for i, row in enumerate(table.itertuples()):
+        dropped = f" ({row.filtered} filtered)" if row.filtered else ""
+        ax.annotate(f"{row.verdict} {'✓' if row.correct else '✗'}{dropped}", (max(row.positive, row.negative) + 0.01 * most, i),
+                    va="center", fontsize=9, color="black" if row.correct else "#CC0000")
+    ax.set(xlabel="", ylabel="", title=title, xlim=(0, most * 1.35))
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    if ax.legend_:
+        ax.legend_.remove()
+    return ax
+
+
+def plot_evidence(table: pd.DataFrame, *, delta_s: float, ax=None, title: str = "", limits=None):
+    """How far one suspect's tainted samples lean to the tuned references. table: columns evidence (NaN = filtered), status."""
+    ax = ax or plt.subplots(figsize=(8, 3), layout="constrained")[1]
+    counted = table.dropna(subset="evidence")
+    if counted.empty:
+        ax.set_axis_off()
+        ax.set_title(f"{title}: no answer counts")
+        return ax
+    sns.histplot(counted, x="evidence", hue="status", palette=COLORS, multiple="stack", ax=ax, legend=False,
+                 binwidth=0.05, binrange=None if limits is None else (limits[0], limits[1] + 0.05))
+    ax.axvline(delta_s, color="black", linewidth=1, linestyle="--")
+    ax.set(title=title, xlabel=f"evidence: best answer's weakest gap (line: delta_s = {delta_s:g})", ylabel="tainted samples", xlim=limits)
+    ax.yaxis.get_major_locator().set_params(integer=True)
+    return ax
+
+
+def plot_leanings(table: pd.DataFrame, *, delta_s: float, ax=None):
+    """Evidence of every tainted sample, a row of dots per suspect (diamond = median). table: columns suspect, member, evidence."""
+    ax = ax or plt.subplots(figsize=(8, 0.9 + 0.42 * table["suspect"].nunique()), layout="constrained")[1]
+    named = table.assign(truth=table["member"].map({True: "member", False: "non-member"}))
+    colors = {"member": COLORS["positive"], "non-member": COLORS["negative"]}
+    sns.stripplot(named, x="evidence", y="suspect", hue="truth", palette=colors, size=4, alpha=0.6, jitter=0.25, ax=ax)
+    sns.pointplot(named, x="evidence", y="suspect", hue="truth", palette=colors, estimator="median", errorbar=None, linestyle="none",
+                  marker="d", markersize=7, ax=ax, legend=False)
+    ax.axvline(delta_s, color="black", linewidth=1, linestyle="--")
+    ax.set(xlabel=f"evidence: best answer's weakest gap (line: delta_s = {delta_s:g})", ylabel="")
+    ax.legend(title=None, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return ax
+
+
+def plot_both_sides(verdicts: pd.DataFrame, *, words: tuple[str, str] = ("positive: closer to the tuned references", "negative"),
+                    xlabel: str = "tainted samples"):
+    """Fig. 4-7: `plot_votes` for member suspects (top) and non-members (bottom), where there are such, of every dataset. Returns the figure.
+
+    words: what the two colours mean.
+    """
+    datasets, truths = verdicts["dataset"].unique(), [m for m in (True, False) if (verdicts["member"] == m).any()]
+    sizes = [int(verdicts[verdicts["member"] == m].groupby("dataset").size().max()) for m in truths]
+    figure, axes = plt.subplots(len(truths), len(datasets), squeeze=False, sharex="col", layout="constrained",
+                                figsize=(8 * len(datasets), 1.4 + 0.42 * sum(sizes)), gridspec_kw={"height_ratios": sizes})
+    for column, dataset in enumerate(datasets):
+        for ax, member in zip(axes[:, column], truths):
+            part = verdicts[(verdicts["dataset"] == dataset) & (verdicts["member"] == member)]
+            plot_votes(part, ax=ax, title=f"{dataset}: {'members' if member else 'non-members'}")
+        axes[-1, column].set(xlabel=xlabel, xlim=(0, 1.35 * max(1, verdicts.loc[verdicts["dataset"] == dataset, ["positive", "negative"]].max().max())))
+    handles = [plt.Rectangle((0, 0), 1, 1, color=COLORS[k]) for k in ("positive", "negative")]
+    figure.legend(handles, words, loc="outside upper center", ncols=2)
+    return figure
+
+
+def plot_fig08(table: pd.DataFrame, *, delta_s: float, ax=None):
+    """Fig. 8: evidence over all samples of D, cumulated, a line per suspect. table: columns suspect, member, evidence."""
+    ax = ax or plt.subplots(figsize=(8.5, 3.6), layout="constrained")[1]
+    suspects = table.dropna(subset="evidence")[["suspect", "member"]].drop_duplicates()
+    for (suspect, member), color in zip(suspects.itertuples(index=False), sns.color_palette("colorblind", len(suspects))):
+        sns.ecdfplot(table[table["suspect"] == suspect], x="evidence", ax=ax, color=color, linestyle="-" if member else "--",
+                     label=f"{suspect} ({'member' if member else 'non-member'})")
+    ax.axvline(delta_s, color="black", linewidth=0.8, linestyle=":")
+    ax.axhline(0.5, color="black", linewidth=0.8)
+    ax.set(xlabel=f"evidence: best answer's weakest gap (dotted: delta_s = {delta_s:g})", ylabel="share of D's samples below",
+           title="a line that crosses one half left of delta_s is voted non-member")
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return ax
+
+
+def plot_sensitivity(table: pd.DataFrame, *, at: dict):
+    """Share of positives per suspect while one setting moves, with its Wilson interval (band); above one half = member. Returns the figure.
+
+    table: columns suspect, member, setting, value, share, low, high. at: the profile's own value of each setting.
+    """
+    settings = table["setting"].unique()
+    figure, axes = plt.subplots(1, len(settings), figsize=(4.2 * len(settings), 3.6), sharey=True, layout="constrained", squeeze=False)
+    suspects = table[["suspect", "member"]].drop_duplicates()
+    for ax, setting in zip(axes[0], settings):
+        for (suspect, member), color in zip(suspects.itertuples(index=False), sns.color_palette("colorblind", len(suspects))):
+            line = table[(table["setting"] == setting) & (table["suspect"] == suspect)]
+            ax.plot(line["value"], line["share"], "-o" if member else "--o", color=color, markersize=4,
+                    label=f"{suspect} ({'member' if member else 'non-member'})")
+            ax.fill_between(line["value"].astype(float), line["low"], line["high"], color=color, alpha=0.08, linewidth=0)
+        ax.axhline(0.5, color="black", linewidth=0.8)
+        ax.axvline(at[setting], color="black", linewidth=0.8, linestyle=":")
+        ax.set(xlabel=f"{setting} (dotted: {at[setting]:g})", ylim=(-0.03, 1.03))
+        if setting == "draws":
+            ax.set_xticks(line["value"])
+    axes[0][0].set_ylabel("positive share of the vote")
+    axes[0][-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def plot_grid(table: pd.DataFrame, *, at: tuple[float, float]):
+    """Suspects judged rightly (left) and tainted samples (right) over delta_t and delta_s; the frame = the profile's own. Returns the figure.
+
+    table: columns delta_t, delta_s, correct, total, tainted, of one dataset. at: (delta_t, delta_s).
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10.5, 4.2), width_ratios=[3, 1.2], layout="constrained")
+    right = table.pivot(index="delta_t", columns="delta_s", values="correct").sort_index(ascending=False)
+    sns.heatmap(right, annot=True, fmt="d", cmap="cividis", vmin=0, vmax=table["total"].max(), cbar=False, ax=axes[0])
+    axes[0].set_title(f"suspects judged rightly, of {table['total'].max()}")
+    if at[0] in right.index and at[1] in right.columns:
+        axes[0].add_patch(plt.Rectangle((list(right.columns).index(at[1]), list(right.index).index(at[0])), 1, 1, fill=False, edgecolor="red", linewidth=2))
+    counts = table.drop_duplicates("delta_t").set_index("delta_t")[["tainted"]].loc[right.index]
+    sns.heatmap(counts, annot=True, fmt="d", cmap="Greys", cbar=False, ax=axes[1])
+    axes[1].set(title="tainted samples", ylabel="", xlabel="")
+    return figure
+
+
+def plot_detection(table: pd.DataFrame, *, x: str, hue: str = "group", ax=None, title: str = ""):
+    """Share of suspects judged rightly with its Wilson interval, a group of bars per value of `x` (Fig. 9).
+
+    table: columns `x`, `hue`, correct, total, low, high (percent).
+    """
+    ax = ax or plt.subplots(figsize=(8, 3.6), layout="constrained")[1]
+    values, hues = list(table[x].unique()), list(table[hue].unique())
+    width = 0.8 / len(hues)
+    for k, (name, color) in enumerate(zip(hues, sns.color_palette("colorblind", len(hues)))):
+        part = table[table[hue] == name].set_index(x)
+        for i, value in enumerate(v for v in values if v in part.index):
+            row, place = part.loc[value], values.index(value) + (k - (len(hues) - 1) / 2) * width
+            share = 100 * row["correct"] / row["total"]
+            ax.bar(place, share, width * 0.92, color=color, label=name if i == 0 else None, alpha=0.85)
+            ax.errorbar(place, share, [[max(0, share - row["low"])], [max(0, row["high"] - share)]], color="black", capsize=3, linewidth=1)
+            ax.annotate(f"{int(row['correct'])}/{int(row['total'])}", (place, 4), ha="center", color="white", fontsize=9)
+    ax.set(xticks=range(len(values)), xticklabels=values, ylim=(0, 105), ylabel="judged rightly, %\n(bar: 95% Wilson interval)", title=title)
+    ax.legend(title=None, loc="lower left", bbox_to_anchor=(0.0, 1.06), ncols=len(hues), fontsize=9)
+    return ax
+
+
+def plot_fig10(table: pd.DataFrame, *, ax=None):
+    """Fig. 10: tainted samples, positive and negative, per suspect, a group of stacked bars per set of references.
+
+    table: columns references, suspect, positive, negative.
+    """
+    ax = ax or plt.subplots(figsize=(9, 3.8), layout="constrained")[1]
+    sets, suspects = list(table["references"].unique()), list(table["suspect"].unique())
+    width = 0.84 / len(suspects)
+    for k, suspect in enumerate(suspects):
+        part = table[table["suspect"] == suspect].set_index("references").loc[sets]
+        places = [i + (k - (len(suspects) - 1) / 2) * width for i in range(len(sets))]
+        ax.bar(places, part["positive"], width * 0.9, color=COLORS["positive"], label="positive" if k == 0 else None)
+        ax.bar(places, part["negative"], width * 0.9, bottom=part["positive"], color=COLORS["negative"], label="negative" if k == 0 else None)
+        for place, total in zip(places, part["positive"] + part["negative"]):
+            ax.annotate(suspect, (place, 1), rotation=90, ha="center", va="bottom", fontsize=7, color="white")
+    ax.set(xticks=range(len(sets)), xticklabels=sets, ylabel="tainted samples", xlabel="references that count")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return ax
+
+
+def plot_evasion(table: pd.DataFrame, *, ax=None, title: str = "", xlabel: str = ""):
+    """Fig. 11: share of positives of each member under an evasion, with its Wilson interval; above one half = caught.
+
+    table: columns setting, suspect, share, low, high, correct. The head of each setting counts the members that are caught.
+    """
+    ax = ax or plt.subplots(figsize=(8, 3.8), layout="constrained")[1]
+    settings, suspects = list(table["setting"].unique()), list(table["suspect"].unique())
+    apart = min(0.12, 0.8 / len(suspects))
+    for k, (suspect, color) in enumerate(zip(suspects, sns.color_palette("colorblind", len(suspects)))):
+        part = table[table["suspect"] == suspect]
+        places = [settings.index(s) + (k - (len(suspects) - 1) / 2) * apart for s in part["setting"]]
+        errors = [(part["share"] - part["low"]).clip(lower=0), (part["high"] - part["share"]).clip(lower=0)]
+        ax.errorbar(places, part["share"], errors, fmt="o", color=color, capsize=3, label=suspect)
+    for i, setting in enumerate(settings):
+        part = table[table["setting"] == setting]
+        ax.annotate(f"{int(part['correct'].sum())} of {len(part)} caught", (i, 1.06), ha="center", fontsize=9)
+    ax.axhline(0.5, color="black", linewidth=0.8)
+    ax.set(xticks=range(len(settings)), xticklabels=settings, ylim=(-0.03, 1.13), xlim=(-0.6, len(settings) - 0.4), xlabel=xlabel,
+           ylabel="positive share of the vote\n(bar: 95% Wilson interval)")
+    ax.set_title(title, pad=12)
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return ax
+
+
+def plot_fig12(table: pd.DataFrame, *, ax=None):
+    """Fig. 12: the arbiter's positive and negative tainted samples of each member, and how many of them the adversary removed.
+
+    table: columns suspect, status, removed (bool), samples.
+    """
+    suspects = list(table["suspect"].unique())
+    ax = ax or plt.subplots(figsize=(8, 1.0 + 0.62 * len(suspects)), layout="constrained")[1]
+    for k, status in enumerate(("positive", "negative")):
+        for removed, hatch in ((True, "///"), (False, None)):
+            part = table[(table["status"] == status) & (table["removed"] == removed)].set_index("suspect")["samples"].reindex(suspects).fillna(0)
+            before = table[(table["status"] == status) & table["removed"]].set_index("suspect")["samples"].reindex(suspects).fillna(0)
+            ax.barh([i + (k - 0.5) * 0.38 for i in range(len(suspects))], part, 0.36, left=0 if removed else before, color=COLORS[status],
+                    hatch=hatch, edgecolor="white", label=f"{status}, {'removed by the adversary' if removed else 'kept'}")
+    ax.set(yticks=range(len(suspects)), yticklabels=suspects, xlabel="tainted samples of the arbiter")
+    ax.invert_yaxis()
+    ax.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return ax

@@ -1,0 +1,257 @@
+"""The plan's numbers by hand on a made-up profile with round assumptions; what it takes from the store; the paper's profile."""
+
+import socket
+
+import pandas as pd
+import pytest
+from conftest import change, says, write_jsonl
+
+from dsi_core import assumptions, plan, rates, store, tables, tuning
+from dsi_core.params import Data, Endpoint, Model, Recipe, Reference, Suspect, Trained, Wild, load_profile
+from dsi_core.study import Study, members
+
+RULES = {"frozen_flops": 4, "full_flops": 6, "recompute_flops": 2, "forward_flops": 2, "nf4_bytes": 0.5, "nf4_traffic": 5,
+         "adapter_share": 0.001, "trained_bytes": 16, "checkpointed_mb": 0.1, "kept_mb": 2, "logits_mb": 1, "cache_mb": 0.25,
+         "chars_per_token": 4, "template_tokens": 5, "untuned_answer_tokens": 30, "longest_of_batch": 3, "local_tainted": 0.5,
+         "endpoint_tokens_per_s": 10, "download_mb_per_s": 100, "file_bytes": 2, "unpacked_bytes": 4}
+CARD = {"memory_gb": 100, "tflops": 1, "tb_per_s": 0.1, "compute_fraction": 0.5, "bandwidth_fraction": 0.5, "bytes_per_parameter": 2,
+        "fixed_gb": 1, "checkpointing": True, "micro_batch": None, "workers": 2, "device": "^round", "why": "by hand"}
+ROUND = {"cards": {"round": CARD, "other device": {**CARD, "device": "^oval"},
+                   "bare": {**CARD, "checkpointing": False, "micro_batch": 1}},
+         "rules": {n: {"value": v, "unit": "", "why": "by hand"} for n, v in RULES.items()},
+         "datasets": {"owner/known": {"rows": 1000, "prompt_tokens": 10, "answer_tokens": 20, "tainted": 7, "why": "by hand"}},
+         "models": {"why": "by hand", "billions": {"toy llama": 8, "toy bert": 0.5, "owner/eight": 8}}}
+PAIR = {"question": "q" * 40, "answer": "a" * 80}  # 10 and 20 tokens; with the template 35
+LORA = Trained(base="llama", data=["victim"], recipe="lora")
+
+
+@pytest.fixture(autouse=True)
+def nothing_from_outside(monkeypatch, empty_store):
+    def refuse(*args, **kwargs):
+        raise AssertionError(f"asked for {args}")
+
+    monkeypatch.setattr("datasets.load_dataset", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture
+def tiny(smoke, tmp_path, monkeypatch):
+    """One reference and one untuned suspect on four pairs, under round assumptions."""
+    monkeypatch.setattr(assumptions, "read", lambda: ROUND)
+    file = write_jsonl(tmp_path / "four.jsonl", [{**PAIR, "question": c * 40} for c in "abcd"])
+    how = {"learning_rate": 1e-3, "epochs": 3, "batch_size": 2}
+    recipes = {"full": Recipe(method="full", **how), "lora": Recipe(method="lora", rank=10, alpha=1, **how),
+               "qlora": Recipe(method="qlora", rank=10, alpha=1, **how)}
+    return change(smoke, victims=["four"], data={"four": Data(path=str(file), prompt=["question"], output="answer")}, recipes=recipes,
+                  references=[Reference(name="one", without=Trained(base="llama"), **{"with": LORA})],
+                  suspects=[Suspect(name="s", member=False, base="llama")],
+                  responses={"ask": "tainted", "draws": 3, "batch_size": 4, "max_new_tokens": 48})
+
+
+def row(table, **where):
+    found = table.loc[(table[list(where)] == pd.Series(where)).all(axis=1)]
+    assert len(found) == 1, f"{len(found)} rows are {where}"
+    return found.iloc[0]
+
+
+def numbers(job):
+    return {"pairs": job["pairs"], "tokens": job["tokens"], "seconds": round(3600 * job["hours"], 6),
+            "memory": round(job["gpu_memory_gb"], 6)}
+
+
+def test_every_job_by_hand(tiny):
+    jobs = plan.jobs(tiny, "round")
+    assert list(jobs.columns) == plan.COLUMNS and len(jobs) == 6 and set(jobs["basis"]) == {"assumed"}
+    # 4 pairs x 35 tokens x 3 epochs; (4 + 2) x 8e9 FLOP a token at 5e11 FLOP/s; 16 GB of weights, 0.08e9 adapter weights x 16 bytes,
+    # 2 x 35 tokens x (0.1 x 8^(2/3) + 1) MB
+    tune = row(jobs, step="tune")
+    assert numbers(tune) == {"pairs": 4, "tokens": 420, "seconds": 40.32, "memory": 1 + 16 + 1.28 + 0.098}
+    assert (tune["phase"], tune["disk_gb"]) == ("offline", pytest.approx(0.32))
+    # One batch of 4, 48 steps of 16 GB at 50 GB/s, then prompts of 15 tokens at 2 x 8e9 / 5e11 s; cache: 4 x (15 + 48) tokens of 1 MB
+    answer = {"pairs": 4, "seconds": 48 * 0.32 + 4 * 15 * 0.032, "memory": 1 + 16 + 0.252}
+    assert numbers(row(jobs, step="answer", model_id="R^t one")) == {**answer, "tokens": 80}
+    assert numbers(row(jobs, step="answer", model_id="R one")) == {**answer, "tokens": 120}
+    # Half of D is tainted: 2 prompts x 3 draws are two batches; a prompt is read once
+    seconds = 96 * 0.32 + 2 * 15 * 0.032
+    assert numbers(row(jobs, step="answer", model_id="s")) == {**answer, "pairs": 2, "tokens": 180, "seconds": seconds}
+    # 80 oracle tokens + 120 + 80 of the references; 180 of the suspect + half of 200; 2 x 0.5e9 FLOP a token
+    assert numbers(row(jobs, step="similarity", phase="offline")) == {"pairs": 8, "tokens": 280, "seconds": 0.56, "memory": 3}
+    assert numbers(row(jobs, step="similarity", phase="online")) == {"pairs": 12, "tokens": 280, "seconds": 0.56, "memory": 3}
+
+
+def with_suspects(tiny, *suspects, **updates):
+    made = [Suspect(member="victim" in s.get("data", []), **{"base": "llama", **s}) for s in suspects]
+    return change(tiny, suspects=made, **updates)
+
+
+def test_methods_and_cards_by_hand(tiny):
+    profile = with_suspects(tiny, *({"name": r, "data": ["victim"], "recipe": r} for r in ("full", "qlora")))
+    full, qlora = (row(plan.jobs(profile, "round"), step="tune", model_id=m) for m in ("full", "qlora"))
+    assert numbers(full) == {"pairs": 4, "tokens": 420, "seconds": round(420 * 8 * 8 / 500, 6), "memory": 1 + 8 * 16 + 0.098}
+    assert (full["phase"], full["fits"], full["disk_gb"]) == ("set-up", False, 32)
+    assert numbers(qlora)["memory"] == 1 + 4 + 1.28 + 0.098 and qlora["fits"]
+    # NF4: 40 GB a step at 50 GB/s, in two batches of 48 steps
+    assert numbers(row(plan.jobs(profile, "round"), step="answer", model_id="qlora"))["seconds"] == 96 * 0.8 + 2 * 15 * 0.032
+    bare = row(plan.jobs(profile, "bare"), step="tune", model_id="full")  # no recomputation, one pair at once, all activations kept
+    assert numbers(bare) == {"pairs": 4, "tokens": 420, "seconds": 40.32, "memory": 129 + 35 * (2 * 4 + 1) / 1000}
+
+
+def test_a_large_batch_is_bound_by_compute(tiny):
+    job = row(plan.jobs(change(tiny, responses={"batch_size": 100, "ask": "all", "draws": 5}), "round"), step="answer", model_id="s")
+    assert numbers(job)["seconds"] == round(20 * 30 * 0.032 + 4 * 15 * 0.032, 6)  # 600 tokens take 19.2 s, reading 48 times 15.36 s
+
+
+def test_greedy_answers_are_given_once(tiny):
+    assert row(plan.jobs(change(tiny, responses={"temperature": 0.0}), "round"), step="answer", model_id="s")["tokens"] == 2 * 30
+
+
+def test_data_left_out_and_token_limits(tiny):
+    profile = with_suspects(tiny, {"name": "less", "data": ["victim"], "recipe": "lora", "leave_out": ("x",)})
+    assert row(plan.jobs(profile, "round"), step="tune", model_id="less")["tokens"] == 3 * 35 * 3
+    short = {n: r.model_copy(update={"max_tokens": 20}) for n, r in tiny.recipes.items()}
+    assert row(plan.jobs(change(tiny, recipes=short), "round"), step="tune")["tokens"] == 4 * 20 * 3
+
+
+def test_hub_data_is_assumed_and_hub_models_are_downloaded(tiny):
+    hub = {"prompt": ["question"], "output": "answer", "hub": "owner/known"}
+    data = {"four": Data(**hub, rows=400), "rest": Data(**hub, rows=900, apart_from="four")}
+    wild = Wild(members=["owner/eight"], non_members=["owner/some-2b"], data=["iid"], recipe="full")
+    jobs = plan.jobs(change(tiny, data=data, wild={"four": wild}), "round")
+    assert row(jobs, step="tune", model_id="R^t one")["pairs"] == 400
+    assert row(jobs, step="tune", model_id="owner/eight")["pairs"] == 600  # what is left of 1000
+    assert row(jobs, step="answer", model_id="s")["pairs"] == 7
+    download = row(jobs, step="download", base="owner/some-2b")
+    assert (download["dataset"], download["phase"], download["disk_gb"], 3600 * download["hours"]) == ("all", "set-up", 4, 40)
+    with pytest.raises(ValueError) as error:
+        plan.jobs(change(tiny, data={"four": Data(**{**hub, "hub": "owner/unknown"})}), "round")
+    says(error, "'four'", "owner/unknown", "params/plan.yaml", "owner/known")
+
+
+def test_a_model_behind_an_endpoint_needs_no_card(tiny):
+    models = {**tiny.models, "api": Model(endpoint=Endpoint(base_url="https://host/v1", model="m", concurrency=2))}
+    job = row(plan.jobs(with_suspects(tiny, {"name": "s", "base": "api"}, models=models), "round"), step="answer", model_id="s")
+    assert (job["gpu_memory_gb"], round(3600 * job["hours"], 6), pd.isna(job["billions"])) == (0, 180 / 20, True)
+
+
+def test_the_same_tuning_counts_once_and_offline(tiny):
+    same, other = ({"name": n, "data": ["victim"], "recipe": r} for n, r in (("same", "lora"), ("other", "full")))
+    profile = with_suspects(tiny, same, other)
+    jobs = plan.jobs(profile, "round")
+    assert jobs.query("step == 'tune'")[["model_id", "phase"]].values.tolist() == [["R^t one", "offline"], ["other", "set-up"]]
+    both = pd.concat([plan.jobs(with_suspects(tiny, same), "round"), jobs])
+    pd.testing.assert_frame_equal(plan.unique(both).sort_values("id", ignore_index=True), jobs.sort_values("id", ignore_index=True))
+    assert len(plan.unique(pd.concat([jobs, plan.jobs(change(profile, seed=1), "round")]))) > len(jobs)  # another seed is other work
+    late_first = plan.unique(pd.concat([jobs.assign(phase="set-up"), jobs]))
+    assert late_first.set_index("id")["phase"].to_dict() == jobs.set_index("id")["phase"].to_dict()
+
+
+def test_totals_add_up(tiny):
+    profile = with_suspects(tiny, {"name": "s"}, {"name": "t", "data": ["victim"], "recipe": "full"})
+    jobs = plan.jobs(profile, "round")
+    table = plan.totals(pd.concat([jobs, jobs]))
+    parts, total = table.iloc[:-1], table.iloc[-1]
+    assert list(zip(table["dataset"], table["phase"], table["models"])) == [
+        ("four", "offline", 2), ("four", "online", 2), ("four", "set-up", 1), ("sum", "sum", 4)]
+    for column in ("jobs", "hours", "hours_per_worker", "disk_gb", "too_large"):
+        assert parts[column].sum() == pytest.approx(total[column])
+    assert (total["jobs"], total["gpu_memory_gb"]) == (len(jobs), jobs["gpu_memory_gb"].max())
+    assert total["hours"] == pytest.approx(jobs["hours"].sum())
+    assert total["hours_per_worker"] == pytest.approx(total["hours"] / 2) and total["too_large"] == 1
+    online = table.iloc[1]
+    assert online["hours_per_model"] == pytest.approx(online["hours"] / 2)
+
+
+def test_measured_rates_take_the_place_of_assumed_ones(tiny):
+    base, tuned = {"toy": "llama", "chat_template": "x"}, {"base": {"toy": "llama"}, "recipe": {"method": "lora"}}
+    for i, (tokens, device) in enumerate([(100, "round 1"), (300, "round 1"), (200, "round 2"), (9000, "cuda:0")]):
+        store.finish(store.entry("tuned", "m", {**tuned, "seed": i}), tokens=tokens, seconds=10, device=device)
+    store.finish(store.entry("responses", "r", {"model": {"base": base}, "model_id": "r"}), tokens=50, seconds=10, device="round 1")
+    store.finish(store.entry("responses", "q", {"model": {"base": base, "recipe": {"method": "qlora"}}}), tokens=70, seconds=10)
+    store.entry("tuned", "unfinished", {**tuned, "seed": 99})
+    store.finish(store.entry("tuned", "without a rate", {**tuned, "seed": 100}), seconds=10)
+    found = rates.measured().set_index(["step", "method", "device"])
+    assert set(found["base"]) == {"toy llama"} and len(found) == 5
+    assert found.loc[("tune", "lora", "round 1"), ["tokens_per_s", "count"]].tolist() == [20, 2]
+    assert found.loc[("answer", "plain", "round 1"), "tokens_per_s"] == 5
+    assert ("answer", "nf4", "cpu") in found.index or ("answer", "nf4", "unknown") in found.index  # by torch's build
+    jobs = plan.jobs(with_suspects(tiny, {"name": "s"}, {"name": "t", "data": ["victim"], "recipe": "full"}), "round")
+    tune = row(jobs, step="tune", model_id="R^t one")
+    assert (tune["basis"], tune["hours"]) == ("measured", pytest.approx(420 / 20 / 3600))  # the median of 10, 20 and 30
+    assert row(jobs, step="tune", model_id="t")["basis"] == "assumed"  # full tuning was not measured
+    answer = row(jobs, step="answer", model_id="s")
+    assert (answer["basis"], answer["hours"]) == ("measured", pytest.approx(180 / 5 / 3600))
+    assert set(plan.jobs(tiny, "other device")["basis"]) == {"assumed"}
+
+
+def test_an_empty_store_has_no_rates():
+    assert list(rates.measured().columns) == ["step", "base", "method", "device", "tokens_per_s", "count"] and rates.measured().empty
+
+
+@pytest.mark.parametrize("name, size", [
+    ("a/falcon-7b", 7), ("a/open-mix-65b", 65), ("a/ShortKing-1.4b-v0.1", 1.4), ("a/pythia-6.9b-tulu", 6.9), ("a/13B-Ouroboros", 13),
+    ("a/Yi-6B_Open", 6), ("a/Orca-2.0-Tau-1.8B", 1.8), ("a/DeciLM-7B-Instruct-128k", 7), ("70b/speechless-llama2-13b", 13),
+    ("a/pythia-410m", 0.41),
+    ("HuggingFaceH4/starchat-alpha", 15.5), ("vilm/Quyen-Pro-Max-v0.1", 72.3), ("google/gemma-7b", 8.54)])
+def test_sizes_of_models(name, size):
+    assert assumptions.billions(name) == size
+
+
+@pytest.mark.parametrize("name", ["a/some-model", "a/mixtral-8x7b", "a/merge-7b-13b", "7b/base", "a/v2b3"])
+def test_a_name_without_a_size_is_refused(name):
+    with pytest.raises(ValueError) as error:
+        assumptions.billions(name)
+    says(error, name, "models: billions:", "params/plan.yaml")
+
+
+def test_unknown_card(smoke):
+    with pytest.raises(ValueError) as error:
+        plan.jobs(smoke, "A100")
+    says(error, "'A100'", "A100-80GB", "H100-80GB", "H200-141GB", "cpu-core")
+
+
+def test_devices_of_cards():
+    devices = ["cpu", "NVIDIA A100-SXM4-80GB", "NVIDIA A100 80GB PCIe", "NVIDIA A100-SXM4-40GB", "NVIDIA H100 80GB HBM3",
+               "NVIDIA H200", "cuda:0"]
+    found = {c: [d for d in devices if pd.Series([d]).str.contains(f["device"]).item()] for c, f in assumptions.read()["cards"].items()}
+    assert found == {"cpu-core": devices[:1], "A100-80GB": devices[1:3], "H100-80GB": [devices[4]], "H200-141GB": [devices[5]]}
+
+
+def test_assumptions_all_say_why():
+    table = assumptions.table()
+    assert list(table.columns) == ["item", "value", "unit", "why"] and table["item"].is_unique
+    assert table["why"].str.len().min() > 10 and table["value"].notna().all()
+    assert set(RULES) == set(assumptions.read()["rules"])
+    assert assumptions.read()["cards"]["cpu-core"]["micro_batch"] == tuning.CPU_MICRO_BATCH
+
+
+def test_smoke_is_seconds_on_a_core(smoke):
+    total = plan.totals(plan.jobs(smoke, "cpu-core")).iloc[-1]
+    assert 0 < total["hours_per_worker"] < 0.1 and total["too_large"] == 0
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return load_profile("paper")
+
+
+def test_every_model_and_dataset_of_the_paper_has_a_size(paper):
+    for name in members(Study(paper, pd.DataFrame()))["base"]:
+        assert 0.1 <= assumptions.billions(plan._source(paper, name)) <= 80, name
+    for stated in tables.reported("table4").itertuples():
+        known = assumptions.read()["datasets"][f"{stated.owner}/{stated.name}"]
+        assert known["rows"] == stated.size and plan._size(paper, stated.dataset).pairs == min(stated.size, 50_000)
+
+
+def test_the_paper_beside_its_table_9(paper):
+    jobs = plan.jobs(paper)
+    assert (jobs["hours"] > 0).all() and jobs["id"].is_unique and set(jobs["card"]) == {"A100-80GB"}
+    tuned = jobs.query("step == 'tune'").groupby(["dataset", "phase"]).size()
+    assert set(tuned) == {5, 10} and set(jobs.query("step == 'tune'")["base"]) <= set(paper.models)
+    people = members(Study(paper, pd.DataFrame()))
+    assert len(jobs.query("step == 'answer'")) == len(people)
+    table = plan.beside_paper(jobs).set_index("dataset")
+    assert table["paper_offline_hours"].to_dict() == {"dolly": 4.0, "alpaca": 11.5, "slimorca": 18.0, "openhermes": 18.0}
+    for phase in ("offline", "online"):  # a bound against slips of a factor of 1000, no more: see the assumptions
+        assert table[f"{phase}_hours"].div(table[f"paper_{phase}_hours"]).between(0.1, 10).all()
+    faster = plan.beside_paper(plan.jobs(paper, "H200-141GB")).set_index("dataset")
+    assert (faster["offline_hours"] < table["offline_hours"]).all()
