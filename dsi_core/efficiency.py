@@ -25,6 +25,8 @@ def costs(study: Study, scores: pd.DataFrame, told: pd.DataFrame) -> pd.DataFram
                          store.manifest(tuning.folder_of(study.profile, m.dataset, m.trained, make=False))))
         folder = responses.entry(study.profile, m.dataset, m.model_id, m.trained, temperature, make=False)
         rows.append((m.dataset, PHASE[group], "answer", m.model_id, store.manifest(folder)))
+    if gone := [f"{s} {i}" for _, _, s, i, r in rows if r is None]:
+        raise ValueError(f"the store has no record of: {', '.join(gone)}; run notebooks 1 and 2 first")
     table = pd.DataFrame([{"dataset": d, "phase": p, "step": s, "model_id": i, "tokens": r["tokens"], "seconds": r["seconds"],
                            "device": r.get("device")} for d, p, s, i, r in rows])
     compared = [_compared(study, d, "offline", "all references", steps.beside_oracle(part)) for d, part in scores.groupby("dataset", sort=False)]

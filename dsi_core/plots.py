@@ -1,5 +1,7 @@
 """Step 7, plots: `plot_x(table, ax=None) -> Axes` (or a figure of several) draws a table and computes nothing."""
 
+from itertools import product
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
@@ -147,14 +149,15 @@ def plot_fig08(table: pd.DataFrame, *, delta_s: float, ax=None):
 def plot_sensitivity(table: pd.DataFrame, *, at: dict):
     """Share of positives per suspect while one setting moves, with its Wilson interval (band); above one half = member. Returns the figure.
 
-    table: columns suspect, member, setting, value, share, low, high. at: the profile's own value of each setting.
+    table: columns dataset, suspect, member, setting, value, share, low, high. at: the profile's own value of each setting.
     """
-    settings = table["setting"].unique()
-    figure, axes = plt.subplots(1, len(settings), figsize=(4.2 * len(settings), 3.6), sharey=True, layout="constrained", squeeze=False)
+    settings, datasets = table["setting"].unique(), table["dataset"].unique()
+    figure, axes = plt.subplots(len(datasets), len(settings), figsize=(4.2 * len(settings), 3.6 * len(datasets)), sharey=True, sharex="col",
+                                layout="constrained", squeeze=False)
     suspects = table[["suspect", "member"]].drop_duplicates()
-    for ax, setting in zip(axes[0], settings):
+    for ax, (dataset, setting) in zip(axes.flat, product(datasets, settings)):
         for (suspect, member), color in zip(suspects.itertuples(index=False), sns.color_palette("colorblind", len(suspects))):
-            line = table[(table["setting"] == setting) & (table["suspect"] == suspect)]
+            line = table[(table["dataset"] == dataset) & (table["setting"] == setting) & (table["suspect"] == suspect)]
             ax.plot(line["value"], line["share"], "-o" if member else "--o", color=color, markersize=4,
                     label=f"{suspect} ({'member' if member else 'non-member'})")
             ax.fill_between(line["value"].astype(float), line["low"], line["high"], color=color, alpha=0.08, linewidth=0)
@@ -163,7 +166,8 @@ def plot_sensitivity(table: pd.DataFrame, *, at: dict):
         ax.set(xlabel=f"{setting} (dotted: {at[setting]:g})", ylim=(-0.03, 1.03))
         if setting == "draws":
             ax.set_xticks(line["value"])
-    axes[0][0].set_ylabel("positive share of the vote")
+    for ax, dataset in zip(axes[:, 0], datasets):
+        ax.set_ylabel(f"{dataset}\npositive share of the vote" if len(datasets) > 1 else "positive share of the vote")
     axes[0][-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
@@ -200,7 +204,8 @@ def plot_detection(table: pd.DataFrame, *, x: str, hue: str = "group", ax=None, 
             share = 100 * row["correct"] / row["total"]
             ax.bar(place, share, width * 0.92, color=color, label=name if i == 0 else None, alpha=0.85)
             ax.errorbar(place, share, [[max(0, share - row["low"])], [max(0, row["high"] - share)]], color="black", capsize=3, linewidth=1)
-            ax.annotate(f"{int(row['correct'])}/{int(row['total'])}", (place, 4), ha="center", color="white", fontsize=9)
+            ax.annotate(f"{int(row['correct'])}/{int(row['total'])}", (place + 0.12 * width, 4), ha="left", color="white" if share > 8 else "black",
+                        fontsize=9)
     ax.set(xticks=range(len(values)), xticklabels=values, ylim=(0, 105), ylabel="judged rightly, %\n(bar: 95% Wilson interval)", title=title)
     ax.legend(title=None, loc="lower left", bbox_to_anchor=(0.0, 1.06), ncols=len(hues), fontsize=9)
     return ax
@@ -220,8 +225,10 @@ def plot_fig10(table: pd.DataFrame, *, ax=None):
         ax.bar(places, part["positive"], width * 0.9, color=COLORS["positive"], label="positive" if k == 0 else None)
         ax.bar(places, part["negative"], width * 0.9, bottom=part["positive"], color=COLORS["negative"], label="negative" if k == 0 else None)
         for place, total in zip(places, part["positive"] + part["negative"]):
-            ax.annotate(suspect, (place, 1), rotation=90, ha="center", va="bottom", fontsize=7, color="white")
+            ax.annotate(suspect, (place, total), rotation=90, ha="center", va="bottom", fontsize=7, xytext=(0, 3), textcoords="offset points")
     ax.set(xticks=range(len(sets)), xticklabels=sets, ylabel="tainted samples", xlabel="references that count")
+    ax.margins(y=0.45)
+    ax.yaxis.get_major_locator().set_params(integer=True)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return ax
 
@@ -265,5 +272,6 @@ def plot_fig12(table: pd.DataFrame, *, ax=None):
                     hatch=hatch, edgecolor="white", label=f"{status}, {'removed by the adversary' if removed else 'kept'}")
     ax.set(yticks=range(len(suspects)), yticklabels=suspects, xlabel="tainted samples of the arbiter")
     ax.invert_yaxis()
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return ax

@@ -66,7 +66,7 @@ def distance(study: Study, answers: pd.DataFrame) -> pd.DataFrame:
 def examples(moved: pd.DataFrame, count: int = 5) -> HTML:
     """`count` answers beside their rewritings, from the least to the most moved, every text escaped."""
     texts = moved[moved["original"].str.strip() != ""].drop_duplicates(["original", "response"]).sort_values("moved", kind="stable")
-    chosen = texts.iloc[np.unique(np.linspace(0, len(texts) - 1, count).round().astype(int))]
+    chosen = texts.iloc[np.unique(np.linspace(0, len(texts) - 1, count).round().astype(int))] if len(texts) else texts
     return HTML(chosen[["moved", "original", "response"]].rename(columns={"response": "rewritten"}).round(3).to_html(index=False, escape=True))
 
 
@@ -104,7 +104,7 @@ def removed(study: Study, theirs: pd.DataFrame) -> pd.DataFrame:
 
 
 def removal(study: Study, scores: pd.DataFrame, gone: pd.DataFrame) -> pd.DataFrame:
-    """Fig. 11c: members tuned on what is left of D. gone: as `removed` returns. Setting "0 removed" = trained on all of D."""
+    """Fig. 11c: members tuned on what is left of D. gone: as `removed` returns. Setting "none removed" = trained on all of D."""
     left = {"none removed": (), f"{gone['removed'].mean():.0%} removed": tuple(gone.loc[gone["removed"], "sample_id"])}
     return _retrained(study, scores, "removing tainted", left)
 

@@ -1,6 +1,6 @@
 """The parts of a profile: what each setting is called, which values it may have, and what contradicts what."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -186,7 +186,7 @@ class Rephraser(Strict):
     """Who rewrites a suspect's answers before they are sent (§6.4.1)."""
 
     base: str
-    prompt: str  # with {text} where the answer goes
+    prompt: str = Field(pattern=r"\{text\}")  # {text} is where the answer goes
     temperature: float = Field(1.0, ge=0)
 
 
@@ -201,7 +201,7 @@ class Robustness(Strict):
     """Evasions of the member suspects (§6.4)."""
 
     suspects: list[str] | None = None  # whose evasion is tried where it needs another training; None = every local member
-    temperatures: list[float]
-    shares: list[float]
+    temperatures: list[Annotated[float, Field(ge=0)]]
+    shares: list[Annotated[float, Field(gt=0, le=1)]]
     rephraser: Rephraser
     adversary: Adversary

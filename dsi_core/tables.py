@@ -151,7 +151,7 @@ def table4(profile: Profile) -> pd.DataFrame:
 
 
 def table5(profile: Profile) -> pd.DataFrame:
-    """Table 5: the base models that are tuned here: base, source, and what for (references, local members, other suspects)."""
+    """Table 5: the profile's own base models in use: base, source, and what for (references, local suspects)."""
     used = {}
     for r in profile.references:
         for role, t in (("R", r.without), ("R^t", r.with_)):
@@ -171,4 +171,6 @@ def table10(profile: Profile) -> pd.DataFrame:
 
 
 def _source(place: Source) -> str:
+    if getattr(place, "endpoint", None):
+        return f"{place.endpoint.model} at {place.endpoint.base_url}"
     return place.hub or place.path or getattr(place, "toy", None) or ", ".join(place.package or {})

@@ -128,7 +128,7 @@ def test_fig08_is_the_cumulated_share_of_each_suspect():
 
 MOVED = table("suspect member setting value share low high", ("full", True, "delta", 0.1, 0.9, 0.7, 1.0), ("full", True, "delta", 0.3, NAN, NAN, NAN),
               ("full", True, "delta", 0.5, 0.6, 0.2, 0.8), ("chat", False, "delta", 0.1, 0.0, 0.0, 0.2), ("chat", False, "delta", 0.3, 0.1, 0.0, 0.3),
-              ("chat", False, "delta", 0.5, 0.2, 0.1, 0.4), *[("full", True, "draws", n, 0.8, 0.6, 0.9) for n in (1, 2)], *[("chat", False, "draws", n, 0.3, 0.1, 0.5) for n in (1, 2)])
+              ("chat", False, "delta", 0.5, 0.2, 0.1, 0.4), *[("full", True, "draws", n, 0.8, 0.6, 0.9) for n in (1, 2)], *[("chat", False, "draws", n, 0.3, 0.1, 0.5) for n in (1, 2)]).assign(dataset="faq")
 
 
 def test_sensitivity_has_a_panel_per_setting_and_a_line_per_suspect():
