@@ -28,10 +28,18 @@ def only_members(study: Study) -> Study:
 
 
 def rephrased(study: Study, told: pd.DataFrame) -> pd.DataFrame:
-    """Fig. 11a's answers: `told` with the column response rewritten by the rephraser, the suspect's own words in column original.
+    """Fig. 11a's answers: `told` once per rephraser with the column response rewritten by it, the suspect's own words in column
+    original, the rephraser's name and temperature in column setting, and moved = 1 - raw BERTScore F1 of the two (0 = the same text).
 
     told: dataset, suspect, sample_id, draw, response. A blank answer stays blank: there is nothing to rewrite.
     """
+    how = settings(study).rephraser
+    table = pd.concat([_rewritten(study, told, t).assign(setting=f"{how.base} at {t:g}") for t in how.temperatures], ignore_index=True)
+    moved = 1 - similarity.raw_scores(study.profile, table.rename(columns={"original": "a", "response": "b"})[["a", "b"]])
+    return table.assign(moved=np.where(table["original"] == table["response"], 0.0, moved))  # two blank texts score 0, and are the same
+
+
+def _rewritten(study: Study, told: pd.DataFrame, temperature: float) -> pd.DataFrame:
     how = settings(study).rephraser
     profile = study.profile.model_copy(update={"responses": study.profile.responses.model_copy(update={"draws": 1})})
     trained = Trained(base=how.base)
@@ -43,9 +51,9 @@ def rephrased(study: Study, told: pd.DataFrame) -> pd.DataFrame:
     jobs, tables = [], []
     for suspect, part in texts.groupby("suspect", sort=False):
         name = f"rephraser of {suspect}"
-        folder = responses.entry(profile, "", name, trained, how.temperature, make=False)
+        folder = responses.entry(profile, "", name, trained, temperature, make=False)
         if len(responses.missing(folder, part, 1)):
-            jobs.append(work.Job(name, responses.ask, (profile, "", name, trained, part), len(part), {"draws": 1, "temperature": how.temperature}))
+            jobs.append(work.Job(name, responses.ask, (profile, "", name, trained, part), len(part), {"draws": 1, "temperature": temperature}))
         tables.append((part, folder))
     work.run(jobs)
     new = pd.concat([part.merge(responses.read(folder)[["sample_id", "response"]].rename(columns={"response": "rewritten"}),
@@ -56,13 +64,6 @@ def rephrased(study: Study, told: pd.DataFrame) -> pd.DataFrame:
     return table.assign(response=table["rewritten"].fillna(table["original"])).drop(columns="rewritten")
 
 
-def distance(study: Study, answers: pd.DataFrame) -> pd.DataFrame:
-    """How far rephrasing moves an answer: `rephrased` with column moved = 1 - raw BERTScore F1 of the two texts (0 = the same text)."""
-    texts = answers.rename(columns={"original": "a", "response": "b"})[["a", "b"]]
-    moved = 1 - similarity.raw_scores(study.profile, texts)
-    return answers.assign(moved=np.where(texts["a"] == texts["b"], 0.0, moved))  # two blank texts score 0, and are the same
-
-
 def examples(moved: pd.DataFrame, count: int = 5) -> HTML:
     """`count` answers beside their rewritings, from the least to the most moved, every text escaped."""
     texts = moved[moved["original"].str.strip() != ""].drop_duplicates(["original", "response"]).sort_values("moved", kind="stable")
@@ -71,11 +72,10 @@ def examples(moved: pd.DataFrame, count: int = 5) -> HTML:
 
 
 def rephrasing(study: Study, scores: pd.DataFrame, told: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    """Fig. 11a: the verdicts on the suspects' own words (`told`) and on `rephrased` ones (`answers`)."""
-    name = settings(study).rephraser.base
-    tables = [_judged(study, scores, steps.gaps_to(study, scores, told), "rephrasing", "none"),
-              _judged(study, scores, steps.gaps_to(study, scores, answers.drop(columns="original")), "rephrasing", name)]
-    return pd.concat(tables, ignore_index=True)
+    """Fig. 11a: the verdicts on the suspects' own words (`told`, setting "none") and on those of each rephraser (`answers`, as `rephrased`)."""
+    versions = {"none": told, **{name: part[told.columns] for name, part in answers.groupby("setting", sort=False)}}
+    return pd.concat([_judged(study, scores, steps.gaps_to(study, scores, words), "rephrasing", name) for name, words in versions.items()],
+                     ignore_index=True)
 
 
 def temperatures(study: Study, scores: pd.DataFrame) -> pd.DataFrame:

@@ -187,7 +187,7 @@ class Rephraser(Strict):
 
     base: str
     prompt: str = Field(pattern=r"\{text\}")  # {text} is where the answer goes
-    temperature: float = Field(1.0, ge=0)
+    temperatures: list[Annotated[float, Field(ge=0)]] = [1.0]  # each is another rephraser
 
 
 class Adversary(Strict):

@@ -45,7 +45,7 @@ def test_only_members_have_something_to_evade(study):
 
 
 @pytest.mark.parametrize("step", [
-    lambda s: robustness.settings(s), lambda s: robustness.rephrased(s, None), lambda s: robustness.rephrasing(s, None, None, None),
+    lambda s: robustness.settings(s), lambda s: robustness.rephrased(s, None),
     lambda s: robustness.temperatures(s, None), lambda s: robustness.adversary_scores(s), lambda s: robustness.subsets(s, None),
     lambda s: robustness.removed(s, scores_of(("s", 1))), lambda s: robustness.removal(s, None, table("sample_id removed", ("s", True))),
 ])
@@ -71,6 +71,7 @@ def rephraser(monkeypatch, empty_store):
                 text = "" if "silence" in row.prompt else row.prompt.upper()
                 file.write(json.dumps({"sample_id": row.sample_id, "draw": 0, "response": text}) + "\n")
 
+    monkeypatch.setattr(similarity, "raw_scores", lambda _, pairs: np.zeros(len(pairs)))
     monkeypatch.setattr(responses, "ask", ask)
     monkeypatch.setattr(work, "run", lambda jobs: [j.call(*j.args, **j.kwargs) for j in jobs])
     return asked
@@ -108,17 +109,19 @@ def test_nothing_but_blank_answers(study, rephraser):
     assert robustness.rephrased(study, told)["response"].tolist() == ["", " "] and rephraser == []
 
 
-def test_how_far_an_answer_moves(study, monkeypatch):
+def test_how_far_an_answer_moves(study, rephraser, monkeypatch):
     scored = []
-    monkeypatch.setattr(similarity, "raw_scores", lambda _, pairs: scored.append(pairs) or np.array([1.0, 0.75]))
-    found = robustness.distance(study, table("suspect original response", ("M", "same", "same"), ("N", "one", "other")))
-    assert found["moved"].tolist() == [0.0, 0.25] and found["suspect"].tolist() == ["M", "N"]
-    assert scored[0].values.tolist() == [["same", "same"], ["one", "other"]] and scored[0].columns.tolist() == ["a", "b"]
+    monkeypatch.setattr(similarity, "raw_scores", lambda _, pairs: scored.append(pairs) or np.array([0.75, 0.0, 0.0]))
+    found = robustness.rephrased(study, table(TOLD, ("d", "M", "s", 0, "one"), ("d", "M", "t", 0, " "), ("d", "M", "u", 0, "silence")))
+    assert found["moved"].tolist() == [0.25, 0.0, 1.0]  # a blank answer that stays blank has not moved
+    assert scored[0][["a", "b"]].values.tolist() == [["one", "SAY IT OTHERWISE: ONE"], [" ", " "], ["silence", ""]]
 
 
-def test_a_blank_answer_has_not_moved(study, monkeypatch):
-    monkeypatch.setattr(similarity, "raw_scores", lambda _, pairs: np.zeros(len(pairs)))
-    assert robustness.distance(study, table("original response", (" ", " "), ("text", "")))["moved"].tolist() == [0, 1]
+def test_every_temperature_is_a_rephraser_of_its_own(study, rephraser):
+    how = study.profile.robustness.rephraser.model_copy(update={"temperatures": [0.0, 0.5]})
+    found = robustness.rephrased(with_settings(study, rephraser=how), table(TOLD, ("d", "M", "s", 0, "one"), ("d", "M", "t", 0, "two")))
+    assert found["setting"].tolist() == ["llama at 0", "llama at 0", "llama at 0.5", "llama at 0.5"]
+    assert [t for *_, t, _ in rephraser] == [0.0, 0.5]
 
 
 def test_examples_are_escaped_and_in_order():
@@ -145,10 +148,10 @@ def test_rephrasing_judges_both_kinds_of_answers(study, monkeypatch):
 
     monkeypatch.setattr(steps, "gaps_to", gaps_to)
     told = table(TOLD, ("d", "llama-full", "s", 0, "own words, twenty bytes"))
-    answers = told.assign(original=told["response"], response="others' words, twenty bytes")
+    answers = told.assign(original=told["response"], response="others' words, twenty bytes", setting="llama at 1", moved=0.5)
     found = robustness.rephrasing(small, scores_of(("s", 0.9, 0.9)), told, answers)
     assert found[["evasion", "setting", "suspect", "positive", "negative", "verdict", "correct"]].values.tolist() == [
-        ["rephrasing", "none", "llama-full", 1, 0, "member", True], ["rephrasing", "llama", "llama-full", 0, 1, "non-member", False]]
+        ["rephrasing", "none", "llama-full", 1, 0, "member", True], ["rephrasing", "llama at 1", "llama-full", 0, 1, "non-member", False]]
 
 
 # Temperature
