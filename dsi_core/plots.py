@@ -186,6 +186,8 @@ def plot_grid(table: pd.DataFrame, *, at: tuple[float, float]):
     counts = table.drop_duplicates("delta_t").set_index("delta_t")[["tainted"]].loc[right.index]
     sns.heatmap(counts, annot=True, fmt="d", cmap="Greys", cbar=False, ax=axes[1])
     axes[1].set(title="tainted samples", ylabel="", xlabel="")
+    for ax in axes:
+        ax.tick_params(axis="y", rotation=0)
     return figure
 
 
@@ -206,6 +208,7 @@ def plot_detection(table: pd.DataFrame, *, x: str, hue: str = "group", ax=None, 
             ax.errorbar(place, share, [[max(0, share - row["low"])], [max(0, row["high"] - share)]], color="black", capsize=3, linewidth=1)
             ax.annotate(f"{int(row['correct'])}/{int(row['total'])}", (place + 0.12 * width, 4), ha="left", color="white" if share > 8 else "black",
                         fontsize=9)
+    ax.grid(axis="x", visible=False)
     ax.set(xticks=range(len(values)), xticklabels=values, ylim=(0, 105), ylabel="judged rightly, %\n(bar: 95% Wilson interval)", title=title)
     ax.legend(title=None, loc="lower left", bbox_to_anchor=(0.0, 1.06), ncols=len(hues), fontsize=9)
     return ax
@@ -227,7 +230,8 @@ def plot_fig10(table: pd.DataFrame, *, ax=None):
         for place, total in zip(places, part["positive"] + part["negative"]):
             ax.annotate(suspect, (place, total), rotation=90, ha="center", va="bottom", fontsize=7, xytext=(0, 3), textcoords="offset points")
     ax.set(xticks=range(len(sets)), xticklabels=sets, ylabel="tainted samples", xlabel="references that count")
-    ax.margins(y=0.45)
+    ax.margins(y=0.5)
+    ax.grid(axis="x", visible=False)
     ax.yaxis.get_major_locator().set_params(integer=True)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return ax
