@@ -44,7 +44,7 @@ def test_each_figure_has_png_pdf_and_csv(outputs, name):
 def test_references_know_their_dozen_by_heart(outputs):
     table = pd.read_csv(outputs / "sec4_repetition.csv")
     assert len(table) == 5
-    assert (table["after"] > 0.7).all() and (table["before"] < 0.3).all()
+    assert (table["after"] > 0.8).all() and (table["before"] < 0.3).all()
 
 
 def test_every_branch_occurs(outputs, results):
