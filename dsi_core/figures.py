@@ -1,4 +1,4 @@
-"""Step 7, figures: `save` keeps PNG, PDF, the CSV drawn and a manifest; what is drawn is in `plots`."""
+"""Step 7, figures: `save` keeps PNG, PDF, the CSV drawn and a manifest; what is drawn is in `plots` and `plots_variants`."""
 
 import hashlib
 import json

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Callable
@@ -47,20 +48,46 @@ def devices() -> list[str]:
     return ["cpu"] * int(os.environ.get("DSI_WORKERS", len(os.sched_getaffinity(0))))
 
 
-def run(jobs: list[Job]) -> list:
+def run(jobs: list[Job], *, environment: dict[str, str | None] | None = None) -> list:
     """Run the jobs, results in their order. The first error stops what has not begun and is raised.
 
     What finished is in the store by then, so a rerun continues. A worker ends when its parent is killed.
+    environment: variables of this run alone (None = removed); without it `MALLOC` is set, and stays.
     """
     if not jobs:
         return []
+    if environment is None:
+        os.environ.update(MALLOC)  # read by the workers when they start; this process has read its own already
+    with variables(environment or {}):
+        return _run(jobs)
+
+
+@contextmanager
+def variables(values: dict[str, str | None]):
+    """Environment variables set to these values (None = removed), and as they were afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    _set(values)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: dict[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _run(jobs: list[Job]) -> list:
     context = get_context("spawn")
     names, reports = context.Queue(), context.Queue()
     places = devices()[: len(jobs)]
     for place in places:
         names.put(place)
     shares = {}
-    os.environ.update(MALLOC)  # read by the workers when they start; this process has read its own already
     with (
         ProcessPoolExecutor(len(places), context, _begin, (names, reports, os.getpid())) as pool,
         tqdm(total=sum(j.cost for j in jobs), bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed} left {remaining}",

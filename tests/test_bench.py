@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import change, says
 
-from dsi_core import bench, params, tuning, work
+from dsi_core import bench, params, stock, tuning, work
 from dsi_core.params import Recipe
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore:.*{text}") for text in ("torch.jit", "is_gradient_checkpointing")]
@@ -30,7 +30,7 @@ def measured(smoke, one_thread):
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(lines):
         for name, value in sizes.items():
             patch.setattr(bench, name, value)
-        patch.setattr(work, "run", lambda jobs: [job.call(*job.args) for job in jobs])
+        patch.setattr(work, "run", lambda jobs, environment=None: [job.call(*job.args) for job in jobs])
         table = bench.measure(change(smoke, references=smoke.references[2:3]))
     return table, [line for line in lines.getvalue().splitlines() if line.startswith("bench: ")]
 
@@ -67,8 +67,8 @@ def test_results_equal_those_of_the_stock(measured):
 def test_operations_by_hand(toy):
     model = toy("llama")[0]
     assert (BODY, HEAD) == (73_728, 32_768)
-    assert bench.flops_per_token(model) == (2 * BODY, 2 * HEAD)
-    assert bench.flops_per_token(model, backward=True) == (6 * BODY, 6 * HEAD)  # every weight is tuned
+    assert stock.flops_per_token(model) == (2 * BODY, 2 * HEAD)
+    assert stock.flops_per_token(model, backward=True) == (6 * BODY, 6 * HEAD)  # every weight is tuned
 
 
 def test_operations_of_adapters_by_hand(smoke, one_thread):
@@ -79,7 +79,7 @@ def test_operations_of_adapters_by_hand(smoke, one_thread):
     recipe = Recipe(method="lora", rank=4, alpha=8, learning_rate=1e-3, epochs=1)
     model = get_peft_model(models.load(smoke, "llama")[0], tuning._adapter(recipe)).get_base_model()
     adapters = 2 * sum(4 * (i + o) for i, o in LAYER)
-    assert bench.flops_per_token(model, backward=True) == (4 * BODY + 6 * adapters, 4 * HEAD)  # the frozen only pass gradients on
+    assert stock.flops_per_token(model, backward=True) == (4 * BODY + 6 * adapters, 4 * HEAD)  # the frozen only pass gradients on
 
 
 @pytest.mark.parametrize("ids, new", [
@@ -89,11 +89,11 @@ def test_operations_of_adapters_by_hand(smoke, one_thread):
     ([0, 5, 6, 7, 2], [2]),
 ])
 def test_new_tokens_without_padding(ids, new):
-    assert bench._new_tokens(ids, [5, 6, 7], pad=0, ends=[2, 3]) == new
+    assert stock._new_tokens(ids, [5, 6, 7], pad=0, ends=[2, 3]) == new
 
 
 def test_new_tokens_where_the_prompt_begins_with_the_padding_token():
-    assert bench._new_tokens([0, 0, 5, 8, 0], [0, 5], pad=0, ends=[0]) == [8, 0]
+    assert stock._new_tokens([0, 0, 5, 8, 0], [0, 5], pad=0, ends=[0]) == [8, 0]
 
 
 def look() -> dict:
@@ -112,7 +112,7 @@ def test_stock_and_ours_run_in_processes_of_their_own(monkeypatch):
 
 def test_the_best_round_counts(monkeypatch, capsys):
     results = iter([{"done": 10, "seconds": s} for s in (2, 5, 4, 1)])
-    monkeypatch.setattr(work, "run", lambda jobs: [next(results)])
+    monkeypatch.setattr(work, "run", lambda jobs, environment=None: [next(results)])
     found = bench._in_turns("x", "tokens/s", {"stock": (look,), "ours": (look,)})
     assert (found["stock"]["rate"], found["ours"]["rate"]) == (5.0, 10.0)  # rounds of 5 and 2.5, of 2 and 10
     assert capsys.readouterr().err.splitlines()[1] == "bench: x, ours: 2.0 tokens/s in 5.0 s"

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from conftest import change, says, write_jsonl
 
-from dsi_core import assumptions, plan, rates, store, tables, tuning
+from dsi_core import assumptions, plan, plan_jobs, rates, store, tables, tuning
 from dsi_core.params import Data, Endpoint, Model, Recipe, Reference, Suspect, Trained, Wild, load_profile
 from dsi_core.study import Study, members
 
@@ -236,10 +236,10 @@ def paper():
 
 def test_every_model_and_dataset_of_the_paper_has_a_size(paper):
     for name in members(Study(paper, pd.DataFrame()))["base"]:
-        assert 0.1 <= assumptions.billions(plan._source(paper, name)) <= 80, name
+        assert 0.1 <= assumptions.billions(plan_jobs._source(paper, name)) <= 80, name
     for stated in tables.reported("table4").itertuples():
         known = assumptions.read()["datasets"][f"{stated.owner}/{stated.name}"]
-        assert known["rows"] == stated.size and plan._size(paper, stated.dataset).pairs == min(stated.size, 50_000)
+        assert known["rows"] == stated.size and plan_jobs._size(paper, stated.dataset).pairs == min(stated.size, 50_000)
 
 
 def test_the_paper_beside_its_table_9(paper):

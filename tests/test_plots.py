@@ -9,7 +9,7 @@ import pytest
 from conftest import table
 from matplotlib.colors import to_hex
 
-from dsi_core import plots
+from dsi_core import plots, plots_variants
 
 POSITIVE, NEGATIVE, GREY = plots.COLORS["positive"].lower(), plots.COLORS["negative"].lower(), plots.COLORS["filtered"].lower()
 NAN = math.nan
@@ -114,13 +114,13 @@ def test_leanings_show_every_counted_sample():
 
 
 def test_fig08_is_the_cumulated_share_of_each_suspect():
-    ax = plots.plot_fig08(EVIDENCE, delta_s=0.3)
+    ax = plots_variants.plot_fig08(EVIDENCE, delta_s=0.3)
     assert legend(ax) == ["full (member)", "chat (non-member)"]  # mute has no answer that counts
     full, chat, threshold, half = ax.lines
     assert full.get_xdata().tolist()[1:] == [0.1, 0.5, 0.7, 0.9] and full.get_ydata().tolist() == [0, 0.25, 0.5, 0.75, 1]  # NaN is not in the share
     assert (full.get_linestyle(), chat.get_linestyle()) == ("-", "--") and full.get_color() != chat.get_color()
     assert threshold.get_xdata()[0] == 0.3 and half.get_ydata()[0] == 0.5
-    assert legend(plots.plot_fig08(EVIDENCE[5:7], delta_s=0.3)) == ["chat (non-member)"]
+    assert legend(plots_variants.plot_fig08(EVIDENCE[5:7], delta_s=0.3)) == ["chat (non-member)"]
 
 
 # Ablations
@@ -132,7 +132,7 @@ MOVED = table("suspect member setting value share low high", ("full", True, "del
 
 
 def test_sensitivity_has_a_panel_per_setting_and_a_line_per_suspect():
-    figure = plots.plot_sensitivity(MOVED, at={"delta": 0.3, "draws": 2})
+    figure = plots_variants.plot_sensitivity(MOVED, at={"delta": 0.3, "draws": 2})
     delta, draws = figure.axes
     assert [ax.get_xlabel() for ax in figure.axes] == ["delta (dotted: 0.3)", "draws (dotted: 2)"] and legend(draws) == ["full (member)", "chat (non-member)"]
     full, chat, half, own = delta.lines
@@ -145,7 +145,7 @@ def test_sensitivity_has_a_panel_per_setting_and_a_line_per_suspect():
 
 
 def test_sensitivity_of_one_suspect_to_one_setting():
-    (ax,) = plots.plot_sensitivity(MOVED[1:2], at={"delta": 0.3}).axes
+    (ax,) = plots_variants.plot_sensitivity(MOVED[1:2], at={"delta": 0.3}).axes
     assert len(ax.lines) == 3 and ax.get_ylabel() == "positive share of the vote"
 
 
@@ -153,7 +153,7 @@ GRID = table("delta_t delta_s correct total tainted", (0.2, 0.2, 3, 4, 40), (0.2
 
 
 def test_the_grid_s_cells_are_counts_and_the_frame_is_the_profile_s():
-    right, tainted = plots.plot_grid(GRID, at=(0.2, 0.3)).axes
+    right, tainted = plots_variants.plot_grid(GRID, at=(0.2, 0.3)).axes
     assert words(right) == ["0", "3", "1", "2", "3", "4"] and words(tainted) == ["0", "25", "40"]  # delta_t falls from top to bottom
     assert ticks(right.yaxis) == ["0.4", "0.3", "0.2"] and ticks(right.xaxis) == ["0.2", "0.3"]
     (frame,) = right.patches
@@ -162,15 +162,15 @@ def test_the_grid_s_cells_are_counts_and_the_frame_is_the_profile_s():
 
 
 def test_thresholds_off_the_grid_have_no_frame():
-    assert not plots.plot_grid(GRID, at=(0.25, 0.3)).axes[0].patches
-    assert words(plots.plot_grid(GRID[:1], at=(0.2, 0.2)).axes[0]) == ["3"]
+    assert not plots_variants.plot_grid(GRID, at=(0.25, 0.3)).axes[0].patches
+    assert words(plots_variants.plot_grid(GRID[:1], at=(0.2, 0.2)).axes[0]) == ["3"]
 
 
 DETECTED = table("references group correct total low high", ("one", "(1)", 1, 2, 9.5, 90.5), ("one", "(2)", 0, 3, 0.0, 56.1), ("both", "(1)", 2, 2, 34.2, 100.0), ("both", "(2)", 3, 3, 43.9, 100.0))
 
 
 def test_detection_by_set_and_group():
-    ax = plots.plot_detection(DETECTED, x="references", title="more")
+    ax = plots_variants.plot_detection(DETECTED, x="references", title="more")
     assert levels(ax) == [50, 100, 0, 100] and words(ax) == ["1/2", "2/2", "0/3", "3/3"]  # group after group
     middles = [p.get_x() + p.get_width() / 2 for p in ax.patches]
     assert middles == pytest.approx([-0.2, 0.8, 0.2, 1.2]) and [round(m) for m in middles] == [0, 1, 0, 1]
@@ -180,22 +180,22 @@ def test_detection_by_set_and_group():
 
 
 def test_detection_of_a_group_that_one_set_lacks():
-    ax = plots.plot_detection(DETECTED.drop(index=0), x="references")
+    ax = plots_variants.plot_detection(DETECTED.drop(index=0), x="references")
     assert words(ax) == ["0/3", "3/3", "2/2"] and legend(ax) == ["(2)", "(1)"]
-    assert levels(plots.plot_detection(DETECTED[:1], x="group", hue="references")) == [50]
+    assert levels(plots_variants.plot_detection(DETECTED[:1], x="group", hue="references")) == [50]
 
 
 SETS = table("references suspect positive negative", ("one", "full", 30, 5), ("one", "chat", 2, 33), ("both", "full", 12, 1), ("both", "chat", 0, 13))
 
 
 def test_fig10_stacks_negative_on_positive():
-    ax = plots.plot_fig10(SETS)
+    ax = plots_variants.plot_fig10(SETS)
     assert levels(ax) == [30, 12, 5, 1, 2, 0, 33, 13] and levels(ax, "y") == [0, 0, 30, 12, 0, 0, 2, 0]
     assert [color(p) for p in ax.patches] == [POSITIVE] * 2 + [NEGATIVE] * 2 + [POSITIVE] * 2 + [NEGATIVE] * 2
     assert words(ax) == ["full", "full", "chat", "chat"] and ticks(ax.xaxis) == ["one", "both"] and legend(ax) == ["positive", "negative"]
     middles = [round(p.get_x() + p.get_width() / 2, 2) for p in ax.patches]
     assert middles == [-0.21, 0.79] * 2 + [0.21, 1.21] * 2
-    assert levels(plots.plot_fig10(SETS[3:])) == [0, 13]
+    assert levels(plots_variants.plot_fig10(SETS[3:])) == [0, 13]
 
 
 # Evasions
@@ -210,7 +210,7 @@ def points(ax):
 
 
 def test_evasion_has_a_point_per_member_and_setting():
-    ax = plots.plot_evasion(EVADED, title="rephrasing", xlabel="who")
+    ax = plots_variants.plot_evasion(EVADED, title="rephrasing", xlabel="who")
     full, lora = points(ax)
     assert full == [(-0.06, 1.0), (0.94, 0.25)] and lora[0] == (0.06, 0.75) and np.isnan(lora[1][1])
     assert [s[:, 1].tolist() for s in ax.containers[0].lines[2][0].get_segments()] == [[0.7, 1.0], [0.1, 0.5]]
@@ -219,19 +219,19 @@ def test_evasion_has_a_point_per_member_and_setting():
 
 
 def test_evasion_of_one_member_without_a_share():
-    ax = plots.plot_evasion(EVADED[3:])
+    ax = plots_variants.plot_evasion(EVADED[3:])
     assert words(ax) == ["0 of 1 caught"] and np.isnan(points(ax)[0][0][1])
 
 
 def test_an_end_rounded_past_its_share_draws_no_negative_bar():
     """Shares have four digits and ends three: 0.0004 lies below 0.001, and matplotlib refuses a bar of -0.0006."""
-    assert points(plots.plot_evasion(table("setting suspect share low high correct", ("a", "m", 0.0004, 0.001, 0.02, False)))) == [[(0, 0.0004)]]
+    assert points(plots_variants.plot_evasion(table("setting suspect share low high correct", ("a", "m", 0.0004, 0.001, 0.02, False)))) == [[(0, 0.0004)]]
 
 
 def test_ten_members_stay_within_their_setting():
     """The paper has ten local members and ten wild ones."""
     many = pd.concat([EVADED[:1].assign(suspect=f"m{i}", setting=s) for s in ("a", "b") for i in range(20)])
-    assert all(abs(x - i) < 0.5 for dots in points(plots.plot_evasion(many)) for i, (x, _) in enumerate(dots))
+    assert all(abs(x - i) < 0.5 for dots in points(plots_variants.plot_evasion(many)) for i, (x, _) in enumerate(dots))
 
 
 OVERLAP = table("suspect status removed samples", ("full", "positive", True, 12), ("full", "positive", False, 9), ("full", "negative", False, 3),
@@ -239,22 +239,22 @@ OVERLAP = table("suspect status removed samples", ("full", "positive", True, 12)
 
 
 def test_fig12_puts_the_kept_behind_the_removed():
-    ax = plots.plot_fig12(OVERLAP)
+    ax = plots_variants.plot_fig12(OVERLAP)
     drawn = [(color(p), p.get_hatch() == "///", p.get_x(), p.get_width()) for p in ax.patches]
     assert drawn == [(POSITIVE, True, 0, 12), (POSITIVE, True, 0, 5), (POSITIVE, False, 12, 9), (POSITIVE, False, 5, 0),
                      (NEGATIVE, True, 0, 0), (NEGATIVE, True, 0, 2), (NEGATIVE, False, 0, 3), (NEGATIVE, False, 2, 0)]
     assert ticks(ax.yaxis) == ["full", "lora"] and ax.yaxis_inverted()
     assert legend(ax) == ["positive, removed by the adversary", "positive, kept", "negative, removed by the adversary", "negative, kept"]
-    assert [p.get_width() for p in plots.plot_fig12(OVERLAP[2:3]).patches] == [0, 0, 0, 3]
+    assert [p.get_width() for p in plots_variants.plot_fig12(OVERLAP[2:3]).patches] == [0, 0, 0, 3]
 
 
 # Everywhere
 
 
 @pytest.mark.parametrize("plot", [
-    lambda ax: plots.plot_votes(VOTES[:3], ax=ax), lambda ax: plots.plot_fig08(EVIDENCE, delta_s=0.3, ax=ax), lambda ax: plots.plot_leanings(EVIDENCE, delta_s=0.3, ax=ax),
-    lambda ax: plots.plot_detection(DETECTED, x="references", ax=ax), lambda ax: plots.plot_fig10(SETS, ax=ax), lambda ax: plots.plot_evasion(EVADED, ax=ax),
-    lambda ax: plots.plot_fig12(OVERLAP, ax=ax),
+    lambda ax: plots.plot_votes(VOTES[:3], ax=ax), lambda ax: plots_variants.plot_fig08(EVIDENCE, delta_s=0.3, ax=ax), lambda ax: plots.plot_leanings(EVIDENCE, delta_s=0.3, ax=ax),
+    lambda ax: plots_variants.plot_detection(DETECTED, x="references", ax=ax), lambda ax: plots_variants.plot_fig10(SETS, ax=ax), lambda ax: plots_variants.plot_evasion(EVADED, ax=ax),
+    lambda ax: plots_variants.plot_fig12(OVERLAP, ax=ax),
 ])
 def test_the_axes_given_are_drawn_on(plot):
     figure, ax = plt.subplots()
@@ -262,7 +262,7 @@ def test_the_axes_given_are_drawn_on(plot):
 
 
 @pytest.mark.parametrize("plot, some, how", [
-    (plots.plot_detection, DETECTED, {"x": "references"}), (plots.plot_fig10, SETS, {}), (plots.plot_fig12, OVERLAP, {}), (plots.plot_evasion, EVADED, {})])
+    (plots_variants.plot_detection, DETECTED, {"x": "references"}), (plots_variants.plot_fig10, SETS, {}), (plots_variants.plot_fig12, OVERLAP, {}), (plots_variants.plot_evasion, EVADED, {})])
 def test_the_paper_has_four_datasets(plot, some, how):
     table = pd.concat([some.assign(dataset=d) for d in ("dolly", "alpaca", "slimorca", "openhermes")], ignore_index=True)
     axes = plots.per_dataset(plot, table, **how).axes

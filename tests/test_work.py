@@ -27,6 +27,9 @@ def touch(folder, name):
     (Path(folder) / f".{name}").write_text(str(os.getpid()))
     (Path(folder) / f".{name}").rename(Path(folder) / name)
 
+def variables(*names):
+    return [os.environ.get(name) for name in names], os.getpid()
+
 def fail():
     raise ValueError("row 7 of x.csv is torn")
 
@@ -75,6 +78,20 @@ def test_results_in_the_order_of_the_jobs_from_one_thread_workers(jobs, capfd, m
     shown = capfd.readouterr().err
     assert "4/4" in shown and "100%" in shown
     assert work.run([]) == []
+
+
+def test_an_environment_for_one_run(jobs, monkeypatch):
+    monkeypatch.setenv("THERE", "before")
+    usual = next(iter(work.MALLOC))
+    monkeypatch.delenv(usual, raising=False)
+    before, names = dict(os.environ), ("THERE", "NEW", usual)
+    (one, process), (two, same) = work.run([work.Job(str(i), jobs.variables, names) for i in range(2)],
+                                           environment={"DSI_WORKERS": "1", "THERE": None, "NEW": "value"})
+    assert one == two == [None, "value", None] and process == same and dict(os.environ) == before
+    with pytest.raises(ValueError):
+        work.run([work.Job("bad", jobs.fail)], environment={"THERE": None, usual: "1"})
+    assert dict(os.environ) == before
+    assert work.run([work.Job("usual", jobs.variables, names)])[0][0] == ["before", None, work.MALLOC[usual]]
 
 
 def test_an_error_is_raised_and_stops_what_has_not_begun(jobs, tmp_path, monkeypatch):
