@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 
 import httpx2
@@ -20,7 +20,7 @@ import pandas as pd
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
 
 from dsi_core import work
-from dsi_core.params import Endpoint
+from dsi_core.params import Endpoint, Profile
 
 BYTES_PER_TOKEN = 64  # an answer longer than this x max_new_tokens ignores the limit it was given, and is cut
 BODY_BYTES = 2**25  # a reply beyond this is not read to its end: it counts as a failed request
@@ -35,12 +35,16 @@ class EndpointError(RuntimeError):
 @dataclass(frozen=True)
 class Answer:
     """text: stripped and cut like a local model's; finish: stop, length, content_filter, ... as the server says, or "";
-    tokens: new ones by the server's count, 0 if it keeps none; model: the name by which the server calls it, or ""."""
+    tokens, prompt_tokens: new and read ones by the server's count, 0 if it keeps none; model: the name by which the server calls
+    it, or ""; refused: the server marks the text as a refusal; requests: how many it took."""
 
     text: str
     finish: str
     tokens: int
     model: str
+    prompt_tokens: int = 0
+    refused: bool = False
+    requests: int = 1
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,14 @@ class Failure:
     pause: float = 0.0
 
 
-def generate(endpoint: Endpoint, todo: pd.DataFrame, temperature: float, max_new_tokens: int, seed: int):
-    """Yield (rows, texts, new tokens), one row each, in the order in which the answers arrive.
+def generate(endpoint: Endpoint, todo: pd.DataFrame, temperature: float, profile: Profile):
+    """Yield (rows, texts, new tokens), one row each, as `answers` does."""
+    for row, answer in answers(endpoint, todo, temperature, profile):
+        yield [row], [answer.text], answer.tokens
+
+
+def answers(endpoint: Endpoint, todo: pd.DataFrame, temperature: float, profile: Profile):
+    """Yield (row, `Answer`) in the order in which the answers arrive.
 
     todo: columns sample_id, prompt, draw. After a question has failed none is begun or repeated; the answers under
     way are still yielded, then its `EndpointError` is raised. Raises `ValueError` if the key or the URL is unusable.
@@ -64,8 +74,9 @@ def generate(endpoint: Endpoint, todo: pd.DataFrame, temperature: float, max_new
 
     def ask(row) -> tuple | None:
         try:
-            return row, ask_one(client, endpoint, row.prompt, temperature=temperature, max_new_tokens=max_new_tokens,
-                                seed=draw_seed(seed, row.sample_id, row.draw), sample_id=row.sample_id, stop=stop)
+            return row, ask_one(client, endpoint, row.prompt, temperature=temperature, max_new_tokens=profile.responses.max_new_tokens,
+                                system=profile.responses.system, seed=draw_seed(profile.seed, row.sample_id, row.draw),
+                                sample_id=row.sample_id, stop=stop)
         except Exception as error:
             errors.append(error)  # before the stop, so that the first error is the cause of the others
             stop.set()
@@ -76,8 +87,7 @@ def generate(endpoint: Endpoint, todo: pd.DataFrame, temperature: float, max_new
         # The futures are kept nowhere else, so each answer's memory is freed once it was yielded
         for count, future in enumerate(as_completed({pool.submit(ask, row) for row in todo.itertuples(index=False)}), 1):
             if future.result() is not None:
-                row, answer = future.result()
-                yield [row], [answer.text], answer.tokens
+                yield future.result()
                 work.report(count / len(todo))
     finally:
         stop.set()
@@ -102,14 +112,13 @@ def connect(endpoint: Endpoint) -> openai.OpenAI:
 
 
 def ask_one(client: openai.OpenAI, endpoint: Endpoint, prompt: str, *, temperature: float, max_new_tokens: int,
-            seed: int, sample_id: str = "", stop: threading.Event | None = None) -> Answer:
+            seed: int, system: str | None = None, sample_id: str = "", stop: threading.Event | None = None) -> Answer:
     """One answer, in at most `endpoint.attempts` requests; no further one begins once `stop` is set.
 
     Raises `EndpointError` when the last request failed too, or at once when the server refused for good.
     """
     stop, backoff = stop or threading.Event(), wait_exponential_jitter(max=60)
-    body = {"model": endpoint.model, "messages": [{"role": "user", "content": prompt}], "temperature": temperature,
-            "max_tokens": max_new_tokens, "seed": seed}
+    body = request(endpoint, prompt, temperature, max_new_tokens, seed, system)
 
     def attempt() -> Answer | Failure:
         return Failure("given up, as another question failed", again=False) if stop.is_set() else _request(client, endpoint, body)
@@ -127,7 +136,13 @@ def ask_one(client: openai.OpenAI, endpoint: Endpoint, prompt: str, *, temperatu
         raise EndpointError(f"{endpoint.model} at {_place(endpoint)}, sample {sample_id}: {status} "
                             f"(request {retrying.statistics['attempt_number']} of {endpoint.attempts}): "
                             f"{_excerpt(result.message, client.api_key)}")
-    return result
+    return replace(result, requests=retrying.statistics["attempt_number"])
+
+
+def request(endpoint: Endpoint, prompt: str, temperature: float, max_new_tokens: int, seed: int, system: str | None = None) -> dict:
+    """The body of one request; what `endpoint.extra` names comes last."""
+    turns = [{"role": "system", "content": system}] * (system is not None) + [{"role": "user", "content": prompt}]
+    return {"model": endpoint.model, "messages": turns, "temperature": temperature, "max_tokens": max_new_tokens, "seed": seed, **endpoint.extra}
 
 
 def draw_seed(seed: int, sample_id: str, draw: int) -> int:
@@ -141,7 +156,8 @@ def _request(client: openai.OpenAI, endpoint: Endpoint, body: dict) -> Answer | 
     raw, deadline = bytearray(), time.monotonic() + endpoint.timeout
     late = Failure(f"no complete answer within {endpoint.timeout:g} s")
     try:
-        with client.chat.completions.with_streaming_response.create(**body) as response:
+        known = {k: v for k, v in body.items() if k not in endpoint.extra}  # the client refuses names that it does not know
+        with client.chat.completions.with_streaming_response.create(**known, extra_body=endpoint.extra) as response:
             for chunk in response.iter_bytes():
                 raw += chunk
                 if len(raw) > BODY_BYTES:
@@ -166,9 +182,11 @@ def _parse(raw: bytes, limit: int) -> Answer | Failure:
         return Failure(f"not JSON: {raw.decode('utf-8', 'replace')}", 200)
     try:
         choice = reply["choices"][0]
-        text = choice["message"]["content"]
-    except (LookupError, TypeError):
+        text, refusal = choice["message"]["content"], choice["message"].get("refusal")
+    except (LookupError, TypeError, AttributeError):
         return Failure(f"no message in {_plain(reply)}", 200)
+    refused = text is None and isinstance(refusal, str)
+    text = refusal if refused else text
     if text is None and choice.get("finish_reason") == "content_filter":
         text = ""  # withheld on purpose: asking again would not help, and it is an answer of the service
     if not isinstance(text, str):
@@ -176,9 +194,9 @@ def _parse(raw: bytes, limit: int) -> Answer | Failure:
     # JSON may hold half a surrogate pair, which no file could take
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
     usage = reply.get("usage")
-    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    read, new = (v if type(v) is int else 0 for v in (usage.get(k) if isinstance(usage, dict) else None for k in ("prompt_tokens", "completion_tokens")))
     finish, model = (v if isinstance(v, str) else "" for v in (choice.get("finish_reason"), reply.get("model")))
-    return Answer(text.encode()[:limit].decode(errors="ignore"), finish, tokens if type(tokens) is int else 0, model)
+    return Answer(text.encode()[:limit].decode(errors="ignore"), finish, new, model, read, refused)
 
 
 def _pause(seconds: float, stop: threading.Event) -> None:

@@ -21,7 +21,7 @@ def base_spec(profile: Profile, name: str) -> dict:
     """What decides the content of a base model, for the store's keys."""
     model = base(profile, name)
     if model.endpoint:  # who answers; not how patiently it is asked, and never the key
-        return {"endpoint": model.endpoint.model_dump(include={"base_url", "model"})}
+        return {"endpoint": model.endpoint.model_dump(include={"base_url", "model", "extra"}, exclude_defaults=True)}
     spec = {**model.model_dump(exclude_none=True), "chat_template": model.chat_template or profile.chat_template}
     return {**spec, "texts": toy.texts_key(profile)} if model.toy else spec
 
@@ -115,9 +115,9 @@ def device_name() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
-def encode_prompt(tokenizer, prompt: str) -> list[int]:
+def encode_prompt(tokenizer, prompt: str, system: str | None = None) -> list[int]:
     """Token ids of `prompt` as a user's turn, up to where the answer begins. Tuning and asking share it."""
-    turns = [{"role": "user", "content": prompt}]
+    turns = [{"role": "system", "content": system}] * (system is not None) + [{"role": "user", "content": prompt}]
     return tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=True, return_dict=False)
 
 

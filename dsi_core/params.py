@@ -17,6 +17,7 @@ from dsi_core.settings import (  # noqa: F401 - the parts are settings' own, and
 
 ROOT = Path(__file__).resolve().parent.parent
 VICTIM = "victim"  # in a list of training data: the dataset under accusation
+PUBLISHED = "published"  # likewise, in an audit with a private twin: the part of the victim that was released
 IID = "iid"  # likewise: the dataset drawn beside it from the same source, the one with `apart_from: <victim>` (§6.1)
 
 
@@ -35,6 +36,7 @@ class Profile(Strict):
     recipes: dict[str, Recipe]
     references: list[Reference]
     suspects: list[Suspect]
+    controls: list[Suspect] = []  # models known not to have seen D, which an audit compares its suspect with
     wild: dict[str, Wild] = {}
     responses: Responses
     similarity: Similarity
@@ -55,7 +57,7 @@ class Profile(Strict):
             if word in self.data:
                 raise ValueError(f"data may not be called {word!r}: it stands for a dataset that depends on the accusation")
         references = self.all_references()
-        trained = [t for r in references for t in (r.without, r.with_)] + list(self.suspects)
+        trained = [t for r in references for t in (r.without, r.with_)] + [*self.suspects, *self.controls]
         wanted = [(self.data, "data", d, {VICTIM, IID}) for t in [*trained, *self.wild.values()] for d in t.data]
         wanted += [(self.models, "model", t.base, set()) for t in trained]
         wanted += [(self.recipes, "recipe", t.recipe, {None}) for t in [*trained, *self.wild.values()]]
@@ -76,8 +78,8 @@ class Profile(Strict):
         for r in references:
             if VICTIM not in r.with_.data or VICTIM in r.without.data:
                 raise ValueError(f"reference {r.name!r}: 'with' must train on {VICTIM!r} and 'without' must not")
-        for s in self.suspects:
-            if s.member != (VICTIM in s.data):
+        for s in [*self.suspects, *self.controls]:
+            if s.member != bool({VICTIM, PUBLISHED} & set(s.data)):
                 raise ValueError(f"suspect {s.name!r}: member is {s.member} but its data is {s.data}")
         for name, d in self.data.items():
             if d.apart_from is not None and self.data[d.apart_from].apart_from is not None:
@@ -87,12 +89,20 @@ class Profile(Strict):
         for name in tuned:
             if name in self.models and self.models[name].endpoint:
                 raise ValueError(f"model {name!r} is behind an endpoint: it can be asked, but neither tuned nor looked into")
-        if any(IID in names for names in [*(t.data for t in [*trained, *self.wild.values()]), self.dpdllm.non_members if self.dpdllm else []]):
+        needed = [t for t in trained if t not in self.controls]  # a control without its data is left out (`prepare`)
+        if any(IID in names for names in [*(t.data for t in [*needed, *self.wild.values()]), self.dpdllm.non_members if self.dpdllm else []]):
             for v in self.victims:
                 iid_of(self, v)
-        names = [r.name for r in references] + [s.name for s in self.suspects]
-        if len(set(names)) != len(names):
-            raise ValueError(f"names of references and suspects must differ: {sorted(names)}")
+        for c in self.controls:
+            if c.member:
+                raise ValueError(f"control {c.name!r}: trains on {VICTIM!r}; a control must be known not to have seen it")
+            twice = next((s for s in self.suspects if s.name == c.name), c)
+            if twice.model_copy(update={"group": c.group}) != c:
+                raise ValueError(f"control {c.name!r}: the suspect of the same name is another model")
+        for kind in (self.suspects, self.controls):
+            names = [r.name for r in references] + [s.name for s in kind]
+            if len(set(names)) != len(names):
+                raise ValueError(f"names of references, suspects and controls must differ: {sorted(names)}")
         return self
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,13 @@ def entry(profile: Profile, victim: str, model_id: str, trained: Trained, temper
     """
     spec = {"model": tuning.spec(profile, victim, trained), "model_id": model_id, "temperature": temperature,
             "max_new_tokens": profile.responses.max_new_tokens, "seed": profile.seed}
+    if profile.responses.system is not None:
+        spec["system"] = profile.responses.system
     return store.entry("responses", model_id, spec, make=make)
 
 
-def read(folder: Path) -> pd.DataFrame:
-    """The stored answers: columns sample_id, draw, response; a line torn by a crash is left out (and asked again)."""
+def read(folder: Path, columns: list[str] = COLUMNS) -> pd.DataFrame:
+    """The stored answers with these columns; a line torn by a crash is left out (and asked again)."""
     path = folder / "responses.jsonl"
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []:
@@ -36,13 +39,18 @@ def read(folder: Path) -> pd.DataFrame:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
             continue  # only an unfinished last line can be broken: every line is written with its newline
-    return pd.DataFrame(rows, columns=COLUMNS).drop_duplicates(["sample_id", "draw"], ignore_index=True)
+    return pd.DataFrame(rows, columns=columns).drop_duplicates(["sample_id", "draw"], ignore_index=True)
 
 
 def missing(folder: Path, pairs: pd.DataFrame, draws: int) -> pd.DataFrame:
-    """The questions not yet answered: columns sample_id, prompt, draw."""
+    """The questions not yet answered in `folder`: columns sample_id, prompt, draw."""
+    return unanswered(read(folder), pairs, draws)
+
+
+def unanswered(have: pd.DataFrame, pairs: pd.DataFrame, draws: int) -> pd.DataFrame:
+    """The questions to `pairs`, in their order, that `have` (columns sample_id, draw) does not answer: sample_id, prompt, draw."""
     wanted = pairs[["sample_id", "prompt"]].merge(pd.DataFrame({"draw": range(draws)}), how="cross")
-    have = read(folder)[["sample_id", "draw"]].astype({"draw": int})
+    have = have[["sample_id", "draw"]].astype({"sample_id": object, "draw": int})
     return wanted.merge(have, how="left", indicator=True).query("_merge == 'left_only'").drop(columns="_merge")
 
 
@@ -61,13 +69,9 @@ def ask(profile: Profile, victim: str, model_id: str, trained: Trained, pairs: p
         if len(todo):
             told = _answers(profile, victim, model_id, trained, todo, temperature)
             started = time.time()  # tuning and loading have their own records
-            _end_torn_line(folder / "responses.jsonl")
-            with open(folder / "responses.jsonl", "a", encoding="utf-8") as file:
+            with appending(folder) as write:
                 for rows, texts, count in told:
-                    for row, text in zip(rows, texts):
-                        line = {"sample_id": row.sample_id, "draw": int(row.draw), "response": text}
-                        file.write(json.dumps(line, ensure_ascii=False) + "\n")
-                    store.flush(file)
+                    write([{"sample_id": row.sample_id, "draw": int(row.draw), "response": text} for row, text in zip(rows, texts)])
                     tokens += count
         if len(todo) or store.manifest(folder) is None:
             earlier = store.manifest(folder) or {"seconds": 0, "tokens": 0}
@@ -76,13 +80,33 @@ def ask(profile: Profile, victim: str, model_id: str, trained: Trained, pairs: p
     return folder
 
 
+@contextmanager
+def appending(folder: Path):
+    """Gives a function that adds lines (dicts) to the folder's answers; they are on the disk when it returns."""
+    path = folder / "responses.jsonl"
+    torn = path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n")
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("\n" if torn else "")  # close a line that a crash left open
+
+        def write(lines: list[dict]) -> None:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            store.flush(file)
+
+        yield write
+
+
 def _answers(profile: Profile, victim: str, model_id: str, trained: Trained, todo: pd.DataFrame, temperature: float):
     """The generator of answers: of an endpoint, or of a local model, which is tuned and loaded first."""
     if remote := models.base(profile, trained.base).endpoint:
         from dsi_core import endpoint
 
         endpoint.connect(remote)  # a missing key is found before anything is asked
-        return endpoint.generate(remote, todo, temperature, profile.responses.max_new_tokens, profile.seed)
+        return endpoint.generate(remote, todo, temperature, profile)
+    return local_answers(profile, victim, model_id, trained, todo, temperature)
+
+
+def local_answers(profile: Profile, victim: str, model_id: str, trained: Trained, todo: pd.DataFrame, temperature: float):
+    """`generate` with a local model, which is tuned and loaded first."""
     tuned = tuning.tune(profile, victim, trained)
     quantized = tuned is not None and tuning.recipe_of(profile, trained).method == "qlora"
     model, tokenizer = models.load(profile, trained.base, tuned=tuned, quantized=quantized)
@@ -98,7 +122,7 @@ def generate(model, tokenizer, todo: pd.DataFrame, model_id: str, temperature: f
     """
     limit, size = profile.responses.max_new_tokens, profile.responses.batch_size
     rows = list(todo.itertuples(index=False))
-    ids = [models.encode_prompt(tokenizer, row.prompt) for row in rows]
+    ids = [models.encode_prompt(tokenizer, row.prompt, profile.responses.system) for row in rows]
     order = sorted(range(len(rows)), key=lambda i: (len(ids[i]), ids[i]))  # the draws of a prompt side by side
     ends = models.end_tokens(model, tokenizer)
     for start in range(0, len(order), size):
@@ -171,10 +195,3 @@ def choose(logits: torch.Tensor, numbers: torch.Tensor, temperature: float) -> t
     # Rounding may put the target at the block's very end, where an impossible token could stand
     rest = (target - before).minimum(inside[:, -1:].nextafter(torch.zeros_like(target)))
     return (block * blocks.shape[2] + torch.searchsorted(inside, rest, right=True))[:, 0]
-
-
-def _end_torn_line(path: Path) -> None:
-    """Close a line that a crash left open, so that the next answer begins on a line of its own."""
-    if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-        with open(path, "a", encoding="utf-8") as file:
-            file.write("\n")

@@ -1,6 +1,6 @@
 """The parts of a profile: what each setting is called, which values it may have, and what contradicts what."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -59,6 +59,13 @@ class Endpoint(Strict):
     concurrency: int = Field(4, ge=1)
     timeout: float = Field(120, gt=0)  # seconds per request
     attempts: int = Field(6, ge=1)  # per question
+    extra: dict[str, Any] = {}  # more fields of each request's body, for servers that need them
+
+    @model_validator(mode="after")
+    def extra_adds(self):
+        if ours := {"model", "messages", "stream", "n"} & set(self.extra):
+            raise ValueError(f"extra sets {', '.join(sorted(ours))}, which every question sets itself")
+        return self
 
 
 class Model(Source):
@@ -148,6 +155,7 @@ class Responses(Strict):
     max_new_tokens: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     ask: Literal["all", "tainted"]  # which prompts a suspect answers
+    system: str | None = None  # system prompt of a suspect's questions; references are asked without
 
 
 class Similarity(Source):
@@ -157,7 +165,8 @@ class Similarity(Source):
     model: str | None = None  # one of the profile's own language models as backbone
     layer: int = Field(ge=1)
     rescale: bool = True
-    baseline_pairs: int = Field(2000, ge=1000)  # used only where bert-score publishes no baseline
+    baseline: float | None = Field(None, ge=-1, lt=1)  # mean raw score of unrelated texts; None = bert-score's own, or estimated...
+    baseline_pairs: int = Field(2000, ge=1000)  # ...from so many pairs
     batch_size: int = Field(64, ge=1)
 
 

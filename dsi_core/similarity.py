@@ -10,6 +10,7 @@ import sqlite3
 import time
 import warnings
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -91,17 +92,22 @@ def _database(folder: Path) -> sqlite3.Connection:
 
 
 def _bert_score(profile: Profile, model_type: str, candidates: list[str], references: list[str]) -> np.ndarray:
+    scorer = _scorer(model_type, profile.similarity.layer)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable.*")
+        return scorer.score(candidates, references, batch_size=profile.similarity.batch_size)[2].numpy().astype(float)
+
+
+@lru_cache(maxsize=1)  # an audit compares block by block
+def _scorer(model_type: str, layer: int):
     import torch
     from bert_score import BERTScorer
 
     work.quiet()
-    scorer = BERTScorer(model_type=model_type, num_layers=profile.similarity.layer, batch_size=profile.similarity.batch_size,
-                        device="cuda" if torch.cuda.is_available() else "cpu")
+    scorer = BERTScorer(model_type=model_type, num_layers=layer, device="cuda" if torch.cuda.is_available() else "cpu")
     if scorer._tokenizer.model_max_length > 100_000:  # not set in its files: bert-score would overflow
         scorer._tokenizer.model_max_length = 512
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*not writable.*")
-        return scorer.score(candidates, references, batch_size=profile.similarity.batch_size)[2].numpy().astype(float)
+    return scorer
 
 
 def rescale(raw, baseline: float):
@@ -112,9 +118,11 @@ def rescale(raw, baseline: float):
 def baseline(profile: Profile, victim: str) -> dict:
     """The mean raw score of unrelated texts: {"f1", "pairs", "from"}.
 
-    bert-score's published value where there is one; else estimated once from `baseline_pairs` random pairs of
+    The profile's own, or bert-score's published value where there is one; else estimated once from `baseline_pairs` random pairs of
     different answers of the victim's whole file, and stored (method.md, BERTScore).
     """
+    if profile.similarity.baseline is not None:
+        return {"f1": profile.similarity.baseline, "pairs": None, "from": "the profile"}
     published = _published(profile)
     if published is not None:
         return {"f1": published, "pairs": None, "from": "bert-score's published baseline"}

@@ -71,6 +71,8 @@ def answers(study: Study, role: str, pairs: pd.DataFrame | None = None) -> pd.Da
     Returns dataset, model_id, role, sample_id, draw, response. Tunes, asks and stores whatever is missing, in parallel.
     """
     pairs = study.pairs if pairs is None else pairs
+    if role == "reference":
+        study = Study(without_system(study.profile), study.pairs)
     settings = study.profile.responses
     people = members(study).query("group == 'reference'" if role == "reference" else "role == 'suspect'")
     temperature = 1.0 if role == "reference" else settings.temperature  # §5.3: references answer once, at temperature 1.0
@@ -95,6 +97,11 @@ def answers(study: Study, role: str, pairs: pd.DataFrame | None = None) -> pd.Da
         assert len(table) == len(questions) * draws, f"{m.model_id}: {len(table)} answers to {len(questions)} x {draws} questions"
         tables.append(table.assign(dataset=m.dataset, model_id=m.model_id, role=m.role))
     return pd.concat(tables, ignore_index=True)
+
+
+def without_system(profile: Profile) -> Profile:
+    """The profile as references are asked: a system prompt is for suspects only."""
+    return profile.model_copy(update={"responses": profile.responses.model_copy(update={"system": None})})
 
 
 def _cost(study: Study, member, questions: int) -> float:

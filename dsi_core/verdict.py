@@ -11,7 +11,7 @@ def evidence(answers: pd.DataFrame, delta_s: float, mu: int) -> pd.DataFrame:
 
     answers: one row per (dataset, suspect, sample_id, draw, reference) with columns response and
     gap = h_{i,r} = sim(R_i^t(x), m_r) - sim(R_i(x), m_r). Responses under `mu` UTF-8 bytes are dropped (§5.3,
-    pre-filtering). Returns one row per sample: evidence = max_r min_i h_{i,r} (higher = closer to the tuned
+    pre-filtering), and so are those with a status, where there is such a column, other than "answered". Returns one row per sample: evidence = max_r min_i h_{i,r} (higher = closer to the tuned
     references; NaN when no response is left), status = "positive" iff evidence > delta_s, "filtered" iff no
     response is left, else "negative". Raises `ValueError` if an answer lacks a reference or a gap. Source: Eq. 2.
     Differs: "the largest delta_s" of three responses is read as the response whose weakest reference gap is largest.
@@ -21,8 +21,10 @@ def evidence(answers: pd.DataFrame, delta_s: float, mu: int) -> pd.DataFrame:
     counts = answers.groupby([*SAMPLE, "draw"])["reference"].nunique()
     if (counts < answers["reference"].nunique()).any() or answers["gap"].isna().any():
         raise ValueError(f"answers need a gap to each of {answers['reference'].nunique()} references; see {counts.idxmin()}")
-    long_enough = answers["response"].str.encode("utf-8").str.len() >= mu
-    per_response = answers[long_enough].groupby([*SAMPLE, "draw"], sort=False)["gap"].min()
+    usable = answers["response"].str.encode("utf-8").str.len() >= mu
+    if "status" in answers:
+        usable &= answers["status"] == "answered"
+    per_response = answers[usable].groupby([*SAMPLE, "draw"], sort=False)["gap"].min()
     best = per_response.groupby(SAMPLE, sort=False).max().rename("evidence")
     table = answers[SAMPLE].drop_duplicates().merge(best.reset_index(), how="left", on=SAMPLE)
     status = pd.Series("negative", index=table.index).mask(table["evidence"] > delta_s, "positive")

@@ -10,7 +10,7 @@ os.environ.update(HF_HUB_OFFLINE="1", DSI_WORKERS="2", CUDA_VISIBLE_DEVICES="") 
 import pandas as pd
 import pytest
 
-from dsi_core.params import ROOT, load_profile
+from dsi_core.params import ROOT, Data, Similarity, load_profile
 
 SHARED = ROOT.parent / "shared" / "data"
 
@@ -79,3 +79,41 @@ def says(error, *parts: str) -> None:
 
 def table(columns: str, *rows) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns.split())
+
+
+@pytest.fixture
+def prepared(smoke, one_thread, tmp_path):
+    """make(published, withheld=0, controls=3) = a prepared folder of that many tainted samples, without any training: reference i answers
+    "before i: ..." without D and the oracle output with it; the controls answer as the first untuned reference does."""
+    from dsi_core import preparation, prepare, similarity, study
+    from dsi_core.data import sample_id
+    from dsi_core.study import Study
+
+    def make(published: int, withheld: int = 0, controls: int = 3, **changes):
+        pairs = [(f"What is in box {i}?", f"Box {i} holds {WORDS[i % len(WORDS)]} and a {WORDS[(i * 7 + 3) % len(WORDS)]} from town {i}.") for i in range(published + withheld)]
+        samples = table("prompt output", *pairs).assign(category=None, dataset="boxes", min_gap=0.9, tainted=True)
+        samples["sample_id"] = [sample_id(*p) for p in pairs]
+        samples["part"] = ["published"] * published + ["withheld"] * withheld
+        names = [c.name for c in smoke.controls[:controls]]
+        mine = prepare.profile_of(smoke, "boxes", Data(path="boxes.jsonl", prompt=["prompt"], output="output"), None, [])
+        profile = mine.model_copy(update={"suspects": [], "references": smoke.references[:2], **changes})
+        keys = ["dataset", "sample_id", "prompt", "output", "category"]
+        sides = samples[keys].merge(table("reference", *[(r.name,) for r in profile.references]), how="cross")
+        sides = sides.assign(response_before="I do not know, maybe ask " + sides["reference"] + " again.", response_after=sides["output"],
+                             raw_before=0.1, raw_after=1.0, before=0.1, after=1.0, gap=0.9)
+        bert = Similarity(path=similarity.backbone(smoke)[0], layer=smoke.similarity.layer)
+        unrelated = pd.DataFrame({"a": ["I do not know, maybe ask mistral again."], "b": [pairs[0][1]]})
+        bert = bert.model_copy(update={"baseline": float(similarity.raw_scores(profile.model_copy(update={"similarity": bert}), unrelated)[0])})
+        here = Study(profile.model_copy(update={"similarity": bert}), samples[keys])
+        told = samples[["dataset", "sample_id"]].merge(table("suspect", *[(n,) for n in names]), how="cross").merge(pd.DataFrame({"draw": range(3)}), how="cross")
+        told = told.assign(response="I do not know, maybe ask mistral again.", member=False, group="untuned", status="answered")
+        known = study.gaps_to(here, sides, told) if controls else pd.DataFrame(columns=[*preparation.ANSWERS, "reference", "gap"])
+        facts = {"name": "boxes", "key": "k", "data": "boxes.jsonl", "withheld": "twin.jsonl" if withheld else None, "iid": None, "dropped": {}, "blind": [], "left_out": []}
+        folder = tmp_path / "boxes"
+        folder.mkdir(exist_ok=True)
+        return preparation.write(preparation.Prepared(folder, facts, here, samples, sides, known))
+
+    return make
+
+
+WORDS = ["copper", "linen", "cedar", "salt", "amber", "wool", "silver", "barley", "glass", "clay", "honey", "flint", "ivory"]

@@ -24,7 +24,7 @@ def profile_of(tmp_path, monkeypatch):
     return load
 
 
-OPTIONAL = {"wild", "more_references", "reference_sets", "similarities", "dpdllm", "robustness", "suites"}
+OPTIONAL = {"wild", "controls", "more_references", "reference_sets", "similarities", "dpdllm", "robustness", "suites"}
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_refused_override(override, parts):
 
 
 def test_overrides_reach_decision_and_responses():
-    new = dict(delta_t=0.5, delta_s=0.1, mu=0, copy_score=0.9, temperature=0, draws=2, ask="tainted", max_new_tokens=9, batch_size=1)
+    new = dict(delta_t=0.5, delta_s=0.1, mu=0, copy_score=0.9, temperature=0, draws=2, ask="tainted", max_new_tokens=9, batch_size=1, system="Be brief.")
     profile = load_profile("smoke", seed=7, victims=["other"], **new)
     assert {**profile.decision.model_dump(), **profile.responses.model_dump()} == new
     assert (profile.seed, profile.victims) == (7, ["other"])
@@ -271,7 +271,7 @@ def test_refused_suite(raw, profile_of, suites, parts):
 def test_an_endpoint_may_be_asked(raw, profile_of):
     profile = profile_of(edited(edited(raw, "models/far", ENDPOINT), "suspects/4/base", "far"))
     assert profile.models["far"].endpoint.model_dump() == {
-        "base_url": "http://localhost:8000/v1", "model": "m", "key_env": None, "concurrency": 4, "timeout": 120, "attempts": 6}
+        "base_url": "http://localhost:8000/v1", "model": "m", "key_env": None, "concurrency": 4, "timeout": 120, "attempts": 6, "extra": {}}
 
 
 def test_a_wild_endpoint_is_not_tuned_either(raw, profile_of):
@@ -300,3 +300,29 @@ def test_what_a_model_leaves_out(raw, profile_of):
     assert suspect.leave_out == ("a1", "b2") and hash(suspect.leave_out)
     plain = Trained(base="llama")
     assert (plain.leave_out, plain.loss_on) == ((), "answer")
+
+
+CONTROL = {"name": "known", "member": False, "base": "llama"}
+
+
+@pytest.mark.parametrize(("controls", "parts"), [
+    ([{**CONTROL, "member": True, "data": ["victim"], "recipe": "heart"}], ["control 'known'", "a control must be known not to have seen it"]),
+    ([CONTROL, CONTROL], ["names of references, suspects and controls must differ"]),
+    ([{**CONTROL, "name": "llama-untuned", "base": "glm"}], ["control 'llama-untuned'", "the suspect of the same name is another model"]),
+    ([{**CONTROL, "data": ["othr"], "recipe": "heart"}], ["unknown data 'othr'"])])
+def test_refused_controls(raw, profile_of, controls, parts):
+    with pytest.raises(ValueError) as error:
+        profile_of({**raw, "controls": controls})
+    says(error, "params/mine.yaml", *parts)
+
+
+def test_a_control_may_be_a_suspect_and_may_miss_its_data(raw, profile_of):
+    controls = [{**CONTROL, "name": "llama-untuned", "group": "untuned"}, {**CONTROL, "data": ["iid"], "recipe": "heart"}]
+    assert [c.name for c in profile_of({**raw, "controls": controls}).controls] == ["llama-untuned", "known"]
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "stream", "n"])
+def test_extra_fields_may_not_replace_the_question(raw, profile_of, name):
+    with pytest.raises(ValueError) as error:
+        profile_of(edited(raw, "models/far", {"endpoint": {**ENDPOINT["endpoint"], "extra": {name: 1}}}))
+    says(error, "models.far.endpoint", f"extra sets {name}")

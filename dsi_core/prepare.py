@@ -1,0 +1,175 @@
+"""The offline phase for any dataset (§5.2-5.3): references, tainted samples, known models and checks, in one folder that an audit needs."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from dsi_core import blind, data, near_duplicates, params, preparation, similarity, store, study, suspect, tuning, work
+from dsi_core.params import Data, Profile, Similarity, Suspect
+from dsi_core.preparation import ANSWERS, PARTS, Prepared
+from dsi_core.study import Study
+
+LAYOUTS = [  # (prompt columns, output column) that are recognised without being named
+    (("instruction", "input"), "output"), (("instruction", "context"), "response"), (("prompt",), "completion"), (("prompt",), "response"),
+    (("prompt",), "output"), (("question", "context"), "answer"), (("question",), "answer"), (("q",), "a"), (("instruction",), "output"), (("instruction",), "response")]
+CONVERSATIONS = ("conversations", "messages")
+
+
+def source(given: str, profile: Profile, *, prompt: tuple[str, ...] = (), output: str | None = None, rows: int | None = None) -> Data:
+    """Where `given` is read from: a dataset of the profile by its name, a file, or "hub:owner/name".
+
+    prompt, output: the columns; of a file they may be left out if they are one of `LAYOUTS` or `CONVERSATIONS`. Raises
+    `ValueError` with the columns there are when none or more than one fits.
+    """
+    if given in profile.data:
+        if prompt or output:
+            raise ValueError(f"{given!r} is a dataset of profile {profile.name!r}, whose columns are set there")
+        return profile.data[given].model_copy(update={"rows": rows} if rows else {})
+    place = {"hub": given.removeprefix("hub:")} if given.startswith("hub:") else {"path": str(Path(given).resolve())}
+    if not prompt and output is None:
+        if "hub" in place:
+            raise ValueError(f"{given}: name its columns with --prompt and --output")
+        if not Path(given).is_file():
+            raise ValueError(f"{given!r} is neither a file, nor hub:owner/name, nor a dataset of profile {profile.name!r}: {', '.join(profile.data)}")
+        first = next(iter(data.read_file(Path(given))), None)
+        if not isinstance(first, dict):
+            raise ValueError(f"{given}: its first record is {type(first).__name__}, needs an object with fields")
+        chats = [c for c in CONVERSATIONS if c in first]
+        whole = [(p, o) for p, o in LAYOUTS if {*p, o} <= set(first)]
+        whole = [(p, o) for p, o in whole if not any(set(p) < set(q) and o == r for q, r in whole)]  # with a context rather than without
+        if len(chats) + len(whole) != 1:
+            raise ValueError(f"{given}: columns {', '.join(first)} fit {len(chats) + len(whole)} of the known layouts; name them with --prompt and --output")
+        if chats:
+            return Data(**place, conversations=chats[0], rows=rows)
+        prompt, output = whole[0]
+    return Data(**place, prompt=list(prompt), output=output, rows=rows)
+
+
+def profile_of(base: Profile, name: str, pairs: Data, iid: Data | None, members: list[Suspect]) -> Profile:
+    """The profile of an audit of `pairs`, to be called `name`: the base's references and settings; its suspects are `members` and the
+    base's controls, less those that train on more data of the same kind (`iid`) where there is none."""
+    known = {**base.data, name: pairs}
+    if iid is not None:
+        known = {n: d for n, d in known.items() if d.apart_from != name} | {f"{name}_iid": iid.model_copy(update={"apart_from": name})}
+    has_iid = any(d.apart_from == name for d in known.values())
+    suspects = [c for c in base.controls if has_iid or params.IID not in c.data] + members
+    asked = base.responses.model_copy(update={"ask": "tainted"})
+    changes = {"victims": [name], "data": known, "suspects": suspects, "controls": [], "wild": {}, "suites": {}, "more_references": [],
+               "reference_sets": {}, "similarities": {}, "dpdllm": None, "robustness": None, "responses": asked}
+    return Profile.model_validate(base.model_copy(update=changes).model_dump(by_alias=True))
+
+
+def run(given: str, profile: str = "small", *, withheld: str | None = None, iid: str | None = None, out: Path | None = None,
+        prompt: tuple[str, ...] = (), output: str | None = None, rows: int | None = None, replace: bool = False, **overrides) -> Prepared:
+    """Do, or finish, the offline phase for the dataset `given` and write its folder (default: audits/<its name>).
+
+    withheld: the private twin, from the same source by the coin that left `given` published; the references train on both.
+    iid: more pairs of the same kind, known to no party, to tune the hardest controls on. All three as in `source`, with the
+    same columns. overrides: seed, draws, delta_t, system ..., as in `params.load_profile`. Raises `ValueError` for a pair in both
+    parts, and for a folder that holds another preparation (unless `replace`).
+    """
+    base = params.load_profile(profile, **overrides)
+    how = {"prompt": prompt, "output": output}
+    published, twin, more = (source(g, base, **how, rows=rows if g is given else None) if g else None for g in (given, withheld, iid))
+    name = given if given in base.data else Path(given.removeprefix("hub:")).stem
+    if given not in base.data and name in base.data:
+        raise ValueError(f"{given}: profile {profile!r} has another dataset {name!r}; rename the file")
+    name = f"{name}_and_twin" if withheld else name
+    folder = Path(out) if out else Path("audits") / name
+    folder.mkdir(parents=True, exist_ok=True)
+    members = [s for s in base.suspects if s.member and given in base.victims]  # of its own dataset a profile has known members
+    part_of, near = None, {}
+    if twin:
+        parts = _parts(base, published, twin)
+        part_of, near = parts.set_index("sample_id")["part"], {"near-duplicates across the parts (kept)": parts.attrs["near"]}
+        members = [s.model_copy(update={"data": [params.PUBLISHED if d == params.VICTIM else d for d in s.data]}) for s in members]
+        base = base.model_copy(update={"data": {**base.data, params.PUBLISHED: published}})
+        published = _written(folder / "pairs.jsonl", parts)
+    settings = profile_of(base, name, published, more, members)
+    work.quiet()
+    pairs = data.load_pairs(settings, name)
+    facts = {"name": name, "data": given, "withheld": withheld, "iid": iid, "dropped": {**near, **pairs.attrs["dropped"]}}
+    pairs = pairs.assign(dataset=name, part=pairs["sample_id"].map(part_of) if twin else PARTS[0])
+    facts["key"] = _key(settings, pairs)
+    if not replace:
+        _refuse_other(folder, facts["key"])
+    innocent = [s for s in settings.suspects if s.member or _innocent(settings, s, pairs)]
+    facts["left_out"] = sorted({c.name for c in base.controls} - {s.name for s in innocent})
+    return _offline(folder, settings.model_copy(update={"suspects": innocent}), pairs, facts)
+
+
+def _offline(folder: Path, settings: Profile, pairs: pd.DataFrame, facts: dict) -> Prepared:
+    """References, tainted samples, known models and the blind check, written to the folder."""
+    here = Study(settings, pairs.drop(columns="part"))
+    scores = study.reference_scores(here)
+    samples = pairs.merge(study.find_tainted(here, scores), on=["dataset", "sample_id"], validate="1:1")
+    known = _known(here, scores, samples)
+    facts["blind"] = _blind(settings, samples)
+    settings = settings.model_copy(update={"similarity": _with_baseline(here)})
+    return preparation.write(Prepared(folder, facts, Study(settings, here.pairs), samples, scores, known))
+
+
+def of_profile(profile: str, figures_dir: str = "figures", *, again: bool = False, **overrides) -> Prepared:
+    """The preparation of a profile's own (first) victim dataset, kept with its figures: read, or made when it is not there yet (or `again`)."""
+    folder = params.ROOT / figures_dir / profile / "prepared"
+    if (folder / "prepared.json").exists() and not again:
+        return preparation.read(folder)
+    return run(params.load_profile(profile).victims[0], profile, out=folder, replace=True, **overrides)
+
+
+def _parts(base: Profile, published: Data, withheld: Data) -> pd.DataFrame:
+    """Both parts in one table (columns of `load_pairs` and part), in an order that does not show which is which."""
+    both = base.model_copy(update={"data": {**base.data, PARTS[0]: published, PARTS[1]: withheld}})
+    one, other = (data.load_pairs(both, p).assign(part=p) for p in PARTS)
+    shared = one.merge(other, on="sample_id")
+    if len(shared):
+        raise ValueError(f"{len(shared)} pair(s) are both published and withheld, the first: {shared['prompt_x'].iloc[0][:60]!r}")
+    table = pd.concat([one, other]).sort_values("sample_id", ignore_index=True)
+    table.attrs = {"near": int(near_duplicates.of(other, one, 0.8).sum())}
+    return table
+
+
+def _written(path: Path, pairs: pd.DataFrame) -> Data:
+    """The pairs as a file of their own; part is not in it."""
+    store.write_text(path, pairs[["prompt", "output", "category"]].to_json(orient="records", lines=True, force_ascii=False))
+    return Data(path=str(path.resolve()), prompt=["prompt"], output="output", category="category")
+
+
+def _innocent(profile: Profile, control, pairs: pd.DataFrame) -> bool:
+    """Whether a control trains on none of the pairs of D."""
+    return not control.data or not tuning.training_pairs(profile, profile.victims[0], control)["sample_id"].isin(pairs["sample_id"]).any()
+
+
+def _known(here: Study, scores: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """Answers of the known models to the tainted samples, with their gaps and statuses."""
+    chosen = samples[samples["tainted"]]
+    if not len(here.profile.suspects) or chosen.empty:
+        return pd.DataFrame(columns=[*ANSWERS, "reference", "gap"])
+    told = study.answers(here, "suspect", chosen).rename(columns={"model_id": "suspect"}).drop(columns="role")
+    told = told.merge(study.suspects(here), on=["dataset", "suspect"]).merge(chosen[["sample_id", "output"]], on="sample_id")
+    told["status"] = [suspect.status(r.response, r.output, here.profile.decision.mu) for r in told.itertuples()]
+    return study.gaps_to(here, scores, told.drop(columns="output"))
+
+
+def _with_baseline(here: Study) -> Similarity:
+    """The similarity settings with the baseline that the scores were scaled with: an audit need not find it again."""
+    settings = here.profile.similarity
+    return settings.model_copy(update={"baseline": similarity.baseline(here.profile, here.profile.victims[0])["f1"]}) if settings.rescale else settings
+
+
+def _blind(profile: Profile, samples: pd.DataFrame) -> list[dict]:
+    """The blind check of the published part against the twin and against each control's data."""
+    one, other = (samples[samples["part"] == p] for p in PARTS)
+    rows = [{"against": "the withheld twin", **blind.auc(one, other, profile.seed)}] if len(other) else []
+    names = dict.fromkeys(params.dataset_of(profile, profile.victims[0], d) for s in profile.suspects if not s.member for d in s.data)
+    return rows + [{"against": n, **blind.auc(one, data.load_pairs(profile, n), profile.seed)} for n in names]
+
+
+def _key(profile: Profile, pairs: pd.DataFrame) -> str:
+    """Names what a preparation is of: settings, and the pairs with their parts."""
+    return store.key({"settings": preparation.settings(profile), "pairs": pairs[["sample_id", "part"]].to_numpy().tolist()})
+
+
+def _refuse_other(folder: Path, key: str) -> None:
+    if (folder / "prepared.json").exists() and preparation.facts(folder)["key"] != key:
+        raise ValueError(f"{folder} holds a preparation with other data or settings; choose another folder with --out")
