@@ -78,7 +78,7 @@ def audit(prepared: Path = typer.Option(..., help="The folder that `prepare` wro
         if dry_run:
             typer.echo(json.dumps(audit.dry_run(plan), indent=1, ensure_ascii=False))
             raise typer.Exit()
-        result = audit.run(plan, lambda line: typer.echo(line, err=True))
+        result = audit.run(plan)
         files = report.write(plan, result)
     typer.echo(report.headline(plan, result))
     typer.echo("\n".join(map(str, files)))

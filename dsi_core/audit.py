@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from dsi_core import controls, endpoint, models, preparation, responses, store, study, suspect, twin, verdict, work
 from dsi_core.params import Model, Profile, Trained
@@ -92,17 +93,20 @@ def limits(budget: str | None) -> tuple[int | None, float | None]:
     return int(found[2]), None
 
 
-def dry_run(plan: Plan) -> dict:
-    """What would be asked, and what it may cost: queries, known answers, tokens (an upper limit), cost (in the prices' money), and the first request's body."""
-    have = answers(plan)
-    row = plan.samples.iloc[0]
-    model, settings = plan.profile.models[SUSPECT], plan.profile.responses
-    body = endpoint.request(model.endpoint, row["prompt"], settings.temperature, settings.max_new_tokens,
-                            endpoint.draw_seed(plan.profile.seed, row["sample_id"], 0), settings.system) if model.endpoint else None
-    costs = pd.DataFrame([_worst(plan, p) for p in plan.samples["prompt"]], columns=["read", "new"]) * plan.draws
-    return {"suspect": plan.name, "samples": len(plan.samples), "queries": len(plan.samples) * plan.draws, "already answered": len(have),
-            "tokens read, at most": int(costs["read"].sum()), "tokens written, at most": int(costs["new"].sum()),
-            "cost, at most": round(float(costs.to_numpy().sum(axis=0) @ np.array(plan.prices)) / 1e6, 6), "first request": body}
+def dry_run(plan: Plan, shown: int = 5) -> dict:
+    """What would be asked and what it may cost: queries, answers that are there already, tokens and cost (about, by four bytes a token and
+    answers as long as the references'; and at most), some prompts, and the body of the first request."""
+    samples, model, settings = plan.samples, plan.profile.models[SUSPECT], plan.profile.responses
+    mean = plan.prepared.scores[["response_before", "response_after"]].stack().str.len().mean() / 4
+    most = np.sum([_worst(plan, p) for p in samples["prompt"]], axis=0) * plan.draws
+    about = np.array([samples["prompt"].str.len().sum() / 4 + 16 * len(samples), mean * len(samples)]) * plan.draws
+    first = samples.iloc[0]
+    body = endpoint.request(model.endpoint, first["prompt"], settings.temperature, settings.max_new_tokens,
+                            endpoint.draw_seed(plan.profile.seed, first["sample_id"], 0), settings.system) if model.endpoint else None
+    told = {name: {"tokens read": int(read), "tokens written": int(new), "cost": round(float(np.dot((read, new), plan.prices)) / 1e6, 6)}
+            for name, (read, new) in (("about", about), ("at most", most))}
+    return {"suspect": plan.name, "samples": len(samples), "queries": len(samples) * plan.draws, "already answered": len(answers(plan)), **told,
+            "prompts": samples["prompt"].head(shown).tolist(), "first request": body}
 
 
 def _worst(plan: Plan, prompt: str) -> tuple[int, int]:
@@ -125,13 +129,14 @@ def spent(plan: Plan, told: pd.DataFrame) -> float:
     return float(sum(r * plan.prices[0] + n * plan.prices[1] for r, n in tokens)) / 1e6
 
 
-def run(plan: Plan, say=lambda line: None) -> dict:
-    """Ask until sure, until all is asked, or until the money is spent; returns `judge`'s result. `say` gets a line now and then.
+def run(plan: Plan) -> dict:
+    """Ask until sure, until all is asked, or until the money is spent; returns `judge`'s result and ended (sure | all asked | money spent).
 
     Raises `endpoint.EndpointError` when a question stays unanswered: what came before is stored, and a rerun goes on.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
-    with store.lock(plan.folder):
+    everything, told = len(plan.samples) * plan.draws, answers(plan)
+    with store.lock(plan.folder), tqdm(total=everything, initial=min(len(told), everything), desc=plan.name, unit=" answers") as bar:
         while True:
             told = answers(plan)
             result = judge(plan, told)
@@ -141,8 +146,7 @@ def run(plan: Plan, say=lambda line: None) -> dict:
             if questions.empty:
                 ended = "all asked" if result["samples_asked"] == len(plan.samples) else "money spent"
                 return {**result, "ended": ended}
-            _ask(plan, questions)
-            say(f"{result['samples_asked']} of at most {len(plan.samples)} samples judged, {len(questions)} questions asked since")
+            _ask(plan, questions, bar)
 
 
 def next_questions(plan: Plan, told: pd.DataFrame) -> pd.DataFrame:
@@ -160,12 +164,13 @@ def next_questions(plan: Plan, told: pd.DataFrame) -> pd.DataFrame:
     return chosen
 
 
-def _ask(plan: Plan, questions: pd.DataFrame) -> None:
+def _ask(plan: Plan, questions: pd.DataFrame, bar: tqdm) -> None:
     if remote := plan.profile.models[SUSPECT].endpoint:
-        keep(plan.folder, ((row, answer.text, answer.__dict__) for row, answer in
-                           endpoint.answers(remote, questions, plan.profile.responses.temperature, plan.profile)))
+        told = endpoint.answers(remote, questions, plan.profile.responses.temperature, plan.profile)
+        keep(plan.folder, ((row, answer.text, vars(answer)) for row, answer in told), bar.update)
     else:
         work.run([work.Job(plan.name, ask_local, (plan.folder, plan.profile, questions))])
+        bar.update(len(questions))
 
 
 def ask_local(folder: Path, profile: Profile, questions: pd.DataFrame) -> None:
@@ -174,11 +179,12 @@ def ask_local(folder: Path, profile: Profile, questions: pd.DataFrame) -> None:
     keep(folder, ((row, text, {}) for rows, texts, _ in told for row, text in zip(rows, texts)))
 
 
-def keep(folder: Path, told) -> None:
-    """Append each (row, text, facts) to the answers as it comes."""
+def keep(folder: Path, told, kept=lambda: None) -> None:
+    """Append each (row, text, facts) to the answers as it comes, and call `kept`."""
     with responses.appending(folder) as write:
         for row, text, facts in told:
             write([{"sample_id": row.sample_id, "draw": int(row.draw), "response": text, **{k: facts[k] for k in FACTS if k in facts}, "at": store.now()}])
+            kept()
 
 
 def judge(plan: Plan, told: pd.DataFrame) -> dict:

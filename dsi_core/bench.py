@@ -8,6 +8,9 @@ share_of_peak counts floating-point operations of real tokens, so that padding i
 linear layer; in tuning 4, and 6 where the weight itself is tuned (the gradients of the layer's input and of the weight). The
 output layer counts where it is needed: for tokens of an answer. The embedding look-up is free; norms, activations and the
 attention of tokens to each other (a few per cent of such short texts) are left out.
+
+Gradients of the two ways of tuning agree to `GRADIENT` and no better: in single precision torch's cross-entropy over a whole
+vocabulary, ours, is 2e-6 off the loss in double precision and trl's over blocks of it 7e-8 (measured), and the layers below magnify that.
 """
 
 import io
@@ -31,7 +34,7 @@ ALONE = 4  # prompts for the pipeline at batch 1, asked once: all of them would 
 GREEDY = 4  # prompts whose greedy answers are compared
 JOBS = 4  # for one core and for two; they share PROMPTS
 SAMPLES = 12  # that each suspect has answered, with its usual draws
-GRADIENT, SCORE = 1e-4, 5e-3  # allowed differences: of the largest entry; of an F1 (bert-score's padding, see `similarity`)
+GRADIENT, SCORE = 1e-3, 5e-3  # allowed differences: of the largest entry; of an F1 (bert-score's padding, see `similarity`)
 
 
 def run(profile: str = "small") -> pd.DataFrame:

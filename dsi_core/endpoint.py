@@ -100,12 +100,12 @@ def answers(endpoint: Endpoint, todo: pd.DataFrame, temperature: float, profile:
 def connect(endpoint: Endpoint) -> openai.OpenAI:
     """A client of the server; nothing is sent yet. Raises `ValueError` for a missing or malformed key or URL."""
     if not re.match(r"https?://[^/\s]", endpoint.base_url):
-        raise ValueError(f"base_url {_place(endpoint)!r} is not of the form https://host/v1")
+        raise ValueError(f"base_url {place(endpoint)!r} is not of the form https://host/v1")
     # Without a key of its own the client would send whatever OPENAI_API_KEY holds to this server
     key = os.environ.get(endpoint.key_env, "").strip() if endpoint.key_env else "no-key"
     if not re.fullmatch("[!-~]+", key):  # else the HTTP library's error would quote it
         state = "holds characters that no key has" if key else "is not set"
-        raise ValueError(f"the environment variable {endpoint.key_env}, for the key of {_place(endpoint)}, {state}")
+        raise ValueError(f"the environment variable {endpoint.key_env}, for the key of {place(endpoint)}, {state}")
     unsent = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}  # taken from the environment, too
     return openai.OpenAI(base_url=endpoint.base_url, api_key=key, timeout=endpoint.timeout, max_retries=0,
                          default_headers=unsent)
@@ -133,7 +133,7 @@ def ask_one(client: openai.OpenAI, endpoint: Endpoint, prompt: str, *, temperatu
     result = retrying(attempt)
     if isinstance(result, Failure):  # raised here and not where it was caught: a caught error's request holds the key
         status = f"status {result.status}" if result.status else "no usable answer"
-        raise EndpointError(f"{endpoint.model} at {_place(endpoint)}, sample {sample_id}: {status} "
+        raise EndpointError(f"{endpoint.model} at {place(endpoint)}, sample {sample_id}: {status} "
                             f"(request {retrying.statistics['attempt_number']} of {endpoint.attempts}): "
                             f"{_excerpt(result.message, client.api_key)}")
     return replace(result, requests=retrying.statistics["attempt_number"])
@@ -221,7 +221,7 @@ def _plain(body) -> str:
     return message if isinstance(message, str) else json.dumps(body, ensure_ascii=False)
 
 
-def _place(endpoint: Endpoint) -> str:
+def place(endpoint: Endpoint) -> str:
     """The server's URL without what may be secret in it."""
     return re.sub("//[^/@]*@", "//", endpoint.base_url).split("?")[0]
 

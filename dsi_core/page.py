@@ -8,7 +8,7 @@ import json
 
 import pandas as pd
 
-from dsi_core import examples, suspect
+from dsi_core import blind, examples, suspect
 from dsi_core.report import ASSUMES, Audit
 
 
@@ -55,38 +55,58 @@ def finding(audit: Audit) -> str:
 
 
 def who_asked_what(audit: Audit) -> str:
-    f = audit.facts
-    who, asked, set_ = f["suspect"], f["asked"], f["settings"]
+    """Suspect, dataset, questions, times and settings, with a caution where the control models were asked in another way."""
+    who, data, asked, how = (audit.facts[k] for k in ("suspect", "dataset", "asked", "settings"))
     place = "; ".join(f"{k}: {who[k]}" for k in ("api", "model", "folder", "hub") if who.get(k))
-    ended = {"sure": "stopped: the evidence sufficed", "all asked": "all planned samples were asked", "money spent": "stopped: the next sample could have exceeded the budget"}
-    rows = [["Suspect", f"{who['name']} ({place})"], ["It called itself", ", ".join(who["called itself"]) or "it gave no name"],
-            ["Dataset", f"{f['dataset']['name']}: {f['dataset']['samples']} pairs, of which {f['dataset']['tainted']} are tainted (training on them changes every reference model's answer)"],
-            ["Asked", f"{asked['answers']} answers to {asked['samples']} samples (at most {asked['of at most']}), {set_['answers to a prompt']} each, in {asked['requests']} requests; {ended.get(asked['ended'], asked['ended'])}"],
-            ["When", f"{asked['first']} to {asked['last']} (UTC)"], ["Tokens by the service's count", f"{asked['tokens read']} read, {asked['tokens written']} written" + (f"; cost {asked['cost']:.4f}" if asked["cost"] is not None else "")],
-            ["Asked how", f"temperature {set_['temperature']:g}, up to {set_['max new tokens']} new tokens, " + (f"system prompt {set_['system prompt']!r}" if set_["system prompt"] else "no system prompt")],
-            ["Reference models", ", ".join(set_["references"])]]
-    if set_["system prompt"] != set_["controls were asked with"]:
-        rows.append(["Caution", f"the control models were asked with system prompt {set_['controls were asked with']!r}: they and the suspect were not treated alike"])
+    ended = {"sure": "stopped, as the evidence sufficed", "all asked": "all that was planned was asked",
+             "money spent": "stopped, as the next sample could have exceeded the budget"}[asked["ended"]]
+    cost = "" if asked["cost"] is None else f"; cost {asked['cost']:.4f}"
+    theirs = how["controls were asked with"]
+    rows = [
+        ["Suspect", f"{who['name']} ({place})"],
+        ["It called itself", ", ".join(who["called itself"]) or "it gave no name"],
+        ["Dataset", f"{data['name']}: {data['samples']} pairs, of which {data['tainted']} are tainted (training on them changes every reference model's answer)"],
+        ["Asked", f"{asked['answers']} answers to {asked['samples']} samples (at most {asked['of at most']}), {how['answers to a prompt']} each, "
+                  f"in {asked['requests']} requests; {ended}"],
+        ["When", f"{asked['first']} to {asked['last']} (UTC)"],
+        ["Tokens by the service's count", f"{asked['tokens read']} read, {asked['tokens written']} written{cost}"],
+        ["Asked how", _manner(how["temperature"], how["system prompt"]) + f", up to {how['max new tokens']} new tokens"],
+        ["Reference models", ", ".join(how["references"])]]
+    if (how["temperature"], how["system prompt"]) != (theirs["temperature"], theirs["system"]):
+        rows.append(["Caution", f"control models were asked at {_manner(theirs['temperature'], theirs['system'])}: they and the suspect were not treated alike"])
     return _table(["", ""], rows)
 
 
+def _manner(temperature: float, system: str | None) -> str:
+    return f"temperature {temperature:g}, " + ("no system prompt" if system is None else f"system prompt {system!r}")
+
+
 def three_numbers(audit: Audit) -> str:
-    f = audit.facts
-    vote, against, apart = f["vote"], f["controls"], f["twin"]
-    rows = [["1. The paper's vote", f"{vote['verdict']}: {vote['positive']} positive, {vote['negative']} negative, {vote['filtered']} without a usable answer", ASSUMES["vote"]]]
-    none = "not available: the preparation has no control models"
-    if against:
-        wrong = f"; the same test calls {against['false_positives']:.0%} of the controls members when each is left out in turn" if against["false_positives"] is not None else ""
-        reach = "" if against["can_reach_alpha"] else f" So few controls can never reach alpha = {f['settings']['alpha']:g}."
-        none = f"p = {against['p']:.3g} with {against['controls']} controls; the smallest possible is {against['smallest_p']:.3g}{wrong}.{reach}"
-    rows.append(["2. Against control models", none, ASSUMES["controls"]])
-    none = "not available: no part of the data was withheld"
-    if apart:
-        how = "valid whenever the asking stops" if f["settings"]["stop when sure"] else "permutation test"
-        difference = "" if apart["difference"] is None else f"mean evidence {apart['difference']:+.3f} higher on the published part; "
-        none = f"p = {apart['p']:.3g} ({how}); {difference}{apart['published']} published and {apart['withheld']} withheld samples with evidence; largest wealth {apart['largest']:.3g}"
-    rows.append(["3. With the private twin", none, ASSUMES["twin"]])
+    """Vote, controls and twin: result and assumption of each."""
+    vote, against, apart = (audit.facts[k] for k in ("vote", "controls", "twin"))
+    counted = f"{vote['verdict']}: {vote['positive']} positive, {vote['negative']} negative, {vote['filtered']} without a usable answer"
+    rows = [["1. The paper's vote", counted, ASSUMES["vote"]],
+            ["2. Against control models", _controls(against, audit.facts["settings"]["alpha"]), ASSUMES["controls"]],
+            ["3. With the private twin", _twin(apart, audit.facts["settings"]["stop when sure"]), ASSUMES["twin"]]]
     return _table(["number", "result", "what it assumes"], rows, wide=True)
+
+
+def _controls(found: dict | None, alpha: float) -> str:
+    if found is None:
+        return "not available: the preparation has no control models"
+    said = f"p = {found['p']:.3g} with {found['controls']} controls; the smallest possible is {found['smallest_p']:.3g}"
+    if found["false_positives"] is not None:
+        said += f"; the same test calls {found['false_positives']:.0%} of the controls members when each is left out in turn"
+    return said + ("." if found["can_reach_alpha"] else f". So few controls can never reach alpha = {alpha:g}.")
+
+
+def _twin(found: dict | None, stops: bool) -> str:
+    if found is None:
+        return "not available: no part of the data was withheld"
+    said = f"p = {found['p']:.3g} ({'valid whenever the asking stops' if stops else 'permutation test'}); "
+    if found["difference"] is not None:
+        said += f"mean evidence {found['difference']:+.3f} higher on the published part; "
+    return said + f"{found['published']} published and {found['withheld']} withheld samples with evidence; largest wealth {found['largest']:.3g}"
 
 
 def refused(audit: Audit) -> str:
@@ -100,8 +120,9 @@ def refused(audit: Audit) -> str:
     if out.empty:
         return table + "<p>Every answer could be evidence.</p>"
     shown = out.head(20)
-    listed = _table(["sample", "answer", "kind", "text"], [[r.sample_id, r.draw + 1, r.status, "(withheld sample)" if r.sample_id in private else r.response[:300] or "(empty)"]
-                                                                   for r in shown.itertuples()], wide=True)
+    texts = ["(withheld sample)" if r.sample_id in private else r.response[:300] or "(empty)" for r in shown.itertuples()]
+    rows = [[r.sample_id, r.draw + 1, r.status, text] for r, text in zip(shown.itertuples(), texts)]
+    listed = _table(["sample", "answer", "kind", "text"], rows, wide=True)
     return table + f"<p>{len(out)} answers are no evidence; {'all' if len(shown) == len(out) else f'the first {len(shown)}'} of them:</p>" + listed
 
 
@@ -109,8 +130,12 @@ def blind_check(audit: Audit) -> str:
     checks = audit.facts["blind check"]
     if not checks:
         return "<p>There was no other data to compare with.</p>"
-    rows = [[c["against"], "too few pairs" if c["auc"] is None or c["auc"] != c["auc"] else f"{c['auc']:.2f} ({c['low']:.2f} to {c['high']:.2f})", " and ".join(map(str, c["pairs"]))] for c in checks]
-    return _table(["the published data against", "AUC (95%)", "pairs"], rows)
+    rows = [[c["against"], f"{c['auc']:.2f} ({c['low']:.2f} to {c['high']:.2f})" if c["auc"] is not None else "too few pairs",
+             " and ".join(map(str, c["pairs"]))] for c in checks]
+    told_apart = any("twin" in c["against"] and (c["auc"] or 0) > blind.WARN_ABOVE for c in checks)
+    warning = ("<p class=finding>Warning: a text classifier tells the published part from the withheld one. The two are not like with like, and number 3 may find a "
+               "difference that no training made.</p>") if told_apart else ""
+    return warning + _table(["the published data against", "AUC (95%)", "pairs"], rows)
 
 
 def telling(audit: Audit, count: int = 3) -> pd.DataFrame:
@@ -123,7 +148,8 @@ def telling(audit: Audit, count: int = 3) -> pd.DataFrame:
 
 
 def side_by_side(audit: Audit, sample_id: str, why: str = "") -> str:
-    """A sample: prompt, oracle, the suspect's best answer, and the nearest answers of reference models with and without the data; words shared with the suspect's answer marked."""
+    """A sample: prompt, oracle, the suspect's best answer, and those of the reference model whose tuning brings it nearest, with and
+    without the data. Words that also stand in the suspect's answer are marked."""
     pair = audit.prepared.samples.set_index("sample_id").loc[sample_id]
     mine = audit.answers[(audit.answers["sample_id"] == sample_id) & (audit.answers["status"] == "answered")]
     weakest = mine.groupby("draw")["gap"].min()
@@ -135,8 +161,9 @@ def side_by_side(audit: Audit, sample_id: str, why: str = "") -> str:
              (f"{near}, trained on the dataset", examples.common(answer, scores.loc[near, "response_after"])),
              (f"{near}, not trained on it", examples.common(answer, scores.loc[near, "response_before"]))]
     blocks = "".join(f'<div><p class="label">{html.escape(t)}</p><p class="text">{_marked(pieces)}</p></div>' for t, pieces in texts)
-    return (f'<div class="sample"><p class="label">{html.escape(why)}{": " if why else ""}evidence {weakest.max():+.2f}, sample {html.escape(sample_id)} ({html.escape(pair["part"])})</p>'
-            f'<p class="label">Prompt</p><p class="text">{html.escape(pair["prompt"])}</p><div class="texts">{blocks}</div></div>')
+    title = f"{why}: " * bool(why) + f"evidence {weakest.max():+.2f}, sample {sample_id} ({pair['part']})"
+    return (f'<div class="sample"><p class="label">{html.escape(title)}</p><p class="label">Prompt</p>'
+            f'<p class="text">{html.escape(pair["prompt"])}</p><div class="texts">{blocks}</div></div>')
 
 
 def _marked(pieces: list[tuple[str, bool]]) -> str:
@@ -159,4 +186,5 @@ def to_check(audit: Audit) -> str:
     rows = [[name, value] for name, value in f["sha256"].items() if name != "report.html"]
     versions = ", ".join(f"{k} {v}" for k, v in f["versions"].items())
     settings = ", ".join(f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in f["settings"].items())
-    return _table(["file", "SHA-256"], rows) + f"<p>Settings: {html.escape(settings)}</p><p>Versions: {html.escape(versions)}. Written {html.escape(f['made'])} (UTC).</p>"
+    said = [f"Settings: {settings}", f"Versions: {versions}. Written {f['made']} (UTC)."]
+    return _table(["file", "SHA-256"], rows) + "".join(f"<p>{html.escape(line)}</p>" for line in said)

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dsi_core import controls, preparation, store
+from dsi_core import controls, endpoint, preparation, store
 from dsi_core.audit import SUSPECT, Plan, known_evidence
 from dsi_core.params import ROOT
 from dsi_core.preparation import Prepared
@@ -96,28 +95,37 @@ def _hash(path: Path) -> str:
 
 
 def _facts(plan: Plan, result: dict) -> dict:
-    """audit.json, without the hashes. NaN and infinite numbers become null."""
-    model, settings, told = plan.profile.models[SUSPECT], plan.profile.responses, result["answers_table"]
-    once = told.drop_duplicates(["sample_id", "draw"])
-    where = {"api": re.sub("//[^/@]*@", "//", model.endpoint.base_url).split("?")[0], "model": model.endpoint.model, "extra": model.endpoint.extra} if model.endpoint \
-        else {"folder": model.path} if model.path else {"hub": model.hub}
-    times = sorted(t for t in once["at"] if t) if len(once) else []
+    """audit.json without the hashes. NaN becomes null; only counts and names of answers are in it, never their text."""
+    once = result["answers_table"].drop_duplicates(["sample_id", "draw"])
+    told = plan.prepared
     facts = {
-        "conclusion": headline(plan, result), "suspect": {"name": plan.name, **where, "called itself": sorted(set(once["model"]) - {""}) if len(once) else []},
-        "dataset": {"name": plan.prepared.facts["name"], "samples": len(plan.prepared.samples), "tainted": len(plan.prepared.tainted),
-                    "prepared": plan.prepared.facts["made"], "dropped": plan.prepared.facts["dropped"]},
-        "asked": {"first": times[0] if times else None, "last": times[-1] if times else None, "samples": result["samples_asked"], "of at most": len(plan.samples),
-                  "answers": result["answers"], "requests": int(once["requests"].sum()) if len(once) else 0, "tokens read": int(once["prompt_tokens"].sum()) if len(once) else 0,
-                  "tokens written": int(once["tokens"].sum()) if len(once) else 0, "cost": result["cost"], "ended": result.get("ended")},
-        "settings": {"alpha": plan.alpha, "stop when sure": plan.stop, "budget": {"queries": plan.queries, "money": plan.money, "prices per million tokens": plan.prices},
-                     "answers to a prompt": plan.draws, "temperature": settings.temperature, "max new tokens": settings.max_new_tokens, "system prompt": settings.system,
-                     "controls were asked with": plan.prepared.study.profile.responses.system, "seed": plan.profile.seed,
-                     **plan.profile.decision.model_dump(include={"delta_t", "mu"}), "delta_s": plan.prepared.study.delta_s,
-                     "similarity": plan.profile.similarity.model_dump(exclude_none=True), "references": [r.name for r in plan.profile.references]},
-        "vote": result["vote"], "controls": result["controls"], "twin": result["twin"], "p": result["p"], "decided by": result["decided_by"],
-        "statuses": result["statuses"], "blind check": plan.prepared.facts["blind"], "assumptions": ASSUMES, "limits": LIMITS,
+        "conclusion": headline(plan, result), "suspect": {"name": plan.name, **_where(plan), "called itself": sorted(set(once["model"]) - {""})},
+        "dataset": {"name": told.facts["name"], "samples": len(told.samples), "tainted": len(told.tainted), "prepared": told.facts["made"],
+                    "dropped": told.facts["dropped"]},
+        "asked": {"first": min(once["at"], default=None), "last": max(once["at"], default=None), "samples": result["samples_asked"],
+                  "of at most": len(plan.samples), "answers": result["answers"], "requests": sum(once["requests"]),
+                  "tokens read": sum(once["prompt_tokens"]), "tokens written": sum(once["tokens"]), "cost": result["cost"], "ended": result["ended"]},
+        "settings": _settings(plan), **{k: result[k] for k in ("vote", "controls", "twin", "p")}, "decided by": result["decided_by"],
+        "statuses": result["statuses"], "blind check": told.facts["blind"], "assumptions": ASSUMES, "limits": LIMITS,
         "versions": store.versions(), "made": store.now()}
     return json.loads(json.dumps(facts, default=_plain), parse_constant=lambda _: None)
+
+
+def _where(plan: Plan) -> dict:
+    model = plan.profile.models[SUSPECT]
+    if remote := model.endpoint:
+        return {"api": endpoint.place(remote), "model": remote.model, "extra": remote.extra}
+    return {"folder": model.path} if model.path else {"hub": model.hub}
+
+
+def _settings(plan: Plan) -> dict:
+    asked, prepared = plan.profile.responses, plan.prepared.study
+    return {"alpha": plan.alpha, "stop when sure": plan.stop,
+            "budget": {"queries": plan.queries, "money": plan.money, "prices per million tokens": plan.prices},
+            "answers to a prompt": plan.draws, "temperature": asked.temperature, "max new tokens": asked.max_new_tokens, "system prompt": asked.system,
+            "controls were asked with": prepared.profile.responses.model_dump(include={"temperature", "system"}), "seed": plan.profile.seed,
+            **plan.profile.decision.model_dump(include={"delta_t", "mu"}), "delta_s": prepared.delta_s,
+            "similarity": plan.profile.similarity.model_dump(exclude_none=True), "references": [r.name for r in plan.profile.references]}
 
 
 def _plain(value):

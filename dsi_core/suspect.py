@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from dsi_core import store
 from dsi_core.params import Endpoint, Model
 
 STATUSES = {  # what became of a question; only "answered" can be evidence
@@ -54,7 +55,8 @@ def model(given: str | None, *, base_url: str | None = None, name: str | None = 
         return Path(name).name, Model(endpoint=Endpoint(base_url=base_url, model=name, key_env=key_env, **endpoint))
     folder = Path(given)
     if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
-        return folder.resolve().name, Model(path=str(folder.resolve()))
+        files = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in folder.iterdir() if f.is_file())
+        return folder.resolve().name, Model(path=str(folder.resolve()), revision=store.key(files))  # other weights, another audit
     if folder.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", given):
         raise ValueError(f"--suspect {given!r} is neither a folder with a config.json (or adapter_config.json), nor a hub id like owner/name")
     return folder.name, Model(hub=given, trust_remote_code=trust_remote_code)

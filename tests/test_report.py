@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
-import pandas as pd
 import pytest
 
 from dsi_core import audit, page, report, responses, suspect
@@ -58,7 +57,7 @@ def test_json_and_html_tell_the_same(asked):
     assert facts["sha256"]["report.html"] == report._hash(paths[1]) and all(h in text for n, h in facts["sha256"].items() if n != "report.html")
     tags = Text(html).tags
     assert not [t for t, _ in tags if t in ("script", "link", "iframe")] and len([t for t, _ in tags if t == "img"]) == 3
-    assert all(a["src"].startswith("data:image/png") for t, a in tags if t == "img") and not re.search(r"(?:src|href)=.?http", html)
+    assert all(a["src"].startswith("data:image/png") and "No description" not in a["alt"] for t, a in tags if t == "img") and not re.search(r"(?:src|href)=.?http", html)
     assert not re.search(r"Traceback|\bnan\b|DataFrame|Figure\(", text)
 
 
@@ -119,3 +118,12 @@ def test_a_browser_opens_the_page_at_both_widths(asked, tmp_path, width):
                           capture_output=True, text=True, timeout=120)
     over, inner = map(int, re.search(r"over:(-?\d+):(\d+)", done.stdout).groups())
     assert over <= 0, f"{over} pixels too wide for {inner}"
+
+
+def test_the_blind_check_warns_of_a_twin_that_is_none(asked):
+    plan, result = asked(knows)
+    audited = report.read(report.write(plan, result, notebook=False)[0].parent)
+    for area, warns in ((0.7, True), (0.55, False), (None, False)):
+        audited.facts["blind check"] = [{"against": "the withheld twin", "auc": area, "low": 0.5, "high": 0.9, "pairs": [8, 4]}]
+        shown = page.blind_check(audited)
+        assert ("Warning" in shown) == warns and ("0.70 (0.50 to 0.90)" in shown) == (area == 0.7) and ("too few pairs" in shown) == (area is None)

@@ -38,7 +38,10 @@ def test_a_dataset_of_refusals_is_not_refused():
 def test_where_a_suspect_may_be(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "config.json").write_text("{}")
-    assert suspect.model(str(tmp_path / "m")) == ("m", suspect.Model(path=str(tmp_path / "m")))
+    name, model = suspect.model(str(tmp_path / "m"))
+    assert (name, model.path) == ("m", str(tmp_path / "m"))
+    (tmp_path / "m" / "config.json").write_text('{"other": 1}')
+    assert suspect.model(str(tmp_path / "m"))[1] != model  # its answers are not those of the model that lay there before
     name, model = suspect.model("owner/name")
     assert (name, model.hub, model.trust_remote_code) == ("name", "owner/name", False)
     name, model = suspect.model(None, base_url="http://h/v1", name="org/m-7b", key_env="K", concurrency=2)
