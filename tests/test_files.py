@@ -165,3 +165,16 @@ def test_readmes_numbers_of_the_other_notebooks():
     assert ", ".join(f"{s} → {a:.2f}" + (f"-{b:.2f}" if b > a else "") for s, a, b in shares.itertuples()) in readme
     moved = table("fig11a_rephrased_answers").groupby("setting")["moved"].mean()
     assert f"moves an answer by {moved['smollm2 at 0']:.2f} " in readme and f"it moves them by {moved['smollm2 at 1']:.2f}," in readme
+
+
+def test_readmes_speeds_are_those_of_the_bench():
+    import pandas as pd
+
+    readme, table = (ROOT / "README.md").read_text(), pd.read_csv(ROOT / "figures" / "small" / "bench.csv")
+    ratio = table.set_index(["what", "model"])["ratio"].round(1)
+    tuning, ours, alone = (ratio[name] for name in ("tuning: default SFTTrainer", "generation: pipeline, batch 8", "generation: pipeline, batch 1"))
+    said = (f"tuning {tuning['smollm2']} (SmolLM2) and {tuning['gemma3']} (Gemma-3), generation {ours['smollm2']} and {ours['gemma3']}\n"
+            f"against the pipeline at batch 8 ({alone['smollm2']} and {alone['gemma3']} at its default), similarity {ratio[table['what'][6]].iloc[0]}, "
+            f"two cores against one {ratio['cores: two processes against one', 'smollm2']}; it reaches "
+            f"{table['share_of_peak'].min():.2f}-{table['share_of_peak'].max():.2f} of the machine's")
+    assert said in readme
