@@ -109,7 +109,7 @@ def _clear_errors():
 def _words(error: Exception) -> str:
     """An error's message; of settings that pydantic refuses, which and why."""
     found = error.errors() if hasattr(error, "errors") else []
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in found) or str(error)
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}".removeprefix(": ") for e in found) or str(error)
 
 
 @app.command()

@@ -83,6 +83,7 @@ def limits(budget: str | None) -> tuple[int | None, float | None]:
     """(queries, money) that a budget allows: "150" = queries; "2.50 USD", "EUR 3" = money. Raises `ValueError` for anything else."""
     if budget is None:
         return None, None
+    budget = re.sub(r"\s*quer(y|ies)$", "", budget.strip())
     found = re.fullmatch(r"([A-Za-z$€£]*)\s*(\d+(?:\.\d+)?)\s*([A-Za-z$€£]*)", budget.strip())
     if not found or (found[1] and found[3]) or float(found[2]) <= 0:
         raise ValueError(f"budget {budget!r}: needs a number of queries (150), or an amount with its money (2.50 USD)")

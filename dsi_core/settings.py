@@ -63,8 +63,8 @@ class Endpoint(Strict):
 
     @model_validator(mode="after")
     def extra_adds(self):
-        if ours := {"model", "messages", "stream", "n"} & set(self.extra):
-            raise ValueError(f"extra sets {', '.join(sorted(ours))}, which every question sets itself")
+        if ours := {"model", "messages", "stream", "n", "max_tokens", "max_completion_tokens"} & set(self.extra):
+            raise ValueError(f"extra sets {', '.join(sorted(ours))}, which every question sets itself (a budget reckons with it)")
         return self
 
 

@@ -1,121 +1,19 @@
-"""The chat API: against a real HTTP server on loopback, whose replies a test scripts per prompt and request."""
+"""The chat API: what is sent, what is read, and what becomes of every trouble, against the test double of `servers.py`."""
 
 import json
 import logging
 import socket
-import ssl
 import threading
 import time
 from email.utils import formatdate
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from conftest import says, table
+from servers import KEY, cut_before, cut_within, error, page, pauses, reply, server, silent, trickle  # noqa: F401 - two are fixtures
 
 from dsi_core import endpoint as api
-from dsi_core.params import Endpoint
-
-KEY = "sk-test/0123456789abcdef"
-TLS = cache(ssl.create_default_context)  # every client reads the system's certificates anew: a third of this file's time
-
-
-def reply(text, finish="stop", tokens=3, **more) -> tuple[int, dict, bytes]:
-    body = {"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish}], "model": "served-1",
-            "usage": {"completion_tokens": tokens}, **more}
-    return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
-
-
-def error(status, message="no", **headers) -> tuple[int, dict, bytes]:
-    return status, {"Content-Type": "application/json", **headers}, json.dumps({"error": {"message": message}}).encode()
-
-
-def page(text: bytes, kind="application/json") -> tuple[int, dict, bytes]:
-    return 200, {"Content-Type": kind}, text
-
-
-class Server(ThreadingHTTPServer):
-    """script(prompt, n) says what becomes of the n-th request (from 0) of a prompt: (status, headers, body), or a
-    function that takes the handler. `asked`: the requests' bodies; `headers`: theirs."""
-
-    daemon_threads, request_queue_size = True, 64
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.script, self.asked, self.headers, self.guard = None, [], [], threading.Lock()
-        self.url = f"http://127.0.0.1:{self.server_port}/v1"
-
-    def prompts(self) -> list[str]:
-        return [body["messages"][0]["content"] for body in self.asked]
-
-    def handle_error(self, *_):
-        pass  # a client that hung up
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.guard:
-            prompt = body["messages"][0]["content"]
-            n = self.server.prompts().count(prompt)
-            self.server.asked.append(body)
-            self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
-        what = self.server.script(prompt, n)
-        if callable(what):
-            self.close_connection = True
-            return what(self)
-        status, headers, content = what
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(content))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
-
-
-def cut_before(handler):
-    handler.connection.shutdown(socket.SHUT_RDWR)
-
-
-def cut_within(handler):
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n{\"choices\"")
-    handler.connection.shutdown(socket.SHUT_RDWR)
-
-
-def silent(handler):
-    time.sleep(0.6)
-
-
-def trickle(handler):
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n")
-    for _ in range(40):
-        handler.wfile.write(b" ")
-        time.sleep(0.05)
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("TEST_KEY", KEY)
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-another-server")
-    monkeypatch.setenv("OPENAI_ORG_ID", "org-of-another-server")
-    monkeypatch.setattr(ssl, "create_default_context", TLS)
-    with Server() as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-@pytest.fixture
-def pauses(monkeypatch):
-    """The pauses between requests in seconds, recorded instead of slept."""
-    record = []
-    monkeypatch.setattr(api, "_pause", lambda seconds, stop: record.append(seconds))
-    return record
+from dsi_core.params import Endpoint, load_profile
 
 
 def of(server, **changes) -> Endpoint:
@@ -126,12 +24,17 @@ def ask(server, *prompts, limit=8, **changes) -> tuple[dict, str | None]:
     """The answers by prompt that came before an error, and the error's text."""
     found = {}
     try:
-        for rows, texts, _ in api.generate(of(server, **changes), todo(*prompts), 1.0, limit, 0):
+        for rows, texts, _ in api.generate(of(server, **changes), todo(*prompts), 1.0, profile(limit)):
             found |= {row.prompt: text for row, text in zip(rows, texts, strict=True)}
     except api.EndpointError as caught:
         assert caught.__context__ is None and caught.__cause__ is None
         return found, str(caught)
     return found, None
+
+
+@cache
+def profile(limit=8, seed=0):
+    return load_profile("smoke", max_new_tokens=limit, seed=seed)
 
 
 def todo(*prompts):
@@ -154,7 +57,7 @@ def test_answers_come_in_as_they_arrive(server):
     server.script = script
     questions = table("sample_id prompt draw", ("a", "slow", 0), ("b", "fast", 0), ("b", "fast", 1))
     order, total = [], 0
-    for rows, texts, tokens in api.generate(of(server, concurrency=2), questions, 0.7, 9, seed=3):
+    for rows, texts, tokens in api.generate(of(server, concurrency=2), questions, 0.7, profile(9, seed=3)):
         order += [(row.sample_id, row.draw, text) for row, text in zip(rows, texts, strict=True)]
         total += tokens
         if len(order) == 2:
@@ -256,7 +159,7 @@ def test_nobody_listens(pauses):
         address = f"http://name:word@127.0.0.1:{free.getsockname()[1]}/v1?token=word"
     endpoint = Endpoint(base_url=address, model="m", attempts=2)
     with pytest.raises(api.EndpointError) as caught:
-        list(api.generate(endpoint, todo("p"), 0.0, 8, 0))
+        list(api.generate(endpoint, todo("p"), 0.0, profile()))
     says(caught, "connection failed", "refused", "request 2 of 2")
     assert "word" not in str(caught.value)
 
@@ -267,7 +170,7 @@ def test_an_unusable_key_is_named_before_anything_is_asked(server, monkeypatch, 
     if value:
         monkeypatch.setenv("TEST_KEY", value)
     with pytest.raises(ValueError) as caught:
-        list(api.generate(of(server), todo("p"), 0.0, 8, 0))
+        list(api.generate(of(server), todo("p"), 0.0, profile()))
     says(caught, "TEST_KEY", state)
     assert server.asked == [] and "sk-" not in str(caught.value)
 
@@ -348,7 +251,7 @@ def test_a_failure_ends_the_pauses_of_the_others(server):
 
 def test_a_consumer_that_stops_begins_no_more(server):
     server.script = lambda prompt, n: reply("ok")
-    answers = api.generate(of(server, concurrency=1), todo(*map(str, range(200))), 0.0, 8, 0)
+    answers = api.generate(of(server, concurrency=1), todo(*map(str, range(200))), 0.0, profile())
     next(answers)
     answers.close()
     time.sleep(0.2)
@@ -361,7 +264,7 @@ def test_our_own_errors_keep_their_kind(server, monkeypatch):
     server.script = lambda prompt, n: reply("ok")
     ask_one = api.ask_one
     monkeypatch.setattr(api, "ask_one", lambda c, e, prompt, **more: 1 // (prompt == "good") and ask_one(c, e, prompt, **more))
-    answers = api.generate(of(server, concurrency=1), todo("good", "bad"), 0.0, 8, 0)
+    answers = api.generate(of(server, concurrency=1), todo("good", "bad"), 0.0, profile())
     assert next(answers)[1] == ["ok"]
     with pytest.raises(ZeroDivisionError):
         next(answers)

@@ -321,7 +321,7 @@ def test_a_control_may_be_a_suspect_and_may_miss_its_data(raw, profile_of):
     assert [c.name for c in profile_of({**raw, "controls": controls}).controls] == ["llama-untuned", "known"]
 
 
-@pytest.mark.parametrize("name", ["model", "messages", "stream", "n"])
+@pytest.mark.parametrize("name", ["model", "messages", "stream", "n", "max_tokens"])
 def test_extra_fields_may_not_replace_the_question(raw, profile_of, name):
     with pytest.raises(ValueError) as error:
         profile_of(edited(raw, "models/far", {"endpoint": {**ENDPOINT["endpoint"], "extra": {name: 1}}}))
