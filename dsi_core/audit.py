@@ -80,11 +80,11 @@ def plan(prepared: Prepared, name: str, model: Model, *, alpha: float = 0.05, dr
 
 
 def limits(budget: str | None) -> tuple[int | None, float | None]:
-    """(queries, money) that a budget allows: "150" = queries; "2.50 USD", "EUR 3" = money. Raises `ValueError` for anything else."""
+    """(queries, money) that a budget allows: "150" or "150 queries" = queries; "2.50 USD", "EUR 3" = money. Raises `ValueError` for anything else."""
     if budget is None:
         return None, None
-    budget = re.sub(r"\s*quer(y|ies)$", "", budget.strip())
-    found = re.fullmatch(r"([A-Za-z$€£]*)\s*(\d+(?:\.\d+)?)\s*([A-Za-z$€£]*)", budget.strip())
+    budget = re.sub(r"\s*(query|queries)$", "", budget.strip())
+    found = re.fullmatch(r"([A-Za-z$€£]*)\s*(\d+(?:\.\d+)?)\s*([A-Za-z$€£]*)", budget)
     if not found or (found[1] and found[3]) or float(found[2]) <= 0:
         raise ValueError(f"budget {budget!r}: needs a number of queries (150), or an amount with its money (2.50 USD)")
     if found[1] or found[3]:
@@ -137,7 +137,7 @@ def run(plan: Plan) -> dict:
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
     everything, told = len(plan.samples) * plan.draws, answers(plan)
-    with store.lock(plan.folder), tqdm(total=everything, initial=min(len(told), everything), desc=plan.name, unit=" answers") as bar:
+    with store.lock(plan.folder), tqdm(total=everything, initial=min(len(told), everything), desc=plan.name, unit=" answers", disable=None) as bar:
         while True:
             told = answers(plan)
             result = judge(plan, told)

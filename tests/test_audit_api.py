@@ -439,7 +439,7 @@ REFUSED_OPTIONS = {
     "budget of words": (["--budget", "much"], "needs a number of queries"), "budget of nothing": (["--budget", "0"], "needs a number of queries"),
     "half a query": (["--budget", "2.5"], "queries are whole"), "money without prices": (["--budget", "2.50 USD"], "--price-in and --price-out"),
     "less than a sample": (["--budget", "2"], "a budget of 2 queries is less than one sample, which takes 3"),
-    "queries by name": (["--budget", "150 queries"], "150"), "negative price": (["--price-in", "-1", "--price-out", "1"], "price"),
+    "negative price": (["--price-in", "-1", "--price-out", "1"], "price"),
     "alpha 1": (["--alpha", "1"], "alpha is 1.0"), "alpha 0": (["--alpha", "0"], "alpha is 0.0"), "no answer": (["--responses", "0"], "allowed: 1 to 3"),
     "too many answers": (["--responses", "4"], "allowed: 1 to 3"), "temperature": (["--temperature", "-1"], "temperature"),
     "concurrency": (["--concurrency", "0"], "concurrency"), "timeout": (["--timeout", "0"], "timeout"), "no JSON": (["--extra-body", "{x"], "is not JSON"),
@@ -485,3 +485,8 @@ def test_what_a_suspect_writes_stays_text_on_every_page(prepared, server):
     for name in ("finding", "who_asked_what", "refused", "most_telling"):
         assert "&lt;script&gt;" in shown[name], name
     assert "Content-Security-Policy" in whole and "default-src 'none'" in whole
+
+
+def test_budgets_as_people_write_them():
+    assert [audit.limits(b) for b in (None, "150", " 150 queries ", "2.50 USD", "$3", "EUR 4.5")] == [
+        (None, None), (150, None), (150, None), (None, 2.5), (None, 3.0), (None, 4.5)]

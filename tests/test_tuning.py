@@ -146,7 +146,7 @@ def test_the_key_of_a_model_with_no_more_than_data_and_recipe(smoke):
     """Every field by hand: a setting added to `Trained` or `Recipe` must not move what is in the store."""
     plain = trained("llama", "heart")
     recipe = {"method": "full", "rank": None, "alpha": None, "dropout": 0.0, "optimizer": "adamw_torch", "learning_rate": 5e-3,
-              "schedule": "linear", "warmup_steps": 5, "batch_size": 6, "epochs": 60, "max_tokens": 1024}
+              "schedule": "linear", "warmup_steps": 5, "batch_size": 6, "epochs": 80, "max_tokens": 1024}
     pairs = store.key(data.load_pairs(smoke, "dozen")["sample_id"].tolist())
     base = {"toy": "llama", "trust_remote_code": False, "chat_template": smoke.chat_template, "texts": toys.texts_key(smoke)}
     expected = {"base": base, "pairs": pairs, "recipe": recipe, "seed": 0}
