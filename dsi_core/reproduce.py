@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import papermill as pm
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
 from dsi_core import params, store
 
@@ -46,7 +47,8 @@ def execute(notebook: Path, out: Path, values: dict, timeout: int | None = None)
         return f"cell {error.exec_count}: {error.ename}: {error.evalue.strip().splitlines()[-1][:300] if error.evalue.strip() else ''} (see {copy})"
     except (CellTimeoutError, DeadKernelError) as error:
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0]} (see {copy})"
-    done = nbformat.read(copy, as_version=4)
+    done, _ = CoalesceStreamsPreprocessor(enabled=True)(nbformat.read(copy, as_version=4), {})  # of a bar the last state, not each one
+    nbformat.write(done, copy)
     waiting = [i for i, c in enumerate(done.cells) if c.cell_type == "code"
                and c.metadata.get("papermill", {}).get("status") != "completed" and "skip-execution" not in c.metadata.get("tags", [])]
     return f"cell {waiting[0]} never ran (see {copy})" if waiting else None

@@ -206,3 +206,15 @@ def test_sensitivity_agrees_with_the_verdicts_at_the_profiles_own_settings(outpu
     assert (strict["verdict"] == "inconclusive").all()  # no smoke answer has 200 bytes
     delta = moved[moved["setting"] == "delta"].groupby("value")["tainted"].first()
     assert delta.is_monotonic_decreasing
+
+
+def test_a_bar_leaves_one_line_in_the_executed_copy(tmp_path):
+    """Each state of a progress bar arrives as a message of its own: as a page they were hundreds of lines."""
+    import nbformat
+
+    cells = [nbformat.v4.new_code_cell("profile: str = 'smoke'", metadata={"tags": ["parameters"]}),
+             nbformat.v4.new_code_cell("import sys\n[print(f'\\r{i} of 30', end='', file=sys.stderr, flush=True) for i in range(31)];")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}), tmp_path / "bar.ipynb")
+    assert reproduce.execute(tmp_path / "bar.ipynb", tmp_path / "out", {"profile": "smoke"}) is None
+    outputs = nbformat.read(tmp_path / "out" / "bar.ipynb", as_version=4).cells[-1].outputs
+    assert [o.text.strip() for o in outputs if o.output_type == "stream"] == ["30 of 30"]
