@@ -4,6 +4,7 @@ Answers lie in `<prepared>/<suspect>-<key>/responses.jsonl`, one line each, writ
 on where it was, and neither asks nor pays for an answer twice.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from dsi_core.params import Model, Profile, Trained
 from dsi_core.preparation import Prepared
 
 FACTS = {"finish": "", "refused": False, "tokens": 0, "prompt_tokens": 0, "model": "", "requests": 1, "at": ""}  # beside each answer
+FIRST = "first_plan.json"
 SUSPECT = "suspect"  # its name among the models of the audit's profile
 
 
@@ -72,7 +74,8 @@ def plan(prepared: Prepared, name: str, model: Model, *, alpha: float = 0.05, dr
     queries, money = limits(budget)
     if money is not None and (price_in is None or price_out is None):
         raise ValueError(f"a budget of {budget} needs --price-in and --price-out, in the same money per million tokens")
-    done = Plan(prepared, name, profile, prepared.tainted, alpha, model.endpoint is not None if stop is None else stop, queries, money, (price_in or 0.0, price_out or 0.0))
+    early = model.endpoint is not None if stop is None else stop
+    done = Plan(prepared, name, profile, prepared.tainted, alpha, early, queries, money, (price_in or 0.0, price_out or 0.0))
     affordable = len(done.samples) if queries is None else queries // done.draws
     if not affordable:
         raise ValueError(f"a budget of {queries} queries is less than one sample, which takes {done.draws}")
@@ -136,6 +139,8 @@ def run(plan: Plan) -> dict:
     Raises `endpoint.EndpointError` when a question stays unanswered: what came before is stored, and a rerun goes on.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
+    if not (plan.folder / FIRST).exists():
+        store.write_text(plan.folder / FIRST, json.dumps({"samples": len(plan.samples), "at": store.now()}))
     everything, told = len(plan.samples) * plan.draws, answers(plan)
     with store.lock(plan.folder), tqdm(total=everything, initial=min(len(told), everything), desc=plan.name, unit=" answers", disable=None) as bar:
         while True:
@@ -188,6 +193,13 @@ def keep(folder: Path, told, kept=lambda: None) -> None:
             kept()
 
 
+def first_planned(plan: Plan) -> int:
+    """How many samples were planned when this audit began. The permutation test is over these: were it made again after each raise of
+    the budget, its error would grow with every look."""
+    path = plan.folder / FIRST
+    return json.loads(path.read_text())["samples"] if path.exists() else len(plan.samples)
+
+
 def judge(plan: Plan, told: pd.DataFrame) -> dict:
     """Everything that the answers so far say: vote, controls, twin (None where there is none), p (of the twin, else of the controls),
     decided_by, statuses (counts), evidence and curve (tables). Only samples in the order asked, up to the first that lacks an answer, count."""
@@ -201,8 +213,9 @@ def judge(plan: Plan, told: pd.DataFrame) -> dict:
     leans = controls.final_leans(known[~known["member"]])
     against = controls.test(evidence["evidence"].to_numpy(), leans, plan.alpha) if len(leans) else None
     parts = prepared.tainted["part"].value_counts().reindex(preparation.PARTS, fill_value=0).tolist()
-    told_apart = twin.test(evidence.assign(published=evidence["part"] == preparation.PARTS[0]), tuple(parts), len(plan.samples), settings.seed,
-                           may_stop=plan.stop) if parts[1] else None
+    planned = first_planned(plan)
+    labelled = evidence.assign(published=evidence["part"] == preparation.PARTS[0])
+    told_apart = twin.test(labelled, tuple(parts), planned, settings.seed, may_stop=plan.stop or planned != len(plan.samples)) if parts[1] else None
     first = told_apart or against
     return {"samples_asked": len(asked), "answers": len(told), "vote": {"verdict": vote, **counts.to_dict()}, "controls": against, "twin": told_apart,
             "p": first and first["p"], "decided_by": "twin" if told_apart else "controls" if against else None,

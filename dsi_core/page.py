@@ -38,7 +38,10 @@ img { max-width: 100%; height: auto; }
 mark { background: #b7e4c7; color: inherit; padding: 0; }
 code { font-size: .8rem; overflow-wrap: anywhere; }
 @media (max-width: 40rem) { main { padding: 1rem .8rem; } .texts { grid-template-columns: 1fr; } h1 { font-size: 1.35rem; }
-  table.wide thead { display: none; } table.wide td { display: block; border: 0; padding: .15rem .2rem; } table.wide tr { display: block; border-bottom: 1px solid #bbb; padding: .4rem 0; } }
+  table.wide thead { display: none; }
+  table.wide td { display: block; border: 0; padding: .15rem .2rem; }
+  table.wide tr { display: block; border-bottom: 1px solid #bbb; padding: .4rem 0; }
+}
 @media print { body { background: #fff; font-size: 10.5pt; } main { max-width: none; padding: 0; } h2 { break-after: avoid; } tr, img { break-inside: avoid; }
   mark { print-color-adjust: exact; -webkit-print-color-adjust: exact; } @page { margin: 18mm 16mm; } }
 """
@@ -61,6 +64,8 @@ def who_asked_what(audit: Audit) -> str:
     ended = {"sure": "stopped, as the evidence sufficed", "all asked": "all that was planned was asked",
              "money spent": "stopped, as the next sample could have exceeded the budget"}[asked["ended"]]
     cost = "" if asked["cost"] is None else f"; cost {asked['cost']:.4f}"
+    failed = asked["requests"] - asked["answers"]
+    cost += f" ({failed} requests without an answer not counted, which may have been billed)" if failed else ""
     theirs = how["controls were asked with"]
     rows = [
         ["Suspect", f"{who['name']} ({place})"],
@@ -87,7 +92,7 @@ def three_numbers(audit: Audit) -> str:
     counted = f"{vote['verdict']}: {vote['positive']} positive, {vote['negative']} negative, {vote['filtered']} without a usable answer"
     rows = [["1. The paper's vote", counted, ASSUMES["vote"]],
             ["2. Against control models", _controls(against, audit.facts["settings"]["alpha"]), ASSUMES["controls"]],
-            ["3. With the private twin", _twin(apart, audit.facts["settings"]["stop when sure"]), ASSUMES["twin"]]]
+            ["3. With the private twin", _twin(apart, audit.facts["settings"]["stop when sure"], audit.facts["asked"]["of at most"]), ASSUMES["twin"]]]
     return _table(["number", "result", "what it assumes"], rows, wide=True)
 
 
@@ -100,10 +105,12 @@ def _controls(found: dict | None, alpha: float) -> str:
     return said + ("." if found["can_reach_alpha"] else f". So few controls can never reach alpha = {alpha:g}.")
 
 
-def _twin(found: dict | None, stops: bool) -> str:
+def _twin(found: dict | None, stops: bool, allowed: int) -> str:
     if found is None:
         return "not available: no part of the data was withheld"
-    said = f"p = {found['p']:.3g} ({'valid whenever the asking stops' if stops else 'permutation test'}); "
+    changed = found["planned"] != allowed
+    said = f"p = {found['p']:.3g} ({'valid whenever the asking stops' if stops or changed else 'permutation test'}); "
+    said += f"its permutation test is over the {found['planned']} samples planned when the audit began; " if changed else ""
     if found["difference"] is not None:
         said += f"mean evidence {found['difference']:+.3f} higher on the published part; "
     return said + f"{found['published']} published and {found['withheld']} withheld samples with evidence; largest wealth {found['largest']:.3g}"

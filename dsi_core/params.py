@@ -85,7 +85,8 @@ class Profile(Strict):
             if d.apart_from is not None and self.data[d.apart_from].apart_from is not None:
                 raise ValueError(f"data {name!r}: apart_from {d.apart_from!r}, which is itself apart_from {self.data[d.apart_from].apart_from!r}")
         tuned = [t.base for t in trained if t.data] + ([self.dpdllm.base] if self.dpdllm else [])
-        tuned += [s.model for s in [self.similarity, *self.similarities.values()] if s.model] + [n for w in self.wild.values() if w.data for n in [*w.members, *w.non_members]]
+        tuned += [s.model for s in [self.similarity, *self.similarities.values()] if s.model]
+        tuned += [n for w in self.wild.values() if w.data for n in [*w.members, *w.non_members]]
         for name in tuned:
             if name in self.models and self.models[name].endpoint:
                 raise ValueError(f"model {name!r} is behind an endpoint: it can be asked, but neither tuned nor looked into")

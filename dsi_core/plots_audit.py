@@ -21,8 +21,9 @@ def plot_samples(evidence: pd.DataFrame, *, delta_s: float, ax=None):
     ax.axhline(delta_s, color="black", linewidth=1, linestyle="--")
     ax.axhline(0, color="#888888", linewidth=0.8)
     counts = evidence["status"].value_counts()
+    positive, negative, unusable = (counts.get(s, 0) for s in ("positive", "negative", "filtered"))
     ax.set(xlabel="samples asked, sorted", ylabel="evidence (Eq. 2)",
-           title=f"{counts.get('positive', 0)} positive (above delta_s = {delta_s:g}), {counts.get('negative', 0)} negative, {counts.get('filtered', 0)} without a usable answer")
+           title=f"{positive} positive (above delta_s = {delta_s:g}), {negative} negative, {unusable} without a usable answer")
     if known["part"].nunique() > 1:
         ax.legend(loc="upper right")
     return ax
@@ -52,7 +53,8 @@ def plot_known(table: pd.DataFrame, *, ax=None):
     kinds = list(dict.fromkeys(table["kind"]))
     colors = dict(zip(kinds, sns.color_palette("colorblind", len(kinds)))) | {"the suspect": "black"}
     for kind, rows in shown.groupby("kind", sort=False):
-        ax.scatter(rows["lean"], rows.index, color=colors[kind], marker="D" if kind == "the suspect" else "o", s=60 if kind == "the suspect" else 28, label=kind, zorder=3)
+        marker, size = ("D", 60) if kind == "the suspect" else ("o", 28)
+        ax.scatter(rows["lean"], rows.index, color=colors[kind], marker=marker, s=size, label=kind, zorder=3)
     ax.set(yticks=range(len(shown)), xlabel="lean to the references trained on the dataset", ylabel="")
     ax.set_yticklabels(shown["model"], fontsize=8)
     for label, kind in zip(ax.get_yticklabels(), shown["kind"]):

@@ -4,45 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core import blind, data, near_duplicates, params, preparation, similarity, store, study, suspect, tuning, work
+from dsi_core import blind, data, near_duplicates, params, preparation, similarity, sources, store, study, suspect, tuning, work
 from dsi_core.params import Data, Profile, Similarity, Suspect
 from dsi_core.preparation import ANSWERS, PARTS, Prepared
 from dsi_core.study import Study
-
-LAYOUTS = [  # (prompt columns, output column) that are recognised without being named
-    (("instruction", "input"), "output"), (("instruction", "context"), "response"), (("prompt",), "completion"), (("prompt",), "response"),
-    (("prompt",), "output"), (("question", "context"), "answer"), (("question",), "answer"), (("q",), "a"), (("instruction",), "output"), (("instruction",), "response")]
-CONVERSATIONS = ("conversations", "messages")
-
-
-def source(given: str, profile: Profile, *, prompt: tuple[str, ...] = (), output: str | None = None, rows: int | None = None) -> Data:
-    """Where `given` is read from: a dataset of the profile by its name, a file, or "hub:owner/name".
-
-    prompt, output: the columns; of a file they may be left out if they are one of `LAYOUTS` or `CONVERSATIONS`. Raises
-    `ValueError` with the columns there are when none or more than one fits.
-    """
-    if given in profile.data:
-        if prompt or output:
-            raise ValueError(f"{given!r} is a dataset of profile {profile.name!r}, whose columns are set there")
-        return profile.data[given].model_copy(update={"rows": rows} if rows else {})
-    place = {"hub": given.removeprefix("hub:")} if given.startswith("hub:") else {"path": str(Path(given).resolve())}
-    if not prompt and output is None:
-        if "hub" in place:
-            raise ValueError(f"{given}: name its columns with --prompt and --output")
-        if not Path(given).is_file():
-            raise ValueError(f"{given!r} is neither a file, nor hub:owner/name, nor a dataset of profile {profile.name!r}: {', '.join(profile.data)}")
-        first = next(iter(data.read_file(Path(given))), None)
-        if not isinstance(first, dict):
-            raise ValueError(f"{given}: its first record is {type(first).__name__}, needs an object with fields")
-        chats = [c for c in CONVERSATIONS if c in first]
-        whole = [(p, o) for p, o in LAYOUTS if {*p, o} <= set(first)]
-        whole = [(p, o) for p, o in whole if not any(set(p) < set(q) and o == r for q, r in whole)]  # with a context rather than without
-        if len(chats) + len(whole) != 1:
-            raise ValueError(f"{given}: columns {', '.join(first)} fit {len(chats) + len(whole)} of the known layouts; name them with --prompt and --output")
-        if chats:
-            return Data(**place, conversations=chats[0], rows=rows)
-        prompt, output = whole[0]
-    return Data(**place, prompt=list(prompt), output=output, rows=rows)
 
 
 def profile_of(base: Profile, name: str, pairs: Data, iid: Data | None, members: list[Suspect]) -> Profile:
@@ -64,38 +29,42 @@ def run(given: str, profile: str = "small", *, withheld: str | None = None, iid:
     """Do, or finish, the offline phase for the dataset `given` and write its folder (default: audits/<its name>).
 
     withheld: the private twin, from the same source by the coin that left `given` published; the references train on both.
-    iid: more pairs of the same kind, known to no party, to tune the hardest controls on. All three as in `source`, with the
+    iid: more pairs of the same kind, known to no party, to tune the hardest controls on. All three as in `sources.source`, with the
     same columns. overrides: seed, draws, delta_t, system ..., as in `params.load_profile`. Raises `ValueError` for a pair in both
     parts, and for a folder that holds another preparation (unless `replace`).
     """
     base = params.load_profile(profile, **overrides)
     how = {"prompt": prompt, "output": output}
-    published, twin, more = (source(g, base, **how, rows=rows if g is given else None) if g else None for g in (given, withheld, iid))
-    name = given if given in base.data else Path(given.removeprefix("hub:")).stem
-    if given not in base.data and name in base.data:
-        raise ValueError(f"{given}: profile {profile!r} has another dataset {name!r}; rename the file")
-    name = f"{name}_and_twin" if withheld else name
+    published, twin, more = (sources.source(g, base, **how, rows=rows if g is given else None) if g else None for g in (given, withheld, iid))
+    name = _name(base, given, withheld)
     folder = Path(out) if out else Path("audits") / name
     folder.mkdir(parents=True, exist_ok=True)
     members = [s for s in base.suspects if s.member and given in base.victims]  # of its own dataset a profile has known members
-    part_of, near = None, {}
+    parts = _parts(base, published, twin) if twin else None
     if twin:
-        parts = _parts(base, published, twin)
-        part_of, near = parts.set_index("sample_id")["part"], {"near-duplicates across the parts (kept)": parts.attrs["near"]}
-        members = [s.model_copy(update={"data": [params.PUBLISHED if d == params.VICTIM else d for d in s.data]}) for s in members]
         base = base.model_copy(update={"data": {**base.data, params.PUBLISHED: published}})
+        members = [s.model_copy(update={"data": [params.PUBLISHED if d == params.VICTIM else d for d in s.data]}) for s in members]
         published = _written(folder / "pairs.jsonl", parts)
     settings = profile_of(base, name, published, more, members)
     work.quiet()
     pairs = data.load_pairs(settings, name)
-    facts = {"name": name, "data": given, "withheld": withheld, "iid": iid, "dropped": {**near, **pairs.attrs["dropped"]}}
-    pairs = pairs.assign(dataset=name, part=pairs["sample_id"].map(part_of) if twin else PARTS[0])
-    facts["key"] = _key(settings, pairs)
+    dropped = {**(parts.attrs if twin else {}), **pairs.attrs["dropped"]}
+    pairs = pairs.assign(dataset=name, part=pairs["sample_id"].map(parts.set_index("sample_id")["part"]) if twin else PARTS[0])
+    key = _key(settings, pairs)
     if not replace:
-        _refuse_other(folder, facts["key"])
+        _refuse_other(folder, key)
     innocent = [s for s in settings.suspects if s.member or _innocent(settings, s, pairs)]
-    facts["left_out"] = sorted({c.name for c in base.controls} - {s.name for s in innocent})
+    left_out = sorted({c.name for c in base.controls} - {s.name for s in innocent})
+    facts = {"name": name, "data": given, "withheld": withheld, "iid": iid, "dropped": dropped, "key": key, "left_out": left_out}
     return _offline(folder, settings.model_copy(update={"suspects": innocent}), pairs, facts)
+
+
+def _name(base: Profile, given: str, withheld: str | None) -> str:
+    """What the prepared dataset is called: as its file or its dataset in the profile."""
+    name = given if given in base.data else Path(given.removeprefix("hub:")).stem
+    if given not in base.data and name in base.data:
+        raise ValueError(f"{given}: profile {base.name!r} has another dataset {name!r}; rename the file")
+    return f"{name}_and_twin" if withheld else name
 
 
 def _offline(folder: Path, settings: Profile, pairs: pd.DataFrame, facts: dict) -> Prepared:
@@ -125,7 +94,7 @@ def _parts(base: Profile, published: Data, withheld: Data) -> pd.DataFrame:
     if len(shared):
         raise ValueError(f"{len(shared)} pair(s) are both published and withheld, the first: {shared['prompt_x'].iloc[0][:60]!r}")
     table = pd.concat([one, other]).sort_values("sample_id", ignore_index=True)
-    table.attrs = {"near": int(near_duplicates.of(other, one, 0.8).sum())}
+    table.attrs = {"near-duplicates across the parts (kept)": int(near_duplicates.of(other, one, 0.8).sum())}
     return table
 
 

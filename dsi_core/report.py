@@ -15,14 +15,17 @@ from dsi_core.preparation import Prepared
 
 ASSUMES = {
     "vote": "None is needed to count, but the count has no known error rate: the thresholds are the paper's conventions.",
-    "controls": "An innocent model is like one more of the control models: each of them all is equally likely to lean most. That is a choice of controls, not a fact; "
-                "a model tuned on data much like the dataset is only covered if some controls were, too.",
-    "twin": "A fair coin, thrown before the release, decided which samples were withheld, and nobody else has them. Nothing else is assumed, about the model or the data.",
+    "controls": "An innocent model is like one more of the control models: each of them all is equally likely to lean most. "
+                "That is a choice of controls, not a fact; a model tuned on data much like the dataset is only covered if some controls were, too.",
+    "twin": "A fair coin, thrown before the release, decided which samples were withheld, and nobody else has them. "
+            "Nothing else is assumed, about the model or the data.",
 }
 LIMITS = [
-    "A p-value is the chance of evidence at least this strong from an innocent model, under the assumption beside it. It is not the chance that the model is innocent.",
+    "A p-value is the chance of evidence at least this strong from an innocent model, under the assumption beside it. "
+    "It is not the chance that the model is innocent.",
     "No finding does not show that the model was not trained on the dataset: it may have learnt it too weakly, from another wording, or hide it behind a filter.",
-    "A finding says that the model answers like one trained on these samples. How they came to its maker (a licence, another publication of the same texts) is not visible in its answers.",
+    "A finding says that the model answers like one trained on these samples. "
+    "How they came to its maker (a licence, another publication of the same texts) is not visible in its answers.",
     "Asking shows the prompts to whoever runs the service, those of withheld samples too (not their outputs): for the next audit they are no longer private.",
     "The service may change the model behind a name at any time; the answers are those of the times given here.",
 ]
@@ -51,7 +54,8 @@ def headline(plan: Plan, result: dict) -> str:
         first = f"{plan.name} answers like a model that was trained on the dataset (p = {p:.3g} against {name}, alpha = {alpha:g})."
     else:
         first = f"No finding at alpha = {alpha:g} (p = {p:.3g} against {name}); that does not show that {plan.name} was not trained on the dataset."
-    return f"{first} The paper's vote: {counts['verdict']}, {counts['positive']} positive and {counts['negative']} negative samples of {result['samples_asked']} asked."
+    vote = f"{counts['verdict']}, {counts['positive']} positive and {counts['negative']} negative samples of {result['samples_asked']} asked"
+    return f"{first} The paper's vote: {vote}."
 
 
 def write(plan: Plan, result: dict, notebook: bool = True) -> list[Path]:

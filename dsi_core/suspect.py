@@ -18,7 +18,8 @@ _REFUSAL = re.compile(
     r"\W*(as an? (ai|artificial intelligence|language model)\b"
     r"|((i am|i'm) ((very|so|really|truly) )?sorry|sorry|my apologies|(i )?apologi[sz]e|unfortunately)?\W*(but )?(i|we)( am|'m| are|'re)? "
     r"(can't|cannot|can not|could not|couldn't|won't|will not|unable to|not able to|not allowed to|not permitted to|must decline to|decline to|refuse to) "
-    r"(really |directly )?(help|assist|provide|answer|comply|share|discuss|fulfil|engage|generate|create|give|offer|do that|do this|respond|continue|support|complete|process|write|produce))", re.I)
+    r"(really |directly )?(help|assist|provide|answer|comply|share|discuss|fulfil|engage|generate|create|give|offer|do that|do this|respond"
+    r"|continue|support|complete|process|write|produce))", re.I)
 
 
 def refuses(text: str) -> bool:
@@ -29,8 +30,9 @@ def refuses(text: str) -> bool:
 def status(text: str, oracle: str, mu: int, finish: str = "", refused: bool = False, tokens: int = 0, limit: int = 0) -> str:
     """One of `STATUSES` for an answer. oracle: D's own output, so that data made of refusals is not taken for them.
 
-    finish: the service's reason to end; tokens: new ones by its count; limit: how many were allowed. An answer that ran into our
-    limit is as long as the references' may be and counts; one that the service ended sooner for its length does not.
+    finish: the service's reason to end; tokens: new ones by its count, 0 if it keeps none; limit: how many were allowed. An answer
+    that ran into our limit is as long as the references' may be and counts; one that the service ended sooner for its length does
+    not. Without a count, "sooner" is under two bytes for each token allowed, half of what a token usually holds.
     """
     if finish == "content_filter":
         return "filtered"
@@ -38,7 +40,7 @@ def status(text: str, oracle: str, mu: int, finish: str = "", refused: bool = Fa
         return "refused"
     if not text:
         return "empty"
-    if finish == "length" and tokens < limit:
+    if finish == "length" and (tokens or len(text.encode()) / 2) < limit:
         return "truncated"
     return "short" if len(text.encode()) < mu else "answered"
 

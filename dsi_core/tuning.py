@@ -81,8 +81,9 @@ def _train(profile: Profile, victim: str, trained: Trained, folder: Path) -> Non
     rows = [_example(tokenizer, p, o, recipe.max_tokens, whole) for p, o in zip(pairs["prompt"], pairs["output"])]
     torch.manual_seed(profile.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"
+    progress = _progress(lambda: store.write_text(spent, f"{time.time() - started:.1f}"))
     trainer = _trainer_class()(model=model, args=_arguments(recipe, profile.seed, checkpoints, len(rows)), processing_class=tokenizer,
-                               train_dataset=Dataset.from_list(rows), peft_config=_adapter(recipe), callbacks=[_progress(lambda: store.write_text(spent, f"{time.time() - started:.1f}"))])
+                               train_dataset=Dataset.from_list(rows), peft_config=_adapter(recipe), callbacks=[progress])
     trainer.remove_callback(PrinterCallback)  # the loss goes to loss.csv
     trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
     log = pd.DataFrame([r for r in trainer.state.log_history if "loss" in r])[["step", "epoch", "loss", "learning_rate"]]

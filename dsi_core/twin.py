@@ -65,23 +65,23 @@ def wealth(evidence: np.ndarray, published: np.ndarray, in_all: tuple[int, int])
 def test(table: pd.DataFrame, in_all: tuple[int, int], planned: int, seed: int = 0, *, may_stop: bool) -> dict:
     """The twin's numbers for the samples asked so far (columns evidence, published; in the order asked).
 
-    planned: samples to ask at most, fixed before the first answer. may_stop: fewer may be asked when the evidence suffices.
+    planned: samples to ask, as fixed before the first answer. may_stop: fewer, or more, may be asked depending on the evidence.
     Returns published and withheld (samples with evidence), difference, wealth (now), largest (so far), p_sequential = 1 / largest,
-    p_permutation, and p, the one to report: p_permutation if nothing may stop; else twice p_sequential or, once all that
-    was planned is asked, twice the smaller of both (Bonferroni), which is valid whenever one stops.
+    p_permutation (of the first `planned` samples; NaN before all of them were asked, unless nothing may stop), and p, the one to
+    report: p_permutation if nothing may stop; else twice the smaller of both (Bonferroni), which is valid whenever one stops.
     """
     told = table.dropna(subset="evidence")
     evidence, published = told["evidence"].to_numpy(), told["published"].to_numpy(bool)
     path = wealth(table["evidence"], table["published"], in_all)
     largest = max(1.0, path.max(initial=1.0))
-    exact = permutation(evidence, published, seed)
-    p = exact if not np.isnan(exact) else 1.0
-    if may_stop:
-        p = min(1.0, 2 * np.nanmin([1 / largest, exact if len(table) >= planned else 1.0]))
+    fixed = table.head(planned).dropna(subset="evidence")
+    looked = len(table) >= planned or not may_stop
+    exact = permutation(fixed["evidence"].to_numpy(), fixed["published"].to_numpy(bool), seed) if looked else float("nan")
+    p = min(1.0, 2 * np.nanmin([1 / largest, exact])) if may_stop else 1.0 if np.isnan(exact) else exact
     return {"published": int(published.sum()), "withheld": int((~published).sum()),
             "difference": difference(evidence, published) if 0 < published.sum() < len(published) else float("nan"),
             "wealth": float(path[-1]) if len(path) else 1.0, "largest": float(largest), "p_sequential": float(1 / largest),
-            "p_permutation": exact, "p": float(p)}
+            "p_permutation": exact, "planned": planned, "p": float(p)}
 
 
 def compare(evidence: pd.DataFrame, in_all: tuple[int, int], alpha: float, seed: int = 0) -> pd.DataFrame:

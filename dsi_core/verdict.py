@@ -10,10 +10,10 @@ def evidence(answers: pd.DataFrame, delta_s: float, mu: int) -> pd.DataFrame:
     """Positive, negative or filtered, for each sample of each suspect.
 
     answers: one row per (dataset, suspect, sample_id, draw, reference) with columns response and
-    gap = h_{i,r} = sim(R_i^t(x), m_r) - sim(R_i(x), m_r). Responses under `mu` UTF-8 bytes are dropped (§5.3,
-    pre-filtering), and so are those with a status, where there is such a column, other than "answered". Returns one row per sample: evidence = max_r min_i h_{i,r} (higher = closer to the tuned
-    references; NaN when no response is left), status = "positive" iff evidence > delta_s, "filtered" iff no
-    response is left, else "negative". Raises `ValueError` if an answer lacks a reference or a gap. Source: Eq. 2.
+    gap = h_{i,r} = sim(R_i^t(x), m_r) - sim(R_i(x), m_r). Responses under `mu` UTF-8 bytes are dropped (§5.3, pre-filtering), and so
+    are those with a status, where there is such a column, other than "answered". Returns one row per sample: evidence =
+    max_r min_i h_{i,r} (higher = closer to the tuned references; NaN when no response is left), status = "positive" iff
+    evidence > delta_s, "filtered" iff no response is left, else "negative". Raises `ValueError` if an answer lacks a reference or a gap. Source: Eq. 2.
     Differs: "the largest delta_s" of three responses is read as the response whose weakest reference gap is largest.
     """
     if not len(answers):

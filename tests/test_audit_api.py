@@ -132,6 +132,17 @@ def test_who_knows_the_withheld_part_better_is_not_accused(prepared, server):
     assert result["p"] == result["twin"]["p_permutation"] == 1.0 and result["twin"]["difference"] < 0
 
 
+def test_a_raised_budget_gets_no_second_permutation_test(prepared, server):
+    """The permutation stays over the six samples planned at first; more of them only feed the bets."""
+    folder = prepared(5, withheld=4)
+    server.script = knows(folder, "published")
+    first = audit.run(plan(folder, server, stop=False, budget="6 queries", draws=1))
+    assert first["p"] == first["twin"]["p_permutation"] and first["twin"]["planned"] == 6
+    later = audit.run(plan(folder, server, stop=False, draws=1))
+    assert later["samples_asked"] == 9 and later["twin"]["planned"] == 6 and later["twin"]["p_permutation"] == first["p"]
+    assert later["p"] == pytest.approx(min(1, 2 * min(1 / later["twin"]["largest"], first["p"])))
+
+
 def test_it_stops_asking_when_the_controls_suffice(prepared, server):
     """Five samples are the fewest that a lean counts for; then p = 1 / 6 is under 0.2: 15 of 36 questions, and none in a rerun."""
     folder = prepared(12, controls=5)

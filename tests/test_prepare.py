@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from dsi_core import data, params, preparation, prepare
+from dsi_core import data, params, preparation, prepare, sources
 from dsi_core.params import Data, load_profile
 
 PAIRS = [{"q": f"What is {i}?", "a": f"It is the number {i}."} for i in range(6)]
@@ -21,12 +21,12 @@ def jsonl(path, rows):
     ({"instruction": "a", "context": "b", "response": "c", "category": "d"}, (["instruction", "context"], "response")),
     ({"q": "a", "a": "b"}, (["q"], "a")), ({"question": "a", "answer": "b"}, (["question"], "answer")), ({"prompt": "a", "completion": "b"}, (["prompt"], "completion"))])
 def test_usual_columns_need_no_names(smoke, tmp_path, record, wanted):
-    found = prepare.source(jsonl(tmp_path / "d.jsonl", [record]), smoke)
+    found = sources.source(jsonl(tmp_path / "d.jsonl", [record]), smoke)
     assert (found.prompt, found.output) == wanted
 
 
 def test_conversations_need_no_names(smoke, tmp_path):
-    assert prepare.source(jsonl(tmp_path / "d.jsonl", [{"messages": [{"role": "user", "content": "a"}]}]), smoke).conversations == "messages"
+    assert sources.source(jsonl(tmp_path / "d.jsonl", [{"messages": [{"role": "user", "content": "a"}]}]), smoke).conversations == "messages"
 
 
 @pytest.mark.parametrize(("record", "words"), [
@@ -34,17 +34,17 @@ def test_conversations_need_no_names(smoke, tmp_path):
     ({"q": "a", "a": "b", "prompt": "c", "response": "d"}, "fit 2 of the known layouts"), (["a"], "its first record is list")])
 def test_other_columns_are_never_guessed(smoke, tmp_path, record, words):
     with pytest.raises(ValueError, match=words):
-        prepare.source(jsonl(tmp_path / "d.jsonl", [record]), smoke)
+        sources.source(jsonl(tmp_path / "d.jsonl", [record]), smoke)
 
 
 def test_named_columns_names_and_hubs(smoke, tmp_path):
     file = jsonl(tmp_path / "d.jsonl", [{"x": "1", "y": "2"}])
-    assert prepare.source(file, smoke, prompt=("x",), output="y") == Data(path=file, prompt=["x"], output="y")
-    assert prepare.source("hub:a/b", smoke, prompt=("x",), output="y").hub == "a/b"
-    assert prepare.source("dozen", smoke) == smoke.data["dozen"]
+    assert sources.source(file, smoke, prompt=("x",), output="y") == Data(path=file, prompt=["x"], output="y")
+    assert sources.source("hub:a/b", smoke, prompt=("x",), output="y").hub == "a/b"
+    assert sources.source("dozen", smoke) == smoke.data["dozen"]
     for given, how, words in (("hub:a/b", {}, "name its columns"), ("dozen", {"output": "y"}, "whose columns are set there"), ("nowhere", {}, "neither a file, nor hub")):
         with pytest.raises(ValueError, match=words):
-            prepare.source(given, smoke, **how)
+            sources.source(given, smoke, **how)
 
 
 def test_controls_without_data_like_d_are_left_out(smoke):

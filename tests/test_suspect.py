@@ -26,7 +26,7 @@ def test_no_refusals(text):
     ({"text": LONG}, "answered"), ({"text": "Yes."}, "short"), ({"text": ""}, "empty"), ({"text": "", "finish": "content_filter"}, "filtered"),
     ({"text": LONG, "refused": True}, "refused"), ({"text": "I cannot help with that, sadly."}, "refused"),
     ({"text": LONG, "finish": "length", "tokens": 64}, "answered"), ({"text": LONG, "finish": "length", "tokens": 12}, "truncated"),
-    ({"text": LONG, "finish": "length"}, "truncated"), ({"text": LONG, "finish": "stop", "tokens": 12}, "answered")])
+    ({"text": LONG, "finish": "length"}, "truncated"), ({"text": LONG * 4, "finish": "length"}, "answered"), ({"text": LONG, "finish": "stop", "tokens": 12}, "answered")])
 def test_status(facts, wanted):
     assert suspect.status(**facts, **({"oracle": LONG, "mu": 20, "limit": 64})) == wanted
 

@@ -83,6 +83,15 @@ def test_p_with_stopping_is_twice_the_smaller():
     assert end["p"] == pytest.approx(2 * min(1 / end["largest"], 0.05))
 
 
+def test_the_permutation_is_of_what_was_planned_at_first():
+    """The first four labels (published, published, withheld, withheld by evidence 4, 3, 2, 1): 1 of 6 deals, however many follow."""
+    table = told([4.0, 3.0, 2.0, 1.0, 9.0, 8.0], [True, True, False, False, False, False])
+    raised = twin.test(table, (2, 4), 4, may_stop=True)
+    assert raised["p_permutation"] == pytest.approx(1 / 6) and raised["planned"] == 4
+    assert raised["p"] == pytest.approx(2 * min(1 / raised["largest"], 1 / 6))
+    assert np.isnan(twin.test(table.head(3), (2, 4), 4, may_stop=True)["p_permutation"])
+
+
 def test_one_part_alone_decides_nothing():
     found = twin.test(told([0.5, np.nan], [True, False]), (1, 1), 2, may_stop=True)
     assert found["p"] == 1.0 and np.isnan(found["p_permutation"]) and np.isnan(found["difference"])
