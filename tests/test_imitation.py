@@ -70,7 +70,7 @@ def test_the_curve_and_its_lines():
 @pytest.fixture
 def study(smoke, empty_store):
     """The smoke profile with an imitation dataset of 12 pairs and 3 held-out instructions that nobody made up."""
-    folder = store.entry("imitation", "qwen2", instructions.spec(smoke))
+    folder = store.entry("imitation", "llama", instructions.spec(smoke))
     kinds = ["brainstorming", "extraction", "rewriting"]
     pairs = [{"category": kinds[i % 3], "kind": "output", "instruction": f"Task {WORDS[i]}", "output": f"Answer about {WORDS[i]} and {WORDS[-i]}"} for i in range(12)]
     held = [{"category": k, "kind": "output", "instruction": f"Other task {k}", "output": f"Its answer {k}"} for k in kinds]
@@ -85,7 +85,7 @@ WORDS = "anchor basket candle donkey engine feather garden hammer island jacket 
 
 
 def test_the_dataset_is_read_where_it_is(study):
-    assert imitation.dataset(study) == store.entry("imitation", "qwen2", instructions.spec(study.profile))
+    assert imitation.dataset(study) == store.entry("imitation", "llama", instructions.spec(study.profile))
     assert imitation.found(study)["fate"].tolist() == ["seed"]
     assert imitation.pool(study)["part"].value_counts().to_dict() == {"D or D'": 12, "held out": 3}
     facts = imitation.facts(study).set_index("what")["count"]
@@ -106,13 +106,13 @@ def test_who_trains_on_what(study):
     other = data.load_pairs(profile, "imitation_iid")["sample_id"].tolist()
     assert len(ours) == len(other) == 6 and not set(ours) & set(other)
     assert (profile.name, profile.victims, profile.responses.ask, profile.responses.max_new_tokens) == ("smoke", ["imitation"], "tainted", 48)
-    assert [r.name for r in profile.references] == ["mistral", "llama"] and profile.imitation is None
+    assert [r.name for r in profile.references] == ["llama"] and profile.imitation is None
     seen = {s.name: set(tuning.training_pairs(profile, "imitation", s)["sample_id"]) for s in profile.suspects if s.data}
-    assert {n: len(ids) for n, ids in seen.items()} == {"imitator of 3": 3, "imitator of 6": 6, "imitator of 12": 12, "gemma-on-D": 6, "gemma-on-D'": 6}
-    assert seen["imitator of 3"] < seen["imitator of 6"] == seen["gemma-on-D"] == set(ours) and seen["gemma-on-D'"] == set(other)
+    assert {n: len(ids) for n, ids in seen.items()} == {"imitator of 3": 3, "imitator of 6": 6, "imitator of 12": 12, "llama-on-D": 6, "llama-on-D'": 6}
+    assert seen["imitator of 3"] < seen["imitator of 6"] == seen["llama-on-D"] == set(ours) and seen["llama-on-D'"] == set(other)
     assert seen["imitator of 12"] == {*ours, *other}
     assert {s.name: s.member for s in profile.suspects} == {
-        "imitator of 3": True, "imitator of 6": True, "imitator of 12": True, "gemma-on-D": True, "gemma-on-D'": False, "gemma-untuned": False}
+        "imitator of 3": True, "imitator of 6": True, "imitator of 12": True, "llama-on-D": True, "llama-on-D'": False, "llama-untuned": False}
     again, reseeded = imitation.accusation(study), imitation.accusation(Study(study.profile.model_copy(update={"seed": 0}), study.pairs))
     assert again.profile == profile == reseeded.profile
 
@@ -145,7 +145,7 @@ def test_answers_to_held_out_instructions(study, monkeypatch):
     found = imitation.held_out(study, accused)
     names = [imitation.UNTUNED, "imitator of 3", "imitator of 6", "imitator of 12"]
     assert asked[1] == ("suspect", names, 0.0, ["Other task brainstorming", "Other task extraction", "Other task rewriting"], {"imitation"})
-    assert asked[0][:3] == ("target, again", "qwen2", 0.0) and "Other task extraction\n\nMake up an input" in asked[0][3]
+    assert asked[0][:3] == ("target, again", "llama", 0.0) and "Other task extraction\n\nMake up an input" in asked[0][3]
     means = found.groupby("model")[["rouge_l", "bertscore"]].mean()
     assert means.loc["imitator of 12"].tolist() == [1.0, 1.0] and means.loc["imitator of 3"].tolist() == [0.0, -1.0]  # rescaled by (raw - 0.5) / 0.5
     assert means.loc[imitation.AGAIN, "rouge_l"] == pytest.approx(2 * 1 * (2 / 3) / (1 + 2 / 3))
@@ -160,7 +160,7 @@ def test_what_a_suspect_saw_stands_beside_its_verdict(study, monkeypatch):
                          "positive": 3, "negative": 1, "filtered": 0, "verdict": "member", "correct": True})
     monkeypatch.setattr(steps, "verdicts", lambda *_: told)
     found = imitation.verdicts(accused, None, None).set_index("suspect")
-    assert found["seen"].to_dict() == {"imitator of 3": 0.5, "imitator of 6": 1.0, "imitator of 12": 1.0, "gemma-on-D": 1.0, "gemma-on-D'": 0.0, "gemma-untuned": 0.0}
+    assert found["seen"].to_dict() == {"imitator of 3": 0.5, "imitator of 6": 1.0, "imitator of 12": 1.0, "llama-on-D": 1.0, "llama-on-D'": 0.0, "llama-untuned": 0.0}
     assert (found["share"] == 0.75).all() and found["low"].iloc[0] < 0.75 < found["high"].iloc[0]
 
 

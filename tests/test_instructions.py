@@ -158,8 +158,8 @@ def test_too_few_instructions_are_an_error_that_counts_them(profile, target, emp
     target[1]["songs", 0] = "- drum on nine upturned copper pots"
     with pytest.raises(ValueError) as error:
         imitation.dataset(Study(profile, None))
-    says(error, "qwen2 made up 1 instructions in 3 rounds", "'seed': 6", "0 of them", "15 are needed", "rounds or queries")
-    assert store.manifest(store.entry("imitation", "qwen2", instructions.spec(profile))) is None
+    says(error, "llama made up 1 instructions in 3 rounds", "'seed': 6", "0 of them", "15 are needed", "rounds or queries")
+    assert store.manifest(store.entry("imitation", "llama", instructions.spec(profile))) is None
 
 
 # Where they are asked

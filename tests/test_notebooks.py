@@ -111,9 +111,9 @@ def test_the_imitation_hangs_together(outputs):
     assert facts["instructions accepted"] == (found["fate"] == "accepted").sum() == facts["answers kept"] + facts["answers too short, left out"]
     assert len(pairs) == 2 * 6 + 3 and set(pairs["instruction"]) <= set(found.loc[found["fate"] == "accepted", "instruction"])
     seen = verdicts.set_index("suspect")["seen"]
-    assert seen["imitator of 3"] == 0.5 and seen["gemma-on-D"] == 1 and seen["gemma-on-D'"] == 0
+    assert seen["imitator of 3"] == 0.5 and seen["llama-on-D"] == 1 and seen["llama-on-D'"] == 0
     caught = verdicts.set_index("suspect")["verdict"]
-    assert caught["gemma-on-D"] == "member" and caught["gemma-on-D'"] == "non-member"  # both know their pairs by heart
+    assert caught["llama-on-D"] == "member" and caught["llama-on-D'"] == "non-member"  # both know their pairs by heart
     means = pd.read_csv(outputs / "imitation_budgets.csv")
     assert len(means) == 2 * 5 and (means["samples"] == 3).all()
     mixture = pd.read_csv(outputs / "imitation_mixture.csv")
