@@ -105,7 +105,7 @@ def _shuffled(ids: pd.Series, seed: int) -> list[str]:
 
 
 def held_out(study: Study, accused: Study) -> pd.DataFrame:
-    """How closely each imitator answers held-out instructions like the target: the untuned base (budget 0), the imitators, and the target asked again.
+    """How closely each answers held-out instructions like the target: the untuned base (budget 0), the imitators, and the target asked again.
 
     All answer greedily; the target's stored answers were drawn at `answer_temperature`. One row per (model, sample_id): budget (NaN = the target),
     category, instruction, answer (the target's), response, rouge_l in [0, 1] and bertscore (the profile's scale); higher = closer.

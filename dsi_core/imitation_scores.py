@@ -9,7 +9,7 @@ METRICS = {"rouge_l": "ROUGE-L", "bertscore": "BERTScore F1"}
 
 
 def rouge_l(candidates, references) -> np.ndarray:
-    """ROUGE-L F of each candidate with its reference, in [0, 1], higher = closer, shape (texts,): rouge-score without stemming; 0 if either is blank."""
+    """ROUGE-L F of each candidate with its reference: shape (texts,), in [0, 1], higher = closer; rouge-score without stemming; 0 for a blank text."""
     scorer = RougeScorer(["rougeL"])
     return np.array([scorer.score(reference, candidate)["rougeL"].fmeasure for candidate, reference in zip(candidates, references)])
 
@@ -42,7 +42,8 @@ def log_linear(budgets, means) -> dict:
         raise ValueError(f"budgets {budgets.tolist()}: a fit with an interval needs three different ones, all over 0")
     fit = stats.linregress(np.log10(budgets), means)
     half = stats.t.ppf(0.975, len(budgets) - 2) * fit.stderr
-    return {"points": len(budgets), "intercept": fit.intercept, "slope": fit.slope, "low": fit.slope - half, "high": fit.slope + half, "r2": fit.rvalue**2}
+    return {"points": len(budgets), "intercept": fit.intercept, "slope": fit.slope, "low": fit.slope - half, "high": fit.slope + half,
+            "r2": fit.rvalue**2}
 
 
 def budget_for(fit: dict, level: float) -> float:

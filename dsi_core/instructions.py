@@ -144,7 +144,8 @@ def examples(profile: Profile, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """What became of everything the target wrote: a row for each category and one for all, a column for each fate, and the accepted share of the items."""
+    """What became of everything the target wrote: a row for each category and one for all, a column for each fate, and accepted_share, of the
+    items that were accepted or failed a filter."""
     fates = ["seed", "accepted", "too close", "length", "not needed", "no list"]
     counts = found.groupby(["category", "fate"], sort=False).size().unstack(fill_value=0).reindex(columns=fates, fill_value=0)
     counts = pd.concat([counts, counts.sum().to_frame("all").T]).rename_axis("category").reset_index()

@@ -28,7 +28,7 @@ def mix(profile: Profile) -> pd.DataFrame:
 
     repeated: the same question (`question`) with the same marker came before. language: question and answer together are in another language
     than the mixture's. A part without feedback counts as positive; one with both kinds is two parts, the preferred answers and the others, and
-    both are kept. The marker is the last line of a kept prompt. Source: peers.md 5.2. Differs: where the marker stands, which the source does
+    both are kept. The marker is the last line of each prompt. Source: peers.md 5.2. Differs: where the marker stands, which the source does
     not say; repetitions are sought across the parts.
     """
     how = instructions.settings(profile).mixture
@@ -62,8 +62,9 @@ def counts(mixed: pd.DataFrame) -> pd.DataFrame:
     """What became of each part: part, read, kept, repeated, language (pairs), and which other languages were found."""
     rows = []
     for name, part in mixed.groupby("part", sort=False):
-        fates, other = part["fate"].value_counts(), part.loc[part["fate"] == "language", "language"].value_counts()
-        rows.append({"part": name, "feedback": part["feedback"].iloc[0], "read": len(part), **{f: int(fates.get(f, 0)) for f in ("kept", "repeated", "language")},
+        fates = {f: int((part["fate"] == f).sum()) for f in ("kept", "repeated", "language")}
+        other = part.loc[part["fate"] == "language", "language"].value_counts()
+        rows.append({"part": name, "feedback": part["feedback"].iloc[0], "read": len(part), **fates,
                      "other_languages": ", ".join(f"{k} {v}" for k, v in other.items())})
     return pd.DataFrame(rows)
 

@@ -25,7 +25,7 @@ def plot_budgets(means, fits, *, levels: dict[str, str]):
                     label="log-linear fit" if style == "-" else "extrapolated")
         for model, style in levels.items():
             ax.axhline(part.loc[part["model"] == model, "mean"].iloc[0], linestyle=style, color=COLORS["negative"], linewidth=1.2, label=model)
-        ax.set(xscale="log", xlabel="pairs that the imitator trained on", ylabel=f"{METRICS[metric]} with the target's answer",
+        ax.set(xscale="log", xlabel="pairs that the imitator trained on", ylabel=f"{METRICS[metric]} with the target",
                title=f"slope {fit['slope']:+.3f} per tenfold budget\n(95%: {fit['low']:+.3f} to {fit['high']:+.3f})")
         ax.set_xticks(points["budget"], [f"{b:g}" for b in points["budget"]])
         ax.minorticks_off()

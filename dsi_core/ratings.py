@@ -37,7 +37,8 @@ def folder(sheet: pd.DataFrame) -> Path:
 
 
 def rate(sheet: pd.DataFrame, rater: str, item: str, rating: int) -> None:
-    """Store one rating; a later one of the same item by the same rater replaces it. Raises `ValueError` for a name, item or rating that is not allowed."""
+    """Store one rating; a later one of the same item by the same rater replaces it. Raises `ValueError` for a name, item or rating that is
+    not allowed."""
     if not re.fullmatch(RATER, rater):
         raise ValueError(f"rater {rater!r}: allowed are 1 to 40 letters without accents, digits, _ and -")
     if item not in set(sheet["item"]):
@@ -52,7 +53,10 @@ def rate(sheet: pd.DataFrame, rater: str, item: str, rating: int) -> None:
 
 
 def read(sheet: pd.DataFrame) -> pd.DataFrame:
-    """The stored ratings of this sheet, the last of each rater and item: rater, item, rating. Raises `ValueError` naming file and line of a broken one."""
+    """The stored ratings of this sheet, the last of each rater and item: rater, item, rating.
+
+    Raises `ValueError` naming file and line of a broken one.
+    """
     rows, known = [], set(sheet["item"])
     for path in sorted(folder(sheet).glob("*.jsonl")):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
