@@ -10,7 +10,8 @@ from dsi_core.plots import COLORS
 def plot_budgets(means, fits, *, levels: dict[str, str]):
     """A panel per metric: imitators over their budget (log axis, 95% intervals), the fitted line, and other models as levels. Returns the figure.
 
-    means, fits: as `imitation_scores.curve` and `fits`. levels: model -> its line's style. Beyond the largest budget the line is dotted: extrapolated.
+    means, fits: as `imitation_scores.curve` and `fits`. levels: model -> its line's style. Beyond the largest budget the line is extrapolated, and
+    dotted; it ends there unless the slope's interval lies above zero.
     """
     metrics = list(fits["metric"])
     figure, axes = plt.subplots(1, len(metrics), figsize=(5.2 * len(metrics), 3.8), squeeze=False, layout="constrained")
@@ -20,7 +21,7 @@ def plot_budgets(means, fits, *, levels: dict[str, str]):
         spread = np.abs(points[["low", "high"]].to_numpy().T - points["mean"].to_numpy())
         ax.errorbar(points["budget"], points["mean"], spread, fmt="o", color=COLORS["positive"], capsize=3, label="imitators")
         least, most = points["budget"].min(), points["budget"].max()
-        for ends, style in (((least, most), "-"), ((most, 10 * most), ":")):
+        for ends, style in (((least, most), "-"), ((most, 10 * most), ":"))[: 2 if fit["low"] > 0 else 1]:
             ax.plot(ends, [fit["intercept"] + fit["slope"] * np.log10(x) for x in ends], style, color=COLORS["positive"],
                     label="log-linear fit" if style == "-" else "extrapolated")
         for model, style in levels.items():

@@ -175,6 +175,10 @@ def test_the_plot_draws_what_it_is_given():
     assert left.lines[0].get_ydata().tolist() == pytest.approx([0.2, 0.25, 0.45])
     line = next(ln for ln in left.lines if ln.get_label() == "log-linear fit")
     assert line.get_xdata().tolist() == [10, 1000] and line.get_ydata()[0] == pytest.approx(fit["intercept"] + fit["slope"])
+    assert fit["low"] < 0 and not any(ln.get_label() == "extrapolated" for ln in left.lines)
+    sure = imitation_scores.curve(scores_of({**values, ("of 100", 100.0): [0.3, 0.35]}))  # 0.2, 0.325, 0.45: exactly a line
+    drawn = plot_budgets(sure, imitation_scores.fits(sure, "target"), levels={}).axes[0].lines
+    assert next(ln for ln in drawn if ln.get_label() == "extrapolated").get_xdata().tolist() == [1000, 10000]
     levels = {ln.get_label(): ln.get_ydata()[0] for ln in left.lines if ln.get_label() in ("base", "target")}
     assert levels == {"base": pytest.approx(0.05), "target": pytest.approx(0.6)}
 
