@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError, model_validator
 from dsi_core.settings import (  # noqa: F401 - the parts are settings' own, and callers find all of them here
     Adversary, Data, Decision, Dpdllm, Endpoint, Model, Recipe, Reference, Rephraser, Responses, Robustness, Similarity, Source,
     Strict, Suspect, Trained, Wild)
+from dsi_core.settings_imitation import Imitation
 
 ROOT = Path(__file__).resolve().parent.parent
 VICTIM = "victim"  # in a list of training data: the dataset under accusation
@@ -21,7 +22,7 @@ PUBLISHED = "published"  # likewise, in an audit with a private twin: the part o
 IID = "iid"  # likewise: the dataset drawn beside it from the same source, the one with `apart_from: <victim>` (§6.1)
 
 
-NO_PROFILES = ("reported", "plan")  # other files in params/
+NO_PROFILES = ("reported", "plan", "imitation_seeds")  # other files in params/
 SUITE_PARTS = {"victims", "suspects", "wild"}
 
 
@@ -46,10 +47,18 @@ class Profile(Strict):
     similarities: dict[str, Similarity] = {}  # other backbones, layers and scales to compare verdicts with
     dpdllm: Dpdllm | None = None
     robustness: Robustness | None = None
+    imitation: Imitation | None = None
     suites: dict[str, dict[str, Any]] = {}  # parts of the profile (victims, suspects, wild) that one notebook replaces
 
     def all_references(self) -> list[Reference]:
         return [*self.references, *self.more_references, *(self.robustness.adversary.references if self.robustness else [])]
+
+    def _imitators(self) -> list[Trained]:
+        """Who takes part in the imitation: target, imitator and suspects, in whose data `victim` and `iid` are its own datasets."""
+        if self.imitation is None:
+            return []
+        how = self.imitation.imitator
+        return [self.imitation.target, Trained(base=how.base, data=[VICTIM], recipe=how.recipe), *self.imitation.suspects]
 
     @model_validator(mode="after")
     def names_exist(self):
@@ -72,19 +81,25 @@ class Profile(Strict):
                        *((self.data, "data", n, {IID}) for n in [*d.non_members, *d.members])]
         if self.robustness:
             wanted += [(self.models, "model", self.robustness.rephraser.base, set())]
+        imitators = self._imitators()
+        if self.imitation:
+            wanted += [(self.data, "data", n, {VICTIM, IID}) for t in imitators for n in t.data]
+            wanted += [(self.models, "model", t.base, set()) for t in imitators] + [(self.recipes, "recipe", t.recipe, {None}) for t in imitators]
+            wanted += [(self.data, "data", p.data, set()) for p in (self.imitation.mixture.parts if self.imitation.mixture else [])]
+            wanted += [({r.name for r in self.references}, "reference", n, set()) for n in self.imitation.references or []]
         for known, kind, name, also in wanted:
             if name not in known and name not in also:
                 raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
         for r in references:
             if VICTIM not in r.with_.data or VICTIM in r.without.data:
                 raise ValueError(f"reference {r.name!r}: 'with' must train on {VICTIM!r} and 'without' must not")
-        for s in [*self.suspects, *self.controls]:
+        for s in [*self.suspects, *self.controls, *(t for t in imitators if isinstance(t, Suspect))]:
             if s.member != bool({VICTIM, PUBLISHED} & set(s.data)):
                 raise ValueError(f"suspect {s.name!r}: member is {s.member} but its data is {s.data}")
         for name, d in self.data.items():
             if d.apart_from is not None and self.data[d.apart_from].apart_from is not None:
                 raise ValueError(f"data {name!r}: apart_from {d.apart_from!r}, which is itself apart_from {self.data[d.apart_from].apart_from!r}")
-        tuned = [t.base for t in trained if t.data] + ([self.dpdllm.base] if self.dpdllm else [])
+        tuned = [t.base for t in [*trained, *imitators] if t.data] + ([self.dpdllm.base] if self.dpdllm else [])
         tuned += [s.model for s in [self.similarity, *self.similarities.values()] if s.model]
         tuned += [n for w in self.wild.values() if w.data for n in [*w.members, *w.non_members]]
         for name in tuned:
@@ -100,7 +115,7 @@ class Profile(Strict):
             twice = next((s for s in self.suspects if s.name == c.name), c)
             if twice.model_copy(update={"group": c.group}) != c:
                 raise ValueError(f"control {c.name!r}: the suspect of the same name is another model")
-        for kind in (self.suspects, self.controls):
+        for kind in (self.suspects, self.controls, self.imitation.suspects if self.imitation else []):
             names = [r.name for r in references] + [s.name for s in kind]
             if len(set(names)) != len(names):
                 raise ValueError(f"names of references, suspects and controls must differ: {sorted(names)}")

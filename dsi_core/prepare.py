@@ -20,7 +20,7 @@ def profile_of(base: Profile, name: str, pairs: Data, iid: Data | None, members:
     suspects = [c for c in base.controls if has_iid or params.IID not in c.data] + members
     asked = base.responses.model_copy(update={"ask": "tainted"})
     changes = {"victims": [name], "data": known, "suspects": suspects, "controls": [], "wild": {}, "suites": {}, "more_references": [],
-               "reference_sets": {}, "similarities": {}, "dpdllm": None, "robustness": None, "responses": asked}
+               "reference_sets": {}, "similarities": {}, "dpdllm": None, "robustness": None, "imitation": None, "responses": asked}
     return Profile.model_validate(base.model_copy(update=changes).model_dump(by_alias=True))
 
 

@@ -31,7 +31,8 @@ def results(outputs):
 FIGURES = ["fig02_response_before_and_after", "fig03_close_without_training", "fig04_positive_against_negative", "fig05_dpdllm",
            "fig06_iid_positive_against_negative", "fig07_iid_dpdllm", "fig08_evidence_on_all_samples", "fig09_more_references",
            "fig10_tainted_by_references", "fig11a_rephrasing", "fig11b_temperature", "fig11c_removing_tainted_samples", "fig11d_subsets",
-           "fig12_overlap_of_tainted_samples", "sec4_similarity_before_and_after", "eq1_weakest_gaps", "sec6_3_thresholds"]
+           "fig12_overlap_of_tainted_samples", "sec4_similarity_before_and_after", "eq1_weakest_gaps", "sec6_3_thresholds",
+           "imitation_budgets", "imitation_verdicts", "imitation_evidence"]
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -102,6 +103,21 @@ def test_evasions(outputs):
     assert halves["50%"] < halves["100%"]
     overlap = pd.read_csv(outputs / "fig12_overlap_of_tainted_samples.csv")
     assert overlap[overlap["suspect"] == "llama-full"]["samples"].sum() == own["llama-full"]
+
+
+def test_the_imitation_hangs_together(outputs):
+    found, pairs, verdicts = (pd.read_csv(outputs / f"imitation_{n}.csv") for n in ("instructions", "pairs", "verdicts"))
+    facts = pd.read_csv(outputs / "imitation_dataset.csv").set_index("what")["count"]
+    assert facts["instructions accepted"] == (found["fate"] == "accepted").sum() == facts["answers kept"] + facts["answers too short, left out"]
+    assert len(pairs) == 2 * 6 + 3 and set(pairs["instruction"]) <= set(found.loc[found["fate"] == "accepted", "instruction"])
+    seen = verdicts.set_index("suspect")["seen"]
+    assert seen["imitator of 3"] == 0.5 and seen["llama-on-D"] == 1 and seen["llama-on-D'"] == 0
+    caught = verdicts.set_index("suspect")["verdict"]
+    assert caught["llama-on-D"] == "member" and caught["llama-on-D'"] == "non-member"  # both know their pairs by heart
+    means = pd.read_csv(outputs / "imitation_budgets.csv")
+    assert len(means) == 2 * 5 and (means["samples"] == 3).all()
+    mixture = pd.read_csv(outputs / "imitation_mixture.csv")
+    assert (mixture[["kept", "repeated", "language"]].sum(axis=1) == mixture["read"]).all() and mixture["read"].sum() == 30
 
 
 def test_table9_is_the_sum_of_its_steps(outputs):

@@ -145,7 +145,8 @@ def test_online_share_follows_from_the_hours(reported):
 
 def test_every_table_names_its_source_and_known_datasets(reported):
     for name, table in reported.items():
-        assert table["source"].startswith("Zhou et al., Blackbox Dataset Inference for LLM, §"), name
+        whose = "Gudibande, On Imitating Proprietary Language Models" if name.startswith("imitation") else "Zhou et al., Blackbox Dataset Inference for LLM"
+        assert re.match(rf"{whose}, (§|Table )\d", table["source"]), name
         for key in {"rows", "scores"} & set(table):
             assert len({tuple(row) for row in table[key]}) == 1, name  # the same columns in every row
             assert {row["dataset"] for row in table[key] if "dataset" in row} <= set(VICTIMS)

@@ -24,7 +24,7 @@ def profile_of(tmp_path, monkeypatch):
     return load
 
 
-OPTIONAL = {"wild", "controls", "more_references", "reference_sets", "similarities", "dpdllm", "robustness", "suites"}
+OPTIONAL = {"wild", "controls", "more_references", "reference_sets", "similarities", "dpdllm", "robustness", "imitation", "suites"}
 
 
 @pytest.fixture(scope="module")
