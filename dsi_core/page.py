@@ -21,22 +21,22 @@ def as_page(body: str, title: str) -> str:
 
 
 STYLE = """
-body { margin: 0; background: #f4f4f2; color: #1b1b1b; font: 16px/1.5 Georgia, "Times New Roman", serif; }
+body { margin: 0; background: #f4f4f2; color: #1b1b1b; font: 16px/1.5 Georgia, "Times New Roman", serif; overflow-wrap: anywhere; }
 main { max-width: 52rem; margin: 0 auto; padding: 1.5rem 1.25rem 3rem; background: #fff; }
 h1, h2, h3, th, .label { font-family: "Helvetica Neue", Arial, sans-serif; line-height: 1.25; }
 h1 { font-size: 1.7rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ccc; padding-bottom: .2rem; }
 .anchor-link { display: none; }
 .finding { border-left: .35rem solid #444; background: #f7f7f4; padding: .8rem 1rem; font-size: 1.1rem; }
 table { border-collapse: collapse; width: 100%; margin: .8rem 0; font-size: .92rem; }
-th, td { text-align: left; vertical-align: top; padding: .35rem .5rem; border-bottom: 1px solid #ddd; overflow-wrap: anywhere; }
+th, td { text-align: left; vertical-align: top; padding: .35rem .5rem; border-bottom: 1px solid #ddd; }
 th { font-size: .85rem; } td:first-child { min-width: 6.5rem; }
 img { max-width: 100%; height: auto; }
 .sample { border: 1px solid #ccc; padding: .2rem 1rem .8rem; margin: 1rem 0; break-inside: avoid; }
 .texts { display: grid; grid-template-columns: 1fr 1fr; gap: .2rem 1.2rem; }
-.text { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; font-size: .92rem; }
+.text { white-space: pre-wrap; margin: 0; font-size: .92rem; }
 .label { font-weight: bold; font-size: .8rem; margin: .7rem 0 .1rem; color: #444; }
 mark { background: #b7e4c7; color: inherit; padding: 0; }
-code { font-size: .8rem; overflow-wrap: anywhere; }
+code { font-size: .8rem; }
 @media (max-width: 40rem) { main { padding: 1rem .8rem; } .texts { grid-template-columns: 1fr; } h1 { font-size: 1.35rem; }
   table.wide thead { display: none; }
   table.wide td { display: block; border: 0; padding: .15rem .2rem; }

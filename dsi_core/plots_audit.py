@@ -73,7 +73,7 @@ def plot_power(table: pd.DataFrame):
         left.errorbar(part["learnt"], part["found"], [part["found"] - part["low"], part["high"] - part["found"]], marker="o", capsize=2, color=color, label=test)
         right.plot(part["learnt"], part["samples"] / part["samples_all"], marker="o", color=color, label=test)
     left.axhline(table["alpha"].iloc[0], color="black", linestyle="--", linewidth=1)
-    left.set(xlabel="share of the published samples that it learnt", ylabel="share of runs with p at most alpha", ylim=(-0.03, 1.03), title="found (dashed: alpha)")
+    left.set(xlabel="share of the published samples that it learnt", ylabel="share of runs that found it", ylim=(-0.03, 1.03), title="found (dashed: alpha)")
     right.set(xlabel="share of the published samples that it learnt", ylabel="samples asked, of all", ylim=(0, 1.03), title="asked until sure")
     left.legend()
     return figure

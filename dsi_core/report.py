@@ -153,5 +153,5 @@ def _execute(folder: Path) -> str:
 def known_models(audit: Audit) -> pd.DataFrame:
     """The suspect among the known models: `controls.compare` of the samples that were asked."""
     asked = audit.evidence["sample_id"]
-    mine = audit.evidence.assign(model=audit.facts["suspect"]["name"], group="the suspect", member=None)
+    mine = audit.evidence.assign(model=f"{audit.facts['suspect']['name']} (the suspect)", group="the suspect", member=None)
     return controls.compare(pd.concat([audit.known[audit.known["sample_id"].isin(asked)].astype({"member": object}), mine]))

@@ -96,6 +96,15 @@ def test_the_suspect_stands_among_the_known_models(asked):
     assert table["vote"].tolist() == ["member"] + ["non-member"] * 3
 
 
+def test_a_suspect_with_a_known_models_name_stays_apart_from_it(asked):
+    """An owner may audit, as a rehearsal, a model that the preparation knows."""
+    plan, result = asked(knows)
+    audited = report.read(report.write(plan, result, notebook=False)[0].parent)
+    audited.facts["suspect"]["name"] = audited.known["model"].iloc[0]
+    table = report.known_models(audited)
+    assert len(table) == 4 and table.set_index("kind").loc["the suspect", "positive"] == 8
+
+
 @pytest.mark.parametrize(("answer", "words"), [
     (knows, "answers like a model that was trained on the dataset (p = 0.25 against the control models, alpha = 0.3). The paper's vote: member, 8 positive"),
     (lambda s, d: "I do not know, maybe ask mistral again.", "No finding at alpha = 0.3 (p = 1 against the control models); that does not show"),
@@ -109,7 +118,9 @@ def test_headlines(asked, answer, words):
 def test_a_browser_opens_the_page_at_both_widths(asked, tmp_path, width):
     """Nothing sticks out sideways: the page is no wider than the window (a script of the test's own says so, not of the page's)."""
     plan, result = asked(knows)
-    body = "".join(f(report.read(report.write(plan, result, notebook=False)[0].parent)) for f in (page.finding, page.who_asked_what, page.three_numbers, page.most_telling, page.to_check))
+    audited = report.read(report.write(plan, result, notebook=False)[0].parent)
+    audited.facts["settings"]["hash"] = audited.facts["dataset"]["name"] = "d" * 300
+    body = "".join(f(audited) for f in (page.finding, page.who_asked_what, page.three_numbers, page.most_telling, page.to_check))
     file = tmp_path / "page.html"
     html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.as_page(body, "t"))
     file.write_text(html.replace("</body>", "<p id=w></p><script>w.textContent='over:'+(document.documentElement.scrollWidth-innerWidth)+':'+innerWidth</script></body>"))
