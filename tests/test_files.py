@@ -178,3 +178,30 @@ def test_readmes_speeds_are_those_of_the_bench():
             f"two cores against one {ratio['cores: two processes against one', 'smollm2']}; it reaches "
             f"{table['share_of_peak'].min():.2f}-{table['share_of_peak'].max():.2f} of the machine's")
     assert said in readme
+
+
+def test_readmes_audit_numbers_are_those_of_the_committed_tables():
+    import pandas as pd
+
+    readme = (ROOT / "README.md").read_text()
+    known, rates, apart, power, served = (pd.read_csv(ROOT / "figures" / "small" / f"audit_{n}.csv") for n in ("known_models", "rates", "twin", "power", "served"))
+    for row in served.itertuples():
+        end = f"| {row.queries} | {row.vote}, {row.positive} to {row.negative} | {row.p:.3f} |"
+        assert any(line.startswith(f"| {row.suspect} | {row.server} |") and line.endswith(end) for line in readme.splitlines()), row.suspect
+    counts = rates.groupby(["who", "by"])[["called", "models"]].sum()
+    called = [counts.loc["members", by].tolist() for by in ("rank at 0.05", "vote")]
+    controls = rates[(rates["who"] != "members") & (rates["by"] == "rank at 0.05")][["called", "models"]].sum().tolist()
+    assert "it finds {} of {} members (the vote: {} of {}) and calls\n{} of {} controls".format(*called[0], *called[1], *controls) in readme
+    alike, innocent = known[known["kind"] == "data like D"], known[known["member"].eq(False)]
+    others = len(innocent) - len(alike)
+    assert (alike["p_other_kinds"] - 1 / (others + 1)).abs().max() < 1e-5 and f"all {len(alike)} that trained" in readme and f"(p = 1/{others + 1})" in readme
+    worst, best = apart.loc[apart["member"], "p"].max(), apart.loc[~apart["member"], "p"].min()
+    assert f"at most {worst:.2g} and the {(~apart['member']).sum()} innocent models of at least {best:.2g}." in readme
+    assert f"largest p of a member {worst:.2g}, smallest of an innocent model {best:.2g}" in readme
+    rows = {test: part.set_index("learnt") for test, part in power.groupby("test")}
+    ours = [rows["control models"], rows["private twin"]]
+    assert "accused in {:.1%} of them by the controls (95% interval {:.1f} to {:.1f}) and in {:.1%} by the twin ({:.1f} to {:.1f})".format(
+        *(v for r in ours for v in (r.loc[0, "found"], 100 * r.loc[0, "low"], 100 * r.loc[0, "high"]))) in readme
+    shares = [(r.loc[s, "samples"] / r.loc[s, "samples_all"]) for s in (0.5, 1.0) for r in ours]
+    assert "published samples is found in {:.0%} and {:.0%}, one that learnt half in all, after {:.0%} and {:.0%} of the samples; one that learnt all after {:.0%} and {:.0%}".format(
+        *(r.loc[0.3, "found"] for r in ours), *shares) in readme and all(r.loc[0.5, "found"] == 1 for r in ours)
