@@ -2,7 +2,7 @@
 
 Every method is a function (profile, known, asked, bases) -> scores, shape (len(asked), len(bases)): higher = more like that base, on a
 scale of the method's own. known and asked are tables of replies (`attribution_data`); the bases of `known` are told, those of `asked`
-are not looked at. The mean of a model's scores over its replies decides (`attribution.attributed`); the paper lets the replies vote.
+are not looked at. The mean of a model's scores over its replies decides (`attribution_tables.attributed`); the paper lets the replies vote.
 """
 
 from functools import partial
@@ -134,18 +134,20 @@ def same_prompt_learnt(profile, known, asked, bases) -> np.ndarray:
     Features of a pair: cosine of each kind of n-grams, and the differences of the heuristics. One logistic regression for all bases, so
     that it serves a base of which it saw no tuned model.
     """
-    tuned, own = known[known["tuned"]], _by_prompt(known, bases)
-    views = [tfidf(g).fit(known["reply"]) for g in GRAMS]
-    scaler = StandardScaler().fit(heuristics.features(known["reply"]))
+    views, marks = [tfidf(g).fit(known["reply"]) for g in GRAMS], heuristics.features(known["reply"])
+    scaler, place = StandardScaler().fit(marks), _by_prompt(known.assign(reply=range(len(known))), bases)
+    texts, marks = [v.transform(known["reply"]) for v in views], scaler.transform(marks)
 
-    def alike(replies, base):
-        theirs = own[base].loc[replies["prompt_id"]]
-        cosines = [_dots(v.transform(replies["reply"]), v.transform(theirs)) for v in views]
-        return np.column_stack([*cosines, abs(scaler.transform(heuristics.features(replies["reply"])) - scaler.transform(heuristics.features(theirs)))])
+    def alike(theirs, their_marks, prompts, base):
+        beside = place[base].loc[prompts].to_numpy()
+        return np.column_stack([*(_dots(t, own[beside]) for t, own in zip(theirs, texts)), abs(their_marks - marks[beside])])
 
-    rows, labels = np.concatenate([alike(tuned, b) for b in bases]), np.concatenate([tuned["base"] == b for b in bases])
+    tuned = known["tuned"].to_numpy()
+    learnt = [t[tuned] for t in texts], marks[tuned], known.loc[tuned, "prompt_id"]
+    new = [v.transform(asked["reply"]) for v in views], scaler.transform(heuristics.features(asked["reply"])), asked["prompt_id"]
+    rows, labels = np.concatenate([alike(*learnt, b) for b in bases]), np.concatenate([known.loc[tuned, "base"] == b for b in bases])
     judge = _logistic(profile, rows, labels)
-    return np.column_stack([judge.predict_proba(alike(asked, b))[:, 1] for b in bases])
+    return np.column_stack([judge.predict_proba(alike(*new, b))[:, 1] for b in bases])
 
 
 def _by_prompt(known: pd.DataFrame, bases: list[str]) -> dict[str, pd.Series]:

@@ -10,7 +10,7 @@ from conftest import SHARED, change, says, table, write_jsonl
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
-from dsi_core import attribution, attribution_classifiers, attribution_data, attribution_heuristics, attribution_perplexity, tables
+from dsi_core import attribution, attribution_classifiers, attribution_data, attribution_heuristics, attribution_perplexity, attribution_tables, tables
 from dsi_core import attribution_transformer as transformer
 from dsi_core.attribution_classifiers import METHODS
 from dsi_core.params import Attribution, Similarity
@@ -122,7 +122,7 @@ def test_every_method_tells_birds_from_ships(smoke, method):
     known, asked = made[made["model"].isin(["air", "sea", *(["t-air", "t-sea"] if learnt else [])])], made[made["model"].str.startswith("u-")]
     scores = METHODS[method](smoke, known, asked, ["air", "sea"])
     assert scores.shape == (len(asked), 2)
-    found = attribution.attributed(asked.assign(scores=list(scores)), ["air", "sea"], ["model", "base"])
+    found = attribution_tables.attributed(asked.assign(scores=list(scores)), ["air", "sea"], ["model", "base"])
     assert found["right"].all() and found["replies"].tolist() == [12, 12]
     # nobody looks at the truth of those asked
     assert METHODS[method](smoke, known, asked.assign(base="?", model="?"), ["air", "sea"]) == pytest.approx(scores)
@@ -177,38 +177,38 @@ ROWS = scored(("x", "a", True, True, "D", [3, 2, 0]), ("x", "a", True, True, "ot
 
 
 def test_the_highest_mean_score_decides():
-    found = attribution.attributed(ROWS, ["a", "b", "c"], ["model", "base"]).set_index("model")
+    found = attribution_tables.attributed(ROWS, ["a", "b", "c"], ["model", "base"]).set_index("model")
     assert found["attributed"].tolist()[:2] == ["b", "c"] and pd.isna(found.loc["z", "attributed"])
     assert found["right"].tolist() == [False, True, False] and found["replies"].tolist() == [2, 2, 1]
     assert found.loc["x", "margin"] == 3 - 1.5 and found.loc["y", "margin"] == 4
 
 
 def test_votes_are_shared_in_a_tie():
-    votes = attribution.first_places(scored(("x", "a", True, True, "D", [3, 3, 0]), ("x", "a", True, True, "D", [1, 2, 0]), ("x", "a", True, True, "D", [math.nan] * 3)))
+    votes = attribution_tables.first_places(scored(("x", "a", True, True, "D", [3, 3, 0]), ("x", "a", True, True, "D", [1, 2, 0]), ("x", "a", True, True, "D", [math.nan] * 3)))
     assert votes.tolist() == [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 0]]
 
 
 def test_groups_and_votes():
-    groups = attribution.groups_table(ROWS, ["a", "b", "c"], "heuristics").set_index(["prompts", "models"])
+    groups = attribution_tables.groups_table(ROWS, ["a", "b", "c"], "heuristics").set_index(["prompts", "models"])
     assert groups["correct"].to_dict() == {("D", "members"): 1, ("other", "members"): 0, ("D", "non-members"): 1, ("other", "non-members"): 0}
     assert groups["total"].tolist() == [1, 1, 2, 1] and groups["chosen"].all()
     assert (groups["low"], groups["high"]) is not None and groups.loc[("D", "non-members"), ["low", "high"]].tolist() == pytest.approx(tables.interval(1, 2), abs=1e-3)
-    votes = attribution.votes_table(ROWS, ["a", "b", "c"], "heuristics").set_index(["model", "voted"])["share"]
+    votes = attribution_tables.votes_table(ROWS, ["a", "b", "c"], "heuristics").set_index(["model", "voted"])["share"]
     assert votes["x"].tolist() == [0.5, 0.5, 0] and votes["y"].tolist() == [0, 0, 0.5]
 
 
 def test_mean_auc_by_hand():
     rows = scored(("x", "a", True, None, "D", [3, 0]), ("x", "a", True, None, "D", [0, 1]), ("y", "b", True, None, "D", [5, 4]), ("y", "b", True, None, "D", [0, 9]))
     # less the row's mean, column a: 1.5, -0.5, 0.5, -4.5; of the four (a, b) pairs three are in order; column b is its negative
-    assert attribution.mean_auc(rows, ["a", "b"]) == 3 / 4
-    assert math.isnan(attribution.mean_auc(rows[:2], ["a", "b"]))
+    assert attribution_tables.mean_auc(rows, ["a", "b"]) == 3 / 4
+    assert math.isnan(attribution_tables.mean_auc(rows[:2], ["a", "b"]))
 
 
 def test_permutations_do_not_reward_the_commoner_base():
     always = pd.DataFrame({"base": ["a"] * 7 + ["b"], "attributed": ["a"] * 8})
-    assert attribution.permuted(always, 0) == 1.0
+    assert attribution_tables.permuted(always, 0) == 1.0
     exact = pd.DataFrame({"base": list("aabb"), "attributed": list("aabb")})
-    assert attribution.permuted(exact, 0) == pytest.approx(1 / 6, abs=0.015)  # of the 4! orders 4 keep all four
+    assert attribution_tables.permuted(exact, 0) == pytest.approx(1 / 6, abs=0.015)  # of the 4! orders 4 keep all four
 
 
 def test_the_bases_choose_the_method():
@@ -224,7 +224,7 @@ def test_the_bases_choose_the_method():
 
     parts = [*fold("TF-IDF words", [1, 1], [1, 1]), *tuned("TF-IDF words", "k3", 0), *fold("heuristics", [1, 1], [0, 0]), *tuned("heuristics", "k3", 1),
              *tuned("heuristics", "k2", 1), *fold("transformer", [1, 1], [1, 1]), *tuned("transformer", "k3", 1), *tuned("TF-IDF words, same prompt", "k3", 1)]
-    found = attribution.methods_table(pd.concat(parts, ignore_index=True), ["a", "b"]).set_index(["method", "level"])
+    found = attribution_tables.methods_table(pd.concat(parts, ignore_index=True), ["a", "b"]).set_index(["method", "level"])
     assert found.index.tolist() == [("TF-IDF words, same prompt", "k3"), ("heuristics", "k3"), ("TF-IDF words", "k3"), ("transformer", "k3"), ("heuristics", "k2")]
     assert found.index[found["chosen"]].tolist() == [("TF-IDF words", "k3")]  # as good on the bases as the transformer, and simpler; wrong on t
     row = found.loc["TF-IDF words", "k3"]
@@ -246,7 +246,7 @@ def test_the_transformer_learns_and_is_stored(smoke, one_thread, kind, monkeypat
     known, asked = made[~made["tuned"]], made[made["model"].str.startswith("u-")]
     scores = getattr(transformer, kind)(profile, known, asked, ["air", "sea"])
     assert scores.shape == (len(asked), 2) and ((scores > 0) & (scores < 1)).all()
-    found = attribution.attributed(asked.assign(scores=list(scores)), ["air", "sea"], ["model", "base"])
+    found = attribution_tables.attributed(asked.assign(scores=list(scores)), ["air", "sea"], ["model", "base"])
     assert found["right"].all()
     monkeypatch.setattr(transformer, "_tune", None)
     assert (getattr(transformer, kind)(profile, known, asked, ["air", "sea"]) == scores).all()
@@ -351,7 +351,7 @@ def test_the_released_replies_themselves():
     assert len(found) == 76 * 20 and found.groupby("model").size().eq(76).all() and found["prompts"].nunique() == 6
     known, asked = found[~found["tuned"]], found[found["tuned"]]
     scores = METHODS["TF-IDF characters 3, pooled cosine"](None, known, asked, sorted(set(found["base"])))
-    baseline = attribution.attributed(asked.assign(scores=list(scores)), sorted(set(found["base"])), ["model", "base"])
+    baseline = attribution_tables.attributed(asked.assign(scores=list(scores)), sorted(set(found["base"])), ["model", "base"])
     assert 2 <= baseline["right"].sum() <= 6  # 4 of 10 on all 150 prompts (peers.md 4.5); here are half of them
 
 
