@@ -15,7 +15,6 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold, KFold
 
 from dsi_core import attribution_tables as results
-from dsi_core import attribution_transformer as transformer
 from dsi_core import figures, plots, plots_attribution, tables, work
 from dsi_core.attribution_classifiers import METHODS
 from dsi_core.attribution_data import RELEASED, settings
@@ -60,13 +59,12 @@ def judged(profile: Profile, replies: pd.DataFrame, bases: list[str]) -> pd.Data
     """Scores of every reply by every method that applies: the columns of `replies` but texts, and method, level, split, scores (an array
     over `bases`). split: "fold n" = the bases' replies to held-out prompts, "tuned" or "without <model>" = the tuned models'."""
     replies = replies.reset_index(drop=True)
-    replies = replies.assign(vector=list(work.run([work.Job("embeddings", transformer.embeddings, (profile, replies))])[0]))
     plan = [(m, *s) for s in splits(replies, settings(profile).folds, profile.seed) for m in METHODS if applies(m, s[0], s[1], replies)]
     jobs = [work.Job(f"{m}, {level}, {split}", classify, (profile, m, replies.loc[known], replies.loc[asked], bases), COSTS.get(m, 1))
             for m, level, split, known, asked in plan]
     order = sorted(range(len(jobs)), key=lambda i: -jobs[i].cost)  # long jobs first, so that no core waits at the end
     scores = dict(zip(order, work.run([jobs[i] for i in order])))
-    kept = replies.drop(columns=["prompt", "reply", "vector", *({"nats", "tokens"} & set(replies))])
+    kept = replies.drop(columns=["prompt", "reply", *({"nats", "tokens"} & set(replies))])
     return pd.concat([kept.loc[asked].assign(method=m, level=level, split=split, scores=list(scores[i]))
                       for i, (m, level, split, _, asked) in enumerate(plan)], ignore_index=True)
 
@@ -117,7 +115,8 @@ def answers_beside(compared: Compared, only: str = "k3") -> pd.DataFrame:
         return compared.models
     some = compared.models.query("level == @only")
     said = some["attributed"].fillna("nothing") + np.where(some["right"], " ✓", "")
-    return some.assign(said=said).pivot(index=["dataset", "model", "base"], columns="method", values="said")[list(some["method"].unique())].reset_index()
+    wide = some.assign(said=said).pivot(index=["dataset", "model", "base"], columns="method", values="said")
+    return wide[list(some["method"].unique())].reset_index()
 
 
 def beside_published(compared: Compared) -> pd.DataFrame:
@@ -134,9 +133,9 @@ def save(study: Study, compared: Compared, name: str, folder: str = "figures") -
     """Keep the tables and draw two figures, `attribution_<name>_...`; returns the figures. Where there is nothing, nothing is kept."""
     if compared.absent:
         return []
-    rows = [t.groupby("dataset")[c].nunique().max() for t, c in ((compared.methods.assign(row=range(len(compared.methods))), "row"), (compared.votes, "model"))]
-    drawn = [plots.per_dataset(plots_attribution.plot_methods, compared.methods, height=1.2 + 0.32 * rows[0]),
-             plots.per_dataset(plots_attribution.plot_votes, compared.votes, height=1.9 + 0.36 * rows[1])]
+    most = compared.methods.groupby("dataset").size().max(), compared.votes.groupby("dataset")["model"].nunique().max()
+    drawn = [plots.per_dataset(plots_attribution.plot_methods, compared.methods, height=1.2 + 0.32 * most[0]),
+             plots.per_dataset(plots_attribution.plot_votes, compared.votes, height=1.9 + 0.36 * most[1])]
     for item, figure in (("methods", drawn[0]), ("votes", drawn[1]), ("models", None), ("groups", None)):
         figures.save(study, f"attribution_{name}_{item}", figure, getattr(compared, item), folder)
     return drawn

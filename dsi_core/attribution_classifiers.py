@@ -91,10 +91,11 @@ def joined_features(known, asked):
     return [sparse.hstack([m, t]).tocsr() for m, t in zip(marks, tfidf_features("characters 2-5", known, asked))]
 
 
-def embedding_features(known, asked):
-    """The backbone's embeddings as they are (column vector), each dimension with mean 0 and deviation 1 over `known`."""
-    scaler = StandardScaler().fit(np.stack(known["vector"].to_list()))
-    return [scaler.transform(np.stack(t["vector"].to_list())) for t in (known, asked)]
+def embeddings(profile, known, asked, bases) -> np.ndarray:
+    """`one_vs_rest` on the encoder's embeddings as they are, each dimension with mean 0 and deviation 1 over `known`."""
+    vectors = [transformer.embeddings(profile, t) for t in (known, asked)]
+    scaler = StandardScaler().fit(vectors[0])
+    return one_vs_rest(lambda *_: [scaler.transform(v) for v in vectors], profile, known, asked, bases)
 
 
 def naive_bayes(profile, known, asked, bases) -> np.ndarray:
@@ -192,7 +193,7 @@ METHODS = {  # in order of simplicity: the simpler one wins a tie
     "TF-IDF characters 2-5, pairs": partial(pairs_one_vs_rest, "characters 2-5"),
     "heuristics and TF-IDF": partial(one_vs_rest, joined_features),
     "same prompt, learnt": same_prompt_learnt,
-    "embeddings": partial(one_vs_rest, embedding_features),
+    "embeddings": embeddings,
     "transformer": transformer.alone,
     "transformer, pairs": transformer.pairs,
     "perplexity per token": partial(perplexity, "token"),

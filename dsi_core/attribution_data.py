@@ -44,7 +44,8 @@ def _own(study: Study) -> pd.DataFrame:
     tuned = [s for s in profile.suspects if s.data]
     bases = sorted({s.base for s in tuned})
     if len(bases) < 2:
-        raise ValueError(f"attribution needs tuned local suspects of two bases or more; profile {profile.name!r} has them of: {', '.join(bases) or 'none'}")
+        raise ValueError(f"attribution needs tuned local suspects of two bases or more; profile {profile.name!r} has them of: "
+                         f"{', '.join(bases) or 'none'}")
     untuned = {f"{b}-untuned": b for b in bases}  # the name of such a suspect or control: one answer for all
     people = [*(s for s in tuned if s.name not in untuned), *(Suspect(name=n, member=False, base=b) for n, b in untuned.items())]
     once = profile.responses.model_copy(update={"draws": 1})
@@ -74,8 +75,8 @@ def released(path: str) -> pd.DataFrame:
 
     path: JSON, set of prompts → prompt → model → text, which repeats the prompt (it is cut off here); a relative one starts at the
     repository. Without a path, or where nothing is, the table is empty and its attrs["absent"] says so in a sentence. Raises `ValueError`
-    naming file, set, prompt and model for any other content. The truth is that of `params/reported.yaml`, as published; two tuned models
-    are doubtful candidates (peers.md 4.1): 5 is said to be trained from scratch, 7 and 8 are no generators.
+    naming file, set, prompt and model for any other content. The truth is that of `params/reported.yaml`, as published; three tuned
+    models are doubtful candidates (peers.md 4.1): 5 is said to be trained from scratch, 7 and 8 are no generators.
     """
     place = params.ROOT / path
     if not path or not place.exists():

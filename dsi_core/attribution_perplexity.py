@@ -21,7 +21,8 @@ def with_nats(profile: Profile, replies: pd.DataFrame) -> pd.DataFrame:
     parts = [part for _, part in replies.groupby("dataset", sort=False)]
     texts = [part[["prompt", "reply"]].drop_duplicates() for part in parts]
     wanted = [(b, t, _entry(profile, b, t)) for part, t in zip(parts, texts) for b in sorted(part["base"].unique())]
-    work.run([work.Job(f"perplexity under {b}", score, (profile, b, t), len(t)) for b, t, folder in wanted if store.manifest(folder) is None])
+    work.run([work.Job(f"perplexity under {b}", score, (profile, b, t), len(t)) for b, t, folder in wanted
+              if store.manifest(folder) is None])
     return pd.concat([_joined(profile, part, t) for part, t in zip(parts, texts)])
 
 
@@ -61,7 +62,9 @@ def table(replies: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for _, part in replies.groupby("dataset", sort=False):
         bases = sorted(part["base"].unique())
-        rows = part.groupby(["dataset", "model", "base", "tuned"], sort=False)[["nats", "tokens"]].agg(lambda arrays: np.sum(np.stack(arrays.to_list()), axis=0))
+        groups = part.groupby(["dataset", "model", "base", "tuned"], sort=False)[["nats", "tokens"]]
+        rows = groups.agg(lambda arrays: np.sum(np.stack(arrays.to_list()), axis=0))
         values = np.exp(np.stack(rows["nats"].to_list()) / np.maximum(np.stack(rows["tokens"].to_list()), 1))
-        parts.append(pd.concat([rows.drop(columns=["nats", "tokens"]).reset_index(), pd.DataFrame(values, columns=[f"under {b}" for b in bases])], axis=1))
+        named = pd.DataFrame(values, columns=[f"under {b}" for b in bases])
+        parts.append(pd.concat([rows.drop(columns=["nats", "tokens"]).reset_index(), named], axis=1))
     return pd.concat(parts, ignore_index=True)

@@ -25,7 +25,8 @@ def attributed(rows: pd.DataFrame, bases: list[str], by: list[str]) -> pd.DataFr
     means = groups.mean()
     ordered = np.sort(means.to_numpy(), axis=1)
     found = means.fillna(-np.inf).idxmax(axis=1).where(means.notna().any(axis=1), None)
-    table = means.index.to_frame(index=False).assign(attributed=found.to_numpy(), margin=ordered[:, -1] - ordered[:, -2], replies=groups.size().to_numpy())
+    table = means.index.to_frame(index=False).assign(attributed=found.to_numpy(), margin=ordered[:, -1] - ordered[:, -2],
+                                                     replies=groups.size().to_numpy())
     return table.assign(right=table["attributed"] == table["base"])
 
 
@@ -67,25 +68,28 @@ def methods_table(rows: pd.DataFrame, bases: list[str], seed: int = 0) -> pd.Dat
     result = []
     for (method, level), part in rows.groupby(["method", "level"], sort=False):
         held, asked = part[~part["tuned"]], part[part["tuned"]]
-        row = {"dataset": part["dataset"].iloc[0], "method": method, "level": level, "knows": LEVELS[level], "cv_correct": None, "cv_total": None, "cv_replies": None}
+        row = {"dataset": part["dataset"].iloc[0], "method": method, "level": level, "knows": LEVELS[level],
+               "cv_correct": None, "cv_total": None, "cv_replies": None}
         if len(held):
             decided = attributed(held, bases, ["split", "model", "base"])
-            places = [bases.index(b) for b in held["base"]]
-            row |= {"cv_correct": int(decided["right"].sum()), "cv_total": len(decided), "cv_replies": first_places(held)[range(len(held)), places].mean()}
+            single = first_places(held)[range(len(held)), [bases.index(b) for b in held["base"]]]
+            row |= {"cv_correct": int(decided["right"].sum()), "cv_total": len(decided), "cv_replies": single.mean()}
         found = attributed(asked, bases, ["model", "base"])
         hits = int(found["right"].sum())
         result.append({**row, "chosen": False, "correct": hits, "total": len(found), "chance": 1 / len(bases), "auc": mean_auc(asked, bases),
                        "p_binomial": binomtest(hits, len(found), 1 / len(bases), alternative="greater").pvalue, "p_permuted": permuted(found, seed)})
     table = pd.DataFrame(result).astype({"cv_correct": "Int64", "cv_total": "Int64", "cv_replies": float})
     order = {m: i for i, m in enumerate(METHODS)}
-    table = table.sort_values(["level", "method"], key=lambda c: c.map(order) if c.name == "method" else c.map({"k3": 0, "k2": 1, "k1": 2}), ignore_index=True)
+    order |= {level: i for i, level in enumerate(LEVELS)}
+    table = table.sort_values(["level", "method"], key=lambda c: c.map(order), ignore_index=True)
     best = table[table["cv_correct"].notna()].sort_values(["cv_correct", "cv_replies"], ascending=False, kind="stable").index[0]
     table.loc[best, "chosen"] = True
     return tables.with_interval(table, "correct", "total")
 
 
 def models_table(rows: pd.DataFrame, bases: list[str], chosen: str) -> pd.DataFrame:
-    """What every method says of every tuned model: dataset, method, level, chosen, model, base (truth), member, attributed, right, margin, replies."""
+    """What every method says of every tuned model: dataset, method, level, model, base (the truth), member, attributed, margin, replies,
+    right, chosen."""
     table = attributed(rows[rows["tuned"]], bases, ["dataset", "method", "level", "model", "base", "member"])
     return table.assign(chosen=(table["method"] == chosen) & (table["level"] == "k3"))
 
@@ -93,13 +97,14 @@ def models_table(rows: pd.DataFrame, bases: list[str], chosen: str) -> pd.DataFr
 def groups_table(rows: pd.DataFrame, bases: list[str], chosen: str) -> pd.DataFrame:
     """Tuned models attributed rightly by their replies to each set of prompts alone, members and non-members of D apart.
 
-    Returns dataset, method, level, chosen, prompts, models ("members" | "non-members" | "all" where there is no D), correct, total, low, high (Wilson).
+    Returns dataset, method, level, chosen, prompts, models ("members" | "non-members" | "all" where there is no D), correct, total, low
+    and high (Wilson interval of the share).
     """
     found = attributed(rows[rows["tuned"]], bases, ["dataset", "method", "level", "prompts", "model", "base", "member"])
     named = found.assign(models=found["member"].map({True: "members", False: "non-members"}).fillna("all"),
                          chosen=(found["method"] == chosen) & (found["level"] == "k3"))
-    counts = named.groupby(["dataset", "method", "level", "chosen", "prompts", "models"], sort=False)["right"].agg(correct="sum", total="size").reset_index()
-    return tables.with_interval(counts, "correct", "total")
+    groups = named.groupby(["dataset", "method", "level", "chosen", "prompts", "models"], sort=False)["right"]
+    return tables.with_interval(groups.agg(correct="sum", total="size").reset_index(), "correct", "total")
 
 
 def votes_table(rows: pd.DataFrame, bases: list[str], chosen: str) -> pd.DataFrame:

@@ -155,7 +155,8 @@ def _tune(profile: Profile, encoder, examples: list[tuple], outputs: int, tokeni
     torch.manual_seed(profile.seed)
     head = torch.nn.Linear(encoder.config.hidden_size, outputs).to(encoder.device)
     encoder.embeddings.requires_grad_(False)
-    optimizer = torch.optim.AdamW([{"params": encoder.encoder.parameters()}, {"params": head.parameters(), "lr": 10 * how.learning_rate}], lr=how.learning_rate)
+    optimizer = torch.optim.AdamW([{"params": encoder.encoder.parameters()}, {"params": head.parameters(), "lr": 10 * how.learning_rate}],
+                                  lr=how.learning_rate)
     steps = math.ceil(len(examples) / how.batch_size)
     schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
     encoder.train()

@@ -23,7 +23,8 @@ def plot_methods(table, *, ax=None):
     for label, chosen in zip(ax.get_yticklabels(), table["chosen"]):
         label.set(fontsize=9, fontweight="bold" if chosen else "normal")
     for place, row in zip(places, table.itertuples()):
-        ax.annotate(f"{row.correct}/{row.total}", (row.correct / row.total, place), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=7)
+        ax.annotate(f"{row.correct}/{row.total}", (row.correct / row.total, place), xytext=(0, 5), textcoords="offset points", ha="center",
+                    fontsize=7)
     ax.set_ylim(len(table) - 0.4, -0.8)
     ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2, fontsize=9)
     return ax

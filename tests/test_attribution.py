@@ -110,8 +110,8 @@ def test_perplexity_rules_by_hand():
     assert np.isnan([token[1], character[1], above[1]]).all()  # no token, no score
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if not m.startswith(("perplexity", "transformer", "embeddings"))])
-def test_every_method_tells_birds_from_ships(smoke, method):
+@pytest.mark.parametrize("method", [m for m in METHODS if not m.startswith(("perplexity", "transformer"))])
+def test_every_method_tells_birds_from_ships(smoke, one_thread, method):
     made = zoo()
     if method.startswith("heuristics"):  # these do not know a bird from a ship
         made["reply"] = [r.upper() + "!" if b == "air" else r for r, b in zip(made["reply"], made["base"])]
@@ -231,6 +231,25 @@ def test_the_bases_choose_the_method():
     assert row[["cv_correct", "cv_total", "cv_replies", "correct", "total", "chance"]].tolist() == [2, 2, 1.0, 0, 1, 0.5]
     assert found.loc["heuristics", "k3"][["cv_correct", "cv_replies", "correct"]].tolist() == [1, 0.5, 1]
     assert found["p_binomial"].tolist() == [0.5, 0.5, 1.0, 0.5, 0.5] and (row["low"], row["high"]) == pytest.approx(tables.interval(0, 1), abs=1e-3)
+
+
+def test_compare_from_replies_to_files(smoke, one_thread, monkeypatch, tmp_path):
+    from dsi_core import work
+
+    monkeypatch.setattr(work, "run", lambda jobs: [j.call(*j.args, **j.kwargs) for j in jobs])
+    made = zoo(sets=2)
+    study, both = Study(settled(smoke, epochs=1), pd.DataFrame()), pd.concat([made, made.assign(dataset="e")])
+    compared = attribution.compare(study, both)
+    assert compared.methods.groupby("dataset")["chosen"].sum().tolist() == [1, 1] and compared.methods["total"].eq(4).all()
+    cv = compared.methods.set_index(["dataset", "method", "level"])["cv_total"]
+    assert cv["d", "TF-IDF words", "k3"] == 2 * 2 and cv["d"][cv["d"].isna()].index.get_level_values("level").value_counts().to_dict() == {"k2": 4, "k1": 4, "k3": 2}
+    assert not compared.methods["method"].str.startswith("perplexity").any()  # no weights were looked into
+    attribution.save(study, compared, "own", str(tmp_path))
+    kept = {f.name for f in (tmp_path / "smoke").iterdir()} - {"manifest.json"}
+    assert kept == {f"attribution_own_{k}.csv" for k in ("methods", "models", "groups", "votes")} | {f"attribution_own_{k}.{s}" for k in ("methods", "votes") for s in ("png", "pdf")}
+    wide = attribution.answers_beside(compared)
+    assert len(wide) == 8 and wide.loc[(wide["model"] == "t-air"), "TF-IDF words"].tolist() == ["air ✓", "air ✓"]
+    assert attribution.beside_published(compared)[["correct", "total"]].iloc[-1].tolist() == [8, 10]
 
 
 # The transformer
