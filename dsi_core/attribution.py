@@ -129,13 +129,16 @@ def beside_published(compared: Compared) -> pd.DataFrame:
     return pd.concat([ours, tables.with_interval(theirs, "correct", "total")], ignore_index=True)[columns]
 
 
-def save(study: Study, compared: Compared, name: str, folder: str = "figures") -> list:
-    """Keep the tables and draw two figures, `attribution_<name>_...`; returns the figures. Where there is nothing, nothing is kept."""
+def save(study: Study, compared: Compared, name: str, folder: str = "figures", *, scale: str | None = None) -> list:
+    """Keep the tables and draw two figures, `attribution_<name>_...`; returns the figures. Where there is nothing, nothing is kept.
+
+    scale: the figures' caption, as in `figures.save`.
+    """
     if compared.absent:
         return []
     most = compared.methods.groupby("dataset").size().max(), compared.votes.groupby("dataset")["model"].nunique().max()
     drawn = [plots.per_dataset(plots_attribution.plot_methods, compared.methods, height=1.2 + 0.32 * most[0]),
              plots.per_dataset(plots_attribution.plot_votes, compared.votes, height=1.9 + 0.36 * most[1])]
     for item, figure in (("methods", drawn[0]), ("votes", drawn[1]), ("models", None), ("groups", None)):
-        figures.save(study, f"attribution_{name}_{item}", figure, getattr(compared, item), folder)
+        figures.save(study, f"attribution_{name}_{item}", figure, getattr(compared, item), folder, scale=scale)
     return drawn

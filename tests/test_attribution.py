@@ -244,7 +244,7 @@ def test_compare_from_replies_to_files(smoke, one_thread, monkeypatch, tmp_path)
     cv = compared.methods.set_index(["dataset", "method", "level"])["cv_total"]
     assert cv["d", "TF-IDF words", "k3"] == 2 * 2 and cv["d"][cv["d"].isna()].index.get_level_values("level").value_counts().to_dict() == {"k2": 4, "k1": 4, "k3": 2}
     assert not compared.methods["method"].str.startswith("perplexity").any()  # no weights were looked into
-    attribution.save(study, compared, "own", str(tmp_path))
+    attribution.save(study, compared, "own", str(tmp_path), scale="toys")
     kept = {f.name for f in (tmp_path / "smoke").iterdir()} - {"manifest.json"}
     assert kept == {f"attribution_own_{k}.csv" for k in ("methods", "models", "groups", "votes")} | {f"attribution_own_{k}.{s}" for k in ("methods", "votes") for s in ("png", "pdf")}
     wide = attribution.answers_beside(compared)
