@@ -19,7 +19,6 @@ the profile's).
 """
 
 import json
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,10 +226,7 @@ def score(profile: Profile, victim: str, lm: Trained, mode: str, texts: pd.DataF
             size = mode, profile.dpdllm.length, recipe.max_tokens
             rows = [features.tokens(tokenizer, t.prompt, t.response, *size) for t in texts.itertuples()]
             table = texts[["sample_id"]].assign(probabilities=features.token_probabilities(model, tokenizer, rows))
-            with open(folder / ".scores.parquet", "wb") as file:
-                file.write(table.to_parquet())
-                store.flush(file)
-            os.replace(folder / ".scores.parquet", folder / "scores.parquet")
+            store.write_table(folder / "scores.parquet", table)
             store.finish(folder, samples=len(table), tokens=sum(len(s) for _, s in rows), seconds=round(time.time() - started, 1))
     return folder
 

@@ -22,10 +22,10 @@ def style() -> None:
         "axes.titlesize": 11, "axes.titlelocation": "left", "legend.frameon": False, "svg.hashsalt": "dsi_core"})
 
 
-def save(study: Study, name: str, figure, table: pd.DataFrame, folder: str = "figures") -> Path:
+def save(study: Study, name: str, figure, table: pd.DataFrame, folder: str = "figures", *, scale: str | None = None) -> Path:
     """Write `<folder>/<profile>/<name>.png`, `.pdf` and `.csv` (figure None: the CSV alone), and note them in its manifest.
 
-    The figure gets the profile's scale as a caption. Returns the path of the PNG, or of the CSV.
+    The figure gets the profile's scale as a caption, or `scale` where it shows other models than the profile's. Returns the path of the PNG, or of the CSV.
     """
     place = params.ROOT / folder / study.profile.name
     place.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def save(study: Study, name: str, figure, table: pd.DataFrame, folder: str = "fi
     store.write_text(files[0], table.to_csv(index=False, float_format="%.6g"))
     if figure is not None:
         figure = getattr(figure, "figure", figure)
-        caption = f"{study.profile.name}, seed {study.profile.seed}, {store.now()[:10]}: {study.profile.scale}"
+        caption = f"{study.profile.name}, seed {study.profile.seed}, {store.now()[:10]}: {scale or study.profile.scale}"
         wrapped = textwrap.fill(caption, int(17 * figure.get_figwidth()))  # about 17 characters of 7 points to the inch
         figure.supxlabel(wrapped, fontsize=7, color="#555555", x=0.01, ha="left")
         for suffix, facts in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError, model_validator
 
 from dsi_core.settings import (  # noqa: F401 - the parts are settings' own, and callers find all of them here
-    Adversary, Data, Decision, Dpdllm, Endpoint, Model, Recipe, Reference, Rephraser, Responses, Robustness, Similarity, Source,
+    Adversary, Attribution, Data, Decision, Dpdllm, Endpoint, Model, Recipe, Reference, Rephraser, Responses, Robustness, Similarity, Source,
     Strict, Suspect, Trained, Wild)
 from dsi_core.settings_imitation import Imitation
 
@@ -48,6 +48,7 @@ class Profile(Strict):
     dpdllm: Dpdllm | None = None
     robustness: Robustness | None = None
     imitation: Imitation | None = None
+    attribution: Attribution | None = None
     suites: dict[str, dict[str, Any]] = {}  # parts of the profile (victims, suspects, wild) that one notebook replaces
 
     def all_references(self) -> list[Reference]:
@@ -79,6 +80,8 @@ class Profile(Strict):
             d = self.dpdllm
             wanted += [(self.models, "model", d.base, set()), (self.recipes, "recipe", d.recipe, set()), (self.recipes, "recipe", d.members_recipe, set()),
                        *((self.data, "data", n, {IID}) for n in [*d.non_members, *d.members])]
+        if self.attribution:
+            wanted += [(self.data, "data", n, {VICTIM, IID}) for n in self.attribution.prompts]
         if self.robustness:
             wanted += [(self.models, "model", self.robustness.rephraser.base, set())]
         imitators = self._imitators()

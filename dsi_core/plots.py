@@ -8,10 +8,11 @@ COLORS = {"positive": "#D55E00", "negative": "#0072B2", "filtered": "#BBBBBB",  
           "before": "#0072B2", "after": "#D55E00"}
 
 
-def per_dataset(plot, table: pd.DataFrame, **how):
-    """A figure with `plot(rows of one dataset, ax=..., **how)` for each dataset, one under another and named where there are several."""
+def per_dataset(plot, table: pd.DataFrame, *, height: float = 3.9, **how):
+    """A figure with `plot(rows of one dataset, ax=..., **how)` for each dataset, `height` inches each, one under another and named where
+    there are several."""
     datasets = table["dataset"].unique()
-    figure, axes = plt.subplots(len(datasets), 1, squeeze=False, figsize=(9, 3.9 * len(datasets)), layout="constrained")
+    figure, axes = plt.subplots(len(datasets), 1, squeeze=False, figsize=(9, height * len(datasets)), layout="constrained")
     for ax, dataset in zip(axes[:, 0], datasets):
         plot(table[table["dataset"] == dataset], ax=ax, **how)
         if len(datasets) > 1:

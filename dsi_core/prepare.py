@@ -9,6 +9,8 @@ from dsi_core.params import Data, Profile, Similarity, Suspect
 from dsi_core.preparation import ANSWERS, PARTS, Prepared
 from dsi_core.study import Study
 
+STUDY_ONLY = ("dpdllm", "robustness", "attribution", "imitation")  # sections of a profile that no audit needs
+
 
 def profile_of(base: Profile, name: str, pairs: Data, iid: Data | None, members: list[Suspect]) -> Profile:
     """The profile of an audit of `pairs`, to be called `name`: the base's references and settings; its suspects are `members` and the
@@ -20,7 +22,7 @@ def profile_of(base: Profile, name: str, pairs: Data, iid: Data | None, members:
     suspects = [c for c in base.controls if has_iid or params.IID not in c.data] + members
     asked = base.responses.model_copy(update={"ask": "tainted"})
     changes = {"victims": [name], "data": known, "suspects": suspects, "controls": [], "wild": {}, "suites": {}, "more_references": [],
-               "reference_sets": {}, "similarities": {}, "dpdllm": None, "robustness": None, "imitation": None, "responses": asked}
+               "reference_sets": {}, "similarities": {}, "responses": asked, **dict.fromkeys(STUDY_ONLY)}
     return Profile.model_validate(base.model_copy(update=changes).model_dump(by_alias=True))
 
 

@@ -214,3 +214,23 @@ class Robustness(Strict):
     shares: list[Annotated[float, Field(gt=0, le=1)]]
     rephraser: Rephraser
     adversary: Adversary
+
+
+class Attribution(Strict):
+    """Which base model a tuned model comes from (peers.md 4)."""
+
+    prompts: list[str] = Field(min_length=1)  # datasets whose prompts are asked; `victim` = D itself
+    questions: int | None = Field(None, ge=1)  # prompts of each, at random; None = all
+    folds: int = Field(5, ge=2)  # of the bases' replies, to choose the method by; a set of prompts stays together
+    backbone: Similarity | None = None  # the transformer's encoder, cut to its first `layer` layers; None = that of `similarity`
+    tokens: int = Field(ge=8)  # of each reply
+    epochs: int = Field(ge=1)
+    negatives: int = Field(1, ge=1)  # pairs with another base, for each pair with the own
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def encoder(self):
+        if self.backbone and self.backbone.model:
+            raise ValueError(f"attribution: backbone is the language model {self.backbone.model!r}; needs an encoder (hub, path, package or toy)")
+        return self

@@ -59,6 +59,15 @@ def write_text(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Replace a Parquet file in one step, as `write_text` does."""
+    temporary = path.with_name(f".{path.name}")
+    with open(temporary, "wb") as file:
+        file.write(table.to_parquet())
+        flush(file)
+    os.replace(temporary, path)
+
+
 def flush(file) -> None:
     """Bring what was written to `file` onto the disk, past a crash."""
     file.flush()

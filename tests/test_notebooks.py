@@ -32,7 +32,7 @@ FIGURES = ["fig02_response_before_and_after", "fig03_close_without_training", "f
            "fig06_iid_positive_against_negative", "fig07_iid_dpdllm", "fig08_evidence_on_all_samples", "fig09_more_references",
            "fig10_tainted_by_references", "fig11a_rephrasing", "fig11b_temperature", "fig11c_removing_tainted_samples", "fig11d_subsets",
            "fig12_overlap_of_tainted_samples", "sec4_similarity_before_and_after", "eq1_weakest_gaps", "sec6_3_thresholds",
-           "imitation_budgets", "imitation_verdicts", "imitation_evidence"]
+           "attribution_own_methods", "attribution_own_votes", "imitation_budgets", "imitation_verdicts", "imitation_evidence"]
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -118,6 +118,16 @@ def test_the_imitation_hangs_together(outputs):
     assert len(means) == 2 * 5 and (means["samples"] == 3).all()
     mixture = pd.read_csv(outputs / "imitation_mixture.csv")
     assert (mixture[["kept", "repeated", "language"]].sum(axis=1) == mixture["read"]).all() and mixture["read"].sum() == 30
+
+
+def test_attribution_of_our_own_suspects(outputs):
+    methods, models, groups = (pd.read_csv(outputs / f"attribution_own_{k}.csv") for k in ("methods", "models", "groups"))
+    assert set(methods["level"]) == {"k3", "k2", "k1"} and methods["chosen"].sum() == 1 and (methods["total"] == 9).all()
+    assert methods.loc[methods["method"].str.startswith("perplexity"), "cv_total"].eq(10).all() and methods["chance"].eq(0.2).all()
+    right = models.groupby(["method", "level"])["right"].sum()
+    assert (methods.set_index(["method", "level"])["correct"] == right[methods.set_index(["method", "level"]).index]).all()
+    assert set(groups["prompts"]) == {"D", "other"} and set(groups["models"]) == {"members", "non-members"}
+    assert not list(outputs.glob("attribution_released*"))  # no path was given
 
 
 def test_table9_is_the_sum_of_its_steps(outputs):
