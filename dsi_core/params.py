@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError, model_validator
 
 from dsi_core.settings import (  # noqa: F401 - the parts are settings' own, and callers find all of them here
-    Adversary, Data, Decision, Dpdllm, Endpoint, Model, Recipe, Reference, Rephraser, Responses, Robustness, Similarity, Source,
+    Adversary, Data, Decision, Dpdllm, Endpoint, GreyBox, Model, Recipe, Reference, Rephraser, Responses, Robustness, Similarity, Source,
     Strict, Suspect, Trained, Wild)
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,6 +46,7 @@ class Profile(Strict):
     similarities: dict[str, Similarity] = {}  # other backbones, layers and scales to compare verdicts with
     dpdllm: Dpdllm | None = None
     robustness: Robustness | None = None
+    grey_box: GreyBox | None = None
     suites: dict[str, dict[str, Any]] = {}  # parts of the profile (victims, suspects, wild) that one notebook replaces
 
     def all_references(self) -> list[Reference]:
@@ -72,6 +73,8 @@ class Profile(Strict):
                        *((self.data, "data", n, {IID}) for n in [*d.non_members, *d.members])]
         if self.robustness:
             wanted += [(self.models, "model", self.robustness.rephraser.base, set())]
+        if self.grey_box:
+            wanted += [(self.models, "model", n, set()) for n in self.grey_box.references] + [(self.data, "victim", v, set()) for v in self.grey_box.validation]
         for known, kind, name, also in wanted:
             if name not in known and name not in also:
                 raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
