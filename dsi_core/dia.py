@@ -1,12 +1,13 @@
 """DIA, LLM dataset inference (Maini et al. 2024, arXiv 2406.06443; peers.md 2): features -> linear model -> one-sided t-test.
 
-The owner has a suspect set and a validation set of the same distribution that nobody could train on. Half of each fits a linear model that tells the two
-apart by features of the suspect model's token losses; on the other halves its scores are compared. If the model never saw either set, nothing tells them
-apart, and the p-value is small no oftener than by chance. If it saw the *validation* set, the test is blind: its assumption is broken.
+The owner has a suspect set and a validation set of the same distribution that nobody could train on. Half of each fits a linear model that
+tells the two apart by features of the suspect model's token losses; on the other halves its scores are compared. If the model never saw
+either set, nothing tells them apart, and the p-value is small no oftener than by chance. If it saw the *validation* set, the test is blind:
+its assumption is broken.
 
-Differs from the released code: statistics of the features (outliers, mean, standard deviation) come from the fitting halves alone, of both classes
-together, and are applied to the other halves; few rows do not break the outlier step; the linear model has an L2 penalty and is fitted to its optimum
-(released: 1,000 steps of Adam without a penalty); seeds are arguments; a higher score means a likelier member.
+Differs from the released code: statistics of the features (outliers, mean, standard deviation) come from the fitting halves alone, of both
+classes together, and are applied to the other halves; few rows do not break the outlier step; the linear model has an L2 penalty and is
+fitted to its optimum (released: 1,000 steps of Adam without a penalty); seeds are arguments; a higher score means a likelier member.
 """
 
 import numpy as np
@@ -24,11 +25,13 @@ NEEDS = "the probability of every token of a given text; pairs of D's own distri
 def features(logprobs: np.ndarray, mask: np.ndarray, texts: list[str]) -> pd.DataFrame:
     """The released code's 16 features of a text's own losses (nats), one row per text: ppl, k_min_probs_K, k_max_probs_K, zlib_ratio.
 
-    k_min: the mean of the share K of *smallest losses*, the likeliest tokens; k_max: of the largest, which is Min-K% Prob with its sign changed.
+    k_min: the mean of the share K of *smallest losses*, the likeliest tokens; k_max: of the largest, which is Min-K% Prob with its sign
+    changed.
     """
     mean = -mia_loss.loss(logprobs, mask)
-    return pd.DataFrame({"ppl": np.exp(mean), **{f"k_min_probs_{k:g}": mia_loss.min_k(-logprobs, mask, k) for k in SHARES},
-                         **{f"k_max_probs_{k:g}": -mia_loss.min_k(logprobs, mask, k) for k in SHARES}, "zlib_ratio": -mia_loss.zlib(logprobs, mask, texts)})
+    smallest = {f"k_min_probs_{k:g}": mia_loss.min_k(-logprobs, mask, k) for k in SHARES}
+    largest = {f"k_max_probs_{k:g}": -mia_loss.min_k(logprobs, mask, k) for k in SHARES}
+    return pd.DataFrame({"ppl": np.exp(mean), **smallest, **largest, "zlib_ratio": -mia_loss.zlib(logprobs, mask, texts)})
 
 
 def halves(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -40,8 +43,9 @@ def halves(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
 def test(suspect: np.ndarray, validation: np.ndarray, *, seed: int, ridge: float = 1.0) -> dict:
     """One split. suspect, validation: features, shapes (n, features) and (m, features), n and m at least 4.
 
-    Returns p (one-sided Student t-test: do the suspect set's held-out scores lie above the validation set's?), d (Cohen's d of the held-out scores; positive =
-    the suspect set looks more like a member), held_out (how many of each were compared). Raises `ValueError` for fewer rows or values that are not finite.
+    Returns p (one-sided Student t-test: do the suspect set's held-out scores lie above the validation set's?), d (Cohen's d of the held-out
+    scores; positive = the suspect set looks more like a member), held_out (how many of each were compared). Raises `ValueError` for fewer
+    rows or values that are not finite.
     """
     both = (np.asarray(suspect, float), np.asarray(validation, float))
     if min(map(len, both)) < 4:
@@ -58,8 +62,9 @@ def test(suspect: np.ndarray, validation: np.ndarray, *, seed: int, ridge: float
 
 
 def scaler(fit: np.ndarray):
-    """A function that treats features, shape (rows, features), by the statistics of the fitting rows: values beyond their trimmed range become the mean of
-    what lies in it, and every feature gets mean 0 and standard deviation 1 there. With fewer than 1 / `TRIMMED` fitting rows nothing is trimmed."""
+    """A function that treats features, shape (rows, features), by the statistics of the fitting rows: values beyond their trimmed range
+    become the mean of what lies in it, and every feature gets mean 0 and standard deviation 1 there. With fewer than 1 / `TRIMMED` fitting
+    rows nothing is trimmed."""
     cut, ordered = int(TRIMMED * len(fit)), np.sort(fit, axis=0)
     low, high = ordered[cut], ordered[len(fit) - 1 - cut]
     inside = ordered[cut : len(fit) - cut]
@@ -87,6 +92,7 @@ def cohens_d(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def control(validation: np.ndarray, *, seed: int, ridge: float = 1.0) -> dict:
-    """`test` of one random half of the validation set against the other: what p looks like where there is nothing to find. Needs 8 samples."""
+    """`test` of one random half of the validation set against the other: what p looks like where there is nothing to find. Needs 8
+    samples."""
     one, other = halves(len(validation), np.random.default_rng([seed, 1]))
     return test(validation[one], validation[other], seed=seed, ridge=ridge)

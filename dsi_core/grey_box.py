@@ -1,8 +1,8 @@
 """Methods that see more than text, beside black-box dataset inference: membership attacks on token probabilities, and DIA (peers.md 2-3).
 
-Each asks whether the suspect model finds D more familiar than *validation* pairs of the same distribution that nobody could train on. Here these are a
-random remainder of D's own source, so that D and validation are a coin flip apart: on a model that saw neither, every method must come to nothing.
-Functions take the studies (non-IID, IID, ...) whose suspects are judged; victims without a validation set are not.
+Each asks whether the suspect model finds D more familiar than *validation* pairs of the same distribution that nobody could train on. Here
+these are a random remainder of D's own source, so that D and validation are a coin flip apart: on a model that saw neither, every method
+must come to nothing. Functions take the studies (non-IID, IID, ...) whose suspects are judged; victims without a validation set are not.
 """
 
 import numpy as np
@@ -25,15 +25,16 @@ def settings(study: Study) -> GreyBox:
 
 
 def samples(study: Study) -> pd.DataFrame:
-    """Who is compared: dataset, part ("D", "validation", or "prefix": ReCaLL's known non-members), sample_id, prompt, output, and whether the sample is
-    among those read in other versions (compared) and those asked (asked), both chosen at random with the profile's seed."""
+    """Who is compared: dataset, part ("D", "validation", or "prefix": ReCaLL's known non-members), sample_id, prompt, output, and whether
+    the sample is among those read in other versions (compared) and those asked (asked), both chosen at random with the profile's seed."""
     how, tables = settings(study), []
     for victim in study.profile.victims:
         if victim not in how.validation:
             continue
         unseen = data.untouched(study.profile, f"{victim}'s validation set", how.validation[victim]).sample(frac=1, random_state=study.profile.seed)
         if len(unseen) < how.shots + 2:
-            raise ValueError(f"grey_box.validation of {victim!r} has {len(unseen)} pairs; {how.shots} go to the prefix (shots), and two at least must be left")
+            raise ValueError(f"grey_box.validation of {victim!r} has {len(unseen)} pairs; {how.shots} go to the prefix (shots), and two at least "
+                             "must be left")
         own = study.pairs[study.pairs["dataset"] == victim]
         own = own.sample(min(len(own), how.samples or len(own)), random_state=study.profile.seed).sort_index()
         parts = {"D": own, "validation": unseen.iloc[how.shots :].sort_index(), "prefix": unseen.iloc[: how.shots]}
@@ -49,8 +50,9 @@ def _chosen(how: GreyBox, table: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def sets(study: Study) -> pd.DataFrame:
-    """The two sets of each victim: dataset, samples (of D), validation, prefix, compared and asked (of each set), near_duplicates (validation samples
-    that nearly repeat one of D), and the AUC, with its 95% interval, of a classifier that tells the sets apart by their text alone (0.5 = a fair benchmark)."""
+    """The two sets of each victim: dataset, samples (of D), validation, prefix, compared and asked (of each set), near_duplicates
+    (validation samples that nearly repeat one of D), and the AUC, with its 95% interval, of a classifier that tells the sets apart by their
+    text alone (0.5 = a fair benchmark)."""
     rows = []
     for victim, table in samples(study).groupby("dataset", sort=False):
         d, unseen = table[table["part"] == "D"], table[table["part"] == "validation"]
@@ -70,38 +72,44 @@ def texts(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     for t in table[table["part"] != "prefix"].itertuples():
         versions = {"original": t.output}
         if t.compared:
-            versions |= {"lowercase": t.output.lower(), **{f"neighbour {i}": mia_compare.neighbour(t.output, how.changed, study.profile.seed, t.sample_id, i)
-                                                          for i in range(1, how.neighbours + 1)}, "recall": t.output}
+            nearby = {f"neighbour {i}": mia_compare.neighbour(t.output, how.changed, study.profile.seed, t.sample_id, i)
+                      for i in range(1, how.neighbours + 1)}
+            versions |= {"lowercase": t.output.lower(), **nearby, "recall": t.output}
         rows += [(t.sample_id, t.prompt, variant, answer) for variant, answer in versions.items()]
     return pd.DataFrame(rows, columns=["sample_id", "prompt", "variant", "answer"])
 
 
 def token_values(studies: list[Study]) -> pd.DataFrame:
-    """`losses.read` of every suspect and every reference (model called "reference <base>"): dataset, model, part, prompt, output, and its columns.
+    """`losses.read` of every suspect and every reference (model called "reference <base>"): dataset, model, part, prompt, output, and its
+    columns.
 
     Tunes and reads whatever the store lacks, in parallel.
     """
     jobs, places = {}, []
     for study in studies:
         for victim, mine in samples(study).groupby("dataset", sort=False):
-            every, prefix = texts(study, mine), mine.loc[mine["part"] == "prefix", ["prompt", "output"]].to_numpy().tolist()
-            originals = every[every["variant"] == "original"].reset_index(drop=True)
+            read, prefix = texts(study, mine), mine.loc[mine["part"] == "prefix", ["prompt", "output"]].to_numpy().tolist()
+            plain, other = (read[read["variant"].eq("original") == is_plain].reset_index(drop=True) for is_plain in (True, False))
             suspects = steps.members(study).query("role == 'suspect' and dataset == @victim")
-            readers = [(name, model, every, prefix) for name, model in zip(suspects["model_id"], suspects["trained"])]
-            readers += [(f"reference {b}", Trained(base=b), originals, []) for b in settings(study).references]
-            for name, model, read, before in readers:
-                folder = losses.entry(study.profile, victim, model, read, before)
-                places.append((victim, name, mine, folder))
-                if store.manifest(folder) is None:
-                    jobs[folder] = work.Job(f"{name} ({victim})", losses.score, (study.profile, victim, model, read, before, folder), len(read))
+            suspects = list(zip(suspects["model_id"], suspects["trained"]))
+            references = [(f"reference {b}", Trained(base=b)) for b in settings(study).references]
+            for what, table, before, readers in (("texts", plain, [], [*suspects, *references]), ("versions", other, prefix, suspects)):
+                for name, model in readers:
+                    folder = losses.entry(study.profile, victim, model, table, before)
+                    places.append((victim, name, mine, folder))
+                    if store.manifest(folder) is None:
+                        how = (study.profile, victim, model, table, before, folder)
+                        jobs[folder] = work.Job(f"{name} ({victim}, {what})", losses.score, how, len(table))
     work.run(list(jobs.values()))
-    tables = [losses.read(folder).merge(mine[["sample_id", "part", "prompt", "output"]], on="sample_id", validate="m:1").assign(dataset=victim, model=name)
+    columns = ["sample_id", "part", "prompt", "output"]
+    tables = [losses.read(folder).merge(mine[columns], on="sample_id", validate="m:1").assign(dataset=victim, model=name)
               for victim, name, mine, folder in places]
     return pd.concat(tables, ignore_index=True).drop_duplicates(["dataset", "model", "sample_id", "variant"], ignore_index=True)
 
 
 def answers(studies: list[Study]) -> pd.DataFrame:
-    """What the suspects say to the `asked` samples of D and validation: dataset, suspect, part, sample_id, output, draw (-1 = greedy), response."""
+    """What the suspects say to the `asked` samples of D and validation: dataset, suspect, part, sample_id, output, draw (-1 = greedy),
+    response."""
     tables = []
     for study in studies:
         asked = samples(study).query("asked and part != 'prefix'")
@@ -118,10 +126,11 @@ def answers(studies: list[Study]) -> pd.DataFrame:
 
 
 def attacks(studies: list[Study], values: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
-    """The score of every sample by every attack: dataset, suspect, group, member, view, attack, part, sample_id, score (higher = likelier a member).
+    """The score of every sample by every attack: dataset, suspect, group, member, view, attack, part, sample_id, score (higher = likelier a
+    member).
 
-    values: as `token_values`; told: as `answers`. Lowercase and neighbours change the answer alone and have the view "answer" only; SaMIA and CDD have the
-    view "sampled".
+    values: as `token_values`; told: as `answers`. Lowercase and neighbours change the answer alone and have the view "answer" only; SaMIA
+    and CDD have the view "sampled".
     """
     how, people = settings(studies[0]), pd.concat([steps.suspects(s) for s in studies], ignore_index=True)
     known = {(d, m): part for (d, m), part in values.groupby(["dataset", "model"], sort=False)}
@@ -161,8 +170,8 @@ def _seen(mine: pd.DataFrame, references: dict[str, pd.DataFrame], view: str, ho
 
 def _mean(samples: pd.DataFrame, table: pd.DataFrame, view: str) -> np.ndarray:
     """Mean log-probabilities of `table`, in the order of `samples`."""
-    ordered = table.set_index("sample_id", verify_integrity=True).loc[samples["sample_id"]].reset_index()
-    x, mask = losses.padded(ordered, view)
+    x, mask = losses.padded(samples[["sample_id"]].merge(table, on="sample_id", validate="1:1"), view)
+    assert len(mask) == len(samples), f"{len(mask)} readings of {len(samples)} samples"
     return mia_loss.loss(x["logprobs"], mask)
 
 

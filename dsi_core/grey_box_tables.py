@@ -1,4 +1,5 @@
-"""What grey-box methods come to: AUROC, TPR at low FPR and p-values of the attacks, DIA's p-values, and both beside black-box dataset inference."""
+"""What grey-box methods come to: AUROC, TPR at low FPR and p-values of the attacks, DIA's p-values, and both beside black-box dataset
+inference."""
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,9 @@ BLACK_BOX = "black-box dataset inference"
 def measured(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     """How well each attack tells D from validation: dataset, suspect, group, member, view, attack, samples, validation, and
 
-    auc (0.5 = not at all; above = D looks more familiar), low and high (95%, Hanley and McNeil), tpr_at_1 and tpr_at_5 (share of D above all but 1% and 5%
-    of validation), p (one-sided Mann-Whitney test of the same), d (Cohen's), and p_control (the same test of one random half of validation against the other).
-    scores: as `attacks`.
+    auc (0.5 = not at all; above = D looks more familiar), low and high (95%, Hanley and McNeil), tpr_at_1 and tpr_at_5 (share of D above
+    all but 1% and 5% of validation), p (one-sided Mann-Whitney test of the same), d (Cohen's), and p_control (the same test of one random
+    half of validation against the other). scores: as `attacks`.
     """
     rows = []
     for keys, part in scores.groupby([*KEYS, "view", "attack"], sort=False):
@@ -26,10 +27,16 @@ def measured(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
         first, second = dia.halves(len(other), np.random.default_rng(study.profile.seed))
         auc = area(one, other)
         low, high = blind.interval(auc, len(one), len(other))
-        rows.append({**dict(zip([*KEYS, "view", "attack"], keys)), "samples": len(one), "validation": len(other), "auc": auc, "low": low, "high": high,
-                     "tpr_at_1": tpr(one, other, 0.01), "tpr_at_5": tpr(one, other, 0.05), "p": rank_test(one, other), "d": dia.cohens_d(one, other),
-                     "p_control": rank_test(other[first], other[second])})
+        rows.append({**dict(zip([*KEYS, "view", "attack"], keys)), "samples": len(one), "validation": len(other),
+                     "auc": auc, "low": low, "high": high, "tpr_at_1": tpr(one, other, 0.01), "tpr_at_5": tpr(one, other, 0.05),
+                     "p": rank_test(one, other), "d": dia.cohens_d(one, other), "p_control": rank_test(other[first], other[second])})
     return pd.DataFrame(rows)
+
+
+def by_group(measured: pd.DataFrame) -> pd.DataFrame:
+    """Each attack's AUROC over the suspects of a group: view, attack, group, suspects, median, lowest, highest."""
+    table = measured.groupby(["view", "attack", "group"], sort=False)["auc"].agg(["size", "median", "min", "max"]).reset_index()
+    return table.rename(columns={"size": "suspects", "min": "lowest", "max": "highest"})
 
 
 def area(one: np.ndarray, other: np.ndarray) -> float:
@@ -53,10 +60,11 @@ def tpr(one: np.ndarray, other: np.ndarray, fpr: float) -> float:
 
 
 def dataset_inference(studies: list[Study], values: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """DIA's p-values: dataset, suspect, group, member, view, features, seed, p, d (of the suspect set's held-out scores), p_control, d_control.
+    """DIA's p-values: dataset, suspect, group, member, view, features, seed, p, d (of the suspect set's held-out scores), p_control,
+    d_control.
 
-    features: "few" = the attacks on a text's own losses and the references; "released" = the released code's 16. One row per random split. values and
-    scores: as `token_values` and `attacks`.
+    features: "few" = the attacks on a text's own losses and the references; "released" = the released code's 16. One row per random split.
+    values and scores: as `token_values` and `attacks`.
     """
     how, rows = settings(studies[0]), []
     for keys, part in scores[scores["view"].isin(losses.VIEWS)].groupby([*KEYS, "view"], sort=False):
@@ -75,8 +83,8 @@ def dataset_inference(studies: list[Study], values: pd.DataFrame, scores: pd.Dat
 
 
 def over_splits(splits: pd.DataFrame, alpha: float) -> pd.DataFrame:
-    """`dataset_inference` over its splits, which share samples and are not independent: median p, d, p_control and d_control, the shares of p below 0.05 and
-    0.1 (and of p_control below 0.1), p_valid = min(1, 2 x median p) and the verdict "member" where it is at most alpha.
+    """`dataset_inference` over its splits, which share samples and are not independent: median p, d, p_control and d_control, the shares of
+    p below 0.05 and 0.1 (and of p_control below 0.1), p_valid = min(1, 2 x median p) and the verdict "member" where it is at most alpha.
 
     Twice the median of p-values is one, however they depend on each other (Ruger 1978); the median itself is not.
     """
@@ -114,8 +122,8 @@ def needs(attack: str) -> tuple[str, str]:
 def beside(study: Study, measured: pd.DataFrame, inferred: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     """Every method's verdict on every suspect: dataset, suspect, group, member, method, access, p (NaN: the vote has none), verdict, correct.
 
-    An attack says "member" when its rank test's p is at most the profile's grey_box.alpha, DIA when p_valid is; both on the answers given the prompts. measured,
-    inferred, verdicts: as `measured`, `over_splits` and `black_box` return.
+    An attack says "member" when its rank test's p is at most the profile's grey_box.alpha, DIA when p_valid is; both on the answers given
+    the prompts. measured, inferred, verdicts: as `measured`, `over_splits` and `black_box` return.
     """
     alpha = settings(study).alpha
     tests = measured[measured["view"] != "text"].rename(columns={"attack": "method"})

@@ -1,7 +1,7 @@
 """Token log-probabilities of given texts under a model, through the store: what every grey-box method starts from (peers.md 2.1, 3.1).
 
-A text is a pair of prompt and answer in the model's own format (its chat template), as in tuning and asking. One reading gives both views: "answer" = the
-answer given the prompt, without its end token; "text" = prompt and answer, template included, from the second token on.
+A text is a pair of prompt and answer in the model's own format (its chat template), as in tuning and asking. One reading gives both views:
+"answer" = the answer given the prompt, without its end token; "text" = prompt and answer, template included, from the second token on.
 """
 
 import copy
@@ -31,10 +31,10 @@ def entry(profile: Profile, victim: str, trained: Trained, texts: pd.DataFrame, 
 def score(profile: Profile, victim: str, trained: Trained, texts: pd.DataFrame, prefix: list[tuple[str, str]], folder: Path) -> Path:
     """Tune the model if needed and store what it thinks of each text: `losses.parquet`, one row per row of `texts`, in its order.
 
-    texts: columns sample_id, prompt, variant, answer; a sample's variants (the first is "original") share a prompt, which is read once. A variant
-    "recall" is read after the pairs of `prefix`. Columns of the result: sample_id, variant, given (how many of the values belong to the prompt: all but
-    its first token for "original", all for "recall", none otherwise), and for each token logprobs = log p(token | before) in nats, means and stds =
-    mean and standard deviation of log p over the vocabulary, weighted by p.
+    texts: columns sample_id, prompt, variant, answer; a sample's variants share a prompt, which is read once. The variant "recall" is read
+    after the pairs of `prefix`. Columns of the result: sample_id, variant, given (how many of the values belong to the prompt: all but its
+    first token for "original", all for "recall", none otherwise), and for each token logprobs = log p(token | before) in nats, means and
+    stds = mean and standard deviation of log p over the vocabulary, weighted by p.
     """
     with store.lock(folder):
         if store.manifest(folder) is None:
@@ -84,8 +84,8 @@ def _answer(tokenizer, answer: str) -> list[int]:
 def token_values(model, given: list[int], continuations: list[list[int]]) -> tuple[np.ndarray, list[np.ndarray]]:
     """Log-probability of each token, and mean and standard deviation of the log-probabilities where it stands.
 
-    Returns (of `given` without its first token, shape (3, len(given) - 1); of each continuation after `given`, shape (3, its length)). `given`
-    is read once; continuations, of at least a token each, are padded on the right and masked.
+    Returns (of `given` without its first token, shape (3, len(given) - 1); of each continuation after `given`, shape (3, its length)).
+    `given` is read once; continuations, of at least a token each, are padded on the right and masked.
     """
     import torch
     from transformers import DynamicCache

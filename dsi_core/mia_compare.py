@@ -1,5 +1,6 @@
-"""Membership inference attacks that compare a text's mean log-probability (`mia_loss.loss`, at most 0) with another one: of the text in lower
-case, under a reference model, of neighbouring texts, after other texts (peers.md 3.1). Arguments and scores have the shape (texts,); higher = member.
+"""Membership inference attacks that compare a text's mean log-probability (`mia_loss.loss`, at most 0) with another one: of the text in
+lower case, under a reference model, of neighbouring texts, after other texts (peers.md 3.1). Arguments and scores have the shape (texts,);
+higher = member.
 """
 
 import numpy as np
@@ -16,7 +17,8 @@ NEEDS = {
 
 
 def lowercase(own: np.ndarray, lowered: np.ndarray) -> np.ndarray:
-    """Log-perplexity of the text in lower case over that of the text, at least 0: a memorised text suffers from the change. Source: Carlini et al. 2021.
+    """Log-perplexity of the text in lower case over that of the text, at least 0: a memorised text suffers from the change. Source: Carlini
+    et al. 2021.
 
     A text known for certain (own = 0) scores infinity.
     """
@@ -24,20 +26,24 @@ def lowercase(own: np.ndarray, lowered: np.ndarray) -> np.ndarray:
 
 
 def reference(own: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """How much likelier a token is on average than under a reference model, in nats. Source: Carlini et al. 2021, as the released codes have it: a difference.
+    """How much likelier a token is on average than under a reference model, in nats. Source: Carlini et al. 2021, as the released codes
+    have it: a difference.
 
-    Each model reads the text with its own tokenizer, so that across tokenizers "a token" is not the same thing; the ranking of texts is what counts.
+    Each model reads the text with its own tokenizer, so that across tokenizers "a token" is not the same thing; the ranking of texts is
+    what counts.
     """
     return own - theirs
 
 
 def neighbours(own: np.ndarray, nearby: np.ndarray) -> np.ndarray:
-    """How much likelier a token is on average than in neighbouring texts, in nats; nearby: shape (texts, neighbours). Source: Mattern et al. 2023."""
+    """How much likelier a token is on average than in neighbouring texts, in nats; nearby: shape (texts, neighbours). Source: Mattern et
+    al. 2023."""
     return own - nearby.mean(axis=1)
 
 
 def recall(own: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Log-perplexity after a prefix of known non-members over that without it, at least 0: a prefix helps an unknown text more. Source: Xie et al. 2024."""
+    """Log-perplexity after a prefix of known non-members over that without it, at least 0: a prefix helps an unknown text more. Source: Xie
+    et al. 2024."""
     return _ratio(after, own)
 
 

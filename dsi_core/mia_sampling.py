@@ -12,7 +12,8 @@ NEEDS = {
 
 
 def samia(answers: list[str], truth: str) -> float:
-    """Mean over the answers of the share of the truth's words that the answer repeats (ROUGE-1 recall, words as between spaces). Source: Kaneko et al. 2024.
+    """Mean over the answers of the share of the truth's words that the answer repeats (ROUGE-1 recall, words as between spaces). Source:
+    Kaneko et al. 2024.
 
     Differs: an instruction's prompt is the prefix and its output the suffix, instead of the halves of a text. No answer or no word: 0.
     """
@@ -22,9 +23,11 @@ def samia(answers: list[str], truth: str) -> float:
 
 
 def cdd(answers: list[str], greedy: str, peak: float = 0.05, limit: int = 100) -> float:
-    """Share of the sampled answers within `peak` times the longest one's length of the greedy answer, in edits of tokens. Source: Dong et al. 2024.
+    """Share of the sampled answers within `peak` times the longest one's length of the greedy answer, in edits of tokens. Source: Dong et
+    al. 2024.
 
-    Of every answer the first `limit` tokens count. Differs: tokens are words and punctuation marks, as a black box has no tokenizer to show. No answer: 0.
+    Of every answer the first `limit` tokens count. Differs: tokens are words and punctuation marks, as a black box has no tokenizer to
+    show. No answer: 0.
     """
     centre, *others = [tokens(t)[:limit] for t in (greedy, *answers)]
     longest = max(map(len, (centre, *others)))

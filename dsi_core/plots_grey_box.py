@@ -36,8 +36,8 @@ def plot_areas(measured, *, columns: int = 7):
 
 
 def plot_p_values(splits, *, alpha: float):
-    """DIA's p-values, a dot for each random split, beside those of its control, validation against validation (grey). Returns the figure: a panel for each
-    set of features. splits: columns suspect, member, features, p, p_control; the diamond is the median, the line alpha."""
+    """DIA's p-values, a dot for each random split, beside those of its control, validation against validation (grey). Returns the figure: a
+    panel for each set of features. splits: columns suspect, member, features, p, p_control; the diamond is the median, the line alpha."""
     suspects, ways = list(splits["suspect"].unique()), splits["features"].unique()
     figure, axes = plt.subplots(1, len(ways), squeeze=False, sharey=True, layout="constrained", figsize=(12, 1.5 + 0.36 * len(suspects)))
     for ax, way in zip(axes[0], ways):
@@ -55,7 +55,8 @@ def plot_p_values(splits, *, alpha: float):
 
 
 def plot_beside(beside, *, ax=None):
-    """Every method's verdict on every suspect: dark = "member". table: columns suspect, member, method, verdict, correct; a cross marks a wrong verdict."""
+    """Every method's verdict on every suspect: dark = "member". table: columns suspect, member, method, verdict, correct; a cross marks a
+    wrong verdict."""
     suspects, methods = list(beside["suspect"].unique()), list(beside["method"].unique())
     ax = ax or plt.subplots(figsize=(3 + 0.62 * len(methods), 2.6 + 0.34 * len(suspects)), layout="constrained")[1]
     shade = {"member": COLORS["positive"], "non-member": COLORS["negative"], "inconclusive": COLORS["filtered"]}

@@ -78,7 +78,8 @@ def test_texts_are_read_once_and_stored(smoke, one_thread, empty_store, toy, mon
 
     monkeypatch.setattr(models, "load", None)
     losses.score(smoke, "dozen", trained, texts, prefix, folder)  # from the store
-    other = {losses.entry(smoke, "dozen", *how, make=False) for how in ((trained, texts, []), (trained, texts.head(2), prefix), (Trained(base="gemma"), texts, prefix))}
+    others = ((trained, texts, []), (trained, texts.head(2), prefix), (Trained(base="gemma"), texts, prefix))
+    other = {losses.entry(smoke, "dozen", *how, make=False) for how in others}
     assert len(other | {folder}) == 4
 
 
