@@ -8,7 +8,8 @@ must come to nothing. Functions take the studies (non-IID, IID, ...) whose suspe
 import numpy as np
 import pandas as pd
 
-from dsi_core import blind, data, losses, mia_compare, mia_loss, mia_sampling, near_duplicates, store, work
+from dsi_core import (
+    blind, data, losses, mia_compare, mia_loss, mia_sampling, models, near_duplicates, responses, store, work)
 from dsi_core import study as steps
 from dsi_core.params import Trained
 from dsi_core.settings import GreyBox
@@ -92,6 +93,8 @@ def token_values(studies: list[Study]) -> pd.DataFrame:
             plain, other = (read[read["variant"].eq("original") == is_plain].reset_index(drop=True) for is_plain in (True, False))
             suspects = steps.members(study).query("role == 'suspect' and dataset == @victim")
             suspects = list(zip(suspects["model_id"], suspects["trained"]))
+            if remote := [name for name, model in suspects if models.base(study.profile, model.base).endpoint]:
+                raise ValueError(f"{', '.join(remote)}: behind an endpoint; the probabilities of given texts cannot be seen there")
             references = [(f"reference {b}", Trained(base=b)) for b in settings(study).references]
             for what, table, before, readers in (("texts", plain, [], [*suspects, *references]), ("versions", other, prefix, suspects)):
                 for name, model in readers:
@@ -109,16 +112,25 @@ def token_values(studies: list[Study]) -> pd.DataFrame:
 
 def answers(studies: list[Study]) -> pd.DataFrame:
     """What the suspects say to the `asked` samples of D and validation: dataset, suspect, part, sample_id, output, draw (-1 = greedy),
-    response."""
-    tables = []
+    response. Asks what the store lacks, in parallel."""
+    jobs, told = [], []
     for study in studies:
-        asked = samples(study).query("asked and part != 'prefix'")
-        people = Study(study.profile.model_copy(update={"victims": [v for v in study.profile.victims if v in set(asked["dataset"])]}), study.pairs)
-        for temperature, draws in ((people.profile.responses.temperature, settings(study).draws), (0.0, 1)):
-            responses = people.profile.responses.model_copy(update={"temperature": temperature, "draws": draws})
-            told = steps.answers(Study(people.profile.model_copy(update={"responses": responses}), people.pairs), "suspect", asked)
-            told = told.merge(asked[["dataset", "sample_id", "part", "output"]], on=["dataset", "sample_id"], validate="m:1")
-            tables.append(told.assign(draw=told["draw"] if draws > 1 or temperature else -1).rename(columns={"model_id": "suspect"}))
+        table, sampled = samples(study).query("asked and part != 'prefix'"), study.profile.responses.temperature
+        for m in steps.members(study).query("role == 'suspect'").itertuples():
+            questions = table[table["dataset"] == m.dataset]
+            for temperature, draws in ((sampled, settings(study).draws if sampled else 1), (0.0, 1)):
+                who = (study.profile, m.dataset, m.model_id, m.trained)
+                folder = responses.entry(*who, temperature, make=False)
+                told.append((m, questions, folder, draws, temperature))
+                if len(responses.missing(folder, questions, draws)):
+                    jobs.append(work.Job(f"{m.model_id} ({m.dataset}) at {temperature:g}", responses.ask, (*who, questions),
+                                         len(questions) * draws, {"draws": draws, "temperature": temperature}))
+    work.run(jobs)
+    tables = []
+    for m, questions, folder, draws, temperature in told:
+        found = questions.merge(responses.read(folder).query("draw < @draws"), on="sample_id", validate="1:m")
+        assert len(found) == len(questions) * draws, f"{m.model_id}: {len(found)} answers to {len(questions)} x {draws} questions"
+        tables.append(found.assign(suspect=m.model_id, draw=found["draw"] if temperature else -1))
     return pd.concat(tables, ignore_index=True)[["dataset", "suspect", "part", "sample_id", "output", "draw", "response"]]
 
 

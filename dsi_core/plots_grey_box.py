@@ -7,6 +7,7 @@ import numpy as np
 
 from dsi_core.plots import COLORS
 
+NAMES = {"min_k": "Min-K%", "min_k_plus_plus": "Min-K%++", "recall": "ReCaLL", "samia": "SaMIA", "cdd": "CDD"}
 TRUTH = {True: COLORS["positive"], False: COLORS["negative"]}  # member, non-member
 
 
@@ -25,8 +26,8 @@ def plot_areas(measured, *, columns: int = 7):
             ax.plot([row.low, row.high], [y, y], color=TRUTH[row.member], linewidth=1.5, alpha=0.6)
             ax.plot(row.auc, y, "o", color=TRUTH[row.member], markersize=5)
         ax.axvline(0.5, color="black", linewidth=1, linestyle="--")
-        ax.set(title=attack.replace("_", " "), xlim=(-0.03, 1.03), xticks=[0, 0.5, 1], ylim=(len(suspects) - 0.5, -0.5))
-        ax.set_yticks(range(len(suspects)), suspects)
+        ax.set(title=NAMES.get(attack, attack), xlim=(-0.03, 1.03), xticks=[0, 0.5, 1], ylim=(len(suspects) - 0.5, -0.5))
+        ax.set_yticks(range(len(suspects)), suspects, fontsize=9)
     for ax in axes.flat[len(attacks) :]:
         ax.set_axis_off()
     for ax in axes[-1]:
@@ -66,7 +67,7 @@ def plot_beside(beside, *, ax=None):
         if not row.correct:
             ax.text(x, y, "✗", ha="center", va="center", color="white", fontsize=11)
     named = dict(zip(beside["suspect"], beside["member"]))
-    ax.set_xticks(range(len(methods)), [m.replace("_", " ") for m in methods], rotation=40, ha="right")
+    ax.set_xticks(range(len(methods)), [NAMES.get(m, m) for m in methods], rotation=40, ha="right")
     ax.set_yticks(range(len(suspects)), [f"{s} ({'member' if named[s] else 'non-member'})" for s in suspects])
     ax.set(xlim=(-0.5, len(methods) - 0.5), ylim=(len(suspects) - 0.5, -0.5), title="orange: says member; blue: says non-member; ✗: wrong")
     ax.grid(False)
@@ -76,3 +77,4 @@ def plot_beside(beside, *, ax=None):
 def _legend(figure) -> None:
     dots = [plt.Line2D([], [], color=TRUTH[m], marker="o", linestyle="none") for m in (True, False)]
     figure.legend(dots, ["member", "non-member"], loc="outside upper center", ncols=2)
+    figure.get_layout_engine().set(w_pad=0.08)  # inches: room for the longest name

@@ -6,6 +6,7 @@ import pytest
 from conftest import change, says, table
 
 from dsi_core import blind, data, dia, grey_box, grey_box_tables, mia_compare, mia_loss, plots_grey_box, study
+from dsi_core.params import Endpoint, Model, Suspect
 from dsi_core.study import Study
 
 TRUTH = dict(dataset="dozen", group="g", member=True)
@@ -54,6 +55,14 @@ def test_what_does_not_fit_is_refused(run):
     refused("'smoke'", "no section grey_box", grey_box=None)
     refused("none of the victims dozen", grey_box={"validation": {}})
     refused("validation of 'dozen' has 14 pairs", "13 go to the prefix", grey_box={"shots": 13})
+
+
+def test_a_model_behind_an_endpoint_shows_no_probabilities(run):
+    far = Model(endpoint=Endpoint(base_url="http://localhost:1", model="m"))
+    suspect = Suspect(name="far-away", member=False, base="far")
+    profile = change(run.profile, models={**run.profile.models, "far": far}, suspects=[suspect])
+    with pytest.raises(ValueError, match="far-away: behind an endpoint"):
+        grey_box.token_values([Study(profile, run.pairs)])
 
 
 def test_the_two_sets_are_shown_to_be_alike(run):
