@@ -34,11 +34,11 @@ def auc(one: pd.DataFrame, other: pd.DataFrame, seed: int = 0) -> dict:
     scores = cross_val_predict(classifier, texts["prompt"] + "\n" + texts["output"], labels, method="predict_proba",
                                cv=StratifiedKFold(FOLDS, shuffle=True, random_state=seed))[:, 1]
     found = float(roc_auc_score(labels, scores))
-    low, high = _interval(found, *count)
+    low, high = interval(found, *count)
     return {"auc": found, "low": low, "high": high, "pairs": count}
 
 
-def _interval(area: float, n: int, m: int) -> tuple[float, float]:
+def interval(area: float, n: int, m: int) -> tuple[float, float]:
     """95% interval of an AUC of n against m independent samples, kept in [0, 1]."""
     both_n, both_m = area / (2 - area), 2 * area**2 / (1 + area)  # two of n (of m) rank right against one of the others
     error = np.sqrt((area * (1 - area) + (n - 1) * (both_n - area**2) + (m - 1) * (both_m - area**2)) / (n * m))

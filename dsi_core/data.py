@@ -47,6 +47,24 @@ def load_pairs(profile: Profile, name: str, *, sample: bool = True) -> pd.DataFr
     return pairs
 
 
+def untouched(profile: Profile, name: str, data: Data) -> pd.DataFrame:
+    """`rows` random pairs (or all) of `data` that no dataset of the profile from the same place holds; columns as `load_pairs`.
+
+    Drawn from what the others left, as they were, a random remainder is exchangeable with them. Raises `ValueError` when too few are left.
+    """
+    whole = _load(name, data.model_dump_json(), _stamp(data))
+    taken = [load_pairs(profile, n)["sample_id"] for n, d in profile.data.items() if origin(d) == origin(data)]
+    rest = whole[~whole["sample_id"].isin(pd.concat(taken) if taken else [])].reset_index(drop=True)
+    if rest.empty:
+        raise ValueError(f"{whole.attrs['where']}: no pair left for {name}: the profile's datasets hold all {len(whole)}")
+    return _sample(rest, data, profile.seed)
+
+
+def origin(data: Data) -> dict:
+    """Where a dataset is read from: the same for every part of one source."""
+    return data.model_dump(include={"hub", "revision", "split", "path", "package", "member"})
+
+
 def _stamp(data: Data) -> int | None:
     path = ROOT / data.path if data.path else None
     return path.stat().st_mtime_ns if path is not None and path.exists() else None

@@ -123,8 +123,8 @@ def _roles(profile: Profile, suspect, mode: str) -> Roles:
         model_id = f"{model_id} tuned for DPDLLM"
     known = [dataset_of(profile, victim, n) for n in trained.data]
     source = victim if suspect.member else known[0]
-    home = _origin(profile, victim)  # more of D's own source would be no sample of "a dataset not used"
-    others = [n for n in (dataset_of(profile, victim, n) for n in settings.non_members) if n not in known and _origin(profile, n) != home]
+    home = data.origin(profile.data[victim])  # more of D's own source would be no sample of "a dataset not used"
+    others = [n for n in (dataset_of(profile, victim, n) for n in settings.non_members) if n not in known and data.origin(profile.data[n]) != home]
     if not others:
         raise ValueError(f"suspect {model_id!r}: dpdllm.non_members {settings.non_members} has no dataset but those it trained on "
                          f"({', '.join(known) or victim}) and the victim {victim!r}")
@@ -146,11 +146,6 @@ def _roles(profile: Profile, suspect, mode: str) -> Roles:
     else:
         lms = {"calibration": _lm(profile, chosen, "text"), "judged": _lm(profile, {victim: judged}, "text")}
     return Roles(victim, suspect.model_id, model_id, trained, source, others[0], chosen[source], chosen[others[0]], judged, lms)
-
-
-def _origin(profile: Profile, name: str) -> dict:
-    """Where a dataset is read from: the same for every part of one source."""
-    return profile.data[name].model_dump(include={"hub", "revision", "split", "path", "package", "member"})
 
 
 def _lm(profile: Profile, samples: dict[str, pd.DataFrame], loss_on: str) -> Trained:

@@ -12,8 +12,8 @@ import yaml
 from pydantic import BaseModel, ValidationError, model_validator
 
 from dsi_core.settings import (  # noqa: F401 - the parts are settings' own, and callers find all of them here
-    Adversary, Attribution, Data, Decision, Dpdllm, Endpoint, Model, Recipe, Reference, Rephraser, Responses, Robustness, Similarity, Source,
-    Strict, Suspect, Trained, Wild)
+    Adversary, Attribution, Data, Decision, Dpdllm, Endpoint, GreyBox, Model, Recipe, Reference, Rephraser, Responses, Robustness, Similarity,
+    Source, Strict, Suspect, Trained, Wild)
 from dsi_core.settings_imitation import Imitation
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,6 +49,7 @@ class Profile(Strict):
     robustness: Robustness | None = None
     imitation: Imitation | None = None
     attribution: Attribution | None = None
+    grey_box: GreyBox | None = None
     suites: dict[str, dict[str, Any]] = {}  # parts of the profile (victims, suspects, wild) that one notebook replaces
 
     def all_references(self) -> list[Reference]:
@@ -90,6 +91,8 @@ class Profile(Strict):
             wanted += [(self.models, "model", t.base, set()) for t in imitators] + [(self.recipes, "recipe", t.recipe, {None}) for t in imitators]
             wanted += [(self.data, "data", p.data, set()) for p in (self.imitation.mixture.parts if self.imitation.mixture else [])]
             wanted += [({r.name for r in self.references}, "reference", n, set()) for n in self.imitation.references or []]
+        if self.grey_box:
+            wanted += [(self.models, "model", n, set()) for n in self.grey_box.references] + [(self.data, "victim", v, set()) for v in self.grey_box.validation]
         for known, kind, name, also in wanted:
             if name not in known and name not in also:
                 raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")

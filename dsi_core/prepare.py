@@ -9,7 +9,7 @@ from dsi_core.params import Data, Profile, Similarity, Suspect
 from dsi_core.preparation import ANSWERS, PARTS, Prepared
 from dsi_core.study import Study
 
-STUDY_ONLY = ("dpdllm", "robustness", "attribution", "imitation")  # sections of a profile that no audit needs
+STUDY_ONLY = ("dpdllm", "robustness", "grey_box", "attribution", "imitation")  # sections of a profile that no audit needs
 
 
 def profile_of(base: Profile, name: str, pairs: Data, iid: Data | None, members: list[Suspect]) -> Profile:

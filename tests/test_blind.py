@@ -31,4 +31,4 @@ def test_interval_by_hand():
     """Hanley and McNeil with an AUC of 0.8 of 20 against 30."""
     q1, q2 = 0.8 / 1.2, 2 * 0.64 / 1.8
     error = np.sqrt((0.16 + 19 * (q1 - 0.64) + 29 * (q2 - 0.64)) / 600)
-    assert blind._interval(0.8, 20, 30) == pytest.approx((0.8 - 1.959964 * error, min(1, 0.8 + 1.959964 * error)))
+    assert blind.interval(0.8, 20, 30) == pytest.approx((0.8 - 1.959964 * error, min(1, 0.8 + 1.959964 * error)))

@@ -32,7 +32,8 @@ FIGURES = ["fig02_response_before_and_after", "fig03_close_without_training", "f
            "fig06_iid_positive_against_negative", "fig07_iid_dpdllm", "fig08_evidence_on_all_samples", "fig09_more_references",
            "fig10_tainted_by_references", "fig11a_rephrasing", "fig11b_temperature", "fig11c_removing_tainted_samples", "fig11d_subsets",
            "fig12_overlap_of_tainted_samples", "sec4_similarity_before_and_after", "eq1_weakest_gaps", "sec6_3_thresholds",
-           "attribution_own_methods", "attribution_own_votes", "imitation_budgets", "imitation_verdicts", "imitation_evidence"]
+           "attribution_own_methods", "attribution_own_votes", "grey_box_auroc", "grey_box_auroc_full_text",
+           "grey_box_dia_p_values", "grey_box_beside_black_box", "imitation_budgets", "imitation_verdicts", "imitation_evidence"]
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -128,6 +129,21 @@ def test_attribution_of_our_own_suspects(outputs):
     assert (methods.set_index(["method", "level"])["correct"] == right[methods.set_index(["method", "level"]).index]).all()
     assert set(groups["prompts"]) == {"D", "other"} and set(groups["models"]) == {"members", "non-members"}
     assert not list(outputs.glob("attribution_released*"))  # no path was given
+
+
+def test_grey_box_methods_beside_the_vote(outputs):
+    attacks = pd.read_csv(outputs / "grey_box_attacks.csv").set_index(["suspect", "view", "attack"])
+    assert set(attacks.index.get_level_values("view")) == {"answer", "text", "sampled"}
+    knows = attacks.loc["llama-full"].loc["answer"]
+    assert (knows.loc[["loss", "zlib", "min_k", "reference llama"], "auc"] > 0.95).all()  # it knows D by heart and the validation set not at all
+    own = attacks.loc[("llama-untuned", "answer", "reference llama")]
+    assert own["auc"] == 0.5 == own["p"] and own["validation"] == 12  # the reference model itself
+    assert attacks.loc[("llama-untuned", "answer", "loss"), "low"] < 0.5 < attacks.loc[("llama-untuned", "answer", "loss"), "high"]
+    beside, votes = pd.read_csv(outputs / "grey_box_beside_black_box.csv"), pd.read_csv(outputs / "sec6_2_verdicts.csv").set_index("suspect")
+    ours = beside[beside["method"] == "black-box dataset inference"].set_index("suspect")
+    assert (ours.loc[votes.index, "verdict"] == votes["verdict"]).all() and len(ours) == len(votes) + 2  # and the IID suspects
+    assert (beside.groupby("suspect")["method"].nunique() == beside["method"].nunique()).all()
+    assert (pd.read_csv(outputs / "grey_box_dia.csv")["p_control"] > 0).all()
 
 
 def test_table9_is_the_sum_of_its_steps(outputs):

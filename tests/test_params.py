@@ -24,7 +24,7 @@ def profile_of(tmp_path, monkeypatch):
     return load
 
 
-OPTIONAL = {"wild", "controls", "more_references", "reference_sets", "similarities", "dpdllm", "robustness", "imitation", "suites"}
+OPTIONAL = {"wild", "controls", "more_references", "reference_sets", "similarities", "dpdllm", "robustness", "grey_box", "attribution", "imitation", "suites"}
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,9 @@ REFUSED = {  # path: value, parts of the message
     "unknown rephraser": ("robustness", evasion(rephraser={"base": "bert", "prompt": "{text}"}, adversary={"references": []}), ["unknown model 'bert'"]),
     "unknown data of the baseline": ("dpdllm", baseline(non_members=["othr"]), ["unknown data 'othr'"]),
     "unknown recipe of the baseline": ("dpdllm", baseline(members_recipe="hart"), ["unknown recipe 'hart'"]),
+    "unknown reference of the attacks": ("grey_box", {"validation": {}, "references": ["bert"]}, ["unknown model 'bert'"]),
+    "validation of no victim": ("grey_box", {"validation": {"twelve": LEAST}, "references": []}, ["unknown victim 'twelve'"]),
+    "level of the attacks": ("grey_box", {"validation": {}, "references": [], "alpha": 1}, ["grey_box.alpha", "got 1"]),
     "one name twice": ("suspects/1/name", "llama-full", ["names", "must differ", "'llama-full', 'llama-full'"]),
 }
 
