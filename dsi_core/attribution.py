@@ -1,6 +1,6 @@
-"""Attribution: which base model does a tuned model come from? (Matching Pairs: Foley et al., ACL 2023; peers.md 4)
+"""Attribution: which base model does a tuned model come from? (Matching Pairs: Foley et al., ACL 2023)
 
-The arbiter can ask every base. Three levels of knowledge, by whose replies a classifier learns from (the mapping is ours, peers.md 4.3):
+The arbiter can ask every base. Three levels of knowledge, by whose replies a classifier learns from (the mapping is ours):
 k3 the bases alone; k2 also tuned models whose base is known, of other bases than the candidate's; k1 also those of the same base (left
 out where no two tuned models share one: it would be k2). For k2 the truth decides what is left out, so that the candidate's base alone
 has no tuned model to show: the harder case. No classifier ever sees the candidate itself.

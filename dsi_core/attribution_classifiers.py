@@ -1,4 +1,4 @@
-"""Attribution, the classifiers: how much does each reply look like each base? (peers.md 4.3)
+"""Attribution, the classifiers: how much does each reply look like each base?
 
 Every method is a function (profile, known, asked, bases) -> scores, shape (len(asked), len(bases)): higher = more like that base, on a
 scale of the method's own. known and asked are tables of replies (`attribution_data`); the bases of `known` are told, those of `asked`

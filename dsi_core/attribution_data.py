@@ -1,4 +1,4 @@
-"""Attribution, the replies: of base models and of models tuned from them, our own and those released with Matching Pairs (peers.md 4).
+"""Attribution, the replies: of base models and of models tuned from them, our own and those released with Matching Pairs.
 
 A table of replies has one row per (dataset, model, prompt): dataset ("released", or the victim), prompts (the set that the prompt is of),
 prompt_id, prompt, model, base (whose weights the model started from: the truth), tuned (False = it is that base), member (did it train on
@@ -76,7 +76,7 @@ def released(path: str) -> pd.DataFrame:
     path: JSON, set of prompts → prompt → model → text, which repeats the prompt (it is cut off here); a relative one starts at the
     repository. Without a path, or where nothing is, the table is empty and its attrs["absent"] says so in a sentence. Raises `ValueError`
     naming file, set, prompt and model for any other content. The truth is that of `params/reported.yaml`, as published; three tuned
-    models are doubtful candidates (peers.md 4.1): 5 is said to be trained from scratch, 7 and 8 are no generators.
+    models are doubtful candidates: 5 is said to be trained from scratch, 7 and 8 are no generators.
     """
     place = params.ROOT / path
     if not path or not place.exists():

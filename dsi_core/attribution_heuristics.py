@@ -1,4 +1,4 @@
-"""Attribution, what an expert looks at in a reply: language, code, dialogue, length, repetition (peers.md 4.3, "heuristics").
+"""Attribution, what an expert looks at in a reply: language, code, dialogue, length, repetition.
 
 General marks of text, none for a certain model: the list was fixed before any tuned model was attributed with it, and the bases alone
 decide whether it is used (`attribution.compare`).

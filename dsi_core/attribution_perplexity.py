@@ -1,4 +1,4 @@
-"""Attribution, perplexity: how likely does each base find a reply, given the prompt? (peers.md 4.3) For models that we can look into."""
+"""Attribution, perplexity: how likely does each base find a reply, given the prompt? For models that we can look into."""
 
 import time
 from pathlib import Path

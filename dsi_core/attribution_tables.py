@@ -1,4 +1,4 @@
-"""Attribution, the tables: what the scores of a tuned model's replies say of its base, and how far that is from guessing (peers.md 4.3-4.4).
+"""Attribution, the tables: what the scores of a tuned model's replies say of its base, and how far that is from guessing.
 
 rows: scored replies as `attribution.judged` returns them, of one dataset, with an array `scores` over `bases`.
 """

@@ -1,4 +1,4 @@
-"""Attribution, the transformer: one-against-rest classifiers over a reply, or over a base's reply and the candidate's (peers.md 4.3).
+"""Attribution, the transformer: one-against-rest classifiers over a reply, or over a base's reply and the candidate's.
 
 The paper tunes a multilingual BERT for each base. Differs: one encoder is shared by all of them, each base having an output of its own
 (sigmoid and binary cross-entropy), ten times cheaper; the encoder is the profile's, cut to its first layers, its token embeddings are not

@@ -1,4 +1,4 @@
-"""DIA, LLM dataset inference (Maini et al. 2024, arXiv 2406.06443; peers.md 2): features -> linear model -> one-sided t-test.
+"""DIA, LLM dataset inference (Maini et al. 2024, arXiv 2406.06443): features -> linear model -> one-sided t-test.
 
 The owner has a suspect set and a validation set of the same distribution that nobody could train on. Half of each fits a linear model that
 tells the two apart by features of the suspect model's token losses; on the other halves its scores are compared. If the model never saw

@@ -1,4 +1,4 @@
-"""DPDLLM's features, what a language model thinks of each token of an answer, and its classifier, naive Bayes (§6.1, peers.md 1.2)."""
+"""DPDLLM's features, what a language model thinks of each token of an answer, and its classifier, naive Bayes (§6.1)."""
 
 import numpy as np
 from sklearn.metrics import roc_auc_score

@@ -1,4 +1,4 @@
-"""Methods that see more than text, beside black-box dataset inference: membership attacks on token probabilities, and DIA (peers.md 2-3).
+"""Methods that see more than text, beside black-box dataset inference: membership attacks on token probabilities, and DIA.
 
 Each asks whether the suspect model finds D more familiar than *validation* pairs of the same distribution that nobody could train on. Here
 these are a random remainder of D's own source, so that D and validation are a coin flip apart: on a model that saw neither, every method

@@ -1,4 +1,4 @@
-"""Imitation (peers.md 5.1): a model is asked for instructions and answers, others are tuned on them; how good are these, and are they caught?"""
+"""Imitation (Gudibande 2023): a model is asked for instructions and answers, others are tuned on them; how good are these, and are they caught?"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Imitation, the data: instructions that the target makes up, starting from seeds of ours, and what it answers to them (peers.md 5.1)."""
+"""Imitation, the data: instructions that the target makes up, starting from seeds of ours, and what it answers to them (Gudibande 2023)."""
 
 import re
 
@@ -71,7 +71,7 @@ def bootstrap(profile: Profile) -> pd.DataFrame:
     seeds, and once it has more than `seeds_until` instructions from all of them. One row for each seed (fate "seed", round 0), each item of an
     answer, and each answer without an item ("no list"). Fate: "accepted"; "length" (words outside `words`); "too close" (closest = the highest
     BLEU in percent against every instruction that is there, of whichever category, not under `bleu`); "not needed" (its category has enough).
-    Source: peers.md 5.1 (2-3). Differs: a round of questions is asked at once, so the pool grows by rounds; temperature alone, no top-p;
+    Source: Gudibande 2023, §4.1. Differs: a round of questions is asked at once, so the pool grows by rounds; temperature alone, no top-p;
     seeds_until as in the source's appendix; any bullet or number marks an item; a short or long one is left out; the BLEU variant, which the source
     does not name, is sacrebleu's default on lower-case text.
     """
@@ -133,7 +133,7 @@ def examples(profile: Profile, found: pd.DataFrame) -> pd.DataFrame:
     """One answer of the target to each accepted instruction: category, kind, instruction, output, words, fate ("kept" | "short").
 
     The output is the whole answer: where the instruction speaks of a text, the input that the target made up is part of it. Short = under
-    `answer_words` words. Source: peers.md 5.1 (4). Differs: one answer an instruction, not 50; a word for a token in the limit of ten; no top-p.
+    `answer_words` words. Source: Gudibande 2023, §4.1. Differs: one answer an instruction, not 50; a word for a token in the limit of ten; no top-p.
     """
     how = settings(profile)
     questions = example_questions(found.loc[found["fate"] == "accepted", ["category", "instruction"]], categories(how.seeds))

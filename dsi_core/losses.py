@@ -1,4 +1,4 @@
-"""Token log-probabilities of given texts under a model, through the store: what every grey-box method starts from (peers.md 2.1, 3.1).
+"""Token log-probabilities of given texts under a model, through the store: what every grey-box method starts from.
 
 A text is a pair of prompt and answer in the model's own format (its chat template), as in tuning and asking. One reading gives both views:
 "answer" = the answer given the prompt, without its end token; "text" = prompt and answer, template included, from the second token on.

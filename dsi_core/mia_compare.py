@@ -1,5 +1,5 @@
 """Membership inference attacks that compare a text's mean log-probability (`mia_loss.loss`, at most 0) with another one: of the text in
-lower case, under a reference model, of neighbouring texts, after other texts (peers.md 3.1). Arguments and scores have the shape (texts,);
+lower case, under a reference model, of neighbouring texts, after other texts. Arguments and scores have the shape (texts,);
 higher = member.
 """
 

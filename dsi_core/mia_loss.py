@@ -1,4 +1,4 @@
-"""Membership inference attacks on a text's own token log-probabilities: loss, zlib, Min-K% Prob, Min-K%++ (peers.md 3.1).
+"""Membership inference attacks on a text's own token log-probabilities: loss, zlib, Min-K% Prob, Min-K%++.
 
 Everywhere: logprobs = log p(token | before) in nats, mask = True where there is a token, both of shape (texts, tokens); the score, shape
 (texts,), is higher for a likelier member.

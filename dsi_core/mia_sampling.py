@@ -1,4 +1,4 @@
-"""Black-box membership inference attacks on sampled answers: SaMIA and CDD (peers.md 3.1). Scores in [0, 1]; higher = member."""
+"""Black-box membership inference attacks on sampled answers: SaMIA and CDD. Scores in [0, 1]; higher = member."""
 
 import re
 from collections import Counter

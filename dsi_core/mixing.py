@@ -1,4 +1,4 @@
-"""Mixing instruction data (peers.md 5.2): sets of pairs become one, without repeated questions or other languages, with markers of preference."""
+"""Mixing instruction data (the recipe of Koala, Geng et al. 2023): one set of many, without repeated questions and other languages, with marked preferences."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def mix(profile: Profile) -> pd.DataFrame:
 
     repeated: the same question (`question`) with the same marker came before. language: question and answer together are in another language
     than the mixture's. A part without feedback counts as positive; one with both kinds is two parts, the preferred answers and the others, and
-    both are kept. The marker is the last line of each prompt. Source: peers.md 5.2. Differs: where the marker stands, which the source does
+    both are kept. The marker is the last line of each prompt. Source: Koala (Geng et al. 2023). Differs: where the marker stands, which the source does
     not say; repetitions are sought across the parts.
     """
     how = instructions.settings(profile).mixture

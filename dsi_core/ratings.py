@@ -1,4 +1,4 @@
-"""Blind ratings (peers.md 5.1, 7): people rate answers from 1 to 5 without knowing whose they are; every rating is stored, agreement reported."""
+"""Blind ratings (after Gudibande 2023): people rate answers from 1 to 5 without knowing whose they are; every rating is stored, agreement reported."""
 
 import html
 import json

@@ -180,7 +180,7 @@ class Decision(Strict):
 
 
 class Dpdllm(Strict):
-    """The baseline (§6.1, peers.md 1): a reference language model, and who are the known members and non-members."""
+    """The baseline (§6.1): a reference language model, and who are the known members and non-members."""
 
     base: str  # the reference language model
     recipe: str
@@ -217,7 +217,7 @@ class Robustness(Strict):
 
 
 class Attribution(Strict):
-    """Which base model a tuned model comes from (peers.md 4)."""
+    """Which base model a tuned model comes from."""
 
     prompts: list[str] = Field(min_length=1)  # datasets whose prompts are asked; `victim` = D itself
     questions: int | None = Field(None, ge=1)  # prompts of each, at random; None = all
@@ -237,7 +237,7 @@ class Attribution(Strict):
 
 
 class GreyBox(Strict):
-    """Membership attacks and dataset inference (DIA) that see a model's token probabilities (peers.md 2-3)."""
+    """Membership attacks and dataset inference (DIA) that see a model's token probabilities."""
 
     validation: dict[str, Data]  # for each victim: more pairs of its kind; of these, `rows` that no dataset of the profile holds
     samples: int | None = Field(None, ge=4)  # random samples of D that are looked at; None = all

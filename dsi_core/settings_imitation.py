@@ -39,7 +39,7 @@ class Imitator(Strict):
 
 
 class Imitation(Strict):
-    """Imitating a model through its API (peers.md 5), and dataset inference with the imitation dataset as D."""
+    """Imitating a model through its API (Gudibande 2023), and dataset inference with the imitation dataset as D."""
 
     target: Trained
     seeds: str = "params/imitation_seeds.yaml"  # categories with their seed instructions

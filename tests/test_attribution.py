@@ -371,7 +371,7 @@ def test_the_released_replies_themselves():
     known, asked = found[~found["tuned"]], found[found["tuned"]]
     scores = METHODS["TF-IDF characters 3, pooled cosine"](None, known, asked, sorted(set(found["base"])))
     baseline = attribution_tables.attributed(asked.assign(scores=list(scores)), sorted(set(found["base"])), ["model", "base"])
-    assert 2 <= baseline["right"].sum() <= 6  # 4 of 10 on all 150 prompts (peers.md 4.5); here are half of them
+    assert 2 <= baseline["right"].sum() <= 6  # 4 of 10 on all 150 prompts; here are half of them
 
 
 def test_one_base_is_no_choice(smoke):
