@@ -8,7 +8,7 @@ from IPython.display import HTML
 
 from dsi_core import data, imitation_scores, instructions, prepare, similarity, store, tables
 from dsi_core import study as steps
-from dsi_core.params import IID, VICTIM, Data, Profile, Suspect
+from dsi_core.params import IID, VICTIM, Data, Suspect
 from dsi_core.study import Study
 
 NAME = "imitation"  # of D, the imitation dataset; D' is imitation_iid
