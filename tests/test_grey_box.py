@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from conftest import change, says, table
 
-from dsi_core import blind, data, dia, grey_box, grey_box_tables, mia_compare, mia_loss, plots_grey_box, study
+from dsi_core import blind, data, dia, grey_box, grey_box_tables, mia_compare, mia_loss, plots_grey_box, responses, study
 from dsi_core.params import Endpoint, Model, Suspect
 from dsi_core.study import Study
 
@@ -79,6 +79,30 @@ def test_versions_of_the_texts(run):
     some = read[read["sample_id"] == read.loc[read["variant"] == "recall", "sample_id"].iloc[0]].set_index("variant")["answer"]
     assert some["recall"] == some["original"] and some["lowercase"] == some["original"].lower() and some["neighbour 1"] != some["original"]
     assert read.groupby("sample_id", sort=False)["variant"].first().eq("original").all()
+
+
+def test_every_chosen_sample_is_asked_once(run, empty_store, monkeypatch):
+    two = Study(change(run.profile, suspects=run.profile.suspects[:2]), run.pairs)
+    jobs = []
+
+    def ask(some):
+        jobs.extend(some)
+        for job in some:
+            profile, victim, name, trained, questions = job.args
+            rows = [{"sample_id": i, "draw": d, "response": f"{name} {d} {job.kwargs['temperature']:g}"} for i in questions["sample_id"]
+                    for d in range(job.kwargs["draws"])]
+            with responses.appending(responses.entry(profile, victim, name, trained, job.kwargs["temperature"])) as write:
+                write(rows)
+
+    monkeypatch.setattr(grey_box.work, "run", ask)
+    found = grey_box.answers([two])
+    assert len(jobs) == 4 and len({j.name for j in jobs}) == 4  # two suspects, sampled and greedy
+    assert len(found) == 2 * 8 * (3 + 1) and found.groupby(["suspect", "part", "draw"]).size().eq(4).all()
+    assert (found["response"] == [f"{r.suspect} {max(r.draw, 0)} {0 if r.draw < 0 else 1}" for r in found.itertuples()]).all()
+    chosen = grey_box.samples(two).query("asked and part != 'prefix'").set_index("sample_id")
+    assert (found["output"] == chosen.loc[found["sample_id"], "output"].to_numpy()).all()
+    pd.testing.assert_frame_equal(grey_box.answers([two]), found)
+    assert len(jobs) == 4  # nothing is asked twice
 
 
 # Which number goes where
