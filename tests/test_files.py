@@ -205,3 +205,26 @@ def test_readmes_audit_numbers_are_those_of_the_committed_tables():
     shares = [(r.loc[s, "samples"] / r.loc[s, "samples_all"]) for s in (0.5, 1.0) for r in ours]
     assert "published samples is found in {:.0%} and {:.0%}, one that learnt half in all, after {:.0%} and {:.0%} of the samples; one that learnt all after {:.0%} and {:.0%}".format(
         *(r.loc[0.3, "found"] for r in ours), *shares) in readme and all(r.loc[0.5, "found"] == 1 for r in ours)
+
+
+def test_readmes_numbers_of_the_neighbours():
+    import pandas as pd
+
+    readme = (ROOT / "README.md").read_text()
+
+    def table(name):
+        return pd.read_csv(ROOT / "figures" / "small" / f"{name}.csv")
+
+    methods = table("attribution_own_methods")
+    chosen, text = methods[methods["chosen"]].iloc[0], methods[~methods["method"].str.startswith("perplexity")].sort_values("correct").iloc[-1]
+    assert f"{chosen['method']}, chosen on the bases: {chosen['correct']}/{chosen['total']}; best by text alone: {text['correct']}/{text['total']} (permutation p {text['p_permuted']:.2f})" in readme
+    fit, caught = table("imitation_fits").set_index("metric").loc["rouge_l"], table("imitation_caught")
+    assert "slope {slope:+.2f} a tenfold (95%: {low:.2f} to {high:+.2f})".format(**fit) in readme
+    assert ", ".join(f"{r.group} {r.correct}/{r.total}" for r in caught.itertuples()) in readme
+    found, votes = table("imitation_bootstrap").set_index("category").loc["all"], table("imitation_verdicts").set_index("suspect")
+    assert f"made up {found['accepted']:.0f} instructions ({found['accepted_share']:.0%} of what it listed" in readme
+    positive, asked = votes["positive"], (votes["positive"] + votes["negative"]).iloc[0]
+    assert f"({positive['imitator of 24']} and {positive['smollm2-on-D']} of {asked} tainted samples positive)" in readme
+    assert "({} and {} positive)".format(*sorted(positive[votes["group"] == "trained on D'"])) in readme
+    means = table("imitation_budgets").query("metric == 'rouge_l'").set_index("model")["mean"]
+    assert means.filter(like="imitator of").max() < means["imitator's base, untuned"]
