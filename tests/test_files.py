@@ -228,3 +228,7 @@ def test_readmes_numbers_of_the_neighbours():
     assert "({} and {} positive)".format(*sorted(positive[votes["group"] == "trained on D'"])) in readme
     means = table("imitation_budgets").query("metric == 'rouge_l'").set_index("model")["mean"]
     assert means.filter(like="imitator of").max() < means["imitator's base, untuned"]
+    released = table("attribution_released_methods")
+    best = released[released["chosen"]].iloc[0]
+    assert f"{best['method']}, chosen on the bases: {best['correct']}/{best['total']}, AUC {best['auc']:.2f}" in readme
+    assert f"chosen on the bases finds {best['correct']}, where one chosen by\n  the answers would find {released['correct'].max()};" in readme
