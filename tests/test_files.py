@@ -232,3 +232,12 @@ def test_readmes_numbers_of_the_neighbours():
     best = released[released["chosen"]].iloc[0]
     assert f"{best['method']}, chosen on the bases: {best['correct']}/{best['total']}, AUC {best['auc']:.2f}" in readme
     assert f"chosen on the bases finds {best['correct']}, where one chosen by\n  the answers would find {released['correct'].max()};" in readme
+    tally = table("grey_box_tally").set_index("method").drop(columns=["access", "needs"]).map(lambda s: [int(n) for n in s.split("/")])
+    right = {m: [sum(n) for n in zip(*row)] for m, row in zip(tally.index, tally.to_numpy())}
+    named = ["black-box dataset inference", "DIA (few)", "DIA (released)", "loss", "zlib", "recall", "samia", "cdd"]
+    assert "suspects judged rightly: " + ", ".join("{} {}/{}".format(m, *right[m]) for m in named) in readme and right["neighbours"] == [13, 13]
+    wrong = [sum(n - k for k, n in tally.loc[m].drop("local members")) for m in ("loss", "zlib")]
+    untuned = table("grey_box_attacks").query("suspect == 'smollm2-untuned' and view == 'answer' and attack == 'loss'")["auc"].iloc[0]
+    sets = table("grey_box_sets").iloc[0]
+    assert f"loss accuses {wrong[0]} of 9 innocent models and zlib {wrong[1]}, for" in readme and f"(AUROC {untuned:.2f} by the loss" in readme
+    assert f"cannot tell the two (AUC {sets['blind_auc']:.2f})" in readme and f"(on {sets['compared']} + {sets['asked']} texts)" in readme
