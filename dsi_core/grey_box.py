@@ -12,7 +12,7 @@ from dsi_core import (
     blind, data, losses, mia_compare, mia_loss, mia_sampling, models, near_duplicates, responses, store, work)
 from dsi_core import study as steps
 from dsi_core.params import Trained
-from dsi_core.settings import GreyBox
+from dsi_core.settings_neighbours import GreyBox
 from dsi_core.study import Study
 
 KEYS = ["dataset", "suspect", "group", "member"]

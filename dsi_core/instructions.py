@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dsi_core import params, responses, store, tuning, work
 from dsi_core.params import Profile, Trained
-from dsi_core.settings_imitation import Category, Imitation
+from dsi_core.settings_neighbours import Category, Imitation
 
 COLUMNS = ["category", "round", "instruction", "closest", "fate"]
 

@@ -8,7 +8,7 @@ import py3langid
 
 from dsi_core import data, instructions, store
 from dsi_core.params import Profile
-from dsi_core.settings_imitation import Mixture, Part
+from dsi_core.settings_neighbours import Mixture, Part
 
 COLUMNS = ["part", "prompt", "output", "feedback", "language", "fate"]
 

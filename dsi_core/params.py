@@ -12,9 +12,9 @@ import yaml
 from pydantic import BaseModel, ValidationError, model_validator
 
 from dsi_core.settings import (  # noqa: F401 - the parts are settings' own, and callers find all of them here
-    Adversary, Attribution, Data, Decision, Dpdllm, Endpoint, GreyBox, Model, Recipe, Reference, Rephraser, Responses, Robustness, Similarity,
+    Adversary, Data, Decision, Dpdllm, Endpoint, Model, Recipe, Reference, Rephraser, Responses, Robustness, Similarity,
     Source, Strict, Suspect, Trained, Wild)
-from dsi_core.settings_imitation import Imitation
+from dsi_core.settings_neighbours import Attribution, GreyBox, Imitation  # noqa: F401 - likewise
 
 ROOT = Path(__file__).resolve().parent.parent
 VICTIM = "victim"  # in a list of training data: the dataset under accusation

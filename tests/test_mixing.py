@@ -6,7 +6,7 @@ from conftest import change, says
 
 from dsi_core import data, mixing
 from dsi_core.params import Data
-from dsi_core.settings_imitation import Mixture, Part
+from dsi_core.settings_neighbours import Mixture, Part
 
 HOW = Mixture(parts=[Part(data="x")], positive="GOOD:", negative="BAD:")
 ASK, WHY = "How do I water the tomatoes in my garden?", "Why does the moon look larger near the horizon?"

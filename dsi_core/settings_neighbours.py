@@ -1,10 +1,10 @@
-"""The part of a profile that says how a model is imitated (notebook 09)."""
+"""What a profile may hold for the neighbours: imitation, attribution, grey box (notebooks 07-09)."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dsi_core.settings import Strict, Suspect, Trained
+from dsi_core.settings import Data, Similarity, Strict, Suspect, Trained
 
 
 class Category(Strict):
@@ -73,3 +73,42 @@ class Imitation(Strict):
         if {"victim", "iid", "published"} & set(self.target.data):
             raise ValueError(f"target: trains on {self.target.data}; it is there before any dataset of the imitation")
         return self
+
+
+class Attribution(Strict):
+    """Which base model a tuned model comes from."""
+
+    prompts: list[str] = Field(min_length=1)  # datasets whose prompts are asked; `victim` = D itself
+    questions: int | None = Field(None, ge=1)  # prompts of each, at random; None = all
+    folds: int = Field(5, ge=2)  # of the bases' replies, to choose the method by; a set of prompts stays together
+    backbone: Similarity | None = None  # the transformer's encoder, cut to its first `layer` layers; None = that of `similarity`
+    tokens: int = Field(ge=8)  # of each reply
+    epochs: int = Field(ge=1)
+    negatives: int = Field(1, ge=1)  # pairs with another base, for each pair with the own
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def encoder(self):
+        if self.backbone and self.backbone.model:
+            raise ValueError(f"attribution: backbone is the language model {self.backbone.model!r}; needs an encoder (hub, path, package or toy)")
+        return self
+
+
+class GreyBox(Strict):
+    """Membership attacks and dataset inference (DIA) that see a model's token probabilities."""
+
+    validation: dict[str, Data]  # for each victim: more pairs of its kind; of these, `rows` that no dataset of the profile holds
+    samples: int | None = Field(None, ge=4)  # random samples of D that are looked at; None = all
+    references: list[str]  # untuned base models whose losses a suspect's are compared with
+    k: float = Field(0.2, gt=0, le=1)  # Min-K% and Min-K%++: share of the tokens, the least probable ones
+    compared: int | None = Field(None, ge=2)  # samples of each set that are read in other versions, too: lowercase, neighbours, ReCaLL; None = all
+    neighbours: int = Field(25, ge=1)
+    changed: float = Field(0.1, gt=0, le=1)  # share of an answer's words that a neighbour drops or swaps
+    shots: int = Field(12, ge=1)  # validation pairs in ReCaLL's prefix, used for nothing else
+    asked: int | None = Field(None, ge=2)  # samples of each set that are asked: SaMIA, CDD; None = all
+    draws: int = Field(10, ge=1)  # sampled answers to each
+    peak: float = Field(0.05, ge=0, le=1)  # CDD's alpha: edits, as a share of the longest answer, within which an answer repeats the greedy one
+    splits: int = Field(10, ge=1)  # DIA's random halves
+    ridge: float = Field(1.0, gt=0)  # DIA's L2 penalty, 1 / scikit-learn's C
+    alpha: float = Field(0.1, gt=0, lt=1)  # level of every test
