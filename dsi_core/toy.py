@@ -22,8 +22,10 @@ SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "n
 
 
 def texts(profile: Profile) -> list[str]:
-    """All texts of the profile's datasets, on which the toy tokenizer is trained."""
-    tables = [data.load_pairs(profile, name) for name in profile.data]
+    """All texts on which the toy tokenizer is trained: those of the profile's datasets, but for what a notebook wrote into the store. So adding
+    such a dataset makes no new models."""
+    kept = [name for name, d in profile.data.items() if not (d.path and Path(d.path).is_relative_to(store.root().resolve()))]
+    tables = [data.load_pairs(profile, name) for name in kept]
     return [text for table in tables for column in ("prompt", "output") for text in table[column]]
 
 
