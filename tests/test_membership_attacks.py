@@ -124,6 +124,23 @@ def test_mink_plus_plus_agrees(read):
     assert has.all()
 
 
+def test_mimir_agrees(read):
+    """Its scores are lower for a likelier member."""
+    values, mask, texts, means, nearby = read
+    theirs = {name: -np.array(scores, float) for name, scores in PUBLIC["mimir"].items()}
+    own = mia_loss.loss(values["logprobs"], mask)
+    close(own, theirs["loss"])
+    close(mia_loss.zlib(values["logprobs"], mask, texts), theirs["zlib"])
+    close(mia_compare.reference(own, means["reference"]), theirs["ref"])
+    close(mia_compare.neighbours(own, nearby), theirs["neighbor"])
+    close(mia_compare.recall(own, means["after_prefix"]), theirs["recall"])
+    for k in (0.1, 0.2, 0.3, 0.5, 1.0):
+        has = np.isfinite(theirs[f"min_k_{k}"])  # NaN where k of the tokens are fewer than one
+        assert has.sum() >= len(texts) - 2
+        close(mia_loss.min_k(values["logprobs"], mask, k)[has], theirs[f"min_k_{k}"][has])
+        close(mia_loss.min_k_plus_plus(**values, mask=mask, k=k)[has], theirs[f"min_k++_{k}"][has])
+
+
 def test_recall_agrees(read):
     values, mask, _, means, _ = read
     close(mia_compare.recall(mia_loss.loss(values["logprobs"], mask), means["after_prefix"]), PUBLIC["recall"]["recall"])
