@@ -8,7 +8,8 @@ from IPython.display import HTML
 
 from dsi_core import data, imitation_scores, instructions, prepare, similarity, store, tables
 from dsi_core import study as steps
-from dsi_core.params import IID, VICTIM, Data, Suspect
+from dsi_core.params import IID, VICTIM, Data, Profile, Suspect
+from dsi_core.settings_neighbours import Imitation
 from dsi_core.study import Study
 
 NAME = "imitation"  # of D, the imitation dataset; D' is imitation_iid
@@ -83,21 +84,31 @@ def accusation(study: Study) -> Study:
     """The study in which D is the imitation dataset: the profile's references, tuned on D and not; the imitators of each budget and the
     section's suspects. D' is another draw of as many pairs from the same target.
 
-    An imitator's budget is the number of pairs it trained on: the first of D, in random order, and then of D'; smaller ones are part of larger.
+    An imitator's budget is the number of pairs it trained on: first those of D, in random order, then those of D'.
     """
     how, profile = instructions.settings(study.profile), study.profile
-    pairs = Data(path=str((dataset(study) / FILES[1]).resolve()), prompt=["instruction"], output="output", category="category", rows=how.pairs)
-    asked = profile.responses.model_copy(update={"max_new_tokens": how.answer_tokens})
-    chosen = [r for r in profile.references if how.references is None or r.name in how.references]
-    base = profile.model_copy(update={"controls": [], "imitation": None, "references": chosen, "responses": asked})
-    settings = prepare.profile_of(base, NAME, pairs, pairs, how.suspects)
+    settings = accused(profile, Data(path=str((dataset(study) / FILES[1]).resolve()), prompt=["instruction"], output="output", category="category",
+                                     rows=how.pairs))
     ours = data.load_pairs(settings, NAME)
     order = [i for part in (ours, data.load_pairs(settings, f"{NAME}_{IID}")) for i in _shuffled(part["sample_id"], profile.seed)]
     if how.budgets[-1] > len(order):
         raise ValueError(f"imitation.budgets: {how.budgets[-1]}, but D and D' hold {len(order)} pairs, less near-duplicates between them")
-    imitators = [Suspect(name=f"imitator of {n}", member=True, group=GROUP, base=how.imitator.base, data=[VICTIM, IID],
-                         recipe=how.imitator.recipe, leave_out=tuple(order[n:])) for n in how.budgets]
-    return Study(settings.model_copy(update={"suspects": imitators + how.suspects}), ours.assign(dataset=NAME))
+    return Study(settings.model_copy(update={"suspects": imitators(how, order) + settings.suspects}), ours.assign(dataset=NAME))
+
+
+def accused(profile: Profile, pairs: Data) -> Profile:
+    """The profile in which D is `rows` of `pairs` and D' as many others; its suspects are the section's, without the imitators."""
+    how = instructions.settings(profile)
+    asked = profile.responses.model_copy(update={"max_new_tokens": how.answer_tokens})
+    chosen = [r for r in profile.references if how.references is None or r.name in how.references]
+    base = profile.model_copy(update={"controls": [], "imitation": None, "references": chosen, "responses": asked})
+    return prepare.profile_of(base, NAME, pairs, pairs, how.suspects)
+
+
+def imitators(how: Imitation, order: list[str]) -> list[Suspect]:
+    """The imitators of each budget: each trains on the first so many samples of `order`, D's and then those of D'."""
+    return [Suspect(name=f"imitator of {n}", member=True, group=GROUP, base=how.imitator.base, data=[VICTIM, IID],
+                    recipe=how.imitator.recipe, leave_out=tuple(order[n:])) for n in how.budgets]
 
 
 def _shuffled(ids: pd.Series, seed: int) -> list[str]:
@@ -115,9 +126,9 @@ def held_out(study: Study, accused: Study) -> pd.DataFrame:
     questions = instructions.example_questions(kept, instructions.categories(how.seeds))
     again = instructions.asked(study.profile, "target, again", how.target, questions, temperature=0.0, tokens=how.answer_tokens)
     base = Suspect(name=UNTUNED, member=False, base=how.imitator.base)
-    imitators = [s for s in accused.profile.suspects if s.group == GROUP]
+    tuned = [s for s in accused.profile.suspects if s.group == GROUP]
     greedy = accused.profile.responses.model_copy(update={"temperature": 0.0})
-    here = Study(accused.profile.model_copy(update={"suspects": [base, *imitators], "responses": greedy}), accused.pairs)
+    here = Study(accused.profile.model_copy(update={"suspects": [base, *tuned], "responses": greedy}), accused.pairs)
     told = steps.answers(here, "suspect", questions.assign(prompt=questions["instruction"], dataset=NAME))
     told = pd.concat([told[["model_id", "sample_id", "response"]], again.assign(model_id=AGAIN)[["model_id", "sample_id", "response"]]])
     budget = {UNTUNED: 0.0, AGAIN: np.nan, **{f"imitator of {n}": float(n) for n in how.budgets}}

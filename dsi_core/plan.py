@@ -6,40 +6,49 @@ says why. Nothing is loaded from the hub: the sizes of its datasets and models a
 
 import pandas as pd
 
-from dsi_core import assumptions, plan_jobs, study
+from dsi_core import assumptions, plan_jobs, plan_neighbours, study
 from dsi_core.params import Profile
 
-PHASES = ["offline", "online", "set-up"]  # set-up = somebody else's work: suspects' tuning, and downloads
+PHASES = ["offline", "online", "set-up", "beside"]  # set-up = somebody else's work: suspects' tuning, and downloads; beside: notebooks 07-09
 COLUMNS = ["id", "step", "phase", "dataset", "model_id", "base", "billions", "pairs", "tokens", "gpu_memory_gb", "fits", "hours",
            "basis", "disk_gb", "card"]
 
 
 def jobs(profile: Profile, card: str = "A100-80GB") -> pd.DataFrame:
-    """One row per job: step (download | tune | answer | similarity), phase, dataset, model_id, base, billions (parameters), pairs,
+    """One row per job: step (download | tune | answer | read | similarity), phase, dataset, model_id, base, billions (parameters), pairs,
     tokens, gpu_memory_gb (on a CPU: main memory), fits (into the card), hours, basis (of the rate: measured | assumed), disk_gb,
     card, and id (jobs with the same id are one piece of work).
 
-    pairs: trained on, asked, or compared. tokens (estimated): trained on in all epochs, newly generated, or embedded. hours: of one
+    pairs: trained on, asked, read or compared. tokens (estimated): trained on in all epochs, newly generated, read or embedded. hours: of one
     worker. phase: offline = references; online = suspects' answers and their similarity; set-up = suspects' tuning and downloads.
     Raises `ValueError` for an unknown card and for a dataset or model of unknown size.
     """
-    on, speeds, rows = assumptions.card(card), plan_jobs.speeds_of(card), []
+    on, speeds, rows = *_machine(card), []
     for victim, people in study.members(study.Study(profile, pd.DataFrame())).groupby("dataset", sort=False):
         rows += [plan_jobs.download(profile, m) for m in people.itertuples()]
         rows += [plan_jobs.tune(profile, victim, m, on, speeds) for m in people.itertuples() if m.trained.data]
         answers = [plan_jobs.answer(profile, victim, m, on, speeds) for m in people.itertuples()]
         rows += answers + plan_jobs.similarity(profile, victim, answers, on)
+    return _table(rows, card)
+
+
+def _machine(card: str) -> tuple[dict, dict]:
+    return assumptions.card(card), plan_jobs.speeds_of(card)
+
+
+def _table(rows: list[dict], card: str) -> pd.DataFrame:
     nothing = {"pairs": 0, "tokens": 0, "gpu_memory_gb": 0.0, "basis": "assumed", "disk_gb": 0.0}
-    table = pd.DataFrame([{**nothing, **r} for r in rows if r])
+    table = pd.DataFrame([{**nothing, **r} for r in rows if r], columns=None if any(rows) else COLUMNS)
     table["tokens"] = table["tokens"].round().astype(int)
-    return unique(table.assign(card=card, fits=table["gpu_memory_gb"] <= on["memory_gb"])[COLUMNS])
+    return unique(table.assign(card=card, fits=table["gpu_memory_gb"] <= assumptions.card(card)["memory_gb"])[COLUMNS])
 
 
 def everything(name: str, card: str = "A100-80GB") -> pd.DataFrame:
     """`jobs` of the whole study of the profile `name`, each piece of work once, with a column notebook: which one needs it first.
 
     Members that are tuned again on a share of D (§6.4.4), and once more on what an adversary leaves (at most all but its `at_most`),
-    are the local members' own tunings at that share. DPDLLM's small reference models are left out: minutes on a GPU.
+    are the local members' own tunings at that share. DPDLLM's small reference models are left out: minutes on a GPU. Phase "beside" = what
+    only notebooks 07 to 09 need, whichever phase it is there; the control models of an audit (notebook 10) are left out.
     """
     main = study.plan_only(name).profile
     iid = {s: study.plan_only(name, s).profile for s in main.suites}
@@ -53,7 +62,19 @@ def everything(name: str, card: str = "A100-80GB") -> pd.DataFrame:
         again = jobs(main.model_copy(update={"suspects": members, "wild": {}}), card).query("phase != 'offline' and step != 'download'")
         shares = [s for s in main.robustness.shares if s < 1] + [(1 - main.robustness.adversary.at_most) or 1]
         parts += [("05", jobs(theirs, card)), *(("05", _again(again, share)) for share in shares)]
-    return unique(pd.concat([table.assign(notebook=book) for book, table in parts]))
+    parts += [(book, table.assign(phase="beside")) for book, table in _beside(main, [main, *iid.values()], card)]
+    return unique(pd.concat([table.assign(notebook=book) for book, table in parts if len(table)]))
+
+
+def _beside(main: Profile, suites: list[Profile], card: str) -> list[tuple[str, pd.DataFrame]]:
+    """(notebook, jobs) of the neighbours."""
+    how, parts = _machine(card), []
+    for book, section, rows in (("07", main.grey_box, plan_neighbours.grey_box), ("08", main.attribution, plan_neighbours.attribution)):
+        if section:
+            parts.append((book, _table([r for p in suites for r in rows(p, *how)], card)))
+    if main.imitation:
+        parts.append(("09", pd.concat([_table(plan_neighbours.imitation_data(main, *how), card), jobs(plan_neighbours.imitation_profile(main), card)])))
+    return parts
 
 
 def _again(jobs: pd.DataFrame, share: float) -> pd.DataFrame:

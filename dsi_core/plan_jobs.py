@@ -54,11 +54,12 @@ def tune(profile: Profile, victim: str, m, on: dict, speeds: dict) -> dict:
             "disk_gb": trained * assumptions.rule("unpacked_bytes")}
 
 
-def answer(profile: Profile, victim: str, m, on: dict, speeds: dict) -> dict:
-    asked, size, suspect = profile.responses, _size(profile, victim), m.role == "suspect"
+def answer(profile: Profile, victim: str, m, on: dict, speeds: dict, prompts: Size | None = None) -> dict:
+    """prompts: what is asked, if not D; all of it, whatever the profile's `ask`."""
+    asked, size, suspect = profile.responses, prompts or size_of(profile, victim), m.role == "suspect"
     temperature = asked.temperature if suspect else 1.0
     draws = asked.draws if suspect and temperature > 0 else 1
-    pairs = size.tainted if suspect and asked.ask == "tainted" else size.pairs
+    pairs = size.tainted if suspect and asked.ask == "tainted" and not prompts else size.pairs
     mean = _mean(_trained_on(profile, victim, m.trained), lambda s: s.answer) if m.trained.data else assumptions.rule("untuned_answer_tokens")
     mean, prompt = min(mean, asked.max_new_tokens), size.prompt + assumptions.rule("template_tokens")
     weights = "nf4" if m.trained.data and profile.recipes[m.trained.recipe].method == "qlora" else "plain"
@@ -78,11 +79,21 @@ def answer(profile: Profile, victim: str, m, on: dict, speeds: dict) -> dict:
         memory = on["fixed_gb"] + n * (assumptions.rule("nf4_bytes") if weights == "nf4" else on["bytes_per_parameter"]) + cache
     if ("answer", source, weights) in speeds:
         seconds = tokens / speeds["answer", source, weights]
-    key = store.key([_data_spec(profile, victim), pairs, draws, temperature, asked.max_new_tokens, profile.seed])
+    key = store.key([prompts or _data_spec(profile, victim), pairs, draws, temperature, asked.max_new_tokens, profile.seed])
     return {"id": f"answer {victim} {m.model_id}, {_weights(profile, victim, m.trained)} [{key}]", "step": "answer",
             "phase": "online" if suspect else "offline", "dataset": victim, "model_id": m.model_id, "base": m.base, "billions": n,
             "pairs": pairs, "draws": draws, "tokens": tokens, "hours": seconds / 3600, "gpu_memory_gb": memory,
             "basis": _basis(speeds, "answer", source, weights), "disk_gb": tokens * assumptions.rule("chars_per_token") / 1e9}
+
+
+def read(profile: Profile, victim: str, m, pairs: int, tokens: float, on: dict) -> dict:
+    """The probabilities of given texts: `tokens` in all, prompts included, of `pairs` samples."""
+    n = assumptions.billions(_source(profile, m.base))
+    weights = _weights(profile, victim, m.trained)
+    return {"id": f"read {victim} {weights} [{store.key([pairs, tokens])}]", "step": "read", "phase": "online", "dataset": victim,
+            "model_id": m.model_id, "base": m.base, "billions": n, "pairs": pairs, "tokens": tokens,
+            "hours": tokens * _seconds_per_token(assumptions.rule("forward_flops"), n, on) / 3600,
+            "gpu_memory_gb": on["fixed_gb"] + n * on["bytes_per_parameter"]}
 
 
 def similarity(profile: Profile, victim: str, answers: list[dict], on: dict) -> list[dict]:
@@ -90,7 +101,7 @@ def similarity(profile: Profile, victim: str, answers: list[dict], on: dict) -> 
 
     bert-score embeds each distinct text once per call; every suspect counts as a call of its own, as if it came alone.
     """
-    size, backbone = _size(profile, victim), profile.similarity.model_dump(exclude_none=True)
+    size, backbone = size_of(profile, victim), profile.similarity.model_dump(exclude_none=True)
     source = _source(profile, backbone["model"]) if "model" in backbone else rates.source_of(backbone)
     references, n = [a for a in answers if a["phase"] == "offline"], assumptions.billions(source)
     told = sum(r["tokens"] for r in references) / size.pairs  # by all references, per prompt
@@ -109,7 +120,7 @@ def _seconds_per_token(flops: float, n: float, on: dict) -> float:
     return flops * n / (1000 * on["tflops"] * on["compute_fraction"])
 
 
-def _size(profile: Profile, name: str) -> Size:
+def size_of(profile: Profile, name: str) -> Size:
     """A dataset's size: stated in params/plan.yaml if it is on the hub, else counted. Raises `ValueError` if not stated."""
     chosen = profile.data[name]
     if not any(profile.data[d].hub for d in (name, chosen.apart_from) if d):
@@ -122,13 +133,13 @@ def _size(profile: Profile, name: str) -> Size:
         raise ValueError(f"dataset {name!r} on the hub ({chosen.hub}): its size is not stated; add rows, prompt_tokens, "
                          f"answer_tokens, tainted and why under datasets: in {assumptions.FILE}, which has {', '.join(known)}")
     stated = known[chosen.hub]
-    rows = stated["rows"] - (_size(profile, chosen.apart_from).pairs if chosen.apart_from else 0)
-    pairs = min(rows, chosen.rows or rows)
-    return Size(pairs, stated["prompt_tokens"], stated["answer_tokens"], math.inf, min(pairs, stated["tainted"]))
+    rows = stated["rows"] - (size_of(profile, chosen.apart_from).pairs if chosen.apart_from else 0)
+    pairs, most = min(rows, chosen.rows or rows), (chosen.max_output_chars or math.inf) / assumptions.rule("chars_per_token")
+    return Size(pairs, stated["prompt_tokens"], min(stated["answer_tokens"], most), math.inf, min(pairs, stated["tainted"]))
 
 
 def _trained_on(profile: Profile, victim: str, trained: Trained) -> list[Size]:
-    return [_size(profile, params.dataset_of(profile, victim, d)) for d in trained.data]
+    return [size_of(profile, params.dataset_of(profile, victim, d)) for d in trained.data]
 
 
 def _mean(sizes: list[Size], value) -> float:

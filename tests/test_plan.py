@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 from conftest import change, says, write_jsonl
 
-from dsi_core import assumptions, plan, plan_jobs, rates, store, tables, tuning
+from dsi_core import assumptions, imitation, plan, plan_jobs, plan_neighbours, rates, store, tables, tuning
 from dsi_core.params import Data, Endpoint, Model, Recipe, Reference, Suspect, Trained, Wild, load_profile
 from dsi_core.study import Study, members
 
 RULES = {"frozen_flops": 4, "full_flops": 6, "recompute_flops": 2, "forward_flops": 2, "nf4_bytes": 0.5, "nf4_traffic": 5,
-         "adapter_share": 0.001, "trained_bytes": 16, "checkpointed_mb": 0.1, "kept_mb": 2, "logits_mb": 1, "cache_mb": 0.25,
+         "adapter_share": 0.001, "encoder_share": 0.5, "trained_bytes": 16, "checkpointed_mb": 0.1, "kept_mb": 2, "logits_mb": 1, "cache_mb": 0.25,
          "chars_per_token": 4, "template_tokens": 5, "untuned_answer_tokens": 30, "longest_of_batch": 3, "local_tainted": 0.5,
          "endpoint_tokens_per_s": 10, "download_mb_per_s": 100, "file_bytes": 2, "unpacked_bytes": 4}
 CARD = {"memory_gb": 100, "tflops": 1, "tb_per_s": 0.1, "compute_fraction": 0.5, "bandwidth_fraction": 0.5, "bytes_per_parameter": 2,
@@ -19,8 +19,9 @@ CARD = {"memory_gb": 100, "tflops": 1, "tb_per_s": 0.1, "compute_fraction": 0.5,
 ROUND = {"cards": {"round": CARD, "other device": {**CARD, "device": "^oval"},
                    "bare": {**CARD, "checkpointing": False, "micro_batch": 1}},
          "rules": {n: {"value": v, "unit": "", "why": "by hand"} for n, v in RULES.items()},
-         "datasets": {"owner/known": {"rows": 1000, "prompt_tokens": 10, "answer_tokens": 20, "tainted": 7, "why": "by hand"}},
-         "models": {"why": "by hand", "billions": {"toy llama": 8, "toy bert": 0.5, "owner/eight": 8}}}
+         "datasets": {"owner/known": {"rows": 1000, "prompt_tokens": 10, "answer_tokens": 20, "tainted": 7, "why": "by hand"},
+                      plan_neighbours.TARGET: {"rows": 100, "prompt_tokens": 10, "answer_tokens": 20, "tainted": 5, "why": "by hand"}},
+         "models": {"why": "by hand", "billions": {"toy llama": 8, "toy qwen2": 8, "toy bert": 0.5, "owner/eight": 8}}}
 PAIR = {"question": "q" * 40, "answer": "a" * 80}  # 10 and 20 tokens; with the template 35
 LORA = Trained(base="llama", data=["victim"], recipe="lora")
 
@@ -145,6 +146,55 @@ def test_the_same_tuning_counts_once_and_offline(tiny):
     assert late_first.set_index("id")["phase"].to_dict() == jobs.set_index("id")["phase"].to_dict()
 
 
+def neighbours(profile, section):
+    """The rows of one neighbour, with the card "round"."""
+    return pd.DataFrame(getattr(plan_neighbours, section)(profile, ROUND["cards"]["round"], {})).fillna({"gpu_memory_gb": 0})
+
+
+def test_grey_box_by_hand(tiny, smoke, tmp_path):
+    file = write_jsonl(tmp_path / "six.jsonl", [{**PAIR, "question": c * 40} for c in "efghij"])
+    how = change(smoke.grey_box, validation={"four": Data(path=str(file), prompt=["question"], output="answer")}, references=["llama"], compared=2,
+                 neighbours=1, shots=2, asked=3, draws=2)
+    jobs = neighbours(change(tiny, grey_box=how), "grey_box")
+    # 4 of D and 6 - 2 of validation, 35 tokens each; 4 compared: twice the prompt, lowercase, a neighbour and ReCaLL's answer; a prefix of 2
+    assert numbers(row(jobs, step="read", model_id="s")) == {"pairs": 12, "tokens": 280 + 4 * (30 + 60) + 70, "seconds": 22.72, "memory": 17}
+    assert numbers(row(jobs, step="read", model_id="reference llama")) == {"pairs": 8, "tokens": 280, "seconds": 8.96, "memory": 17}
+    assert jobs.query("step == 'answer'")[["pairs", "draws", "tokens"]].values.tolist() == [[6, 2, 360], [6, 1, 180]]
+    same = change(how, validation={"four": tiny.data["four"].model_copy(update={"rows": None})}, shots=0)
+    assert row(neighbours(change(tiny, grey_box=same), "grey_box"), model_id="reference llama")["pairs"] == 4  # D left nothing of its source
+
+
+def test_attribution_by_hand(tiny, smoke):
+    people = ({"name": n, "base": n, "data": ["victim"], "recipe": "lora"} for n in ("llama", "qwen2"))
+    how = change(smoke.attribution, prompts=["victim"], questions=3, folds=2, tokens=10, epochs=2, negatives=1, backbone=None)
+    jobs = neighbours(with_suspects(tiny, *people, attribution=how), "attribution")
+    assert sorted(jobs.query("step == 'answer'")["tokens"]) == [60, 60, 90, 90]
+    assert jobs.query("step == 'read'")[["pairs", "tokens"]].values.tolist() == [[12, 300 + 12 * 15]] * 2
+    # Two fits on 2 bases' 3 replies, 2 epochs: 10 tokens alone and 20 in each of two pairs; half of 0.5e9 parameters
+    assert numbers(row(jobs, step="tune")) == {"pairs": 12, "tokens": 1200, "seconds": 3.6, "memory": 5}
+    assert neighbours(with_suspects(tiny, {"name": "a", "data": ["victim"], "recipe": "lora"}, attribution=how), "attribution").empty  # one base
+
+
+def test_imitation_by_hand(tiny, smoke):
+    how = change(smoke.imitation, target=Trained(base="llama"), references=None, answer_tokens=16, mixture=None,
+                 imitator={"base": "llama", "recipe": "lora"}, suspects=[Suspect(name="on-D", member=True, base="llama", data=["victim"], recipe="full")])
+    profile = change(tiny, imitation=how)
+    jobs = neighbours(profile, "imitation_data")
+    # 8 queries in 1 round of 9 categories; 6 + 6 + 3 pairs and the 3 once more; three imitators and their base answer 3
+    assert jobs[["model_id", "pairs", "tokens"]].values.tolist() == [["target", 72, 2160], ["target", 18, 288]] + [
+        [n, 3, 48] for n in ("imitator of 3", "imitator of 6", "imitator of 12", imitation.UNTUNED)]
+    accused = plan.jobs(plan_neighbours.imitation_profile(profile), "round")
+    tuned = accused.query("step == 'tune'").set_index("model_id")[["pairs", "tokens"]]
+    assert tuned.loc["imitator of 3"].tolist() == [3, 3 * 3 * 31] and tuned.loc["imitator of 12", "pairs"] == 12  # outputs of 16 tokens
+    assert tuned.loc["on-D", "pairs"] == tuned.loc["R^t one", "pairs"] == 6
+
+
+def test_the_neighbours_come_on_top(smoke):
+    table = plan.everything("smoke", "cpu-core")
+    assert set(table.loc[table["phase"] == "beside", "notebook"]) == {"07", "08", "09"} and table["id"].is_unique
+    assert plan.beside_paper(table).equals(plan.beside_paper(table[table["phase"] != "beside"]))
+
+
 def test_totals_add_up(tiny):
     profile = with_suspects(tiny, {"name": "s"}, {"name": "t", "data": ["victim"], "recipe": "full"})
     jobs = plan.jobs(profile, "round")
@@ -239,7 +289,7 @@ def test_every_model_and_dataset_of_the_paper_has_a_size(paper):
         assert 0.1 <= assumptions.billions(plan_jobs._source(paper, name)) <= 80, name
     for stated in tables.reported("table4").itertuples():
         known = assumptions.read()["datasets"][f"{stated.owner}/{stated.name}"]
-        assert known["rows"] == stated.size and plan_jobs._size(paper, stated.dataset).pairs == min(stated.size, 50_000)
+        assert known["rows"] == stated.size and plan_jobs.size_of(paper, stated.dataset).pairs == min(stated.size, 50_000)
 
 
 def test_the_paper_beside_its_table_9(paper):

@@ -1,0 +1,106 @@
+"""The plan's jobs of notebooks 07 to 09: grey box, attribution and imitation, beyond what the paper's own study does.
+
+Each function returns rows as `plan_jobs` makes them. Of work that depends on results an upper bound is counted: all rounds of the bootstrap.
+Notebook 08's classifiers but the encoder take minutes, and are left out.
+"""
+
+from types import SimpleNamespace
+
+import pandas as pd
+
+from dsi_core import assumptions, imitation, instructions, plan_jobs, rates, study
+from dsi_core.data import origin
+from dsi_core.imitation import NAME
+from dsi_core.params import Data, Profile, Trained, dataset_of
+from dsi_core.plan_jobs import Size
+
+TARGET = "an imitation's target"  # its answers, among the datasets of params/plan.yaml
+
+
+def suspects(profile: Profile) -> pd.DataFrame:
+    return study.members(study.Study(profile, pd.DataFrame())).query("role == 'suspect'")
+
+
+def grey_box(profile: Profile, on: dict, speeds: dict) -> list[dict]:
+    """Every suspect and reference reads D and the validation set, and suspects the changed versions, too; then the asking. The two suspects that
+    saw the validation set are left out."""
+    how, rows = profile.grey_box, []
+    for victim, chosen in how.validation.items():
+        if victim not in profile.victims:
+            continue
+        own, people = plan_jobs.size_of(profile, victim), list(suspects(profile).query("dataset == @victim").itertuples())
+        source = plan_jobs.size_of(profile.model_copy(update={"data": {"validation": chosen}}), "validation")
+        taken = sum(plan_jobs.size_of(profile, n).pairs for n, d in profile.data.items() if origin(d) == origin(chosen) and not chosen.rows)
+        unseen = source.pairs - taken - how.shots  # without `rows`: what the others left of their source
+        texts = min(own.pairs, how.samples or own.pairs) + unseen
+        compared, asked = (2 * min(own.pairs, some or own.pairs) for some in (how.compared, how.asked))
+        prompt = own.prompt + assumptions.rule("template_tokens")
+        # Lowercase and neighbours share one reading of the prompt; ReCaLL reads prompt and answer after the prefix
+        versions = compared * (2 * prompt + (how.neighbours + 2) * own.answer) + how.shots * (prompt + own.answer)
+        rows += [plan_jobs.read(profile, victim, m, texts + compared, texts * (prompt + own.answer) + versions, on) for m in people]
+        rows += [plan_jobs.read(profile, victim, _untuned(victim, b, f"reference {b}"), texts, texts * (prompt + own.answer), on) for b in how.references]
+        rows += [plan_jobs.answer(_once(profile, **way), victim, m, on, speeds, own._replace(pairs=asked, tainted=asked))
+                 for way in ({"draws": how.draws}, {"temperature": 0.0}) for m in people]
+    return rows
+
+
+def attribution(profile: Profile, on: dict, speeds: dict) -> list[dict]:
+    """Every tuned local suspect and its base answers each prompt once; every base reads all the answers; the encoder is tuned for each split (all its layers are counted)."""
+    how, rows, once = profile.attribution, [], _once(profile)
+    tuned = [s for s in profile.suspects if s.data]
+    bases = sorted({s.base for s in tuned})
+    for victim in profile.victims if len(bases) > 1 else ():
+        sets = [plan_jobs.size_of(profile, dataset_of(profile, victim, name)) for name in how.prompts]
+        sets = [s._replace(pairs=min(s.pairs, how.questions or s.pairs)) for s in sets]
+        people = [m for m in suspects(profile).query("dataset == @victim").itertuples() if m.trained in tuned]
+        people += [_untuned(victim, b, f"{b}-untuned") for b in bases]
+        answers = [plan_jobs.answer(once, victim, m, on, speeds, s) for m in people for s in sets]
+        prompts = sum(s.pairs for s in sets)
+        heard = sum(a["tokens"] for a in answers) + len(people) * sum(s.pairs * (s.prompt + assumptions.rule("template_tokens")) for s in sets)
+        rows += answers + [plan_jobs.read(profile, victim, _untuned(victim, b, f"{b}-untuned"), len(people) * prompts, heard, on) for b in bases]
+        # Learnt are the bases' replies: for each fold and for the tuned models; alone, and in pairs with one of the own and some of other bases
+        fits, learnt = min(how.folds, len(sets)) + 1, len(bases) * prompts
+        length = how.tokens * (1 + 2 * (1 + min(how.negatives, len(bases) - 1)))
+        rows.append(_encoder(profile, victim, fits * learnt, fits * learnt * how.epochs * length, on))
+    return rows
+
+
+def _encoder(profile: Profile, victim: str, pairs: int, tokens: float, on: dict) -> dict:
+    chosen = (profile.attribution.backbone or profile.similarity).model_dump(exclude_none=True)
+    source = plan_jobs._source(profile, chosen["model"]) if "model" in chosen else rates.source_of(chosen)
+    n = assumptions.billions(source) * assumptions.rule("encoder_share")
+    return {"id": f"attribution {victim} by {source} [{tokens:.0f}]", "step": "tune", "phase": "offline", "dataset": victim, "model_id": "encoder", "base": source, "billions": n,
+            "pairs": pairs, "tokens": tokens, "gpu_memory_gb": on["fixed_gb"] + n * assumptions.rule("trained_bytes"),
+            "hours": tokens * plan_jobs._seconds_per_token(assumptions.rule("full_flops"), n, on) / 3600}
+
+
+def imitation_data(profile: Profile, on: dict, speeds: dict) -> list[dict]:
+    """The target writes instructions, in every round that the profile allows, and answers the used ones, the held-out ones twice; the imitators
+    and their untuned base answer the held-out ones."""
+    how, told = profile.imitation, assumptions.read()["datasets"][TARGET]
+    queries = how.rounds * how.queries * len(instructions.categories(how.seeds))
+    target, rows = _untuned(NAME, how.target.base, "target", how.target), []
+    prompt = told["prompt_tokens"]
+    for pairs, length, tokens in ((queries, (how.examples + 1) * prompt, how.instruction_tokens), (2 * (how.pairs + how.held_out), prompt, how.answer_tokens)):
+        rows.append(plan_jobs.answer(_once(profile, max_new_tokens=tokens), NAME, target, on, speeds, Size(pairs, length, told["answer_tokens"], 0, pairs)))
+    accused = imitation_profile(profile)
+    people = [m for m in suspects(accused).itertuples() if m.group == imitation.GROUP] + [_untuned(NAME, how.imitator.base, imitation.UNTUNED)]
+    kept = Size(how.held_out, prompt, told["answer_tokens"], 0, how.held_out)
+    return rows + [plan_jobs.answer(_once(accused, temperature=0.0), NAME, m, on, speeds, kept) for m in people]
+
+
+def imitation_profile(profile: Profile) -> Profile:
+    """The profile in which the imitation dataset is D; the pairs that an imitator of a small budget leaves out have made-up names."""
+    how, most = profile.imitation, int(profile.imitation.answer_tokens * assumptions.rule("chars_per_token"))
+    accused = imitation.accused(profile, Data(hub=TARGET, prompt=["instruction"], output="output", rows=how.pairs, max_output_chars=most))
+    imitators = imitation.imitators(how, [f"pair {i}" for i in range(2 * how.pairs)])
+    return accused.model_copy(update={"suspects": imitators + accused.suspects})
+
+
+def _once(profile: Profile, **how) -> Profile:
+    return profile.model_copy(update={"responses": profile.responses.model_copy(update={"draws": 1, **how})})
+
+
+def _untuned(victim: str, base: str, name: str, trained: Trained | None = None) -> SimpleNamespace:
+    """A model that is no suspect of the profile, as a row of `study.members`."""
+    return SimpleNamespace(dataset=victim, model_id=name, role="suspect", base=base, trained=trained or Trained(base=base))
