@@ -67,16 +67,16 @@ def audit(prepared: Path = typer.Option(..., help="The folder that `prepare` wro
           trust_remote_code: bool = typer.Option(False, help="Run code that a hub model brings."),
           dry_run: bool = typer.Option(False, help="Show what would be asked and what it may cost; ask nothing.")):
     """Online: ask a suspect, judge its answers, write the report. Interrupted, it goes on where it was."""
-    from dsi_core import audit, preparation, report
+    from dsi_core import audit, audit_plan, preparation, report
     from dsi_core import suspect as suspects
 
     with _clear_errors():
         how = {"concurrency": concurrency, "timeout": timeout, "extra": _object(extra_body)} if base_url else {}
         name, where = suspects.model(suspect, base_url=base_url, name=model, key_env=key_env, trust_remote_code=trust_remote_code, **how)
-        plan = audit.plan(preparation.read(prepared), name, where, alpha=alpha, draws=responses, system=system_prompt, temperature=temperature, budget=budget,
-                          price_in=price_in, price_out=price_out, stop=None if ask_all is None else not ask_all)
+        plan = audit_plan.plan(preparation.read(prepared), name, where, alpha=alpha, draws=responses, system=system_prompt, temperature=temperature, budget=budget,
+                               price_in=price_in, price_out=price_out, stop=None if ask_all is None else not ask_all)
         if dry_run:
-            typer.echo(json.dumps(audit.dry_run(plan), indent=1, ensure_ascii=False))
+            typer.echo(json.dumps(audit_plan.dry_run(plan), indent=1, ensure_ascii=False))
             raise typer.Exit()
         result = audit.run(plan)
         files = report.write(plan, result)

@@ -30,7 +30,7 @@ def plot_samples(evidence: pd.DataFrame, *, delta_s: float, ax=None):
 
 
 def plot_curve(curve: pd.DataFrame, *, alpha: float, stop: bool = True):
-    """Votes, and the tests there are, against the queries asked. curve: as `audit.curve`. Returns the figure."""
+    """Votes, and the tests there are, against the queries asked. curve: as `judging.curve`. Returns the figure."""
     tests = [t for t in ("p_controls", "wealth") if curve[t].notna().any()]
     figure, axes = plt.subplots(1, 1 + len(tests), figsize=(3.6 + 3.6 * len(tests), 3), layout="constrained", squeeze=False)
     for side in ("positive", "negative"):

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from dsi_core import controls, endpoint, preparation, store
-from dsi_core.audit import SUSPECT, Plan, known_evidence
+from dsi_core.audit_plan import SUSPECT, Plan
+from dsi_core.judging import known_evidence
 from dsi_core.params import ROOT
 from dsi_core.preparation import Prepared
 

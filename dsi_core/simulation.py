@@ -55,7 +55,7 @@ def against_controls(member: np.ndarray, others: np.ndarray, count: int, alpha: 
 
 
 def wide(evidence: pd.DataFrame) -> np.ndarray:
-    """The known non-members' evidence, shape (models, samples). evidence: as `audit.known_evidence`."""
+    """The known non-members' evidence, shape (models, samples). evidence: as `judging.known_evidence`."""
     return np.array([part["evidence"].to_numpy() for _, part in evidence[~evidence["member"]].groupby("model", sort=False)])
 
 

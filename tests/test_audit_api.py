@@ -15,7 +15,7 @@ from conftest import says
 from servers import KEY, cut_before, cut_within, error, page, pauses, reply, server, silent  # noqa: F401 - two are fixtures
 from typer.testing import CliRunner
 
-from dsi_core import audit, controls, endpoint, preparation, report, suspect
+from dsi_core import audit, audit_plan, controls, endpoint, preparation, report, suspect
 from dsi_core import page as pages
 from dsi_core.__main__ import app
 
@@ -36,7 +36,7 @@ def stranger(prompt, n):
 
 def plan(prepared, server, *, attempts=2, timeout=60, name="m-1", key_env="TEST_KEY", **how):
     where = suspect.model(None, base_url=server.url, name=name, key_env=key_env, attempts=attempts, timeout=timeout)
-    return audit.plan(prepared, *where, **how)
+    return audit_plan.plan(prepared, *where, **how)
 
 
 def numbers(result) -> str:
@@ -150,7 +150,7 @@ def test_it_stops_asking_when_the_controls_suffice(prepared, server):
     sure = plan(folder, server, alpha=0.2)
     result = audit.run(sure)
     assert (result["ended"], result["samples_asked"], result["p"]) == ("sure", controls.FIRST, pytest.approx(1 / 6))
-    assert len(server.asked) == len(audit.answers(sure)) == 15
+    assert len(server.asked) == len(audit_plan.answers(sure)) == 15
     assert set(server.prompts()) == set(folder.tainted["prompt"].head(5))
     assert numbers(audit.run(sure)) == numbers(result) and len(server.asked) == 15
 
@@ -159,7 +159,7 @@ def test_it_asks_everything_of_a_stranger(prepared, server):
     folder = prepared(12, controls=5)
     server.script = stranger
     whole = plan(folder, server, alpha=0.2)
-    assert (audit.run(whole)["ended"], len(server.asked), len(audit.answers(whole))) == ("all asked", 36, 36)
+    assert (audit.run(whole)["ended"], len(server.asked), len(audit_plan.answers(whole))) == ("all asked", 36, 36)
 
 
 def test_it_stops_asking_when_the_twin_suffices(prepared, server):
@@ -215,7 +215,7 @@ def test_a_fault_that_passes_changes_no_number(prepared, server, pauses, fault):
     server.script = lambda prompt, n: fault if n == 0 else healthy(prompt, n)
     faulty = plan(folder, server, stop=False, timeout=timeout)
     assert numbers(audit.run(faulty)) == numbers(wanted)
-    assert len(server.asked) == 15 + 5 == audit.answers(faulty)["requests"].sum()
+    assert len(server.asked) == 15 + 5 == audit_plan.answers(faulty)["requests"].sum()
     assert len(pauses) == 5 and all(p == 2.5 if fault == FAULTS["429"] else 1 <= p <= 2 for p in pauses)
 
 
@@ -247,7 +247,7 @@ def test_a_10_mb_answer_is_kept_as_long_as_an_honest_one_may_be(prepared, server
     server.script = lambda prompt, n: reply(f"{first['output']} " + "\u20ac" * 3_400_000) if prompt == first["prompt"] else healthy(prompt, n)
     done = plan(folder, server, stop=False)
     result = audit.run(done)
-    text = audit.answers(done).set_index(["sample_id", "draw"]).loc[(first["sample_id"], 0), "response"]
+    text = audit_plan.answers(done).set_index(["sample_id", "draw"]).loc[(first["sample_id"], 0), "response"]
     assert text.startswith(first["output"]) and 0 <= 48 * endpoint.BYTES_PER_TOKEN - len(text.encode()) < 3
     assert result["ended"] == "all asked" and result["vote"]["positive"] >= 4 and len(server.asked) == 15
 
@@ -499,5 +499,5 @@ def test_what_a_suspect_writes_stays_text_on_every_page(prepared, server):
 
 
 def test_budgets_as_people_write_them():
-    assert [audit.limits(b) for b in (None, "150", " 150 queries ", "2.50 USD", "$3", "EUR 4.5")] == [
+    assert [audit_plan.limits(b) for b in (None, "150", " 150 queries ", "2.50 USD", "$3", "EUR 4.5")] == [
         (None, None), (150, None), (150, None), (None, 2.5), (None, 3.0), (None, 4.5)]

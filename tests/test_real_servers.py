@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import change
 
-from dsi_core import audit, models, packages, params, prepare, report, suspect, tuning
+from dsi_core import audit, audit_plan, models, packages, params, prepare, report, suspect, tuning
 from dsi_core.params import Trained, load_profile
 
 READY_WITHIN = 300  # seconds; about ten on a free core
@@ -97,10 +97,10 @@ def no_proxy(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def run(prepared, url, name, *, extra=None, concurrency=1, **how) -> tuple[audit.Plan, dict]:
+def run(prepared, url, name, *, extra=None, concurrency=1, **how) -> tuple[audit_plan.Plan, dict]:
     """The audit of a served model; one question at a time, as `transformers serve` keeps a single random state."""
     where = suspect.model(None, base_url=url, name=str(name), extra=extra or {}, concurrency=concurrency, attempts=2, timeout=300)
-    plan = audit.plan(prepared, *where, **how)
+    plan = audit_plan.plan(prepared, *where, **how)
     return plan, audit.run(plan)
 
 
@@ -111,7 +111,7 @@ def test_a_served_model_that_knows_d_by_heart_is_found(dozen, transformers_serve
     assert result["vote"]["verdict"] == "member" and result["vote"]["positive"] >= 4
     assert result["p"] == pytest.approx(1 / 4) and (result["controls"]["lean"] > result["leans"]).all()
     assert (result["ended"], result["samples_asked"], result["answers"]) == ("sure", 5, 15)
-    told = audit.answers(plan)
+    told = audit_plan.answers(plan)
     assert set(told["model"]) == {f"{tuned}@main"} and (told["requests"] == 1).all() and (told[["tokens", "prompt_tokens"]] > 0).all(axis=None)
     exact = told.merge(dozen.samples, on="sample_id").eval("response == output")
     assert exact.mean() >= 0.5  # the same text as from our own decoding of the model
@@ -122,7 +122,7 @@ def test_a_served_model_that_never_saw_d_is_not_accused(dozen, transformers_serv
     plan, result = run(dozen, url, untuned, extra=SAMPLED, alpha=0.25, stop=False)
     assert result["vote"]["verdict"] == "non-member" and result["vote"]["positive"] == 0 and result["p"] > 0.25
     assert (result["ended"], result["answers"]) == ("all asked", 3 * len(dozen.tainted))
-    assert audit.answers(plan).groupby("sample_id")["response"].nunique().eq(3).all()  # do_sample and the seeds do what they should
+    assert audit_plan.answers(plan).groupby("sample_id")["response"].nunique().eq(3).all()  # do_sample and the seeds do what they should
     report.write(plan, result, notebook=False)
     facts = json.loads((plan.folder / "audit.json").read_text())
     assert facts["suspect"]["model"] == str(untuned) and facts["asked"]["tokens written"] > 0
@@ -132,7 +132,7 @@ def test_without_do_sample_the_server_ignores_the_temperature(dozen, transformer
     """A quirk to know of: three equal answers. The audit is none the worse, it only pays for draws that tell nothing."""
     url, tuned, _ = transformers_serve
     plan, result = run(dozen, url, tuned, budget="15", stop=False)
-    assert audit.answers(plan).groupby("sample_id")["response"].nunique().eq(1).all()
+    assert audit_plan.answers(plan).groupby("sample_id")["response"].nunique().eq(1).all()
     assert result["vote"] == {"verdict": "member", "positive": 5, "negative": 0, "filtered": 0}
 
 
@@ -142,6 +142,6 @@ def test_a_real_model_that_never_saw_d_is_not_accused(dozen, llama_cpp):
     plan, result = run(dozen, llama_cpp, "smollm2", draws=1, budget="6", stop=False)
     assert result["vote"]["verdict"] == "non-member" and (result["ended"], result["answers"]) == ("all asked", 6)
     assert report.headline(plan, result).startswith("No finding at alpha = 0.05")
-    told = audit.answers(plan)
+    told = audit_plan.answers(plan)
     assert (told["response"].str.len() > 20).sum() >= 5 and (told["prompt_tokens"] > 0).all() and set(told["finish"]) <= {"stop", "length"}
     assert told["tokens"].between(1, plan.profile.responses.max_new_tokens).all()

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from dsi_core import audit, page, report, responses, suspect
+from dsi_core import audit, audit_plan, page, report, responses, suspect
 
 EVIL = "<script>alert('x')</script> & <img src=http://evil.example/a.png> **bold** $x$ and so on"
 
@@ -19,7 +19,7 @@ def asked(prepared):
     def make(answer, *, published=8, withheld=0, **how):
         made = prepared(published, withheld)
         name, model = suspect.model("owner/some-model")
-        plan = audit.plan(made, name, model, alpha=0.3, **how)
+        plan = audit_plan.plan(made, name, model, alpha=0.3, **how)
         plan.folder.mkdir()
         with responses.appending(plan.folder) as write:
             write([{"sample_id": s.sample_id, "draw": d, "response": answer(s, d), "at": "2026-01-01T00:00:00+00:00"}
