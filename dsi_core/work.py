@@ -5,11 +5,10 @@ Two torch threads on one shared core are up to five times slower than one (docs:
 
 import os
 import threading
-import time
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_all_start_methods, get_context, parent_process
 from typing import Callable
 
 from tqdm import tqdm
@@ -17,6 +16,9 @@ from tqdm import tqdm
 # glibc gives large blocks back to the system at every free and faults them in again at the next step: up to a third
 # of a training's time. Keeping them costs no memory at the peak.
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(10**11), "MALLOC_TOP_PAD_": str(2**26)}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+# Imported once, by the process from which workers are forked: a worker of its own needs up to ten seconds for them.
+PRELOADED = ["torch", "datasets", "trl.trainer.sft_trainer", "dsi_core.tuning", "dsi_core.losses", "dsi_core.responses"]
 
 _reports = None  # in a worker: the queue for (job name, share done)
 _job = None  # in a worker: the name of the job at hand
@@ -52,14 +54,24 @@ def run(jobs: list[Job], *, environment: dict[str, str | None] | None = None) ->
     """Run the jobs, results in their order. The first error stops what has not begun and is raised.
 
     What finished is in the store by then, so a rerun continues. A worker ends when its parent is killed.
-    environment: variables of this run alone (None = removed); without it `MALLOC` is set, and stays.
+    environment: variables of this run alone (None = removed), for which its workers start from nothing; without it they have `MALLOC`.
     """
     if not jobs:
         return []
-    if environment is None:
-        os.environ.update(MALLOC)  # read by the workers when they start; this process has read its own already
-    with variables(environment or {}):
-        return _run(jobs)
+    with variables(MALLOC if environment is None else environment):
+        return _run(jobs, _forks() if environment is None else get_context("spawn"))
+
+
+def _forks():
+    """Workers are forked from one process, begun at the first call, that has imported `PRELOADED`. On a GPU they start from nothing, as some of
+    these libraries wake the device when they are imported, and a fork of it is broken."""
+    if "forkserver" not in get_all_start_methods() or devices()[0].startswith("cuda:"):
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    with variables(ONE_THREAD):  # as MALLOC, read when a process starts: this one has read its own already
+        forkserver.ensure_running()
+    return context
 
 
 @contextmanager
@@ -81,15 +93,14 @@ def _set(values: dict[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def _run(jobs: list[Job]) -> list:
-    context = get_context("spawn")
+def _run(jobs: list[Job], context) -> list:
     names, reports = context.Queue(), context.Queue()
     places = devices()[: len(jobs)]
     for place in places:
         names.put(place)
     shares = {}
     with (
-        ProcessPoolExecutor(len(places), context, _begin, (names, reports, os.getpid())) as pool,
+        ProcessPoolExecutor(len(places), context, _begin, (names, reports, dict(os.environ))) as pool,
         tqdm(total=sum(j.cost for j in jobs), bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed} left {remaining}",
              mininterval=2, smoothing=0) as bar,
     ):
@@ -112,15 +123,17 @@ def _run(jobs: list[Job]) -> list:
     return [future.result() for future in futures]
 
 
-def _begin(names, reports, parent: int) -> None:
-    """Set up a worker before it imports torch: its device, one thread, and an end when the parent is gone."""
+def _begin(names, reports, environment: dict[str, str]) -> None:
+    """Set up a worker before it uses torch: the variables of the process whose jobs it does, its device, one thread, and an end when its
+    parent is gone."""
     global _reports
     _reports = reports
+    os.environ.clear()
+    os.environ.update(environment | ONE_THREAD)
     device = names.get()
     if device.startswith("cuda:"):
         os.environ["CUDA_VISIBLE_DEVICES"] = device.removeprefix("cuda:")
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    threading.Thread(target=_follow, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
@@ -143,9 +156,8 @@ def quiet() -> None:
     datasets.disable_progress_bars()
 
 
-def _follow(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
+def _follow() -> None:
+    parent_process().join()
     os._exit(1)
 
 
