@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from conftest import change, says, table
 
-from dsi_core import blind, data, dia, grey_box, grey_box_tables, mia_compare, mia_loss, plots_grey_box, responses, study
+from dsi_core import blind, data, dia, grey_box, grey_box_tables, mia_compare, mia_loss, plots_grey_box, responses, study, toy, tuning, validation_leak
 from dsi_core.params import Endpoint, Model, Suspect
 from dsi_core.study import Study
 
@@ -44,6 +44,22 @@ def test_validation_pairs_are_those_that_no_dataset_holds(smoke):
         data.untouched(profile, "v", change(half, rows=4))
     with pytest.raises(ValueError, match="no pair left for v: the profile's datasets hold all 12"):
         data.untouched(change(profile, data={"dozen": smoke.data["dozen"]}), "v", half)
+
+
+def test_a_leaked_validation_set_is_a_dataset_like_any_other(run, empty_store):
+    leaked, theirs = validation_leak.accused(run), grey_box.samples(run)
+    pd.testing.assert_frame_equal(grey_box.samples(leaked), theirs)  # it stays the validation set
+    ids = {p: set(theirs.loc[theirs["part"] == p, "sample_id"]) for p in ("D", "validation", "prefix")}
+    both, alone = leaked.profile.suspects
+    assert (both.name, both.member, both.base, both.recipe) == ("llama-full on D + validation", True, "llama", "heart")
+    seen = [set(tuning.training_pairs(leaked.profile, "dozen", s)["sample_id"]) for s in (both, alone)]
+    assert seen == [ids["D"] | ids["validation"], ids["validation"]] and not alone.member
+    assert toy.texts_key(leaked.profile) == toy.texts_key(run.profile)  # no model has to be made anew
+    assert validation_leak.accused(run).profile.data == leaked.profile.data
+    innocent = [s for s in run.profile.suspects if not s.member]
+    with pytest.raises(ValueError) as error:
+        validation_leak.accused(Study(change(run.profile, suspects=innocent), run.pairs))
+    says(error, "'smoke'", "no local suspect is a member")
 
 
 def test_what_does_not_fit_is_refused(run):
@@ -177,6 +193,13 @@ def test_dia_on_a_member_and_on_a_stranger(run):
     assert (found.loc["llama-full", "p"] < 0.001).all() and (found.loc["llama-full", "verdict"] == "member").all()
     assert (found.loc["llama-untuned", "p"] > 0.02).all() and (found["p_control"] > 0.02).all()
     pd.testing.assert_frame_equal(grey_box_tables.dataset_inference([run], values, scores), splits)
+
+
+def test_dia_accuses_who_knows_the_validation_set_alone():
+    """Its linear model learns that the sets differ, not which of them should be the familiar one."""
+    rng = np.random.default_rng(0)
+    stranger, familiar = rng.normal(3, 1, (24, 1)), rng.normal(0, 1, (24, 1))  # losses
+    assert dia.test(stranger, familiar, seed=0)["p"] < 0.001 and dia.test(familiar, stranger, seed=0)["p"] < 0.001
 
 
 def test_over_splits_by_hand():

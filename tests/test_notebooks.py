@@ -33,7 +33,7 @@ FIGURES = ["fig02_response_before_and_after", "fig03_close_without_training", "f
            "fig10_tainted_by_references", "fig11a_rephrasing", "fig11b_temperature", "fig11c_removing_tainted_samples", "fig11d_subsets",
            "fig12_overlap_of_tainted_samples", "sec4_similarity_before_and_after", "eq1_weakest_gaps", "sec6_3_thresholds",
            "attribution_own_methods", "attribution_own_votes", "grey_box_auroc", "grey_box_auroc_full_text",
-           "grey_box_dia_p_values", "grey_box_beside_black_box", "imitation_budgets", "imitation_verdicts", "imitation_evidence"]
+           "grey_box_dia_p_values", "grey_box_beside_black_box", "grey_box_leak", "imitation_budgets", "imitation_verdicts", "imitation_evidence"]
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -144,6 +144,13 @@ def test_grey_box_methods_beside_the_vote(outputs):
     assert (ours.loc[votes.index, "verdict"] == votes["verdict"]).all() and len(ours) == len(votes) + 2  # and the IID suspects
     assert (beside.groupby("suspect")["method"].nunique() == beside["method"].nunique()).all()
     assert (pd.read_csv(outputs / "grey_box_dia.csv")["p_control"] > 0).all()
+
+
+def test_a_leaked_validation_set_misleads_dia_and_not_the_vote(outputs):
+    leak = pd.read_csv(outputs / "grey_box_leak.csv").pivot(index="method", columns="suspect", values="verdict")
+    both, alone = leak["llama-full on D + validation"], leak["llama-full on validation"]
+    assert (both.drop("black-box dataset inference") == "non-member").all() and both["black-box dataset inference"] == "member"
+    assert alone["black-box dataset inference"] == "non-member" == alone["loss"] and alone["DIA (few)"] == "member"
 
 
 def test_table9_is_the_sum_of_its_steps(outputs):
