@@ -98,21 +98,20 @@ def widget(sheet: pd.DataFrame) -> widgets.VBox:
     buttons = [widgets.Button(description=str(s), layout={"width": "3em"}) for s in STARS]
     row = widgets.HBox([widgets.Label("1 = useless, 5 = good and correct"), *buttons])
 
-    def next_item() -> pd.Series | None:
+    def left() -> pd.DataFrame:
         rated = read(sheet)
-        done = rated.loc[rated["rater"] == name.value, "item"]
-        rest = sheet[~sheet["item"].isin(done)]
-        return rest.iloc[0] if len(rest) else None
+        return sheet[~sheet["item"].isin(rated.loc[rated["rater"] == name.value, "item"])]
 
     def show(*_) -> None:
-        ready = re.fullmatch(RATER, name.value) is not None
-        item = next_item() if ready else None
-        row.layout.visibility = "visible" if item is not None else "hidden"
-        text.value = _page(item) if item is not None else ""
-        says.value = "" if item is not None else "all is rated, thank you" if ready else "a name first"
+        rest = left() if re.fullmatch(RATER, name.value) else None
+        asking = rest is not None and len(rest) > 0
+        row.layout.visibility = "visible" if asking else "hidden"
+        text.value = _page(rest.iloc[0]) if asking else ""
+        done = "a name first" if rest is None else f"{len(sheet) - len(rest)} of {len(sheet)} rated"
+        says.value = done if rest is None or asking else f"{done}, thank you"
 
     def click(button) -> None:
-        rate(sheet, name.value, next_item()["item"], int(button.description))
+        rate(sheet, name.value, left()["item"].iloc[0], int(button.description))
         show()
 
     for button in buttons:
