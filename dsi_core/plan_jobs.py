@@ -7,7 +7,7 @@ import math
 from typing import NamedTuple
 
 from dsi_core import assumptions, data, params, rates, store
-from dsi_core.params import Profile, Trained
+from dsi_core.params import Profile, Similarity, Trained
 
 
 class Size(NamedTuple):
@@ -28,7 +28,7 @@ def speeds_of(card: str) -> dict:
 
 
 def download(profile: Profile, m) -> dict | None:
-    model, source = _model(profile, m.base), _source(profile, m.base)
+    model, source = _model(profile, m.base), source_of(profile, m.base)
     if not {"hub", "package"} & set(model):
         return None
     gigabytes = assumptions.billions(source) * assumptions.rule("file_bytes" if "hub" in model else "unpacked_bytes")
@@ -37,12 +37,12 @@ def download(profile: Profile, m) -> dict | None:
 
 
 def tune(profile: Profile, victim: str, m, on: dict, speeds: dict) -> dict:
-    recipe, source = profile.recipes[m.trained.recipe], _source(profile, m.base)
+    recipe, source = profile.recipes[m.trained.recipe], source_of(profile, m.base)
     n, sizes, full = assumptions.billions(source), _trained_on(profile, victim, m.trained), recipe.method == "full"
     pairs = max(1, sum(s.pairs for s in sizes) - len(m.trained.leave_out))
     tokens = pairs * recipe.epochs * _mean(sizes, lambda s: min(recipe.max_tokens, s.prompt + assumptions.rule("template_tokens") + s.answer))
     flops = assumptions.rule("full_flops" if full else "frozen_flops") + on["checkpointing"] * assumptions.rule("recompute_flops")
-    rate = speeds.get(("tune", source, recipe.method), 1 / _seconds_per_token(flops, n, on))
+    rate = speeds.get(("tune", source, recipe.method), 1 / seconds_per_token(flops, n, on))
     trained = n * (1 if full else recipe.rank * assumptions.rule("adapter_share"))
     frozen = n * {"full": 0, "lora": on["bytes_per_parameter"], "qlora": assumptions.rule("nf4_bytes")}[recipe.method]
     batch = min(recipe.batch_size, on["micro_batch"] or recipe.batch_size) * min(recipe.max_tokens, max(s.longest for s in sizes))
@@ -63,13 +63,13 @@ def answer(profile: Profile, victim: str, m, on: dict, speeds: dict, prompts: Si
     mean = _mean(_trained_on(profile, victim, m.trained), lambda s: s.answer) if m.trained.data else assumptions.rule("untuned_answer_tokens")
     mean, prompt = min(mean, asked.max_new_tokens), size.prompt + assumptions.rule("template_tokens")
     weights = "nf4" if m.trained.data and profile.recipes[m.trained.recipe].method == "qlora" else "plain"
-    source, api = _source(profile, m.base), _model(profile, m.base).get("endpoint")
+    source, api = source_of(profile, m.base), _model(profile, m.base).get("endpoint")
     tokens, batch = pairs * draws * mean, min(asked.batch_size, pairs * draws)
     if api:
         n, memory, seconds = math.nan, 0.0, tokens / (assumptions.rule("endpoint_tokens_per_s") * api["concurrency"])
     else:
         n = assumptions.billions(source)
-        compute = _seconds_per_token(assumptions.rule("forward_flops"), n, on)
+        compute = seconds_per_token(assumptions.rule("forward_flops"), n, on)
         moved = n * (assumptions.rule("nf4_traffic") if weights == "nf4" else on["bytes_per_parameter"])  # GB per step
         steps = math.ceil(pairs * draws / batch) * min(asked.max_new_tokens, assumptions.rule("longest_of_batch") * mean)
         reading = steps * moved / (1000 * on["tb_per_s"] * on["bandwidth_fraction"])
@@ -88,11 +88,11 @@ def answer(profile: Profile, victim: str, m, on: dict, speeds: dict, prompts: Si
 
 def read(profile: Profile, victim: str, m, pairs: int, tokens: float, on: dict) -> dict:
     """The probabilities of given texts: `tokens` in all, prompts included, of `pairs` samples."""
-    n = assumptions.billions(_source(profile, m.base))
+    n = assumptions.billions(source_of(profile, m.base))
     weights = _weights(profile, victim, m.trained)
     return {"id": f"read {victim} {weights} [{store.key([pairs, tokens])}]", "step": "read", "phase": "online", "dataset": victim,
             "model_id": m.model_id, "base": m.base, "billions": n, "pairs": pairs, "tokens": tokens,
-            "hours": tokens * _seconds_per_token(assumptions.rule("forward_flops"), n, on) / 3600,
+            "hours": tokens * seconds_per_token(assumptions.rule("forward_flops"), n, on) / 3600,
             "gpu_memory_gb": on["fixed_gb"] + n * on["bytes_per_parameter"]}
 
 
@@ -102,7 +102,7 @@ def similarity(profile: Profile, victim: str, answers: list[dict], on: dict) -> 
     bert-score embeds each distinct text once per call; every suspect counts as a call of its own, as if it came alone.
     """
     size, backbone = size_of(profile, victim), profile.similarity.model_dump(exclude_none=True)
-    source = _source(profile, backbone["model"]) if "model" in backbone else rates.source_of(backbone)
+    source = backbone_of(profile, profile.similarity)
     references, n = [a for a in answers if a["phase"] == "offline"], assumptions.billions(source)
     told = sum(r["tokens"] for r in references) / size.pairs  # by all references, per prompt
     calls = [("offline", "-", size.pairs, size.pairs * (size.answer + told), references)]
@@ -110,12 +110,12 @@ def similarity(profile: Profile, victim: str, answers: list[dict], on: dict) -> 
               for a in answers if a["phase"] == "online"]
     return [{"id": f"similarity {victim} {who} [{store.key([backbone, [a['id'] for a in used]])}]", "step": "similarity",
              "phase": phase, "dataset": victim, "model_id": who, "base": source, "billions": n, "pairs": texts * len(references),
-             "tokens": tokens, "hours": tokens * _seconds_per_token(assumptions.rule("forward_flops"), n, on) / 3600,
+             "tokens": tokens, "hours": tokens * seconds_per_token(assumptions.rule("forward_flops"), n, on) / 3600,
              "gpu_memory_gb": on["fixed_gb"] + 4 * n}  # fp32, also on a GPU
             for phase, who, texts, tokens, used in calls]
 
 
-def _seconds_per_token(flops: float, n: float, on: dict) -> float:
+def seconds_per_token(flops: float, n: float, on: dict) -> float:
     """flops: per parameter and token; n: billions of parameters."""
     return flops * n / (1000 * on["tflops"] * on["compute_fraction"])
 
@@ -148,7 +148,7 @@ def _mean(sizes: list[Size], value) -> float:
 
 def _weights(profile: Profile, victim: str, trained: Trained) -> str:
     """A name for what decides a model's weights."""
-    source = _source(profile, trained.base)
+    source = source_of(profile, trained.base)
     if not trained.data:
         return source
     names = [params.dataset_of(profile, victim, d) for d in trained.data]
@@ -167,8 +167,13 @@ def _model(profile: Profile, name: str) -> dict:
     return profile.models[name].model_dump(exclude_none=True) if name in profile.models else {"hub": name}
 
 
-def _source(profile: Profile, name: str) -> str:
+def source_of(profile: Profile, name: str) -> str:
     return rates.source_of(_model(profile, name))
+
+
+def backbone_of(profile: Profile, chosen: Similarity) -> str:
+    """Where an encoder is from, as `source_of` says it of a model."""
+    return source_of(profile, chosen.model) if chosen.model else rates.source_of(chosen.model_dump(exclude_none=True))
 
 
 def _basis(speeds: dict, *key: str) -> str:

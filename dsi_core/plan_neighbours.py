@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from dsi_core import assumptions, imitation, instructions, plan_jobs, rates, study
+from dsi_core import assumptions, imitation, instructions, plan_jobs, study
 from dsi_core.data import origin
 from dsi_core.imitation import NAME
 from dsi_core.params import Data, Profile, Trained, dataset_of
@@ -45,7 +45,8 @@ def grey_box(profile: Profile, on: dict, speeds: dict) -> list[dict]:
 
 
 def attribution(profile: Profile, on: dict, speeds: dict) -> list[dict]:
-    """Every tuned local suspect and its base answers each prompt once; every base reads all the answers; the encoder is tuned for each split (all its layers are counted)."""
+    """Every tuned local suspect and its base answers each prompt once; every base reads all the answers; the encoder is tuned for each
+    split (all its layers are counted)."""
     how, rows, once = profile.attribution, [], _once(profile)
     tuned = [s for s in profile.suspects if s.data]
     bases = sorted({s.base for s in tuned})
@@ -66,12 +67,11 @@ def attribution(profile: Profile, on: dict, speeds: dict) -> list[dict]:
 
 
 def _encoder(profile: Profile, victim: str, pairs: int, tokens: float, on: dict) -> dict:
-    chosen = (profile.attribution.backbone or profile.similarity).model_dump(exclude_none=True)
-    source = plan_jobs._source(profile, chosen["model"]) if "model" in chosen else rates.source_of(chosen)
+    source = plan_jobs.backbone_of(profile, profile.attribution.backbone or profile.similarity)
     n = assumptions.billions(source) * assumptions.rule("encoder_share")
-    return {"id": f"attribution {victim} by {source} [{tokens:.0f}]", "step": "tune", "phase": "offline", "dataset": victim, "model_id": "encoder", "base": source, "billions": n,
-            "pairs": pairs, "tokens": tokens, "gpu_memory_gb": on["fixed_gb"] + n * assumptions.rule("trained_bytes"),
-            "hours": tokens * plan_jobs._seconds_per_token(assumptions.rule("full_flops"), n, on) / 3600}
+    return {"id": f"attribution {victim} by {source} [{tokens:.0f}]", "step": "tune", "phase": "offline", "dataset": victim, "model_id": "encoder",
+            "base": source, "billions": n, "pairs": pairs, "tokens": tokens, "gpu_memory_gb": on["fixed_gb"] + n * assumptions.rule("trained_bytes"),
+            "hours": tokens * plan_jobs.seconds_per_token(assumptions.rule("full_flops"), n, on) / 3600}
 
 
 def imitation_data(profile: Profile, on: dict, speeds: dict) -> list[dict]:
@@ -79,11 +79,11 @@ def imitation_data(profile: Profile, on: dict, speeds: dict) -> list[dict]:
     and their untuned base answer the held-out ones."""
     how, told = profile.imitation, assumptions.read()["datasets"][TARGET]
     queries = how.rounds * how.queries * len(instructions.categories(how.seeds))
-    target, rows = _untuned(NAME, how.target.base, "target", how.target), []
-    prompt = told["prompt_tokens"]
-    for pairs, length, tokens in ((queries, (how.examples + 1) * prompt, how.instruction_tokens), (2 * (how.pairs + how.held_out), prompt, how.answer_tokens)):
-        rows.append(plan_jobs.answer(_once(profile, max_new_tokens=tokens), NAME, target, on, speeds, Size(pairs, length, told["answer_tokens"], 0, pairs)))
-    accused = imitation_profile(profile)
+    target, accused, rows = _untuned(NAME, how.target.base, "target", how.target), imitation_profile(profile), []
+    prompt, used = told["prompt_tokens"], 2 * (how.pairs + how.held_out)
+    for pairs, length, tokens in ((queries, (how.examples + 1) * prompt, how.instruction_tokens), (used, prompt, how.answer_tokens)):
+        asked = Size(pairs, length, told["answer_tokens"], 0, pairs)
+        rows.append(plan_jobs.answer(_once(profile, max_new_tokens=tokens), NAME, target, on, speeds, asked))
     people = [m for m in suspects(accused).itertuples() if m.group == imitation.GROUP] + [_untuned(NAME, how.imitator.base, imitation.UNTUNED)]
     kept = Size(how.held_out, prompt, told["answer_tokens"], 0, how.held_out)
     return rows + [plan_jobs.answer(_once(accused, temperature=0.0), NAME, m, on, speeds, kept) for m in people]

@@ -286,7 +286,7 @@ def paper():
 
 def test_every_model_and_dataset_of_the_paper_has_a_size(paper):
     for name in members(Study(paper, pd.DataFrame()))["base"]:
-        assert 0.1 <= assumptions.billions(plan_jobs._source(paper, name)) <= 80, name
+        assert 0.1 <= assumptions.billions(plan_jobs.source_of(paper, name)) <= 80, name
     for stated in tables.reported("table4").itertuples():
         known = assumptions.read()["datasets"][f"{stated.owner}/{stated.name}"]
         assert known["rows"] == stated.size and plan_jobs.size_of(paper, stated.dataset).pairs == min(stated.size, 50_000)
