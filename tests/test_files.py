@@ -238,6 +238,13 @@ def test_readmes_numbers_of_the_neighbours():
     assert "suspects judged rightly: " + ", ".join("{} {}/{}".format(m, *right[m]) for m in named) in readme and right["neighbours"] == [13, 13]
     wrong = [sum(n - k for k, n in tally.loc[m].drop("local members")) for m in ("loss", "zlib")]
     untuned = table("grey_box_attacks").query("suspect == 'smollm2-untuned' and view == 'answer' and attack == 'loss'")["auc"].iloc[0]
+    leak = table("grey_box_leak")
+    others = leak[leak["method"] != "black-box dataset inference"].pivot(index="method", columns="suspect", values="verdict")
+    assert leak.loc[leak["method"] == "black-box dataset inference", "correct"].all()
+    assert f"all {len(others)} of them miss it" in readme and (others["smollm2-full on D + validation"] == "non-member").all()
+    accused = others["smollm2-full on validation"]
+    assert set(accused.index[accused == "member"]) == {"DIA (few)", "DIA (released)"}
+    assert "(p {:.0e})".format(leak.query("method == 'DIA (few)' and not member")["p"].iloc[0]) in readme
     sets = table("grey_box_sets").iloc[0]
     assert f"loss accuses {wrong[0]} of 9 innocent models and zlib {wrong[1]}, for" in readme and f"(AUROC {untuned:.2f} by the loss" in readme
     assert f"cannot tell the two (AUC {sets['blind_auc']:.2f})" in readme and f"(on {sets['compared']} + {sets['asked']} texts)" in readme
