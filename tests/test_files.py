@@ -224,8 +224,9 @@ def test_readmes_numbers_of_the_neighbours():
     found, votes = table("imitation_bootstrap").set_index("category").loc["all"], table("imitation_verdicts").set_index("suspect")
     assert f"made up {found['accepted']:.0f} instructions ({found['accepted_share']:.0%} of what it listed" in readme
     positive, asked = votes["positive"], (votes["positive"] + votes["negative"]).iloc[0]
-    assert f"({positive['imitator of 24']} and {positive['smollm2-on-D']} of {asked} tainted samples positive)" in readme
-    assert "({} and {} positive)".format(*sorted(positive[votes["group"] == "trained on D'"])) in readme
+    assert "({}, {} and {} of {} tainted samples positive)".format(*sorted(positive[votes["seen"] == 1]), asked) in readme
+    assert "({}, {} and {} positive)".format(*sorted(positive[votes["group"] == "trained on D'"])) in readme
+    assert (votes.loc[votes["seen"].isin([0, 1]), "correct"]).all() and not votes.loc[votes["seen"].between(0.1, 0.9), "correct"].any()
     means = table("imitation_budgets").query("metric == 'rouge_l'").set_index("model")["mean"]
     assert means.filter(like="imitator of").max() < means["imitator's base, untuned"]
     released = table("attribution_released_methods")
