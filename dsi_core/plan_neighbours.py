@@ -29,10 +29,7 @@ def grey_box(profile: Profile, on: dict, speeds: dict) -> list[dict]:
         if victim not in profile.victims:
             continue
         own, people = plan_jobs.size_of(profile, victim), list(suspects(profile).query("dataset == @victim").itertuples())
-        source = plan_jobs.size_of(profile.model_copy(update={"data": {"validation": chosen}}), "validation")
-        taken = sum(plan_jobs.size_of(profile, n).pairs for n, d in profile.data.items() if origin(d) == origin(chosen) and not chosen.rows)
-        unseen = source.pairs - taken - how.shots  # without `rows`: what the others left of their source
-        texts = min(own.pairs, how.samples or own.pairs) + unseen
+        texts = min(own.pairs, how.samples or own.pairs) + max(0, _validation(profile, chosen) - how.shots)
         compared, asked = (2 * min(own.pairs, some or own.pairs) for some in (how.compared, how.asked))
         prompt = own.prompt + assumptions.rule("template_tokens")
         # Lowercase and neighbours share one reading of the prompt; ReCaLL reads prompt and answer after the prefix
@@ -42,6 +39,17 @@ def grey_box(profile: Profile, on: dict, speeds: dict) -> list[dict]:
         rows += [plan_jobs.answer(_once(profile, **way), victim, m, on, speeds, own._replace(pairs=asked, tainted=asked))
                  for way in ({"draws": how.draws}, {"temperature": 0.0}) for m in people]
     return rows
+
+
+def _validation(profile: Profile, chosen: Data) -> int:
+    """Pairs of a validation set; without `rows` what the profile's datasets are expected to leave of its source: each is a random draw."""
+    pairs = plan_jobs.size_of(profile.model_copy(update={"data": {"validation": chosen}}), "validation").pairs
+    left = 1.0
+    for name, other in profile.data.items() if not chosen.rows else ():
+        if origin(other) == origin(chosen):
+            rest = pairs - (plan_jobs.size_of(profile, other.apart_from).pairs if other.apart_from else 0)
+            left *= 1 - plan_jobs.size_of(profile, name).pairs / rest
+    return round(pairs * left)
 
 
 def attribution(profile: Profile, on: dict, speeds: dict) -> list[dict]:

@@ -164,6 +164,13 @@ def test_grey_box_by_hand(tiny, smoke, tmp_path):
     assert row(neighbours(change(tiny, grey_box=same), "grey_box"), model_id="reference llama")["pairs"] == 4  # D left nothing of its source
 
 
+def test_a_validation_set_is_what_random_draws_leave(tiny):
+    hub = {"prompt": ["question"], "output": "answer", "hub": "owner/known"}  # 1,000 pairs
+    data = {"half": Data(**hub, rows=500), "x": Data(**hub, rows=400), "rest of x": Data(**hub, rows=300, apart_from="x")}
+    assert plan_neighbours._validation(change(tiny, data=data), Data(**hub)) == 1000 * 0.5 * 0.6 * 0.5
+    assert plan_neighbours._validation(change(tiny, data=data), Data(**hub, rows=70)) == 70
+
+
 def test_attribution_by_hand(tiny, smoke):
     people = ({"name": n, "base": n, "data": ["victim"], "recipe": "lora"} for n in ("llama", "qwen2"))
     how = change(smoke.attribution, prompts=["victim"], questions=3, folds=2, tokens=10, epochs=2, negatives=1, backbone=None)
@@ -189,8 +196,10 @@ def test_imitation_by_hand(tiny, smoke):
     assert tuned.loc["on-D", "pairs"] == tuned.loc["R^t one", "pairs"] == 6
 
 
-def test_the_neighbours_come_on_top(smoke):
-    table = plan.everything("smoke", "cpu-core")
+@pytest.mark.parametrize("name", ["smoke", "paper"])
+def test_the_neighbours_come_on_top(name):
+    table = plan.everything(name, "cpu-core")
+    assert (table[["pairs", "tokens", "hours", "disk_gb"]] >= 0).all(axis=None)
     assert set(table.loc[table["phase"] == "beside", "notebook"]) == {"07", "08", "09"} and table["id"].is_unique
     assert plan.beside_paper(table).equals(plan.beside_paper(table[table["phase"] != "beside"]))
 
