@@ -96,6 +96,12 @@ def test_an_environment_for_one_run(jobs, monkeypatch):
     assert work.run([work.Job("again", jobs.variables, names)])[0][0] == ["changed", None, work.MALLOC[usual]] and usual not in os.environ
 
 
+def test_workers_are_forked_but_never_where_a_gpu_is(monkeypatch):
+    assert work._forks().get_start_method() == "forkserver"
+    monkeypatch.setattr(work, "devices", lambda: ["cuda:0", "cuda:1"])
+    assert work._forks().get_start_method() == "spawn"
+
+
 def test_an_error_is_raised_and_stops_what_has_not_begun(jobs, tmp_path, monkeypatch):
     monkeypatch.setenv("DSI_WORKERS", "1")
     names = ["before", *(f"after {i}" for i in range(8))]
