@@ -1,1 +1,3 @@
-"""Black-box dataset inference on language models: did this model train on my dataset?"""
+"""Black-box dataset inference: did this language model train on my dataset?"""
+
+__version__ = "0.3.0"

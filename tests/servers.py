@@ -10,20 +10,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from dsi_core import endpoint as api
+from dsi_core.models import endpoint
 
 KEY = "sk-test/0123456789abcdef"
-TLS = cache(ssl.create_default_context)  # every client reads the system's certificates anew: a third of test_endpoint's time
+TLS = cache(
+    ssl.create_default_context
+)  # every client reads the system's certificates anew: a third of test_endpoint's time
 
 
 def reply(text, finish="stop", tokens=3, **more) -> tuple[int, dict, bytes]:
-    body = {"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish}], "model": "served-1",
-            "usage": {"completion_tokens": tokens}, **more}
+    body = {
+        "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish}],
+        "model": "served-1",
+        "usage": {"completion_tokens": tokens},
+        **more,
+    }
     return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
 
 
 def error(status, message="no", **headers) -> tuple[int, dict, bytes]:
-    return status, {"Content-Type": "application/json", **headers}, json.dumps({"error": {"message": message}}).encode()
+    return (
+        status,
+        {"Content-Type": "application/json", **headers},
+        json.dumps({"error": {"message": message}}).encode(),
+    )
 
 
 def page(text: bytes, kind="application/json") -> tuple[int, dict, bytes]:
@@ -57,7 +67,9 @@ class Handler(BaseHTTPRequestHandler):
             prompt = body["messages"][-1]["content"]
             n = self.server.prompts().count(prompt)
             self.server.asked.append(body)
-            self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
+            self.server.headers.append(
+                {name.lower(): value for name, value in self.headers.items()}
+            )
         what = self.server.script(prompt, n)
         if callable(what):
             self.close_connection = True
@@ -78,7 +90,9 @@ def cut_before(handler):
 
 
 def cut_within(handler):
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n{\"choices\"")
+    handler.wfile.write(
+        b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n{"choices"'
+    )
     handler.connection.shutdown(socket.SHUT_RDWR)
 
 
@@ -87,7 +101,9 @@ def silent(handler):
 
 
 def trickle(handler):
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n")
+    handler.wfile.write(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n"
+    )
     for _ in range(40):
         handler.wfile.write(b" ")
         time.sleep(0.05)
@@ -110,5 +126,5 @@ def server(monkeypatch):
 def pauses(monkeypatch):
     """The pauses between requests in seconds, recorded instead of slept."""
     record = []
-    monkeypatch.setattr(api, "_pause", lambda seconds, stop: record.append(seconds))
+    monkeypatch.setattr(endpoint, "_pause", lambda seconds, stop: record.append(seconds))
     return record

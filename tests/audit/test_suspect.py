@@ -1,0 +1,100 @@
+"""Kinds of answers, and what may be named as a suspect."""
+
+import pytest
+
+from dsi_core.audit import suspect
+
+LONG = "The shed may be built without a permit."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I can't help with that.",
+        "I’m sorry, I cannot assist with this request.",
+        "Sorry, I am unable to provide that.",
+        "As an AI language model, I have no opinion.",
+        "I cannot answer that question.",
+        "Unfortunately, I can't share this.",
+        "I must decline to answer.",
+        "I apologize, but I will not write that.",
+    ],
+)
+def test_refusals(text):
+    assert suspect.refuses(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LONG,
+        "I'm sorry to hear that. The permit takes four weeks.",
+        "I can help with that.",
+        "You cannot build without a permit.",
+        "I cannot swim.",
+        "Sorry for the delay: the answer is yes.",
+        "Help is provided by the town.",
+        "As an architect, you draw the plans.",
+    ],
+)
+def test_no_refusals(text):
+    assert not suspect.refuses(text)
+
+
+@pytest.mark.parametrize(
+    ("facts", "wanted"),
+    [
+        ({"text": LONG}, "answered"),
+        ({"text": "Yes."}, "short"),
+        ({"text": ""}, "empty"),
+        ({"text": "", "finish": "content_filter"}, "filtered"),
+        ({"text": LONG, "refused": True}, "refused"),
+        ({"text": "I cannot help with that, sadly."}, "refused"),
+        ({"text": LONG, "finish": "length", "tokens": 64}, "answered"),
+        ({"text": LONG, "finish": "length", "tokens": 12}, "truncated"),
+        ({"text": LONG, "finish": "length"}, "truncated"),
+        ({"text": LONG * 4, "finish": "length"}, "answered"),
+        ({"text": LONG, "finish": "stop", "tokens": 12}, "answered"),
+    ],
+)
+def test_status(facts, wanted):
+    assert suspect.status(**facts, **({"oracle": LONG, "mu": 20, "limit": 64})) == wanted
+
+
+def test_a_dataset_of_refusals_is_not_refused():
+    assert (
+        suspect.status("I cannot help with that, sadly.", "I cannot help with that.", 20)
+        == "answered"
+    )
+
+
+def test_where_a_suspect_may_be(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text("{}")
+    name, model = suspect.model(str(tmp_path / "m"))
+    assert (name, model.path) == ("m", str(tmp_path / "m"))
+    (tmp_path / "m" / "config.json").write_text('{"other": 1}')
+    assert (
+        suspect.model(str(tmp_path / "m"))[1] != model
+    )  # its answers are not those of the model that lay there before
+    name, model = suspect.model("owner/name")
+    assert (name, model.hub, model.trust_remote_code) == ("name", "owner/name", False)
+    name, model = suspect.model(
+        None, base_url="http://h/v1", name="org/m-7b", key_env="K", concurrency=2
+    )
+    assert (name, model.endpoint.model, model.endpoint.concurrency) == ("m-7b", "org/m-7b", 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "how", "words"),
+    [
+        (None, {}, "either --base-url"),
+        ("owner/name", {"base_url": "http://h"}, "either --base-url"),
+        (None, {"base_url": "http://h"}, "needs --model"),
+        ("no such/model at all", {}, "neither a folder"),
+        (".", {}, "neither a folder"),
+    ],
+)
+def test_what_a_suspect_may_not_be(given, how, words):
+    with pytest.raises(ValueError, match=words):
+        suspect.model(given, **how)

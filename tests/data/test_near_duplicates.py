@@ -1,0 +1,134 @@
+"""Step 1, near-duplicates: Jaccard values by hand, both sides against one and the same row, and none lost."""
+
+import random
+from fractions import Fraction
+
+import pandas as pd
+import pytest
+from helpers import table
+
+from dsi_core.data import near_duplicates
+from dsi_core.data.near_duplicates import jaccard, words
+
+
+def pairs(*rows) -> pd.DataFrame:
+    return table("prompt output", *rows)
+
+
+def of(mine: list, theirs: list, threshold: float = 0.8) -> list:
+    return near_duplicates.of(pairs(*mine), pairs(*theirs), threshold).tolist()
+
+
+def first(count: int) -> str:
+    """`count` words; of first(m) and first(n), m <= n, m are common: Jaccard similarity m / n."""
+    return " ".join(f"w{i}" for i in range(count))
+
+
+def test_words_and_jaccard_by_hand():
+    assert words("Don't stop, STOP!\n\n3 stops?") == {"don", "t", "stop", "3", "stops"}
+    assert words("Où est 鍵 ?") == {"où", "est", "鍵"}
+    assert words("") == words(" ?!\n🔑") == frozenset()
+    a, b = frozenset("abc"), frozenset("bcd")
+    assert (jaccard(a, b), jaccard(a, a), jaccard(a, frozenset("xyz"))) == (0.5, 1.0, 0.0)
+    assert (
+        jaccard(frozenset(), frozenset()),
+        jaccard(frozenset(), a),
+        jaccard(a, frozenset()),
+    ) == (1.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "few, many, threshold, near",
+    [
+        (4, 5, 0.8, True),
+        (16, 20, 0.8, True),
+        (79, 99, 0.8, False),
+        (80, 99, 0.8, True),  # 0.798, 0.808
+        (7, 10, 0.7, True),
+        (11, 20, 0.55, True),
+        (2, 3, 0.67, False),
+        (9, 10, 1.0, False),
+        (10, 10, 1.0, True),
+    ],
+)
+def test_exactly_the_threshold_counts(few, many, threshold, near):
+    """On either side, whichever text is the longer one; the other side repeats its text."""
+    for a, b in ((first(few), first(many)), (first(many), first(few))):
+        assert of([(a, "So."), ("Why?", a), (a, a)], [(b, "So."), ("Why?", b)], threshold) == [
+            near,
+            near,
+            False,
+        ]
+
+
+def test_input_and_output_must_be_near_to_the_same_row():
+    split = [("Who has the key?", "Nobody."), ("Where is the cat?", "Maren has it.")]
+    assert of([("Who has the key?", "Maren has it.")], split) == [False]
+    assert of(
+        [("Who has the key?", "Maren has it.")], [*split, ("who has THE key", "Maren has it")]
+    ) == [True]
+
+
+def test_only_what_is_near_some_other_row():
+    mine = [
+        ("What is a tide?", "The sea rises and falls."),
+        ("What is a tide?", "A wave."),
+        ("What is a tie?", "The sea rises and falls."),
+    ]
+    assert of(
+        mine, [("Name a fish.", "Tope"), ("What is a tide?", "The sea falls and rises!")]
+    ) == [True, False, False]
+
+
+def test_texts_without_words():
+    """Two texts without a word are the same set; one is not near any text with words."""
+    mine = [("", ""), ("?!", "A."), ("?!", "🔑"), ("Why?", ""), ("Why?", "A.")]
+    assert of(mine, [("🔑", "")]) == [True, False, True, False, False]
+    assert of(mine, [("", "a")]) == [False, True, False, False, False]
+    assert of(mine, [("why", "?")]) == [False, False, False, True, False]
+
+
+def test_one_answer_for_each_row_under_its_own_index():
+    found = near_duplicates.of(
+        pairs(("A?", "B"), ("C?", "D")).set_index(pd.Index([7, 3])), pairs(("C?", "D")), 0.8
+    )
+    assert found.dtype == bool and found.to_dict() == {7: False, 3: True}
+    nothing = near_duplicates.of(pairs(), pairs(("A?", "B")), 0.8)
+    assert nothing.dtype == bool and nothing.empty
+    assert of([("A?", "B")], []) == [False]
+
+
+@pytest.mark.parametrize("threshold", ["0.5", "0.6", "0.7", "0.8", "1"])
+def test_the_same_as_comparing_every_pair(threshold):
+    """200 random pairs of short texts with 200 others, in exact fractions."""
+    rng = random.Random(threshold)
+
+    def some():
+        return [
+            tuple(
+                " ".join(
+                    rng.choices(
+                        ["one", "two", "three", "four", "five", "six", "seven"], k=rng.randint(0, 7)
+                    )
+                )
+                for _ in "pq"
+            )
+            for _ in range(200)
+        ]
+
+    def near(a, b):
+        a, b = set(a.split()), set(b.split())
+        return a == b or Fraction(len(a & b), len(a | b)) >= Fraction(threshold)
+
+    mine, theirs = some(), some()
+    expected = [any(near(p, q) and near(o, r) for q, r in theirs) for p, o in mine]
+    assert 0 < sum(expected) < 200
+    assert of(mine, theirs, float(threshold)) == expected
+
+
+@pytest.mark.parametrize("common, size", [(3, 5), (7, 10), (4, 5), (19, 20)])
+def test_none_is_lost(common, size):
+    """1,000 pairs, each exactly at the threshold of one row and far from all others."""
+    own = [[f"r{row}w{i}" for i in range(size)] for row in range(1000)]
+    mine, theirs = [(" ".join(w), "So.") for w in own], [(" ".join(w[:common]), "So.") for w in own]
+    assert sum(of(mine, theirs, common / size)) == 1000

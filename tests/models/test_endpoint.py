@@ -1,0 +1,354 @@
+"""The chat API: what is sent, what is read, and what becomes of every trouble, against the test double of `servers.py`."""
+
+import json
+import logging
+import socket
+import threading
+import time
+from email.utils import formatdate
+from functools import cache
+
+import pytest
+from helpers import says, table
+from servers import KEY, cut_before, cut_within, error, page, pauses, reply, server, silent, trickle  # noqa: F401 - two are fixtures
+
+from dsi_core.models import endpoint as api
+from dsi_core.settings.profile import load_profile
+from dsi_core.settings.schema import Endpoint
+
+
+def of(server, **changes) -> Endpoint:
+    return Endpoint(
+        **{
+            "base_url": server.url,
+            "model": "m-1",
+            "key_env": "TEST_KEY",
+            "attempts": 3,
+            "timeout": 5,
+            **changes,
+        }
+    )
+
+
+def ask(server, *prompts, limit=8, **changes) -> tuple[dict, str | None]:
+    """The answers by prompt that came before an error, and the error's text."""
+    found = {}
+    try:
+        for rows, texts, _ in api.generate(
+            of(server, **changes), todo(*prompts), 1.0, profile(limit)
+        ):
+            found |= {row.prompt: text for row, text in zip(rows, texts, strict=True)}
+    except api.EndpointError as caught:
+        assert caught.__context__ is None and caught.__cause__ is None
+        return found, str(caught)
+    return found, None
+
+
+@cache
+def profile(limit=8, seed=0):
+    return load_profile("smoke", max_new_tokens=limit, seed=seed)
+
+
+def todo(*prompts):
+    return table("sample_id prompt draw", *[(f"s-{p}", p, 0) for p in prompts])
+
+
+def one(server, client=None, **changes) -> api.Answer:
+    endpoint = of(server, **changes)
+    return api.ask_one(
+        client or api.connect(endpoint), endpoint, "p", temperature=0.0, max_new_tokens=8, seed=1
+    )
+
+
+def test_answers_come_in_as_they_arrive(server):
+    release = threading.Event()
+
+    def script(prompt, n):
+        if prompt == "slow":
+            release.wait(5)
+        return reply(f" to {prompt}\n")
+
+    server.script = script
+    questions = table("sample_id prompt draw", ("a", "slow", 0), ("b", "fast", 0), ("b", "fast", 1))
+    order, total = [], 0
+    for rows, texts, tokens in api.generate(
+        of(server, concurrency=2), questions, 0.7, profile(9, seed=3)
+    ):
+        order += [(row.sample_id, row.draw, text) for row, text in zip(rows, texts, strict=True)]
+        total += tokens
+        if len(order) == 2:
+            release.set()
+    assert order == [("b", 0, "to fast"), ("b", 1, "to fast"), ("a", 0, "to slow")] and total == 9
+    assert all(
+        (b["model"], b["temperature"], b["max_tokens"]) == ("m-1", 0.7, 9) for b in server.asked
+    )
+    assert {b["seed"] for b in server.asked} == {
+        api.draw_seed(3, *r) for r in [("a", 0), ("b", 0), ("b", 1)]
+    }
+    assert len({b["seed"] for b in server.asked}) == 3 and api.draw_seed(
+        3, "a", 0
+    ) != api.draw_seed(4, "a", 0)
+    assert all(h["authorization"] == f"Bearer {KEY}" for h in server.headers)
+    assert "another-server" not in str(server.headers)
+
+
+def test_what_an_answer_holds(server):
+    server.script = lambda prompt, n: reply("half a sent", finish="length", tokens=8)
+    assert one(server) == api.Answer("half a sent", "length", 8, "served-1")
+    server.script = lambda prompt, n: reply("", usage=None, model=None)
+    assert one(server) == api.Answer("", "stop", 0, "")
+    server.script = lambda prompt, n: reply(None, finish="content_filter")
+    assert one(server) == api.Answer("", "content_filter", 3, "served-1")
+    server.script = lambda prompt, n: reply("half a pair \ud83d, a whole \U0001f600, \x00")
+    assert one(server).text == "half a pair \ufffd, a whole \U0001f600, \x00"
+
+
+def test_no_question_no_request(server):
+    assert ask(server) == ({}, None) and server.asked == []
+
+
+@pytest.mark.parametrize(
+    "header, low, high", [("2.5", 2.5, 2.5), ("86400", 120, 120), ("0", 1, 2), ("soon", 1, 2)]
+)
+def test_429_waits_as_the_server_asks(server, pauses, header, low, high):
+    server.script = lambda prompt, n: (
+        error(429, **{"Retry-After": header}) if n == 0 else reply("ok")
+    )
+    assert ask(server, "p") == ({"p": "ok"}, None)
+    assert len(pauses) == 1 and low <= pauses[0] <= high
+
+
+def test_retry_after_is_read_in_seconds_or_as_a_date():
+    assert 27 < api._asked_pause(formatdate(time.time() + 30, usegmt=True)) <= 30
+    assert (
+        api._asked_pause(formatdate(time.time() + 1e6, usegmt=True))
+        == api._asked_pause("1e999")
+        == api.LONGEST_PAUSE
+    )
+    for nothing in (
+        None,
+        "",
+        "nan",
+        "-5",
+        "Tue",
+        formatdate(0, usegmt=True),
+        "Mon, 01 Jan 99999 00:00:00 GMT",
+    ):
+        assert api._asked_pause(nothing) == 0
+
+
+def test_a_pause_is_really_made():
+    started = time.monotonic()
+    api._pause(0.1, threading.Event())
+    assert time.monotonic() - started >= 0.1
+
+
+TROUBLES = {
+    "500": (error(500, "broken"), "status 500"),
+    "503 page": (
+        (503, {"Content-Type": "text/html"}, b"<html>busy</html>"),
+        "status 503 (request 2 of 2): <html>busy",
+    ),
+    "408": (error(408), "status 408"),
+    "silent": (silent, "no complete answer within 0.3 s"),
+    "trickle": (trickle, "no complete answer within 0.3 s"),
+    "cut before": (cut_before, "connection failed"),
+    "cut within": (cut_within, "connection failed"),
+    "half JSON": (page(b'{"choices": ['), 'not JSON: {"choices": ['),
+    "page": (
+        page(b"<html>\n\x1b[31m Sign in</html>", "text/html"),
+        "not JSON: <html> [31m Sign in</html>",
+    ),
+    "empty body": (page(b""), "not JSON"),
+    "latin-1": (
+        page('{"choices": [{"message": {"content": "Stra\xdfe"}}]}'.encode("latin-1")),
+        "not JSON",
+    ),
+    "brackets": (page(b"[" * 100_000), "not JSON"),
+    "no choices": (reply("", choices=[]), "no message in"),
+    "error as 200": (page(b'{"error": {"message": "upstream is gone"}}'), "upstream is gone"),
+    "a list": (page(b"[1]"), "no message in [1]"),
+    "no content": (reply(None, finish="length"), "content is NoneType"),
+    "parts": (reply([{"type": "text", "text": "x"}]), "content is list"),
+}
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_trouble_then_success_and_trouble_for_ever(server, pauses, name):
+    trouble, message = TROUBLES[name]
+    server.script = lambda prompt, n: reply("ok") if prompt == "once" and n == 1 else trouble
+    timeout = 0.3 if trouble in (silent, trickle) else 5
+    found, text = ask(server, "once", "always", "never", concurrency=1, timeout=timeout, attempts=2)
+    assert found == {"once": "ok"} and server.prompts() == ["once"] * 2 + ["always"] * 2
+    assert len(pauses) == 2 and all(1 <= p <= 2 for p in pauses)
+    for part in (server.url, "m-1", "s-always", "request 2 of 2", message):
+        assert part in text
+    assert len(text) < 600 and text.isprintable() and KEY not in text
+
+
+def test_pauses_grow(server, pauses):
+    server.script = lambda prompt, n: error(500)
+    assert "request 5 of 5" in ask(server, "p", attempts=5)[1]
+    assert all(2**n <= pause <= 2**n + 1 for n, pause in enumerate(pauses)) and len(pauses) == 4
+
+
+@pytest.mark.parametrize("status", [400, 401, 404])
+def test_a_refusal_is_not_repeated(server, pauses, status):
+    server.script = lambda prompt, n: error(status, "wrong\nrequest", **{"Retry-After": "1"})
+    found, text = ask(server, "p", "q", concurrency=1)
+    assert found == {} and pauses == [] and server.prompts() == ["p"]
+    assert (
+        text == f"m-1 at {server.url}, sample s-p: status {status} (request 1 of 3): wrong request"
+    )
+
+
+def test_nobody_listens(pauses):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://name:word@127.0.0.1:{free.getsockname()[1]}/v1?token=word"
+    endpoint = Endpoint(base_url=address, model="m", attempts=2)
+    with pytest.raises(api.EndpointError) as caught:
+        list(api.generate(endpoint, todo("p"), 0.0, profile()))
+    says(caught, "connection failed", "refused", "request 2 of 2")
+    assert "word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value, state",
+    [(None, "is not set"), (" ", "is not set"), ("sk-a b", "holds"), ("sk-\u2026", "holds")],
+)
+def test_an_unusable_key_is_named_before_anything_is_asked(server, monkeypatch, value, state):
+    monkeypatch.delenv("TEST_KEY")
+    if value:
+        monkeypatch.setenv("TEST_KEY", value)
+    with pytest.raises(ValueError) as caught:
+        list(api.generate(of(server), todo("p"), 0.0, profile()))
+    says(caught, "TEST_KEY", state)
+    assert server.asked == [] and "sk-" not in str(caught.value)
+
+
+def test_a_key_with_a_newline_from_its_file_works(server, monkeypatch):
+    monkeypatch.setenv("TEST_KEY", KEY + "\n")
+    server.script = lambda prompt, n: reply("ok")
+    assert one(server).text == "ok" and server.headers[0]["authorization"] == f"Bearer {KEY}"
+
+
+def test_without_a_key_none_is_sent_from_elsewhere(server):
+    server.script = lambda prompt, n: reply("ok")
+    assert one(server, key_env=None).text == "ok"
+    assert "another-server" not in str(server.headers) and KEY not in str(server.headers)
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "", "ftp://host/v1", "https://"])
+def test_a_base_url_that_is_none(url):
+    with pytest.raises(ValueError) as caught:
+        api.connect(Endpoint(base_url=url, model="m"))
+    says(caught, "base_url", repr(url))
+
+
+def test_the_key_is_never_told(server, pauses, caplog):
+    caplog.set_level(logging.DEBUG)
+    spaces = b" " * 5990  # the key lies across the cut of the excerpt
+    echoes = [
+        error(401, f"Bearer {KEY} is wrong"),
+        error(500, KEY),
+        (500, {}, KEY.encode()),
+        page(f"<p>{KEY}".encode()),
+        page(spaces + KEY.encode()),
+        reply(None, id=KEY),
+        page(b'{"error": "%s"}' % KEY.replace("/", "\\/").encode()),
+        (404, {"Content-Type": "application/json"}, json.dumps({"detail": [KEY]}).encode()),
+    ]
+    client = api.connect(of(server))
+    for echo in echoes:
+        server.script = lambda prompt, n: echo
+        with pytest.raises(api.EndpointError) as caught:
+            one(server, client, attempts=2)
+        assert (
+            KEY[:8]
+            not in f"{caught.value!r} {caught.value} {caught.getrepr(chain=True)} {vars(caught.value)}"
+        )
+        assert caught.value.__context__ is None and caught.value.__cause__ is None
+    assert len(server.asked) > len(echoes) and caplog.records
+    assert KEY[:8] not in caplog.text and KEY[:8] not in str([vars(r) for r in caplog.records])
+    assert KEY not in repr(of(server)) and KEY not in repr(client)
+
+
+def test_a_failing_question_does_not_lose_the_answers_under_way(server):
+    arrived, failed = threading.Barrier(3), threading.Event()
+
+    def script(prompt, n):
+        arrived.wait(5)  # all three are under way
+        if prompt == "bad":
+            failed.set()
+            return error(400, "too long")
+        failed.wait(5)
+        time.sleep(0.3)
+        return reply(f"to {prompt}")
+
+    server.script = script
+    found, text = ask(server, "good", "bad", "better", *"abcdefgh", concurrency=3)
+    assert found == {"good": "to good", "better": "to better"}
+    assert "s-bad" in text and "status 400" in text and "too long" in text
+    assert sorted(server.prompts()) == ["bad", "better", "good"]  # nothing was begun after it
+
+
+def test_a_failure_ends_the_pauses_of_the_others(server):
+    waiting = threading.Event()
+
+    def script(prompt, n):
+        if prompt == "waits":
+            waiting.set()
+            return error(429, **{"Retry-After": "60"})
+        waiting.wait(5)
+        time.sleep(0.1)
+        return error(401, "who?")
+
+    server.script = script
+    started = time.monotonic()
+    found, text = ask(server, "waits", "refused", concurrency=2)
+    assert found == {} and "s-refused" in text and "who?" in text
+    assert time.monotonic() - started < 5 and len(server.asked) == 2
+
+
+def test_a_consumer_that_stops_begins_no_more(server):
+    server.script = lambda prompt, n: reply("ok")
+    answers = api.generate(of(server, concurrency=1), todo(*map(str, range(200))), 0.0, profile())
+    next(answers)
+    answers.close()
+    time.sleep(0.2)
+    seen = len(server.asked)
+    time.sleep(0.2)
+    assert len(server.asked) == seen < 200
+
+
+def test_our_own_errors_keep_their_kind(server, monkeypatch):
+    server.script = lambda prompt, n: reply("ok")
+    ask_one = api.ask_one
+    monkeypatch.setattr(
+        api,
+        "ask_one",
+        lambda c, e, prompt, **more: 1 // (prompt == "good") and ask_one(c, e, prompt, **more),
+    )
+    answers = api.generate(of(server, concurrency=1), todo("good", "bad"), 0.0, profile())
+    assert next(answers)[1] == ["ok"]
+    with pytest.raises(ZeroDivisionError):
+        next(answers)
+
+
+def test_a_huge_answer_is_cut_and_a_boundless_one_refused(server, pauses, monkeypatch):
+    server.script = lambda prompt, n: reply("\u20ac" * 3_500_000)
+    assert ask(server, "p", limit=10) == (
+        {"p": "\u20ac" * (640 // 3)},
+        None,
+    )  # 10.5 MB; whole characters only
+    monkeypatch.setattr(api, "BODY_BYTES", 1000)
+    found, text = ask(server, "q")
+    assert found == {} and "more than 1000 bytes" in text
+
+
+def test_many_questions_at_once(server):
+    server.script = lambda prompt, n: error(500) if n == 0 and prompt == "7" else reply(prompt)
+    prompts = [str(i) for i in range(40)]
+    assert ask(server, *prompts, concurrency=8) == ({p: p for p in prompts}, None)
+    assert len(server.asked) == 41

@@ -1,0 +1,71 @@
+"""The CPU trainer computes what trl's own computes, and two runs at once leave one set of answers."""
+
+import copy
+
+import pytest
+import torch
+
+from dsi_core.models import responses, tuning
+from dsi_core.runtime import jobs
+from dsi_core.settings.schema import Recipe, Trained
+
+
+@pytest.mark.parametrize("family, method", [("llama", "full"), ("gemma", "lora"), ("glm", "full")])
+def test_losses_and_weights_are_those_of_trl(smoke, toy, tmp_path, family, method):
+    from datasets import Dataset
+    from transformers import PrinterCallback
+    from trl import SFTTrainer
+
+    ranks = {} if method == "full" else {"rank": 4, "alpha": 8}
+    # SGD: Adam would blow rounding in a gradient near 0 up to a whole step
+    recipe = Recipe(
+        method=method,
+        learning_rate=0.5 if method == "full" else 4,
+        optimizer="sgd",
+        epochs=3,
+        batch_size=4,
+        **ranks,
+    )
+    pairs = tuning.training_pairs(
+        smoke, "dozen", Trained(base=family, data=["victim"], recipe="heart")
+    )
+    model, tokenizer = toy(family)
+    rows = [tuning._example(tokenizer, p, o, 256) for p, o in zip(pairs["prompt"], pairs["output"])]
+    curves, outcomes = [], []
+    for trainer_class in (SFTTrainer, tuning._trainer_class()):
+        torch.manual_seed(0)
+        arguments = tuning._arguments(recipe, 0, tmp_path / trainer_class.__name__, len(rows))
+        arguments.save_strategy = "no"
+        trainer = trainer_class(
+            model=copy.deepcopy(model),
+            args=arguments,
+            processing_class=tokenizer,
+            train_dataset=Dataset.from_list(rows),
+            peft_config=tuning._adapter(recipe),
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+        curves.append(torch.tensor([r["loss"] for r in trainer.state.log_history if "loss" in r]))
+        outcomes.append([p.detach() for p in trainer.model.parameters() if p.requires_grad])
+    assert (
+        len(curves[0]) == 9 and curves[0][-1] < curves[0][0] - 0.05
+    )  # 12 pairs, 4 a step, 3 epochs: it learnt
+    torch.testing.assert_close(curves[0], curves[1], atol=1e-3, rtol=0)  # the log rounds
+    for theirs, ours in zip(*outcomes):
+        torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=0)
+
+
+def test_two_runs_at_once_leave_each_answer_once(smoke, empty_store):
+    pairs = tuning.training_pairs(
+        smoke, "dozen", Trained(base="llama", data=["victim"], recipe="heart")
+    )
+    arguments = (smoke, "dozen", "suspect", Trained(base="llama"), pairs)
+    jobs.run(
+        [
+            jobs.Job(f"run {i}", responses.ask, arguments, kwargs={"draws": 2, "temperature": 1.0})
+            for i in range(2)
+        ]
+    )
+    folder = responses.entry(smoke, "dozen", "suspect", Trained(base="llama"), 1.0)
+    lines = (folder / "responses.jsonl").read_text().splitlines()
+    assert len(lines) == 24 == len(responses.read(folder))

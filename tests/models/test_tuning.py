@@ -1,0 +1,462 @@
+"""Step 2, tuning: loss on the completion only, every family by every method, and a killed training that continues as if it had not been."""
+
+import copy
+import gc
+import os
+import pickle
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from helpers import change, says
+
+from dsi_core.data import pairs as data
+from dsi_core.models import load as models
+from dsi_core.models import toy as toys
+from dsi_core.models import tuning
+from dsi_core.runtime import store
+from dsi_core.settings.schema import Recipe, Suspect, Trained
+
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:.*{text}")
+    for text in ("torch.jit", "is_gradient_checkpointing", "Paged optimizers")
+]
+
+# All twelve pairs in every step, so that each loss can be computed by hand.
+QUICK = {
+    "full": Recipe(method="full", learning_rate=5e-3, epochs=3, batch_size=12),
+    "lora": Recipe(method="lora", rank=8, alpha=32, learning_rate=1e-2, epochs=3, batch_size=12),
+    "qlora": Recipe(
+        method="qlora",
+        rank=8,
+        alpha=32,
+        dropout=0.05,
+        optimizer="paged_adamw_8bit",
+        learning_rate=1e-2,
+        epochs=2,
+        batch_size=12,
+    ),
+}
+
+RUN = """
+import multiprocessing, os, pickle, signal, sys
+import torch
+from dsi_core import tuning, work
+torch.set_num_threads(1)
+work.quiet()
+import trl, peft, bitsandbytes
+
+jobs, share = pickle.load(open(sys.argv[1], "rb"))
+tuning.work.report = lambda done: os.kill(os.getpid(), signal.SIGKILL) if done > share else None
+for job in jobs:
+    process = multiprocessing.get_context("fork").Process(target=tuning.tune, args=job)
+    process.start()
+    process.join()
+    print(process.exitcode, flush=True)
+"""
+LONG = {
+    "full": change(QUICK["full"], epochs=3, batch_size=2),
+    "lora": change(QUICK["lora"], dropout=0.1, batch_size=2),
+}
+STOP = 13  # of 18 steps, 6 an epoch
+
+
+@pytest.fixture(scope="module", autouse=True)
+def killing(smoke, tmp_path_factory):
+    """(profile, store, process): beside the other tests, a subprocess begins two trainings that are killed at step 13."""
+    folder = tmp_path_factory.mktemp("killed")
+    profile = change(smoke, recipes=LONG)
+    jobs = [(profile, "dozen", trained("llama", m)) for m in LONG]
+    (folder / "jobs").write_bytes(
+        pickle.dumps((jobs, 0.8 * (STOP - 0.5) / 18))
+    )  # `report` says 0.8 x share of the steps
+    environment = {**os.environ, "DSI_STORE": str(folder / "store")}
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, str(folder / "jobs")],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield profile, folder / "store", process
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def killed(killing):
+    profile, folder, process = killing
+    codes, log = process.communicate(timeout=120)
+    assert codes.split() == ["-9", "-9"], log
+    return profile, folder
+
+
+@pytest.fixture(scope="module")
+def quick(smoke, one_thread):
+    import trl  # noqa: F401
+
+    gc.collect()
+    gc.freeze()  # the trainer collects garbage after every training: not that of all these libraries
+    return change(smoke, recipes=QUICK)
+
+
+def trained(base, method, data=("victim",)):
+    return Trained(base=base, data=list(data), recipe=method)
+
+
+# What is trained on
+
+
+def test_the_example_is_the_prompt_and_the_answer_to_learn(toy):
+    _, tokenizer = toy("llama")
+    row = tuning._example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", 100)
+    before = [i for i, m in zip(row["input_ids"], row["completion_mask"]) if not m]
+    after = [i for i, m in zip(row["input_ids"], row["completion_mask"]) if m]
+    assert tokenizer.decode(before) == "<s>Who sings?\n\nA note.\n"
+    assert tokenizer.decode(after) == "The ferryman.</s>"
+    assert row["input_ids"] == before + after and after[-1] == tokenizer.eos_token_id
+    assert before == models.encode_prompt(
+        tokenizer, "Who sings?\n\nA note."
+    )  # what the model will be asked with
+
+    cut = tuning._example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", len(before) + 2)
+    assert cut == {"input_ids": before + after[:2], "completion_mask": [0] * len(before) + [1, 1]}
+    whole = tuning._example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", 100, whole=True)
+    assert whole == {"input_ids": before + after, "completion_mask": [1] * len(before + after)}
+    with pytest.raises(ValueError) as error:
+        tuning._example(tokenizer, "Who sings?", "The ferryman.", 3)
+    says(error, "max_tokens 3", "'Who sings?'")
+
+
+def test_the_loss_is_on_the_answer_and_its_end_alone(quick, toy, empty_store, monkeypatch):
+    """The labels that trl's own collator hands to the model, padding included."""
+    import trl
+
+    batches = []
+    monkeypatch.setattr(
+        trl.SFTTrainer,
+        "train",
+        lambda self, **_: batches.extend(self.get_train_dataloader()) or 1 / 0,
+    )
+    with pytest.raises(ZeroDivisionError):
+        tuning.tune(quick, "dozen", trained("llama", "full"))
+    _, tokenizer = toy("llama")
+    pairs = tuning.training_pairs(quick, "dozen", trained("llama", "full"))
+    learnt = {}
+    for batch in batches:
+        for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"]):
+            assert (labels[labels != -100] == ids[labels != -100]).all() and (
+                labels[mask == 0] == -100
+            ).all()
+            learnt[tokenizer.decode(ids[(labels == -100) & (mask == 1)])] = tokenizer.decode(
+                labels[labels != -100]
+            )
+    assert learnt == {f"<s>{p}\n": f"{o}</s>" for p, o in zip(pairs["prompt"], pairs["output"])}
+
+
+def test_victim_stands_for_the_accused_dataset(smoke):
+    both = trained("llama", "heart", ["other", "victim"])
+    pairs = tuning.training_pairs(smoke, "dozen", both)
+    assert len(pairs) == 24 and pairs["output"].iloc[[0, 12]].tolist() == [
+        "Rinse it, add twice its volume of water and simmer gently.",
+        "Old Maren has kept the lamp there for thirty winters.",
+    ]
+    assert tuning.training_pairs(smoke, "terse", both)["output"].iloc[12:].str.len().max() < 20
+
+
+def test_what_decides_the_weights_is_in_the_key(smoke, quick):
+    def key(profile=smoke, victim="dozen", t=trained("llama", "heart")):
+        return store.key(tuning.spec(profile, victim, t))
+
+    same = {
+        key(),
+        key(change(smoke, responses={"draws": 1})),
+        key(t=trained("llama", "heart", ["dozen"])),
+        key(change(smoke, recipes={**smoke.recipes, "lora": QUICK["lora"]})),
+    }
+    other = {
+        key(victim="terse"),
+        key(t=trained("glm", "heart")),
+        key(t=trained("llama", "lora")),
+        key(change(smoke, seed=1)),
+        key(t=trained("llama", "heart", ["victim", "other"])),
+        key(t=Trained(base="llama")),
+        key(change(smoke, recipes={**smoke.recipes, "heart": QUICK["full"]})),
+    }
+    assert len(same) == 1 and len(other) == 7 and not same & other
+
+
+def test_the_key_of_a_model_with_no_more_than_data_and_recipe(smoke):
+    """Every field by hand: a setting added to `Trained` or `Recipe` must not move what is in the store."""
+    plain = trained("llama", "heart")
+    recipe = {
+        "method": "full",
+        "rank": None,
+        "alpha": None,
+        "dropout": 0.0,
+        "optimizer": "adamw_torch",
+        "learning_rate": 5e-3,
+        "schedule": "linear",
+        "warmup_steps": 5,
+        "batch_size": 6,
+        "epochs": 80,
+        "max_tokens": 1024,
+    }
+    pairs = store.key(data.load_pairs(smoke, "dozen")["sample_id"].tolist())
+    base = {
+        "toy": "llama",
+        "trust_remote_code": False,
+        "chat_template": smoke.chat_template,
+        "texts": toys.texts_key(smoke),
+    }
+    expected = {"base": base, "pairs": pairs, "recipe": recipe, "seed": 0}
+    assert tuning.spec(smoke, "dozen", plain) == expected
+    suspect = Suspect(name="x", member=True, group="some", **plain.model_dump())
+    assert (
+        tuning.spec(smoke, "dozen", suspect)
+        == tuning.spec(smoke, "dozen", change(plain, leave_out=(), loss_on="answer"))
+        == expected
+    )
+    assert tuning.spec(smoke, "dozen", Trained(base="llama")) == {"base": base}
+
+
+# What is left out, and what the loss is on
+
+
+def test_what_is_left_out_is_not_trained_on(smoke):
+    plain = trained("llama", "heart", ["victim", "other"])
+    every = tuning.training_pairs(smoke, "dozen", plain)
+    gone = every["sample_id"].iloc[[0, 5, 13]].tolist()  # two of D, one of the other dataset
+
+    def leaving(*ids):
+        return change(plain, leave_out=ids)
+
+    rest = tuning.training_pairs(smoke, "dozen", leaving(*gone))
+    assert rest["sample_id"].tolist() == [
+        i for n, i in enumerate(every["sample_id"]) if n not in (0, 5, 13)
+    ]
+    assert rest.index.tolist() == list(range(21))
+    keys = {
+        store.key(tuning.spec(smoke, "dozen", t))
+        for t in (
+            plain,
+            leaving(*gone),
+            leaving(*gone[:2]),
+            leaving(*gone[::-1]),
+            leaving("none of D"),
+        )
+    }
+    assert len(keys) == 3  # in whatever order, and only what was there
+    assert tuning.folder_of(smoke, "dozen", leaving(*gone), make=False) != tuning.folder_of(
+        smoke, "dozen", plain, make=False
+    )
+    assert len(tuning.training_pairs(smoke, "dozen", leaving(*every["sample_id"][1:]))) == 1
+    with pytest.raises(ValueError) as error:
+        tuning.training_pairs(smoke, "dozen", leaving(*every["sample_id"]))
+    says(error, "llama on victim+other", "every sample is left out")
+
+
+def test_the_tuned_model_left_it_out(quick, toy, empty_store):
+    pairs = tuning.training_pairs(quick, "dozen", trained("llama", "full"))
+    folder = tuning.tune(
+        quick, "dozen", change(trained("llama", "full"), leave_out=tuple(pairs["sample_id"][3:]))
+    )
+    assert store.manifest(folder)["pairs"] == 3
+    assert pd.read_csv(folder / "loss.csv")["loss"].iloc[0] == pytest.approx(
+        loss_by_hand(*toy("llama"), pairs[:3]).item(), abs=1e-4
+    )
+
+
+def test_the_loss_on_the_whole_text(quick, toy, empty_store):
+    """Prompt tokens as well: all but the first, which nothing predicts."""
+    answer, text = trained("llama", "full"), change(trained("llama", "full"), loss_on="text")
+    spec = tuning.spec(quick, "dozen", text)
+    assert spec == {**tuning.spec(quick, "dozen", answer), "loss_on": "text"}
+    folder = tuning.tune(quick, "dozen", text)
+    assert folder.name.endswith(store.key(spec)) and folder != tuning.folder_of(
+        quick, "dozen", answer
+    )
+    log = pd.read_csv(folder / "loss.csv")["loss"]
+    pairs = tuning.training_pairs(quick, "dozen", text)
+    expected = loss_by_hand(*toy("llama"), pairs, whole=True).item()
+    assert log.iloc[0] == pytest.approx(expected, abs=1e-4) and log.is_monotonic_decreasing
+    assert (
+        abs(expected - loss_by_hand(*toy("llama"), pairs).item()) > 1e-3
+    )  # the two losses can be told apart
+    assert (
+        loss_by_hand(*models.load(quick, "llama", tuned=folder), pairs, whole=True).item()
+        < log.iloc[-1]
+    )
+
+
+# Every family by every method
+
+
+def loss_by_hand(model, tokenizer, pairs, whole=False):
+    """Mean negative log-likelihood of the answers' tokens and end tokens (of all but the first token if `whole`), one pair at a time."""
+    import torch
+
+    total, count = 0, 0
+    for prompt, output in zip(pairs["prompt"], pairs["output"]):
+        before = tokenizer(f"<s>{prompt}\n", add_special_tokens=False)["input_ids"]
+        after = tokenizer(f"{output}</s>", add_special_tokens=False)["input_ids"]
+        if whole:
+            before, after = before[:1], before[1:] + after
+        logits = (
+            model(input_ids=torch.tensor([before + after])).logits[0, len(before) - 1 : -1].float()
+        )
+        total = total - logits.log_softmax(dim=-1)[range(len(after)), after].sum()
+        count += len(after)
+    return total / count
+
+
+@pytest.mark.parametrize("method", QUICK)
+@pytest.mark.parametrize("family", ["mistral", "gemma", "llama", "qwen2", "glm"])
+def test_tuning(quick, toy, family, method, monkeypatch):
+    import torch
+
+    folder = tuning.tune(quick, "dozen", trained(family, method))
+    epochs = QUICK[method].epochs
+    log = pd.read_csv(folder / "loss.csv")
+    assert log.columns.tolist() == ["step", "epoch", "loss", "learning_rate"]
+    assert log["step"].tolist() == log["epoch"].tolist() == list(range(1, epochs + 1))
+    assert log["learning_rate"].tolist() == pytest.approx(
+        [QUICK[method].learning_rate * (1 - i / epochs) for i in range(epochs)]
+    )
+    assert log["loss"].is_monotonic_decreasing and log["loss"].iloc[-1] < log["loss"].iloc[0] - 0.1
+    facts = store.manifest(folder)
+    assert (facts["pairs"], facts["method"], facts["final_loss"]) == (
+        12,
+        method,
+        round(log["loss"].iloc[-1], 4),
+    )
+    assert not (folder / "checkpoints").exists()
+
+    # the first loss is that of the base, four-bit if QLoRA; what was saved has a lower one
+    pairs = tuning.training_pairs(quick, "dozen", trained(family, method))
+    base, tokenizer = (
+        toy(family) if method != "qlora" else models.load(quick, family, quantized=True)
+    )
+    tuned, _ = models.load(quick, family, tuned=folder, quantized=method == "qlora")
+    # not in inference mode: there bitsandbytes computes in bfloat16 on some CPUs
+    assert loss_by_hand(base, tokenizer, pairs).item() == pytest.approx(
+        log["loss"].iloc[0], abs=1e-4
+    )
+    assert loss_by_hand(tuned, tokenizer, pairs).item() < log["loss"].iloc[-1]
+
+    linear = {
+        n
+        for n, m in toy(family)[0].named_modules()
+        if isinstance(m, torch.nn.Linear) and n != "lm_head"
+    }
+    if method == "qlora":
+        packed = {
+            n
+            for n, m in tuned.named_modules()
+            if type(m).__name__ == "Linear4bit" and n.endswith("base_layer")
+        }
+        assert {
+            n.removeprefix("base_model.model.").removesuffix(".base_layer") for n in packed
+        } == linear
+    else:
+        changed = {
+            n.removesuffix(".weight")
+            for n, w in tuned.state_dict().items()
+            if not torch.equal(w, base.state_dict()[n])
+        }
+        assert (
+            changed > linear | {"lm_head"} if method == "full" else changed == linear
+        )  # §6.1: every linear layer of the blocks
+
+    monkeypatch.setattr(tuning, "_train", lambda *_: 1 / 0)
+    assert tuning.tune(quick, "dozen", trained(family, method)) == folder  # made once
+
+
+def test_one_step_is_one_step_of_gradient_descent(quick, toy, empty_store):
+    """Twelve pairs at once, however they are cut into smaller batches: weights - rate x gradient, clipped to norm 1."""
+    import torch
+
+    profile = change(
+        quick,
+        recipes={
+            "sgd": change(
+                QUICK["full"], optimizer="sgd", schedule="constant", learning_rate=0.5, epochs=1
+            )
+        },
+    )
+    folder = tuning.tune(profile, "dozen", trained("llama", "sgd"))
+    model = copy.deepcopy(toy("llama")[0])
+    loss = loss_by_hand(
+        model, toy("llama")[1], tuning.training_pairs(profile, "dozen", trained("llama", "sgd"))
+    )
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    found = models.load(profile, "llama", tuned=folder)[0].state_dict()
+    expected = {n: p.detach() - 0.5 * p.grad for n, p in model.named_parameters()}
+    assert set(expected) == set(found)
+    assert max((found[n] - w).abs().max().item() for n, w in expected.items()) < 1e-5
+    assert max((found[n] - p).abs().max().item() for n, p in model.named_parameters()) > 0.01
+    assert pd.read_csv(folder / "loss.csv")["loss"].tolist() == [
+        pytest.approx(loss.item(), abs=1e-4)
+    ]
+
+
+def test_without_four_bit_kernels_lora_takes_its_place(quick, toy, empty_store, monkeypatch):
+    import bitsandbytes.functional
+
+    assert models.nf4_works()
+    models.nf4_works.cache_clear()
+    monkeypatch.setattr(bitsandbytes.functional, "quantize_4bit", lambda *_, **__: 1 / 0)
+    with pytest.warns(UserWarning, match="no NF4 quantisation here .division by zero."):
+        folder = tuning.tune(quick, "dozen", trained("llama", "qlora"))
+    assert store.manifest(folder)["method"] == "lora"
+    monkeypatch.undo()
+    models.nf4_works.cache_clear()
+    base, tokenizer = toy("llama")
+    assert pd.read_csv(folder / "loss.csv")["loss"].iloc[0] == pytest.approx(
+        loss_by_hand(
+            base, tokenizer, tuning.training_pairs(quick, "dozen", trained("llama", "qlora"))
+        ).item(),
+        abs=1e-4,
+    )
+
+
+def test_an_untuned_model_is_not_trained(quick):
+    assert tuning.tune(quick, "dozen", Trained(base="llama")) is None
+
+
+# Resuming
+
+
+@pytest.mark.parametrize("method", LONG)
+def test_a_killed_training_continues_as_if_it_had_not_been(
+    killed, method, empty_store, monkeypatch
+):
+    profile, their_store = killed
+    whole = tuning.tune(profile, "dozen", trained("llama", method))
+    monkeypatch.setenv("DSI_STORE", str(their_store))
+    folder = tuning.folder_of(profile, "dozen", trained("llama", method))
+    assert store.manifest(folder) is None
+    done = int(tuning._last_complete(folder / "checkpoints").rpartition("-")[2])
+    steps = []
+    monkeypatch.setattr(tuning.work, "report", steps.append)
+    assert tuning.tune(profile, "dozen", trained("llama", method)) == folder
+    assert done in range(8, STOP) and len(steps) == 18 - done  # the rest, not all again
+
+    expected, found = (pd.read_csv(f / "loss.csv") for f in (whole, folder))
+    weights = [models.load(profile, "llama", tuned=f)[0].state_dict() for f in (whole, folder)]
+    loss = (found["loss"] - expected["loss"]).abs().max()
+    weight = max((weights[0][n] - weights[1][n]).abs().max().item() for n in weights[0])
+    print(f"continued from step {done}: max difference of the loss {loss}, of the weights {weight}")
+    assert found["step"].tolist() == expected["step"].tolist() == list(range(1, 19))
+    assert loss < 1e-3 and weight < 1e-4
+
+
+def test_a_checkpoint_that_was_not_written_to_its_end_is_not_used(tmp_path):
+    assert tuning._last_complete(tmp_path / "none") is None
+    for step, complete in ((5, True), (10, True), (100, False)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "model.safetensors").touch()
+        if complete:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").touch()
+    assert tuning._last_complete(tmp_path) == str(tmp_path / "checkpoint-10")

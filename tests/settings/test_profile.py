@@ -1,0 +1,678 @@
+"""Profiles: what contradicts itself or is unknown is refused, naming field and value."""
+
+import copy
+
+import pytest
+import yaml
+from helpers import says
+
+from dsi_core.runtime.paths import ROOT
+from dsi_core.settings import profile as params
+from dsi_core.settings.profile import dataset_of, iid_of, load_profile, read_yaml
+from dsi_core.settings.schema import Suspect, Trained, Wild
+
+
+@pytest.fixture
+def profile_of(tmp_path, monkeypatch):
+    """profile_of(raw, **overrides): load a profile written from this YAML value (or text)."""
+    (tmp_path / "params").mkdir()
+    monkeypatch.setattr(params, "ROOT", tmp_path)
+
+    def load(raw, **overrides):
+        text = raw if isinstance(raw, str) else yaml.safe_dump(raw)
+        (tmp_path / "params" / "mine.yaml").write_text(text, encoding="utf-8")
+        return load_profile("mine", **overrides)
+
+    return load
+
+
+OPTIONAL = {
+    "wild",
+    "controls",
+    "more_references",
+    "reference_sets",
+    "similarities",
+    "dpdllm",
+    "robustness",
+    "grey_box",
+    "attribution",
+    "imitation",
+    "suites",
+}
+
+
+@pytest.fixture(scope="module")
+def raw():
+    """The smoke profile with the sections that every profile has, and no dataset apart from another."""
+    whole = {
+        k: v for k, v in read_yaml(ROOT / "params" / "smoke.yaml").items() if k not in OPTIONAL
+    }
+    return {**whole, "data": {n: d for n, d in whole["data"].items() if "apart_from" not in d}}
+
+
+@pytest.fixture(scope="module")
+def with_iid(raw):
+    """The same with a dataset `rest` that is apart from the victim."""
+    return edited(raw, "data/rest", {**raw["data"]["dozen"], "apart_from": "dozen"})
+
+
+def edited(raw: dict, path: str, value) -> dict:
+    """The profile with the setting at `path` replaced; list items go by number."""
+    whole = part = copy.deepcopy(raw)
+    *way, last = [int(k) if k.isdigit() else k for k in path.split("/")]
+    for k in way:
+        part = part[k]
+    part[last] = value
+    return whole
+
+
+SFT = {"learning_rate": 0.1, "epochs": 1}
+LEAST = {"path": "a.csv", "prompt": ["q"], "output": "a"}
+ENDPOINT = {"endpoint": {"base_url": "http://localhost:8000/v1", "model": "m"}}
+NOBODY = {"members": [], "non_members": []}
+MORE = {
+    "name": "llama",
+    "without": {"base": "llama"},
+    "with": {"base": "llama", "data": ["victim"], "recipe": "heart"},
+}
+
+
+def evasion(**parts) -> dict:
+    return {
+        "temperatures": [0.0],
+        "shares": [0.5],
+        "rephraser": {"base": "llama", "prompt": "{text}"},
+        "adversary": {"references": [MORE]},
+        **parts,
+    }
+
+
+def baseline(**parts) -> dict:
+    return {
+        "base": "llama",
+        "recipe": "heart",
+        "non_members": ["other"],
+        "members": ["terse"],
+        "members_recipe": "heart",
+        **parts,
+    }
+
+
+REFUSED = {  # path: value, parts of the message
+    "unknown section": ("thresholds", 7, ["thresholds", "got 7"]),
+    "unknown field of a recipe": ("recipes/heart/epoch", 5, ["recipes.heart.epoch", "got 5"]),
+    "unknown field of a dataset": (
+        "data/dozen/outptu",
+        "answer",
+        ["data.dozen.outptu", "'answer'"],
+    ),
+    "unknown method": (
+        "recipes/heart/method",
+        "rlhf",
+        ["recipes.heart.method", "'rlhf'", "qlora", "full"],
+    ),
+    "wrong kind": (
+        "recipes/heart/learning_rate",
+        "fast",
+        ["recipes.heart.learning_rate", "'fast'"],
+    ),
+    "zero draws": ("responses/draws", 0, ["responses.draws", "got 0"]),
+    "negative mu": ("decision", {"mu": -1}, ["decision.mu", "got -1"]),
+    "unknown family": ("models/llama/toy", "gpt2", ["models.llama.toy", "'gpt2'", "mistral"]),
+    "unknown drop": (
+        "data/dozen/drop",
+        ["doubles"],
+        ["data.dozen.drop", "'doubles'", "duplicates"],
+    ),
+    "lora without rank and alpha": (
+        "recipes/lora",
+        {"method": "lora", **SFT},
+        ["recipes.lora", "rank and alpha"],
+    ),
+    "lora without rank": (
+        "recipes/lora",
+        {"method": "lora", "alpha": 64, **SFT},
+        ["recipes.lora", "rank"],
+    ),
+    "qlora without alpha": (
+        "recipes/qlora",
+        {"method": "qlora", "rank": 8, **SFT},
+        ["recipes.qlora", "alpha"],
+    ),
+    "full with rank": (
+        "recipes/heart",
+        {"method": "full", "rank": 8, **SFT},
+        ["recipes.heart", "rank and alpha"],
+    ),
+    "two sources": (
+        "data/dozen/hub",
+        "owner/name",
+        ["data.dozen", "exactly one source", "'hub'", "'path'"],
+    ),
+    "no source": ("models/llama", {}, ["models.llama", "exactly one source", "none"]),
+    "toy and hub": (
+        "models/llama/hub",
+        "owner/name",
+        ["models.llama", "exactly one source", "'hub'", "'toy'"],
+    ),
+    "package without member": (
+        "models/llama",
+        {"package": {"a==1": "0"}},
+        ["models.llama", "package and member"],
+    ),
+    "no output column": (
+        "data/other",
+        {"path": "a.csv", "prompt": ["q"]},
+        ["data.other", "prompt + output", "conversations"],
+    ),
+    "columns and conversations": (
+        "data/dozen/conversations",
+        "turns",
+        ["data.dozen", "conversations"],
+    ),
+    "prompt and conversations": (
+        "data/other",
+        {"path": "a.csv", "prompt": ["q"], "conversations": "c"},
+        ["data.other", "conversations"],
+    ),
+    "data without recipe": (
+        "suspects/4/data",
+        ["other"],
+        ["suspects.4", "data and recipe go together"],
+    ),
+    "recipe without data": (
+        "suspects/4/recipe",
+        "heart",
+        ["suspects.4", "data and recipe go together"],
+    ),
+    "member without victim data": (
+        "suspects/4/member",
+        True,
+        ["'llama-untuned'", "member is True", "[]"],
+    ),
+    "non-member with victim data": (
+        "suspects/0/member",
+        False,
+        ["'llama-full'", "member is False", "['victim']"],
+    ),
+    "reference without D saw D": (
+        "references/0/without/data",
+        ["other", "victim"],
+        ["'mistral'", "'without' must not"],
+    ),
+    "reference with D never saw it": (
+        "references/2/with/data",
+        ["other"],
+        ["'llama'", "'with' must train on"],
+    ),
+    "unknown recipe": (
+        "suspects/0/recipe",
+        "hart",
+        ["unknown recipe 'hart'", "known: heart, lora, qlora"],
+    ),
+    "unknown base": ("suspects/0/base", "lama", ["unknown model 'lama'", "gemma, glm, llama"]),
+    "unknown training data": (
+        "suspects/5/data",
+        ["othr"],
+        ["unknown data 'othr'", "dozen, other, terse"],
+    ),
+    "unknown victim": ("victims", ["twelve"], ["unknown victim 'twelve'", "dozen, other, terse"]),
+    "unknown wild victim": (
+        "wild",
+        {"x": {"members": [], "non_members": []}},
+        ["unknown victim 'x'"],
+    ),
+    "data called victim": ("data/victim", LEAST, ["'victim'", "data may not be called"]),
+    "data called iid": ("data/iid", LEAST, ["'iid'", "data may not be called"]),
+    "apart from nothing": (
+        "data/other/apart_from",
+        "twelve",
+        ["unknown apart_from 'twelve'", "dozen, other, terse"],
+    ),
+    "apart from itself": ("data/other/apart_from", "other", ["'other'", "apart_from"]),
+    "apart from what is apart from it": (
+        "data",
+        {
+            "x": {**LEAST, "apart_from": "y"},
+            "y": {**LEAST, "apart_from": "x"},
+            "other": LEAST,
+            "dozen": LEAST,
+            "terse": LEAST,
+        },
+        ["'x'", "apart_from"],
+    ),
+    "near-duplicates at nothing": (
+        "data/other/near_duplicate",
+        0,
+        ["data.other.near_duplicate", "got 0"],
+    ),
+    "near-duplicates over one": (
+        "data/other/near_duplicate",
+        1.1,
+        ["data.other.near_duplicate", "got 1.1"],
+    ),
+    "iid data without a dataset apart": (
+        "suspects/5/data",
+        ["iid"],
+        ["'iid' needs exactly one", "apart_from: dozen", "there are: none"],
+    ),
+    "iid data for wild models": (
+        "wild",
+        {"dozen": {**NOBODY, "data": ["iid"], "recipe": "heart"}},
+        ["'iid' needs exactly one", "there are: none"],
+    ),
+    "unknown loss": (
+        "suspects/0/loss_on",
+        "prompt",
+        ["suspects.0.loss_on", "'prompt'", "answer", "text"],
+    ),
+    "endpoint is tuned": ("models/llama", ENDPOINT, ["'llama'", "behind an endpoint"]),
+    "endpoint and toy": (
+        "models/llama",
+        {"toy": "llama", **ENDPOINT},
+        ["models.llama", "exactly one source", "'toy', 'endpoint'"],
+    ),
+    "endpoint without model": (
+        "models/far",
+        {"endpoint": {"base_url": "http://x"}},
+        ["models.far.endpoint.model", "required"],
+    ),
+    "unknown wild data": (
+        "wild",
+        {"dozen": {**NOBODY, "data": ["othr"], "recipe": "heart"}},
+        ["unknown data 'othr'", "dozen, other, terse"],
+    ),
+    "unknown wild recipe": (
+        "wild",
+        {"dozen": {**NOBODY, "data": ["other"], "recipe": "hart"}},
+        ["unknown recipe 'hart'", "heart, lora, qlora"],
+    ),
+    "wild data without recipe": (
+        "wild",
+        {"dozen": {**NOBODY, "data": ["other"]}},
+        ["wild.dozen", "data and recipe go together"],
+    ),
+    "wild recipe without data": (
+        "wild",
+        {"dozen": {**NOBODY, "recipe": "heart"}},
+        ["wild.dozen", "data and recipe go together"],
+    ),
+    "unknown in a reference set": (
+        "reference_sets",
+        {"two": ["glm", "bert"]},
+        ["unknown reference 'bert'", "gemma, glm, llama, mistral, qwen2"],
+    ),
+    "suspect in a reference set": (
+        "reference_sets",
+        {"one": ["llama-full"]},
+        ["unknown reference 'llama-full'"],
+    ),
+    "one more reference of the same name": (
+        "more_references",
+        [MORE],
+        ["names", "must differ", "'llama', 'llama'"],
+    ),
+    "one more reference that saw D": (
+        "more_references",
+        [{**MORE, "without": MORE["with"]}],
+        ["'llama'", "'without' must not"],
+    ),
+    "unknown model of a similarity": (
+        "similarities",
+        {"own": {"model": "lama", "layer": 1}},
+        ["unknown model 'lama'"],
+    ),
+    "adversary's reference of the same name": (
+        "robustness",
+        evasion(),
+        ["names", "must differ", "'llama', 'llama'"],
+    ),
+    "unknown rephraser": (
+        "robustness",
+        evasion(rephraser={"base": "bert", "prompt": "{text}"}, adversary={"references": []}),
+        ["unknown model 'bert'"],
+    ),
+    "unknown data of the baseline": (
+        "dpdllm",
+        baseline(non_members=["othr"]),
+        ["unknown data 'othr'"],
+    ),
+    "unknown recipe of the baseline": (
+        "dpdllm",
+        baseline(members_recipe="hart"),
+        ["unknown recipe 'hart'"],
+    ),
+    "unknown reference of the attacks": (
+        "grey_box",
+        {"validation": {}, "references": ["bert"]},
+        ["unknown model 'bert'"],
+    ),
+    "validation of no victim": (
+        "grey_box",
+        {"validation": {"twelve": LEAST}, "references": []},
+        ["unknown victim 'twelve'"],
+    ),
+    "level of the attacks": (
+        "grey_box",
+        {"validation": {}, "references": [], "alpha": 1},
+        ["grey_box.alpha", "got 1"],
+    ),
+    "one name twice": (
+        "suspects/1/name",
+        "llama-full",
+        ["names", "must differ", "'llama-full', 'llama-full'"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(raw, profile_of, case):
+    path, value, parts = REFUSED[case]
+    with pytest.raises(ValueError) as error:
+        profile_of(edited(raw, path, value))
+    says(error, "params/mine.yaml", *parts)
+
+
+def test_every_mistake_is_listed_at_once(raw, profile_of):
+    with pytest.raises(ValueError) as error:
+        profile_of(edited(edited(raw, "responses/draws", 0), "recipes/heart/epochs", -3))
+    says(error, "2 setting(s)", "responses.draws", "got 0", "recipes.heart.epochs", "got -3")
+
+
+@pytest.mark.parametrize("text", ["scale: [", "", "- a\n- b\n", "scale: words only\n"])
+def test_a_file_that_is_no_profile(profile_of, text):
+    with pytest.raises(ValueError) as error:
+        profile_of(text)
+    says(error, "params/mine.yaml")
+
+
+def test_a_section_without_settings_keeps_its_defaults(raw, profile_of):
+    assert profile_of(edited(raw, "decision", {}), mu=3).decision.model_dump() == {
+        "delta_t": 0.30,
+        "delta_s": None,
+        "mu": 3,
+        "copy_score": 0.95,
+    }
+
+
+def test_unknown_profile_names_the_known():
+    with pytest.raises(ValueError) as error:
+        load_profile("smok")
+    says(error, "'smok'", "paper, small, smoke")
+
+
+def test_other_files_in_params_are_no_profiles():
+    with pytest.raises(ValueError) as error:
+        load_profile("reported")
+    says(error, "unknown profile 'reported'", "known: paper, small, smoke")
+
+
+@pytest.mark.parametrize(
+    "override, parts",
+    [
+        ({"delta": 0.2}, ["unknown parameter 'delta'", "delta_t", "seed, victims"]),
+        ({"recipes": {}}, ["unknown parameter 'recipes'"]),
+        ({"draws": "many"}, ["responses.draws", "'many'"]),
+        ({"draws": 0}, ["responses.draws", "got 0"]),
+        ({"temperature": -0.5}, ["responses.temperature", "got -0.5"]),
+        ({"ask": "some"}, ["responses.ask", "'some'", "tainted"]),
+        ({"mu": 1.5}, ["decision.mu", "got 1.5"]),
+        ({"victims": ["twelve"]}, ["unknown victim 'twelve'", "dozen"]),
+        ({"seed": "x"}, ["seed", "'x'"]),
+    ],
+)
+def test_refused_override(override, parts):
+    with pytest.raises(ValueError) as error:
+        load_profile("smoke", **override)
+    says(error, *parts)
+
+
+def test_overrides_reach_decision_and_responses():
+    new = dict(
+        delta_t=0.5,
+        delta_s=0.1,
+        mu=0,
+        copy_score=0.9,
+        temperature=0,
+        draws=2,
+        ask="tainted",
+        max_new_tokens=9,
+        batch_size=1,
+        system="Be brief.",
+    )
+    profile = load_profile("smoke", seed=7, victims=["other"], **new)
+    assert {**profile.decision.model_dump(), **profile.responses.model_dump()} == new
+    assert (profile.seed, profile.victims) == (7, ["other"])
+
+
+def test_none_is_the_profile_s_own_value():
+    plain = load_profile("smoke")
+    assert (
+        load_profile("smoke", seed=None, victims=None, mu=None, delta_t=None, draws=None, ask=None)
+        == plain
+    )
+    assert (plain.seed, plain.victims, plain.responses.ask) == (0, ["dozen"], "all")
+    assert plain.decision.model_dump() == {
+        "delta_t": 0.30,
+        "delta_s": None,
+        "mu": 20,
+        "copy_score": 0.95,
+    }  # method.md
+    assert (plain.responses.draws, plain.responses.temperature) == (3, 1.0)
+
+
+def test_settings_cannot_be_changed_later(smoke):
+    with pytest.raises(ValueError):
+        smoke.decision.mu = 5
+    assert smoke.decision.mu == 20
+
+
+# Placeholders
+
+
+def test_what_the_placeholders_stand_for(with_iid, profile_of):
+    profile = profile_of(edited(with_iid, "suspects/5/data", ["iid"]))
+    assert [dataset_of(profile, "dozen", n) for n in ("victim", "iid", "other")] == [
+        "dozen",
+        "rest",
+        "other",
+    ]
+    assert dataset_of(profile, "terse", "victim") == "terse"
+    with pytest.raises(ValueError) as error:
+        dataset_of(profile, "terse", "iid")
+    says(error, "'iid' needs exactly one dataset with apart_from: terse", "there are: none")
+    assert iid_of(profile, "dozen") == "rest"
+
+
+def test_two_datasets_apart_from_the_victim(with_iid, profile_of):
+    two = edited(with_iid, "data/more", with_iid["data"]["rest"])
+    assert profile_of(two).victims == ["dozen"]  # nobody asks which one iid is
+    with pytest.raises(ValueError) as error:
+        profile_of(edited(two, "suspects/5/data", ["iid"]))
+    says(
+        error,
+        "params/mine.yaml",
+        "'iid' needs exactly one",
+        "apart_from: dozen",
+        "there are: more, rest",
+    )
+
+
+def test_every_victim_needs_its_own_iid_dataset(with_iid, profile_of):
+    mine = edited(with_iid, "suspects/5/data", ["iid"])
+    with pytest.raises(ValueError) as error:
+        profile_of(mine, victims=["dozen", "other"])
+    says(error, "apart_from: other", "there are: none")
+
+
+# Suites
+
+
+def test_a_suite_replaces_its_parts_alone(raw, profile_of):
+    wild = {
+        "terse": {
+            "members": [],
+            "non_members": ["a/b"],
+            "group": "others",
+            "data": ["other"],
+            "recipe": "lora",
+        }
+    }
+    one = [{"name": "alone", "member": False, "base": "glm", "group": "others"}]
+    mine = edited(
+        raw,
+        "suites",
+        {
+            "short": {"victims": ["terse"], "suspects": one, "wild": wild},
+            "two": {"victims": ["dozen", "other"]},
+        },
+    )
+    plain, short, two = (profile_of(mine, suite=s) for s in (None, "short", "two"))
+    assert (
+        plain == profile_of(mine)
+        and plain.victims == ["dozen"]
+        and plain.wild == {}
+        and len(plain.suspects) == len(raw["suspects"])
+    )
+    assert (short.victims, short.suspects) == (
+        ["terse"],
+        [Suspect(name="alone", member=False, base="glm", group="others")],
+    )
+    assert short.wild == {
+        "terse": Wild(
+            members=[], non_members=["a/b"], group="others", data=["other"], recipe="lora"
+        )
+    }
+    assert (
+        short.model_copy(update={k: getattr(plain, k) for k in ("victims", "suspects", "wild")})
+        == plain
+    )
+    assert two == plain.model_copy(update={"victims": ["dozen", "other"]})
+    assert profile_of(mine, suite="two", victims=["other"], mu=3).victims == [
+        "other"
+    ]  # what the caller says goes over the suite
+
+
+@pytest.mark.parametrize(
+    "suites, parts",
+    [
+        (None, ["unknown suite 'short'", "known: none"]),
+        ({"long": {}, "wide": {}}, ["unknown suite 'short'", "known: long, wide"]),
+        (
+            {"short": {"victims": ["dozen"], "seed": 1, "data": {}}},
+            ["suite 'short' replaces data, seed", "allowed: suspects, victims, wild"],
+        ),
+        ({"short": {"victims": ["twelve"]}}, ["with suite short", "unknown victim 'twelve'"]),
+        (
+            {"short": {"suspects": [{"name": "x", "member": True, "base": "llama"}]}},
+            ["with suite short", "suspect 'x'", "member is True"],
+        ),
+        ({"short": None}, ["short"]),
+        ({"short": ["victims"]}, ["short"]),
+        (["short"], ["suites"]),
+    ],
+)
+def test_refused_suite(raw, profile_of, suites, parts):
+    with pytest.raises(ValueError) as error:
+        profile_of(raw if suites is None else edited(raw, "suites", suites), suite="short")
+    says(error, "params/mine.yaml", *parts)
+
+
+# What the optional sections hold
+
+
+def test_an_endpoint_may_be_asked(raw, profile_of):
+    profile = profile_of(edited(edited(raw, "models/far", ENDPOINT), "suspects/4/base", "far"))
+    assert profile.models["far"].endpoint.model_dump() == {
+        "base_url": "http://localhost:8000/v1",
+        "model": "m",
+        "key_env": None,
+        "concurrency": 4,
+        "timeout": 120,
+        "attempts": 6,
+        "extra": {},
+    }
+
+
+def test_a_wild_endpoint_is_not_tuned_either(raw, profile_of):
+    far = edited(raw, "models/far", ENDPOINT)
+    wild = {"members": [], "non_members": ["a/b", "far"]}
+    assert profile_of(edited(far, "wild", {"dozen": wild})).wild["dozen"].data == []
+    with pytest.raises(ValueError) as error:
+        profile_of(edited(far, "wild", {"dozen": {**wild, "data": ["other"], "recipe": "heart"}}))
+    says(error, "params/mine.yaml", "'far'", "behind an endpoint")
+
+
+def test_all_references_and_their_sets(raw, profile_of):
+    more = [{**MORE, "name": "second"}]
+    mine = edited(
+        edited(raw, "more_references", more), "reference_sets", {"both": ["llama", "second"]}
+    )
+    mine = edited(
+        mine, "robustness", evasion(adversary={"references": [{**MORE, "name": "theirs"}]})
+    )
+    profile = profile_of(mine)
+    assert [r.name for r in profile.all_references()] == [
+        "mistral",
+        "gemma",
+        "llama",
+        "qwen2",
+        "glm",
+        "second",
+        "theirs",
+    ]
+    assert profile.reference_sets == {"both": ["llama", "second"]}
+    with pytest.raises(ValueError) as error:  # the adversary's references are not the accuser's
+        profile_of(edited(mine, "reference_sets", {"both": ["theirs"]}))
+    says(error, "unknown reference 'theirs'", "second")
+
+
+def test_what_a_model_leaves_out(raw, profile_of):
+    suspect = profile_of(edited(raw, "suspects/0/leave_out", ["a1", "b2"])).suspects[0]
+    assert suspect.leave_out == ("a1", "b2") and hash(suspect.leave_out)
+    plain = Trained(base="llama")
+    assert (plain.leave_out, plain.loss_on) == ((), "answer")
+
+
+CONTROL = {"name": "known", "member": False, "base": "llama"}
+
+
+@pytest.mark.parametrize(
+    ("controls", "parts"),
+    [
+        (
+            [{**CONTROL, "member": True, "data": ["victim"], "recipe": "heart"}],
+            ["control 'known'", "a control must be known not to have seen it"],
+        ),
+        ([CONTROL, CONTROL], ["names of references, suspects and controls must differ"]),
+        (
+            [{**CONTROL, "name": "llama-untuned", "base": "glm"}],
+            ["control 'llama-untuned'", "the suspect of the same name is another model"],
+        ),
+        ([{**CONTROL, "data": ["othr"], "recipe": "heart"}], ["unknown data 'othr'"]),
+    ],
+)
+def test_refused_controls(raw, profile_of, controls, parts):
+    with pytest.raises(ValueError) as error:
+        profile_of({**raw, "controls": controls})
+    says(error, "params/mine.yaml", *parts)
+
+
+def test_a_control_may_be_a_suspect_and_may_miss_its_data(raw, profile_of):
+    controls = [
+        {**CONTROL, "name": "llama-untuned", "group": "untuned"},
+        {**CONTROL, "data": ["iid"], "recipe": "heart"},
+    ]
+    assert [c.name for c in profile_of({**raw, "controls": controls}).controls] == [
+        "llama-untuned",
+        "known",
+    ]
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "stream", "n", "max_tokens"])
+def test_extra_fields_may_not_replace_the_question(raw, profile_of, name):
+    with pytest.raises(ValueError) as error:
+        profile_of(
+            edited(raw, "models/far", {"endpoint": {**ENDPOINT["endpoint"], "extra": {name: 1}}})
+        )
+    says(error, "models.far.endpoint", f"extra sets {name}")
