@@ -1,78 +1,134 @@
-"""`python -m dsi_core`: reproduce | prepare | audit | plan | bench | status."""
+"""The command line, `dsi` (or `python -m dsi_core`).
+
+Nothing heavy is imported before a command runs: `dsi --help` must answer at once.
+"""
 
 import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import requires
 from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from dsi_core import __version__
+
 app = typer.Typer(
+    name="dsi",
     help="Did this language model train on my dataset?",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
+STUDY = "The paper's study"
+AUDIT = "An audit of one model"
+MACHINE = "This machine"
 
-@app.command()
+Text = str | None
+Number = int | None
+
+
+def _panel(title: str) -> Callable[..., Any]:
+    """Options that `--help` shows under one title: called with an option's help and its names."""
+
+    def option(text: str, *names: str) -> Any:
+        return typer.Option(*names, help=text, rich_help_panel=title)
+
+    return option
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dsi_core {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    """Show the version before any command."""
+
+
+# ------------------------------------------------------------------------------ the paper's study
+
+
+@app.command(rich_help_panel=STUDY, epilog="Example: dsi reproduce --profile smoke --only 02")
 def reproduce(
-    profile: str = "small",
-    only: str = typer.Option(None, help='Begin of one notebook\'s name, e.g. "02".'),
-    figures_dir: str = "figures",
-    timeout: int = typer.Option(None, help="Seconds allowed for one cell."),
-):
+    profile: Annotated[
+        str, typer.Option(help="smoke, small, paper, or a file of yours.")
+    ] = "small",
+    only: Annotated[Text, typer.Option(help='Begin of a notebook\'s name: "02".')] = None,
+    figures_dir: Annotated[str, typer.Option(help="Tables and figures go here.")] = "figures",
+    timeout: Annotated[Number, typer.Option(help="Seconds allowed for one cell.")] = None,
+) -> None:
     """Run the notebooks headlessly and regenerate every table and figure of a profile."""
-    from dsi_core.reproduce import reproduce as run
-
     with _clear_errors():
+        from dsi_core.reproduce import reproduce as run
+
         passed = run(profile, only or None, figures_dir, timeout)
     raise typer.Exit(0 if passed else 1)
 
 
-@app.command()
-def status():
-    """What the store holds: kind, name, complete or not, size, seconds it took, when."""
-    from dsi_core.runtime import store
-
-    table = store.status()
-    typer.echo(table.to_string(index=False) if len(table) else "the store is empty")
-    typer.echo(f"{len(table)} entries, {table['MB'].sum() / 1000:.2f} GB in {store.root()}")
-
-
-COLUMNS = typer.Option(
-    None, "--prompt", help="A prompt column; give it again for each further one."
-)
-
-
-@app.command()
-def prepare(
-    data: str = typer.Option(
-        ..., help="Your dataset: a file, hub:owner/name, or a dataset of the profile."
-    ),
-    profile: str = typer.Option("small", help="Whose references, recipes and control models."),
-    withheld: str = typer.Option(
-        None, help="Your private twin: the part that a coin kept unpublished."
-    ),
-    iid: str = typer.Option(
-        None,
-        help="More data of the same kind, not under accusation, for the hardest control models.",
-    ),
-    out: Path = typer.Option(
-        None, help="Folder of the preparation; default: audits/<name of the data>."
-    ),
-    prompt: list[str] = COLUMNS,
-    output: str = typer.Option(None, help="The output column."),
-    rows: int = typer.Option(None, help="A random sample of this many pairs."),
-    responses: int = typer.Option(None, help="Answers to each prompt."),
-    system_prompt: str = typer.Option(None, help="Asked of control models as of the suspect."),
-    alpha: float = 0.05,
-    seed: int = None,
-):
-    """Offline: tune references, find tainted samples, ask control models; all that an audit needs goes to one folder."""
-    from dsi_core.audit import prepare
-    from dsi_core.audit import prepared as preparation
-
+@app.command(rich_help_panel=STUDY, epilog="Example: dsi plan --profile paper --card A100-80GB")
+def plan(
+    profile: Annotated[str, typer.Option(help="The study to plan.")] = "paper",
+    card: Annotated[str, typer.Option(help="As in params/plan.yaml, or cpu-core.")] = "A100-80GB",
+) -> None:
+    """Every job of a study with tokens, memory, hours and disk on a named card; nothing is run."""
     with _clear_errors():
+        from dsi_core.planning import assumptions, plan
+
+        jobs = plan.everything(profile, card)
+        parts = {
+            "assumptions": assumptions.table(),
+            "jobs": jobs.drop(columns=["id", "card"]),
+            "by dataset and phase": plan.totals(jobs),
+            "beside the paper's Table 9": plan.beside_paper(jobs),
+        }
+    for title, table in parts.items():
+        typer.echo(f"{title}\n{table.round(2).to_string(index=False)}\n")
+
+
+# -------------------------------------------------------------------------- an audit of one model
+
+DRY = "Show what would be asked and what it may cost; ask nothing."
+REMOTE = "Run code that a hub model brings."
+STOP = "Default: an API until the evidence suffices, a local model to the end."
+
+_data = _panel("The data")
+_models = _panel("References and controls")
+_asking = _panel("What is asked")
+_suspect = _panel("The suspect: an API, or a folder or hub id")
+_cost = _panel("What it may cost")
+
+
+@app.command(
+    rich_help_panel=AUDIT,
+    epilog="Example: dsi prepare --data my.jsonl --withheld twin.jsonl --iid more_like_it.jsonl",
+)
+def prepare(
+    data: Annotated[str, _data("A file, hub:owner/name, or a dataset of the profile.")],
+    withheld: Annotated[Text, _data("Private twin: the part that a coin kept unpublished.")] = None,
+    iid: Annotated[Text, _data("More of its kind, not accused, for the hardest controls.")] = None,
+    prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
+    output: Annotated[Text, _data("The output column.")] = None,
+    rows: Annotated[Number, _data("A random sample of this many pairs.")] = None,
+    responses: Annotated[Number, _asking("Answers to each prompt.")] = None,
+    system_prompt: Annotated[Text, _asking("For the control models as for the suspect.")] = None,
+    alpha: Annotated[float, _asking("The audit's alpha, to say what it can find.")] = 0.05,
+    profile: Annotated[str, _models("Whose references, recipes and control models.")] = "small",
+    seed: Annotated[Number, _models("Default: the profile's.")] = None,
+    out: Annotated[Path | None, _models("Default: audits/<name of the data>.")] = None,
+) -> None:
+    """Offline: tune references, find tainted samples, ask control models; one folder holds all."""
+    with _clear_errors():
+        from dsi_core.audit import prepare
+        from dsi_core.audit import prepared as preparation
+
         done = prepare.run(
             data,
             profile,
@@ -89,51 +145,49 @@ def prepare(
     typer.echo(preparation.describe(done, alpha))
 
 
-@app.command()
+@app.command(
+    rich_help_panel=AUDIT,
+    epilog="Example: dsi audit --prepared audits/my --base-url https://host/v1 --model name "
+    "--key-env MY_KEY --budget 150",
+)
 def audit(
-    prepared: Path = typer.Option(..., help="The folder that `prepare` wrote."),
-    suspect: str = typer.Option(None, help="A model's folder or a hub id (instead of --base-url)."),
-    base_url: str = typer.Option(None, help="An OpenAI-compatible API, e.g. https://host/v1."),
-    model: str = typer.Option(None, help="The name by which the API knows the model."),
-    key_env: str = typer.Option(None, help="The environment variable that holds the API key."),
-    budget: str = typer.Option(None, help='Queries (150) or money ("2.50 USD"; needs the prices).'),
-    price_in: float = typer.Option(None, help="Price of a million prompt tokens."),
-    price_out: float = typer.Option(None, help="...of a million new tokens."),
-    alpha: float = typer.Option(0.05, help="Chance that an innocent model is accused."),
-    responses: int = typer.Option(None, help="Answers to each prompt."),
-    system_prompt: str = None,
-    temperature: float = None,
-    concurrency: int = 4,
-    timeout: float = 120.0,
-    extra_body: str = typer.Option("{}", help="JSON object with more fields of each request."),
-    ask_all: bool = typer.Option(
-        None,
-        "--ask-all/--stop-when-sure",
-        help="Default: stop when sure for an API, ask all of a local model.",
-    ),
-    trust_remote_code: bool = typer.Option(False, help="Run code that a hub model brings."),
-    dry_run: bool = typer.Option(
-        False, help="Show what would be asked and what it may cost; ask nothing."
-    ),
-):
-    """Online: ask a suspect, judge its answers, write the report. Interrupted, it goes on where it was."""
-    from dsi_core.audit import (
-        plan as audit_plan,
-    )
-    from dsi_core.audit import (
-        prepared as preparation,
-    )
-    from dsi_core.audit import (
-        record as report,
-    )
-    from dsi_core.audit import (
-        run as audit,
-    )
-    from dsi_core.audit import suspect as suspects
-
+    prepared: Annotated[Path, typer.Option(help="The folder that `dsi prepare` wrote.")],
+    base_url: Annotated[Text, _suspect("An OpenAI-compatible API, e.g. https://host/v1.")] = None,
+    model: Annotated[Text, _suspect("The name by which the API knows the model.")] = None,
+    key_env: Annotated[Text, _suspect("The environment variable that holds the API key.")] = None,
+    concurrency: Annotated[int, _suspect("Requests at a time.")] = 4,
+    timeout: Annotated[float, _suspect("Seconds allowed for one request.")] = 120.0,
+    extra_body: Annotated[str, _suspect("JSON object with more fields of each request.")] = "{}",
+    suspect: Annotated[Text, _suspect("A folder or a hub id (instead of --base-url).")] = None,
+    trust_remote_code: Annotated[bool, _suspect(REMOTE, "--trust-remote-code")] = False,
+    responses: Annotated[Number, _asking("Answers to each prompt.")] = None,
+    system_prompt: Annotated[Text, _asking("Default: as the control models were asked.")] = None,
+    temperature: Annotated[float | None, _asking("Default: the preparation's.")] = None,
+    alpha: Annotated[float, _asking("Chance that an innocent model is accused.")] = 0.05,
+    ask_all: Annotated[bool | None, _asking(STOP, "--ask-all/--stop-early")] = None,
+    budget: Annotated[Text, _cost('Queries (150), or money ("2.50 USD") at the prices.')] = None,
+    price_in: Annotated[float | None, _cost("Price of a million prompt tokens.")] = None,
+    price_out: Annotated[float | None, _cost("Price of a million new tokens.")] = None,
+    dry_run: Annotated[bool, _cost(DRY, "--dry-run")] = False,
+) -> None:
+    """Online: ask a suspect, judge its answers, write a report. Interrupted, it goes on later."""
     with _clear_errors():
+        from dsi_core.audit import (
+            plan as audit_plan,
+        )
+        from dsi_core.audit import (
+            prepared as preparation,
+        )
+        from dsi_core.audit import (
+            record as report,
+        )
+        from dsi_core.audit import (
+            run as audit,
+        )
+        from dsi_core.audit import suspect as suspects
+
         how = (
-            {"concurrency": concurrency, "timeout": timeout, "extra": _object(extra_body)}
+            {"concurrency": concurrency, "timeout": timeout, "extra": _json_object(extra_body)}
             if base_url
             else {}
         )
@@ -167,70 +221,86 @@ def audit(
     typer.echo("\n".join(map(str, files)))
 
 
-def _object(text: str) -> dict:
-    try:
-        read = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"--extra-body {text!r} is not JSON: {error}") from None
-    if not isinstance(read, dict):
-        raise ValueError(f"--extra-body {text!r} is not a JSON object")
-    return read
+# ------------------------------------------------------------------------------------ this machine
+
+
+@app.command(rich_help_panel=MACHINE, epilog="Example: dsi status")
+def status() -> None:
+    """What the store holds: kind, name, complete or not, size, seconds it took, when."""
+    from dsi_core.runtime import store
+
+    table = store.status()
+    typer.echo(table.to_string(index=False) if len(table) else "the store is empty")
+    typer.echo(f"{len(table)} entries, {table['MB'].sum() / 1000:.2f} GB in {store.root()}")
+
+
+@app.command(rich_help_panel=MACHINE, epilog="Example: dsi bench --profile small")
+def bench(
+    profile: Annotated[str, typer.Option(help="Whose models and texts.")] = "small",
+    out: Annotated[str, typer.Option(help="For <out>/<profile>/bench.csv.")] = "figures",
+) -> None:
+    """Tuning, asking and comparing against the stock way, and as a share of this machine's peak."""
+    with _clear_errors():
+        from dsi_core.benchmarks import run as bench
+        from dsi_core.method import study
+        from dsi_core.plots import save as figures
+
+        table = bench.run(profile)
+        typer.echo(table.to_string(index=False))
+        typer.echo(figures.save(study.plan_only(profile), "bench", None, table, out))
+
+
+# ------------------------------------------------------------------------------------------ errors
 
 
 @contextmanager
-def _clear_errors():
-    """A user's error in one line, exit code 2; an API that failed for good, exit code 3."""
-    from dsi_core.models.endpoint import EndpointError
-
+def _clear_errors() -> Iterator[None]:
+    """One line for a user's error (exit code 2) and for an API that failed for good (3)."""
     try:
         yield
-    except (ValueError, EndpointError) as error:
-        typer.echo(f"error: {_words(error)}", err=True)
-        raise typer.Exit(2 if isinstance(error, ValueError) else 3) from None
+    except ModuleNotFoundError as error:
+        group = _group_of(error.name or "")
+        if group is None:
+            raise
+        typer.echo(f"error: {error.name} is missing: pip install 'dsi_core[{group}]'", err=True)
+        raise typer.Exit(2) from None
+    except ValueError as error:
+        typer.echo(f"error: {_message(error)}", err=True)
+        raise typer.Exit(2) from None
+    except Exception as error:
+        from dsi_core.models.endpoint import EndpointError
+
+        if not isinstance(error, EndpointError):
+            raise
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(3) from None
 
 
-def _words(error: Exception) -> str:
+def _group_of(module: str) -> str | None:
+    """The dependency group that brings a module ("trl" -> "tune"), read from this package."""
+    for line in requires("dsi_core") or []:
+        name, _, group = line.partition("; extra == ")
+        if group and name.replace("-", "_").lower() == module.partition(".")[0].lower():
+            return group.strip("\"'")
+    return None
+
+
+def _message(error: ValueError) -> str:
     """An error's message; of settings that pydantic refuses, which and why."""
-    found = error.errors() if hasattr(error, "errors") else []
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}".removeprefix(
-            ": "
-        )
-        for e in found
-    ) or str(error)
+    refused = error.errors() if hasattr(error, "errors") else []
+    lines = []
+    for entry in refused:
+        place = ".".join(map(str, entry["loc"]))
+        why = entry["msg"].removeprefix("Value error, ")
+        lines.append(f"{place}: {why}" if place else why)
+    return "; ".join(lines) or str(error)
 
 
-@app.command()
-def plan(
-    profile: str = "paper",
-    card: str = typer.Option("A100-80GB", help="A name in params/plan.yaml, or cpu-core."),
-):
-    """Every job of a study with its tokens, memory, hours and disk on a named card; nothing is run or fetched."""
-    from dsi_core.planning import assumptions, plan
-
-    with _clear_errors():
-        jobs = plan.everything(profile, card)
-    parts = {
-        "assumptions": assumptions.table(),
-        "jobs": jobs.drop(columns=["id", "card"]),
-        "by dataset and phase": plan.totals(jobs),
-        "beside the paper's Table 9": plan.beside_paper(jobs),
-    }
-    for title, table in parts.items():
-        typer.echo(f"{title}\n{table.round(2).to_string(index=False)}\n")
-
-
-@app.command()
-def bench(
-    profile: str = "small",
-    out: str = typer.Option("figures", help="The table goes to <out>/<profile>/bench.csv."),
-):
-    """Our tuning, asking and comparing against the stock way on this machine, in one run, and as a share of its matrix-product peak."""
-    from dsi_core.benchmarks import run as bench
-    from dsi_core.method import study
-    from dsi_core.plots import save as figures
-
-    with _clear_errors():
-        table = bench.run(profile)
-    typer.echo(table.to_string(index=False))
-    typer.echo(figures.save(study.plan_only(profile), "bench", None, table, out))
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"--extra-body {text!r} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"--extra-body {text!r} is not a JSON object")
+    return value
