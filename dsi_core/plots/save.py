@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import subprocess
 import textwrap
 from pathlib import Path
 
@@ -73,7 +72,7 @@ def note(study: Study, files: list[Path]) -> None:
         known = json.loads(path.read_text(encoding="utf-8"))["files"] if path.exists() else {}
         made = {
             "made": store.now(),
-            "commit": commit(),
+            "commit": store.commit(),
             "parameters": store.key(study.profile.model_dump()),
         }
         for file in files:
@@ -87,16 +86,3 @@ def note(study: Study, files: list[Path]) -> None:
             "files": dict(sorted(known.items())),
         }
         store.write_text(path, json.dumps(facts, indent=1, ensure_ascii=False))
-
-
-def commit() -> str:
-    """The repository's commit, with "+" when files differ from it."""
-
-    def git(*words):
-        return subprocess.run(
-            ["git", "-C", str(ROOT), *words], capture_output=True, text=True
-        ).stdout.strip()
-
-    return (git("rev-parse", "--short", "HEAD") or "no commit") + (
-        "+" if git("status", "--porcelain", "--", "dsi_core", "params") else ""
-    )

@@ -1,4 +1,4 @@
-"""Where the repository lies."""
+"""Where the repository lies on this machine."""
 
 from pathlib import Path
 

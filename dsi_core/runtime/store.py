@@ -1,9 +1,10 @@
-"""The store: results on disk that survive `kill -9`, are never mixed between settings and are found again.
+"""The store: results on disk that survive `kill -9`, are never mixed between settings and are found.
 
-An entry is a folder `store/<kind>/<name>-<key>/`; the key is a hash of the entry's spec, the JSON of
-everything that decides its content (upstream specs included), so other settings go to another folder.
-`manifest.json` is written last and marks the entry complete; whatever lies there without one is continued
-or made again. Every file is replaced in one step, and a lock file per entry keeps two runs apart.
+An entry is a folder `store/<kind>/<name>-<key>/`. The key is a hash of the entry's spec, the JSON of
+everything that decides its content (upstream specs and the code's epoch included), so other settings
+go to another folder. `manifest.json` is written last and marks the entry complete; whatever lies there
+without one is continued or made again. Every file is replaced in one step, and a lock file per entry
+keeps two runs apart.
 """
 
 import hashlib
@@ -11,15 +12,51 @@ import json
 import os
 import platform
 import re
-import tempfile
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pandas as pd
 from filelock import FileLock
+from pydantic import TypeAdapter
 
 from dsi_core.runtime.paths import ROOT
+
+# How entries are laid out and keyed. 1 = before there was a marker.
+FORMAT = 2
+MARKER = "format.json"
+
+# One number per kind of entry. Add 1 when a mended bug, or a changed default of a setting, changes
+# results of this kind: what was made before is then made again. 1 leaves the key as the spec alone has it.
+EPOCHS = {
+    "near_duplicates": 1,
+    "models": 1,
+    "tuned": 1,
+    "responses": 1,
+    "losses": 1,
+    "similarity": 1,
+    "dpdllm": 1,
+    "validation": 1,
+    "attribution": 1,
+    "imitation": 1,
+    "mixed": 1,
+    "ratings": 1,
+}
+# What a kind is made from by spec, not by content: an epoch there is one here too.
+UPSTREAM = {
+    "tuned": ("models",),
+    "responses": ("models", "tuned"),
+    "losses": ("models", "tuned"),
+    "dpdllm": ("models", "tuned"),
+    "attribution": ("models",),
+    "imitation": ("models", "responses"),
+}
 
 LIBRARIES = [
     "dsi_core",
@@ -36,114 +73,212 @@ LIBRARIES = [
 
 
 def root() -> Path:
-    """Where results live: `$DSI_STORE`, or `store/` in the repository."""
-    return Path(os.environ.get("DSI_STORE", ROOT / "store"))
+    """Where results live: `$DSI_STORE`, or `store/` in the repository.
 
-
-def key(spec) -> str:
-    """A 12-digit hex name for a spec (any JSON value); equal specs give equal keys, whatever their order."""
-    text = json.dumps(spec, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def entry(kind: str, name: str, spec: dict, *, make: bool = True) -> Path:
-    """The folder of the entry with this spec; made, with a `spec.json` that says what belongs there, unless only looked up."""
-    folder = root() / kind / f"{re.sub(r'[^A-Za-z0-9.+_]+', '-', name)}-{key(spec)}"
-    if make and not (folder / "spec.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(
-            folder / "spec.json", json.dumps(spec, indent=1, ensure_ascii=False, sort_keys=True)
+    Raises
+    ------
+    ValueError
+        The folder holds results of another format of the store.
+    """
+    folder = Path(os.environ.get("DSI_STORE") or ROOT / "store")
+    found = _format_of(folder)
+    if found not in (None, FORMAT):
+        raise ValueError(
+            f"{folder.resolve()} holds results in format {found} of the store, this version of "
+            f"dsi_core reads and writes format {FORMAT} and mixes them never: move the folder away "
+            "(its wheels/ may stay) or set $DSI_STORE to another one"
         )
     return folder
 
 
+def _format_of(folder: Path) -> int | None:
+    """The format in which a folder holds results; None = it holds none."""
+    try:
+        return json.loads((folder / MARKER).read_text(encoding="utf-8"))["format"]
+    except FileNotFoundError:
+        return 1 if any(folder.glob("*/*/spec.json")) else None
+
+
+def key(spec: Any) -> str:
+    """Name a spec (any JSON value) by 12 hex digits; equal specs have equal keys in any order."""
+    text = json.dumps(spec, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def spec_of(settings: Any) -> dict:
+    """Say settings (a pydantic model or a dataclass) as JSON for a spec, defaults left out.
+
+    So a new setting whose default changes nothing orphans nothing. A default whose value changes
+    needs a new number in `EPOCHS`, as specs do not show it. Parts are dumped as what they are, not
+    as what their field is declared to hold: a subclass keeps its own fields.
+    """
+    adapter = TypeAdapter(type(settings))
+    return adapter.dump_python(
+        settings, mode="json", by_alias=True, exclude_defaults=True, serialize_as_any=True
+    )
+
+
+def entry(kind: str, name: str, spec: dict, *, make: bool = True) -> Path:
+    """Find the folder of an entry.
+
+    Parameters
+    ----------
+    kind
+        One of `EPOCHS`.
+    name
+        For people; characters that a file name may lack become "-".
+    spec
+        Everything that decides the content, as JSON. Epochs above 1, of the kind and of what it is
+        made from, are added to it.
+    make
+        Make the folder, with a `spec.json` that says what belongs there; False = look it up only.
+    """
+    assert kind in EPOCHS, f"kind {kind!r} of the store has no epoch: add it to store.EPOCHS"
+    raised = {k: EPOCHS[k] for k in (kind, *UPSTREAM.get(kind, ())) if EPOCHS[k] != 1}
+    if raised:
+        spec = {**spec, "epochs": raised}
+    place = root()
+    folder = place / kind / f"{re.sub(r'[^A-Za-z0-9.+_]+', '-', name)}-{key(spec)}"
+    if make and not (folder / "spec.json").exists():
+        if not (place / MARKER).exists():
+            place.mkdir(parents=True, exist_ok=True)
+            write_text(place / MARKER, json.dumps({"format": FORMAT}))
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(spec, indent=1, ensure_ascii=False, sort_keys=True)
+        write_text(folder / "spec.json", text)
+    return folder
+
+
 def lock(folder: Path) -> FileLock:
-    """One writer per entry: a second run waits here, then finds the finished result. Freed when its holder dies."""
+    """Admit one writer per entry: a second run waits here, then finds the result.
+
+    The lock is freed when its holder dies.
+    """
     return FileLock(folder / ".lock")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` in one step: a reader, or a crash, sees the old text or the new, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        flush(file)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Replace a text file in one step: a reader, or a crash, sees the old or the new, never a part.
+
+    private: only its owner may read it (mode 0600, from the first byte); else the umask decides.
+    """
+    with _replacement(path, private) as file:
+        file.write(text.encode())
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
+def write_table(path: Path, table: pd.DataFrame, *, private: bool = False) -> None:
     """Replace a Parquet file in one step, as `write_text` does."""
-    temporary = path.with_name(f".{path.name}")
-    with open(temporary, "wb") as file:
+    with _replacement(path, private) as file:
         file.write(table.to_parquet())
-        flush(file)
-    os.replace(temporary, path)
+
+
+@contextmanager
+def _replacement(path: Path, private: bool) -> Iterator[BinaryIO]:
+    """Open a new file that takes the place of `path` once it is whole and on the disk."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # tempfile's ignore the umask
+    mode = 0o600 if private else 0o666
+    try:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            yield file
+            flush(file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def flush(file) -> None:
-    """Bring what was written to `file` onto the disk, past a crash."""
+    """Bring what was written to an open file onto the disk, past a crash."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def finish(folder: Path, **facts) -> dict:
-    """Mark an entry complete: write its manifest (facts, versions, time). Returns the manifest."""
-    manifest = {**facts, "versions": versions(), "finished": now()}
+    """Mark an entry complete: write its manifest (facts, format, commit, versions, time).
+
+    Returns the manifest.
+    """
+    made_by = {"format": FORMAT, "commit": commit(), "versions": versions(), "finished": now()}
+    manifest = {**facts, **made_by}
     write_text(folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
     return manifest
 
 
 def manifest(folder: Path) -> dict | None:
-    """The manifest of a complete entry, or None while it is not complete."""
+    """Read the manifest of a complete entry; None while it is not complete."""
     path = folder / "manifest.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def now() -> str:
+    """Give the time in UTC, to the second, as ISO 8601 writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that shape results."""
-    found = {"python": platform.python_version()}
+    """List the versions of Python and of the libraries that shape results."""
+    installed = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            installed[name] = "not installed"
+    return installed
+
+
+@cache
+def commit() -> str:
+    """Name the repository's commit as this process first saw it.
+
+    "+" follows when files of `dsi_core` or `params` differ from it. "no commit" = this is not a
+    git repository of its own (installed elsewhere, or git is missing).
+    """
+    try:
+        top, number = _git("rev-parse", "--show-toplevel", "--short", "HEAD").splitlines()
+        if Path(top).resolve() != ROOT:
+            return "no commit"
+        changes = _git("status", "--porcelain", "--", "dsi_core", "params")
+    except (OSError, subprocess.CalledProcessError):
+        return "no commit"
+    return number + ("+" if changes else "")
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-C", str(ROOT), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def status() -> pd.DataFrame:
-    """What the store holds: one row per entry (kind, name, key, settings in short, complete, MB, seconds, finished), newest last."""
+    """List what the store holds, one row per entry, newest last.
+
+    Columns: kind, name, key, settings (the plain ones), complete, MB, seconds, finished.
+    """
     rows = []
     for spec in sorted(root().glob("*/*/spec.json")):
-        folder, done = spec.parent, manifest(spec.parent)
+        folder = spec.parent
         name, _, number = folder.name.rpartition("-")
-        size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+        facts = manifest(folder)
+        size_bytes = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
         rows.append(
             {
                 "kind": folder.parent.name,
                 "name": name,
                 "key": number,
-                "settings": _short(spec),
-                "complete": done is not None,
-                "MB": round(size / 1e6, 1),
-                "seconds": (done or {}).get("seconds"),
-                "finished": (done or {}).get("finished", ""),
+                "settings": _plain_settings(spec),
+                "complete": facts is not None,
+                "MB": round(size_bytes / 1e6, 1),
+                "seconds": (facts or {}).get("seconds"),
+                "finished": (facts or {}).get("finished", ""),
             }
         )
     columns = ["kind", "name", "key", "settings", "complete", "MB", "seconds", "finished"]
-    return pd.DataFrame(rows, columns=columns).sort_values(
-        ["finished", "kind", "name"], ignore_index=True
-    )
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values(["finished", "kind", "name"], ignore_index=True)
 
 
-def _short(spec: Path) -> str:
-    """The plain settings of a spec in one line; the whole is in the entry's spec.json."""
-    read = json.loads(spec.read_text(encoding="utf-8"))
-    flat = {**read, **read.get("recipe", {})}
+def _plain_settings(path: Path) -> str:
+    """Numbers and method of a spec in one line; the whole is in the entry's spec.json."""
+    spec = json.loads(path.read_text(encoding="utf-8"))
+    flat = {**spec, **(spec.get("recipe") or {})}
     return " ".join(
         f"{k}={v}" for k, v in flat.items() if isinstance(v, (int, float)) or k == "method"
     )

