@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML
 
 from dsi_core.audit import prepare
 from dsi_core.data import pairs as data
@@ -109,12 +108,10 @@ def _mean_bleu(texts: pd.Series, seed: int, pairs: int = 500) -> float:
     )
 
 
-def show(study: Study, count: int = 5) -> HTML:
-    """`count` random pairs of the dataset, every text escaped."""
-    some = pool(study).sample(count, random_state=study.profile.seed)[
-        ["category", "instruction", "output"]
-    ]
-    return HTML(some.to_html(index=False, escape=True))
+def random_pairs(study: Study, count: int = 5) -> pd.DataFrame:
+    """`count` random pairs of the dataset: category, instruction, output."""
+    some = pool(study).sample(count, random_state=study.profile.seed)
+    return some[["category", "instruction", "output"]]
 
 
 def accusation(study: Study) -> Study:

@@ -1,11 +1,9 @@
 """Blind ratings (after Gudibande 2023): people rate answers from 1 to 5 without knowing whose they are; every rating is stored, agreement reported."""
 
-import html
 import json
 import re
 from pathlib import Path
 
-import ipywidgets as widgets
 import krippendorff
 import numpy as np
 import pandas as pd
@@ -117,41 +115,3 @@ def agreement(rated: pd.DataFrame) -> dict:
         else np.nan
     )
     return {"raters": len(table), "items": common.shape[1], "alpha": float(alpha)}
-
-
-def widget(sheet: pd.DataFrame) -> widgets.VBox:
-    """A page to rate on: a name, then one answer after another, with five buttons. It goes on where this rater stopped. Texts are escaped."""
-    name = widgets.Text(description="your name", placeholder="letters, digits, _ and -")
-    text, says = widgets.HTML(), widgets.Label()
-    buttons = [widgets.Button(description=str(s), layout={"width": "3em"}) for s in STARS]
-    row = widgets.HBox([widgets.Label("1 = useless, 5 = good and correct"), *buttons])
-
-    def left() -> pd.DataFrame:
-        rated = read(sheet)
-        return sheet[~sheet["item"].isin(rated.loc[rated["rater"] == name.value, "item"])]
-
-    def show(*_) -> None:
-        rest = left() if re.fullmatch(RATER, name.value) else None
-        asking = rest is not None and len(rest) > 0
-        row.layout.visibility = "visible" if asking else "hidden"
-        text.value = _page(rest.iloc[0]) if asking else ""
-        done = "a name first" if rest is None else f"{len(sheet) - len(rest)} of {len(sheet)} rated"
-        says.value = done if rest is None or asking else f"{done}, thank you"
-
-    def click(button) -> None:
-        rate(sheet, name.value, left()["item"].iloc[0], int(button.description))
-        show()
-
-    for button in buttons:
-        button.on_click(click)
-    name.observe(show, "value")
-    show()
-    return widgets.VBox([name, text, row, says])
-
-
-def _page(item: pd.Series) -> str:
-    parts = [("Task", item["instruction"]), ("Answer", item["response"])]
-    return "".join(
-        f"<p><b>{title}</b><br>{html.escape(t).replace(chr(10), '<br>') or '<i>(empty)</i>'}</p>"
-        for title, t in parts
-    )

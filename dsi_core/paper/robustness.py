@@ -5,7 +5,6 @@ Each function returns the verdicts of `study.verdicts` with columns evasion and 
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML
 
 from dsi_core.method import similarity, tainted
 from dsi_core.method import study as steps
@@ -105,8 +104,8 @@ def _rewritten(study: Study, told: pd.DataFrame, temperature: float) -> pd.DataF
     )
 
 
-def examples(moved: pd.DataFrame, count: int = 5) -> HTML:
-    """`count` answers beside their rewritings, from the least to the most moved, every text escaped."""
+def examples(moved: pd.DataFrame, count: int = 5) -> pd.DataFrame:
+    """`count` answers beside their rewritings, from the least to the most moved: moved, original, rewritten."""
     texts = (
         moved[moved["original"].str.strip() != ""]
         .drop_duplicates(["original", "response"])
@@ -117,12 +116,7 @@ def examples(moved: pd.DataFrame, count: int = 5) -> HTML:
         if len(texts)
         else texts
     )
-    return HTML(
-        chosen[["moved", "original", "response"]]
-        .rename(columns={"response": "rewritten"})
-        .round(3)
-        .to_html(index=False, escape=True)
-    )
+    return chosen[["moved", "original", "response"]].rename(columns={"response": "rewritten"}).round(3)
 
 
 def rephrasing(

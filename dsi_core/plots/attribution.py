@@ -1,50 +1,87 @@
-"""Step 7, plots of attribution, as in `plots`: which methods find the base of how many models, and how the replies of each model vote."""
+"""Attribution: which methods find how many models' bases, and how the replies of each vote."""
+
+from typing import Protocol
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-COLORS = {"tuned": "#D55E00", "bases": "#0072B2", "chosen": "#000000"}
+from dsi_core.plots import save, style
+from dsi_core.plots.style import COLORS
+from dsi_core.plots.vote import per_dataset
 
 
-def plot_methods(table, *, ax=None):
-    """Models attributed rightly, with the Wilson interval, and the held-out replies of the bases, a row per method and level; bold = chosen.
+class Compared(Protocol):
+    """The tables of an attribution; what `attribution.compare` returns has them."""
 
-    table: columns method, level, chosen, correct, total, low, high, cv_correct, cv_total, chance. Dotted: what guessing finds.
+    @property
+    def methods(self) -> pd.DataFrame:
+        """What `plot_methods` needs, and dataset."""
+
+    @property
+    def votes(self) -> pd.DataFrame:
+        """What `plot_votes` needs, and dataset."""
+
+    @property
+    def models(self) -> pd.DataFrame:
+        """Kept as it is."""
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """Kept as it is."""
+
+    @property
+    def absent(self) -> str | None:
+        """Why there is nothing; None = there is."""
+
+
+def plot_methods(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Models attributed rightly, and held-out replies of the bases, a row per method and level.
+
+    Parameters
+    ----------
+    table : DataFrame
+        method, level, chosen (bool: bold), correct, total (tuned models), low, high (95% Wilson
+        interval of their share), cv_correct, cv_total (replies of the bases; None = not tried),
+        chance (what guessing finds, the dotted line).
+    ax : Axes, optional
+        Where to draw; new axes by default.
+
+    Returns
+    -------
+    Axes
     """
-    ax = ax or plt.subplots(figsize=(9, 1.2 + 0.32 * len(table)), layout="constrained")[1]
+    ax = style.axes(ax, 9, 1.2 + 0.32 * len(table))
     places, share = range(len(table)), table["correct"] / table["total"]
-    errors = [(share - table["low"]).clip(lower=0), (table["high"] - share).clip(lower=0)]
     ax.errorbar(
         share,
         places,
-        xerr=errors,
+        xerr=[(share - table["low"]).clip(lower=0), (table["high"] - share).clip(lower=0)],
         fmt="o",
         color=COLORS["tuned"],
         capsize=3,
         label="tuned models (bar: 95% Wilson interval)",
     )
-    held = (table["cv_correct"] / table["cv_total"]).astype(float)
     ax.scatter(
-        held,
+        (table["cv_correct"] / table["cv_total"]).astype(float),
         places,
         marker="d",
         color=COLORS["bases"],
         zorder=3,
         label="the bases, held-out prompts (chosen by these)",
     )
-    ax.axvline(table["chance"].iloc[0], color="black", linewidth=1, linestyle=":")
-    ax.set(
-        yticks=places,
-        yticklabels=[f"{m} ({level})" for m, level in table[["method", "level"]].values],
-        xlim=(-0.03, 1.03),
-        xlabel="share attributed to the right base (dotted: guessing)",
-    )
-    for label, chosen in zip(ax.get_yticklabels(), table["chosen"]):
+    ax.axvline(table["chance"].iloc[0], color=COLORS["line"], linewidth=1, linestyle=":")
+    names = [f"{m} ({v})" for m, v in zip(table["method"], table["level"], strict=True)]
+    ax.set_yticks(places, names)
+    ax.set(xlim=(-0.03, 1.03), xlabel="share attributed to the right base (dotted: guessing)")
+    for label, chosen in zip(ax.get_yticklabels(), table["chosen"], strict=True):
         label.set(fontsize=9, fontweight="bold" if chosen else "normal")
-    for place, row in zip(places, table.itertuples()):
+    for place, row in enumerate(table.to_dict("records")):
         ax.annotate(
-            f"{row.correct}/{row.total}",
-            (row.correct / row.total, place),
+            f"{row['correct']}/{row['total']}",
+            (row["correct"] / row["total"], place),
             xytext=(0, 5),
             textcoords="offset points",
             ha="center",
@@ -55,32 +92,84 @@ def plot_methods(table, *, ax=None):
     return ax
 
 
-def plot_votes(table, *, ax=None):
-    """Share of a tuned model's replies that vote for each base; a frame is round the truth. table: columns method, model, base, voted, share."""
-    rows = table.drop_duplicates("model").sort_values(["base", "model"])
+def plot_votes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Share of a tuned model's replies that vote for each base.
+
+    Parameters
+    ----------
+    table : DataFrame
+        method (one), model, base (the truth), voted (a base), share (of the model's replies).
+    ax : Axes, optional
+        Where to draw; new axes by default.
+
+    Returns
+    -------
+    Axes
+        A row for each model, a column for each base; a frame is round the truth.
+    """
+    models = table.drop_duplicates("model").sort_values(["base", "model"])
     bases = sorted(table["voted"].unique())
-    ax = ax or plt.subplots(figsize=(9, 1.9 + 0.36 * len(rows)), layout="constrained")[1]
-    shares = table.pivot(index="model", columns="voted", values="share").loc[rows["model"], bases]
+    ax = style.axes(ax, 9, 1.9 + 0.36 * len(models))
+    shares = table.pivot(index="model", columns="voted", values="share")
     sns.heatmap(
-        shares,
+        shares.loc[models["model"], bases],
         annot=True,
         fmt=".2f",
         cmap="cividis",
         vmin=0,
         vmax=1,
-        ax=ax,
         annot_kws={"fontsize": 8},
         cbar_kws={"label": "share of replies"},
+        ax=ax,
     )
-    for i, base in enumerate(rows["base"]):
-        ax.add_patch(
-            plt.Rectangle((bases.index(base), i), 1, 1, fill=False, edgecolor="red", linewidth=2)
-        )
+    for i, base in enumerate(models["base"]):
+        place = (bases.index(base), i)
+        ax.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor=COLORS["frame"], linewidth=2))
     ax.set(
         xlabel="base that the replies vote for (frame: the truth)",
         ylabel="tuned model",
         title=f"chosen on the bases: {table['method'].iloc[0]}",
     )
     ax.tick_params(axis="y", rotation=0)
-    ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), rotation=30, ha="right")
+    plt.setp(ax.get_xticklabels(), rotation=30, ha="right")
     return ax
+
+
+def save_all(
+    study: save.Run,
+    compared: Compared,
+    name: str,
+    folder: str = "figures",
+    *,
+    scale: str | None = None,
+) -> list[Figure]:
+    """Keep the four tables of an attribution as `attribution_<name>_...`, two of them drawn.
+
+    Parameters
+    ----------
+    study, folder, scale
+        As in `save.save`.
+    compared : Compared
+        As `compare.compare` returns. Where it has no tables nothing is kept.
+    name : str
+        Whose replies these are.
+
+    Returns
+    -------
+    list of Figure
+        Methods, votes; empty where there is nothing.
+    """
+    if compared.absent:
+        return []
+    rows = compared.methods.groupby("dataset").size().max()
+    models = compared.votes.groupby("dataset")["model"].nunique().max()
+    methods = per_dataset(plot_methods, compared.methods, height=1.2 + 0.32 * rows)
+    votes = per_dataset(plot_votes, compared.votes, height=1.9 + 0.36 * models)
+    for item, figure, table in (
+        ("methods", methods, compared.methods),
+        ("votes", votes, compared.votes),
+        ("models", None, compared.models),
+        ("groups", None, compared.groups),
+    ):
+        save.save(study, f"attribution_{name}_{item}", figure, table, folder, scale=scale)
+    return [methods, votes]

@@ -1,61 +1,82 @@
-"""Step 7, the plot of notebook 09: how close imitators come to the target as their budget grows."""
+"""Imitation: how close imitators come to the target as their budget grows."""
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from dsi_core.imitation.scores import METRICS
-from dsi_core.plots.vote import COLORS
+from dsi_core.plots.style import COLORS
+
+NAMES = {"rouge_l": "ROUGE-L", "bertscore": "BERTScore F1"}
 
 
-def plot_budgets(means, fits, *, levels: dict[str, str]):
-    """A panel per metric: imitators over their budget (log axis, 95% intervals), the fitted line, and other models as levels. Returns the figure.
+def plot_budgets(means: pd.DataFrame, fits: pd.DataFrame, *, levels: dict[str, str]) -> Figure:
+    """Imitators over their budget, the fitted line, and other models as levels.
 
-    means, fits: as `imitation_scores.curve` and `fits`. levels: model -> its line's style. Beyond the largest budget the line is extrapolated, and
-    dotted; it ends there unless the slope's interval lies above zero.
+    Parameters
+    ----------
+    means : DataFrame
+        As `scores.curve`: metric, model, budget (pairs; 0 or NaN = no imitator), mean (higher =
+        closer to the target), low, high (its 95% interval).
+    fits : DataFrame
+        As `scores.fits`: metric, intercept, slope (per tenfold budget), low, high (95% interval of
+        the slope).
+    levels : dict
+        Model -> the style of its line, for models that are no imitators.
+
+    Returns
+    -------
+    Figure
+        A panel for each metric, budgets on a log axis. Beyond the largest budget the line is
+        extrapolated, and dotted; it ends there unless the slope's interval lies above zero.
     """
     metrics = list(fits["metric"])
     figure, axes = plt.subplots(
         1, len(metrics), figsize=(5.2 * len(metrics), 3.8), squeeze=False, layout="constrained"
     )
-    for ax, metric in zip(axes[0], metrics):
-        part, fit = means[means["metric"] == metric], fits[fits["metric"] == metric].iloc[0]
-        points = part[part["budget"] > 0]
-        spread = np.abs(points[["low", "high"]].to_numpy().T - points["mean"].to_numpy())
-        ax.errorbar(
-            points["budget"],
-            points["mean"],
-            spread,
-            fmt="o",
-            color=COLORS["positive"],
-            capsize=3,
-            label="imitators",
-        )
-        least, most = points["budget"].min(), points["budget"].max()
-        for ends, style in (((least, most), "-"), ((most, 10 * most), ":"))[
-            : 2 if fit["low"] > 0 else 1
-        ]:
-            ax.plot(
-                ends,
-                [fit["intercept"] + fit["slope"] * np.log10(x) for x in ends],
-                style,
-                color=COLORS["positive"],
-                label="log-linear fit" if style == "-" else "extrapolated",
-            )
-        for model, style in levels.items():
+    for ax, metric in zip(axes[0], metrics, strict=True):
+        some = means[means["metric"] == metric]
+        fit = fits[fits["metric"] == metric].iloc[0]
+        imitators = some[some["budget"] > 0]
+        _points(ax, imitators)
+        least, most = imitators["budget"].min(), imitators["budget"].max()
+        _line(ax, fit, least, most, "-", "log-linear fit")
+        if fit["low"] > 0:
+            _line(ax, fit, most, 10 * most, ":", "extrapolated")
+        for model, linestyle in levels.items():
+            level = some.loc[some["model"] == model, "mean"].iloc[0]
             ax.axhline(
-                part.loc[part["model"] == model, "mean"].iloc[0],
-                linestyle=style,
-                color=COLORS["negative"],
-                linewidth=1.2,
-                label=model,
+                level, linestyle=linestyle, color=COLORS["negative"], linewidth=1.2, label=model
             )
+        slope = f"slope {fit['slope']:+.3f} per tenfold budget"
         ax.set(
             xscale="log",
             xlabel="pairs that the imitator trained on",
-            ylabel=f"{METRICS[metric]} with the target",
-            title=f"slope {fit['slope']:+.3f} per tenfold budget\n(95%: {fit['low']:+.3f} to {fit['high']:+.3f})",
+            ylabel=f"{NAMES[metric]} with the target",
+            title=f"{slope}\n(95%: {fit['low']:+.3f} to {fit['high']:+.3f})",
         )
-        ax.set_xticks(points["budget"], [f"{b:g}" for b in points["budget"]])
+        ax.set_xticks(imitators["budget"], [f"{b:g}" for b in imitators["budget"]])
         ax.minorticks_off()
     axes[0][-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
+
+
+def _points(ax: Axes, imitators: pd.DataFrame) -> None:
+    ends = np.abs(imitators[["low", "high"]].to_numpy().T - imitators["mean"].to_numpy())
+    ax.errorbar(
+        imitators["budget"],
+        imitators["mean"],
+        ends,
+        fmt="o",
+        color=COLORS["positive"],
+        capsize=3,
+        label="imitators",
+    )
+
+
+def _line(ax: Axes, fit: pd.Series, first: float, last: float, linestyle: str, label: str) -> None:
+    """Draw a fitted line from one budget to another."""
+    budgets = np.array([first, last])
+    means = fit["intercept"] + fit["slope"] * np.log10(budgets)
+    ax.plot(budgets, means, linestyle, color=COLORS["positive"], label=label)

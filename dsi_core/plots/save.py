@@ -1,71 +1,128 @@
-"""Step 7, figures: `save` keeps PNG, PDF, the CSV drawn and a manifest; what is drawn is in `plots` and `plots_variants`."""
+"""Keeping what is drawn: PNG, PDF, the table behind them as CSV, and a manifest of all."""
 
 import hashlib
 import json
+import os
 import textwrap
+import uuid
 from pathlib import Path
+from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 
-from dsi_core.method.study import Study
+from dsi_core.plots.style import COLORS
 from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
 
+# What makes a file the same whenever it is saved: no program's name, no time in it.
+METADATA = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
 
-def style() -> None:
-    """One look for every figure, and the same jitter of dots in every run (seaborn takes it from numpy's global numbers)."""
-    np.random.seed(0)
-    sns.set_theme(
-        context="notebook",
-        style="whitegrid",
-        rc={
-            "figure.dpi": 100,
-            "savefig.dpi": 150,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlesize": 11,
-            "axes.titlelocation": "left",
-            "legend.frameon": False,
-            "svg.hashsalt": "dsi_core",
-        },
-    )
+
+class Settings(Protocol):
+    """What a caption and a manifest say of a run; every profile has it."""
+
+    @property
+    def name(self) -> str:
+        """The profile's, and its folder's."""
+
+    @property
+    def scale(self) -> str:
+        """In one sentence: which models, how much data."""
+
+    @property
+    def seed(self) -> int:
+        """Of the whole run."""
+
+    def model_dump(self, *, exclude_none: bool = False) -> dict[str, Any]:
+        """Give every setting as JSON."""
+
+
+class Run(Protocol):
+    """What has such settings; every study has."""
+
+    @property
+    def profile(self) -> Settings:
+        """The settings."""
 
 
 def save(
-    study: Study,
+    study: Run,
     name: str,
-    figure,
+    figure: Figure | Axes | None,
     table: pd.DataFrame,
     folder: str = "figures",
     *,
     scale: str | None = None,
 ) -> Path:
-    """Write `<folder>/<profile>/<name>.png`, `.pdf` and `.csv` (figure None: the CSV alone), and note them in its manifest.
+    """Keep a figure and its table as `<folder>/<profile>/<name>.png`, `.pdf` and `.csv`.
 
-    The figure gets the profile's scale as a caption, or `scale` where it shows other models than the profile's. Returns the path of the PNG, or of the CSV.
+    Every file is replaced in one step and noted in the folder's `manifest.json`.
+
+    Parameters
+    ----------
+    study : Study
+        Its profile names the folder, and stands in the caption and the manifest.
+    name : str
+        Of the files.
+    figure : Figure, Axes or None
+        What is drawn (axes: the figure that they are on). None = the CSV alone.
+    table : DataFrame
+        What the figure draws; numbers are written with six digits.
+    folder : str
+        Above the profile's folder; a relative path begins at the repository's root.
+    scale : str, optional
+        What the caption says instead of the profile's scale, where other models are shown.
+
+    Returns
+    -------
+    Path
+        The PNG, or the CSV where there is no figure.
     """
-    place = ROOT / folder / study.profile.name
+    profile = study.profile
+    place = ROOT / folder / profile.name
     place.mkdir(parents=True, exist_ok=True)
-    files = [place / f"{name}.csv"]
-    store.write_text(files[0], table.to_csv(index=False, float_format="%.6g"))
+    path = place / f"{name}.csv"
+    store.write_text(path, table.to_csv(index=False, float_format="%.6g"))
+    files = [path]
     if figure is not None:
-        figure = getattr(figure, "figure", figure)
-        caption = f"{study.profile.name}, seed {study.profile.seed}, {store.now()[:10]}: {scale or study.profile.scale}"
-        wrapped = textwrap.fill(
-            caption, int(17 * figure.get_figwidth())
-        )  # about 17 characters of 7 points to the inch
-        figure.supxlabel(wrapped, fontsize=7, color="#555555", x=0.01, ha="left")
-        for suffix, facts in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-            figure.savefig(place / f"{name}{suffix}", metadata=facts)
-            files.append(place / f"{name}{suffix}")
-    note(study, files)
-    return files[1] if len(files) > 1 else files[0]
+        whole = _figure_of(figure)
+        said = f"{profile.name}, seed {profile.seed}, {store.now()[:10]}: {scale or profile.scale}"
+        _caption(whole, said)
+        path = place / f"{name}.png"
+        for file in (path, place / f"{name}.pdf"):
+            _write(whole, file)
+            files.append(file)
+    _note(profile, files)
+    return path
 
 
-def note(study: Study, files: list[Path]) -> None:
-    """Enter files into the folder's `manifest.json`: hash and time of each, parameters, versions and commit of the run."""
+def _figure_of(drawn: Figure | Axes) -> Figure:
+    figure = drawn.figure if isinstance(drawn, Axes) else drawn
+    while isinstance(figure, SubFigure):
+        figure = figure.figure
+    return figure
+
+
+def _caption(figure: Figure, text: str) -> None:
+    """Set a caption below a figure; about 17 characters of 7 points go to the inch."""
+    wrapped = textwrap.fill(text, int(17 * figure.get_figwidth()))
+    figure.supxlabel(wrapped, fontsize=7, color=COLORS["caption"], x=0.01, ha="left")
+
+
+def _write(figure: Figure, path: Path) -> None:
+    """Replace a picture in one step: a reader sees the old or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        figure.savefig(temporary, format=path.suffix[1:], metadata=METADATA[path.suffix])
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _note(profile: Settings, files: list[Path]) -> None:
+    """Enter files into their folder's `manifest.json`: hash and time of each, and of what run."""
     path = files[0].parent / "manifest.json"
     store.root().mkdir(parents=True, exist_ok=True)
     with store.lock(store.root()):
@@ -73,14 +130,14 @@ def note(study: Study, files: list[Path]) -> None:
         made = {
             "made": store.now(),
             "commit": store.commit(),
-            "parameters": store.key(study.profile.model_dump()),
+            "parameters": store.key(profile.model_dump()),
         }
         for file in files:
             known[file.name] = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), **made}
         facts = {
-            "profile": study.profile.name,
-            "scale": study.profile.scale,
-            "parameters": study.profile.model_dump(exclude_none=True),
+            "profile": profile.name,
+            "scale": profile.scale,
+            "parameters": profile.model_dump(exclude_none=True),
             "parameters_key": made["parameters"],
             "versions": store.versions(),
             "files": dict(sorted(known.items())),

@@ -1,31 +1,52 @@
-"""Step 7, plots of §6.3-6.4, as in `plots`: the vote in other settings, with other references, under evasions."""
+"""The vote in other settings, with other references, under evasions (§6.3 and §6.4)."""
 
 from itertools import product
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from dsi_core.plots.vote import COLORS
+from dsi_core.plots import style
+from dsi_core.plots.style import COLORS
+
+HALF = 0.5  # of the vote: above it a suspect is called a member
 
 
-def plot_fig08(table: pd.DataFrame, *, delta_s: float, ax=None):
-    """Fig. 8: evidence over all samples of D, cumulated, a line per suspect. table: columns suspect, member, evidence."""
-    ax = ax or plt.subplots(figsize=(8.5, 3.6), layout="constrained")[1]
-    suspects = table.dropna(subset="evidence")[["suspect", "member"]].drop_duplicates()
-    for (suspect, member), color in zip(
-        suspects.itertuples(index=False), sns.color_palette("colorblind", len(suspects))
-    ):
+def plot_cumulated_evidence(table: pd.DataFrame, *, delta_s: float, ax: Axes | None = None) -> Axes:
+    """Evidence over all samples of D, cumulated, a line for each suspect (Fig. 8).
+
+    Parameters
+    ----------
+    table : DataFrame
+        suspect, member (the truth), evidence (Eq. 2; NaN = filtered, not in the shares); a row per
+        sample. A suspect without any evidence has no line.
+    delta_s : float
+        Eq. 2's threshold, the dotted line.
+    ax : Axes, optional
+        Where to draw; new axes by default.
+
+    Returns
+    -------
+    Axes
+        Lines of non-members are dashed.
+    """
+    ax = style.axes(ax, 8.5, 3.6)
+    counted = table.dropna(subset="evidence")
+    truths = dict(zip(counted["suspect"], counted["member"], strict=True))
+    for suspect, color in style.colors_of(counted["suspect"]).items():
         sns.ecdfplot(
-            table[table["suspect"] == suspect],
+            counted[counted["suspect"] == suspect],
             x="evidence",
-            ax=ax,
             color=color,
-            linestyle="-" if member else "--",
-            label=f"{suspect} ({'member' if member else 'non-member'})",
+            linestyle="-" if truths[suspect] else "--",
+            label=style.with_truth(suspect, truths[suspect]),
+            ax=ax,
         )
-    ax.axvline(delta_s, color="black", linewidth=0.8, linestyle=":")
-    ax.axhline(0.5, color="black", linewidth=0.8)
+    ax.axvline(delta_s, color=COLORS["line"], linewidth=0.8, linestyle=":")
+    ax.axhline(HALF, color=COLORS["line"], linewidth=0.8)
     ax.set(
         xlabel=f"evidence: best answer's weakest gap (dotted: delta_s = {delta_s:g})",
         ylabel="share of D's samples below",
@@ -35,10 +56,21 @@ def plot_fig08(table: pd.DataFrame, *, delta_s: float, ax=None):
     return ax
 
 
-def plot_sensitivity(table: pd.DataFrame, *, at: dict):
-    """Share of positives per suspect while one setting moves, with its Wilson interval (band); above one half = member. Returns the figure.
+def plot_sensitivity(table: pd.DataFrame, *, at: dict[str, float]) -> Figure:
+    """Share of positives per suspect while one setting moves; above one half = member (§6.3).
 
-    table: columns dataset, suspect, member, setting, value, share, low, high. at: the profile's own value of each setting.
+    Parameters
+    ----------
+    table : DataFrame
+        dataset, suspect, member (the truth), setting, value, share in [0, 1] (NaN = inconclusive: a
+        hole), low, high (its Wilson interval, the band).
+    at : dict
+        The profile's own value of each setting, the dotted lines.
+
+    Returns
+    -------
+    Figure
+        A row of axes for each dataset, a column for each setting; non-members are dashed.
     """
     settings, datasets = table["setting"].unique(), table["dataset"].unique()
     figure, axes = plt.subplots(
@@ -50,119 +82,110 @@ def plot_sensitivity(table: pd.DataFrame, *, at: dict):
         layout="constrained",
         squeeze=False,
     )
-    suspects = table[["suspect", "member"]].drop_duplicates()
-    for ax, (dataset, setting) in zip(axes.flat, product(datasets, settings)):
-        for (suspect, member), color in zip(
-            suspects.itertuples(index=False), sns.color_palette("colorblind", len(suspects))
-        ):
-            line = table[
-                (table["dataset"] == dataset)
-                & (table["setting"] == setting)
-                & (table["suspect"] == suspect)
-            ]
-            ax.plot(
-                line["value"],
-                line["share"],
-                "-o" if member else "--o",
-                color=color,
-                markersize=4,
-                label=f"{suspect} ({'member' if member else 'non-member'})",
-            )
-            ax.fill_between(
-                line["value"].astype(float),
-                line["low"],
-                line["high"],
-                color=color,
-                alpha=0.08,
-                linewidth=0,
-            )
-        ax.axhline(0.5, color="black", linewidth=0.8)
-        ax.axvline(at[setting], color="black", linewidth=0.8, linestyle=":")
+    colors = style.colors_of(table["suspect"])
+    truths = dict(zip(table["suspect"], table["member"], strict=True))
+    for ax, (dataset, setting) in zip(axes.flat, product(datasets, settings), strict=True):
+        some = table[(table["dataset"] == dataset) & (table["setting"] == setting)]
+        for suspect, color in colors.items():
+            line = some[some["suspect"] == suspect]
+            _share_with_band(ax, line, suspect, truths[suspect], color)
+        ax.axhline(HALF, color=COLORS["line"], linewidth=0.8)
+        ax.axvline(at[setting], color=COLORS["line"], linewidth=0.8, linestyle=":")
         ax.set(xlabel=f"{setting} (dotted: {at[setting]:g})", ylim=(-0.03, 1.03))
         if setting == "draws":
-            ax.set_xticks(line["value"])
-    for ax, dataset in zip(axes[:, 0], datasets):
-        ax.set_ylabel(
-            f"{dataset}\npositive share of the vote"
-            if len(datasets) > 1
-            else "positive share of the vote"
-        )
+            ax.set_xticks(some["value"].unique())
+    for ax, dataset in zip(axes[:, 0], datasets, strict=True):
+        named = f"{dataset}\n" if len(datasets) > 1 else ""
+        ax.set_ylabel(f"{named}positive share of the vote")
     axes[0][-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
-def plot_grid(table: pd.DataFrame, *, at: tuple[float, float]):
-    """Suspects judged rightly (left) and tainted samples (right) over delta_t and delta_s; the frame = the profile's own. Returns the figure.
+def _share_with_band(ax: Axes, line: pd.DataFrame, suspect: str, member: bool, color) -> None:
+    ax.plot(
+        line["value"],
+        line["share"],
+        "-o" if member else "--o",
+        color=color,
+        markersize=4,
+        label=style.with_truth(suspect, member),
+    )
+    values = line["value"].astype(float)
+    ax.fill_between(values, line["low"], line["high"], color=color, alpha=0.08, linewidth=0)
 
-    table: columns delta_t, delta_s, correct, total, tainted, of one dataset. at: (delta_t, delta_s).
+
+def plot_grid(table: pd.DataFrame, *, at: tuple[float, float]) -> Figure:
+    """Suspects judged rightly (left) and tainted samples (right) over delta_t and delta_s.
+
+    Parameters
+    ----------
+    table : DataFrame
+        delta_t, delta_s, correct, total (suspects), tainted (samples); of one dataset.
+    at : tuple of float
+        (delta_t, delta_s) of the profile, the frame; none where they are not in the table.
+
+    Returns
+    -------
+    Figure
     """
-    figure, axes = plt.subplots(
+    figure, (left, right) = plt.subplots(
         1, 2, figsize=(10.5, 4.2), width_ratios=[3, 1.2], layout="constrained"
     )
-    right = table.pivot(index="delta_t", columns="delta_s", values="correct").sort_index(
-        ascending=False
-    )
-    sns.heatmap(
-        right,
-        annot=True,
-        fmt="d",
-        cmap="cividis",
-        vmin=0,
-        vmax=table["total"].max(),
-        cbar=False,
-        ax=axes[0],
-    )
-    axes[0].set_title(f"suspects judged rightly, of {table['total'].max()}")
-    if at[0] in right.index and at[1] in right.columns:
-        axes[0].add_patch(
-            plt.Rectangle(
-                (list(right.columns).index(at[1]), list(right.index).index(at[0])),
-                1,
-                1,
-                fill=False,
-                edgecolor="red",
-                linewidth=2,
-            )
+    correct = table.pivot(index="delta_t", columns="delta_s", values="correct")
+    correct = correct.sort_index(ascending=False)
+    total = table["total"].max()
+    shared = {"annot": True, "fmt": "d", "cbar": False}
+    sns.heatmap(correct, cmap="cividis", vmin=0, vmax=total, **shared, ax=left)
+    left.set_title(f"suspects judged rightly, of {total}")
+    rows: list = correct.index.tolist()
+    columns: list = correct.columns.tolist()
+    if at[0] in rows and at[1] in columns:
+        place = (columns.index(at[1]), rows.index(at[0]))
+        left.add_patch(
+            plt.Rectangle(place, 1, 1, fill=False, edgecolor=COLORS["frame"], linewidth=2)
         )
-    counts = table.drop_duplicates("delta_t").set_index("delta_t")[["tainted"]].loc[right.index]
-    sns.heatmap(counts, annot=True, fmt="d", cmap="Greys", cbar=False, ax=axes[1])
-    axes[1].set(title="tainted samples", ylabel="", xlabel="")
-    for ax in axes:
+    tainted = table.drop_duplicates("delta_t").set_index("delta_t")[["tainted"]]
+    sns.heatmap(tainted.loc[correct.index], cmap="Greys", **shared, ax=right)
+    right.set(title="tainted samples", ylabel="", xlabel="")
+    for ax in (left, right):
         ax.tick_params(axis="y", rotation=0)
     return figure
 
 
-def plot_detection(table: pd.DataFrame, *, x: str, hue: str = "group", ax=None, title: str = ""):
-    """Share of suspects judged rightly with its Wilson interval, a group of bars per value of `x` (Fig. 9).
+def plot_detection(
+    table: pd.DataFrame,
+    *,
+    x: str,
+    hue: str = "group",
+    ax: Axes | None = None,
+    title: str = "",
+) -> Axes:
+    """Share of suspects judged rightly, a group of bars for each value of `x` (Fig. 9).
 
-    table: columns `x`, `hue`, correct, total, low, high (percent).
+    Parameters
+    ----------
+    table : DataFrame
+        The columns named by `x` and `hue`, correct, total (suspects), low, high (95% Wilson
+        interval, percent).
+    x, hue : str
+        Columns that set the groups and the bars in each.
+    ax : Axes, optional
+        Where to draw; new axes by default.
+    title : str
+        Above the bars.
+
+    Returns
+    -------
+    Axes
+        The counts stand in the bars.
     """
-    ax = ax or plt.subplots(figsize=(8, 3.6), layout="constrained")[1]
+    ax = style.axes(ax, 8, 3.6)
     values, hues = list(table[x].unique()), list(table[hue].unique())
     width = 0.8 / len(hues)
-    for k, (name, color) in enumerate(zip(hues, sns.color_palette("colorblind", len(hues)))):
-        part = table[table[hue] == name].set_index(x)
-        for i, value in enumerate(v for v in values if v in part.index):
-            row, place = part.loc[value], values.index(value) + (k - (len(hues) - 1) / 2) * width
-            share = 100 * row["correct"] / row["total"]
-            ax.bar(
-                place, share, width * 0.92, color=color, label=name if i == 0 else None, alpha=0.85
-            )
-            ax.errorbar(
-                place,
-                share,
-                [[max(0, share - row["low"])], [max(0, row["high"] - share)]],
-                color="black",
-                capsize=3,
-                linewidth=1,
-            )
-            ax.annotate(
-                f"{int(row['correct'])}/{int(row['total'])}",
-                (place + 0.12 * width, 4),
-                ha="left",
-                color="white" if share > 8 else "black",
-                fontsize=9,
-            )
+    for k, (name, color) in enumerate(style.colors_of(hues).items()):
+        for i, row in enumerate(table[table[hue] == name].to_dict("records")):
+            place = values.index(row[x]) + (k - (len(hues) - 1) / 2) * width
+            _bar_with_count(ax, place, width, row, color, label=name if i == 0 else None)
     ax.grid(axis="x", visible=False)
     ax.set(
         xticks=range(len(values)),
@@ -175,33 +198,54 @@ def plot_detection(table: pd.DataFrame, *, x: str, hue: str = "group", ax=None, 
     return ax
 
 
-def plot_fig10(table: pd.DataFrame, *, ax=None):
-    """Fig. 10: tainted samples, positive and negative, per suspect, a group of stacked bars per set of references.
+def _bar_with_count(ax: Axes, place: float, width: float, row: dict, color, label) -> None:
+    share = 100 * row["correct"] / row["total"]
+    ax.bar(place, share, width * 0.92, color=color, label=label, alpha=0.85)
+    ends = [[max(0, share - row["low"])], [max(0, row["high"] - share)]]
+    ax.errorbar(place, share, ends, color=COLORS["line"], capsize=3, linewidth=1)
+    ax.annotate(
+        f"{int(row['correct'])}/{int(row['total'])}",
+        (place + 0.12 * width, 4),
+        ha="left",
+        color="white" if share > 8 else "black",
+        fontsize=9,
+    )
 
-    table: columns references, suspect, positive, negative.
+
+def plot_votes_by_references(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Tainted samples per suspect, a group of stacked bars for each set of references (Fig. 10).
+
+    Parameters
+    ----------
+    table : DataFrame
+        references (a name of the set), suspect, positive, negative (counts of samples).
+    ax : Axes, optional
+        Where to draw; new axes by default.
+
+    Returns
+    -------
+    Axes
+        Orange = positive, blue on top = negative; the suspect's name stands above its bar.
     """
-    ax = ax or plt.subplots(figsize=(9, 3.8), layout="constrained")[1]
+    ax = style.axes(ax, 9, 3.8)
     sets, suspects = list(table["references"].unique()), list(table["suspect"].unique())
     width = 0.84 / len(suspects)
     for k, suspect in enumerate(suspects):
-        part = table[table["suspect"] == suspect].set_index("references").loc[sets]
-        places = [i + (k - (len(suspects) - 1) / 2) * width for i in range(len(sets))]
-        ax.bar(
-            places,
-            part["positive"],
-            width * 0.9,
-            color=COLORS["positive"],
-            label="positive" if k == 0 else None,
-        )
-        ax.bar(
-            places,
-            part["negative"],
-            width * 0.9,
-            bottom=part["positive"],
-            color=COLORS["negative"],
-            label="negative" if k == 0 else None,
-        )
-        for place, total in zip(places, part["positive"] + part["negative"]):
+        counts = table[table["suspect"] == suspect].set_index("references").loc[sets]
+        places = np.arange(len(sets)) + (k - (len(suspects) - 1) / 2) * width
+        below = np.zeros(len(sets))
+        for status in ("positive", "negative"):
+            label = status if k == 0 else None
+            ax.bar(
+                places,
+                counts[status],
+                width * 0.9,
+                bottom=below,
+                color=COLORS[status],
+                label=label,
+            )
+            below = below + counts[status].to_numpy()
+        for place, total in zip(places, below, strict=True):
             ax.annotate(
                 suspect,
                 (place, total),
@@ -220,40 +264,48 @@ def plot_fig10(table: pd.DataFrame, *, ax=None):
     )
     ax.margins(y=0.5)
     ax.grid(axis="x", visible=False)
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    style.whole_numbers(ax.yaxis)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return ax
 
 
-def plot_evasion(table: pd.DataFrame, *, ax=None, title: str = "", xlabel: str = ""):
-    """Fig. 11: share of positives of each member under an evasion, with its Wilson interval; above one half = caught.
+def plot_evasion(
+    table: pd.DataFrame, *, ax: Axes | None = None, title: str = "", xlabel: str = ""
+) -> Axes:
+    """Share of positives of each member under an evasion; above one half = caught (Fig. 11).
 
-    table: columns setting, suspect, share, low, high, correct. The head of each setting counts the members that are caught.
+    Parameters
+    ----------
+    table : DataFrame
+        setting, suspect, share in [0, 1] (NaN = inconclusive), low, high (its 95% Wilson interval),
+        correct (bool: caught).
+    ax : Axes, optional
+        Where to draw; new axes by default.
+    title, xlabel : str
+        The evasion, and what its settings are.
+
+    Returns
+    -------
+    Axes
+        Above each setting stands how many members are caught.
     """
-    ax = ax or plt.subplots(figsize=(8, 3.8), layout="constrained")[1]
+    ax = style.axes(ax, 8, 3.8)
     settings, suspects = list(table["setting"].unique()), list(table["suspect"].unique())
     apart = min(0.12, 0.8 / len(suspects))
-    for k, (suspect, color) in enumerate(
-        zip(suspects, sns.color_palette("colorblind", len(suspects)))
-    ):
-        part = table[table["suspect"] == suspect]
-        places = [
-            settings.index(s) + (k - (len(suspects) - 1) / 2) * apart for s in part["setting"]
+    for k, (suspect, color) in enumerate(style.colors_of(suspects).items()):
+        rows = table[table["suspect"] == suspect]
+        shift = (k - (len(suspects) - 1) / 2) * apart
+        places = [settings.index(s) + shift for s in rows["setting"]]
+        ends = [
+            (rows["share"] - rows["low"]).clip(lower=0),
+            (rows["high"] - rows["share"]).clip(lower=0),
         ]
-        errors = [
-            (part["share"] - part["low"]).clip(lower=0),
-            (part["high"] - part["share"]).clip(lower=0),
-        ]
-        ax.errorbar(places, part["share"], errors, fmt="o", color=color, capsize=3, label=suspect)
+        ax.errorbar(places, rows["share"], ends, fmt="o", color=color, capsize=3, label=suspect)
     for i, setting in enumerate(settings):
-        part = table[table["setting"] == setting]
-        ax.annotate(
-            f"{int(part['correct'].sum())} of {len(part)} caught",
-            (i, 1.06),
-            ha="center",
-            fontsize=9,
-        )
-    ax.axhline(0.5, color="black", linewidth=0.8)
+        caught = table.loc[table["setting"] == setting, "correct"]
+        count = f"{int(caught.sum())} of {len(caught)} caught"
+        ax.annotate(count, (i, 1.06), ha="center", fontsize=9)
+    ax.axhline(HALF, color=COLORS["line"], linewidth=0.8)
     ax.set(
         xticks=range(len(settings)),
         xticklabels=settings,
@@ -267,41 +319,45 @@ def plot_evasion(table: pd.DataFrame, *, ax=None, title: str = "", xlabel: str =
     return ax
 
 
-def plot_fig12(table: pd.DataFrame, *, ax=None):
-    """Fig. 12: the arbiter's positive and negative tainted samples of each member, and how many of them the adversary removed.
+def plot_overlap(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """The arbiter's tainted samples of each member, and which the adversary removed (Fig. 12).
 
-    table: columns suspect, status, removed (bool), samples.
+    Parameters
+    ----------
+    table : DataFrame
+        suspect, status ("positive" | "negative"), removed (bool), samples (a count).
+    ax : Axes, optional
+        Where to draw; new axes by default.
+
+    Returns
+    -------
+    Axes
+        A pair of bars for each suspect, the removed samples first and hatched.
     """
     suspects = list(table["suspect"].unique())
-    ax = ax or plt.subplots(figsize=(8, 1.0 + 0.62 * len(suspects)), layout="constrained")[1]
+    ax = style.axes(ax, 8, 1.0 + 0.62 * len(suspects))
+    counts = table.set_index(["status", "removed", "suspect"])["samples"]
     for k, status in enumerate(("positive", "negative")):
-        for removed, hatch in ((True, "///"), (False, None)):
-            part = (
-                table[(table["status"] == status) & (table["removed"] == removed)]
-                .set_index("suspect")["samples"]
-                .reindex(suspects)
-                .fillna(0)
-            )
-            before = (
-                table[(table["status"] == status) & table["removed"]]
-                .set_index("suspect")["samples"]
-                .reindex(suspects)
-                .fillna(0)
-            )
+        places = np.arange(len(suspects)) + (k - 0.5) * 0.38
+        left = np.zeros(len(suspects))
+        for removed in (True, False):
+            wanted = [(status, removed, s) for s in suspects]
+            samples = counts.reindex(wanted).fillna(0).to_numpy()
             ax.barh(
-                [i + (k - 0.5) * 0.38 for i in range(len(suspects))],
-                part,
+                places,
+                samples,
                 0.36,
-                left=0 if removed else before,
+                left=left,
                 color=COLORS[status],
-                hatch=hatch,
+                hatch="///" if removed else None,
                 edgecolor="white",
                 label=f"{status}, {'removed by the adversary' if removed else 'kept'}",
             )
+            left = left + samples
     ax.set(
         yticks=range(len(suspects)), yticklabels=suspects, xlabel="tainted samples of the arbiter"
     )
     ax.invert_yaxis()
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    style.whole_numbers(ax.xaxis)
     ax.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return ax

@@ -1,0 +1,42 @@
+"""What two texts have in common: the longest common subsequence of their words."""
+
+import re
+
+from rapidfuzz.distance import LCSseq
+
+PIECES = re.compile(r"\s+|\w+|[^\w\s]")
+
+
+def pieces(text: str) -> list[str]:
+    """A text cut into words, blanks and single punctuation marks; joined they are the text."""
+    return PIECES.findall(text)
+
+
+def common(oracle: str, response: str) -> list[tuple[str, bool]]:
+    """Which pieces of a response lie on its longest common subsequence of words with the oracle.
+
+    Parameters
+    ----------
+    oracle, response : str
+        The texts; case is ignored, punctuation marks are words.
+
+    Returns
+    -------
+    list of (str, bool)
+        The response's `pieces` in order, and whether each is shared; blanks between two shared
+        words are shared too. Where several subsequences are longest, one of them.
+    """
+    left = [p.lower() for p in pieces(oracle) if not p.isspace()]
+    right = [p.lower() for p in pieces(response) if not p.isspace()]
+    shared: set[int] = set()
+    for block in LCSseq.opcodes(left, right):
+        if block.tag == "equal":
+            shared.update(range(block.dest_start, block.dest_end))
+    marked, word = [], 0  # word: the index in `right` of the next word
+    for piece in pieces(response):
+        if piece.isspace():
+            marked.append((piece, word - 1 in shared and word in shared))
+        else:
+            marked.append((piece, word in shared))
+            word += 1
+    return marked

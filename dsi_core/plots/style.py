@@ -1,0 +1,81 @@
+"""One look for every figure: fonts and grid, the colours of what is drawn, sizes of new axes."""
+
+from collections.abc import Iterable
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import MaxNLocator
+
+ORANGE, BLUE, GREY = "#D55E00", "#0072B2", "#BBBBBB"  # colour-blind safe (Okabe-Ito)
+COLORS = {
+    "positive": ORANGE,
+    "negative": BLUE,
+    "filtered": GREY,
+    "member": ORANGE,
+    "non-member": BLUE,
+    "inconclusive": GREY,
+    "after": ORANGE,
+    "before": BLUE,
+    "tuned": ORANGE,
+    "bases": BLUE,
+    "the suspect": "black",
+    "control models": "#0173B2",
+    "private twin": "#DE8F05",
+    "threshold": ORANGE,
+    "line": "black",
+    "zero": "#888888",
+    "wrong": "#CC0000",
+    "frame": "red",
+    "caption": "#555555",
+    "shared words": "#B7E4C7",
+}
+TRUTH = {True: "member", False: "non-member"}
+
+
+def use() -> None:
+    """Set the look of every figure, and the seed of the jitter of dots.
+
+    Seaborn takes the jitter from numpy's global numbers; so it is the same in every run.
+    """
+    np.random.seed(0)
+    sns.set_theme(
+        context="notebook",
+        style="whitegrid",
+        rc={
+            "figure.dpi": 100,
+            "savefig.dpi": 150,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 11,
+            "axes.titlelocation": "left",
+            "legend.frameon": False,
+            "svg.hashsalt": "dsi_core",
+        },
+    )
+
+
+def axes(ax: Axes | None, width: float, height: float) -> Axes:
+    """The axes to draw on: those given, or new ones of `width` times `height` inches."""
+    if ax is not None:
+        return ax
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def colors_of(names: Iterable[str]) -> dict[str, str | tuple]:
+    """Give each name a colour: its own in `COLORS`, else the next of the colour-blind palette."""
+    unique = list(dict.fromkeys(names))
+    palette = dict(zip(unique, sns.color_palette("colorblind", len(unique)), strict=True))
+    return {name: COLORS.get(name, color) for name, color in palette.items()}
+
+
+def whole_numbers(axis: Axis) -> None:
+    """Put an axis' marks at whole numbers only; for counts."""
+    axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
+
+
+def with_truth(suspect: str, member: bool) -> str:
+    """A suspect's name in a legend, with the truth behind it."""
+    return f"{suspect} ({TRUTH[member]})"
