@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dsi_core.data import pairs
+from dsi_core.data.files import read_file
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Data
 
@@ -29,49 +29,64 @@ def source(
     output: str | None = None,
     rows: int | None = None,
 ) -> Data:
-    """Where `given` is read from: a dataset of the profile by its name, a file, or "hub:owner/name".
+    """Find where a dataset is read from: one of the profile by its name, a file, or the hub.
 
-    prompt, output: the columns; of a file they may be left out if they are one of `LAYOUTS` or `CONVERSATIONS`. Raises
-    `ValueError` with the columns there are when none or more than one fits.
+    Parameters
+    ----------
+    given
+        A name in `profile.data`, a path, or "hub:owner/name".
+    prompt, output
+        The columns. Of a file they may be left out if they are one of `LAYOUTS` or `CONVERSATIONS`.
+    rows
+        A random sample of this many; None = as set, or all.
+
+    Raises
+    ------
+    ValueError
+        With the columns there are when none or more than one layout fits, for a file that is not
+        there, and for columns given to a dataset of the profile.
     """
     if given in profile.data:
         if prompt or output:
             raise ValueError(
                 f"{given!r} is a dataset of profile {profile.name!r}, whose columns are set there"
             )
-        return profile.data[given].model_copy(update={"rows": rows} if rows else {})
-    place = (
-        {"hub": given.removeprefix("hub:")}
-        if given.startswith("hub:")
-        else {"path": str(Path(given).resolve())}
-    )
-    if not prompt and output is None:
-        if "hub" in place:
+        known = profile.data[given]
+        return known.changed(rows=rows) if rows else known
+    on_hub = given.startswith("hub:")
+    named = bool(prompt) or output is not None
+    if on_hub:
+        if not named:
             raise ValueError(f"{given}: name its columns with --prompt and --output")
-        if not Path(given).is_file():
-            raise ValueError(
-                f"{given!r} is neither a file, nor hub:owner/name, nor a dataset of profile {profile.name!r}: {', '.join(profile.data)}"
-            )
-        return Data(**place, **_columns(Path(given)), rows=rows)
-    return Data(**place, prompt=list(prompt), output=output, rows=rows)
+        hub = given.removeprefix("hub:")
+        return Data(hub=hub, prompt=list(prompt), output=output, rows=rows)
+    path = str(Path(given).resolve())
+    if named:
+        return Data(path=path, prompt=list(prompt), output=output, rows=rows)
+    if not Path(given).is_file():
+        raise ValueError(
+            f"{given!r} is neither a file, nor hub:owner/name, nor a dataset of "
+            f"profile {profile.name!r}: {', '.join(profile.data)}"
+        )
+    return Data(path=path, **_recognised(Path(given)), rows=rows)
 
 
-def _columns(path: Path) -> dict:
+def _recognised(path: Path) -> dict:
     """The columns of the only known layout that fits a file's first record."""
-    first = next(iter(pairs.read_file(path)), None)
+    first = next(iter(read_file(path)), None)
     if not isinstance(first, dict):
         raise ValueError(
             f"{path}: its first record is {type(first).__name__}, needs an object with fields"
         )
-    fits = [{"prompt": list(p), "output": o} for p, o in LAYOUTS if {*p, o} <= set(first)]
-    fits = [
-        f
-        for f in fits
-        if not any(set(f["prompt"]) < set(g["prompt"]) and f["output"] == g["output"] for g in fits)
-    ]  # with a context rather than without
-    fits += [{"conversations": c} for c in CONVERSATIONS if c in first]
-    if len(fits) != 1:
+    fits = [(set(p), o) for p, o in LAYOUTS if {*p, o} <= set(first)]
+    longest = [(p, o) for p, o in fits if not any(p < q and o == other for q, other in fits)]
+    settings: list[dict] = [
+        {"prompt": list(p), "output": o} for p, o in LAYOUTS if (set(p), o) in longest
+    ]
+    settings += [{"conversations": column} for column in CONVERSATIONS if column in first]
+    if len(settings) != 1:
         raise ValueError(
-            f"{path}: columns {', '.join(first)} fit {len(fits)} of the known layouts; name them with --prompt and --output"
+            f"{path}: columns {', '.join(first)} fit {len(settings)} of the known layouts; "
+            "name them with --prompt and --output"
         )
-    return fits[0]
+    return settings[0]

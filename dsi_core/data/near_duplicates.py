@@ -1,49 +1,78 @@
-"""Step 1, near-duplicates: pairs whose input and output both nearly repeat those of one other pair (§6.1, footnote 3)."""
+"""Near-duplicates: pairs whose input and output both nearly repeat those of another (§6.1)."""
 
 import re
 
 import pandas as pd
 from datasketch import MinHash, MinHashLSH
 
-BANDS, ROWS = (
-    42,
-    3,
-)  # of the sketch: of pairs at Jaccard 0.8 it loses one in 10^13 as candidates, at 0.5 one in 300
+from dsi_core.runtime import store
+
+# Of pairs at Jaccard 0.8 the sketch loses one in 10^13 as candidates, at 0.5 one in 300
+BANDS, ROWS = 42, 3
 
 
 def words(text: str) -> frozenset[str]:
-    """The set of a text's words, without case and punctuation."""
+    """Give the set of a text's words, without case and punctuation."""
     return frozenset(re.findall(r"\w+", text.lower()))
 
 
 def jaccard(a: frozenset, b: frozenset) -> float:
-    """|a and b| / |a or b|, in [0, 1]; 1 for two empty sets."""
+    """Give |a and b| / |a or b|, in [0, 1]; 1 for two empty sets."""
     return len(a & b) / len(a | b) if a or b else 1.0
 
 
-def of(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float) -> pd.Series:
-    """For each row of `pairs`: whether some single row of `others` has both an input and an output that similar.
+def find(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float) -> pd.Series:
+    """Mark the rows of `pairs` whose input and output both nearly repeat those of one other pair.
 
-    pairs, others: columns prompt, output. Similar = Jaccard similarity of the word sets >= `threshold`. MinHash over the prompts
-    finds the candidates, the exact value decides. Source: §6.1, footnote 3. The paper does not say what its sets hold: words here.
+    MinHash over the prompts finds the candidates, the exact value decides.
+
+    Parameters
+    ----------
+    pairs, others
+        Columns prompt, output.
+    threshold
+        Jaccard similarity of the word sets, in [0, 1], from which two texts are near-duplicates.
+
+    Returns
+    -------
+    pandas.Series
+        Of bool, with the index of `pairs`.
+
+    References
+    ----------
+    §6.1, footnote 3. The paper does not say what its sets hold: words here.
     """
     index = MinHashLSH(num_perm=BANDS * ROWS, params=(BANDS, ROWS))
     for i, prompt in enumerate(others["prompt"]):
         index.insert(i, _sketch(words(prompt)))
-    sides = [(words(p), words(o)) for p, o in zip(others["prompt"], others["output"])]
+    sides = [(words(p), words(o)) for p, o in zip(others["prompt"], others["output"], strict=True)]
 
-    def near(prompt: str, output: str) -> bool:
-        asked, told = words(prompt), words(output)
+    def is_near(prompt: str, output: str) -> bool:
+        inputs, outputs = words(prompt), words(output)
         return any(
-            jaccard(asked, sides[i][0]) >= threshold and jaccard(told, sides[i][1]) >= threshold
-            for i in index.query(_sketch(asked))
+            jaccard(inputs, sides[i][0]) >= threshold and jaccard(outputs, sides[i][1]) >= threshold
+            for i in index.query(_sketch(inputs))
         )
 
-    return pd.Series(
-        [near(p, o) for p, o in zip(pairs["prompt"], pairs["output"])],
-        index=pairs.index,
-        dtype=bool,
-    )
+    marks = [is_near(p, o) for p, o in zip(pairs["prompt"], pairs["output"], strict=True)]
+    return pd.Series(marks, index=pairs.index, dtype=bool)
+
+
+def stored(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float, name: str) -> pd.Series:
+    """`find`, searched once and kept in the store: at 50,000 pairs it takes an hour.
+
+    pairs, others: columns sample_id, prompt, output; name: of the entry.
+    """
+    sides = {"pairs": pairs, "others": others}
+    spec = {side: store.key(table["sample_id"].tolist()) for side, table in sides.items()}
+    folder = store.entry("near_duplicates", name, {**spec, "threshold": threshold})
+    with store.lock(folder):
+        if store.manifest(folder) is None:
+            near = find(pairs, others, threshold)
+            store.write_table(folder / "near.parquet", pairs.loc[near, ["sample_id"]])
+            store.finish(folder, pairs=len(pairs), near_duplicates=int(near.sum()))
+    found = pd.read_parquet(folder / "near.parquet")["sample_id"]
+    return pairs["sample_id"].isin(found)
 
 
 def _sketch(words: frozenset[str]) -> MinHash:

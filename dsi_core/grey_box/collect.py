@@ -8,8 +8,7 @@ must come to nothing. Functions take the studies (non-IID, IID, ...) whose suspe
 import numpy as np
 import pandas as pd
 
-from dsi_core.data import near_duplicates, pairs
-from dsi_core.evidence import blind
+from dsi_core.data import near_duplicates, pairs, text_classifier
 from dsi_core.grey_box import mia_compare, mia_loss, mia_sampling
 from dsi_core.method import study as steps
 from dsi_core.method.study import Study
@@ -85,7 +84,7 @@ def sets(study: Study) -> pd.DataFrame:
     rows = []
     for victim, table in samples(study).groupby("dataset", sort=False):
         d, unseen = table[table["part"] == "D"], table[table["part"] == "validation"]
-        fair = blind.auc(d, unseen, study.profile.seed)
+        fair = text_classifier.blind_check(d, unseen, study.profile.seed)
         rows.append(
             {
                 "dataset": victim,
@@ -95,9 +94,9 @@ def sets(study: Study) -> pd.DataFrame:
                 "compared": unseen["compared"].sum(),
                 "asked": unseen["asked"].sum(),
                 "near_duplicates": near_duplicates.of(unseen, d, 0.8).sum(),
-                "blind_auc": fair["auc"],
-                "low": fair["low"],
-                "high": fair["high"],
+                "blind_auc": fair.auc,
+                "low": fair.low,
+                "high": fair.high,
             }
         )
     return pd.DataFrame(rows)
@@ -114,7 +113,7 @@ def texts(study: Study, table: pd.DataFrame) -> pd.DataFrame:
         if t.compared:
             nearby = {
                 f"neighbour {i}": mia_compare.neighbour(
-                    t.output, how.changed, study.profile.seed, t.sample_id, i
+                    t.output, how.changed_share, study.profile.seed, t.sample_id, i
                 )
                 for i in range(1, how.neighbours + 1)
             }

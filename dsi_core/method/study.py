@@ -1,25 +1,28 @@
-"""The study: the steps in their order, for every victim dataset of a profile. Notebooks call these functions."""
+"""The study: the steps in their order, for every victim dataset. Notebooks call these functions."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dsi_core.data import pairs as data
-from dsi_core.method import similarity, tainted, verdict
-from dsi_core.models import load as models
-from dsi_core.models import responses, tuning
-from dsi_core.runtime import jobs as work
-from dsi_core.settings import profile as params
-from dsi_core.settings.profile import Profile
-from dsi_core.settings.schema import Trained, Wild
+from dsi_core.data.pairs import dataset, load_pairs
+from dsi_core.method import participants, similarity, tainted, verdict
+from dsi_core.method.participants import Membership, Participant
+from dsi_core.models import load, responses, tuning
+from dsi_core.models.sampling import Sampling
+from dsi_core.runtime import jobs
+from dsi_core.settings.profile import VICTIM, Profile, dataset_of, load_profile
 
-MEMBER = {True: "member", False: "non-member"}
+PAIR = ["dataset", "sample_id", "prompt", "output", "category"]
+SIDES = ("before", "after")  # tuning on D
 
 
 @dataclass(frozen=True)
 class Study:
-    """A profile and the pairs of its victim datasets (columns dataset, sample_id, prompt, output, category)."""
+    """A profile and the pairs of its victims (dataset, sample_id, prompt, output, category)."""
 
     profile: Profile
     pairs: pd.DataFrame
@@ -27,305 +30,321 @@ class Study:
     @property
     def delta_s(self) -> float:
         """Eq. 2's threshold: delta_t unless the profile sets another (§5.4)."""
-        return (
-            self.profile.decision.delta_t
-            if self.profile.decision.delta_s is None
-            else self.profile.decision.delta_s
-        )
+        decision = self.profile.decision
+        return decision.delta_t if decision.delta_s is None else decision.delta_s
+
+    @property
+    def sampling(self) -> Sampling:
+        """How suspects are prompted."""
+        return Sampling.of(self.profile.responses, self.profile.seed)
+
+    @property
+    def backbone(self) -> similarity.Backbone:
+        """What texts are compared with."""
+        return similarity.backbone(self.profile)
+
+    def changed(self, **settings) -> "Study":
+        """Give the same study with other settings, checked, on the same pairs."""
+        return Study(self.profile.changed(**settings), self.pairs)
 
 
 def start(profile: str, suite: str | None = None, **overrides) -> Study:
-    """Read and check a profile and its victim datasets; nothing is trained. Suite and overrides as in `params.load_profile`."""
-    settings = params.load_profile(profile, suite, **overrides)
-    work.quiet()
-    tables = [data.load_pairs(settings, v).assign(dataset=v) for v in settings.victims]
+    """Read and check a profile and its victim datasets; nothing is trained.
+
+    suite, overrides: as in `load_profile`, whose errors it raises, and those of `load_pairs`.
+    """
+    settings = load_profile(profile, suite, **overrides)
+    jobs.quiet()
+    tables = [load_pairs(dataset(settings, v)).assign(dataset=v) for v in settings.victims]
     return Study(settings, pd.concat(tables, ignore_index=True))
 
 
 def plan_only(profile: str, suite: str | None = None) -> Study:
-    """A profile without its pairs, for tables that need none: nothing is read or fetched."""
-    return Study(
-        params.load_profile(profile, suite),
-        pd.DataFrame(columns=["dataset", "sample_id", "prompt", "output", "category"]),
-    )
+    """Give a profile without its pairs, for tables that need none: nothing is read or fetched."""
+    return Study(load_profile(profile, suite), pd.DataFrame(columns=PAIR))
 
 
 def datasets(study: Study) -> pd.DataFrame:
-    """Every dataset that a model here trains on: where it is from, pairs read, left out and why, and kept."""
-    wanted = dict.fromkeys(
-        params.dataset_of(study.profile, m.dataset, d)
-        for m in members(study).itertuples()
-        for d in (params.VICTIM, *m.trained.data)
-    )
-    tables = [data.load_pairs(study.profile, n) for n in wanted]
-    return pd.DataFrame(
-        [
-            {
-                "dataset": t.attrs["name"],
-                "from": t.attrs["where"],
-                "read": t.attrs["read"],
-                **{f"dropped: {why}": count for why, count in t.attrs["dropped"].items()},
-                "used": len(t),
-            }
-            for t in tables
-        ]
-    )
+    """Show every dataset that a model trains on: where from, read, left out and why, kept."""
+    profile = study.profile
+    names: dict[str, None] = {}
+    for model in participants.participants(profile):
+        for name in (VICTIM, *model.trained.data):
+            names[dataset_of(profile, model.dataset, name)] = None
+    tables = [load_pairs(dataset(profile, name)) for name in names]
+    rows = [
+        {
+            "dataset": table.attrs["name"],
+            "from": table.attrs["where"],
+            "read": table.attrs["read"],
+            **{f"dropped: {why}": count for why, count in table.attrs["dropped"].items()},
+            "used": len(table),
+        }
+        for table in tables
+    ]
+    return pd.DataFrame(rows)
 
 
-def members(study: Study) -> pd.DataFrame:
-    """Every model that takes part: columns dataset, model_id, role (R_i, R_i^t or suspect), group, member, base, data, recipe."""
-    rows = []
-    for victim in study.profile.victims:
-        for r in study.profile.references:
-            for role, trained, member in (("R", r.without, False), ("R^t", r.with_, True)):
-                rows.append((victim, f"{role} {r.name}", role, "reference", member, trained))
-        for s in study.profile.suspects:
-            rows.append(
-                (victim, s.name, "suspect", s.group or f"local {MEMBER[s.member]}s", s.member, s)
-            )
-        wild = study.profile.wild.get(victim, Wild(members=[], non_members=[]))
-        for ids, member in ((wild.members, True), (wild.non_members, False)):
-            trained = [Trained(base=hub, data=wild.data, recipe=wild.recipe) for hub in ids]
-            rows += [
-                (victim, t.base, "suspect", wild.group or f"wild {MEMBER[member]}s", member, t)
-                for t in trained
-            ]
-    table = pd.DataFrame(
-        rows, columns=["dataset", "model_id", "role", "group", "member", "trained"]
-    )
-    return table.assign(
-        base=[t.base for t in table["trained"]],
-        data=["+".join(t.data) or "-" for t in table["trained"]],
-        recipe=[t.recipe or "-" for t in table["trained"]],
-    )
+def answers(models: Iterable[Participant], pairs: pd.DataFrame, sampling: Sampling) -> pd.DataFrame:
+    """Let models answer the pairs of their victim; tunes, prompts and stores whatever is missing.
 
+    Parameters
+    ----------
+    pairs
+        Columns dataset, sample_id, prompt.
 
-def answers(study: Study, role: str, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Answers of all references (role "reference") or all suspects to `pairs` (default: all of D).
-
-    Returns dataset, model_id, role, sample_id, draw, response. Tunes, asks and stores whatever is missing, in parallel.
+    Returns
+    -------
+    pandas.DataFrame
+        Columns sample_id, draw, response, dataset, model_id, role; a model's in the order of
+        `pairs`, whatever the stored one is.
     """
-    pairs = study.pairs if pairs is None else pairs
-    if role == "reference":
-        study = Study(without_system(study.profile), study.pairs)
-    settings = study.profile.responses
-    people = members(study).query(
-        "group == 'reference'" if role == "reference" else "role == 'suspect'"
-    )
-    temperature = (
-        1.0 if role == "reference" else settings.temperature
-    )  # §5.3: references answer once, at temperature 1.0
-    draws = (
-        1 if role == "reference" or temperature == 0 else settings.draws
-    )  # greedy answers are all the same
-    jobs, folders = [], []
-    for m in people.itertuples():
-        questions = pairs.loc[pairs["dataset"] == m.dataset, ["sample_id", "prompt"]]
-        folder = responses.entry(
-            study.profile, m.dataset, m.model_id, m.trained, temperature, make=False
+    models = list(models)
+    several = len({m.dataset for m in models}) > 1
+    questions = {
+        name: part[["sample_id", "prompt"]] for name, part in pairs.groupby("dataset", sort=False)
+    }
+    nothing = pairs[["sample_id", "prompt"]].head(0)
+    queries = [
+        Query(
+            f"{m.model_id} ({m.dataset})" if several else m.model_id,
+            m.model_id,
+            m.training,
+            questions.get(m.dataset, nothing),
+            sampling,
         )
-        folders.append((m, questions, folder))
-        if len(responses.missing(folder, questions, draws)):
-            name = m.model_id if len(study.profile.victims) == 1 else f"{m.model_id} ({m.dataset})"
-            jobs.append(
-                work.Job(
-                    name,
-                    responses.ask,
-                    (study.profile, m.dataset, m.model_id, m.trained, questions),
-                    _cost(study, m, len(questions) * draws),
-                    {"draws": draws, "temperature": temperature},
-                )
-            )
-    bases = sorted({j.args[3].base for j in jobs} - set(models.ready(study.profile)))
-    work.run(
-        [
-            work.Job(f"prepare {b}", models.prepare, (study.profile, b))
-            for b in bases
-            if not models.base(study.profile, b).hub and not models.base(study.profile, b).endpoint
-        ]
-    )
-    work.run(
-        sorted(jobs, key=lambda j: -j.cost)
-    )  # long jobs first, so that no core waits at the end
-    tables = []
-    for m, questions, folder in folders:
-        told = responses.read(folder).query("draw < @draws").sort_values("draw")
-        table = questions[["sample_id"]].merge(
-            told, on="sample_id", validate="1:m"
-        )  # D's order, whatever the file's
-        assert len(table) == len(questions) * draws, (
-            f"{m.model_id}: {len(table)} answers to {len(questions)} x {draws} questions"
-        )
-        tables.append(table.assign(dataset=m.dataset, model_id=m.model_id, role=m.role))
+        for m in models
+    ]
+    query(queries)
+    tables = [
+        collected(q).assign(dataset=m.dataset, model_id=m.model_id, role=str(m.role))
+        for m, q in zip(models, queries, strict=True)
+    ]
     return pd.concat(tables, ignore_index=True)
 
 
-def without_system(profile: Profile) -> Profile:
-    """The profile as references are asked: a system prompt is for suspects only."""
-    return profile.model_copy(
-        update={"responses": profile.responses.model_copy(update={"system": None})}
-    )
+@dataclass(frozen=True)
+class Query:
+    """Questions (sample_id, prompt) that one model has to answer; title: on the progress bar."""
+
+    title: str
+    model_id: str
+    training: tuning.Training
+    questions: pd.DataFrame
+    sampling: Sampling
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where its answers lie in the store."""
+        return responses.entry(self.model_id, self.training, self.sampling, make=False)
+
+    @property
+    def missing(self) -> bool:
+        """Whether the store lacks an answer."""
+        return len(responses.missing(self.folder, self.questions, self.sampling.draws)) > 0
+
+    @property
+    def job(self) -> jobs.Job:
+        """The work of it."""
+        cost = len(self.questions) * self.sampling.draws + self.training.passes
+        arguments = self.model_id, self.training, self.questions, self.sampling
+        return jobs.Job(self.title, responses.ask, arguments, cost)
 
 
-def _cost(study: Study, member, questions: int) -> float:
-    """A job's rough size for the progress bar: pairs trained on (three passes each) plus answers."""
-    trained = member.trained
-    if not trained.data:
-        return questions
-    epochs = study.profile.recipes[trained.recipe].epochs
-    return questions + 3 * epochs * len(
-        tuning.training_pairs(study.profile, member.dataset, trained)
-    )
+def query(queries: Iterable[Query], others: Iterable[jobs.Job] = ()) -> None:
+    """Get whatever answers the store lacks, and do `others` beside, in parallel.
+
+    Long jobs come first, so that no core waits at the end.
+    """
+    missing = {q.folder: q for q in queries if q.missing}
+    load.prepare_all(q.training.base for q in missing.values())
+    work = [*others, *(q.job for q in missing.values())]
+    jobs.run(sorted(work, key=lambda job: -job.cost))
+
+
+def collected(query: Query) -> pd.DataFrame:
+    """Read a query's answers from the store: sample_id, draw, response, in its questions' order."""
+    stored = responses.read(query.folder)
+    wanted = stored[stored["draw"] < query.sampling.draws].sort_values("draw")
+    table = query.questions[["sample_id"]].merge(wanted, on="sample_id", validate="1:m")
+    expected = len(query.questions) * query.sampling.draws
+    assert len(table) == expected, f"{query.model_id}: {len(table)} answers of {expected}"
+    return table
+
+
+def reference_answers(study: Study, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Let all references answer once, at temperature 1.0 (§5.3); columns of `answers`, reference.
+
+    pairs: default all of D.
+    """
+    models = participants.references(study.profile)
+    pairs = study.pairs if pairs is None else pairs
+    table = answers(models, pairs, study.sampling.for_references())
+    architectures = {m.model_id: m.reference for m in models}
+    return table.assign(reference=table["model_id"].map(architectures))
 
 
 def training_losses(study: Study) -> pd.DataFrame:
-    """Loss curves of every tuned model that the store has: dataset, model_id, group, step, epoch, loss (nats per token)."""
+    """Read the loss curves of every tuned model that the store has.
+
+    Returns dataset, model_id, group, step, epoch, loss (nats per token), learning_rate.
+    """
     tables = []
-    for m in members(study).itertuples():
-        path = (
-            tuning.folder_of(study.profile, m.dataset, m.trained, make=False) / "loss.csv"
-            if m.trained.data
-            else None
-        )
-        if path is not None and path.exists():
+    for model in participants.participants(study.profile):
+        if not model.training.datasets:
+            continue
+        path = tuning.entry(model.training, make=False) / "loss.csv"
+        if path.exists():
+            losses = pd.read_csv(path)
             tables.append(
-                pd.read_csv(path).assign(dataset=m.dataset, model_id=m.model_id, group=m.group)
+                losses.assign(dataset=model.dataset, model_id=model.model_id, group=model.group)
             )
     return pd.concat(tables, ignore_index=True)
 
 
 def reference_scores(study: Study) -> pd.DataFrame:
-    """How closely each reference repeats the oracle, before and after tuning on D (§5.3).
+    """Tell how closely each reference repeats the oracle, before and after tuning on D (§5.3).
 
-    One row per (dataset, sample_id, reference): prompt, output, category, response_before, response_after, raw_before and
-    raw_after (raw BERTScore F1), before and after (rescaled if the profile says so; Eq. 1 uses these), gap = after - before.
+    Returns
+    -------
+    pandas.DataFrame
+        One row per (dataset, sample_id, reference): prompt, output, category, response_before,
+        response_after, raw_before and raw_after (raw BERTScore F1), before and after (on the scale
+        of Eq. 1), gap = after - before.
     """
-    told = answers(study, "reference").assign(
-        reference=lambda t: t["model_id"].str.split(" ", n=1).str[1]
-    )
-    wide = told.pivot(
-        index=["dataset", "sample_id", "reference"], columns="role", values="response"
-    )
-    table = study.pairs.merge(
-        wide.rename(columns={"R": "response_before", "R^t": "response_after"}).reset_index(),
-        on=["dataset", "sample_id"],
-        validate="1:m",
-    )
-    raw = similarity.raw_scores(study.profile, beside_oracle(table))
-    for side, part in zip(("before", "after"), np.split(raw, 2)):
-        table[f"raw_{side}"] = part
-        table[side] = scale(study, table["dataset"], part)
+    answered = reference_answers(study)
+    keys = ["dataset", "sample_id", "reference"]
+    wide = answered.pivot(index=keys, columns="role", values="response")
+    wide = wide.rename(columns={"R": "response_before", "R^t": "response_after"}).reset_index()
+    table = study.pairs.merge(wide, on=["dataset", "sample_id"], validate="1:m")
+    raw = similarity.raw_scores(study.backbone, beside_oracle(table))
+    for side, scores in zip(SIDES, np.split(raw, 2), strict=True):
+        table[f"raw_{side}"] = scores
+        table[side] = scale(study, table["dataset"], scores)
     return table.assign(gap=table["after"] - table["before"])
 
 
 def beside_oracle(table: pd.DataFrame) -> pd.DataFrame:
-    """The texts that Eq. 1 compares (columns a, b): the oracle with each reference's answers before tuning, then with those after."""
-    return pd.concat(
-        [
-            table.rename(columns={f"response_{side}": "a", "output": "b"})[["a", "b"]]
-            for side in ("before", "after")
-        ]
-    )
+    """Give the texts that Eq. 1 compares, columns a, b.
+
+    The oracle with each reference's answers before tuning, then with those after.
+    """
+    sides = [table.rename(columns={f"response_{side}": "a", "output": "b"}) for side in SIDES]
+    return pd.concat([side[["a", "b"]] for side in sides])
 
 
-def scale(study: Study, datasets: pd.Series, raw: pd.Series) -> pd.Series:
-    """Raw scores on the similarity scale that the thresholds refer to."""
+def scale(study: Study, datasets: pd.Series, raw: np.ndarray) -> np.ndarray:
+    """Put raw scores on the similarity scale that the thresholds refer to."""
     if not study.profile.similarity.rescale:
         return raw
-    floor = {v: similarity.baseline(study.profile, v)["f1"] for v in datasets.unique()}
-    return similarity.rescale(raw, datasets.map(floor))
+    floors = {name: baseline(study, name).f1 for name in datasets.unique()}
+    return similarity.rescale(raw, datasets.map(floors))
+
+
+def baseline(study: Study, victim: str) -> similarity.Baseline:
+    """Find the mean raw score of unrelated texts, for one victim."""
+    profile = study.profile
+    others = [dataset(profile, name) for name in profile.data]
+    return similarity.baseline(study.backbone, dataset(profile, victim), others)
 
 
 def similarities(scores: pd.DataFrame) -> pd.DataFrame:
-    """`reference_scores` in long form for plotting: dataset, reference, sample_id, side (before | after), raw, similarity."""
+    """Give `reference_scores` in long form, for plotting.
+
+    Returns dataset, reference, sample_id, raw, similarity, side (before | after).
+    """
     keys = ["dataset", "reference", "sample_id"]
     sides = [
-        scores[keys].assign(side=s, raw=scores[f"raw_{s}"], similarity=scores[s])
-        for s in ("before", "after")
+        scores[keys].assign(side=side, raw=scores[f"raw_{side}"], similarity=scores[side])
+        for side in SIDES
     ]
     return pd.concat(sides, ignore_index=True)
 
 
 def find_tainted(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
-    """Eq. 1 at the profile's delta_t: dataset, sample_id, min_gap, tainted."""
+    """Apply Eq. 1 at the profile's delta_t: dataset, sample_id, min_gap, tainted."""
     return tainted.tainted(scores, study.profile.decision.delta_t)
 
 
 def suspect_answers(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
-    """What the suspects answer: dataset, suspect, sample_id, draw, response.
+    """Let the suspects answer: dataset, suspect, sample_id, draw, response.
 
-    Asks all of D or, where the profile says `ask: tainted`, the tainted samples.
+    All of D or, where the profile says `ask: tainted`, the tainted samples.
     """
     pairs = study.pairs
     if study.profile.responses.ask == "tainted":
         chosen = find_tainted(study, scores).query("tainted")
         pairs = pairs.merge(chosen[["dataset", "sample_id"]], on=["dataset", "sample_id"])
-    return (
-        answers(study, "suspect", pairs)
-        .rename(columns={"model_id": "suspect"})
-        .drop(columns="role")
-    )
+    table = answers(participants.suspects(study.profile), pairs, study.sampling)
+    return table.rename(columns={"model_id": "suspect"}).drop(columns="role")
 
 
-def gaps_to(study: Study, scores: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
-    """How much closer each answer of each suspect is to R_i^t than to R_i (§5.4).
+def gaps_to(study: Study, scores: pd.DataFrame, responses: pd.DataFrame) -> pd.DataFrame:
+    """Tell how much closer each answer of each suspect is to R_i^t than to R_i (§5.4).
 
-    told: as `suspect_answers` returns. One row per (dataset, suspect, sample_id, draw, reference): response,
-    gap = h_{i,r} on the profile's similarity scale.
+    Parameters
+    ----------
+    responses
+        As `suspect_answers` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per (dataset, suspect, sample_id, draw, reference): response, and gap = h_{i,r} on
+        the profile's similarity scale.
     """
-    sides = scores[["dataset", "sample_id", "reference", "response_before", "response_after"]]
-    table = told.merge(sides, on=["dataset", "sample_id"], validate="m:m")
-    raw = similarity.raw_scores(study.profile, beside_references(table))
+    given = [f"response_{side}" for side in SIDES]
+    sides = scores[["dataset", "sample_id", "reference", *given]]
+    table = responses.merge(sides, on=["dataset", "sample_id"], validate="m:m")
+    raw = similarity.raw_scores(study.backbone, beside_references(table))
     before, after = (scale(study, table["dataset"], part) for part in np.split(raw, 2))
-    return table.drop(columns=["response_before", "response_after"]).assign(gap=after - before)
+    return table.drop(columns=given).assign(gap=after - before)
 
 
 def beside_references(table: pd.DataFrame) -> pd.DataFrame:
-    """The texts that Eq. 2 compares: each response with the reference answers before tuning, then with those after."""
-    return pd.concat(
-        [
-            table.rename(columns={f"response_{s}": "a", "response": "b"})[["a", "b"]]
-            for s in ("before", "after")
-        ]
-    )
+    """Give the texts that Eq. 2 compares, columns a, b.
+
+    Each response with the reference answers before tuning, then with those after.
+    """
+    sides = [table.rename(columns={f"response_{side}": "a", "response": "b"}) for side in SIDES]
+    return pd.concat([side[["a", "b"]] for side in sides])
 
 
 def suspect_gaps(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
-    """`gaps_to` of `suspect_answers`: asks the suspects and compares what they say with the references."""
+    """Prompt the suspects and compare what they say with the references: as `gaps_to`."""
     return gaps_to(study, scores, suspect_answers(study, scores))
 
 
 def suspects(study: Study) -> pd.DataFrame:
-    """The suspects: dataset, suspect, group, member (the truth)."""
-    table = members(study).query("role == 'suspect'").rename(columns={"model_id": "suspect"})
-    return table[["dataset", "suspect", "group", "member"]].reset_index(drop=True)
+    """Show the suspects: dataset, suspect, group, member (the truth)."""
+    return participants.truth(study.profile)
 
 
 def evidence(study: Study, scores: pd.DataFrame, suspect_answers: pd.DataFrame) -> pd.DataFrame:
-    """Eq. 2 for every tainted sample of every suspect: dataset, suspect, group, member, sample_id, evidence, status."""
+    """Apply Eq. 2 to every tainted sample of every suspect.
+
+    Returns dataset, suspect, group, member, sample_id, evidence, status.
+    """
     chosen = find_tainted(study, scores).query("tainted")[["dataset", "sample_id"]]
-    table = verdict.evidence(
-        suspect_answers.merge(chosen, on=["dataset", "sample_id"]),
-        study.delta_s,
-        study.profile.decision.mu,
-    )
+    counted = suspect_answers.merge(chosen, on=["dataset", "sample_id"])
+    table = verdict.evidence(counted, study.delta_s, study.profile.decision.mu)
     return suspects(study).merge(table, on=["dataset", "suspect"])
 
 
 def verdicts(study: Study, scores: pd.DataFrame, suspect_answers: pd.DataFrame) -> pd.DataFrame:
-    """Every suspect with its positive, negative and filtered tainted samples, the verdict and whether it is correct."""
-    return judged(
-        study,
-        find_tainted(study, scores),
-        suspect_answers,
-        study.delta_s,
-        study.profile.decision.mu,
-    )
+    """Judge every suspect: positive, negative and filtered samples, verdict, correct."""
+    chosen, mu = find_tainted(study, scores), study.profile.decision.mu
+    return judged(study, chosen, suspect_answers, study.delta_s, mu)
 
 
 def judged(
-    study: Study, found: pd.DataFrame, suspect_answers: pd.DataFrame, delta_s: float, mu: int
+    study: Study,
+    samples: pd.DataFrame,
+    suspect_answers: pd.DataFrame,
+    delta_s: float,
+    mu: int,
 ) -> pd.DataFrame:
-    """`verdicts` at other thresholds or for other samples. found: columns dataset, sample_id, tainted."""
-    table = verdict.judge(suspect_answers, found, suspects(study), delta_s, mu)
-    return table.assign(correct=table["verdict"] == table["member"].map(MEMBER))
+    """Give `verdicts` at other thresholds or for other samples (dataset, sample_id, tainted)."""
+    table = verdict.judge(suspect_answers, samples, suspects(study), delta_s, mu)
+    truth = table["member"].map(Membership.of)
+    return table.assign(correct=table["verdict"] == truth)

@@ -10,6 +10,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
@@ -19,8 +20,9 @@ import openai
 import pandas as pd
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
 
+from dsi_core.models import load
+from dsi_core.models.sampling import Answer, Sampling
 from dsi_core.runtime import jobs
-from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Endpoint
 
 BYTES_PER_TOKEN = (
@@ -36,7 +38,7 @@ class EndpointError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     """text: stripped and cut like a local model's; finish: stop, length, content_filter, ... as the server says, or "";
     tokens, prompt_tokens: new and read ones by the server's count, 0 if it keeps none; model: the name by which the server calls
     it, or ""; refused: the server marks the text as a refusal; requests: how many it took.
@@ -61,17 +63,31 @@ class Failure:
     pause: float = 0.0
 
 
-def generate(endpoint: Endpoint, todo: pd.DataFrame, temperature: float, profile: Profile):
-    """Yield (rows, texts, new tokens), one row each, as `answers` does."""
-    for row, answer in answers(endpoint, todo, temperature, profile):
-        yield [row], [answer.text], answer.tokens
+def generate(
+    endpoint: Endpoint, questions: pd.DataFrame, sampling: Sampling
+) -> Iterator[list[Answer]]:
+    """Yield what `answers` does, one at a time, as a local model's answers come."""
+    for row, answer in answers(endpoint, questions, sampling):
+        yield [Answer(row, answer.text, answer.tokens)]
 
 
-def answers(endpoint: Endpoint, todo: pd.DataFrame, temperature: float, profile: Profile):
-    """Yield (row, `Answer`) in the order in which the answers arrive.
+def answers(endpoint: Endpoint, questions: pd.DataFrame, sampling: Sampling) -> Iterator[tuple]:
+    """Yield (row, `Reply`) in the order in which the answers arrive.
 
-    todo: columns sample_id, prompt, draw. After a question has failed none is begun or repeated; the answers under
-    way are still yielded, then its `EndpointError` is raised. Raises `ValueError` if the key or the URL is unusable.
+    After a question has failed none is begun or repeated; the answers under way are still yielded,
+    then its `EndpointError` is raised.
+
+    Parameters
+    ----------
+    questions
+        Columns sample_id, prompt, draw.
+
+    Raises
+    ------
+    ValueError
+        If the key or the URL is unusable.
+    EndpointError
+        If a question stays unanswered.
     """
     client = connect(endpoint)
     stop, errors = threading.Event(), []
@@ -82,10 +98,10 @@ def answers(endpoint: Endpoint, todo: pd.DataFrame, temperature: float, profile:
                 client,
                 endpoint,
                 row.prompt,
-                temperature=temperature,
-                max_new_tokens=profile.responses.max_new_tokens,
-                system=profile.responses.system,
-                seed=draw_seed(profile.seed, row.sample_id, row.draw),
+                temperature=sampling.temperature,
+                max_new_tokens=sampling.max_new_tokens,
+                system=sampling.system,
+                seed=draw_seed(sampling.seed, row.sample_id, row.draw),
                 sample_id=row.sample_id,
                 stop=stop,
             )
@@ -100,11 +116,11 @@ def answers(endpoint: Endpoint, todo: pd.DataFrame, temperature: float, profile:
     try:
         # The futures are kept nowhere else, so each answer's memory is freed once it was yielded
         for count, future in enumerate(
-            as_completed({pool.submit(ask, row) for row in todo.itertuples(index=False)}), 1
+            as_completed({pool.submit(ask, row) for row in questions.itertuples(index=False)}), 1
         ):
             if future.result() is not None:
                 yield future.result()
-                jobs.report(count / len(todo))
+                jobs.report(count / len(questions))
     finally:
         stop.set()
         pool.shutdown(
@@ -150,7 +166,7 @@ def ask_one(
     system: str | None = None,
     sample_id: str = "",
     stop: threading.Event | None = None,
-) -> Answer:
+) -> Reply:
     """One answer, in at most `endpoint.attempts` requests; no further one begins once `stop` is set.
 
     Raises `EndpointError` when the last request failed too, or at once when the server refused for good.
@@ -158,7 +174,7 @@ def ask_one(
     stop, backoff = stop or threading.Event(), wait_exponential_jitter(max=60)
     body = request(endpoint, prompt, temperature, max_new_tokens, seed, system)
 
-    def attempt() -> Answer | Failure:
+    def attempt() -> Reply | Failure:
         return (
             Failure("given up, as another question failed", again=False)
             if stop.is_set()
@@ -194,12 +210,9 @@ def request(
     system: str | None = None,
 ) -> dict:
     """The body of one request; what `endpoint.extra` names comes last."""
-    turns = [{"role": "system", "content": system}] * (system is not None) + [
-        {"role": "user", "content": prompt}
-    ]
     return {
         "model": endpoint.model,
-        "messages": turns,
+        "messages": load.turns(prompt, system),
         "temperature": temperature,
         "max_tokens": max_new_tokens,
         "seed": seed,
@@ -215,7 +228,7 @@ def draw_seed(seed: int, sample_id: str, draw: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def _request(client: openai.OpenAI, endpoint: Endpoint, body: dict) -> Answer | Failure:
+def _request(client: openai.OpenAI, endpoint: Endpoint, body: dict) -> Reply | Failure:
     """One request. Its body is read piece by piece: the client's own time limit starts anew with every byte."""
     raw, deadline = bytearray(), time.monotonic() + endpoint.timeout
     late = Failure(f"no complete answer within {endpoint.timeout:g} s")
@@ -250,7 +263,7 @@ def _request(client: openai.OpenAI, endpoint: Endpoint, body: dict) -> Answer | 
     return _parse(bytes(raw), BYTES_PER_TOKEN * body["max_tokens"])
 
 
-def _parse(raw: bytes, limit: int) -> Answer | Failure:
+def _parse(raw: bytes, limit: int) -> Reply | Failure:
     """The answer in the JSON of a chat completion; its text has at most `limit` bytes of UTF-8."""
     try:
         reply = json.loads(raw)
@@ -280,7 +293,7 @@ def _parse(raw: bytes, limit: int) -> Answer | Failure:
     finish, model = (
         v if isinstance(v, str) else "" for v in (choice.get("finish_reason"), reply.get("model"))
     )
-    return Answer(text.encode()[:limit].decode(errors="ignore"), finish, new, model, read, refused)
+    return Reply(text.encode()[:limit].decode(errors="ignore"), finish, new, model, read, refused)
 
 
 def _pause(seconds: float, stop: threading.Event) -> None:

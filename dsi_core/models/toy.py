@@ -1,9 +1,12 @@
-"""Tiny random models of the paper's five families and a tiny BERT, for the `smoke` profile: they prove the code path only."""
+"""Tiny random models of the paper's families and a tiny BERT: they prove the code path only."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -12,11 +15,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from dsi_core.data import pairs
+from dsi_core.data.pairs import Dataset, dataset, load_pairs
 from dsi_core.runtime import store
 from dsi_core.settings.profile import Profile
 
-FAMILIES = {  # the config class of each reference architecture of §5.2, and what it needs beside the common sizes
+FAMILIES = {  # the config class of each reference architecture (§5.2), beside the common sizes
     "mistral": {"model_type": "mistral", "sliding_window": None},
     "gemma": {"model_type": "gemma", "head_dim": 16},
     "llama": {"model_type": "llama"},
@@ -30,42 +33,57 @@ SIZES = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 512,
-    "initializer_range": 0.1,
-}  # wide enough for LoRA to move the frozen output layer's logits
+    "initializer_range": 0.1,  # wide enough for LoRA to move the frozen output layer's logits
+}
+VOCABULARY = 512
+SPECIAL = ["<pad>", "<s>", "</s>", "<cls>", "<sep>", "<unk>"]
 
 
-def texts(profile: Profile) -> list[str]:
-    """All texts on which the toy tokenizer is trained: those of the profile's datasets, but for what a notebook wrote into the store. So adding
-    such a dataset makes no new models.
+@dataclass(frozen=True)
+class Corpus:
+    """The texts on which the toys' tokenizer is trained, and the seed of their weights."""
+
+    datasets: tuple[Dataset, ...]
+    seed: int
+
+    @property
+    def texts(self) -> list[str]:
+        """All prompts and outputs, dataset by dataset."""
+        tables = [load_pairs(d) for d in self.datasets]
+        return [text for t in tables for column in ("prompt", "output") for text in t[column]]
+
+    @cached_property
+    def key(self) -> str:
+        """A name of texts and seed, for the store's keys."""
+        return store.key([self.texts, self.seed])
+
+
+def corpus(profile: Profile) -> Corpus:
+    """Give the profile's datasets, but for those that a notebook wrote into the store.
+
+    So adding such a dataset makes no new toys.
     """
+    written = store.root().resolve()
     kept = [
         name
-        for name, d in profile.data.items()
-        if not (d.path and Path(d.path).is_relative_to(store.root().resolve()))
+        for name, source in profile.data.items()
+        if not (source.path and Path(source.path).is_relative_to(written))
     ]
-    tables = [pairs.load_pairs(profile, name) for name in kept]
-    return [text for table in tables for column in ("prompt", "output") for text in table[column]]
+    return Corpus(tuple(dataset(profile, name) for name in kept), profile.seed)
 
 
-def texts_key(profile: Profile) -> str:
-    return store.key([texts(profile), profile.seed])
-
-
-def tokenizer(profile: Profile) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of 512 tokens."""
+def tokenizer(corpus: Corpus) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE of 512 tokens on the corpus."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
-    special = ["<pad>", "<s>", "</s>", "<cls>", "<sep>", "<unk>"]
-    bpe.train_from_iterator(
-        texts(profile),
-        trainers.BpeTrainer(
-            vocab_size=512,
-            special_tokens=special,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
+    bpe.train_from_iterator(corpus.texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         pad_token="<pad>",
@@ -78,46 +96,41 @@ def tokenizer(profile: Profile) -> PreTrainedTokenizerFast:
     )
 
 
-def make(profile: Profile, family: str, folder: Path) -> None:
+def make(corpus: Corpus, family: str, folder: Path) -> None:
     """Write a random causal model of `family` and its tokenizer into `folder`."""
-    tok = tokenizer(profile)
-    extra = dict(FAMILIES[family])
+    tokens = tokenizer(corpus)
     config = AutoConfig.for_model(
-        extra.pop("model_type"),
+        **FAMILIES[family],
         **SIZES,
-        **extra,
-        vocab_size=len(tok),
+        vocab_size=len(tokens),
         tie_word_embeddings=False,
-        bos_token_id=tok.bos_token_id,
-        eos_token_id=tok.eos_token_id,
-        pad_token_id=tok.pad_token_id,
+        bos_token_id=tokens.bos_token_id,
+        eos_token_id=tokens.eos_token_id,
+        pad_token_id=tokens.pad_token_id,
     )
     with torch.random.fork_rng():
-        torch.manual_seed(
-            profile.seed + list(FAMILIES).index(family)
-        )  # Mistral's blocks are Llama's: other numbers at least
+        # Mistral's blocks are Llama's: other numbers at least
+        torch.manual_seed(corpus.seed + list(FAMILIES).index(family))
         AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    tok.save_pretrained(folder)
+    tokens.save_pretrained(folder)
 
 
-def make_bert(profile: Profile, folder: Path) -> None:
-    """Write a random two-layer BERT and its tokenizer, which adds <cls> and <sep>, into `folder`."""
-    from tokenizers.processors import TemplateProcessing
-
-    tok = tokenizer(profile)
-    tok.backend_tokenizer.post_processor = TemplateProcessing(
+def make_bert(corpus: Corpus, folder: Path) -> None:
+    """Write a random two-layer BERT and its tokenizer, which adds <cls> and <sep>, to `folder`."""
+    tokens = tokenizer(corpus)
+    tokens.backend_tokenizer.post_processor = TemplateProcessing(
         single="<cls> $A <sep>",
-        special_tokens=[("<cls>", tok.cls_token_id), ("<sep>", tok.sep_token_id)],
+        special_tokens=[("<cls>", tokens.cls_token_id), ("<sep>", tokens.sep_token_id)],
     )
     config = BertConfig(
-        vocab_size=len(tok),
+        vocab_size=len(tokens),
         hidden_size=64,
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=128,
-        pad_token_id=tok.pad_token_id,
+        pad_token_id=tokens.pad_token_id,
     )
     with torch.random.fork_rng():
-        torch.manual_seed(profile.seed)
+        torch.manual_seed(corpus.seed)
         BertModel(config).save_pretrained(folder)
-    tok.save_pretrained(folder)
+    tokens.save_pretrained(folder)

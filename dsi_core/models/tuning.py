@@ -1,165 +1,237 @@
-"""Step 2, reference models: tune a base model on instruction data (§5.2, §6.1) with trl's SFTTrainer and peft."""
+"""Step 2, reference models: tune a base model on instruction data (§5.2, §6.1) with trl, peft."""
 
 import math
 import shutil
 import time
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
-from dsi_core.data import pairs as data
-from dsi_core.models import load as models
+from dsi_core.data.pairs import Dataset, dataset, load_pairs
+from dsi_core.models import load
+from dsi_core.models.load import Base
 from dsi_core.runtime import jobs, store
+from dsi_core.runtime.precision import Precision, detect, device_name
 from dsi_core.settings.profile import Profile, dataset_of
 from dsi_core.settings.schema import Recipe, Trained
 
 CPU_MICRO_BATCH = 2  # pairs at once on a CPU: less memory and padding, the same gradient
 
 
-def training_pairs(profile: Profile, victim: str, trained: Trained) -> pd.DataFrame:
-    """The pairs this model trains on: its datasets one after another, less what it leaves out.
+@dataclass(frozen=True)
+class Training:
+    """How a model came to be: all that decides its weights.
+
+    Parameters
+    ----------
+    base
+        The model it starts from.
+    precision
+        In which its weights are held and multiplied.
+    seed
+        Of the adapter's first weights and the order of pairs.
+    datasets
+        What it is tuned on, one after another; empty = the base as it is.
+    recipe, recipe_name
+        How it is tuned, and what the profile calls that; None and "" when untuned.
+    leave_out
+        Samples (by id) of its datasets that it does not train on (§6.4.3-6.4.4).
+    loss_on
+        "answer", or "text" = prompt and answer, as a plain language model.
+    """
+
+    base: Base
+    precision: Precision
+    seed: int
+    datasets: tuple[Dataset, ...] = ()
+    recipe: Recipe | None = None
+    recipe_name: str = ""
+    leave_out: tuple[str, ...] = ()
+    loss_on: Literal["answer", "text"] = "answer"
+
+    @property
+    def name(self) -> str:
+        """Base, datasets and recipe in one word, for folders."""
+        parts = [self.base.name.split("/")[-1], *(d.name for d in self.datasets)]
+        return "+".join([*parts, self.recipe_name or "untuned"])
+
+    @property
+    def quantized(self) -> bool:
+        """Whether its base is held in NF4: QLoRA, where bitsandbytes has the kernels."""
+        asked = self.recipe is not None and self.recipe.method == "qlora"
+        return asked and self.precision.nf4
+
+    @property
+    def recipe_here(self) -> Recipe:
+        """The recipe; where there is no NF4, LoRA with AdamW takes QLoRA's place."""
+        assert self.recipe is not None, "an untuned model has no recipe"
+        if self.recipe.method == "qlora" and not self.quantized:
+            return self.recipe.changed(method="lora", optimizer="adamw_torch")
+        return self.recipe
+
+    @property
+    def passes(self) -> int:
+        """Its rough cost for a progress bar, in answers: three a pair and epoch."""
+        return 3 * self.recipe.epochs * len(training_pairs(self)) if self.recipe else 0
+
+    @cached_property
+    def spec(self) -> dict:
+        """What decides its weights, for the store's keys."""
+        spec = {"base": self.base.spec}
+        if self.base.source.endpoint is None:
+            spec["precision"] = self.precision.label(quantized=self.quantized)
+        if self.recipe is None:
+            return spec
+        spec |= {
+            "pairs": store.key(training_pairs(self)["sample_id"].tolist()),
+            "recipe": self.recipe.model_dump(exclude_defaults=True),
+            "seed": self.seed,
+        }
+        return spec if self.loss_on == "answer" else {**spec, "loss_on": self.loss_on}
+
+
+def training(profile: Profile, victim: str, trained: Trained) -> Training:
+    """Find what a model of a profile is made of; `victim` and `iid` depend on the accusation."""
+    return Training(
+        base=load.base(profile, trained.base),
+        precision=detect(profile.precision),
+        seed=profile.seed,
+        datasets=tuple(dataset(profile, dataset_of(profile, victim, d)) for d in trained.data),
+        recipe=profile.recipes[trained.recipe] if trained.recipe else None,
+        recipe_name=trained.recipe or "",
+        leave_out=trained.leave_out,
+        loss_on=trained.loss_on,
+    )
+
+
+def training_pairs(training: Training) -> pd.DataFrame:
+    """Give the pairs a model trains on: its datasets one after another, less what it leaves out.
 
     Raises `ValueError` when nothing would be left.
     """
-    pairs = pd.concat(
-        [data.load_pairs(profile, dataset_of(profile, victim, d)) for d in trained.data],
-        ignore_index=True,
-    )
-    pairs = pairs[~pairs["sample_id"].isin(trained.leave_out)].reset_index(drop=True)
+    pairs = pd.concat([load_pairs(d) for d in training.datasets], ignore_index=True)
+    pairs = pairs[~pairs["sample_id"].isin(training.leave_out)].reset_index(drop=True)
     if pairs.empty:
-        raise ValueError(f"{trained.base} on {'+'.join(trained.data)}: every sample is left out")
+        names = "+".join(d.name for d in training.datasets)
+        raise ValueError(f"{training.base.name} on {names}: every sample is left out")
     return pairs
 
 
-def spec(profile: Profile, victim: str, trained: Trained) -> dict:
-    """What decides the weights of a model: its base, and if tuned the pairs, the recipe and the seed."""
-    base = {"base": models.base_spec(profile, trained.base)}
-    if not trained.data:
-        return base
-    pairs = training_pairs(profile, victim, trained)
-    recipe = recipe_of(profile, trained).model_dump()
-    spec = {
-        **base,
-        "pairs": store.key(pairs["sample_id"].tolist()),
-        "recipe": recipe,
-        "seed": profile.seed,
-    }
-    return {**spec, "loss_on": "text"} if trained.loss_on == "text" else spec
+def entry(training: Training, *, make: bool = True) -> Path:
+    """Give the store's folder of a tuned model."""
+    return store.entry("tuned", training.name, training.spec, make=make)
 
 
-def recipe_of(profile: Profile, trained: Trained) -> Recipe:
-    """The model's recipe; where bitsandbytes has no NF4 kernel, LoRA with AdamW takes QLoRA's place (another key in the store)."""
-    recipe = profile.recipes[trained.recipe]
-    if recipe.method == "qlora" and not models.nf4_works():
-        return recipe.model_copy(update={"method": "lora", "optimizer": "adamw_torch"})
-    return recipe
+def tune(training: Training) -> Path | None:
+    """Give the folder with the tuned weights and `loss.csv`; None for an untuned model.
 
+    Trains unless the store has it; continues from the last checkpoint of an interrupted run. Loss
+    on the completion only, unless `loss_on` says otherwise.
 
-def folder_of(profile: Profile, victim: str, trained: Trained, *, make: bool = True) -> Path:
-    """The store's folder of a tuned model."""
-    name = "+".join(
-        [
-            trained.base.split("/")[-1],
-            *(dataset_of(profile, victim, d) for d in trained.data),
-            trained.recipe,
-        ]
-    )
-    return store.entry("tuned", name, spec(profile, victim, trained), make=make)
-
-
-def tune(profile: Profile, victim: str, trained: Trained) -> Path | None:
-    """The folder with the tuned weights (adapter, or full model) and `loss.csv`; None for an untuned model.
-
-    Trains unless the store has it; continues from the last checkpoint of an interrupted run. Loss on the
-    completion only. Source: §6.1. Differs: "all non-linear hidden layers" is read as all linear layers of the
-    blocks; where bitsandbytes has no NF4 kernel, a warning says so and LoRA with AdamW takes QLoRA's place.
+    References
+    ----------
+    §6.1. Differs: "all non-linear hidden layers" is read as all linear layers of the blocks; where
+    bitsandbytes has no NF4 kernel, a warning says so and LoRA with AdamW takes QLoRA's place.
     """
-    if not trained.data:
+    if training.recipe is None:
         return None
-    folder = folder_of(profile, victim, trained)
+    folder = entry(training)
     with store.lock(folder):
         if store.manifest(folder) is None:
-            _train(profile, victim, trained, folder)
+            _train(training, folder)
     return folder
 
 
-def _train(profile: Profile, victim: str, trained: Trained, folder: Path) -> None:
+def load_tuned(training: Training) -> tuple:
+    """Tune a model if needed and load it: (model, tokenizer), as `load.load`."""
+    tuned = tune(training)
+    return load.load(training.base, training.precision, tuned=tuned, quantized=training.quantized)
+
+
+def _train(training: Training, folder: Path) -> None:
     import torch
-    from datasets import Dataset
+    from datasets import Dataset as Rows
     from transformers import PrinterCallback
 
     spent = (
         folder / "seconds.txt"
-    )  # by earlier starts, up to the checkpoint that this one continues from
+    )  # by earlier starts, up to the checkpoint this one continues from
     started = time.time() - (float(spent.read_text()) if spent.exists() else 0)
-    recipe = recipe_of(profile, trained)
-    full = (
-        recipe.method == "full"
-    )  # its weights are what the optimizer adds small steps to: not in bf16
-    model, tokenizer = models.load(
-        profile, trained.base, quantized=recipe.method == "qlora", precise=full
-    )
-    pairs = training_pairs(profile, victim, trained)
-    whole = trained.loss_on == "text"
+    recipe, pairs = training.recipe_here, training_pairs(training)
+    model, tokenizer = load_for_training(training)
+    whole = training.loss_on == "text"
     rows = [
-        _example(tokenizer, p, o, recipe.max_tokens, whole)
-        for p, o in zip(pairs["prompt"], pairs["output"])
+        _example(tokenizer, prompt, output, recipe.max_tokens, whole)
+        for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True)
     ]
-    torch.manual_seed(profile.seed)  # the adapter's first weights
+    torch.manual_seed(training.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"
     progress = _progress(lambda: store.write_text(spent, f"{time.time() - started:.1f}"))
-    trainer = _trainer_class()(
+    trainer = trainer_class()(
         model=model,
-        args=_arguments(recipe, profile.seed, checkpoints, len(rows)),
+        args=arguments(recipe, training.seed, checkpoints, len(rows)),
         processing_class=tokenizer,
-        train_dataset=Dataset.from_list(rows),
-        peft_config=_adapter(recipe),
+        train_dataset=Rows.from_list(rows),
+        peft_config=adapter(recipe),
         callbacks=[progress],
     )
     trainer.remove_callback(PrinterCallback)  # the loss goes to loss.csv
     trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
-    log = pd.DataFrame([r for r in trainer.state.log_history if "loss" in r])[
-        ["step", "epoch", "loss", "learning_rate"]
-    ]
+    steps = pd.DataFrame([r for r in trainer.state.log_history if "loss" in r])
+    log = steps[["step", "epoch", "loss", "learning_rate"]]
     store.write_text(folder / "loss.csv", log.to_csv(index=False))
     trainer.model.save_pretrained(folder)
-    tokens = sum(len(r["input_ids"]) for r in rows) * recipe.epochs
-    last = log[log["epoch"] > recipe.epochs - 1]["loss"].mean()
+    lengths = [len(row["input_ids"]) for row in rows]
+    last_epoch = log["epoch"] > recipe.epochs - 1
     store.finish(
         folder,
         pairs=len(pairs),
-        tokens=tokens,
+        tokens=sum(lengths) * recipe.epochs,
         method=recipe.method,
-        final_loss=round(float(last), 4),
-        pairs_at_token_limit=sum(len(r["input_ids"]) == recipe.max_tokens for r in rows),
-        device=models.device_name(),
+        final_loss=round(float(log.loc[last_epoch, "loss"].mean()), 4),
+        pairs_at_token_limit=sum(n == recipe.max_tokens for n in lengths),
+        precision=training.precision.label(quantized=training.quantized),
+        device=device_name(),
         seconds=round(time.time() - started, 1),
     )
     spent.unlink(missing_ok=True)
-    shutil.rmtree(
-        checkpoints, ignore_errors=True
-    )  # only now: a crash before this line continues instead of starting over
+    shutil.rmtree(checkpoints, ignore_errors=True)  # only now: a crash before it continues
+
+
+def load_for_training(training: Training) -> tuple:
+    """Load a base model to be tuned: (model, tokenizer).
+
+    Full tuning holds its weights in fp32: they are what the optimizer adds small steps to.
+    """
+    full = training.recipe_here.method == "full"
+    precision = replace(training.precision, dtype="fp32") if full else training.precision
+    return load.load(training.base, precision, quantized=training.quantized)
 
 
 def _example(tokenizer, prompt: str, output: str, limit: int, whole: bool = False) -> dict:
-    """Token ids of one pair and the mask of its completion (of all of it if `whole`). A pair over `limit` tokens is cut at the end."""
-    before, after = models.encode_prompt(tokenizer, prompt), models.encode_answer(tokenizer, output)
+    """Token ids of one pair, cut at `limit`, and the mask of what the loss counts."""
+    before, after = load.encode_prompt(tokenizer, prompt), load.encode_answer(tokenizer, output)
     if len(before) >= limit:
         raise ValueError(
-            f"prompt of {len(before)} tokens leaves no room for an answer under max_tokens {limit}: {prompt[:60]!r}"
+            f"prompt of {len(before)} tokens leaves no room for an answer "
+            f"under max_tokens {limit}: {prompt[:60]!r}"
         )
     mask = [int(whole)] * len(before) + [1] * len(after)
     return {"input_ids": (before + after)[:limit], "completion_mask": mask[:limit]}
 
 
-def _arguments(recipe: Recipe, seed: int, checkpoints: Path, pairs: int):
+def arguments(recipe: Recipe, seed: int, checkpoints: Path, pairs: int):
+    """Give trl's settings for a recipe; `pairs` = how many it trains on."""
     import torch
     from trl import SFTConfig
 
     gpu = torch.cuda.is_available()
-    # At most four checkpoints, at ends of epochs: the order within an epoch is drawn anew after a resume
-    save_steps = math.ceil(pairs / recipe.batch_size) * math.ceil(recipe.epochs / 4)
     micro = recipe.batch_size if gpu else math.gcd(recipe.batch_size, CPU_MICRO_BATCH)
+    # At most four checkpoints, at ends of epochs: the order within an epoch is drawn anew on resume
+    save_steps = math.ceil(pairs / recipe.batch_size) * math.ceil(recipe.epochs / 4)
     return SFTConfig(
         output_dir=str(checkpoints),
         num_train_epochs=recipe.epochs,
@@ -186,11 +258,12 @@ def _arguments(recipe: Recipe, seed: int, checkpoints: Path, pairs: int):
     )
 
 
-def _trainer_class():
-    """Trl's SFTTrainer; on a CPU with the output layer applied to completion positions only.
+def trainer_class():
+    """Give trl's SFTTrainer; on a CPU with the output layer at completion positions only.
 
-    trl itself does that on GPUs and scores every position elsewhere, twice as slow for a large vocabulary.
-    The loss is the same: negative log-likelihood summed over completion tokens, over their number.
+    trl itself does that on GPUs and scores every position elsewhere, twice as slow for a large
+    vocabulary. The loss is the same: negative log-likelihood summed over completion tokens, over
+    their number.
     """
     import torch
     from trl import SFTTrainer
@@ -204,26 +277,25 @@ def _trainer_class():
             core = model.get_base_model() if hasattr(model, "get_base_model") else model
             hidden = core.base_model(**inputs, use_cache=False).last_hidden_state[:, :-1]
             logits = core.get_output_embeddings()(hidden[labels != -100]).float()
-            if cap := getattr(
-                core.config.get_text_config(), "final_logit_softcapping", None
-            ):  # Gemma 2
+            text_config = core.config.get_text_config()
+            if cap := getattr(text_config, "final_logit_softcapping", None):  # Gemma 2
                 logits = cap * torch.tanh(logits / cap)
             total = torch.nn.functional.cross_entropy(
                 logits, labels[labels != -100], reduction="sum"
             )
-            loss = total / (
-                num_items_in_batch if num_items_in_batch is not None else (labels != -100).sum()
-            )
+            counted = (labels != -100).sum() if num_items_in_batch is None else num_items_in_batch
+            loss = total / counted
             return (loss, {"loss": loss}) if return_outputs else loss
 
     return CompletionTrainer
 
 
-def _adapter(recipe: Recipe):
-    from peft import LoraConfig
-
+def adapter(recipe: Recipe):
+    """Give peft's settings for a recipe; None for full tuning."""
     if recipe.method == "full":
         return None
+    from peft import LoraConfig
+
     return LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
@@ -235,9 +307,10 @@ def _adapter(recipe: Recipe):
 
 
 def _last_complete(checkpoints: Path) -> str | None:
-    """The newest checkpoint that was written to its end (its trainer_state.json comes last), if any."""
+    """The newest checkpoint written to its end (its trainer_state.json comes last), if any."""
     complete = [p.parent for p in checkpoints.glob("checkpoint-*/trainer_state.json")]
-    return str(max(complete, key=lambda p: int(p.name.split("-")[1]))) if complete else None
+    newest = max(complete, key=lambda p: int(p.name.split("-")[1]), default=None)
+    return str(newest) if newest else None
 
 
 def _progress(saved):
@@ -249,8 +322,6 @@ def _progress(saved):
             saved()
 
         def on_step_end(self, args, state, control, **kwargs):
-            jobs.report(
-                0.8 * state.global_step / state.max_steps
-            )  # asking follows and takes the rest
+            jobs.report(0.8 * state.global_step / state.max_steps)  # asking takes the rest
 
     return Progress()

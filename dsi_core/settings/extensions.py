@@ -138,7 +138,7 @@ class GreyBox(Strict):
         None, ge=2
     )  # samples of each set that are read in other versions, too: lowercase, neighbours, ReCaLL; None = all
     neighbours: int = Field(25, ge=1)
-    changed: float = Field(
+    changed_share: float = Field(
         0.1, gt=0, le=1
     )  # share of an answer's words that a neighbour drops or swaps
     shots: int = Field(12, ge=1)  # validation pairs in ReCaLL's prefix, used for nothing else

@@ -6,11 +6,12 @@ the value and what is allowed.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ValidationError, model_validator
 
+from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.extensions import Attribution, GreyBox, Imitation
 from dsi_core.settings.schema import (
     Data,
@@ -28,7 +29,6 @@ from dsi_core.settings.schema import (
     Wild,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
 VICTIM = "victim"  # in a list of training data: the dataset under accusation
 PUBLISHED = "published"  # likewise, in an audit with a private twin: the part of the victim that was released
 IID = "iid"  # likewise: the dataset drawn beside it from the same source, the one with `apart_from: <victim>` (§6.1)
@@ -42,6 +42,7 @@ class Profile(Strict):
     name: str
     scale: str  # one sentence for captions: which models, how large, what it proves
     seed: int = 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of weights; auto = bf16 on a GPU
     victims: list[str]
     data: dict[str, Data]
     models: dict[str, Model]

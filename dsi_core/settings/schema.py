@@ -1,12 +1,31 @@
-"""The parts of a profile: what each setting is called, which values it may have, and what contradicts what."""
+"""The parts of a profile: what each is called, which values it may have, what contradicts what."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Strict(BaseModel):
+    """Settings that refuse unknown names, cannot be changed in place and are changed by `changed`."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    def changed(self, **values: Any) -> Self:
+        """Give these settings with other values, checked like those of a file.
+
+        A dict changes the fields of the part below it: `changed(responses={"draws": 5})`.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            (a `ValueError`) for an unknown name, a value that is not allowed, or a contradiction.
+        """
+        known = {name: getattr(self, name) for name in type(self).model_fields}
+        for name, value in values.items():
+            part = known.get(name)
+            nested = isinstance(value, dict) and isinstance(part, Strict)
+            known[name] = part.changed(**value) if nested else value
+        return type(self).model_validate(known)
 
 
 class Source(Strict):

@@ -1,0 +1,31 @@
+"""Single fields of a record: there, and text."""
+
+import numpy as np
+
+
+def field(record: dict, column: str, place: str):
+    """Give the value of a column. Raises `ValueError` if it is missing, with those there are."""
+    if column not in record:
+        raise ValueError(f"{place}: no column {column!r}; has {', '.join(map(str, record))}")
+    return record[column]
+
+
+def text_of(value, place: str) -> str:
+    """Give a value as stripped text; an absent value is an empty text.
+
+    Raises
+    ------
+    ValueError
+        For anything but text, and for a lone surrogate, which no file could take.
+    """
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    if not isinstance(value, str):
+        raise ValueError(f"{place}: {value!r} is {type(value).__name__}, needs text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{place}: {value[:60]!r} holds half a character (a lone surrogate), needs text"
+        ) from None
+    return value.strip()
