@@ -1,27 +1,45 @@
-"""One single-thread process per core (or one per GPU) takes the independent jobs; a bar says what runs and how long yet.
+"""Independent jobs, done by one single-thread process per core or per GPU; a bar says what runs.
 
-Two torch threads on one shared core are up to five times slower than one (docs: measured), hence processes.
+Two torch threads on one shared core are up to five times slower than one (measured), hence
+processes. The loop over them is our own, so that an interrupt, an error and a killed worker each
+end in one place (`_end`): each worker has a pipe of its own, which nobody else can fill or break.
 """
 
+import enum
 import os
+import pickle
+import signal
+import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from multiprocessing import forkserver, get_all_start_methods, get_context, parent_process
+from functools import partial
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Literal
 
+import psutil
 from tqdm import tqdm
 
-# glibc gives large blocks back to the system at every free and faults them in again at the next step: up to a third
-# of a training's time. Keeping them costs no memory at the peak.
-MALLOC = {
+# glibc gives large blocks back to the system at every free and faults them in again at the next
+# step: up to a third of a training's time. Keeping them costs no memory at the peak.
+MALLOC: dict[str, str | None] = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(10**11),
     "MALLOC_TOP_PAD_": str(2**26),
 }
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-# Imported once, by the process from which workers are forked: a worker of its own needs up to ten seconds for them.
+ONE_THREAD: dict[str, str | None] = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+# Imported once, by the process from which workers are forked: a worker of its own needs up to ten
+# seconds for them.
 PRELOADED = [
     "torch",
     "datasets",
@@ -30,14 +48,39 @@ PRELOADED = [
     "dsi_core.models.token_logprobs",
     "dsi_core.models.responses",
 ]
+CPU = "cpu"
+LOOK_SECONDS = 0.5  # how often workers' memory is looked at while none of them says anything
+END_SECONDS = 1.0  # how long a worker has to end when told, before it is killed
 
-_reports = None  # in a worker: the queue for (job name, share done)
-_job = None  # in a worker: the name of the job at hand
+StartMethod = Literal["forkserver", "spawn"]
+
+
+class WorkerDied(RuntimeError):
+    """A worker process ended in the midst of a job, or before it could take one."""
+
+
+class _Says(enum.Enum):
+    """What a worker tells its parent."""
+
+    READY = enum.auto()
+    SHARE = enum.auto()
+    RESULT = enum.auto()
+    ERROR = enum.auto()
 
 
 @dataclass(frozen=True)
 class Job:
-    """A call to make in a worker, under a name of its own; `cost` is its share of the whole work, in any common unit."""
+    """A call to make in a worker.
+
+    Attributes
+    ----------
+    name
+        For the bar and for errors; two jobs may have the same.
+    call, args, kwargs
+        What is called, and with what; they and the result travel between processes as pickles.
+    cost
+        The job's part of the whole work, in any unit that the jobs of one run share.
+    """
 
     name: str
     call: Callable
@@ -46,51 +89,113 @@ class Job:
     kwargs: dict = field(default_factory=dict)
 
 
+_reporter: Callable[[float], None] | None = None  # of the job at hand in this process
+
+
 def report(share: float) -> None:
-    """From inside a job: `share` of it is done (0 to 1). Does nothing outside a worker."""
-    if _reports is not None:
-        _reports.put((_job, share))
+    """Say from inside a job how much of it is done (0 to 1). Does nothing outside of `run`."""
+    if _reporter is not None:
+        _reporter(share)
 
 
 def devices() -> list[str]:
-    """One name per worker: each GPU, or else each core this process may use (`$DSI_WORKERS` sets fewer or more)."""
+    """Name the device of each worker: a GPU each, or else "cpu" for each core this process may use.
+
+    GPUs have the names that `$CUDA_VISIBLE_DEVICES` gives them (indices, UUIDs, MIG instances), or
+    else their indices. `$DSI_WORKERS` sets fewer or more workers on a CPU, and fewer on GPUs; 0 =
+    none, jobs run in this process.
+
+    Raises
+    ------
+    ValueError
+        `$DSI_WORKERS` is no whole number of 0 or more.
+    """
+    wanted = _wanted_workers()
+    gpus = _gpus()
+    if gpus:
+        return gpus[:wanted]
+    return [CPU] * (_cores() if wanted is None else wanted)
+
+
+def _wanted_workers() -> int | None:
+    text = os.environ.get("DSI_WORKERS", "").strip()
+    if text and not (text.isascii() and text.isdigit()):
+        raise ValueError(
+            f"$DSI_WORKERS is {text!r}; it is the number of worker processes: a whole number, "
+            "1 or more, or 0 to run the jobs one after another in the process that asks"
+        )
+    return int(text) if text else None
+
+
+def _gpus() -> list[str]:
     import torch
 
-    if torch.cuda.is_available():
-        return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    return ["cpu"] * int(os.environ.get("DSI_WORKERS", len(os.sched_getaffinity(0))))
+    if not torch.cuda.is_available():
+        return []
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return [str(i) for i in range(count)]
+    names = [name.strip() for name in visible.split(",")]
+    return [name for name in names if name][:count]
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS, not on Windows
+        return len(os.sched_getaffinity(0))
+    count = getattr(os, "process_cpu_count", os.cpu_count)  # Python 3.13
+    return count() or 1
+
+
+def start_method(places: list[str], *, own_environment: bool) -> StartMethod:
+    """Choose how workers for these devices start: "forkserver", or "spawn", from nothing.
+
+    Forked, they share what one process has imported. On a GPU they start from nothing, as some of
+    the libraries wake the device when they are imported, and a fork of it is broken; off Linux too,
+    where a process that has such libraries forks badly or not at all; and when a run has an
+    environment of its own, which some libraries read only when they are imported.
+    """
+    on_cpu = all(place == CPU for place in places)
+    forks = sys.platform == "linux" and on_cpu and not own_environment
+    return "forkserver" if forks else "spawn"
 
 
 def run(jobs: list[Job], *, environment: dict[str, str | None] | None = None) -> list:
-    """Run the jobs, results in their order. The first error stops what has not begun and is raised.
+    """Run jobs and return their results, in the order of the jobs.
 
-    What finished is in the store by then, so a rerun continues. A worker ends when its parent is killed.
-    environment: variables of this run alone (None = removed), for which its workers start from nothing; without it they have `MALLOC`.
+    The first error ends the workers and is raised as it is, with the worker's traceback as a note.
+    So does an interrupt. What finished is in the store by then, so a rerun continues. Workers end
+    as well when their parent is killed.
+
+    With `DSI_WORKERS=0` the jobs run one after another in this process, for debuggers and tests.
+
+    Parameters
+    ----------
+    jobs
+        Begun in this order.
+    environment
+        Variables of this run alone (None = removed), for which its workers start from nothing;
+        without it they have `MALLOC`.
+
+    Raises
+    ------
+    ValueError
+        `$DSI_WORKERS` is no whole number of 0 or more.
+    WorkerDied
+        A worker was killed, as by a machine without memory; names its job and what to set.
     """
     if not jobs:
         return []
     with variables(MALLOC if environment is None else environment):
-        return _run(jobs, _forks() if environment is None else get_context("spawn"))
-
-
-def _forks():
-    """Workers are forked from one process, begun at the first call, that has imported `PRELOADED`. On a GPU they start from nothing, as some of
-    these libraries wake the device when they are imported, and a fork of it is broken.
-    """
-    if "forkserver" not in get_all_start_methods() or devices()[0].startswith("cuda:"):
-        return get_context("spawn")
-    context = get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    with variables(
-        ONE_THREAD
-    ):  # as MALLOC, read when a process starts: this one has read its own already
-        forkserver.ensure_running()
-    return context
+        places = devices()[: len(jobs)]
+        method = start_method(places, own_environment=environment is not None)
+        with _Bar(jobs) as bar:
+            return _run_in_workers(jobs, places, method, bar) if places else _run_here(jobs, bar)
 
 
 @contextmanager
-def variables(values: dict[str, str | None]):
-    """Environment variables set to these values (None = removed), and as they were afterwards."""
+def variables(values: dict[str, str | None]) -> Iterator[None]:
+    """Set environment variables (None = removed), and put them back as they were afterwards."""
     before = {name: os.environ.get(name) for name in values}
     _set(values)
     try:
@@ -107,66 +212,292 @@ def _set(values: dict[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def _run(jobs: list[Job], context) -> list:
-    names, reports = context.Queue(), context.Queue()
-    places = devices()[: len(jobs)]
-    for place in places:
-        names.put(place)
-    shares = {}
-    with (
-        ProcessPoolExecutor(
-            len(places), context, _begin, (names, reports, dict(os.environ))
-        ) as pool,
-        tqdm(
-            total=sum(j.cost for j in jobs),
+class _Bar:
+    """The progress of a run: how many jobs ended, which run, how much of their cost is done."""
+
+    def __init__(self, jobs: list[Job]):
+        self.jobs = jobs
+        self.shares: dict[int, float] = {}  # of the jobs that began
+        self.ended = 0
+        self.bar = tqdm(
+            total=sum(job.cost for job in jobs),
             bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed} left {remaining}",
             mininterval=2,
             smoothing=0,
-        ) as bar,
-    ):
-        futures = {pool.submit(_call, job): job for job in jobs}
-        pending = set(futures)
-        while pending:
-            done, pending = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
-            while not reports.empty():
-                name, share = reports.get()
-                shares[name] = share
-            for future in done:
-                shares[futures[future].name] = 1.0
-                if future.exception():
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    future.result()
-            ended = len(jobs) - len(pending)
-            running = ", ".join(n for n, s in shares.items() if s < 1)
-            bar.set_description_str(f"{ended}/{len(jobs)} {running}"[:90], refresh=False)
-            bar.update(sum(j.cost * shares.get(j.name, 0) for j in jobs) - bar.n)
-    return [future.result() for future in futures]
+        )
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def begin(self, index: int) -> None:
+        self.show(index, 0.0)
+
+    def end(self, index: int) -> None:
+        self.ended += 1
+        self.show(index, 1.0)
+
+    def show(self, index: int, share: float) -> None:
+        self.shares[index] = share
+        running = ", ".join(self.jobs[i].name for i, s in self.shares.items() if s < 1)
+        text = f"{self.ended}/{len(self.jobs)} {running}"
+        self.bar.set_description_str(text[:90], refresh=False)
+        done = sum(self.jobs[i].cost * s for i, s in self.shares.items())
+        self.bar.update(done - self.bar.n)
 
 
-def _begin(names, reports, environment: dict[str, str]) -> None:
-    """Set up a worker before it uses torch: the variables of the process whose jobs it does, its device, one thread, and an end when its
-    parent is gone.
-    """
-    global _reports
-    _reports = reports
+def _run_here(jobs: list[Job], bar: _Bar) -> list:
+    """One job after another, in this process, which has one thread meanwhile as a worker has."""
+    global _reporter
+    import torch
+
+    quiet()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    results = []
+    try:
+        with variables(ONE_THREAD):
+            for index, job in enumerate(jobs):
+                _reporter = partial(bar.show, index)
+                bar.begin(index)
+                results.append(job.call(*job.args, **job.kwargs))
+                bar.end(index)
+    finally:
+        _reporter = None
+        torch.set_num_threads(threads)
+    return results
+
+
+@dataclass
+class _Worker:
+    """A worker process, as its parent sees it."""
+
+    process: BaseProcess
+    pipe: Connection
+    other_end: Connection  # the process's own
+    job: int | None = None  # the index of the one at hand
+    idle: bool = False  # no job is left for it
+    peak_mb: float = 0.0  # the most memory that it was seen to hold
+
+    def look(self) -> None:
+        """Note how much memory it holds."""
+        with suppress(psutil.Error):
+            used = psutil.Process(self.process.pid).memory_info().rss
+            self.peak_mb = max(self.peak_mb, used / 1e6)
+
+
+def _run_in_workers(jobs: list[Job], places: list[str], method: StartMethod, bar: _Bar) -> list:
+    waiting = deque(range(len(jobs)))
+    results: dict[int, Any] = {}
+    workers: list[_Worker] = []
+    try:
+        if method == "forkserver":
+            _begin_fork_server()
+        for place in places:
+            _begin_worker(workers, method, place)
+        looked = time.monotonic()
+        while len(results) < len(jobs):
+            for worker in _with_news(workers):
+                says, what = _message(worker, jobs)
+                index = worker.job
+                if index is not None:
+                    if says is _Says.SHARE:
+                        bar.show(index, what)
+                        continue
+                    if says is _Says.ERROR:
+                        what.add_note(f"It is the job {jobs[index].name!r}.")
+                        raise what
+                    results[index] = what
+                    bar.end(index)
+                _give_next(worker, waiting, jobs, bar)
+            if time.monotonic() - looked >= LOOK_SECONDS:
+                looked = time.monotonic()
+                for worker in workers:
+                    worker.look()
+    finally:
+        _end(workers)
+    return [results[index] for index in range(len(jobs))]
+
+
+def _begin_fork_server() -> None:
+    """Begin the process from which workers are forked, if there is none yet."""
+    forkserver.set_forkserver_preload(PRELOADED)
+    # MALLOC and ONE_THREAD are read when a process starts: this one has read its own already.
+    with variables(ONE_THREAD), _interrupts_held_back():
+        forkserver.ensure_running()
+
+
+def _begin_worker(workers: list[_Worker], method: StartMethod, place: str) -> None:
+    context: Any = get_context(method)  # typeshed's base context has no Process
+    pipe, other_end = context.Pipe()
+    process = context.Process(target=_work, args=(other_end, place, dict(os.environ)))
+    workers.append(_Worker(process, pipe, other_end))  # before it starts, so that `_end` knows it
+    # A fork may have to wait for the fork server's imports; that server has interrupts held back.
+    with _interrupts_held_back() if method == "spawn" else nullcontext():
+        process.start()
+    other_end.close()
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Processes that begin in here get no interrupt: their parent does, and ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows; `_work` ignores interrupts in any case
+        yield
+        return
+    resource_tracker.ensure_running()  # else it starts in here, and lets interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _with_news(workers: list[_Worker]) -> list[_Worker]:
+    """The workers that said something or died, after a short wait at most."""
+    watched = [w for w in workers if not w.idle]
+    ready = wait([x for w in watched for x in (w.pipe, w.process.sentinel)], LOOK_SECONDS)
+    return [w for w in watched if w.pipe in ready or w.process.sentinel in ready]
+
+
+def _message(worker: _Worker, jobs: list[Job]) -> tuple[_Says, Any]:
+    """Read one message only, so that a worker that says much keeps nobody else waiting."""
+    try:
+        if worker.pipe.poll():
+            return worker.pipe.recv()
+    except (EOFError, OSError):
+        pass  # it died in the midst of a message
+    raise _death(worker, jobs)
+
+
+def _give_next(worker: _Worker, waiting: deque[int], jobs: list[Job], bar: _Bar) -> None:
+    if not waiting:
+        worker.job, worker.idle = None, True
+        return
+    worker.job = waiting.popleft()
+    try:
+        worker.pipe.send(jobs[worker.job])
+    except (BrokenPipeError, ConnectionError):
+        raise _death(worker, jobs) from None
+    bar.begin(worker.job)
+
+
+def _death(worker: _Worker, jobs: list[Job]) -> WorkerDied:
+    """Say which job's worker died, how, with how much memory, and what helps."""
+    worker.process.join(END_SECONDS)
+    code = worker.process.exitcode
+    how = f"exit code {code}"
+    if code is not None and code < 0:
+        with suppress(ValueError):
+            how = f"killed by {signal.Signals(-code).name}"
+    if worker.job is None:
+        return WorkerDied(f"a worker process died while it started ({how}); stderr may say why")
+    total_gb = psutil.virtual_memory().total / 1e9
+    seen = f"{worker.peak_mb / 1000:.1f} of {total_gb:.1f} GB" if worker.peak_mb else "unknown"
+    return WorkerDied(
+        f"the worker of job {jobs[worker.job].name!r} died ({how}); the most memory that it was "
+        f"seen to hold: {seen}. If memory ran out, set DSI_WORKERS=1 or a smaller batch_size. "
+        "What finished is kept: a rerun continues"
+    )
+
+
+def _end(workers: list[_Worker]) -> None:
+    """Leave no worker behind, nor a process that a job began."""
+    started = [w for w in workers if w.process.pid is not None]
+    busy = [w for w in started if not w.idle]
+    begun = [process for w in busy for process in _below(w)]
+    try:
+        for w in workers:
+            w.pipe.close()  # at this an idle worker ends by itself
+            w.other_end.close()
+        for w in busy:
+            w.process.terminate()
+        deadline = time.monotonic() + END_SECONDS
+        for w in started:
+            w.process.join(max(0.0, deadline - time.monotonic()))
+    finally:  # also at a second interrupt
+        for w in started:
+            w.process.kill()
+        for process in begun:
+            with suppress(psutil.Error):
+                process.kill()
+    for w in started:
+        w.process.join(END_SECONDS)
+
+
+def _below(worker: _Worker) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        return psutil.Process(worker.process.pid).children(recursive=True)
+    return []
+
+
+def _work(pipe: Connection, place: str, environment: dict[str, str]) -> None:
+    """What a worker process does: jobs, until its parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent's business
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    _set_up(place, environment)
+    with suppress(EOFError, ConnectionError):
+        _serve(pipe)
+
+
+def _follow_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _set_up(place: str, environment: dict[str, str]) -> None:
+    """Before torch is used: its parent's variables, its device, one thread."""
     os.environ.clear()
-    os.environ.update(environment | ONE_THREAD)
-    device = names.get()
-    if device.startswith("cuda:"):
-        os.environ["CUDA_VISIBLE_DEVICES"] = device.removeprefix("cuda:")
-    threading.Thread(target=_follow, daemon=True).start()
+    os.environ.update(environment)
+    _set(ONE_THREAD)
+    if place != CPU:
+        os.environ["CUDA_VISIBLE_DEVICES"] = place
     import torch
 
     torch.set_num_threads(1)
     quiet()
 
 
+def _serve(pipe: Connection) -> None:
+    global _reporter
+    one_at_a_time = threading.Lock()  # a job may report from threads of its own
+
+    def say(says: _Says, what: Any = None) -> None:
+        with one_at_a_time:
+            pipe.send((says, what))
+
+    _reporter = partial(say, _Says.SHARE)
+    say(_Says.READY)
+    while True:
+        pickled = pipe.recv_bytes()
+        try:
+            job = pickle.loads(pickled)
+            say(_Says.RESULT, job.call(*job.args, **job.kwargs))
+        except BaseException as error:
+            say(_Says.ERROR, _portable(error))
+
+
+def _portable(error: BaseException) -> Exception:
+    """An error that reaches the parent whole: one that cannot be pickled goes as its text."""
+    note = "In the worker:\n" + "".join(traceback.format_exception(error))
+    try:
+        portable = pickle.loads(pickle.dumps(error))
+    except Exception:
+        portable = None
+    if not isinstance(portable, Exception):  # neither does a job end its parent by SystemExit
+        portable = RuntimeError(f"{type(error).__name__}: {error}")
+    portable.add_note(note)
+    return portable
+
+
 def quiet() -> None:
-    """No progress bars and advice of the libraries: ours says what runs."""
+    """Silence the progress bars and the advice of the libraries: ours says what runs."""
     import logging
     import warnings
 
-    import datasets
     import transformers
 
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
@@ -174,16 +505,7 @@ def quiet() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    datasets.disable_progress_bars()
+    with suppress(ImportError):  # only what tunes needs it
+        import datasets
 
-
-def _follow() -> None:
-    parent_process().join()
-    os._exit(1)
-
-
-def _call(job: Job):
-    global _job
-    _job = job.name
-    report(0.0)
-    return job.call(*job.args, **job.kwargs)
+        datasets.disable_progress_bars()
