@@ -17,11 +17,9 @@ from sklearn.model_selection import GroupKFold, KFold
 from dsi_core.attribution import tables as results
 from dsi_core.attribution.classifiers import METHODS
 from dsi_core.attribution.replies import RELEASED, settings
+from dsi_core.evidence import intervals
 from dsi_core.method.study import Study
 from dsi_core.paper import tables
-from dsi_core.plots import attribution
-from dsi_core.plots import save as figures
-from dsi_core.plots import vote as plots
 from dsi_core.runtime import jobs as work
 from dsi_core.settings.profile import Profile
 
@@ -193,45 +191,6 @@ def beside_published(compared: Compared) -> pd.DataFrame:
         "auc",
         "from",
     ]
-    return pd.concat([ours, tables.with_interval(theirs, "correct", "total")], ignore_index=True)[
+    return pd.concat([ours, intervals.with_wilson(theirs, "correct", "total")], ignore_index=True)[
         columns
     ]
-
-
-def save(
-    study: Study,
-    compared: Compared,
-    name: str,
-    folder: str = "figures",
-    *,
-    scale: str | None = None,
-) -> list:
-    """Keep the tables and draw two figures, `attribution_<name>_...`; returns the figures. Where there is nothing, nothing is kept.
-
-    scale: the figures' caption, as in `figures.save`.
-    """
-    if compared.absent:
-        return []
-    most = (
-        compared.methods.groupby("dataset").size().max(),
-        compared.votes.groupby("dataset")["model"].nunique().max(),
-    )
-    drawn = [
-        plots.per_dataset(attribution.plot_methods, compared.methods, height=1.2 + 0.32 * most[0]),
-        plots.per_dataset(attribution.plot_votes, compared.votes, height=1.9 + 0.36 * most[1]),
-    ]
-    for item, figure in (
-        ("methods", drawn[0]),
-        ("votes", drawn[1]),
-        ("models", None),
-        ("groups", None),
-    ):
-        figures.save(
-            study,
-            f"attribution_{name}_{item}",
-            figure,
-            getattr(compared, item),
-            folder,
-            scale=scale,
-        )
-    return drawn

@@ -6,17 +6,15 @@ rows: scored replies as `attribution.judged` returns them, of one dataset, with 
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
-from sklearn.metrics import roc_auc_score
 
 from dsi_core.attribution.classifiers import METHODS
-from dsi_core.paper import tables
+from dsi_core.evidence import intervals, permutation, ranks
 
 LEVELS = {
     "k3": "bases",
     "k2": "bases, tuned models of other bases",
     "k1": "bases, all other tuned models",
 }
-PERMUTATIONS = 9999
 
 
 def attributed(rows: pd.DataFrame, bases: list[str], by: list[str]) -> pd.DataFrame:
@@ -53,7 +51,7 @@ def mean_auc(rows: pd.DataFrame, bases: list[str]) -> float:
     there = ~np.isnan(scores).any(axis=1)
     centred, truth = scores[there] - scores[there].mean(axis=1, keepdims=True), rows["base"][there]
     areas = [
-        roc_auc_score(truth == b, centred[:, i])
+        ranks.auroc(centred[truth == b, i], centred[truth != b, i])
         for i, b in enumerate(bases)
         if 0 < (truth == b).sum() < len(truth)
     ]
@@ -61,16 +59,8 @@ def mean_auc(rows: pd.DataFrame, bases: list[str]) -> float:
 
 
 def permuted(found: pd.DataFrame, seed: int) -> float:
-    """P of as many hits if the truths were dealt to the models anew: (1 + as good) / (1 + `PERMUTATIONS`). Unlike the binomial p it does
-    not reward naming one base always where most models come from it.
-    """
-    rng, truth, said = (
-        np.random.default_rng(seed),
-        found["base"].to_numpy(),
-        found["attributed"].to_numpy(),
-    )
-    hits = np.array([(rng.permutation(truth) == said).sum() for _ in range(PERMUTATIONS)])
-    return float((1 + (hits >= (truth == said).sum()).sum()) / (1 + PERMUTATIONS))
+    """P of as many hits if the truths were dealt to the models anew (`permutation.p_of_matches`)."""
+    return permutation.p_of_matches(found["base"].to_numpy(), found["attributed"].to_numpy(), seed)
 
 
 def methods_table(rows: pd.DataFrame, bases: list[str], seed: int = 0) -> pd.DataFrame:
@@ -129,7 +119,7 @@ def methods_table(rows: pd.DataFrame, bases: list[str], seed: int = 0) -> pd.Dat
         .index[0]
     )
     table.loc[best, "chosen"] = True
-    return tables.with_interval(table, "correct", "total")
+    return intervals.with_wilson(table, "correct", "total")
 
 
 def models_table(rows: pd.DataFrame, bases: list[str], chosen: str) -> pd.DataFrame:
@@ -160,7 +150,7 @@ def groups_table(rows: pd.DataFrame, bases: list[str], chosen: str) -> pd.DataFr
     groups = named.groupby(
         ["dataset", "method", "level", "chosen", "prompts", "models"], sort=False
     )["right"]
-    return tables.with_interval(
+    return intervals.with_wilson(
         groups.agg(correct="sum", total="size").reset_index(), "correct", "total"
     )
 

@@ -1,6 +1,7 @@
 """What the answers so far say of a suspect: the vote (Eq. 2), the rank among the controls, the private twin."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from dsi_core.audit import prepared as preparation
 from dsi_core.audit import suspect
 from dsi_core.audit.plan import FACTS, Plan
 from dsi_core.audit.prepared import Prepared
-from dsi_core.evidence import controls, twin
+from dsi_core.evidence import controls, sequential, twin
 from dsi_core.method import study, verdict
 
 FIRST = "first_plan.json"  # how many samples were planned when the audit began
@@ -40,9 +41,11 @@ def judge(plan: Plan, told: pd.DataFrame) -> dict:
         else study.MEMBER[bool(counts["positive"] > counts["negative"])]
     )
     known = known_evidence(prepared, plan.samples, plan.draws)
-    leans = controls.final_leans(known[~known["member"]])
+    leans = controls.final_statistics(known[~known["member"]])
     against = (
-        controls.test(evidence["evidence"].to_numpy(), leans, plan.alpha) if len(leans) else None
+        asdict(controls.test(evidence["evidence"].to_numpy(), leans, plan.alpha))
+        if len(leans)
+        else None
     )
     parts = (
         prepared.tainted["part"].value_counts().reindex(preparation.PARTS, fill_value=0).tolist()
@@ -50,12 +53,14 @@ def judge(plan: Plan, told: pd.DataFrame) -> dict:
     planned = first_planned(plan)
     labelled = evidence.assign(published=evidence["part"] == preparation.PARTS[0])
     told_apart = (
-        twin.test(
-            labelled,
-            tuple(parts),
-            planned,
-            settings.seed,
-            may_stop=plan.stop or planned != len(plan.samples),
+        asdict(
+            twin.test(
+                labelled,
+                tuple(parts),
+                planned,
+                settings.seed,
+                may_stop=plan.stop or planned != len(plan.samples),
+            )
         )
         if parts[1]
         else None
@@ -137,10 +142,12 @@ def curve(plan: Plan, evidence: pd.DataFrame, leans: pd.Series, parts: list[int]
     )
     values = evidence["evidence"].to_numpy()
     table["p_controls"] = (
-        controls.p_values(controls.lean(values), leans.to_numpy()) if len(leans) else np.nan
+        controls.p_values(controls.running_statistic(values), leans.to_numpy())
+        if len(leans)
+        else np.nan
     )
     table["wealth"] = (
-        twin.wealth(values, evidence["part"] == preparation.PARTS[0], tuple(parts))
+        sequential.wealth(values, evidence["part"] == preparation.PARTS[0], tuple(parts))
         if parts[1]
         else np.nan
     )

@@ -1,14 +1,14 @@
 """The offline phase for any dataset (§5.2-5.3): references, tainted samples, known models and checks, in one folder that an audit needs."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
 from dsi_core.audit import prepared, suspect
 from dsi_core.audit.prepared import ANSWERS, PARTS, Prepared
-from dsi_core.data import columns, near_duplicates
+from dsi_core.data import columns, near_duplicates, text_classifier
 from dsi_core.data import pairs as data
-from dsi_core.evidence import blind
 from dsi_core.method import similarity, study
 from dsi_core.method.study import Study
 from dsi_core.models import tuning
@@ -233,7 +233,7 @@ def _blind(profile: Profile, samples: pd.DataFrame) -> list[dict]:
     """The blind check of the published part against the twin and against each control's data."""
     one, other = (samples[samples["part"] == p] for p in PARTS)
     rows = (
-        [{"against": "the withheld twin", **blind.auc(one, other, profile.seed)}]
+        [{"against": "the withheld twin", **_checked(one, other, profile)}]
         if len(other)
         else []
     )
@@ -244,8 +244,12 @@ def _blind(profile: Profile, samples: pd.DataFrame) -> list[dict]:
         for d in s.data
     )
     return rows + [
-        {"against": n, **blind.auc(one, data.load_pairs(profile, n), profile.seed)} for n in names
+        {"against": n, **_checked(one, data.load_pairs(profile, n), profile)} for n in names
     ]
+
+
+def _checked(one: pd.DataFrame, other: pd.DataFrame, profile: Profile) -> dict:
+    return asdict(text_classifier.blind_check(one, other, profile.seed))
 
 
 def _key(profile: Profile, pairs: pd.DataFrame) -> str:

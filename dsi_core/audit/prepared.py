@@ -156,7 +156,7 @@ def strength(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
         (
             "against controls",
             f"{others} models known not to have seen D",
-            "yes" if count >= controls.FIRST and smallest <= alpha else "no",
+            "yes" if count >= controls.MIN_SAMPLES and smallest <= alpha else "no",
             f"smallest possible p-value {smallest:.3g}; alpha {alpha:g} needs {int(np.ceil(1 / alpha)) - 1} controls",
         )
     )
@@ -210,7 +210,7 @@ def describe(prepared: Prepared, alpha: float = 0.05) -> str:
     for check in facts["blind"]:
         warn = (
             ": a text classifier can tell them apart, so the comparison is not like with like"
-            if check["auc"] > blind.WARN_ABOVE and "twin" in check["against"]
+            if blind.tells_apart(check["auc"]) and "twin" in check["against"]
             else ""
         )
         lines.append(

@@ -10,8 +10,8 @@ import pandas as pd
 
 from dsi_core.audit import suspect
 from dsi_core.audit.record import ASSUMES, Audit
+from dsi_core.data.common_words import common
 from dsi_core.evidence import blind
-from dsi_core.plots import texts as examples
 
 
 def as_page(body: str, title: str) -> str:
@@ -209,7 +209,7 @@ def blind_check(audit: Audit) -> str:
         ]
         for c in checks
     ]
-    told_apart = any("twin" in c["against"] and (c["auc"] or 0) > blind.WARN_ABOVE for c in checks)
+    told_apart = any("twin" in c["against"] and blind.tells_apart(c["auc"]) for c in checks)
     warning = (
         (
             "<p class=finding>Warning: a text classifier tells the published part from the withheld one. The two are not like with like, and number 3 may find a "
@@ -245,14 +245,14 @@ def side_by_side(audit: Audit, sample_id: str, why: str = "") -> str:
     near = gap.idxmax()
     texts = [
         ("The suspect's answer", [(answer, False)]),
-        ("The dataset's own answer (oracle)", examples.common(answer, pair["output"])),
+        ("The dataset's own answer (oracle)", common(answer, pair["output"])),
         (
             f"{near}, trained on the dataset",
-            examples.common(answer, scores.loc[near, "response_after"]),
+            common(answer, scores.loc[near, "response_after"]),
         ),
         (
             f"{near}, not trained on it",
-            examples.common(answer, scores.loc[near, "response_before"]),
+            common(answer, scores.loc[near, "response_before"]),
         ),
     ]
     blocks = "".join(

@@ -65,7 +65,7 @@ def next_questions(plan: Plan, told: pd.DataFrame) -> pd.DataFrame:
     remote = plan.profile.models[SUSPECT].endpoint
     wanted = responses.unanswered(told, plan.samples, plan.draws)
     block = (
-        max(controls.FIRST, -(-remote.concurrency // plan.draws))
+        max(controls.MIN_SAMPLES, -(-remote.concurrency // plan.draws))
         if remote and plan.stop
         else len(plan.samples)
     )

@@ -4,9 +4,8 @@ inference.
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from dsi_core.evidence import blind
+from dsi_core.evidence import intervals, ranks
 from dsi_core.grey_box import dia, mia_compare, mia_loss, mia_sampling
 from dsi_core.grey_box.collect import KEYS, settings, whole
 from dsi_core.method import study as steps
@@ -25,7 +24,7 @@ BLACK_BOX = "black-box dataset inference"
 def measured(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     """How well each attack tells D from validation: dataset, suspect, group, member, view, attack, samples, validation, and
 
-    auc (0.5 = not at all; above = D looks more familiar), low and high (95%, Hanley and McNeil), tpr_at_1 and tpr_at_5 (share of D above
+    auc (0.5 = not at all; above = D looks more familiar), low and high (95%, `intervals.newcombe`), tpr_at_1 and tpr_at_5 (share of D above
     all but 1% and 5% of validation), p (one-sided Mann-Whitney test of the same), d (Cohen's), and p_control (the same test of one random
     half of validation against the other). scores: as `attacks`.
     """
@@ -33,8 +32,8 @@ def measured(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     for keys, part in scores.groupby([*KEYS, "view", "attack"], sort=False):
         one, other = (part.loc[part["part"] == p, "score"].to_numpy() for p in ("D", "validation"))
         first, second = dia.halves(len(other), np.random.default_rng(study.profile.seed))
-        auc = area(one, other)
-        low, high = blind.interval(auc, len(one), len(other))
+        auc = ranks.auroc(one, other)
+        low, high = intervals.newcombe(auc, len(one), len(other))
         rows.append(
             {
                 **dict(zip([*KEYS, "view", "attack"], keys)),
@@ -45,9 +44,9 @@ def measured(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
                 "high": high,
                 "tpr_at_1": tpr(one, other, 0.01),
                 "tpr_at_5": tpr(one, other, 0.05),
-                "p": rank_test(one, other),
+                "p": ranks.mann_whitney(one, other),
                 "d": dia.cohens_d(one, other),
-                "p_control": rank_test(other[first], other[second]),
+                "p_control": ranks.mann_whitney(other[first], other[second]),
             }
         )
     return pd.DataFrame(rows)
@@ -61,18 +60,6 @@ def by_group(measured: pd.DataFrame) -> pd.DataFrame:
         .reset_index()
     )
     return table.rename(columns={"size": "suspects", "min": "lowest", "max": "highest"})
-
-
-def area(one: np.ndarray, other: np.ndarray) -> float:
-    """AUROC: the chance that a random score of `one` is above a random one of `other`, ties counting half."""
-    return float(stats.mannwhitneyu(one, other).statistic / (len(one) * len(other)))
-
-
-def rank_test(one: np.ndarray, other: np.ndarray) -> float:
-    """p-value of the one-sided Mann-Whitney test: are the scores of `one` higher? 0.5 where all scores are the same."""
-    if len(np.unique(np.concatenate([one, other]))) == 1:
-        return 0.5
-    return float(stats.mannwhitneyu(one, other, alternative="greater").pvalue)
 
 
 def tpr(one: np.ndarray, other: np.ndarray, fpr: float) -> float:

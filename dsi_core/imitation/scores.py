@@ -5,7 +5,9 @@ import pandas as pd
 from rouge_score.rouge_scorer import RougeScorer
 from scipy import stats
 
-METRICS = {"rouge_l": "ROUGE-L", "bertscore": "BERTScore F1"}
+from dsi_core.evidence import intervals
+
+METRICS = ("rouge_l", "bertscore")
 
 
 def rouge_l(candidates, references) -> np.ndarray:
@@ -29,18 +31,11 @@ def curve(scores: pd.DataFrame) -> pd.DataFrame:
         for (model, budget), part in scores.groupby(["model", "budget"], sort=False, dropna=False)[
             metric
         ]:
-            low, high = _interval(part.to_numpy())
+            low, high = intervals.of_mean(part.to_numpy())
             rows.append((metric, model, budget, len(part), part.mean(), low, high))
     return pd.DataFrame(
         rows, columns=["metric", "model", "budget", "samples", "mean", "low", "high"]
     )
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    if len(values) < 2:
-        return np.nan, np.nan
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return values.mean() - half, values.mean() + half
 
 
 def log_linear(budgets, means) -> dict:
@@ -53,13 +48,13 @@ def log_linear(budgets, means) -> dict:
             f"budgets {budgets.tolist()}: a fit with an interval needs three different ones, all over 0"
         )
     fit = stats.linregress(np.log10(budgets), means)
-    half = stats.t.ppf(0.975, len(budgets) - 2) * fit.stderr
+    low, high = intervals.student(fit.slope, fit.stderr, len(budgets) - 2)
     return {
         "points": len(budgets),
         "intercept": fit.intercept,
         "slope": fit.slope,
-        "low": fit.slope - half,
-        "high": fit.slope + half,
+        "low": low,
+        "high": high,
         "r2": fit.rvalue**2,
     }
 

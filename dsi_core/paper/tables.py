@@ -2,8 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
+from dsi_core.evidence import intervals
 from dsi_core.method.study import MEMBER, Study, members
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import profile as params
@@ -20,29 +20,9 @@ def reported(item: str, part: str = "rows") -> pd.DataFrame:
     return pd.DataFrame(entry[part]).assign(source=entry["source"])
 
 
-def interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of the proportion count / total, both ends in [0, 1]; (NaN, NaN) when total is 0.
-
-    It treats the cases as independent draws, which models that share a base, a recipe or D are not: read it as the least doubt.
-    """
-    if total == 0:
-        return np.nan, np.nan
-    found = binomtest(int(count), int(total)).proportion_ci(confidence, method="wilson")
-    return float(found.low), float(found.high)
-
-
-def with_interval(table: pd.DataFrame, count, total, unit: int = 1) -> pd.DataFrame:
-    """`table` with columns low and high: the Wilson interval of count / total (names of columns), times `unit` (100 = percent)."""
-    ends = [interval(k, n) for k, n in zip(table[count], table[total])]
-    return table.assign(
-        low=[round(unit * low, 3) for low, _ in ends],
-        high=[round(unit * high, 3) for _, high in ends],
-    )
-
-
 def votes(verdicts: pd.DataFrame) -> pd.DataFrame:
     """Verdicts with share = positive / (positive + negative), NaN where nothing counts, and its Wilson interval (low, high)."""
-    table = with_interval(
+    table = intervals.with_wilson(
         verdicts.assign(counted=verdicts["positive"] + verdicts["negative"]), "positive", "counted"
     )
     share = table["positive"] / table["counted"].where(table["counted"] > 0)
@@ -82,7 +62,7 @@ def copies(study: Study, scores: pd.DataFrame, side: str) -> pd.DataFrame:
         .reset_index()
     )
     counts["share"] = (counts["tainted"] / counts["total"]).round(3)
-    counts = with_interval(counts, "tainted", "total")
+    counts = intervals.with_wilson(counts, "tainted", "total")
     rank = counts["category"].map(lambda c: (c == "all") * 2 + c.startswith("other ("))
     return (
         counts.assign(rank=rank)
@@ -152,7 +132,7 @@ def scores_of(correct: pd.DataFrame) -> dict:
     ends = {
         f"{name}_{end}": value
         for name, (k, n) in {"recall": (tp, tp + fn), "precision": (tp, tp + fp)}.items()
-        for end, value in zip(("low", "high"), interval(k, n))
+        for end, value in zip(("low", "high"), intervals.wilson(k, n))
     }
     return {
         "recall": round(recall, 1),
@@ -194,7 +174,7 @@ def detection(verdicts: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     counts = (
         verdicts.groupby(by, sort=False)["correct"].agg(correct="sum", total="size").reset_index()
     )
-    return with_interval(counts, "correct", "total", 100).round({"low": 1, "high": 1})
+    return intervals.with_wilson(counts, "correct", "total", 100).round({"low": 1, "high": 1})
 
 
 def table4(profile: Profile) -> pd.DataFrame:

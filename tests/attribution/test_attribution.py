@@ -26,6 +26,7 @@ from dsi_core.attribution import (
     tables as attribution_tables,
 )
 from dsi_core.attribution.classifiers import METHODS
+from dsi_core.evidence import intervals
 from dsi_core.method.study import Study
 from dsi_core.paper import tables
 from dsi_core.settings.extensions import Attribution
@@ -354,7 +355,7 @@ def test_groups_and_votes():
     assert groups["total"].tolist() == [1, 1, 2, 1] and groups["chosen"].all()
     assert (groups["low"], groups["high"]) is not None and groups.loc[
         ("D", "non-members"), ["low", "high"]
-    ].tolist() == pytest.approx(tables.interval(1, 2), abs=1e-3)
+    ].tolist() == pytest.approx(intervals.wilson(1, 2), abs=1e-3)
     votes = attribution_tables.votes_table(ROWS, ["a", "b", "c"], "heuristics").set_index(
         ["model", "voted"]
     )["share"]
@@ -377,9 +378,8 @@ def test_permutations_do_not_reward_the_commoner_base():
     always = pd.DataFrame({"base": ["a"] * 7 + ["b"], "attributed": ["a"] * 8})
     assert attribution_tables.permuted(always, 0) == 1.0
     exact = pd.DataFrame({"base": list("aabb"), "attributed": list("aabb")})
-    assert attribution_tables.permuted(exact, 0) == pytest.approx(
-        1 / 6, abs=0.015
-    )  # of the 4! orders 4 keep all four
+    # Of the 4! orders 4 keep all four.
+    assert attribution_tables.permuted(exact, 0) == pytest.approx(1 / 6)
 
 
 def test_the_bases_choose_the_method():
@@ -435,7 +435,7 @@ def test_the_bases_choose_the_method():
     assert found["p_binomial"].tolist() == [0.5, 0.5, 1.0, 0.5, 0.5] and (
         row["low"],
         row["high"],
-    ) == pytest.approx(tables.interval(0, 1), abs=1e-3)
+    ) == pytest.approx(intervals.wilson(0, 1), abs=1e-3)
 
 
 def test_compare_from_replies_to_files(smoke, one_thread, monkeypatch, tmp_path):

@@ -209,7 +209,7 @@ def test_it_stops_asking_when_the_controls_suffice(prepared, server):
     result = audit.run(sure)
     assert (result["ended"], result["samples_asked"], result["p"]) == (
         "sure",
-        controls.FIRST,
+        controls.MIN_SAMPLES,
         pytest.approx(1 / 6),
     )
     assert len(server.asked) == len(audit_plan.answers(sure)) == 15

@@ -1,7 +1,6 @@
-"""The private twin: the exact test, the bets, and that neither errs too often when the labels are a coin's."""
+"""The private twin: which p-value is reported, when stopping is allowed and when it is not."""
 
-from itertools import combinations
-from math import comb
+import dataclasses
 
 import numpy as np
 import pandas as pd
@@ -13,95 +12,63 @@ EVIDENCE = np.array([0.9, 0.1, 0.7, 0.2, 0.4, 0.0])
 PUBLISHED = np.array([True, False, True, False, True, False])
 
 
-def test_permutation_counts_every_deal():
-    """All three published samples lead: 1 of the 20 deals is as extreme; with the fifth and second swapped, 4 are."""
-    assert twin.difference(EVIDENCE, PUBLISHED) == pytest.approx(2 / 3 - 0.1)
-    assert twin.permutation(EVIDENCE, PUBLISHED) == pytest.approx(1 / comb(6, 3))
-    labels = np.array([True, True, True, False, False, False])
-    sums = [EVIDENCE[list(c)].sum() for c in combinations(range(6), 3)]
-    wanted = np.mean([s >= EVIDENCE[labels].sum() - 1e-12 for s in sums])
-    assert twin.permutation(EVIDENCE, labels) == pytest.approx(wanted) and wanted > 1 / 20
-
-
-def test_permutation_of_many_samples_is_never_zero():
-    evidence = np.r_[np.ones(40), np.zeros(40)] + np.arange(80) / 1e6
-    assert twin.permutation(evidence, evidence >= 1, permutations=999) == pytest.approx(1 / 1000)
-    assert np.isnan(twin.permutation(evidence, np.ones(80, bool)))
-
-
-def test_wealth_by_hand():
-    """Two published, two withheld. The first sample has rank 0: no bet. The second is higher (z = 1/2) and published: the chance of
-    that is 1 of the 3 labels left."""
-    path = twin.wealth([0.1, 0.5], [True, True], (2, 2))
-    odds = np.exp(twin.BETS * (2 * 0.75 - 1))
-    assert path == pytest.approx([1.0, (odds / (odds / 3 + 2 / 3)).mean()])
-
-
-def test_no_answer_means_no_bet_and_counts_as_seen():
-    path = twin.wealth([0.1, np.nan, 0.5], [True, False, True], (2, 2))
-    odds = np.exp(twin.BETS * 0.5)
-    assert path == pytest.approx([1.0, 1.0, (odds / (odds / 2 + 1 / 2)).mean()])
-
-
-def test_a_label_that_is_certain_wins_nothing():
-    assert twin.wealth([0.5, 0.6, 0.7], [False, True, True], (2, 1)) == pytest.approx(
-        [1.0, 1.0, 1.0], abs=1e-12
-    )
-    with pytest.raises(ValueError, match="more samples than"):
-        twin.wealth([0.5, 0.6, 0.7], [False, False, True], (2, 1))
-
-
-def test_wealth_is_fair_for_every_deal():
-    """A martingale: over all ways to deal the labels, the mean wealth after each sample is 1."""
-    evidence = np.array([0.3, 0.8, 0.1, 0.9, 0.5, 0.7])
-    paths = [twin.wealth(evidence, np.isin(range(6), c), (3, 3)) for c in combinations(range(6), 3)]
-    assert np.mean(paths, axis=0) == pytest.approx(np.ones(6))
-    assert np.std([p[-1] for p in paths]) > 0.5  # and it does bet
-
-
-@pytest.mark.parametrize("alpha", [0.05, 0.2])
-def test_errors_stay_below_alpha(alpha):
-    """A coin's labels on skewed evidence: stopping at the first crossing errs in at most alpha of 600 runs (three standard errors)."""
-    rng, wrong = np.random.default_rng(1), 0
-    for _ in range(600):
-        published = rng.permutation(np.repeat([True, False], 12))
-        wrong += twin.wealth(rng.exponential(size=24), published, (12, 12)).max() >= 1 / alpha
-    assert wrong / 600 <= alpha + 3 * np.sqrt(alpha * (1 - alpha) / 600)
-
-
-def told(evidence, published):
+def labelled(evidence, published):
     return pd.DataFrame({"evidence": evidence, "published": published})
 
 
+def test_difference_by_hand():
+    assert twin.difference(EVIDENCE, PUBLISHED) == pytest.approx(2 / 3 - 0.1)
+    assert np.isnan(twin.difference(EVIDENCE, np.ones(6, bool)))
+
+
 def test_p_is_the_permutation_test_when_nothing_may_stop():
-    found = twin.test(told(EVIDENCE, PUBLISHED), (3, 3), 6, may_stop=False)
-    assert found["p"] == found["p_permutation"] == pytest.approx(0.05) and (
-        found["published"],
-        found["withheld"],
-    ) == (3, 3)
+    result = twin.test(labelled(EVIDENCE, PUBLISHED), (3, 3), 6, may_stop=False)
+    assert result.p == result.p_permutation == pytest.approx(0.05)
+    assert (result.published, result.withheld) == (3, 3)
+    assert result.difference == pytest.approx(2 / 3 - 0.1)
 
 
 def test_p_with_stopping_is_twice_the_smaller():
-    table = told(EVIDENCE, PUBLISHED)
-    early, end = (
-        twin.test(table.head(4), (3, 3), 6, may_stop=True),
-        twin.test(table, (3, 3), 6, may_stop=True),
-    )
-    assert early["p"] == pytest.approx(min(1, 2 / early["largest"])) and early[
-        "p_sequential"
-    ] == pytest.approx(1 / early["largest"])
-    assert end["p"] == pytest.approx(2 * min(1 / end["largest"], 0.05))
+    table = labelled(EVIDENCE, PUBLISHED)
+    early = twin.test(table.head(4), (3, 3), 6, may_stop=True)
+    end = twin.test(table, (3, 3), 6, may_stop=True)
+    assert early.p == pytest.approx(min(1, 2 / early.largest))
+    assert early.p_sequential == pytest.approx(1 / early.largest)
+    assert end.p == pytest.approx(2 * min(1 / end.largest, 0.05))
 
 
 def test_the_permutation_is_of_what_was_planned_at_first():
-    """The first four labels (published, published, withheld, withheld by evidence 4, 3, 2, 1): 1 of 6 deals, however many follow."""
-    table = told([4.0, 3.0, 2.0, 1.0, 9.0, 8.0], [True, True, False, False, False, False])
+    """The first four labels (published, published, withheld, withheld by evidence 4, 3, 2, 1):
+    1 of 6 deals, however many follow."""
+    table = labelled([4.0, 3.0, 2.0, 1.0, 9.0, 8.0], [True, True, False, False, False, False])
     raised = twin.test(table, (2, 4), 4, may_stop=True)
-    assert raised["p_permutation"] == pytest.approx(1 / 6) and raised["planned"] == 4
-    assert raised["p"] == pytest.approx(2 * min(1 / raised["largest"], 1 / 6))
-    assert np.isnan(twin.test(table.head(3), (2, 4), 4, may_stop=True)["p_permutation"])
+    assert raised.p_permutation == pytest.approx(1 / 6) and raised.planned == 4
+    assert raised.p == pytest.approx(2 * min(1 / raised.largest, 1 / 6))
+    assert np.isnan(twin.test(table.head(3), (2, 4), 4, may_stop=True).p_permutation)
 
 
 def test_one_part_alone_decides_nothing():
-    found = twin.test(told([0.5, np.nan], [True, False]), (1, 1), 2, may_stop=True)
-    assert found["p"] == 1.0 and np.isnan(found["p_permutation"]) and np.isnan(found["difference"])
+    result = twin.test(labelled([0.5, np.nan], [True, False]), (1, 1), 2, may_stop=True)
+    assert result.p == 1.0
+    assert np.isnan(result.p_permutation) and np.isnan(result.difference)
+
+
+def test_the_record_keeps_the_names_that_reports_know():
+    result = twin.test(labelled(EVIDENCE, PUBLISHED), (3, 3), 6, may_stop=True)
+    assert list(dataclasses.asdict(result)) == [
+        *("published", "withheld", "difference", "wealth", "largest"),
+        *("p_sequential", "p_permutation", "planned", "p"),
+    ]
+
+
+def test_compare_says_when_the_queries_could_have_stopped():
+    """Evidence that follows the labels crosses 2 / 0.2 on the way; constant evidence never."""
+    part = ["published", "withheld"] * 10
+    clear = pd.DataFrame({"model": "clear", "member": True, "part": part})
+    clear["evidence"] = np.where(clear["part"] == "published", 1.0, 0.0)
+    flat = clear.assign(model="flat", member=False, evidence=0.5)
+    table = twin.compare(pd.concat([clear, flat]), (10, 10), 0.2).set_index("model")
+    assert table["of"].tolist() == [20, 20] and table["published"].tolist() == [10, 10]
+    assert 2 < table.loc["clear", "sure_after"] < 20
+    assert np.isnan(table.loc["flat", "sure_after"])
+    assert table.loc["flat", "p"] == 1.0 and table.loc["clear", "p"] < 0.001

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from helpers import change, says, table
 
+from dsi_core.evidence import intervals
 from dsi_core.method import study as steps
 from dsi_core.method.study import Study
 from dsi_core.paper import ablations, tables
@@ -198,7 +199,7 @@ def test_the_grid_at_the_profile_s_own_thresholds_is_the_verdict(study, random, 
             and row.tainted == steps.find_tainted(other, random[0])["tainted"].sum()
         )
         assert (row.low, row.high) == tuple(
-            round(100 * end, 1) for end in tables.interval(row.correct, 2)
+            round(100 * end, 1) for end in intervals.wilson(row.correct, 2)
         )
 
 

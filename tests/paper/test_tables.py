@@ -3,7 +3,6 @@
 import math
 import socket
 
-import numpy as np
 import pandas as pd
 import pytest
 from helpers import table
@@ -39,61 +38,6 @@ def wilson(k, n, z=1.959963984540054):
 
 def percent(k, n):
     return [round(100 * end, 1) for end in wilson(k, n)]
-
-
-# Intervals
-
-
-@pytest.mark.parametrize(
-    "k, n",
-    [(0, 1), (1, 1), (0, 4), (1, 4), (4, 4), (7, 10), (18, 20), (20, 20), (12, 48), (869, 2136)],
-)
-def test_the_interval_is_wilson_s(k, n):
-    low, high = tables.interval(k, n)
-    assert (low, high) == pytest.approx(wilson(k, n), abs=1e-9)
-    assert 0 <= low <= k / n <= high <= 1
-
-
-def test_the_interval_by_hand():
-    """1 of 4: (1 + 1.9207) / 7.8415 = 0.3725 and 1.96 / 7.8415 * sqrt(0.75 + 0.9604) = 0.3269. None of n: z^2 / (n + z^2)."""
-    assert tables.interval(1, 4) == pytest.approx((0.0456, 0.6994), abs=1e-4)
-    assert tables.interval(0, 20) == pytest.approx((0, 3.8415 / 23.8415), abs=1e-5)
-    assert tables.interval(3, 4, confidence=0.9) == pytest.approx(
-        wilson(3, 4, z=1.6448536269514722), abs=1e-9
-    )
-    low, high = tables.interval(np.int64(3), np.int64(4))
-    assert type(low) is type(high) is float and tables.interval(1, 4)[1] == pytest.approx(
-        1 - low
-    )  # k and n - k mirror each other
-
-
-def test_no_case_has_no_interval():
-    assert all(math.isnan(end) for end in tables.interval(0, 0))
-
-
-def test_with_interval_adds_two_columns_to_each_row():
-    counts = pd.DataFrame({"k": [1, 0, 5], "n": [4, 0, 5], "name": list("abc")}, index=[7, 7, 2])
-    found = tables.with_interval(counts, "k", "n")
-    assert found.columns.tolist() == ["k", "n", "name", "low", "high"] and found.index.tolist() == [
-        7,
-        7,
-        2,
-    ]
-    assert found["low"].tolist()[::2] == [0.046, round(wilson(5, 5)[0], 3)] and found[
-        "high"
-    ].tolist()[::2] == [0.699, 1.0]
-    assert found.iloc[1][["low", "high"]].isna().all()
-    assert tables.with_interval(counts, "k", "n", 100).iloc[0][["low", "high"]].tolist() == [
-        4.559,
-        69.936,
-    ]
-    assert tables.with_interval(counts.head(0), "k", "n").columns.tolist() == [
-        "k",
-        "n",
-        "name",
-        "low",
-        "high",
-    ]
 
 
 def test_the_share_of_the_vote():

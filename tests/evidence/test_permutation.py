@@ -1,0 +1,70 @@
+"""Permutation tests against every deal counted, and the random deals of many labels."""
+
+from itertools import combinations, permutations
+from math import comb
+
+import numpy as np
+import pytest
+
+from dsi_core.evidence import permutation
+
+EVIDENCE = np.array([0.9, 0.1, 0.7, 0.2, 0.4, 0.0])
+PUBLISHED = np.array([True, False, True, False, True, False])
+
+
+def test_p_of_difference_counts_every_deal():
+    """All three published samples lead: 1 of the 20 deals is as extreme; other labels, by count."""
+    assert permutation.p_of_difference(EVIDENCE, PUBLISHED) == pytest.approx(1 / comb(6, 3))
+    labels = np.array([True, True, True, False, False, False])
+    sums = [EVIDENCE[list(c)].sum() for c in combinations(range(6), 3)]
+    wanted = np.mean([s >= EVIDENCE[labels].sum() - 1e-12 for s in sums])
+    assert permutation.p_of_difference(EVIDENCE, labels) == pytest.approx(wanted)
+    assert wanted > 1 / 20
+
+
+def test_p_of_difference_of_one_against_many_is_its_rank():
+    """0.7 is the second of six; as the one withheld sample it is the fifth from below."""
+    alone = EVIDENCE == 0.7
+    assert permutation.p_of_difference(EVIDENCE, alone) == pytest.approx(2 / 6)
+    assert permutation.p_of_difference(EVIDENCE, ~alone) == pytest.approx(5 / 6)
+
+
+def test_p_of_difference_of_many_samples_is_never_zero():
+    evidence = np.r_[np.ones(40), np.zeros(40)] + np.arange(80) / 1e6
+    p = permutation.p_of_difference(evidence, evidence >= 1, permutations=999)
+    assert p == pytest.approx(1 / 1000)
+    assert np.isnan(permutation.p_of_difference(evidence, np.ones(80, bool)))
+
+
+def test_p_of_matches_counts_every_deal():
+    """Of the 4! orders of aabb 4 keep all four right; named abab, 20 give two or more."""
+    assert permutation.p_of_matches(list("aabb"), list("aabb")) == pytest.approx(4 / 24)
+    hits = [
+        sum(a == b for a, b in zip(order, "abab", strict=True)) for order in permutations("aabb")
+    ]
+    wanted = np.mean(np.array(hits) >= 2)
+    assert permutation.p_of_matches(list("aabb"), list("abab")) == pytest.approx(wanted)
+    assert wanted == pytest.approx(20 / 24)
+
+
+def test_p_of_matches_does_not_reward_the_commoner_truth():
+    assert permutation.p_of_matches(["a"] * 7 + ["b"], ["a"] * 8) == 1.0
+
+
+def test_an_answer_that_is_none_or_no_truth_is_wrong():
+    """Only one order of the three truths has the b in the middle and so the one hit: 1 of 3."""
+    truth, answer = ["a", "b", "a"], [None, "b", "c"]
+    assert permutation.p_of_matches(truth, answer) == pytest.approx(1 / 3)
+    assert permutation.p_of_matches(["a"], ["a"]) == 1.0
+
+
+def test_p_of_matches_of_many_cases_is_of_random_deals():
+    """Ten cases of ten names, all right: 1 of 10! deals, so none of 9,999 but the true one."""
+    names = list("abcdefghij")
+    assert permutation.p_of_matches(names, names) == pytest.approx(1 / 10_000)
+    rng = np.random.default_rng(4)
+    deals = np.array([rng.permutation(10) for _ in range(9999)])
+    three = np.array([0, 1, 2, 4, 5, 6, 7, 8, 9, 3])
+    wanted = (1 + ((deals == three).sum(axis=1) >= 3).sum()) / 10_000
+    assert permutation.p_of_matches(np.arange(10), three, seed=4) == pytest.approx(wanted)
+    assert wanted == pytest.approx(0.0803, abs=0.01)  # 1 - 5 / (2 e), the matches being Poisson
