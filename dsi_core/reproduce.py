@@ -1,57 +1,90 @@
-"""Run the notebooks headlessly through papermill, one after another, and say at the end how each went."""
+"""Run the notebooks headlessly through papermill, in their order, and say how each went."""
 
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
-import papermill as pm
+import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
 from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
-from dsi_core.settings import profile as params
+from dsi_core.settings import profile as profiles
+
+LONGEST_REASON = 300  # characters of an error that the summary repeats
 
 
 def notebooks(only: str | None = None) -> list[Path]:
-    """The numbered notebooks in their order; `only` = the beginning of one's name ("02"). Raises `ValueError` for an unknown one."""
-    found = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-    chosen = [n for n in found if only is None or n.name.startswith(only)]
+    """The numbered notebooks in their order.
+
+    Parameters
+    ----------
+    only
+        The beginning of one's name ("02").
+
+    Raises
+    ------
+    ValueError
+        No notebook begins so.
+    """
+    numbered = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    chosen = [path for path in numbered if only is None or path.name.startswith(only)]
     if not chosen:
-        raise ValueError(
-            f"no notebook begins with {only!r}; there are: {', '.join(n.name for n in found)}"
-        )
+        names = ", ".join(path.name for path in numbered)
+        raise ValueError(f"no notebook begins with {only!r}; there are: {names}")
     return chosen
 
 
-def check(notebook: Path, values: dict) -> None:
-    """Refuse what papermill only warns about: a parameter that the notebook lacks, or not exactly one parameters cell."""
+def check(notebook: Path, values: dict[str, Any]) -> None:
+    """Refuse what papermill only warns about.
+
+    Raises
+    ------
+    ValueError
+        A parameter that the notebook lacks, or not exactly one cell tagged `parameters`.
+    """
     cells = nbformat.read(notebook, as_version=4).cells
-    tagged = sum("parameters" in c.metadata.get("tags", []) for c in cells)
+    tagged = sum("parameters" in cell.metadata.get("tags", []) for cell in cells)
     if tagged != 1:
         raise ValueError(
             f"{notebook.name}: {tagged} cells are tagged 'parameters', needs exactly one"
         )
-    known = pm.inspect_notebook(str(notebook))
-    unknown = set(values) - set(known)
+    known = papermill.inspect_notebook(str(notebook))
+    unknown = sorted(set(values) - set(known))
     if unknown:
         raise ValueError(
-            f"{notebook.name}: unknown parameter {', '.join(sorted(unknown))}; known: {', '.join(known)}"
+            f"{notebook.name}: unknown parameter {', '.join(unknown)}; known: {', '.join(known)}"
         )
 
 
-def execute(notebook: Path, out: Path, values: dict, timeout: int | None = None) -> str | None:
-    """Run one notebook with the kernel of this Python; None if every cell ended, else why not.
+def execute(
+    notebook: Path, out: Path, values: dict[str, Any], timeout: int | None = None
+) -> str | None:
+    """Run one notebook with the kernel of this Python; progress bars appear on this terminal.
 
-    The executed copy stays in `out` in either case. Progress bars of the cells appear on this terminal.
+    Parameters
+    ----------
+    out
+        Folder of the executed copy, which stays there however the run ended.
+    values
+        The notebook's parameters.
+    timeout
+        Seconds allowed for one cell.
+
+    Returns
+    -------
+    str or None
+        None if every cell ended, else why not.
     """
     out.mkdir(parents=True, exist_ok=True)
     copy = out / notebook.name
     try:
-        pm.execute_notebook(
+        papermill.execute_notebook(
             str(notebook),
-            str(copy).replace("{", "{{").replace("}", "}}"),
+            str(copy).replace("{", "{{").replace("}", "}}"),  # papermill reads a format string
             values,
             kernel_name="python3",
             cwd=str(ROOT),
@@ -59,50 +92,87 @@ def execute(notebook: Path, out: Path, values: dict, timeout: int | None = None)
             execution_timeout=timeout,
             stderr_file=sys.stderr,
         )
-    except pm.PapermillExecutionError as error:
-        return f"cell {error.exec_count}: {error.ename}: {error.evalue.strip().splitlines()[-1][:300] if error.evalue.strip() else ''} (see {copy})"
+    except papermill.PapermillExecutionError as error:
+        reason = _last_line(error.evalue)[:LONGEST_REASON]
+        return f"cell {error.exec_count}: {error.ename}: {reason} (see {copy})"
     except (CellTimeoutError, DeadKernelError) as error:
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0]} (see {copy})"
-    done, _ = CoalesceStreamsPreprocessor(enabled=True)(
-        nbformat.read(copy, as_version=4), {}
-    )  # of a bar the last state, not each one
-    nbformat.write(done, copy)
-    waiting = [
-        i
-        for i, c in enumerate(done.cells)
-        if c.cell_type == "code"
-        and c.metadata.get("papermill", {}).get("status") != "completed"
-        and "skip-execution" not in c.metadata.get("tags", [])
-    ]
-    return f"cell {waiting[0]} never ran (see {copy})" if waiting else None
+    executed = nbformat.read(copy, as_version=4)
+    # of a progress bar the last state, not each one
+    executed, _ = CoalesceStreamsPreprocessor(enabled=True)(executed, {})
+    nbformat.write(executed, copy)
+    for number, cell in enumerate(executed.cells):
+        if _never_ran(cell):
+            return f"cell {number} never ran (see {copy})"
+    return None
 
 
 def reproduce(
     profile: str, only: str | None = None, figures_dir: str = "figures", timeout: int | None = None
 ) -> bool:
-    """Run the notebooks with `profile`; prints a line for each and a summary. True if all passed."""
-    params.load_profile(profile)  # refuse a bad profile before any work starts
+    """Run the notebooks with `profile`; print a line for each and a summary.
+
+    Parameters
+    ----------
+    profile
+        A profile's name or file; a bad one is refused before any work starts.
+    only
+        The beginning of one notebook's name ("02").
+    figures_dir
+        Tables and figures go to `<figures_dir>/<profile>`.
+    timeout
+        Seconds allowed for one cell.
+
+    Returns
+    -------
+    bool
+        True if all passed. A notebook that failed does not keep the next from running.
+    """
+    profiles.load_profile(profile)
     chosen = notebooks(only)
     values = {"profile": profile, "figures_dir": figures_dir}
     for notebook in chosen:
         check(notebook, values)
-    lines, good = [], True
+    figures = ROOT / figures_dir / profile
+    summary = []
+    all_passed = True
     for notebook in chosen:
         print(f"{store.now()}  {notebook.name} on {profile} …", flush=True)
         started = time.time()
-        why = execute(notebook, ROOT / "executed" / profile, values, timeout)
-        place = ROOT / figures_dir / profile
-        made = sorted(
-            f.name
-            for f in place.glob("*.*")
-            if f.stat().st_mtime >= started and f.suffix != ".json" and not f.name.startswith(".")
-        )
-        minutes, seconds = divmod(round(time.time() - started), 60)
-        lines.append(
-            f"{'passed' if why is None else 'FAILED'}  {notebook.name:24} {minutes:3}:{seconds:02}  {len(made)} files in {place}"
-            + (f": {', '.join(made)}" if made else "")
-            + (f"\n        {why}" if why else "")
-        )
-        good &= why is None
-    print("\n".join(lines), flush=True)
-    return good
+        why_not = execute(notebook, ROOT / "executed" / profile, values, timeout)
+        summary.append(_line(notebook, why_not, time.time() - started, figures, started))
+        all_passed &= why_not is None
+    print("\n".join(summary), flush=True)
+    return all_passed
+
+
+def _line(
+    notebook: Path, why_not: str | None, seconds: float, figures: Path, started: float
+) -> str:
+    """One notebook's line of the summary, with the files written since it started."""
+    made = [path.name for path in sorted(figures.glob("*.*")) if _is_output(path, started)]
+    minutes, rest = divmod(round(seconds), 60)
+    how = "passed" if why_not is None else "FAILED"
+    line = f"{how}  {notebook.name:24} {minutes:3}:{rest:02}  {len(made)} files in {figures}"
+    if made:
+        line += f": {', '.join(made)}"
+    if why_not:
+        line += f"\n        {why_not}"
+    return line
+
+
+def _is_output(path: Path, since: float) -> bool:
+    hidden = path.name.startswith(".")
+    return not hidden and path.suffix != ".json" and path.stat().st_mtime >= since
+
+
+def _never_ran(cell: nbformat.NotebookNode) -> bool:
+    """A code cell without an end, as after `sys.exit()` in an earlier one."""
+    if cell.cell_type != "code" or "skip-execution" in cell.metadata.get("tags", []):
+        return False
+    return cell.metadata.get("papermill", {}).get("status") != "completed"
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""
