@@ -1,23 +1,34 @@
-# make reproduce [PROFILE=small|smoke|paper] [ONLY=02] | make test | make lab [ARGS="--no-browser"] | make status | make clean
+# make reproduce [PROFILE=small|smoke|paper] [ONLY=02] | test | lint | lab [ARGS="--no-browser"] | results | status | clean
 PROFILE ?= small
 ONLY ?=
 ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
+STRIP := $(BIN)/nbstripout --keep-id --extra-keys "metadata.papermill cell.metadata.papermill"
 
-.PHONY: reproduce test lab status clean
+.PHONY: reproduce test lint lab results status clean
 
 reproduce: .venv/ready
-	$(BIN)/python -m dsi_core reproduce --profile $(PROFILE) $(if $(ONLY),--only $(ONLY))
+	$(BIN)/dsi reproduce --profile $(PROFILE) $(if $(ONLY),--only $(ONLY))
 
 test: .venv/ready
 	$(BIN)/python -m pytest -q --durations=10
 
+lint: .venv/ready # format, rules, types, floors, notebooks without outputs; `pre-commit install` asks it of each commit
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(STRIP) --verify notebooks/*.ipynb
+
 lab: .venv/ready
 	$(BIN)/jupyter lab notebooks $(ARGS)
 
+results: .venv/ready # notebooks/pages/results.md, from figures/small
+	$(BIN)/dsi results
+
 status: .venv/ready
-	$(BIN)/python -m dsi_core status
+	$(BIN)/dsi status
 
 clean: # the environment and executed notebooks; results in store/ stay
 	rm -rf .venv executed
