@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import pandas as pd
 
+from dsi_core.evidence import intervals
 from dsi_core.method.participants import Membership
 
 SAMPLE = ["dataset", "suspect", "sample_id"]
@@ -105,3 +106,23 @@ def judge(
     chosen = tainted.loc[tainted["tainted"], ["dataset", "sample_id"]]
     table = evidence(answers.merge(chosen, on=["dataset", "sample_id"]), delta_s, mu)
     return verdicts(table, suspects)
+
+
+def votes(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Add the share of positive samples among those that count.
+
+    Parameters
+    ----------
+    verdicts
+        Columns positive, negative (counts).
+
+    Returns
+    -------
+    pandas.DataFrame
+        `verdicts` with share = positive / (positive + negative), in [0, 1], NaN where nothing
+        counts, and its 95% Wilson interval: low, high.
+    """
+    counted = verdicts["positive"] + verdicts["negative"]
+    table = intervals.with_wilson(verdicts.assign(counted=counted), "positive", "counted")
+    share = table["positive"] / counted.where(counted > 0)
+    return table.assign(share=share.round(4))[[*verdicts.columns, "share", "low", "high"]]

@@ -1,0 +1,49 @@
+"""Another accusation: the profile in which D is some other dataset, with the same references."""
+
+from dsi_core.settings.profile import Profile
+from dsi_core.settings.schema import Data, Suspect
+from dsi_core.settings.words import IID
+
+# Sections of a profile that belong to its own study alone.
+STUDY_ONLY = ("dpdllm", "robustness", "grey_box", "attribution", "imitation")
+
+
+def profile_of(
+    base: Profile, name: str, pairs: Data, iid: Data | None, suspects: list[Suspect]
+) -> Profile:
+    """Give the profile in which D is `pairs`; references and settings are those of `base`.
+
+    Parameters
+    ----------
+    name
+        What D is called from now on.
+    iid
+        More data of the same kind, from which the dataset `<name>_iid` is drawn apart from D.
+    suspects
+        They follow the base's controls, which become suspects, too: all of them but, where there
+        is no such data, those that train on it.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        (a `ValueError`) for suspects that contradict the data.
+    """
+    data = {**base.data, name: pairs}
+    if iid is not None:
+        data = {n: d for n, d in data.items() if d.apart_from != name}
+        data[f"{name}_iid"] = iid.changed(apart_from=name)
+    has_iid = any(d.apart_from == name for d in data.values())
+    controls = [c for c in base.controls if has_iid or IID not in c.data]
+    return base.changed(
+        victims=[name],
+        data=data,
+        suspects=[*controls, *suspects],
+        controls=[],
+        wild={},
+        suites={},
+        more_references=[],
+        reference_sets={},
+        similarities={},
+        responses={"ask": "tainted"},
+        **dict.fromkeys(STUDY_ONLY),
+    )
