@@ -10,52 +10,15 @@ from dsi_core.audit.prepared import ANSWERS, PARTS, Prepared
 from dsi_core.data import columns, near_duplicates, text_classifier
 from dsi_core.data import pairs as data
 from dsi_core.method import similarity, study
+from dsi_core.method.accusation import profile_of
 from dsi_core.method.study import Study
 from dsi_core.models import tuning
 from dsi_core.runtime import jobs, store
 from dsi_core.runtime.paths import ROOT
+from dsi_core.settings import words
 from dsi_core.settings import profile as params
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Data, Similarity, Suspect
-
-STUDY_ONLY = (
-    "dpdllm",
-    "robustness",
-    "grey_box",
-    "attribution",
-    "imitation",
-)  # sections of a profile that no audit needs
-
-
-def profile_of(
-    base: Profile, name: str, pairs: Data, iid: Data | None, members: list[Suspect]
-) -> Profile:
-    """The profile of an audit of `pairs`, to be called `name`: the base's references and settings; its suspects are `members` and the
-    base's controls, less those that train on more data of the same kind (`iid`) where there is none.
-    """
-    known = {**base.data, name: pairs}
-    if iid is not None:
-        known = {n: d for n, d in known.items() if d.apart_from != name} | {
-            f"{name}_iid": iid.model_copy(update={"apart_from": name})
-        }
-    has_iid = any(d.apart_from == name for d in known.values())
-    suspects = [c for c in base.controls if has_iid or params.IID not in c.data] + members
-    asked = base.responses.model_copy(update={"ask": "tainted"})
-    changes = {
-        "victims": [name],
-        "data": known,
-        "suspects": suspects,
-        "controls": [],
-        "wild": {},
-        "suites": {},
-        "more_references": [],
-        "reference_sets": {},
-        "similarities": {},
-        "responses": asked,
-        **dict.fromkeys(STUDY_ONLY),
-    }
-    return Profile.model_validate(base.model_copy(update=changes).model_dump(by_alias=True))
-
 
 def run(
     given: str,
@@ -91,10 +54,10 @@ def run(
     ]  # of its own dataset a profile has known members
     parts = _parts(base, published, twin) if twin else None
     if twin:
-        base = base.model_copy(update={"data": {**base.data, params.PUBLISHED: published}})
+        base = base.model_copy(update={"data": {**base.data, words.PUBLISHED: published}})
         members = [
             s.model_copy(
-                update={"data": [params.PUBLISHED if d == params.VICTIM else d for d in s.data]}
+                update={"data": [words.PUBLISHED if d == words.VICTIM else d for d in s.data]}
             )
             for s in members
         ]
@@ -238,7 +201,7 @@ def _blind(profile: Profile, samples: pd.DataFrame) -> list[dict]:
         else []
     )
     names = dict.fromkeys(
-        params.dataset_of(profile, profile.victims[0], d)
+        words.dataset_of(profile, profile.victims[0], d)
         for s in profile.suspects
         if not s.member
         for d in s.data

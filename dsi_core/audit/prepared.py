@@ -15,10 +15,11 @@ import pandas as pd
 from dsi_core.evidence import blind, controls
 from dsi_core.method.study import Study
 from dsi_core.runtime import store
+from dsi_core.settings import words
 from dsi_core.settings import profile as params
 from dsi_core.settings.profile import Profile
 
-PARTS = (params.PUBLISHED, "withheld")
+PARTS = (words.PUBLISHED, "withheld")
 FILES = ("samples.jsonl", "references.jsonl", "known.jsonl")
 FEW = 10  # tainted samples
 PAIR = ["dataset", "sample_id", "prompt", "output", "category"]

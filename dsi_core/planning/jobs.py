@@ -9,6 +9,7 @@ from typing import NamedTuple
 from dsi_core.data import pairs as data
 from dsi_core.planning import assumptions, rates
 from dsi_core.runtime import store
+from dsi_core.settings import words
 from dsi_core.settings import profile as params
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Similarity, Trained
@@ -293,7 +294,7 @@ def size_of(profile: Profile, name: str) -> Size:
 
 
 def _trained_on(profile: Profile, victim: str, trained: Trained) -> list[Size]:
-    return [size_of(profile, params.dataset_of(profile, victim, d)) for d in trained.data]
+    return [size_of(profile, words.dataset_of(profile, victim, d)) for d in trained.data]
 
 
 def _mean(sizes: list[Size], value) -> float:
@@ -305,7 +306,7 @@ def _weights(profile: Profile, victim: str, trained: Trained) -> str:
     source = source_of(profile, trained.base)
     if not trained.data:
         return source
-    names = [params.dataset_of(profile, victim, d) for d in trained.data]
+    names = [words.dataset_of(profile, victim, d) for d in trained.data]
     key = store.key(
         [
             [_data_spec(profile, d) for d in names],

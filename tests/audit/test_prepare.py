@@ -9,7 +9,7 @@ from dsi_core.audit import prepare
 from dsi_core.audit import prepared as preparation
 from dsi_core.data import columns
 from dsi_core.data import pairs as data
-from dsi_core.settings import profile
+from dsi_core.settings import profile, words
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Data
 
@@ -80,12 +80,12 @@ def test_named_columns_names_and_hubs(smoke, tmp_path):
 def test_controls_without_data_like_d_are_left_out(smoke):
     without = prepare.profile_of(smoke, "mine", smoke.data["other"], None, [])
     assert [s.name for s in without.suspects] == [
-        c.name for c in smoke.controls if profile.IID not in c.data
+        c.name for c in smoke.controls if words.IID not in c.data
     ]
     with_more = prepare.profile_of(smoke, "mine", smoke.data["other"], smoke.data["terse"], [])
     assert (
         len(with_more.suspects) == len(smoke.controls)
-        and profile.iid_of(with_more, "mine") == "mine_iid"
+        and words.iid_of(with_more, "mine") == "mine_iid"
     )
     assert with_more.responses.ask == "tainted" and with_more.victims == ["mine"]
 

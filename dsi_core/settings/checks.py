@@ -1,0 +1,220 @@
+"""What the parts of a profile may not contradict: one function a rule, each raises `ValueError`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from dsi_core.settings.schema import Reference, Suspect, Trained, Wild
+from dsi_core.settings.words import IID, PUBLISHED, VICTIM, iid_of
+
+if TYPE_CHECKING:
+    from dsi_core.settings.profile import Profile
+
+
+def no_dataset_has_a_reserved_name(profile: Profile) -> None:
+    """`victim` and `iid` stand for datasets that depend on the accusation."""
+    for word in (VICTIM, IID):
+        if word in profile.data:
+            raise ValueError(
+                f"data may not be called {word!r}: "
+                "it stands for a dataset that depends on the accusation"
+            )
+
+
+def every_name_is_known(profile: Profile) -> None:
+    """Datasets, models, recipes and references that are named are there."""
+    for kind, name, known in _named(profile):
+        if name not in known:
+            raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
+
+
+def references_train_on_the_victim(profile: Profile) -> None:
+    """R_i^t saw D and R_i did not (§5.2)."""
+    for reference in all_references(profile):
+        if VICTIM not in reference.with_.data or VICTIM in reference.without.data:
+            raise ValueError(
+                f"reference {reference.name!r}: 'with' must train on {VICTIM!r} "
+                "and 'without' must not"
+            )
+
+
+def membership_follows_from_the_data(profile: Profile) -> None:
+    """A suspect is a member if and only if it trains on D."""
+    for suspect in [*profile.suspects, *profile.controls, *_imitation_suspects(profile)]:
+        if suspect.member != bool({VICTIM, PUBLISHED} & set(suspect.data)):
+            raise ValueError(
+                f"suspect {suspect.name!r}: member is {suspect.member} "
+                f"but its data is {suspect.data}"
+            )
+
+
+def no_dataset_is_apart_from_one_that_is_apart(profile: Profile) -> None:
+    """`apart_from` does not chain."""
+    for name, data in profile.data.items():
+        if data.apart_from is None:
+            continue
+        further = profile.data[data.apart_from].apart_from
+        if further is not None:
+            raise ValueError(
+                f"data {name!r}: apart_from {data.apart_from!r}, "
+                f"which is itself apart_from {further!r}"
+            )
+
+
+def no_endpoint_is_tuned(profile: Profile) -> None:
+    """What is behind an API can be asked, but neither tuned nor looked into."""
+    for name in _opened_models(profile):
+        if name in profile.models and profile.models[name].endpoint:
+            raise ValueError(
+                f"model {name!r} is behind an endpoint: "
+                "it can be asked, but neither tuned nor looked into"
+            )
+
+
+def the_other_half_is_there_where_it_is_needed(profile: Profile) -> None:
+    """`iid` needs one dataset beside each victim.
+
+    A control without its data is left out by `prepare`, so controls need none.
+    """
+    needed = [*_reference_models(profile), *profile.suspects, *profile.wild.values()]
+    named = [trained.data for trained in needed]
+    named += [profile.dpdllm.non_members] if profile.dpdllm else []
+    if any(IID in data for data in named):
+        for victim in profile.victims:
+            iid_of(profile, victim)
+
+
+def controls_never_saw_the_victim(profile: Profile) -> None:
+    """A control is known not to have seen D; a suspect of its name is the same model."""
+    for control in profile.controls:
+        if control.member:
+            raise ValueError(
+                f"control {control.name!r}: trains on {VICTIM!r}; "
+                "a control must be known not to have seen it"
+            )
+        for suspect in profile.suspects:
+            if suspect.name == control.name and suspect.changed(group=control.group) != control:
+                raise ValueError(
+                    f"control {control.name!r}: the suspect of the same name is another model"
+                )
+
+
+def names_differ(profile: Profile) -> None:
+    """Models that are prompted beside each other have different names."""
+    references = [reference.name for reference in all_references(profile)]
+    for beside in (profile.suspects, profile.controls, _imitation_suspects(profile)):
+        names = references + [suspect.name for suspect in beside]
+        if len(set(names)) != len(names):
+            raise ValueError(
+                f"names of references, suspects and controls must differ: {sorted(names)}"
+            )
+
+
+RULES = (
+    no_dataset_has_a_reserved_name,
+    every_name_is_known,
+    references_train_on_the_victim,
+    membership_follows_from_the_data,
+    no_dataset_is_apart_from_one_that_is_apart,
+    no_endpoint_is_tuned,
+    the_other_half_is_there_where_it_is_needed,
+    controls_never_saw_the_victim,
+    names_differ,
+)
+
+
+def all_references(profile: Profile) -> list[Reference]:
+    """Give the arbiter's references, further ones (§6.3.2) and an adversary's (§6.4.3)."""
+    adversary = profile.robustness.adversary.references if profile.robustness else []
+    return [*profile.references, *profile.more_references, *adversary]
+
+
+def _reference_models(profile: Profile) -> list[Trained]:
+    return [t for r in all_references(profile) for t in (r.without, r.with_)]
+
+
+def _imitation_suspects(profile: Profile) -> list[Suspect]:
+    return profile.imitation.suspects if profile.imitation else []
+
+
+def _imitation_models(profile: Profile) -> list[Trained]:
+    """Target, imitator and suspects; there `victim` and `iid` are the imitation's own datasets."""
+    if profile.imitation is None:
+        return []
+    imitator = profile.imitation.imitator
+    tuned = Trained(base=imitator.base, data=[VICTIM], recipe=imitator.recipe)
+    return [profile.imitation.target, tuned, *profile.imitation.suspects]
+
+
+def _opened_models(profile: Profile) -> Iterator[str]:
+    """Names of base models that are tuned, or whose hidden states are read."""
+    models = [*_reference_models(profile), *profile.suspects, *profile.controls]
+    models += _imitation_models(profile)
+    yield from (trained.base for trained in models if trained.data)
+    if profile.dpdllm:
+        yield profile.dpdllm.base
+    for similarity in (profile.similarity, *profile.similarities.values()):
+        if similarity.model:
+            yield similarity.model
+    for wild in profile.wild.values():
+        if wild.data:
+            yield from (*wild.members, *wild.non_members)
+
+
+def _named(profile: Profile) -> Iterator[tuple[str, str, Collection[str]]]:
+    """Every name in a profile: of what kind, the name, and which names there are."""
+    data, models, recipes = profile.data, profile.models, profile.recipes
+    of_accusation = {*data, VICTIM, IID}
+    trained = [*_reference_models(profile), *profile.suspects, *profile.controls]
+    for model in [*trained, *profile.wild.values()]:
+        yield from (("data", name, of_accusation) for name in model.data)
+    yield from (("model", model.base, models) for model in trained)
+    yield from _recipes([*trained, *profile.wild.values()], recipes)
+    yield from (("victim", name, data) for name in [*profile.victims, *profile.wild])
+    apart = [d.apart_from for d in data.values() if d.apart_from is not None]
+    yield from (("apart_from", name, data) for name in apart)
+    for similarity in (profile.similarity, *profile.similarities.values()):
+        if similarity.model is not None:
+            yield "model", similarity.model, models
+    counted = {r.name for r in [*profile.references, *profile.more_references]}
+    for names in profile.reference_sets.values():
+        yield from (("reference", name, counted) for name in names)
+    yield from _named_in_extensions(profile, of_accusation)
+
+
+def _recipes(
+    models: list[Trained | Wild], known: Collection[str]
+) -> Iterator[tuple[str, str, Collection[str]]]:
+    for model in models:
+        if model.recipe is not None:
+            yield "recipe", model.recipe, known
+
+
+def _named_in_extensions(
+    profile: Profile, of_accusation: set[str]
+) -> Iterator[tuple[str, str, Collection[str]]]:
+    data, models, recipes = profile.data, profile.models, profile.recipes
+    if dpdllm := profile.dpdllm:
+        yield "model", dpdllm.base, models
+        yield "recipe", dpdllm.recipe, recipes
+        yield "recipe", dpdllm.members_recipe, recipes
+        known = {*data, IID}
+        yield from (("data", name, known) for name in [*dpdllm.non_members, *dpdllm.members])
+    if profile.attribution:
+        yield from (("data", name, of_accusation) for name in profile.attribution.prompts)
+    if profile.robustness:
+        yield "model", profile.robustness.rephraser.base, models
+    if imitation := profile.imitation:
+        everyone = _imitation_models(profile)
+        for model in everyone:
+            yield from (("data", name, of_accusation) for name in model.data)
+        yield from (("model", model.base, models) for model in everyone)
+        yield from _recipes([*everyone], recipes)
+        parts = imitation.mixture.parts if imitation.mixture else []
+        yield from (("data", part.data, data) for part in parts)
+        own = {reference.name for reference in profile.references}
+        yield from (("reference", name, own) for name in imitation.references or [])
+    if profile.grey_box:
+        yield from (("model", name, models) for name in profile.grey_box.references)
+        yield from (("victim", name, data) for name in profile.grey_box.validation)
