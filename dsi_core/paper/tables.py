@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.evidence import intervals
-from dsi_core.method.study import MEMBER, Study, members
+from dsi_core.method import participants
+from dsi_core.method.participants import Membership
+from dsi_core.method.study import Study
+from dsi_core.method.verdict import votes as votes
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import profile as params
 from dsi_core.settings.profile import Profile
@@ -20,20 +23,9 @@ def reported(item: str, part: str = "rows") -> pd.DataFrame:
     return pd.DataFrame(entry[part]).assign(source=entry["source"])
 
 
-def votes(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """Verdicts with share = positive / (positive + negative), NaN where nothing counts, and its Wilson interval (low, high)."""
-    table = intervals.with_wilson(
-        verdicts.assign(counted=verdicts["positive"] + verdicts["negative"]), "positive", "counted"
-    )
-    share = table["positive"] / table["counted"].where(table["counted"] > 0)
-    return table.assign(share=share.round(4))[[*verdicts.columns, "share", "low", "high"]]
-
-
 def overview(study: Study) -> pd.DataFrame:
     """Who takes part: one row per model with its role, truth, base, training data and recipe."""
-    return members(study)[
-        ["dataset", "role", "model_id", "group", "member", "base", "data", "recipe"]
-    ]
+    return participants.overview(study.profile)
 
 
 def repetition(scores: pd.DataFrame) -> pd.DataFrame:
@@ -212,7 +204,7 @@ def table5(profile: Profile) -> pd.DataFrame:
 def table10(profile: Profile) -> pd.DataFrame:
     """Table 10: the wild models of a profile: dataset, group, model. A profile without any has its local non-members in their place."""
     rows = [
-        {"dataset": dataset, "group": f"wild {MEMBER[member]}s", "model": model}
+        {"dataset": dataset, "group": f"wild {Membership.of(member)}s", "model": model}
         for dataset, wild in profile.wild.items()
         for member, ids in ((True, wild.members), (False, wild.non_members))
         for model in ids
