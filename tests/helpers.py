@@ -1,6 +1,9 @@
 """Small helpers that tests share: tables, changed settings, error texts."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -26,14 +29,8 @@ WORDS = [
 
 
 def change(model, **updates):
-    """A copy of a settings object with some fields replaced; a dict changes the fields of the part below it."""
-    new = {
-        k: change(getattr(model, k), **v)
-        if isinstance(v, dict) and hasattr(getattr(model, k), "model_copy")
-        else v
-        for k, v in updates.items()
-    }
-    return model.model_copy(update=new)
+    """Give settings with other values (also `settings.changed`)."""
+    return model.changed(**updates)
 
 
 def write_jsonl(path: Path, rows: list) -> Path:
@@ -51,3 +48,34 @@ def says(error, *parts: str) -> None:
 
 def table(columns: str, *rows) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns.split())
+
+
+WITHOUT = """
+import sys
+from importlib.machinery import PathFinder
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        absent = name.partition(".")[0] in {absent}
+        return None if absent else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
+sys.argv[0] = "dsi"
+"""
+
+
+def python_without(absent: list[str], code: str, *arguments: str):
+    """Run `code` in a Python of its own in which these top-level modules are not installed."""
+    command = [sys.executable, "-c", WITHOUT.replace("{absent}", str(absent)) + code, *arguments]
+    wide = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, env=wide)
+
+
+ALL_OF = """
+import importlib, pkgutil
+for package in sys.argv[1:]:
+    module = importlib.import_module(package)
+    for _, name, _ in pkgutil.walk_packages(getattr(module, "__path__", []), package + "."):
+        importlib.import_module(name)
+"""

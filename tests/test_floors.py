@@ -1,40 +1,15 @@
 """Who may import whom: the contracts of pyproject.toml, and what a room can do alone."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers import ALL_OF, python_without
 from importlinter.api import read_configuration
 from importlinter.application import use_cases
 from importlinter.configuration import configure
 
 ROOT = Path(__file__).parent.parent
 CONTRACTS = read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"]
-
-# Refuses the modules of argv[1], then imports those of argv[2] with all that they hold.
-IMPORT_WITHOUT = """
-import importlib, pkgutil, sys
-
-refused, wanted = (argument.split(",") for argument in sys.argv[1:3])
-
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in refused:
-            raise ModuleNotFoundError(f"{name} is refused here", name=name)
-
-sys.meta_path.insert(0, Refuse())
-for name in wanted:
-    module = importlib.import_module(name)
-    for _, inner, _ in pkgutil.walk_packages(getattr(module, "__path__", []), f"{name}."):
-        importlib.import_module(inner)
-"""
-
-
-def import_without(refused, *wanted):
-    """Import packages, with all their modules, in a Python that lacks others; its stderr."""
-    command = [sys.executable, "-c", IMPORT_WITHOUT, ",".join(refused), ",".join(wanted)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120).stderr
 
 
 @pytest.mark.parametrize("contract", [c["id"] for c in CONTRACTS])
@@ -72,5 +47,8 @@ def test_every_room_has_its_floor():
 
 
 def test_evidence_needs_neither_torch_nor_settings():
-    refused = ["torch", "transformers", "sklearn", "pydantic", "yaml", "matplotlib", "bert_score"]
-    assert import_without(refused, "dsi_core.evidence") == ""
+    absent = ["torch", "transformers", "sklearn", "pydantic", "yaml", "matplotlib", "bert_score"]
+    done = python_without(absent, ALL_OF, "dsi_core.evidence")
+    assert done.returncode == 0, done.stderr
+    refused = python_without(absent, ALL_OF, "dsi_core.settings")  # the door does shut
+    assert "No module named 'pydantic'" in refused.stderr
