@@ -1,0 +1,170 @@
+"""What the reference LM thinks of a suspect's answers, as features; all of it through the store."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dsi_core.method import study as steps
+from dsi_core.method.study import Query, Study
+from dsi_core.models import load, responses, tuning
+from dsi_core.models.sampling import Sampling
+from dsi_core.models.tuning import Training
+from dsi_core.paper.dpdllm import features
+from dsi_core.paper.dpdllm.roles import Mode, Part, Roles, cast
+from dsi_core.runtime import jobs, store
+from dsi_core.runtime.precision import device_name
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the classifier of one suspect learns from, and what it is put to.
+
+    Parameters
+    ----------
+    roles
+        Who is who; its samples are the rows below.
+    known, labels
+        Of the calibration samples: shape (samples, length), and 1 = member.
+    judged
+        Shape (judged samples, length). A row without features is NaN.
+    """
+
+    roles: Roles
+    known: np.ndarray
+    labels: np.ndarray
+    judged: np.ndarray
+
+
+@dataclass(frozen=True)
+class Task:
+    """The answers of one part to score, and where what comes out lies.
+
+    Parameters
+    ----------
+    title
+        On the progress bar.
+    lm
+        The reference LM.
+    texts
+        Columns sample_id, prompt, response; the first answer to each sample.
+    mode, length
+        Which tokens count, and how many at most.
+    folder
+        Of the store.
+    """
+
+    title: str
+    lm: Training
+    texts: pd.DataFrame
+    mode: Mode
+    length: int
+    folder: Path
+
+
+def collect(study: Study, mode: Mode | str) -> list[Features]:
+    """Give the features of every suspect; tunes, prompts and scores what the store lacks.
+
+    Raises `ValueError` as `roles.cast` does.
+    """
+    profile, mode = study.profile, Mode(mode)
+    everyone = cast(profile, mode)
+    assert profile.dpdllm is not None, "roles were cast"
+    length, sampling = profile.dpdllm.length, study.sampling.changed(draws=1)
+    untuned = _untuned(everyone)
+    load.prepare_all(lm.base for lm in untuned.values())
+    tunings = [
+        jobs.Job(folder.name, tuning.tune, (lm,), lm.passes) for folder, lm in untuned.items()
+    ]
+    steps.query([_query(roles, sampling) for roles in everyone], others=tunings)
+
+    tasks = [
+        {part: task(roles, part, sampling, mode, length) for part in Part} for roles in everyone
+    ]
+    jobs.run(
+        [_job(t) for parts in tasks for t in parts.values() if store.manifest(t.folder) is None]
+    )
+    return [_features(roles, parts) for roles, parts in zip(everyone, tasks, strict=True)]
+
+
+def _features(roles: Roles, tasks: dict[Part, Task]) -> Features:
+    known, judged = (
+        features.filled(read(tasks[part]), tasks[part].length)
+        for part in (Part.CALIBRATION, Part.JUDGED)
+    )
+    labels = np.repeat([1, 0], [len(roles.members), len(roles.non_members)])
+    return Features(roles, known, labels, judged)
+
+
+def _job(task: Task) -> jobs.Job:
+    return jobs.Job(task.title, score, (task,), len(task.texts))
+
+
+def _untuned(everyone: list[Roles]) -> dict[Path, Training]:
+    """The LMs that the store lacks, by their folder; several suspects may share one."""
+    lms = {tuning.entry(lm, make=False): lm for roles in everyone for lm in roles.lms.values()}
+    return {folder: lm for folder, lm in lms.items() if store.manifest(folder) is None}
+
+
+def _query(roles: Roles, sampling: Sampling) -> Query:
+    """Whatever a suspect has to answer, once."""
+    samples = pd.concat([roles.samples(part) for part in Part]).drop_duplicates("sample_id")
+    title = f"{roles.model_id} ({roles.dataset})"
+    return Query(title, roles.model_id, roles.training, samples, sampling)
+
+
+def task(roles: Roles, part: Part, sampling: Sampling, mode: Mode, length: int) -> Task:
+    """Give the answers of one part to score: they are in the store."""
+    samples, lm = roles.samples(part), roles.lms[part]
+    answers = steps.collected(_query(roles, sampling))[["sample_id", "response"]]
+    texts = samples.merge(answers, on="sample_id", validate="1:1")
+    source = responses.entry(roles.model_id, roles.training, sampling)
+    spec = {
+        "lm": lm.spec,
+        "answers": json.loads((source / "spec.json").read_text(encoding="utf-8")),
+        "texts": store.key(texts.to_numpy().tolist()),
+        "mode": str(mode),
+        "length": length,
+    }
+    folder = store.entry("dpdllm", f"{roles.suspect} {mode} {part}", spec)
+    title = f"{roles.suspect} ({roles.dataset}): {part}"
+    return Task(title, lm, texts, mode, length, folder)
+
+
+def score(task: Task) -> Path:
+    """Store what probabilities the LM gives to the tokens of each text, and give the folder.
+
+    In `scores.parquet`: sample_id, probabilities.
+    """
+    folder = task.folder
+    with store.lock(folder):
+        if store.manifest(folder) is None:
+            model, tokenizer = tuning.load_tuned(task.lm)
+            started = time.time()  # tuning and loading have their own records
+            limit = task.lm.recipe_here.max_tokens
+            rows = [
+                features.tokens(tokenizer, t.prompt, t.response, task.mode, task.length, limit)
+                for t in task.texts.itertuples()
+            ]
+            probabilities = features.token_probabilities(model, tokenizer, rows)
+            table = task.texts[["sample_id"]].assign(probabilities=probabilities)
+            store.write_table(folder / "scores.parquet", table)
+            store.finish(
+                folder,
+                samples=len(table),
+                tokens=sum(len(scored) for _, scored in rows),
+                device=device_name(),
+                seconds=round(time.time() - started, 1),
+            )
+    return folder
+
+
+def read(task: Task) -> list[np.ndarray]:
+    """Read the stored probabilities, in the order of the task's texts."""
+    stored = pd.read_parquet(task.folder / "scores.parquet")
+    table = task.texts[["sample_id"]].merge(stored, on="sample_id", validate="1:1")
+    assert len(table) == len(task.texts), f"{task.folder}: {len(table)} of {len(task.texts)} texts"
+    return table["probabilities"].tolist()
