@@ -1,10 +1,10 @@
-"""The store: results on disk that survive `kill -9`, are never mixed between settings and are found.
+"""The store: results on disk that survive `kill -9` and are never mixed between settings.
 
-An entry is a folder `store/<kind>/<name>-<key>/`. The key is a hash of the entry's spec, the JSON of
-everything that decides its content (upstream specs and the code's epoch included), so other settings
-go to another folder. `manifest.json` is written last and marks the entry complete; whatever lies there
-without one is continued or made again. Every file is replaced in one step, and a lock file per entry
-keeps two runs apart.
+An entry is a folder `store/<kind>/<name>-<key>/`. The key is a hash of the entry's spec, the JSON
+of everything that decides its content (upstream specs and the code's epoch included), so other
+settings go to another folder. `manifest.json` is written last and marks the entry complete;
+whatever lies there without one is continued or made again. Every file is replaced in one step, and
+a lock file per entry keeps two runs apart.
 """
 
 import hashlib
@@ -14,9 +14,11 @@ import platform
 import re
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,7 +26,7 @@ from typing import Any, BinaryIO
 
 import pandas as pd
 from filelock import FileLock
-from pydantic import TypeAdapter
+from pydantic import BaseModel
 
 from dsi_core.runtime.paths import ROOT
 
@@ -33,7 +35,7 @@ FORMAT = 2
 MARKER = "format.json"
 
 # One number per kind of entry. Add 1 when a mended bug, or a changed default of a setting, changes
-# results of this kind: what was made before is then made again. 1 leaves the key as the spec alone has it.
+# results of this kind: what was made before is then made again. 1 adds nothing to the key.
 EPOCHS = {
     "near_duplicates": 1,
     "models": 1,
@@ -105,17 +107,64 @@ def key(spec: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def spec_of(settings: Any) -> dict:
-    """Say settings (a pydantic model or a dataclass) as JSON for a spec, defaults left out.
+def spec_of(settings: Any) -> Any:
+    """Say settings as JSON for a spec, with what has its default left out.
 
     So a new setting whose default changes nothing orphans nothing. A default whose value changes
-    needs a new number in `EPOCHS`, as specs do not show it. Parts are dumped as what they are, not
-    as what their field is declared to hold: a subclass keeps its own fields.
+    needs a new number in `EPOCHS`, as specs do not show it.
+
+    Parameters
+    ----------
+    settings
+        A pydantic model, a dataclass, or a value made of them and of what JSON knows. Parts are
+        said as what they are, not as what their field is declared to hold: a subclass keeps its
+        own fields. 1.0 is said as 1.
+
+    Raises
+    ------
+    TypeError
+        A value that JSON does not know.
     """
-    adapter = TypeAdapter(type(settings))
-    return adapter.dump_python(
-        settings, mode="json", by_alias=True, exclude_defaults=True, serialize_as_any=True
-    )
+    if isinstance(settings, BaseModel):
+        defaults = {
+            name: info.get_default(call_default_factory=True, validated_data={})
+            for name, info in type(settings).model_fields.items()
+        }
+        return _without(defaults, settings)
+    if is_dataclass(settings) and not isinstance(settings, type):
+        return _without({f.name: _default(f) for f in fields(settings)}, settings)
+    if isinstance(settings, Mapping):
+        return {str(spec_of(name)): spec_of(value) for name, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [spec_of(value) for value in settings]
+    if isinstance(settings, Enum):
+        return settings.value
+    if isinstance(settings, float) and settings.is_integer():
+        return int(settings)  # 1.0 and 1 are one setting
+    if settings is None or isinstance(settings, str | int | float):
+        return settings
+    raise TypeError(f"a spec cannot hold {settings!r}, a {type(settings).__name__}")
+
+
+def _without(defaults: dict[str, Any], settings: Any) -> dict:
+    """The fields that differ from their defaults; `...` stands where there is no default."""
+    values = {name: getattr(settings, name) for name in defaults}
+    return {
+        name: spec_of(value) for name, value in values.items() if not _same(value, defaults[name])
+    }
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Equal, as 1 and 1.0 are, and 1 and True are not."""
+    types = {type(value), type(default)}
+    alike = len(types) == 1 or types == {int, float}
+    return alike and value == default
+
+
+def _default(field: Field) -> Any:
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return field.default
 
 
 def entry(kind: str, name: str, spec: dict, *, make: bool = True) -> Path:

@@ -166,6 +166,15 @@ def until(condition, seconds: float) -> bool:
     return condition()
 
 
+def line(process: subprocess.Popen, seconds: float) -> dict:
+    """The next facts that a process says, or none: it is killed when they do not come."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    text = process.stdout.readline()
+    timer.cancel()
+    return json.loads(text or "{}")
+
+
 def test_results_in_the_order_of_the_jobs_from_one_thread_workers(chores, capfd, monkeypatch):
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # conftest's
         monkeypatch.delenv(name, raising=False)
@@ -304,7 +313,7 @@ def test_no_workers_jobs_run_in_this_process(chores, capfd, monkeypatch):
 
     shares = []
     half = jobs.Job("half", lambda: shares.append(jobs.report(0.5)))  # no pickle is needed
-    with pytest.raises(ValueError, match="^row 7 of x.csv is torn$") as error:
+    with pytest.raises(ValueError, match=r"^row 7 of x.csv is torn$") as error:
         jobs.run([half, jobs.Job("bad", chores.fail), jobs.Job("never", shares.clear)])
     assert shares == [None] and not hasattr(error.value, "__notes__")
     assert "1/3 bad" in capfd.readouterr().err
@@ -352,11 +361,10 @@ def test_an_interrupt_ends_all_and_another_run_works(begin, tmp_path, send):
     assert until(lambda: len(pids(tmp_path)) == 4, 90)
     sent = time.time()
     send(process.pid, signal.SIGINT)
-    interrupted = json.loads(process.stdout.readline())["interrupted"]
-    assert interrupted - sent < 3
+    assert line(process, 20)["interrupted"] - sent < 3
     assert until(lambda: not any(map(alive, pids(tmp_path))), sent + 3 - time.time())
     assert (tmp_path / "first").exists() and len(pids(tmp_path)) == 4
-    assert json.loads(process.stdout.readline()) == {"again": [os.environ["HOME"]]}
+    assert line(process, 60) == {"again": [os.environ["HOME"]]}
     assert process.wait(30) == 0
     assert "Traceback" not in (tmp_path / "stderr").read_text()
 
@@ -366,12 +374,9 @@ def test_a_job_fails_beside_one_that_runs(begin, tmp_path):
     process = begin(FAILED)
     assert until((tmp_path / "failed").exists, 90)
     failed = (tmp_path / "failed").stat().st_mtime
-    reader = threading.Timer(20, process.kill)
-    reader.start()
-    facts = json.loads(process.stdout.readline() or "{}")
-    assert facts.get("error") == "row 7 of x.csv is torn" and facts["at"] - failed < 5
+    facts = line(process, 20)
+    assert facts["error"] == "row 7 of x.csv is torn" and facts["at"] - failed < 5
     assert process.wait(10) == 0
-    reader.cancel()
     assert not alive(int((tmp_path / "talks").read_text()))
 
 

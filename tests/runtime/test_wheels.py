@@ -1,7 +1,10 @@
-"""Wheels: checked by their SHA-256, unpacked in part, never imported. Offline: the wheels are made here."""
+"""Wheels: checked by their SHA-256, unpacked in part, never imported. Offline: made here."""
 
 import hashlib
+import subprocess
 import zipfile
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from helpers import says
@@ -9,20 +12,40 @@ from helpers import says
 from dsi_core.runtime import wheels
 
 
+def write_wheel(folder: Path, name: str, files: dict[str, str]) -> str:
+    """Write a wheel of the package `name==version`; returns its SHA-256."""
+    folder.mkdir(parents=True, exist_ok=True)
+    package, _, version = name.partition("==")
+    about = f"{package}-{version}.dist-info"
+    facts = {
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{about}/RECORD": "",
+    }
+    path = folder / f"{package}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as file:
+        for member, text in (files | facts).items():
+            file.writestr(member, text)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @pytest.fixture
 def wheel(empty_store):
-    """wheel(name, files) puts a wheel where a download would have put it and returns its SHA-256."""
+    """wheel(name, files) puts a wheel where a download would have put it, returns its SHA-256."""
 
     def make(name: str, files: dict) -> str:
-        folder = empty_store / "wheels" / name
-        folder.mkdir(parents=True)
-        path = folder / f"{name.replace('==', '-')}-py3-none-any.whl"
-        with zipfile.ZipFile(path, "w") as file:
-            for member, text in files.items():
-                file.writestr(member, text)
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return write_wheel(empty_store / "wheels" / name, name, files)
 
     return make
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A folder in which pip finds its wheels, and nowhere else."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    (tmp_path / "index").mkdir()
+    return tmp_path / "index"
 
 
 def test_the_matching_files_of_all_wheels_sorted(wheel, empty_store):
@@ -41,11 +64,46 @@ def test_the_matching_files_of_all_wheels_sorted(wheel, empty_store):
     assert wheels.unpack(package, "*.part*") == files  # unpacked once
 
 
-def test_a_wheel_that_is_not_the_profile_s_is_refused(wheel):
-    found = wheel("one==1", {"a": "changed"})
+def test_a_damaged_wheel_is_fetched_again(wheel, index, empty_store):
+    sha256 = write_wheel(index, "one==1", {"a": "as published"})
+    wheel("one==1", {"a": "dam"})
+    (file,) = wheels.unpack({"one==1": sha256}, "a")
+    assert file.read_text() == "as published"
+    (kept,) = (empty_store / "wheels").rglob("*.whl")
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == sha256
+
+
+def test_a_wheel_that_is_not_the_profile_s_is_fetched_once_more_then_refused(index, monkeypatch):
+    other = write_wheel(index, "one==1", {"a": "changed"})
+    run, commands = subprocess.run, []
+
+    def counted(command, **options):
+        commands.append(command)
+        return run(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", counted)
     with pytest.raises(ValueError) as error:
         wheels.unpack({"one==1": "0" * 64}, "*")
-    says(error, "one-1-py3-none-any.whl", found, "0" * 64)
+    says(error, "one-1-py3-none-any.whl", other, "0" * 64, "fetched again")
+    assert len(commands) == 2
+    assert "--no-cache-dir" not in commands[0] and "--no-cache-dir" in commands[1]
+
+
+def test_a_damaged_wheel_that_cannot_be_fetched_again(wheel, index):
+    other = wheel("one==1", {"a": "changed"})
+    with pytest.raises(ValueError) as error:
+        wheels.unpack({"one==1": "0" * 64}, "*")
+    says(error, "one-1-py3-none-any.whl", other, "0" * 64, "could not download one==1")
+
+
+def test_an_installed_package_is_checked_as_any_other(empty_store, index):
+    """What lies in site-packages, perhaps edited, is not read in place."""
+    name = f"filelock=={version('filelock')}"
+    sha256 = write_wheel(index, name, {"filelock/py.typed": "of the checked wheel"})
+    (file,) = wheels.unpack({name: sha256}, "filelock/py.typed")
+    assert file.is_relative_to(empty_store) and file.read_text() == "of the checked wheel"
+    with pytest.raises(ValueError, match="SHA-256"):
+        wheels.unpack({name: "0" * 64}, "filelock/py.typed")
 
 
 def test_nothing_matches(wheel):
