@@ -1,4 +1,10 @@
-"""Ablations (§6.3): what each choice of the method does to the verdicts, mostly from answers that are already there."""
+"""Ablations (§6.3): what each choice of the method does to the verdicts.
+
+Mostly from answers that are there already.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -10,123 +16,209 @@ from dsi_core.paper import tables
 DELTAS = [round(0.05 * i, 2) for i in range(-2, 17)]
 GRID = [round(0.1 * i, 1) for i in range(-1, 10)]
 MUS = [0, 10, 20, 40, 80, 120, 160, 200]
+OWN = "the profile's own"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The thresholds of both equations, and how many draws count, when one of them has moved.
+
+    Parameters
+    ----------
+    name, value
+        Which moved, and where to: "delta" (of both equations), "mu" or "draws".
+    delta_t, delta_s
+        On the similarity scale of the profile.
+    mu
+        In UTF-8 bytes.
+    draws
+        The first so many answers to each sample.
+    """
+
+    name: str
+    value: float
+    delta_t: float
+    delta_s: float
+    mu: int
+    draws: int
 
 
 def no_selection(study: Study, answers: pd.DataFrame) -> pd.DataFrame:
-    """Table 8: the vote over all samples of D instead of the tainted ones. Columns as `study.verdicts`.
+    """Table 8: let all samples of D vote instead of the tainted ones.
 
-    Raises `ValueError` where suspects answered tainted samples only (`ask: tainted`).
+    Parameters
+    ----------
+    answers
+        As `study.gaps_to` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as `study.verdicts`.
+
+    Raises
+    ------
+    ValueError
+        Where suspects answered tainted samples only (`ask: tainted`).
     """
     if study.profile.responses.ask != "all":
         raise ValueError(
-            "responses.ask is 'tainted': without selection every sample needs an answer; set ask: all"
+            "responses.ask is 'tainted': without selection every sample needs an answer; "
+            "set ask: all"
         )
-    return steps.judged(
-        study, study.pairs.assign(tainted=True), answers, study.delta_s, study.profile.decision.mu
-    )
+    every = study.pairs.assign(tainted=True)
+    return steps.judged(study, every, answers, study.delta_s, study.profile.decision.mu)
 
 
-def evidence_everywhere(study: Study, answers: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
-    """Fig. 8: how much closer each suspect's best answer is to the tuned references, for every sample of D.
+def evidence_everywhere(study: Study, answers: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """Fig. 8: how much closer each suspect is to the tuned references, for every sample of D.
 
-    Returns dataset, suspect, group, member, sample_id, evidence (Eq. 2's max_r min_i h), status, min_gap, tainted.
+    Parameters
+    ----------
+    answers
+        As `study.gaps_to` returns.
+    samples
+        As `study.find_tainted` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns dataset, suspect, group, member, sample_id, evidence (Eq. 2's max_r min_i h, higher
+        = closer), status, min_gap, tainted.
     """
     table = verdict.evidence(answers, study.delta_s, study.profile.decision.mu)
-    return (
-        steps.suspects(study)
-        .merge(table, on=["dataset", "suspect"])
-        .merge(found, on=["dataset", "sample_id"], validate="m:1")
-    )
+    known = steps.suspects(study).merge(table, on=["dataset", "suspect"])
+    return known.merge(samples, on=["dataset", "sample_id"], validate="m:1")
 
 
 def sensitivity(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts when one setting moves and the others stay: delta (for both equations), mu, number of draws.
+    """Judge again with one setting moved and the others as they are.
 
-    Returns one row per (setting, value, suspect): tainted (samples), positive, negative, filtered, verdict, correct, and
-    share = positive / (positive + negative), above 0.5 = member (NaN when inconclusive), with its interval (low, high).
+    Parameters
+    ----------
+    scores, answers
+        As `study.reference_scores` and `study.gaps_to` return.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per (setting, value, suspect): tainted (samples), positive, negative, filtered,
+        verdict, correct, and share = positive / (positive + negative), above 0.5 = member (NaN
+        when inconclusive), with its interval (low, high).
     """
-    decision, parts = study.profile.decision, []
-    every = range(1, study.profile.responses.draws + 1)
-    moves = [("delta", d, (d, d, decision.mu, max(every))) for d in DELTAS if d >= _lowest(study)]
-    moves += [("mu", m, (decision.delta_t, study.delta_s, m, max(every))) for m in MUS]
-    moves += [("draws", n, (decision.delta_t, study.delta_s, decision.mu, n)) for n in every]
-    for setting, value, (delta_t, delta_s, mu, draws) in moves:
-        found = tainted.tainted(scores, delta_t)
-        table = steps.judged(study, found, answers[answers["draw"] < draws], delta_s, mu)
-        parts.append(_counted(table, found).assign(setting=setting, value=value))
-    return tables.votes(pd.concat(parts, ignore_index=True))
+    parts = []
+    for moved in _moved(study):
+        samples = tainted.tainted(scores, moved.delta_t)
+        some = answers[answers["draw"] < moved.draws]
+        judged = steps.judged(study, samples, some, moved.delta_s, moved.mu)
+        parts.append(_counted(judged, samples).assign(setting=moved.name, value=moved.value))
+    return verdict.votes(pd.concat(parts, ignore_index=True))
+
+
+def _moved(study: Study) -> Iterator[Setting]:
+    decision, draws = study.profile.decision, study.profile.responses.draws
+    delta_t, delta_s, mu = decision.delta_t, study.delta_s, decision.mu
+    for delta in DELTAS:
+        if delta >= _lowest(study):
+            yield Setting("delta", delta, delta, delta, mu, draws)
+    for shortest in MUS:
+        yield Setting("mu", shortest, delta_t, delta_s, shortest, draws)
+    for first in range(1, draws + 1):
+        yield Setting("draws", first, delta_t, delta_s, mu, first)
 
 
 def grid(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts at every pair of thresholds: dataset, delta_t, delta_s, tainted (samples), correct, total, low, high (percent)."""
+    """Judge again at every pair of thresholds.
+
+    Parameters
+    ----------
+    scores, answers
+        As `study.reference_scores` and `study.gaps_to` return.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns dataset, delta_t, delta_s, tainted (samples), correct, total (suspects), low, high
+        (Wilson interval of correct / total, percent).
+    """
     parts = []
-    for delta_t in [d for d in GRID if d >= _lowest(study)]:
-        found = tainted.tainted(scores, delta_t)
+    for delta_t in GRID:
+        if delta_t < _lowest(study):
+            continue
+        samples = tainted.tainted(scores, delta_t)
         for delta_s in GRID:
-            table = steps.judged(study, found, answers, delta_s, study.profile.decision.mu)
-            parts.append(_counted(table, found).assign(delta_t=delta_t, delta_s=delta_s))
+            judged = steps.judged(study, samples, answers, delta_s, study.profile.decision.mu)
+            parts.append(_counted(judged, samples).assign(delta_t=delta_t, delta_s=delta_s))
     return tables.detection(pd.concat(parts), ["dataset", "delta_t", "delta_s", "tainted"])
 
 
-def backbones(study: Study, told: pd.DataFrame) -> pd.DataFrame:
-    """The same answers judged with other BERTScore backbones, layers and scales, at the same thresholds (§4.2 names none of them).
+def backbones(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
+    """Judge the same answers with other BERTScore backbones, layers and scales (`similarities`).
 
-    told: as `study.suspect_answers` returns. One row per (similarity, suspect): as `study.verdicts`, with tainted (samples) and
-    the mean reference gap, so that a reader sees on what scale each lives.
+    The thresholds stay. §4.2 names none of the backbones.
+
+    Parameters
+    ----------
+    responses
+        As `study.suspect_answers` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per (similarity, suspect): as `study.verdicts`, with tainted (samples) and mean_gap
+        of the references, which shows on what scale each lives.
     """
     parts = []
-    for name, settings in {
-        "the profile's own": study.profile.similarity,
-        **study.profile.similarities,
-    }.items():
-        other = Study(study.profile.model_copy(update={"similarity": settings}), study.pairs)
+    for name, settings in {OWN: study.profile.similarity, **study.profile.similarities}.items():
+        other = study.changed(similarity=settings)
         scores = steps.reference_scores(other)
-        found = steps.find_tainted(other, scores)
-        table = steps.judged(
-            other,
-            found,
-            steps.gaps_to(other, scores, told),
-            other.delta_s,
-            other.profile.decision.mu,
-        )
+        samples = steps.find_tainted(other, scores)
+        answers = steps.gaps_to(other, scores, responses)
+        judged = steps.judged(other, samples, answers, other.delta_s, other.profile.decision.mu)
         gaps = scores.groupby("dataset")["gap"].mean().round(3).rename("mean_gap").reset_index()
-        parts.append(_counted(table, found).merge(gaps, on="dataset").assign(similarity=name))
+        parts.append(_counted(judged, samples).merge(gaps, on="dataset").assign(similarity=name))
     return pd.concat(parts, ignore_index=True)
 
 
 def with_more_references(study: Study) -> Study:
-    """The same study with `more_references` beside the profile's own (§6.3.2)."""
-    every = [*study.profile.references, *study.profile.more_references]
-    return Study(study.profile.model_copy(update={"references": every}), study.pairs)
+    """Give the same study with `more_references` beside the profile's own (§6.3.2)."""
+    profile = study.profile
+    every = [*profile.references, *profile.more_references]
+    return study.changed(references=every, more_references=[])
 
 
 def by_references(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    """Fig. 9-10: the verdicts of each of the profile's `reference_sets`; scores and answers are of `with_more_references`.
+    """Fig. 9-10: judge with each of the profile's `reference_sets`.
 
-    Returns `study.verdicts` with columns references (the set's name), models (how many references it has) and tainted (samples).
+    Parameters
+    ----------
+    scores, answers
+        Of the study `with_more_references`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of `study.verdicts`, references (the set's name), models (how many references it
+        has) and tainted (samples).
     """
     parts = []
     for name, chosen in study.profile.reference_sets.items():
-        some = scores[scores["reference"].isin(chosen)]
-        found = steps.find_tainted(study, some)
-        table = steps.judged(
-            study,
-            found,
-            answers[answers["reference"].isin(chosen)],
-            study.delta_s,
-            study.profile.decision.mu,
-        )
-        parts.append(_counted(table, found).assign(references=name, models=len(chosen)))
+        samples = steps.find_tainted(study, scores[scores["reference"].isin(chosen)])
+        some = answers[answers["reference"].isin(chosen)]
+        judged = steps.judged(study, samples, some, study.delta_s, study.profile.decision.mu)
+        parts.append(_counted(judged, samples).assign(references=name, models=len(chosen)))
     return pd.concat(parts, ignore_index=True)
 
 
 def _lowest(study: Study) -> float:
-    """The lowest delta_t that the answers can serve: suspects that were asked tainted samples only have none below theirs."""
+    """The lowest delta_t that the answers can serve.
+
+    Suspects that were prompted with tainted samples only have no answer below theirs.
+    """
     return -1.0 if study.profile.responses.ask == "all" else study.profile.decision.delta_t
 
 
-def _counted(verdicts: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+def _counted(verdicts: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     """`verdicts` with the number of tainted samples of their dataset."""
-    return verdicts.merge(
-        found.groupby("dataset")["tainted"].sum().rename("tainted").reset_index(), on="dataset"
-    )
+    counts = samples.groupby("dataset")["tainted"].sum().rename("tainted").reset_index()
+    return verdicts.merge(counts, on="dataset")

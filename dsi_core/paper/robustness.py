@@ -1,256 +1,309 @@
-"""Evasions (§6.4): what a member that wants to stay hidden can do to its answers or its training data, and whether it is caught.
+"""Evasions (§6.4): what a member can do to its answers or its training data, and if it is caught.
 
 Each function returns the verdicts of `study.verdicts` with columns evasion and setting in front.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from dsi_core.method import similarity, tainted
 from dsi_core.method import study as steps
-from dsi_core.method.study import Study
-from dsi_core.models import responses
-from dsi_core.runtime import jobs as work
+from dsi_core.method.study import Query, Study
+from dsi_core.method.verdict import Status
+from dsi_core.models.tuning import training
 from dsi_core.runtime import store
 from dsi_core.settings.schema import Robustness, Suspect, Trained
 
+UNTOUCHED = "none"  # the suspect's own words
+ALL_OF_D = "none removed"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A suspect in one setting of an evasion that needs another training.
+
+    Parameters
+    ----------
+    suspect
+        Whose evasion it is.
+    setting
+        As tables call it.
+    leave_out
+        Samples (by id) of D that it does not see. Nothing left out = the model that is there.
+    """
+
+    suspect: Suspect
+    setting: str
+    leave_out: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What it is called as a suspect; the suspect's own name where it is the same model."""
+        return f"{self.suspect.name}, {self.setting}" if self.leave_out else self.suspect.name
+
+    @property
+    def trained(self) -> Suspect:
+        """The suspect that is tuned anew."""
+        return self.suspect.changed(name=self.name, leave_out=self.leave_out)
+
 
 def settings(study: Study) -> Robustness:
-    """The profile's section `robustness`. Raises `ValueError` where there is none."""
+    """Give the profile's section `robustness`. Raises `ValueError` where there is none."""
     if study.profile.robustness is None:
         raise ValueError(
-            f"profile {study.profile.name!r} has no section robustness: it says which evasions are tried, and how"
+            f"profile {study.profile.name!r} has no section robustness: "
+            "it says which evasions are tried, and how"
         )
     return study.profile.robustness
 
 
 def only_members(study: Study) -> Study:
-    """The same study with its member suspects alone, local and wild: only they have something to evade."""
-    wild = {v: w.model_copy(update={"non_members": []}) for v, w in study.profile.wild.items()}
-    local = [s for s in study.profile.suspects if s.member]
-    return Study(study.profile.model_copy(update={"suspects": local, "wild": wild}), study.pairs)
+    """Give the same study with its member suspects alone, local and wild.
 
-
-def rephrased(study: Study, told: pd.DataFrame) -> pd.DataFrame:
-    """Fig. 11a's answers: `told` once per rephraser with the column response rewritten by it, the suspect's own words in column
-    original, the rephraser's name and temperature in column setting, and moved = 1 - raw BERTScore F1 of the two (0 = the same text).
-
-    told: dataset, suspect, sample_id, draw, response. A blank answer stays blank: there is nothing to rewrite.
+    Only they have something to evade.
     """
-    how = settings(study).rephraser
-    table = pd.concat(
-        [
-            _rewritten(study, told, t).assign(setting=f"{how.base} at {t:g}")
-            for t in how.temperatures
-        ],
-        ignore_index=True,
+    profile = study.profile
+    return study.changed(
+        suspects=[suspect for suspect in profile.suspects if suspect.member],
+        wild={victim: wild.changed(non_members=[]) for victim, wild in profile.wild.items()},
     )
-    moved = 1 - similarity.raw_scores(
-        study.profile, table.rename(columns={"original": "a", "response": "b"})[["a", "b"]]
-    )
-    return table.assign(
-        moved=np.where(table["original"] == table["response"], 0.0, moved)
-    )  # two blank texts score 0, and are the same
 
 
-def _rewritten(study: Study, told: pd.DataFrame, temperature: float) -> pd.DataFrame:
-    how = settings(study).rephraser
-    profile = study.profile.model_copy(
-        update={"responses": study.profile.responses.model_copy(update={"draws": 1})}
-    )
-    trained = Trained(base=how.base)
-    texts = told.loc[told["response"].str.strip() != "", ["suspect", "response"]].drop_duplicates()
+def rephrased(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
+    """Fig. 11a's answers: let every rephraser rewrite them.
+
+    Parameters
+    ----------
+    responses
+        Columns dataset, suspect, sample_id, draw, response. A blank answer stays blank: there is
+        nothing to rewrite.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `responses` once per rephraser, with response = what it wrote, original = the suspect's own
+        words, setting = the rephraser's name and temperature, and moved = 1 - raw BERTScore F1 of
+        the two (0 = the same text).
+    """
+    rephraser = settings(study).rephraser
+    versions = [
+        _rewritten(study, responses, temperature).assign(
+            setting=f"{rephraser.base} at {temperature:g}"
+        )
+        for temperature in rephraser.temperatures
+    ]
+    table = pd.concat(versions, ignore_index=True)
+    beside = table.rename(columns={"original": "a", "response": "b"})[["a", "b"]]
+    moved = 1 - similarity.raw_scores(study.backbone, beside)
+    same = table["original"] == table["response"]  # two blank texts score 0, and are the same
+    return table.assign(moved=np.where(same, 0.0, moved))
+
+
+def _rewritten(study: Study, responses: pd.DataFrame, temperature: float) -> pd.DataFrame:
+    """`responses` with column response rewritten, and the suspect's own words in original."""
+    rephraser = settings(study).rephraser
+    not_blank = responses["response"].str.strip() != ""
+    texts = responses.loc[not_blank, ["suspect", "response"]].drop_duplicates()
     if texts.empty:
-        return told.assign(original=told["response"])
-    texts = texts.assign(prompt=[how.prompt.replace("{text}", t) for t in texts["response"]])
-    texts = texts.assign(sample_id=[store.key(p) for p in texts["prompt"]])
-    jobs, tables = [], []
+        return responses.assign(original=responses["response"])
+    texts = texts.assign(prompt=[rephraser.prompt.replace("{text}", t) for t in texts["response"]])
+    texts = texts.assign(sample_id=[store.key(prompt) for prompt in texts["prompt"]])
+
+    made = training(study.profile, "", Trained(base=rephraser.base))
+    sampling = study.sampling.changed(temperature=temperature, draws=1)
+    queries = []
     for suspect, part in texts.groupby("suspect", sort=False):
-        name = f"rephraser of {suspect}"
-        folder = responses.entry(profile, "", name, trained, temperature, make=False)
-        if len(responses.missing(folder, part, 1)):
-            jobs.append(
-                work.Job(
-                    name,
-                    responses.ask,
-                    (profile, "", name, trained, part),
-                    len(part),
-                    {"draws": 1, "temperature": temperature},
-                )
-            )
-        tables.append((part, folder))
-    work.run(jobs)
-    new = pd.concat(
-        [
-            part.merge(
-                responses.read(folder)[["sample_id", "response"]].rename(
-                    columns={"response": "rewritten"}
-                ),
-                on="sample_id",
-                validate="1:1",
-            )
-            for part, folder in tables
-        ]
-    )
-    table = told.rename(columns={"response": "original"}).merge(
-        new[["suspect", "response", "rewritten"]].rename(columns={"response": "original"}),
-        how="left",
-        on=["suspect", "original"],
-        validate="m:1",
-    )
-    assert len(table) == len(told), f"{len(table)} rewritten answers to {len(told)}"
-    return table.assign(response=table["rewritten"].fillna(table["original"])).drop(
-        columns="rewritten"
-    )
+        name, questions = f"rephraser of {suspect}", part[["sample_id", "prompt"]]
+        queries.append(Query(name, name, made, questions, sampling))
+    steps.query(queries)
+    answers = [
+        steps.collected(query).assign(suspect=suspect)
+        for (suspect, _), query in zip(texts.groupby("suspect", sort=False), queries, strict=True)
+    ]
+    rewritten = pd.concat(answers).rename(columns={"response": "rewritten"}).drop(columns="draw")
+    known = texts.merge(rewritten, on=["suspect", "sample_id"], validate="1:1")
+    known = known.rename(columns={"response": "original"})[["suspect", "original", "rewritten"]]
+    own = responses.rename(columns={"response": "original"})
+    table = own.merge(known, how="left", on=["suspect", "original"], validate="m:1")
+    assert len(table) == len(responses), f"{len(table)} rewritten answers to {len(responses)}"
+    new = table["rewritten"].fillna(table["original"])
+    return table.assign(response=new).drop(columns="rewritten")
 
 
-def examples(moved: pd.DataFrame, count: int = 5) -> pd.DataFrame:
-    """`count` answers beside their rewritings, from the least to the most moved: moved, original, rewritten."""
-    texts = (
-        moved[moved["original"].str.strip() != ""]
-        .drop_duplicates(["original", "response"])
-        .sort_values("moved", kind="stable")
-    )
-    chosen = (
-        texts.iloc[np.unique(np.linspace(0, len(texts) - 1, count).round().astype(int))]
-        if len(texts)
-        else texts
-    )
-    return chosen[["moved", "original", "response"]].rename(columns={"response": "rewritten"}).round(3)
+def examples(rephrased: pd.DataFrame, count: int = 5) -> pd.DataFrame:
+    """Choose `count` answers beside their rewritings, from the least to the most moved.
+
+    Returns moved, original, rewritten.
+    """
+    texts = rephrased[rephrased["original"].str.strip() != ""]
+    texts = texts.drop_duplicates(["original", "response"]).sort_values("moved", kind="stable")
+    if len(texts):
+        places = np.linspace(0, len(texts) - 1, count).round().astype(int)
+        texts = texts.iloc[np.unique(places)]
+    table = texts[["moved", "original", "response"]]
+    return table.rename(columns={"response": "rewritten"}).round(3)
 
 
 def rephrasing(
-    study: Study, scores: pd.DataFrame, told: pd.DataFrame, answers: pd.DataFrame
+    study: Study, scores: pd.DataFrame, responses: pd.DataFrame, rephrased: pd.DataFrame
 ) -> pd.DataFrame:
-    """Fig. 11a: the verdicts on the suspects' own words (`told`, setting "none") and on those of each rephraser (`answers`, as `rephrased`)."""
-    versions = {
-        "none": told,
-        **{name: part[told.columns] for name, part in answers.groupby("setting", sort=False)},
-    }
-    return pd.concat(
-        [
-            _judged(study, scores, steps.gaps_to(study, scores, words), "rephrasing", name)
-            for name, words in versions.items()
-        ],
-        ignore_index=True,
-    )
+    """Fig. 11a: judge the suspects' own words (setting "none") and those of each rephraser.
+
+    Parameters
+    ----------
+    scores, responses
+        As `study.reference_scores` and `study.suspect_answers` return.
+    rephrased
+        As the function of that name returns.
+    """
+    versions = {UNTOUCHED: responses}
+    for setting, part in rephrased.groupby("setting", sort=False):
+        versions[str(setting)] = part[responses.columns]
+    tables = []
+    for setting, words in versions.items():
+        answers = steps.gaps_to(study, scores, words)
+        tables.append(_judged(study, scores, answers, "rephrasing", setting))
+    return pd.concat(tables, ignore_index=True)
 
 
 def temperatures(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
-    """Fig. 11b: the members answer at other temperatures; the references stay at 1.0."""
+    """Fig. 11b: let the members answer at other temperatures; the references stay at 1.0."""
     tables = []
-    for t in settings(study).temperatures:
-        profile = study.profile.model_copy(
-            update={"responses": study.profile.responses.model_copy(update={"temperature": t})}
-        )
-        other = Study(profile, study.pairs)
-        tables.append(
-            _judged(other, scores, steps.suspect_gaps(other, scores), "temperature", f"{t:.1f}")
-        )
+    for temperature in settings(study).temperatures:
+        other = study.changed(responses={"temperature": temperature})
+        answers = steps.suspect_gaps(other, scores)
+        tables.append(_judged(other, scores, answers, "temperature", f"{temperature:.1f}"))
     return pd.concat(tables, ignore_index=True)
 
 
 def adversary_scores(study: Study) -> pd.DataFrame:
-    """`study.reference_scores` of the adversary's own references, on all of D (§6.4.3)."""
-    profile = study.profile.model_copy(update={"references": settings(study).adversary.references})
-    return steps.reference_scores(Study(profile, study.pairs))
+    """Give `study.reference_scores` of the adversary's own references, on all of D (§6.4.3)."""
+    other = study.changed(
+        references=settings(study).adversary.references,
+        # what names the arbiter's references, or has the adversary's a second time
+        more_references=[],
+        reference_sets={},
+        robustness=None,
+        imitation=None,
+    )
+    return steps.reference_scores(other)
 
 
-def removed(study: Study, theirs: pd.DataFrame) -> pd.DataFrame:
-    """What the adversary removes from D: of the samples that its references find tainted (Eq. 1), the share `at_most` of D with the
-    largest weakest gap. Columns dataset, sample_id, min_gap, tainted (by the adversary's references), removed.
+def removed(study: Study, adversary_scores: pd.DataFrame) -> pd.DataFrame:
+    """Tell what the adversary removes from D.
+
+    Of the samples that its references find tainted (Eq. 1), the share `at_most` of D with the
+    largest weakest gap.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns dataset, sample_id, min_gap, tainted (by the adversary's references), removed.
     """
-    found = tainted.tainted(theirs, study.profile.decision.delta_t)
-    rank = (
-        found.where(found["tainted"])["min_gap"]
-        .groupby(found["dataset"])
-        .rank(ascending=False, method="first")
-    )
-    allowed = (
-        found.groupby("dataset")["sample_id"].transform("size") * settings(study).adversary.at_most
-    )
-    return found.assign(removed=rank <= allowed)
+    samples = tainted.tainted(adversary_scores, study.profile.decision.delta_t)
+    gaps = samples["min_gap"].where(samples["tainted"])
+    rank = gaps.groupby(samples["dataset"]).rank(ascending=False, method="first")
+    sizes = samples.groupby("dataset")["sample_id"].transform("size")
+    return samples.assign(removed=rank <= sizes * settings(study).adversary.at_most)
 
 
-def removal(study: Study, scores: pd.DataFrame, gone: pd.DataFrame) -> pd.DataFrame:
-    """Fig. 11c: members tuned on what is left of D. gone: as `removed` returns. Setting "none removed" = trained on all of D."""
-    left = {
-        "none removed": (),
-        f"{gone['removed'].mean():.0%} removed": tuple(gone.loc[gone["removed"], "sample_id"]),
+def removal(study: Study, scores: pd.DataFrame, removed: pd.DataFrame) -> pd.DataFrame:
+    """Fig. 11c: judge members tuned on what is left of D. "none removed" = trained on all of D.
+
+    Parameters
+    ----------
+    removed
+        As the function of that name returns.
+    """
+    chosen = removed["removed"]
+    left_out: dict[str, tuple[str, ...]] = {
+        ALL_OF_D: (),
+        f"{chosen.mean():.0%} removed": tuple(removed.loc[chosen, "sample_id"]),
     }
-    return _retrained(study, scores, "removing tainted", left)
+    return _retrained(study, scores, "removing tainted", left_out)
 
 
 def subsets(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
-    """Fig. 11d: members tuned on a random share of D; a smaller share is a part of every larger one."""
-    left = {
-        f"{share:.0%}": tuple(
-            i
-            for _, d in study.pairs.groupby("dataset", sort=False)
-            for i in _left_out(d["sample_id"], share, study.profile.seed)
-        )
-        for share in settings(study).shares
-    }
-    return _retrained(study, scores, "subset", left)
+    """Fig. 11d: judge members tuned on a random share of D.
+
+    A smaller share is a part of every larger one.
+    """
+    left_out = {}
+    for share in settings(study).shares:
+        of_each = [
+            outside(part["sample_id"], share, study.profile.seed)
+            for _, part in study.pairs.groupby("dataset", sort=False)
+        ]
+        left_out[f"{share:.0%}"] = tuple(i for ids in of_each for i in ids)
+    return _retrained(study, scores, "subset", left_out)
 
 
 def overlap(
-    study: Study, scores: pd.DataFrame, answers: pd.DataFrame, gone: pd.DataFrame
+    study: Study, scores: pd.DataFrame, answers: pd.DataFrame, removed: pd.DataFrame
 ) -> pd.DataFrame:
-    """Fig. 12: what the adversary removed, among the arbiter's tainted samples of each member (trained on all of D).
+    """Fig. 12: find what the adversary removed among the arbiter's tainted samples.
 
-    Returns dataset, suspect, status (positive | negative: how the arbiter counts the sample), removed, samples.
+    Of each member, trained on all of D.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns dataset, suspect, status (positive | negative: how the arbiter counts the sample),
+        removed, samples (how many).
     """
-    evidence = steps.evidence(study, scores, answers).merge(
-        gone[["dataset", "sample_id", "removed"]], on=["dataset", "sample_id"], validate="m:1"
-    )
-    counted = evidence[evidence["status"] != "filtered"]
-    return (
-        counted.groupby(["dataset", "suspect", "status", "removed"], sort=False)
-        .size()
-        .rename("samples")
-        .reset_index()
-    )
+    evidence = steps.evidence(study, scores, answers)
+    known = removed[["dataset", "sample_id", "removed"]]
+    table = evidence.merge(known, on=["dataset", "sample_id"], validate="m:1")
+    counted = table[table["status"] != Status.FILTERED]
+    keys = ["dataset", "suspect", "status", "removed"]
+    return counted.groupby(keys, sort=False).size().rename("samples").reset_index()
 
 
-def _left_out(ids: pd.Series, share: float, seed: int) -> list[str]:
-    """The samples that a random `share` of D leaves out; at least one sample stays."""
+def outside(ids: pd.Series, share: float, seed: int) -> list[str]:
+    """Give the samples that a random `share` of D leaves out; at least one sample stays."""
     order = np.random.default_rng(seed).permutation(len(ids))
     return ids.iloc[order[max(1, round(share * len(ids))) :]].tolist()
 
 
 def _retrained(
-    study: Study, scores: pd.DataFrame, evasion: str, left_out: dict[str, tuple]
+    study: Study, scores: pd.DataFrame, evasion: str, left_out: dict[str, tuple[str, ...]]
 ) -> pd.DataFrame:
-    """The verdicts on the local members, each tuned once more for every entry of `left_out`: setting -> sample_ids it does not see."""
-    local = [s for s in study.profile.suspects if s.member]
-    chosen = settings(study).suspects or [s.name for s in local]
-    if wrong := set(chosen) - {s.name for s in local}:
-        raise ValueError(
-            f"robustness.suspects: no local member {', '.join(sorted(wrong))}; known: {', '.join(s.name for s in local)}"
-        )
-    local = [s for s in local if s.name in chosen]
-    again = [
-        (s.name if not ids else f"{s.name}, {setting}", s, setting, ids)
+    """The verdicts on the local members, each tuned once more for every entry of `left_out`.
+
+    left_out: setting -> sample_ids that the members do not see.
+    """
+    variants = [
+        Variant(suspect, setting, ids)
         for setting, ids in left_out.items()
-        for s in local
+        for suspect in _evading(study)
     ]
-    suspects = {
-        name: Suspect(**{**s.model_dump(), "name": name, "leave_out": ids})
-        for name, s, _, ids in again
-    }
-    other = Study(
-        study.profile.model_copy(update={"suspects": list(suspects.values()), "wild": {}}),
-        study.pairs,
-    )
+    trained = {variant.name: variant.trained for variant in variants}
+    other = study.changed(suspects=list(trained.values()), wild={})
     table = _judged(other, scores, steps.suspect_gaps(other, scores), evasion, "")
-    return pd.concat(
-        [
-            table[table["suspect"] == name].assign(setting=setting, suspect=s.name)
-            for name, s, setting, _ in again
-        ],
-        ignore_index=True,
-    )
+    tables = [
+        table[table["suspect"] == variant.name].assign(
+            setting=variant.setting, suspect=variant.suspect.name
+        )
+        for variant in variants
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _evading(study: Study) -> list[Suspect]:
+    """The local members that are trained anew. Raises `ValueError` for a name that is none."""
+    local = [suspect for suspect in study.profile.suspects if suspect.member]
+    names = [suspect.name for suspect in local]
+    chosen = settings(study).suspects
+    if not chosen:
+        return local
+    if wrong := set(chosen) - set(names):
+        raise ValueError(
+            f"robustness.suspects: no local member {', '.join(sorted(wrong))}; "
+            f"known: {', '.join(names)}"
+        )
+    return [suspect for suspect in local if suspect.name in chosen]
 
 
 def _judged(
