@@ -163,6 +163,7 @@ def plot_votes(table: pd.DataFrame, *, ax: Axes | None = None, title: str = "") 
         y="suspect",
         hue="tainted samples",
         palette=COLORS,
+        saturation=1,
         width=0.75,
         legend=False,
         ax=ax,

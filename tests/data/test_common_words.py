@@ -1,0 +1,72 @@
+"""The longest common subsequence of words, by hand and against the textbook's programme."""
+
+import random
+
+import pytest
+
+from dsi_core.data.common_words import common, pieces
+
+
+@pytest.mark.parametrize(
+    "oracle, response, shared",
+    [
+        ("the cat sat on the mat", "a cat that sat on mats", ["cat", "sat", "on"]),
+        ("Yes, no.", "yes , NO !", ["yes", ",", "NO"]),  # case and spacing do not matter
+        ("one two", "two  one two", ["one", "two"]),
+        ("one", "", []),
+        ("", "one", []),
+        ("a_b c-d", "c-d", ["c", "-", "d"]),
+        ("naïve 東京", "Naïve 東京", ["Naïve", "東京"]),
+    ],
+)
+def test_shared_words_by_hand(oracle, response, shared):
+    marked = common(oracle, response)
+    assert "".join(piece for piece, _ in marked) == response
+    assert [piece for piece, is_shared in marked if is_shared and not piece.isspace()] == shared
+
+
+def test_one_of_several_longest_is_taken():
+    shared = [piece for piece, is_shared in common("a b c d", "d c b a") if is_shared]
+    assert len(shared) == 1
+
+
+def test_a_blank_is_shared_between_two_shared_words():
+    assert common("x y z", "x y, z") == [
+        ("x", True),
+        (" ", True),
+        ("y", True),
+        (",", False),
+        (" ", False),
+        ("z", True),
+    ]
+
+
+def test_pieces_joined_are_the_text():
+    text = "  Two lines,\n\tand a tab; 3.5% …"
+    assert "".join(pieces(text)) == text
+    assert pieces("it's 3.5") == ["it", "'", "s", " ", "3", ".", "5"]
+
+
+def longest(left, right):
+    """The length of the longest common subsequence, by the classic dynamic programme."""
+    best = [[0] * (len(right) + 1) for _ in range(len(left) + 1)]
+    for i, a in enumerate(left):
+        for j, b in enumerate(right):
+            best[i + 1][j + 1] = best[i][j] + 1 if a == b else max(best[i][j + 1], best[i + 1][j])
+    return best[-1][-1]
+
+
+def is_subsequence(some, of):
+    rest = iter(of)
+    return all(word in rest for word in some)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nothing_longer_is_common(seed):
+    rng = random.Random(seed)
+    oracle, response = (rng.choices("abcde", k=rng.randint(0, 30)) for _ in range(2))
+    marked = common(" ".join(oracle), " ".join(response))
+    shared = [piece for piece, is_shared in marked if is_shared and not piece.isspace()]
+    assert is_subsequence(shared, oracle)
+    assert is_subsequence(shared, response)
+    assert len(shared) == longest(oracle, response)

@@ -1,0 +1,78 @@
+"""What the grey box draws: a row for each suspect, a panel for each attack or set of features."""
+
+import pytest
+from drawing import legend, ticks, title, words
+from helpers import table
+from matplotlib.colors import to_hex
+
+from dsi_core.plots import grey_box
+
+ORANGE, BLUE, GREY = "#d55e00", "#0072b2", "#bbbbbb"
+SUSPECTS = table("suspect member", ("m", True), ("n", False))
+AUROC = SUSPECTS.merge(
+    table("attack auc low high", ("loss", 0.9, 0.8, 1.0), ("min_k", 0.5, 0.3, 0.7)), how="cross"
+)
+
+
+def test_auroc_has_a_panel_for_each_attack_and_a_row_for_each_suspect():
+    loss, min_k = (figure := grey_box.plot_auroc(AUROC)).axes
+    assert [title(ax) for ax in (loss, min_k)] == ["loss", "Min-K%"]
+    interval, dot, other, _, toss = loss.lines
+    assert (list(interval.get_xdata()), list(interval.get_ydata())) == ([0.8, 1.0], [0, 0])
+    assert (list(dot.get_xdata()), list(other.get_ydata())) == ([0.9], [1, 1])
+    assert (to_hex(dot.get_color()), to_hex(other.get_color())) == (ORANGE, BLUE)
+    assert toss.get_xdata()[0] == 0.5
+    assert ticks(loss.yaxis) == ["m", "n"]
+    assert loss.yaxis_inverted()
+    assert legend(figure) == ["member", "non-member"]
+
+
+def test_auroc_wraps_panels_and_leaves_the_rest_empty():
+    three = AUROC.merge(table("again", (1,), (2,)), how="cross")
+    three["attack"] += three["again"].astype(str)
+    figure = grey_box.plot_auroc(three[three["attack"] != "min_k2"], columns=2)
+    assert len(figure.axes) == 4
+    assert [ax.axison for ax in figure.axes] == [True, True, True, False]
+
+
+SPLITS = SUSPECTS.merge(
+    table("features p p_control", ("few", 0.01, 0.5), ("few", 0.04, 0.3), ("released", 0.3, 0.6)),
+    how="cross",
+)
+
+
+def test_p_values_stand_above_those_of_their_control():
+    few, released = grey_box.plot_p_values(SPLITS, alpha=0.1).axes
+    assert [title(ax) for ax in (few, released)] == ["features: few", "features: released"]
+    dots, median, control, control_median = few.lines[:4]
+    assert list(dots.get_xdata()) == [0.01, 0.04]
+    assert dots.get_ydata() == pytest.approx([-0.17, -0.17])
+    assert list(median.get_xdata()) == [pytest.approx(0.025)]
+    assert list(control.get_xdata()) == [0.5, 0.3]
+    assert list(control_median.get_xdata()) == [pytest.approx(0.4)]
+    assert [to_hex(line.get_color()) for line in (dots, control)] == [ORANGE, GREY]
+    assert to_hex(few.lines[4].get_color()) == BLUE  # the next suspect, no member
+    assert few.lines[-1].get_xdata()[0] == 0.1
+    assert len(few.lines) == 2 * 4 + 1
+    assert few.get_xscale() == "log"
+
+
+BESIDE = table(
+    "suspect member method verdict correct",
+    ("m", True, "vote", "member", True),
+    ("m", True, "min_k", "non-member", False),
+    ("n", False, "vote", "inconclusive", False),
+    ("n", False, "min_k", "non-member", True),
+)
+
+
+def test_verdicts_are_cells_and_the_wrong_ones_crossed():
+    ax = grey_box.plot_beside(BESIDE)
+    cells = [(round(p.get_x() + 0.46), round(p.get_y() + 0.46)) for p in ax.patches]
+    assert cells == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert [to_hex(p.get_facecolor()) for p in ax.patches] == [ORANGE, BLUE, GREY, BLUE]
+    assert [p.get_alpha() for p in ax.patches] == [0.35, 0.85, 0.85, 0.35]
+    assert [t.get_position() for t in ax.texts] == [(1, 0), (0, 1)]
+    assert words(ax) == ["✗", "✗"]
+    assert ticks(ax.xaxis) == ["vote", "Min-K%"]
+    assert ticks(ax.yaxis) == ["m (member)", "n (non-member)"]

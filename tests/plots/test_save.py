@@ -1,0 +1,122 @@
+"""Keeping a figure: three files, a manifest that fits them, and never half a file."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from dsi_core.plots import save
+from dsi_core.runtime import store
+
+
+@dataclass(frozen=True)
+class Settings:
+    name: str = "tiny"
+    scale: str = "one toy model on a dozen pairs"
+    seed: int = 7
+    path: str | None = None
+
+    def model_dump(self, *, exclude_none: bool = False) -> dict:
+        every = {"name": self.name, "scale": self.scale, "seed": self.seed, "path": self.path}
+        return {k: v for k, v in every.items() if not (exclude_none and v is None)}
+
+
+@dataclass(frozen=True)
+class Run:
+    profile: Settings = Settings()
+
+
+TABLE = pd.DataFrame({"suspect": ["a", "b"], "share": [1 / 3, None]})
+
+
+@pytest.fixture
+def folder(tmp_path, empty_store):
+    return tmp_path / "out"
+
+
+def drawing(height=1.0):
+    figure, ax = plt.subplots(figsize=(4, 2))
+    ax.bar(["a"], [height])
+    return figure
+
+
+def files(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_a_figure_is_kept_as_png_pdf_and_csv(folder):
+    path = save.save(Run(), "fig", drawing(), TABLE, str(folder))
+    assert path == folder / "tiny" / "fig.png"
+    assert files(folder / "tiny") == ["fig.csv", "fig.pdf", "fig.png", "manifest.json"]
+    assert (folder / "tiny" / "fig.pdf").read_bytes().startswith(b"%PDF")
+    assert plt.imread(path).std() > 0.01
+    assert (folder / "tiny" / "fig.csv").read_text() == "suspect,share\na,0.333333\nb,\n"
+
+
+def test_a_table_alone_is_a_csv(folder):
+    path = save.save(Run(), "table", None, TABLE, str(folder))
+    assert path == folder / "tiny" / "table.csv"
+    assert files(folder / "tiny") == ["manifest.json", "table.csv"]
+
+
+def test_axes_keep_the_figure_that_they_are_on(folder):
+    whole = drawing()
+    path = save.save(Run(), "axes", whole.axes[0], TABLE, str(folder))
+    same = save.save(Run(), "whole", whole, TABLE, str(folder))
+    assert path.read_bytes() == same.read_bytes()
+
+
+def test_the_caption_says_profile_seed_and_scale(folder):
+    figure = drawing()
+    save.save(Run(), "fig", figure, TABLE, str(folder))
+    said = figure.get_supxlabel().replace("\n", " ")
+    assert said.startswith("tiny, seed 7, 20")
+    assert said.endswith(": one toy model on a dozen pairs")
+    save.save(Run(), "fig", figure, TABLE, str(folder), scale="other models")
+    assert figure.get_supxlabel().endswith(": other models")
+
+
+def test_the_manifest_says_what_was_made_by_what(folder):
+    save.save(Run(), "fig", drawing(), TABLE, str(folder))
+    save.save(Run(), "table", None, TABLE, str(folder))
+    facts = json.loads((folder / "tiny" / "manifest.json").read_text())
+    assert list(facts["files"]) == ["fig.csv", "fig.pdf", "fig.png", "table.csv"]
+    for name, file in facts["files"].items():
+        content = (folder / "tiny" / name).read_bytes()
+        assert file["sha256"] == hashlib.sha256(content).hexdigest()
+        assert file["commit"] == store.commit()
+        assert file["parameters"] == facts["parameters_key"]
+    assert facts["parameters"] == {"name": "tiny", "scale": Settings.scale, "seed": 7}
+    assert facts["versions"]["numpy"]
+
+
+def test_the_same_drawing_gives_the_same_files(folder):
+    for name in ("one", "two"):
+        save.save(Run(), name, drawing(), TABLE, str(folder))
+    for suffix in (".png", ".pdf"):
+        one, two = (folder / "tiny" / f"{name}{suffix}" for name in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf"])
+def test_what_breaks_off_while_drawing_leaves_the_old_file_whole(folder, monkeypatch, suffix):
+    path = save.save(Run(), "fig", drawing(1.0), TABLE, str(folder)).with_suffix(f".{suffix}")
+    before, listed = path.read_bytes(), files(folder / "tiny")
+    whole = Figure.savefig
+
+    def breaks_off(figure, place, *, format, **options):
+        if format != suffix:
+            return whole(figure, place, format=format, **options)
+        with open(place, "wb") as file:
+            file.write(b"half a")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", breaks_off)
+    with pytest.raises(KeyboardInterrupt):
+        save.save(Run(), "fig", drawing(2.0), TABLE, str(folder))
+    assert path.read_bytes() == before
+    assert files(folder / "tiny") == listed

@@ -1,0 +1,206 @@
+"""The vote: bars, dots and words are those of the table."""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from drawing import color, legend, levels, ticks, title, words
+from helpers import table
+from matplotlib.colors import to_hex
+
+from dsi_core.plots import style, vote
+
+NAN = math.nan
+ORANGE, BLUE, GREY = "#d55e00", "#0072b2", "#bbbbbb"
+
+VOTES = table(
+    "dataset suspect member positive negative filtered verdict correct",
+    ("one", "full", True, 9, 1, 0, "member", True),
+    ("one", "weak", True, 2, 7, 3, "non-member", False),
+    ("one", "mute", True, 0, 0, 9, "inconclusive", False),
+    ("one", "chat", False, 0, 9, 0, "non-member", True),
+    ("two", "full", True, 4, 3, 0, "member", True),
+    ("two", "chat", False, 5, 2, 0, "member", False),
+)
+EVIDENCE = table(
+    "suspect member evidence",
+    *[("full", True, e) for e in (0.1, 0.5, 0.7, NAN, 0.9)],
+    *[("chat", False, e) for e in (-0.1, 0.0)],
+    ("mute", True, NAN),
+)
+
+
+def bars(ax):
+    """(positive, negative) bar lengths of each suspect."""
+    return [tuple(p.get_width() for p in pair) for pair in zip(*ax.containers, strict=True)]
+
+
+def places(ax):
+    """The finite places along x of all dots."""
+    dots = np.concatenate([np.ma.filled(c.get_offsets(), NAN)[:, 0] for c in ax.collections])
+    return sorted(dots[np.isfinite(dots)])
+
+
+# Votes
+
+
+def test_votes_are_a_pair_of_bars_and_a_verdict_each():
+    ax = vote.plot_votes(VOTES[:3], title="some")
+    assert bars(ax) == [(9, 1), (2, 7), (0, 0)]
+    assert [color(container[0]) for container in ax.containers] == [ORANGE, BLUE]
+    assert ticks(ax.yaxis) == ["full", "weak", "mute"]
+    assert title(ax) == "some"
+    assert words(ax) == ["member ✓", "non-member ✗ (3 filtered)", "inconclusive ✗ (9 filtered)"]
+    assert [to_hex(t.get_color()) for t in ax.texts] == ["#000000", "#cc0000", "#cc0000"]
+    assert ax.get_legend() is None
+
+
+def test_a_suspect_without_any_vote_has_empty_bars():
+    assert bars(vote.plot_votes(VOTES[2:3])) == [(0, 0)]
+
+
+def test_both_sides_of_every_dataset():
+    figure = vote.plot_both_sides(VOTES, words=("yes", "no"), xlabel="samples")
+    titles = ["one: members", "two: members", "one: non-members", "two: non-members"]
+    assert [title(ax) for ax in figure.axes] == titles
+    sides = [[(9, 1), (2, 7), (0, 0)], [(4, 3)], [(0, 9)], [(5, 2)]]
+    assert [bars(ax) for ax in figure.axes] == sides
+    assert [ax.get_xlabel() for ax in figure.axes] == ["", "", "samples", "samples"]
+    assert legend(figure) == ["yes", "no"]
+    handles = figure.legends[0].legend_handles
+    assert [color(h) for h in handles] == [ORANGE, BLUE]
+
+
+@pytest.mark.parametrize("truth, said", [(True, "one: members"), (False, "one: non-members")])
+def test_one_side_alone(truth, said):
+    """§6.4 has members only, §6.1's IID suite non-members only."""
+    some = VOTES[(VOTES["member"] == truth) & (VOTES["dataset"] == "one")]
+    (ax,) = vote.plot_both_sides(some).axes
+    assert title(ax) == said
+    assert ax.get_xlabel() == "tainted samples"
+
+
+def test_no_bar_is_cut_by_the_other_side():
+    some = table(
+        "dataset suspect member positive negative filtered verdict correct",
+        ("d", "a", True, 40, 1, 0, "member", True),
+        ("d", "b", False, 0, 2, 0, "non-member", True),
+    )
+    limits = [ax.get_xlim() for ax in vote.plot_both_sides(some).axes]
+    assert limits == [(0, pytest.approx(54)), (0, pytest.approx(54))]  # 1.35 times 40
+
+
+def test_a_dataset_without_non_members_beside_one_with():
+    some = VOTES[VOTES["member"] | (VOTES["dataset"] == "one")]
+    kinds_of_bars = [len(ax.containers) for ax in vote.plot_both_sides(some).axes]
+    assert kinds_of_bars == [2, 2, 2, 0]
+
+
+# Similarity, gaps, losses
+
+
+def test_similarity_is_a_row_of_dots_for_each_reference_and_side():
+    rows = [
+        *[("R1", "before", v) for v in (0.1, 0.2, 0.6)],
+        *[("R1", "after", v) for v in (0.7, 0.8, 1.0)],
+        ("R2", "before", 0.3),
+        ("R2", "after", 0.9),
+    ]
+    ax = vote.plot_similarity(table("reference side similarity", *rows))
+    assert ticks(ax.yaxis) == ["R1", "R2"]
+    assert legend(ax) == ["before", "after"]
+    assert places(ax) == pytest.approx(sorted(value for *_, value in rows))
+    medians = {to_hex(line.get_color()): list(line.get_xdata()) for line in ax.lines}
+    assert medians[BLUE] == pytest.approx([0.2, 0.3])
+    assert medians[ORANGE] == pytest.approx([0.8, 0.9])
+
+
+def test_gaps_are_sorted_and_the_tainted_ones_coloured():
+    rows = [(0.1, False), (0.9, True), (-0.2, False), (0.4, True)]
+    ax = vote.plot_gaps(table("min_gap tainted", *rows), delta_t=0.3)
+    assert levels(ax) == [0.9, 0.4, 0.1, -0.2]
+    assert [color(p) for p in ax.patches] == [ORANGE, ORANGE, GREY, GREY]
+    assert "2 of 4 samples are tainted" in title(ax)
+    assert ax.lines[0].get_ydata()[0] == 0.3
+
+
+def test_losses_are_a_line_for_each_model():
+    losses = table(
+        "model_id epoch loss", ("a", 1, 3.0), ("a", 2, 1.5), ("b", 1, 2.0), ("b", 2, 0.5)
+    )
+    ax = vote.plot_losses(losses)
+    assert [line.get_ydata().tolist() for line in ax.lines[:2]] == [[3.0, 1.5], [2.0, 0.5]]
+    assert [line.get_xdata().tolist() for line in ax.lines[:2]] == [[1, 2], [1, 2]]
+    assert legend(ax) == ["a", "b"]
+    assert ax.get_ylim()[0] == 0
+
+
+# Evidence
+
+
+def test_the_histogram_counts_what_is_not_filtered():
+    rows = [(0.5, "positive"), (0.52, "positive"), (0.1, "negative"), (NAN, "filtered")]
+    some = table("evidence status", *rows)
+    ax = vote.plot_evidence_histogram(some, delta_s=0.3, title="M", limits=(0.0, 1.0))
+    heights = {c: sum(p.get_height() for p in ax.patches if color(p) == c) for c in (ORANGE, BLUE)}
+    assert heights == {ORANGE: 2, BLUE: 1}
+    assert ax.lines[0].get_xdata()[0] == 0.3
+    assert ax.get_xlim() == (0.0, 1.0)
+    assert title(ax) == "M"
+
+
+def test_evidence_without_an_answer_says_so():
+    silent = table("evidence status", (NAN, "filtered"), (NAN, "filtered"))
+    ax = vote.plot_evidence_histogram(silent, delta_s=0.3, title="M")
+    assert title(ax) == "M: no answer counts"
+    assert not ax.patches
+
+
+def test_dots_show_every_counted_sample_in_the_colour_of_the_truth():
+    ax = vote.plot_evidence_dots(EVIDENCE, delta_s=0.25)
+    assert places(ax) == [-0.1, 0.0, 0.1, 0.5, 0.7, 0.9]
+    assert ticks(ax.yaxis) == ["full", "chat", "mute"]
+    handles = dict(zip(legend(ax), ax.get_legend().legend_handles, strict=True))
+    colors = {name: to_hex(handle.get_color()) for name, handle in handles.items()}
+    assert colors == {"member": ORANGE, "non-member": BLUE}
+    assert ax.lines[-1].get_xdata()[0] == 0.25
+    assert "0.25" in ax.get_xlabel()
+
+
+# Everywhere
+
+
+@pytest.mark.parametrize(
+    "plot",
+    [
+        lambda ax: vote.plot_votes(VOTES[:3], ax=ax),
+        lambda ax: vote.plot_evidence_dots(EVIDENCE, delta_s=0.3, ax=ax),
+        lambda ax: vote.plot_gaps(table("min_gap tainted", (0.1, False)), delta_t=0.3, ax=ax),
+        lambda ax: vote.plot_losses(table("model_id epoch loss", ("a", 1, 3.0)), ax=ax),
+    ],
+)
+def test_the_axes_given_are_drawn_on(plot):
+    figure, ax = plt.subplots()
+    before = len(ax.get_children())
+    assert plot(ax) is ax
+    assert plt.get_fignums() == [figure.number]
+    assert len(ax.get_children()) > before
+
+
+def test_datasets_are_drawn_one_under_another_with_their_names():
+    figure = vote.per_dataset(vote.plot_votes, VOTES, height=2, title="all")
+    assert [bars(ax) for ax in figure.axes] == [[(9, 1), (2, 7), (0, 0), (0, 9)], [(4, 3), (5, 2)]]
+    assert [ax.get_ylabel() for ax in figure.axes] == ["one\n", "two\n"]
+    assert [title(ax) for ax in figure.axes] == ["all", "all"]
+    assert figure.get_size_inches().tolist() == [9, 4]
+
+
+def test_a_dataset_alone_needs_no_name():
+    (ax,) = vote.per_dataset(vote.plot_votes, VOTES[VOTES["dataset"] == "two"]).axes
+    assert ax.get_ylabel() == ""
+
+
+def test_words_for_one_truth_have_one_colour():
+    same = [("positive", "member"), ("negative", "non-member"), ("filtered", "inconclusive")]
+    assert all(style.COLORS[a] == style.COLORS[b] for a, b in same)
