@@ -14,7 +14,8 @@ from dsi_core.method.participants import Membership, Participant
 from dsi_core.models import load, responses, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.runtime import jobs
-from dsi_core.settings.profile import VICTIM, Profile, dataset_of, load_profile
+from dsi_core.settings.profile import Profile, load_profile
+from dsi_core.settings.words import VICTIM, dataset_of
 
 PAIR = ["dataset", "sample_id", "prompt", "output", "category"]
 SIDES = ("before", "after")  # tuning on D

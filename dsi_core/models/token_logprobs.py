@@ -1,12 +1,16 @@
-"""Token log-probabilities of given texts under a model, through the store: what every grey-box method starts from.
+"""Token log-probabilities of given texts under a model: one way to read them, and a store of them.
 
-A text is a pair of prompt and answer in the model's own format (its chat template), as in tuning and asking. One reading gives both views:
-"answer" = the answer given the prompt, without its end token; "text" = prompt and answer, template included, from the second token on.
+A text is a pair of prompt and answer in the model's own format (its chat template), as in tuning
+and prompting.
 """
 
 import copy
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,10 +20,200 @@ from dsi_core.models.tuning import Training, load_tuned
 from dsi_core.runtime import jobs, store
 from dsi_core.runtime.precision import device_name
 
-VIEWS = ("answer", "text")
+if TYPE_CHECKING:
+    import torch
+
 VALUES = ["logprobs", "means", "stds"]
-LOGITS = 2**26  # scored at once (256 MB in fp32)
-BLOCK = 4  # tokens whose distributions are summed up together: in place, and small enough to stay near the processor
+LOGITS = 2**26  # computed at once (256 MB in fp32): a large vocabulary makes a token 1 MB
+# Tokens whose distributions are summed up together: in place, and small enough to stay near the
+# processor
+BLOCK = 4
+
+
+# Reading
+
+
+class Text(NamedTuple):
+    """Token ids of what is given, and of what is scored after it."""
+
+    given: list[int]
+    scored: list[int]
+
+
+def encode(
+    tokenizer, prompt: str, answer: str, scored: int | None = None, both: int | None = None
+) -> Text:
+    """Encode a prompt and its answer, without the end token, which is no part of the text.
+
+    Parameters
+    ----------
+    scored
+        At most so many tokens of the answer, its first ones; None = all.
+    both
+        At most so many tokens of prompt and answer: of the prompt its last ones are kept, one at
+        least; None = all.
+    """
+    before = load.encode_prompt(tokenizer, prompt)
+    after = load.encode_answer(tokenizer, answer)[:-1][:scored]
+    if both is not None:
+        before = before[-max(1, both - len(after)) :]
+    return Text(before, after)
+
+
+def logprobs(model, texts: Sequence[Text]) -> list[np.ndarray]:
+    """Read texts, each with a prompt of its own.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        For each text log p(token | all before it) of its scored tokens, in nats, fp32, shape
+        (scored,); -inf for a token that cannot occur.
+    """
+    values = [np.zeros(0, np.float32) for _ in texts]
+    rows = {i: text for i, text in enumerate(texts) if text.scored}
+    for done, (i, logits) in enumerate(_read(model, rows)):
+        values[i] = _logprobs(logits, rows[i].scored)
+        jobs.report((done + 1) / len(rows))
+    return values
+
+
+def distributions(
+    model, given: list[int], continuations: Sequence[list[int]]
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Read a beginning once, and what may follow it.
+
+    Parameters
+    ----------
+    given
+        Token ids, at least one.
+    continuations
+        Token ids, at least one each.
+
+    Returns
+    -------
+    of_given, of_continuations
+        Of `given` without its first token, shape (3, len(given) - 1), and of each continuation
+        after `given`, shape (3, its length): log p of each token, and mean and standard deviation
+        of log p over the vocabulary where it stands, weighted by p; in nats.
+    """
+    import torch
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.config)
+    with torch.inference_mode():
+        ids = torch.tensor([given], device=model.device)
+        logits = model(input_ids=ids, past_key_values=cache, use_cache=True).logits[0]
+        of_given, last = _distributions(logits[:-1], given[1:]), logits[-1:].clone()
+        del logits
+    rows = {i: Text(given, ids) for i, ids in enumerate(continuations)}
+    values = {}
+    for i, logits in _read(model, rows, cache):
+        values[i] = _distributions(torch.cat([last, logits]), continuations[i])
+    return of_given, [values[i] for i in range(len(continuations))]
+
+
+def _read(model, texts: dict[int, Text], cache=None) -> "Iterator[tuple[int, torch.Tensor]]":
+    """Each text's key and the logits that score it, shape (scored, vocabulary), batch by batch.
+
+    With a cache, of the `given` that all texts share, one row fewer: the first token's logits came
+    with the cache. Rows are padded on the right, which needs no mask, as no token looks ahead, and
+    keeps every distance between tokens; logits are computed for the scored part of a batch only.
+    """
+    import torch
+
+    vocabulary = model.config.get_text_config().vocab_size
+    read_before = cache.get_seq_length() if cache is not None else 0
+    for batch in _batches(texts, vocabulary):
+        rows = [(texts[i].given + texts[i].scored)[read_before:] for i in batch]
+        width = max(map(len, rows))
+        start = max(0, min(len(texts[i].given) for i in batch) - 1 - read_before)
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=model.device)
+        past = None
+        if cache is not None:
+            past = copy.deepcopy(cache)
+            past.batch_repeat_interleave(len(batch))
+        with torch.inference_mode():
+            logits = model(
+                input_ids=ids,
+                past_key_values=past,
+                use_cache=past is not None,
+                logits_to_keep=width - start,
+            ).logits
+            for i, row, of_row in zip(batch, rows, logits, strict=True):
+                first = max(0, len(texts[i].given) - 1 - read_before)
+                yield i, of_row[first - start : len(row) - 1 - start]
+
+
+def _batches(texts: dict[int, Text], vocabulary: int) -> Iterator[list[int]]:
+    """Keys of texts that go together: of similar length, and of at most `LOGITS` logits."""
+    order = sorted(texts, key=lambda i: (len(texts[i].scored), len(texts[i].given)))
+    batch: list[int] = []
+    for i in order:
+        grown = [texts[j] for j in [*batch, i]]
+        ends = [len(t.given) + len(t.scored) for t in grown]
+        places = max(ends) - min(len(t.given) for t in grown) + 1
+        if batch and len(grown) * places * vocabulary > LOGITS:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _logprobs(logits, tokens: list[int]) -> np.ndarray:
+    """Log-probability of each token, shape (tokens,)."""
+    import torch
+
+    at = torch.tensor(tokens, device=logits.device)[:, None]
+    return logits.float().log_softmax(dim=-1).gather(1, at)[:, 0].cpu().numpy()
+
+
+def _distributions(logits, tokens: list[int]) -> np.ndarray:
+    """Log-probability, mean and standard deviation of each token's place, shape (3, tokens).
+
+    The latter two are weighted by p, so that 0 log 0 is 0.
+    """
+    import torch
+
+    parts = [torch.zeros(3, 0)]
+    ids = torch.tensor(tokens, dtype=torch.long, device=logits.device)
+    for some, at in zip(logits.split(BLOCK), ids.split(BLOCK), strict=True):
+        # A token that cannot occur would be 0 times -inf
+        logs = (some.float() - some.amax(dim=-1, keepdim=True)).clamp_(min=-1000.0)
+        p = logs.exp()
+        total = p.sum(dim=-1)
+        own = logs.gather(1, at[:, None])[:, 0]
+        mean = (p * logs).sum(dim=-1) / total
+        # The variance around the mean: as a difference of two sums it could round to less than 0
+        variance = p.mul_(logs.sub_(mean[:, None]).square_()).sum(dim=-1) / total
+        parts.append(torch.stack([own - total.log(), mean - total.log(), variance.sqrt()]).cpu())
+    return torch.cat(parts, dim=1).numpy()
+
+
+# Through the store
+
+
+class Variant(StrEnum):
+    """In which version a text is read; values as in tables."""
+
+    ORIGINAL = "original"  # the prompt's tokens are scored as well
+    LOWERCASE = "lowercase"
+    NEIGHBOUR = "neighbour"  # several of a text, by number
+    RECALL = "recall"  # the original, after other pairs
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Values of several texts beside each other, each of shape (texts, longest text).
+
+    logprobs, means, stds: as `distributions` returns them, 0 where there is no token; mask: True
+    where there is one.
+    """
+
+    logprobs: np.ndarray
+    means: np.ndarray
+    stds: np.ndarray
+    mask: np.ndarray
 
 
 def entry(
@@ -43,8 +237,8 @@ def score(training: Training, texts: pd.DataFrame, prefix: list[tuple[str, str]]
     Parameters
     ----------
     texts
-        Columns sample_id, prompt, variant, answer. A sample's variants share a prompt, which is
-        read once; the variant "recall" is read after the pairs of `prefix`.
+        Columns sample_id, prompt, variant (`Variant`), number, answer. A sample's variants share a
+        prompt, which is read once; the variant "recall" is read after the pairs of `prefix`.
 
     Returns
     -------
@@ -56,155 +250,84 @@ def score(training: Training, texts: pd.DataFrame, prefix: list[tuple[str, str]]
         if store.manifest(folder) is None:
             model, tokenizer = load_tuned(training)
             started = time.time()  # tuning and loading have their own records
-            values = _plain(model, tokenizer, texts) | _after(model, tokenizer, texts, prefix)
-            rows = [
-                {
-                    "sample_id": text.sample_id,
-                    "variant": text.variant,
-                    "given": values[text.Index][0],
-                    **dict(zip(VALUES, values[text.Index][1], strict=True)),
-                }
-                for text in texts.itertuples()
-            ]
-            store.write_table(folder / "losses.parquet", pd.DataFrame(rows))
+            after_prefix = texts["variant"] == Variant.RECALL
+            values = _alone(model, tokenizer, texts[~after_prefix])
+            values |= _after(model, tokenizer, prefix, texts[after_prefix])
+            table = texts[["sample_id", "variant", "number"]].astype({"variant": str})
+            table["prompt_tokens"] = [values[row][0] for row in texts.index]
+            for place, name in enumerate(VALUES):
+                table[name] = [values[row][1][place] for row in texts.index]
+            store.write_table(folder / "losses.parquet", table)
             store.finish(
                 folder,
-                texts=len(rows),
-                tokens=sum(len(row["logprobs"]) for row in rows),
+                texts=len(table),
+                tokens=int(table["logprobs"].map(len).sum()),
                 device=device_name(),
                 seconds=round(time.time() - started, 1),
             )
     return folder
 
 
-def _plain(model, tokenizer, texts: pd.DataFrame) -> dict[int, tuple[int, np.ndarray]]:
-    """{row: (given, values)} of all variants but "recall"."""
-    found, plain = {}, texts[texts["variant"] != "recall"]
-    for done, (_, part) in enumerate(plain.groupby("sample_id", sort=False)):
-        prompt = load.encode_prompt(tokenizer, part["prompt"].iloc[0])
-        before, after = token_values(model, prompt, [_answer(tokenizer, a) for a in part["answer"]])
-        for row, variant, values in zip(part.index, part["variant"], after):
-            found[row] = (
-                (before.shape[1], np.concatenate([before, values], axis=1))
-                if variant == "original"
-                else (0, values)
-            )
-        jobs.report(0.2 + 0.6 * (done + 1) / plain["sample_id"].nunique())
-    return found
+def _alone(model, tokenizer, texts: pd.DataFrame) -> dict[int, tuple[int, np.ndarray]]:
+    """{row: (scored tokens of its prompt, values)} of texts that nothing stands before."""
+    values = {}
+    count = texts["sample_id"].nunique()
+    for done, (_, sample) in enumerate(texts.groupby("sample_id", sort=False)):
+        pairs = [encode(tokenizer, t.prompt, t.answer) for t in sample.itertuples()]
+        of_prompt, of_answers = distributions(model, pairs[0].given, [t.scored for t in pairs])
+        for row, variant, answer in zip(sample.index, sample["variant"], of_answers, strict=True):
+            if variant == Variant.ORIGINAL:
+                whole = np.concatenate([of_prompt, answer], axis=1)
+                values[row] = of_prompt.shape[1], whole
+            else:
+                values[row] = 0, answer
+        jobs.report(0.2 + 0.6 * (done + 1) / count)
+    return values
 
 
 def _after(
-    model, tokenizer, texts: pd.DataFrame, prefix: list[tuple[str, str]]
+    model, tokenizer, prefix: list[tuple[str, str]], texts: pd.DataFrame
 ) -> dict[int, tuple[int, np.ndarray]]:
-    """The same of the variant "recall": prompt and answer after the prefix's pairs, each encoded as if it stood alone."""
-    part = texts[texts["variant"] == "recall"]
-    if part.empty:
+    """The same of texts after the prefix's pairs, each encoded as if it stood alone."""
+    if texts.empty:
         return {}
-    shots = [
-        i
-        for prompt, answer in prefix
-        for i in load.encode_prompt(tokenizer, prompt) + load.encode_answer(tokenizer, answer)
-    ]
-    prompts = [load.encode_prompt(tokenizer, p) for p in part["prompt"]]
-    _, values = token_values(
-        model, shots, [p + _answer(tokenizer, a) for p, a in zip(prompts, part["answer"])]
-    )
-    return {row: (len(p), v) for row, p, v in zip(part.index, prompts, values)}
-
-
-def _answer(tokenizer, answer: str) -> list[int]:
-    return load.encode_answer(tokenizer, answer)[
-        :-1
-    ]  # without the end token: it is no part of the text
-
-
-def token_values(
-    model, given: list[int], continuations: list[list[int]]
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Log-probability of each token, and mean and standard deviation of the log-probabilities where it stands.
-
-    Returns (of `given` without its first token, shape (3, len(given) - 1); of each continuation after `given`, shape (3, its length)).
-    `given` is read once; continuations, of at least a token each, are padded on the right and masked.
-    """
-    import torch
-    from transformers import DynamicCache
-
-    device, vocabulary = model.device, model.config.get_text_config().vocab_size
-    cache = DynamicCache(config=model.config)
-    with torch.inference_mode():
-        ids = torch.tensor([given], device=device)
-        logits = model(input_ids=ids, past_key_values=cache, use_cache=True).logits[0]
-        own, last = _values(logits[:-1], ids[0, 1:]), logits[-1:].clone()
-        del logits
-        order = sorted(range(len(continuations)), key=lambda i: len(continuations[i]))
-        longest = max(map(len, continuations))
-        size, found = max(1, LOGITS // (longest * vocabulary)), {}
-        for start in range(0, len(order), size):
-            batch = order[start : start + size]
-            width = max(len(continuations[i]) for i in batch)
-            ids = torch.tensor(
-                [continuations[i] + [0] * (width - len(continuations[i])) for i in batch],
-                device=device,
-            )
-            mask = torch.tensor(
-                [
-                    [1] * (len(given) + len(continuations[i]))
-                    + [0] * (width - len(continuations[i]))
-                    for i in batch
-                ],
-                device=device,
-            )
-            past = copy.deepcopy(cache)
-            past.batch_repeat_interleave(len(batch))
-            logits = model(
-                input_ids=ids, attention_mask=mask, past_key_values=past, use_cache=True
-            ).logits
-            for row, i in enumerate(batch):
-                length = len(continuations[i])
-                found[i] = _values(torch.cat([last, logits[row, : length - 1]]), ids[row, :length])
-    return own, [found[i] for i in range(len(continuations))]
-
-
-def _values(logits, tokens) -> np.ndarray:
-    """Shape (3, tokens): log-probability, mean and standard deviation; the latter two weighted by p, so that 0 log 0 is 0."""
-    import torch
-
-    found = [torch.zeros(3, 0)]
-    for some, ids in zip(logits.split(BLOCK), tokens.split(BLOCK)):
-        logs = (some.float() - some.amax(dim=-1, keepdim=True)).clamp_(
-            min=-1000.0
-        )  # a token that cannot occur would be 0 times -inf
-        p = logs.exp()
-        total = p.sum(dim=-1)
-        at, mean = logs.gather(1, ids[:, None])[:, 0], (p * logs).sum(dim=-1) / total
-        # The variance around the mean: as a difference of two sums it could round to less than nothing
-        variance = p.mul_(logs.sub_(mean[:, None]).square_()).sum(dim=-1) / total
-        found.append(torch.stack([at - total.log(), mean - total.log(), variance.sqrt()]).cpu())
-    return torch.cat(found, dim=1).numpy()
+    before: list[int] = []
+    for prompt, answer in prefix:
+        before += load.encode_prompt(tokenizer, prompt) + load.encode_answer(tokenizer, answer)
+    pairs = [encode(tokenizer, t.prompt, t.answer) for t in texts.itertuples()]
+    _, values = distributions(model, before, [t.given + t.scored for t in pairs])
+    return {
+        row: (len(pair.given), value)
+        for row, pair, value in zip(texts.index, pairs, values, strict=True)
+    }
 
 
 def read(folder: Path) -> pd.DataFrame:
-    """The stored values: sample_id, variant, given, and the columns of `VALUES` with an array in each row."""
+    """Read the stored values.
+
+    Returns
+    -------
+    pandas.DataFrame
+        sample_id, variant, number, prompt_tokens (how many of the values are of the prompt, the
+        first ones), and the columns of `VALUES` with an array in each row.
+    """
     return pd.read_parquet(folder / "losses.parquet")
 
 
-def padded(table: pd.DataFrame, view: str = "answer") -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """({logprobs, means, stds}, mask), each of shape (rows of `table`, longest text); mask = True where there is a token.
+def padded(values: pd.DataFrame, *, with_prompt: bool = False) -> Padded:
+    """Lay the values of texts (as `read` returns them) beside each other.
 
-    table: as `read` returns. view "answer" leaves out the prompt's tokens. Raises `ValueError` for an unknown view or a text without a token.
+    with_prompt: the prompt's scored tokens too, template included, from its second one on. Raises
+    `ValueError` for a text without a token.
     """
-    if view not in VIEWS:
-        raise ValueError(f"unknown view {view!r}; known: {', '.join(VIEWS)}")
-    skip = table["given"].to_numpy() if view == "answer" else np.zeros(len(table), int)
-    lengths = np.array([len(v) for v in table["logprobs"]]) - skip
+    skip = values["prompt_tokens"].to_numpy() * (not with_prompt)
+    lengths = values["logprobs"].map(len).to_numpy() - skip
     if (lengths < 1).any():
-        raise ValueError(
-            f"{table['sample_id'].iloc[int(np.argmax(lengths < 1))]}: no token to score in view {view!r}"
-        )
+        empty = values["sample_id"].iloc[int(np.argmax(lengths < 1))]
+        raise ValueError(f"{empty}: no token to score, {'with' if with_prompt else 'after'} prompt")
     mask = np.arange(lengths.max()) < lengths[:, None]
-    filled = {name: np.zeros(mask.shape) for name in VALUES}
-    for name in VALUES:
-        filled[name][mask] = np.concatenate(
-            [np.asarray(v, float)[s:] for v, s in zip(table[name], skip)]
-        )
-    return filled, mask
+    arrays = {name: np.zeros(mask.shape) for name in VALUES}
+    for name, array in arrays.items():
+        rows = zip(values[name], skip, strict=True)
+        array[mask] = np.concatenate([np.asarray(row, float)[first:] for row, first in rows])
+    return Padded(**arrays, mask=mask)

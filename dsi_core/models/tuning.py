@@ -15,8 +15,9 @@ from dsi_core.models import load
 from dsi_core.models.load import Base
 from dsi_core.runtime import jobs, store
 from dsi_core.runtime.precision import Precision, detect, device_name
-from dsi_core.settings.profile import Profile, dataset_of
+from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Recipe, Trained
+from dsi_core.settings.words import dataset_of
 
 CPU_MICRO_BATCH = 2  # pairs at once on a CPU: less memory and padding, the same gradient
 

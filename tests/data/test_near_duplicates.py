@@ -16,7 +16,7 @@ def pairs(*rows) -> pd.DataFrame:
 
 
 def of(mine: list, theirs: list, threshold: float = 0.8) -> list:
-    return near_duplicates.of(pairs(*mine), pairs(*theirs), threshold).tolist()
+    return near_duplicates.find(pairs(*mine), pairs(*theirs), threshold).tolist()
 
 
 def first(count: int) -> str:
@@ -89,11 +89,11 @@ def test_texts_without_words():
 
 
 def test_one_answer_for_each_row_under_its_own_index():
-    found = near_duplicates.of(
+    found = near_duplicates.find(
         pairs(("A?", "B"), ("C?", "D")).set_index(pd.Index([7, 3])), pairs(("C?", "D")), 0.8
     )
     assert found.dtype == bool and found.to_dict() == {7: False, 3: True}
-    nothing = near_duplicates.of(pairs(), pairs(("A?", "B")), 0.8)
+    nothing = near_duplicates.find(pairs(), pairs(("A?", "B")), 0.8)
     assert nothing.dtype == bool and nothing.empty
     assert of([("A?", "B")], []) == [False]
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from helpers import SHARED, change, says, write_jsonl
 
-from dsi_core.data.pairs import load_pairs, sample_id
+from dsi_core.data.pairs import dataset, load_pairs, sample_id
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Data
@@ -41,7 +41,7 @@ def mine(path, **settings) -> Data:
 
 
 def load(path, seed=0, sample=True, **settings) -> pd.DataFrame:
-    return load_pairs(profile(seed, mine=mine(path, **settings)), "mine", sample=sample)
+    return load_pairs(dataset(profile(seed, mine=mine(path, **settings)), "mine"), sample=sample)
 
 
 def pairs_of(table: pd.DataFrame) -> list:
@@ -206,19 +206,15 @@ HUB = {  # two records in the columns of the dataset's hub page -> the pairs
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-@pytest.mark.parametrize("dataset", HUB)
-def test_the_papers_datasets_with_the_papers_settings(tmp_path, dataset, ending):
-    records, expected = HUB[dataset]
+@pytest.mark.parametrize("name", HUB)
+def test_the_papers_datasets_with_the_papers_settings(tmp_path, name, ending):
+    records, expected = HUB[name]
     path = write(tmp_path / f"train.{ending}", records)
-    table = load_pairs(
-        profile(
-            hub=change(load_profile("paper").data[dataset], hub=None, path=str(path), rows=None)
-        ),
-        "hub",
-    )
+    settings = load_profile("paper").data[name].changed(hub=None, path=str(path), rows=None)
+    table = load_pairs(dataset(profile(hub=settings), "hub"))
     assert pairs_of(table) == expected
     assert table["category"].tolist() == (
-        ["closed_qa", "classification"] if dataset == "dolly" else [None, None]
+        ["closed_qa", "classification"] if name == "dolly" else [None, None]
     )
 
 
@@ -281,7 +277,7 @@ def test_every_pair_is_as_likely_to_be_drawn(hundred):
 def apart(path, seed=0, drawn=40, sample=True, **settings) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(`drawn` pairs of the file, those of a second dataset apart from them)."""
     both = profile(seed, x=mine(path, rows=drawn), y=mine(path, apart_from="x", **settings))
-    return load_pairs(both, "x"), load_pairs(both, "y", sample=sample)
+    return load_pairs(dataset(both, "x")), load_pairs(dataset(both, "y"), sample=sample)
 
 
 def test_apart_is_a_random_sample_of_what_the_other_did_not_draw(hundred):
@@ -346,7 +342,7 @@ def test_near_duplicates_of_the_other_are_dropped_and_counted(tmp_path):
     )
 
     def kept(**settings):
-        table = load_pairs(profile(x=mine(x), y=mine(y, apart_from="x", **settings)), "y")
+        table = load_pairs(dataset(profile(x=mine(x), y=mine(y, apart_from="x", **settings)), "y"))
         assert table.index.tolist() == list(range(len(table)))
         return pairs_of(table), table.attrs["dropped"]["near-duplicates of x"]
 
@@ -385,7 +381,7 @@ def test_a_twin_of_a_drawn_pair_is_not_kept(tmp_path, seed):
 
 
 def test_the_smoke_profile_has_a_near_duplicate(smoke):
-    pairs = load_pairs(smoke, "dozen_iid")
+    pairs = load_pairs(dataset(smoke, "dozen_iid"))
     assert (
         len(pairs) == 8
         and pairs.attrs["read"] == 9
@@ -664,7 +660,7 @@ def test_real_dolly():
         output="response",
         drop=["duplicates"],
     )
-    table = load_pairs(profile(dolly=data), "dolly")
+    table = load_pairs(dataset(profile(dolly=data), "dolly"))
     assert (len(table), table.attrs["read"], table.attrs["dropped"]) == (
         3999,
         4000,
@@ -677,7 +673,7 @@ def test_real_dolly():
     assert table["sample_id"].is_unique
     assert (table["output"].str.len().min(), table["output"].str.len().max()) == (2, 740)
     with pytest.raises(ValueError) as error:
-        load_pairs(profile(dolly=change(data, drop=[])), "dolly")
+        load_pairs(dataset(profile(dolly=change(data, drop=[])), "dolly"))
     says(
         error,
         "dolly_first4000.jsonl, row 2959",
@@ -685,7 +681,7 @@ def test_real_dolly():
         "'Why is the sky blue?'",
     )
     with pytest.raises(ValueError) as error:  # this copy lacks the column of the hub's file
-        load_pairs(profile(dolly=change(data, prompt=["instruction", "context"])), "dolly")
+        load_pairs(dataset(profile(dolly=change(data, prompt=["instruction", "context"])), "dolly"))
     says(error, "dolly_first4000.jsonl, row 1", "no column 'context'", "id, instruction, response")
 
 
@@ -695,7 +691,7 @@ def test_real_alpaca():
         prompt=["instruction", "input"],
         output="output",
     )
-    table = load_pairs(profile(alpaca=data), "alpaca")
+    table = load_pairs(dataset(profile(alpaca=data), "alpaca"))
     records = [
         json.loads(line)
         for line in (ROOT / data.path).read_text(encoding="utf-8").split("\n")
@@ -714,5 +710,5 @@ def test_real_alpaca():
         "Pick a color from the given list and write its hex code.\n\nBlue, Yellow, Purple",
         "One possible response could be:\n\nColor: Blue\nHex code: #0000FF",
     )
-    few = load_pairs(profile(seed=3, alpaca=change(data, rows=200)), "alpaca")["sample_id"].tolist()
+    few = load_pairs(dataset(profile(seed=3, alpaca=change(data, rows=200)), "alpaca"))["sample_id"].tolist()
     assert len(few) == 200 and few == [i for i in table["sample_id"] if i in set(few)]

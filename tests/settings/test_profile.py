@@ -8,7 +8,8 @@ from helpers import says
 
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import profile as params
-from dsi_core.settings.profile import dataset_of, iid_of, load_profile, read_yaml
+from dsi_core.settings.profile import load_profile, read_yaml
+from dsi_core.settings.words import dataset_of, iid_of
 from dsi_core.settings.schema import Suspect, Trained, Wild
 
 
@@ -214,9 +215,9 @@ REFUSED = {  # path: value, parts of the message
     "unknown training data": (
         "suspects/5/data",
         ["othr"],
-        ["unknown data 'othr'", "dozen, other, terse"],
+        ["unknown data 'othr'", "dozen, iid, other, terse, victim"],
     ),
-    "unknown victim": ("victims", ["twelve"], ["unknown victim 'twelve'", "dozen, other, terse"]),
+    "unknown victim": ("victims", ["twelve"], ["unknown victim 'twelve'", "dozen, iid, other, terse, victim"]),
     "unknown wild victim": (
         "wild",
         {"x": {"members": [], "non_members": []}},
@@ -227,7 +228,7 @@ REFUSED = {  # path: value, parts of the message
     "apart from nothing": (
         "data/other/apart_from",
         "twelve",
-        ["unknown apart_from 'twelve'", "dozen, other, terse"],
+        ["unknown apart_from 'twelve'", "dozen, iid, other, terse, victim"],
     ),
     "apart from itself": ("data/other/apart_from", "other", ["'other'", "apart_from"]),
     "apart from what is apart from it": (
@@ -280,7 +281,7 @@ REFUSED = {  # path: value, parts of the message
     "unknown wild data": (
         "wild",
         {"dozen": {**NOBODY, "data": ["othr"], "recipe": "heart"}},
-        ["unknown data 'othr'", "dozen, other, terse"],
+        ["unknown data 'othr'", "dozen, iid, other, terse, victim"],
     ),
     "unknown wild recipe": (
         "wild",
