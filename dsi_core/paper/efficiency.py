@@ -162,9 +162,10 @@ def _comparisons(
     keys = ["dataset", "sample_id"]
     given = scores[[*keys, "response_before", "response_after"]]
     beside = suspect_answers.merge(given, on=keys)
-    for (dataset, suspect), part in beside.groupby(["dataset", "suspect"], sort=False):
-        seconds = similarity.seconds(study.backbone, beside_references(part))
-        yield _comparison(dataset, Phase.ONLINE, suspect, seconds)
+    for dataset, of_dataset in beside.groupby("dataset", sort=False):
+        for suspect, part in of_dataset.groupby("suspect", sort=False):
+            seconds = similarity.seconds(study.backbone, beside_references(part))
+            yield _comparison(str(dataset), Phase.ONLINE, str(suspect), seconds)
 
 
 def _comparison(dataset: str, phase: Phase, model_id: str, seconds: float) -> Cost:

@@ -1,21 +1,26 @@
-"""DPDLLM, the baseline of Tables 6-7 and Fig. 5, 7: how probable does a reference language model find a suspect's answers? (§6.1)
+"""DPDLLM, the baseline of Tables 6-7 and Fig. 5, 7 (§6.1).
 
-Samples known to be members of the suspect's training data, and samples known not to be, train a classifier: its features are the
-probabilities that a small language model (LM), itself tuned on the known members, gives to the tokens of the suspect's answers.
-It then calls each sample of D member or non-member, and the majority decides. The baseline is told what no Arbiter knows:
-whether the suspect is a member, and otherwise what it trained on. A non-member whose training data we do not know is tuned once
-more, on data we do know, and that model is judged in its place (§6.1; the paper does so with every non-member).
+It asks how probable a reference language model finds a suspect's answers. Samples known to be
+members of the suspect's training data, and samples known not to be, train a classifier: its
+features are the probabilities that a small language model (LM), itself tuned on the known members,
+gives to the tokens of the suspect's answers. It then calls each sample of D member or non-member,
+and the majority decides. The baseline is told what no Arbiter knows: whether the suspect is a
+member, and otherwise what it trained on. A non-member whose training data we do not know is tuned
+once more, on data we do know, and that model is judged in its place (§6.1; the paper does so with
+every non-member).
 
-Mode "clean": the LM learns answers given prompts, of the known members alone (§6.1). Features: the probabilities of the first
-`length` tokens of the answer given the prompt; a shorter answer is filled up with the mean of its own. Known members are never
-judged. An answer without a token has no features: it is counted as unscored.
+Mode "clean": the LM learns answers given prompts, of the known members alone (§6.1). Features: the
+probabilities of the first `length` tokens of the answer given the prompt; a shorter answer is
+filled up with the mean of its own. Known members are never judged. An answer without a token has no
+features: it is counted as unscored.
 
-Mode "faithful": what the released code does, as far as it makes sense here. Quirks kept: prompt and answer are one text of `length`
-tokens, so that a long prompt leaves none of the answer; padding counts as text; one LM is tuned on all calibration texts,
-non-members too, and another on the judged ones, the oracle's outputs included; calibration members are judged as well. Not kept:
-the original text in place of an answer that failed (it gives the label away); the first half of a text as prompt (here: the
-question); Keras' GPT-2 and its best epoch by training perplexity (here: the profile's LM and recipe, last epoch); no seeds (here:
-the profile's).
+Mode "faithful": what the released code does, as far as it makes sense here. Quirks kept: prompt and
+answer are one text of `length` tokens, so that a long prompt leaves none of the answer; padding
+counts as text; one LM is tuned on all calibration texts, non-members too, and another on the judged
+ones, the oracle's outputs included; calibration members are judged as well. Not kept: the original
+text in place of an answer that failed (it gives the label away); the first half of a text as prompt
+(here: the question); Keras' GPT-2 and its best epoch by training perplexity (here: the profile's LM
+and recipe, last epoch); no seeds (here: the profile's).
 """
 
 import numpy as np
@@ -25,7 +30,7 @@ from dsi_core.method import verdict
 from dsi_core.method.participants import Membership
 from dsi_core.method.study import Study, suspects
 from dsi_core.method.verdict import Status
-from dsi_core.paper.dpdllm import features, scores
+from dsi_core.paper.dpdllm import classifier, scores
 from dsi_core.paper.dpdllm.roles import Mode
 
 UNSCORED = "unscored"
@@ -54,7 +59,7 @@ def run(study: Study, mode: Mode | str = Mode.CLEAN) -> pd.DataFrame:
     """
     tables = []
     for suspect in scores.collect(study, mode):
-        probability = features.classify(suspect.known, suspect.labels, suspect.judged)
+        probability = classifier.classify(suspect.known, suspect.labels, suspect.judged)
         kinds = [np.isnan(probability), probability > 0.5]
         called = np.select(kinds, [UNSCORED, str(Membership.MEMBER)], str(Membership.NON_MEMBER))
         table = pd.DataFrame(
@@ -95,13 +100,12 @@ def calibration(study: Study, mode: Mode | str = Mode.CLEAN) -> pd.DataFrame:
         non_members_from (datasets), calibration_members, calibration_non_members,
         calibration_unscored (of these), judged, unscored (of these; counts of samples),
         balanced_accuracy (the released "AUC": of hard labels, (TPR + TNR) / 2) and ranking_auc,
-        both in [0, 1], 0.5 = chance, from `features.quality`.
+        both in [0, 1], 0.5 = chance, from `classifier.quality`.
     """
     rows = []
     for suspect in scores.collect(study, mode):
         roles = suspect.roles
-        quality = features.quality(suspect.known, suspect.labels, study.profile.seed)
-        accuracy, ranking = quality
+        accuracy, ranking = classifier.quality(suspect.known, suspect.labels, study.profile.seed)
         rows.append(
             {
                 "dataset": roles.dataset,

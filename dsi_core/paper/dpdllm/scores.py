@@ -146,11 +146,15 @@ def score(task: Task) -> Path:
             started = time.time()  # tuning and loading have their own records
             limit = task.lm.recipe_here.max_tokens
             rows = [
-                features.tokens(tokenizer, t.prompt, t.response, task.mode, task.length, limit)
-                for t in task.texts.itertuples()
+                features.tokens(tokenizer, prompt, response, task.mode, task.length, limit)
+                for prompt, response in zip(
+                    task.texts["prompt"], task.texts["response"], strict=True
+                )
             ]
             probabilities = features.token_probabilities(model, tokenizer, rows)
-            table = task.texts[["sample_id"]].assign(probabilities=probabilities)
+            table = pd.DataFrame(
+                {"sample_id": task.texts["sample_id"], "probabilities": probabilities}
+            )
             store.write_table(folder / "scores.parquet", table)
             store.finish(
                 folder,
