@@ -459,11 +459,6 @@ def test_compare_from_replies_to_files(smoke, one_thread, monkeypatch, tmp_path)
     assert (
         not compared.methods["method"].str.startswith("perplexity").any()
     )  # no weights were looked into
-    attribution.save(study, compared, "own", str(tmp_path), scale="toys")
-    kept = {f.name for f in (tmp_path / "smoke").iterdir()} - {"manifest.json"}
-    assert kept == {
-        f"attribution_own_{k}.csv" for k in ("methods", "models", "groups", "votes")
-    } | {f"attribution_own_{k}.{s}" for k in ("methods", "votes") for s in ("png", "pdf")}
     wide = attribution.answers_beside(compared)
     assert len(wide) == 8 and wide.loc[(wide["model"] == "t-air"), "TF-IDF words"].tolist() == [
         "air ✓",
@@ -655,9 +650,6 @@ def test_without_released_replies_a_sentence_says_so(smoke, tmp_path):
             attribution.beside_published(compared),
         ]
         assert all(t.size == 1 and why in t.iloc[0, 0] for t in shown)
-        assert attribution.save(study, compared, "released", str(tmp_path)) == [] and not any(
-            tmp_path.iterdir()
-        )
 
 
 @pytest.mark.skipif(not FILE.exists(), reason="the released responses are not beside this checkout")
@@ -711,42 +703,3 @@ def test_settings_that_cannot_be_are_refused(smoke):
                 },
             }
         )
-
-
-# Figures
-
-
-def test_plots_show_the_tables():
-    import matplotlib.pyplot as plt
-
-    from dsi_core.plots import attribution
-
-    methods = table(
-        "method level chosen correct total low high cv_correct cv_total chance",
-        ("heuristics", "k3", True, 3, 4, 0.3, 0.95, 9, 10, 0.25),
-        ("same prompt, learnt", "k2", False, 1, 4, 0.05, 0.7, None, None, 0.25),
-    )
-    ax = attribution.plot_methods(methods)
-    assert [t.get_text() for t in ax.get_yticklabels()] == [
-        "heuristics (k3)",
-        "same prompt, learnt (k2)",
-    ] and [t.get_fontweight() for t in ax.get_yticklabels()] == ["bold", "normal"]
-    assert ax.containers[0].lines[0].get_xdata().tolist() == [0.75, 0.25] and [
-        t.get_text() for t in ax.texts
-    ] == ["3/4", "1/4"]
-    assert ax.collections[-1].get_offsets()[0].tolist() == [0.9, 0]
-    votes = table(
-        "method model base voted share",
-        *[
-            ("heuristics", m, b, v, s)
-            for m, b, shares in (("t2", "b", (0.25, 0.75)), ("t1", "a", (1.0, 0.0)))
-            for v, s in zip("ab", shares)
-        ],
-    )
-    ax = attribution.plot_votes(votes)
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["t1", "t2"] and [
-        t.get_text() for t in ax.texts
-    ] == ["1.00", "0.00", "0.25", "0.75"]
-    assert [p.get_xy() for p in ax.patches] == [(0, 0), (1, 1)]  # the truths
-    plt.gcf().canvas.draw()
-    plt.close("all")

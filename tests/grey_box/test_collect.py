@@ -11,7 +11,6 @@ from dsi_core.grey_box import tables as grey_box_tables
 from dsi_core.method import study
 from dsi_core.method.study import Study
 from dsi_core.models import responses, toy, tuning
-from dsi_core.plots import grey_box
 from dsi_core.settings.schema import Endpoint, Model, Suspect
 
 TRUTH = dict(dataset="dozen", group="g", member=True)
@@ -429,31 +428,3 @@ def test_beside_and_tally_by_hand(run):
         "reference" in counts.loc["reference llama", "needs"]
         and mia_compare.NEEDS["reference"] in counts.loc["reference llama", "needs"]
     )
-
-
-def test_plots_draw_every_row():
-    import matplotlib.pyplot as plt
-
-    people = table("suspect member", ("m", True), ("n", False))
-    areas = people.merge(
-        table("attack auc low high", ("loss", 0.9, 0.8, 1.0), ("zlib", 0.5, 0.3, 0.7)), how="cross"
-    )
-    figure = grey_box.plot_areas(areas)
-    assert [ax.get_title() for ax in figure.axes] == ["loss", "zlib"]
-    assert [list(line.get_xdata()) for line in figure.axes[0].lines[:2]] == [[0.8, 1.0], [0.9]]
-    splits = people.merge(
-        table(
-            "features p p_control", ("few", 0.01, 0.5), ("few", 0.02, 0.4), ("released", 0.3, 0.6)
-        ),
-        how="cross",
-    )
-    figure = grey_box.plot_p_values(splits, alpha=0.1)
-    assert (
-        len(figure.axes) == 2 and len(figure.axes[0].lines) == 2 * 4 + 1
-    )  # per suspect dots and median of either kind; the line
-    beside = people.merge(table("method", ("vote",), ("DIA",)), how="cross").assign(
-        verdict="member", correct=[True, True, False, False]
-    )
-    ax = grey_box.plot_beside(beside)
-    assert len(ax.patches) == 4 and sum(t.get_text() == "✗" for t in ax.texts) == 2
-    plt.close("all")
