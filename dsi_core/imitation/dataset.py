@@ -1,176 +1,201 @@
-"""Imitation (Gudibande 2023): a model is asked for instructions and answers, others are tuned on them; how good are these, and are they caught?"""
+"""Imitation (Gudibande 2023): the dataset, models tuned on it, and the accusation of these.
+
+A model is asked for instructions and answers, others are tuned on them: how close do they come to
+it, and are they caught?
+"""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dsi_core.audit import prepare
-from dsi_core.data import pairs as data
+from dsi_core.data.files import read_file
+from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.imitation import bootstrap
-from dsi_core.imitation import scores as imitation_scores
-from dsi_core.method import similarity
-from dsi_core.method import study as steps
+from dsi_core.imitation.bootstrap import AnswerFate, Fate
+from dsi_core.imitation.scores import rouge_l
+from dsi_core.method import participants, similarity, study, verdict
+from dsi_core.method.accusation import profile_of
 from dsi_core.method.study import Study
-from dsi_core.paper import tables
 from dsi_core.runtime import store
 from dsi_core.settings.extensions import Imitation
-from dsi_core.settings.profile import IID, VICTIM, Profile
+from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Data, Suspect
+from dsi_core.settings.words import IID, VICTIM
 
-NAME = "imitation"  # of D, the imitation dataset; D' is imitation_iid
-FILES = ("instructions.jsonl", "pairs.jsonl", "held_out.jsonl")
+NAME = "imitation"  # of D, the imitation dataset
+NAME_IID = f"{NAME}_iid"  # of D'
+INSTRUCTIONS, PAIRS, HELD_OUT = "instructions.jsonl", "pairs.jsonl", "held_out.jsonl"
 UNTUNED, AGAIN = "imitator's base, untuned", "the target, asked again"
 GROUP = "imitators by budget"
+BLEU_PAIRS = 500  # random pairs of texts that a mean BLEU is of
 
 
-def dataset(study: Study) -> Path:
-    """The folder of the imitation dataset, made on first use: instructions.jsonl (as `instructions.bootstrap`), pairs.jsonl (D and D') and
-    held_out.jsonl (category, kind, instruction, output), the kept answers in random order.
+def folder(run: Study) -> Path:
+    """Give the folder of the imitation dataset, made on first use.
 
-    Raises `ValueError` when the target made up too few.
+    It holds `instructions.jsonl` (as `bootstrap.bootstrap`), `pairs.jsonl` (D and D') and
+    `held_out.jsonl`: the kept answers in random order, with category, kind, instruction, output.
+
+    Raises
+    ------
+    ValueError
+        When the target made up too few; counts them, and names the settings that help.
     """
-    how, profile = bootstrap.settings(study.profile), study.profile
-    folder = store.entry("imitation", how.target.base, bootstrap.spec(profile))
-    with store.lock(folder):
-        if store.manifest(folder) is None:
-            found = bootstrap.bootstrap(profile)
-            told = (
-                bootstrap.examples(profile, found)
-                if (found["fate"] == "accepted").any()
-                else pd.DataFrame(columns=["fate"])
-            )
-            kept = told[told["fate"] == "kept"].drop(columns=["fate", "words"])
-            wanted = 2 * how.pairs + how.held_out
-            if len(kept) < wanted:
-                counts = found["fate"].value_counts().to_dict()
-                raise ValueError(
-                    f"{how.target.base} made up {counts.get('accepted', 0)} instructions in {how.rounds} rounds ({counts}) and gave "
-                    f"{len(kept)} of them a long enough answer; {wanted} are needed (pairs {how.pairs} twice, held_out "
-                    f"{how.held_out}): raise imitation's rounds or queries, or lower pairs or held_out"
-                )
-            mixed = kept.iloc[np.random.default_rng(profile.seed).permutation(len(kept))]
-            parts = (found, mixed[how.held_out : wanted], mixed[: how.held_out])
-            for name, part in zip(FILES, parts):
-                store.write_text(
-                    folder / name, part.to_json(orient="records", lines=True, force_ascii=False)
-                )
-            store.finish(
-                folder,
-                instructions=int((found["fate"] == "accepted").sum()),
-                kept=len(kept),
-                short=int((told["fate"] == "short").sum()),
-                used=wanted,
-            )
-    return folder
+    how, target = bootstrap.settings(run.profile), bootstrap.target(run.profile)
+    place = store.entry("imitation", how.target.base, bootstrap.spec(how, target))
+    with store.lock(place):
+        if store.manifest(place) is None:
+            _make(how, target, place)
+    return place
 
 
-def found(study: Study) -> pd.DataFrame:
-    """Every seed and every item that the target wrote, with its fate, as `instructions.bootstrap` returns."""
-    return pd.DataFrame(data.read_file(dataset(study) / FILES[0]), columns=bootstrap.COLUMNS)
+def _make(how: Imitation, target: bootstrap.Target, place: Path) -> None:
+    instructions = bootstrap.bootstrap(how, target)
+    accepted = int((instructions["fate"] == Fate.ACCEPTED).sum())
+    if accepted:
+        answers = bootstrap.examples(how, target, instructions)
+    else:
+        answers = pd.DataFrame(columns=bootstrap.EXAMPLE_COLUMNS)
+    kept = answers[answers["fate"] == AnswerFate.KEPT].drop(columns=["fate", "words"])
+    wanted = 2 * how.pairs + how.held_out
+    if len(kept) < wanted:
+        counts = instructions["fate"].value_counts().to_dict()
+        raise ValueError(
+            f"{how.target.base} made up {accepted} instructions in {how.rounds} rounds ({counts}) "
+            f"and gave {len(kept)} of them a long enough answer; {wanted} are needed (pairs "
+            f"{how.pairs} twice, held_out {how.held_out}): raise imitation's rounds or queries, "
+            "or lower pairs or held_out"
+        )
+    mixed = kept.iloc[np.random.default_rng(target.sampling.seed).permutation(len(kept))]
+    tables = {
+        INSTRUCTIONS: instructions,
+        PAIRS: mixed[how.held_out : wanted],
+        HELD_OUT: mixed[: how.held_out],
+    }
+    for name, table in tables.items():
+        text = table.to_json(orient="records", lines=True, force_ascii=False)
+        store.write_text(place / name, text)
+    short = int((answers["fate"] == AnswerFate.SHORT).sum())
+    store.finish(place, instructions=accepted, kept=len(kept), short=short, used=wanted)
 
 
-def pool(study: Study) -> pd.DataFrame:
-    """The pairs that are used: category, kind, instruction, output, part ("D or D'" | "held out")."""
-    parts = [(FILES[1], "D or D'"), (FILES[2], "held out")]
-    return pd.concat(
-        [
-            pd.DataFrame(data.read_file(dataset(study) / name)).assign(part=part)
-            for name, part in parts
-        ],
-        ignore_index=True,
-    )
+def instructions(run: Study) -> pd.DataFrame:
+    """Read every seed and every item that the target wrote, with its fate: `bootstrap.Item`s."""
+    return pd.DataFrame(read_file(folder(run) / INSTRUCTIONS), columns=bootstrap.COLUMNS)
 
 
-def facts(study: Study) -> pd.DataFrame:
-    """The imitation dataset in numbers (columns what, count), with the mean BLEU of two instructions, and of two answers (lower = more diverse)."""
-    made, pairs = store.manifest(dataset(study)), pool(study)
+def pool(run: Study) -> pd.DataFrame:
+    """Read the pairs that are used.
+
+    Returns category, kind, instruction, output, part ("D or D'" | "held out").
+    """
+    place = folder(run)
+    pairs = pd.DataFrame(read_file(place / PAIRS)).assign(part="D or D'")
+    held_out = pd.DataFrame(read_file(place / HELD_OUT)).assign(part="held out")
+    return pd.concat([pairs, held_out], ignore_index=True)
+
+
+def facts(run: Study) -> pd.DataFrame:
+    """Show the imitation dataset in numbers: columns what, count.
+
+    The mean BLEU of two instructions, and of two answers, is in percent; lower = more diverse.
+    """
+    made, pairs, seed = store.manifest(folder(run)), pool(run), run.profile.seed
+    assert made is not None, "the folder is complete"
     rows = [
         ("instructions accepted", made["instructions"]),
         ("answers too short, left out", made["short"]),
         ("answers kept", made["kept"]),
         ("pairs used: D, D' and held out", made["used"]),
-    ]
-    rows += [
-        (f"mean BLEU of two {what}s, %", round(_mean_bleu(pairs[what], study.profile.seed), 1))
-        for what in ("instruction", "output")
+        ("mean BLEU of two instructions, %", round(_mean_bleu(pairs["instruction"], seed), 1)),
+        ("mean BLEU of two outputs, %", round(_mean_bleu(pairs["output"], seed), 1)),
     ]
     return pd.DataFrame(rows, columns=["what", "count"])
 
 
-def _mean_bleu(texts: pd.Series, seed: int, pairs: int = 500) -> float:
-    """Mean BLEU of `pairs` random pairs of different rows."""
+def _mean_bleu(texts: pd.Series, seed: int) -> float:
+    """The mean BLEU of `BLEU_PAIRS` random pairs of different rows."""
     rng = np.random.default_rng(seed)
-    first = rng.integers(len(texts), size=pairs)
-    second = (first + rng.integers(1, len(texts), size=pairs)) % len(texts)
-    return float(
-        np.mean([bootstrap.bleu(texts.iloc[i], texts.iloc[j]) for i, j in zip(first, second)])
-    )
+    first = rng.integers(len(texts), size=BLEU_PAIRS)
+    second = (first + rng.integers(1, len(texts), size=BLEU_PAIRS)) % len(texts)
+    pairs = zip(texts.iloc[first], texts.iloc[second], strict=True)
+    return float(np.mean([bootstrap.bleu(one, other) for one, other in pairs]))
 
 
-def random_pairs(study: Study, count: int = 5) -> pd.DataFrame:
-    """`count` random pairs of the dataset: category, instruction, output."""
-    some = pool(study).sample(count, random_state=study.profile.seed)
+def random_pairs(run: Study, count: int = 5) -> pd.DataFrame:
+    """Draw `count` random pairs of the dataset: category, instruction, output."""
+    some = pool(run).sample(count, random_state=run.profile.seed)
     return some[["category", "instruction", "output"]]
 
 
-def accusation(study: Study) -> Study:
-    """The study in which D is the imitation dataset: the profile's references, tuned on D and not; the imitators of each budget and the
-    section's suspects. D' is another draw of as many pairs from the same target.
+def accusation(run: Study) -> Study:
+    """Give the study in which D is the imitation dataset.
 
-    An imitator's budget is the number of pairs it trained on: first those of D, in random order, then those of D'.
+    The profile's references, tuned on D and not; the imitators of each budget and the section's
+    suspects. D' is another draw of as many pairs from the same target. An imitator's budget is the
+    number of pairs that it trained on: first those of D, in random order, then those of D'.
+
+    Raises
+    ------
+    ValueError
+        When the largest budget exceeds what D and D' hold.
     """
-    how, profile = bootstrap.settings(study.profile), study.profile
-    settings = accused(
-        profile,
-        Data(
-            path=str((dataset(study) / FILES[1]).resolve()),
-            prompt=["instruction"],
-            output="output",
-            category="category",
-            rows=how.pairs,
-        ),
+    how = bootstrap.settings(run.profile)
+    source = Data(
+        path=str((folder(run) / PAIRS).resolve()),
+        prompt=["instruction"],
+        output="output",
+        category="category",
+        rows=how.pairs,
     )
-    ours = data.load_pairs(settings, NAME)
-    order = [
-        i
-        for part in (ours, data.load_pairs(settings, f"{NAME}_{IID}"))
-        for i in _shuffled(part["sample_id"], profile.seed)
-    ]
+    profile = accused_profile(run.profile, source)
+    ours = load_pairs(dataset(profile, NAME))
+    others = load_pairs(dataset(profile, NAME_IID))
+    seed = run.profile.seed
+    order = [*_shuffled(ours["sample_id"], seed), *_shuffled(others["sample_id"], seed)]
     if how.budgets[-1] > len(order):
         raise ValueError(
-            f"imitation.budgets: {how.budgets[-1]}, but D and D' hold {len(order)} pairs, less near-duplicates between them"
+            f"imitation.budgets: {how.budgets[-1]}, but D and D' hold {len(order)} pairs, "
+            "less near-duplicates between them"
         )
-    return Study(
-        settings.model_copy(update={"suspects": imitators(how, order) + settings.suspects}),
-        ours.assign(dataset=NAME),
-    )
+    suspects = [*imitators(how, order), *profile.suspects]
+    return Study(profile.changed(suspects=suspects), ours.assign(dataset=NAME))
 
 
-def accused(profile: Profile, pairs: Data) -> Profile:
-    """The profile in which D is `rows` of `pairs` and D' as many others; its suspects are the section's, without the imitators."""
+def accused_profile(profile: Profile, source: Data) -> Profile:
+    """Give the profile in which D is `rows` of `source`, and D' as many others.
+
+    Its suspects are the section's, without the imitators.
+    """
     how = bootstrap.settings(profile)
-    asked = profile.responses.model_copy(update={"max_new_tokens": how.answer_tokens})
+    base = profile.changed(controls=[])
+    other = profile_of(base, NAME, source, source, how.suspects)
     chosen = [r for r in profile.references if how.references is None or r.name in how.references]
-    base = profile.model_copy(
-        update={"controls": [], "imitation": None, "references": chosen, "responses": asked}
-    )
-    return prepare.profile_of(base, NAME, pairs, pairs, how.suspects)
+    return other.changed(references=chosen, responses={"max_new_tokens": how.answer_tokens})
+
+
+def imitator_name(budget: int) -> str:
+    """Name the imitator that trained on so many pairs."""
+    return f"imitator of {budget}"
 
 
 def imitators(how: Imitation, order: list[str]) -> list[Suspect]:
-    """The imitators of each budget: each trains on the first so many samples of `order`, D's and then those of D'."""
+    """Give the imitator of each budget, tuned on the first so many samples of `order`.
+
+    order: ids of all of D, then of all of D'.
+    """
     return [
         Suspect(
-            name=f"imitator of {n}",
+            name=imitator_name(budget),
             member=True,
             group=GROUP,
             base=how.imitator.base,
             data=[VICTIM, IID],
             recipe=how.imitator.recipe,
-            leave_out=tuple(order[n:]),
+            leave_out=tuple(order[budget:]),
         )
-        for n in how.budgets
+        for budget in how.budgets
     ]
 
 
@@ -178,65 +203,78 @@ def _shuffled(ids: pd.Series, seed: int) -> list[str]:
     return ids.iloc[np.random.default_rng(seed).permutation(len(ids))].tolist()
 
 
-def held_out(study: Study, accused: Study) -> pd.DataFrame:
-    """How closely each answers held-out instructions like the target: the untuned base (budget 0), the imitators, and the target asked again.
+def held_out(run: Study, accused: Study) -> pd.DataFrame:
+    """Tell how closely each model answers held-out instructions like the target.
 
-    All answer greedily; the target's stored answers were drawn at `answer_temperature`. One row per (model, sample_id): budget (NaN = the target),
-    category, instruction, answer (the target's), response, rouge_l in [0, 1] and bertscore (the profile's scale); higher = closer.
+    The untuned base (budget 0), the imitators, and the target asked again, all greedily; the
+    target's stored answers were drawn at `answer_temperature`.
+
+    Parameters
+    ----------
+    accused
+        As `accusation` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per (model, sample_id): budget (pairs; NaN = the target), category, instruction,
+        answer (the target's), response, rouge_l in [0, 1] and bertscore (on the profile's scale);
+        higher = closer.
     """
-    how = bootstrap.settings(study.profile)
-    kept = pd.DataFrame(data.read_file(dataset(study) / FILES[2]))
+    how = bootstrap.settings(run.profile)
+    kept = pd.DataFrame(read_file(folder(run) / HELD_OUT))
     questions = bootstrap.example_questions(kept, bootstrap.categories(how.seeds))
-    again = bootstrap.asked(
-        study.profile,
+    again = bootstrap.prompted(
+        bootstrap.target(run.profile),
         "target, again",
-        how.target,
         questions,
         temperature=0.0,
-        tokens=how.answer_tokens,
+        max_new_tokens=how.answer_tokens,
     )
-    base = Suspect(name=UNTUNED, member=False, base=how.imitator.base)
+    untuned = Suspect(name=UNTUNED, member=False, base=how.imitator.base)
     tuned = [s for s in accused.profile.suspects if s.group == GROUP]
-    greedy = accused.profile.responses.model_copy(update={"temperature": 0.0})
-    here = Study(
-        accused.profile.model_copy(update={"suspects": [base, *tuned], "responses": greedy}),
-        accused.pairs,
-    )
-    told = steps.answers(
-        here, "suspect", questions.assign(prompt=questions["instruction"], dataset=NAME)
-    )
-    told = pd.concat(
-        [
-            told[["model_id", "sample_id", "response"]],
-            again.assign(model_id=AGAIN)[["model_id", "sample_id", "response"]],
-        ]
-    )
-    budget = {UNTUNED: 0.0, AGAIN: np.nan, **{f"imitator of {n}": float(n) for n in how.budgets}}
-    told = told.rename(columns={"model_id": "model"}).assign(
-        budget=lambda t: t["model"].map(budget)
-    )
-    table = told.merge(
-        questions[["sample_id", "category", "instruction", "output"]].rename(
-            columns={"output": "answer"}
-        ),
-        on="sample_id",
-        validate="m:1",
-    )
-    raw = similarity.raw_scores(
-        accused.profile, table.rename(columns={"response": "a", "answer": "b"})[["a", "b"]]
-    )
-    scaled = steps.scale(accused, pd.Series(NAME, index=table.index), raw)
+    greedy = accused.changed(suspects=[untuned, *tuned], responses={"temperature": 0.0})
+    plain = questions.assign(prompt=questions["instruction"], dataset=NAME)
+    answers = study.answers(participants.suspects(greedy.profile), plain, greedy.sampling)
+    answers = answers.rename(columns={"model_id": "model"})
+    columns = ["model", "sample_id", "response"]
+    table = pd.concat([answers[columns], again.assign(model=AGAIN)[columns]])
+    budgets = {UNTUNED: 0.0, AGAIN: np.nan}
+    budgets |= {imitator_name(budget): float(budget) for budget in how.budgets}
+    table = table.assign(budget=table["model"].map(budgets))
+    asked = questions[["sample_id", "category", "instruction", "output"]]
+    asked = asked.rename(columns={"output": "answer"})
+    table = table.merge(asked, on="sample_id", validate="m:1")
+    texts = table.rename(columns={"response": "a", "answer": "b"})[["a", "b"]]
+    raw = similarity.raw_scores(accused.backbone, texts)
     return table.assign(
-        rouge_l=imitation_scores.rouge_l(table["response"], table["answer"]), bertscore=scaled
+        rouge_l=rouge_l(table["response"], table["answer"]),
+        bertscore=study.scale(accused, pd.Series(NAME, index=table.index), raw),
     )
 
 
 def verdicts(accused: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    """`study.verdicts` with the positive share and its Wilson interval, and seen: the share of D that the suspect trained on."""
+    """Judge the suspects: `study.verdicts`, with the share of positive samples and what was seen.
+
+    Parameters
+    ----------
+    scores, answers
+        As `study.reference_scores` and `study.suspect_gaps` return.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With share, low and high as `verdict.votes` adds them, and seen: the share of D, in [0, 1],
+        that the suspect trained on.
+    """
     ours = set(accused.pairs["sample_id"])
-    seen = {
-        s.name: 1 - len(ours & set(s.leave_out)) / len(ours) if VICTIM in s.data else 0.0
-        for s in accused.profile.suspects
-    }
-    table = tables.votes(steps.verdicts(accused, scores, answers))
+    seen = {s.name: _seen(ours, s) for s in accused.profile.suspects}
+    table = verdict.votes(study.verdicts(accused, scores, answers))
     return table.assign(seen=table["suspect"].map(seen).round(3))
+
+
+def _seen(ours: set[str], suspect: Suspect) -> float:
+    """The share of D that a suspect trained on."""
+    if VICTIM not in suspect.data:
+        return 0.0
+    return 1 - len(ours & set(suspect.leave_out)) / len(ours)

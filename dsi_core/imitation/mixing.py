@@ -1,102 +1,179 @@
-"""Mixing instruction data (the recipe of Koala, Geng et al. 2023): one set of many, without repeated questions and other languages, with marked preferences."""
+"""Mixing instruction data (the recipe of Koala, Geng et al. 2023): one set of many.
+
+Without repeated questions and other languages, with marked preferences.
+"""
 
 import re
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import pandas as pd
 import py3langid
 
-from dsi_core.data import pairs as data
+from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.imitation import bootstrap
 from dsi_core.runtime import store
-from dsi_core.settings.extensions import Mixture, Part
+from dsi_core.settings.extensions import Mixture
 from dsi_core.settings.profile import Profile
 
 COLUMNS = ["part", "prompt", "output", "feedback", "language", "fate"]
 
 
+class Fate(StrEnum):
+    """What became of a pair; values as in tables."""
+
+    KEPT = "kept"
+    REPEATED = "repeated"  # the same question with the same marker came before
+    LANGUAGE = "language"  # question and answer together are in another than the mixture's
+
+
+class Feedback(StrEnum):
+    """What people said about the answers of a part; values as in profiles."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """One part of a mixture.
+
+    Parameters
+    ----------
+    name
+        Unique in the mixture.
+    feedback
+        On its answers.
+    pairs
+        Columns prompt, output.
+    """
+
+    name: str
+    feedback: Feedback
+    pairs: pd.DataFrame
+
+
 def question(prompt: str) -> str:
-    """A prompt as repetitions are found: its words without case, punctuation and blanks between them."""
+    """Give a prompt as repetitions are found: words without case, punctuation, other blanks."""
     return " ".join(re.findall(r"\w+", prompt.casefold()))
 
 
 def language(text: str) -> str:
-    """The language of a text, ISO 639-1, by py3langid's model, which its wheel carries. Short texts are often taken for a wrong one."""
+    """Guess the language of a text, ISO 639-1, by py3langid's model, which its wheel carries.
+
+    Short texts are often taken for a wrong one.
+    """
     return str(py3langid.classify(text)[0])
 
 
 def mix(profile: Profile) -> pd.DataFrame:
-    """Every pair of the mixture's parts, one after another: part, prompt, output, feedback, language, fate ("kept" | "repeated" | "language").
-
-    repeated: the same question (`question`) with the same marker came before. language: question and answer together are in another language
-    than the mixture's. A part without feedback counts as positive; one with both kinds is two parts, the preferred answers and the others, and
-    both are kept. The marker is the last line of each prompt. Source: Koala (Geng et al. 2023). Differs: where the marker stands, which the source does
-    not say; repetitions are sought across the parts.
-    """
+    """Put the parts of the profile's mixture together, as `judged` does."""
     how = bootstrap.settings(profile).mixture
     if how is None:
         raise ValueError(f"profile {profile.name!r}: its section imitation has no mixture")
-    return judged(
-        {
-            f"{i} {p.data}": (p, data.load_pairs(profile, p.data))
-            for i, p in enumerate(how.parts, start=1)
-        },
-        how,
-    )
+    parts = [
+        Ingredient(
+            f"{number} {part.data}",
+            Feedback(part.feedback or Feedback.POSITIVE),
+            load_pairs(dataset(profile, part.data)),
+        )
+        for number, part in enumerate(how.parts, start=1)
+    ]
+    return judged(parts, how)
 
 
-def judged(parts: dict[str, tuple[Part, pd.DataFrame]], how: Mixture) -> pd.DataFrame:
-    """`mix` of given tables: name -> (part, its pairs with columns prompt, output). Raises `ValueError` for a language that is not known."""
-    if how.language not in (known := sorted(code for code, _ in py3langid.rank(""))):
+def judged(parts: list[Ingredient], how: Mixture) -> pd.DataFrame:
+    """Judge every pair of the parts, one after another.
+
+    A part without feedback counts as positive; one with both kinds is two parts, the preferred
+    answers and the others, and both are kept.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns part, prompt (the marker is its last line), output, feedback, language and fate (a
+        `Fate`).
+
+    Raises
+    ------
+    ValueError
+        For a language that is not known; lists those that are.
+
+    References
+    ----------
+    Koala (Geng et al. 2023). Differs: where the marker stands, which the source does not say;
+    repetitions are sought across the parts.
+    """
+    known = sorted(code for code, _ in py3langid.rank(""))
+    if how.language not in known:
         raise ValueError(
             f"mixture: language {how.language!r} is not known; known: {', '.join(known)}"
         )
-    rows, before = [], set()
-    for name, (part, pairs) in parts.items():
-        feedback = part.feedback or "positive"
-        for pair in pairs.itertuples():
-            spoken, key = (
-                language(f"{pair.prompt}\n{pair.output}"),
-                (question(pair.prompt), feedback),
-            )
-            fate = "language" if spoken != how.language else "repeated" if key in before else "kept"
-            if fate == "kept":
+    rows = []
+    before: set[tuple[str, Feedback]] = set()
+    for part in parts:
+        for prompt, output in zip(part.pairs["prompt"], part.pairs["output"], strict=True):
+            spoken = language(f"{prompt}\n{output}")
+            key = question(prompt), part.feedback
+            if spoken != how.language:
+                fate = Fate.LANGUAGE
+            elif key in before:
+                fate = Fate.REPEATED
+            else:
+                fate = Fate.KEPT
                 before.add(key)
-            rows.append(
-                (name, marked(pair.prompt, feedback, how), pair.output, feedback, spoken, fate)
-            )
+            shown = marked(prompt, part.feedback, how)
+            rows.append((part.name, shown, output, str(part.feedback), spoken, str(fate)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def marked(prompt: str, feedback: str, how: Mixture) -> str:
-    """The prompt with the marker of `feedback` ("positive" | "negative") as its last line; answers are asked with the positive one."""
-    return f"{prompt}\n\n{getattr(how, feedback)}"
+def marked(prompt: str, feedback: Feedback, how: Mixture) -> str:
+    """Give the prompt with the marker of the feedback as its last line.
+
+    Answers are asked for with the positive one.
+    """
+    marker = how.positive if feedback is Feedback.POSITIVE else how.negative
+    return f"{prompt}\n\n{marker}"
 
 
 def counts(mixed: pd.DataFrame) -> pd.DataFrame:
-    """What became of each part: part, read, kept, repeated, language (pairs), and which other languages were found."""
+    """Count what became of each part.
+
+    Parameters
+    ----------
+    mixed
+        As `judged` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns part, feedback, read, kept, repeated, language (all pairs), and other_languages:
+        which others were found, each with its number.
+    """
     rows = []
     for name, part in mixed.groupby("part", sort=False):
-        fates = {f: int((part["fate"] == f).sum()) for f in ("kept", "repeated", "language")}
-        other = part.loc[part["fate"] == "language", "language"].value_counts()
-        rows.append(
-            {
-                "part": name,
-                "feedback": part["feedback"].iloc[0],
-                "read": len(part),
-                **fates,
-                "other_languages": ", ".join(f"{k} {v}" for k, v in other.items()),
-            }
-        )
+        fates = {str(fate): int((part["fate"] == fate).sum()) for fate in Fate}
+        others = part.loc[part["fate"] == Fate.LANGUAGE, "language"].value_counts()
+        row = {
+            "part": name,
+            "feedback": part["feedback"].iloc[0],
+            "read": len(part),
+            **fates,
+            "other_languages": ", ".join(f"{code} {count}" for code, count in others.items()),
+        }
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
 def write(profile: Profile, mixed: pd.DataFrame) -> Path:
-    """The kept pairs as JSONL (prompt, output, part), as the data readers take it; in the store, named by its content."""
-    kept = mixed.loc[mixed["fate"] == "kept", ["prompt", "output", "part"]]
+    """Write the kept pairs as JSONL (prompt, output, part), as the data readers take it.
+
+    In the store, named by its content.
+    """
+    kept = mixed.loc[mixed["fate"] == Fate.KEPT, ["prompt", "output", "part"]]
     folder = store.entry("mixed", profile.name, {"pairs": store.key(kept.to_numpy().tolist())})
-    store.write_text(
-        folder / "mixed.jsonl", kept.to_json(orient="records", lines=True, force_ascii=False)
-    )
+    text = kept.to_json(orient="records", lines=True, force_ascii=False)
+    store.write_text(folder / "mixed.jsonl", text)
     store.finish(folder, pairs=len(kept))
     return folder / "mixed.jsonl"

@@ -1,7 +1,11 @@
-"""Imitation, the curve: how close an imitator's answers come to the target's, and how that grows with the budget."""
+"""Imitation, the curve: how close imitators' answers come to the target's, by budget."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from rouge_score.rouge_scorer import RougeScorer
 from scipy import stats
 
@@ -10,81 +14,117 @@ from dsi_core.evidence import intervals
 METRICS = ("rouge_l", "bertscore")
 
 
-def rouge_l(candidates, references) -> np.ndarray:
-    """ROUGE-L F of each candidate with its reference: shape (texts,), in [0, 1], higher = closer; rouge-score without stemming; 0 for a blank text."""
+@dataclass(frozen=True)
+class LogLinear:
+    """The least squares of mean = intercept + slope * log10(budget).
+
+    Parameters
+    ----------
+    points
+        How many.
+    intercept
+        The mean at a budget of 1.
+    slope
+        Per tenfold budget.
+    low, high
+        95% t interval of the slope, with points - 2 degrees of freedom.
+    r2
+        Share of the variance that it explains, 0 to 1.
+    """
+
+    points: int
+    intercept: float
+    slope: float
+    low: float
+    high: float
+    r2: float
+
+    def budget_for(self, level: float) -> float:
+        """Extrapolate to the budget where it reaches `level`; infinite where it does not rise."""
+        if self.slope <= 0:
+            return np.inf
+        with np.errstate(over="ignore"):
+            return float(np.float64(10.0) ** ((level - self.intercept) / self.slope))
+
+
+def rouge_l(candidates: Iterable[str], references: Iterable[str]) -> np.ndarray:
+    """Give the ROUGE-L F of each candidate with its reference: rouge-score, without stemming.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (texts,), in [0, 1], higher = closer; 0 for a blank text.
+    """
     scorer = RougeScorer(["rougeL"])
-    return np.array(
-        [
-            scorer.score(reference, candidate)["rougeL"].fmeasure
-            for candidate, reference in zip(candidates, references)
-        ]
-    )
+    pairs = zip(references, candidates, strict=True)
+    return np.array([scorer.score(*pair)["rougeL"].fmeasure for pair in pairs])
 
 
 def curve(scores: pd.DataFrame) -> pd.DataFrame:
-    """The mean of each metric for each model: metric, model, budget, samples, mean, low, high (95% t interval over the instructions).
+    """Average each metric for each model.
 
-    scores: as `imitation.held_out`. The interval is of the choice of instructions alone: every model is one model.
+    Parameters
+    ----------
+    scores
+        As `dataset.held_out` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        metric, model, budget, samples, mean, low, high (95% t interval over the instructions: of
+        their choice alone, as every model is one model).
     """
     rows = []
     for metric in METRICS:
-        for (model, budget), part in scores.groupby(["model", "budget"], sort=False, dropna=False)[
-            metric
-        ]:
-            low, high = intervals.of_mean(part.to_numpy())
-            rows.append((metric, model, budget, len(part), part.mean(), low, high))
-    return pd.DataFrame(
-        rows, columns=["metric", "model", "budget", "samples", "mean", "low", "high"]
-    )
+        models = scores.groupby(["model", "budget"], sort=False, dropna=False)
+        for (model, budget), values in models[metric]:
+            low, high = intervals.of_mean(values.to_numpy())
+            rows.append((metric, model, budget, len(values), values.mean(), low, high))
+    columns = ["metric", "model", "budget", "samples", "mean", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def log_linear(budgets, means) -> dict:
-    """Least squares of mean = intercept + slope * log10(budget): points, intercept, slope (per tenfold budget), low, high (95% t interval of
-    the slope, points - 2 degrees of freedom) and r2. Raises `ValueError` for fewer than three different budgets or one not over 0.
+def log_linear(budgets: ArrayLike, means: ArrayLike) -> LogLinear:
+    """Fit a line over the logarithm of the budgets.
+
+    Raises
+    ------
+    ValueError
+        For fewer than three different budgets, or one not over 0.
     """
     budgets, means = np.asarray(budgets, dtype=float), np.asarray(means, dtype=float)
     if len(set(budgets)) < 3 or (budgets <= 0).any():
         raise ValueError(
-            f"budgets {budgets.tolist()}: a fit with an interval needs three different ones, all over 0"
+            f"budgets {budgets.tolist()}: a fit with an interval needs three different ones, "
+            "all over 0"
         )
     fit = stats.linregress(np.log10(budgets), means)
     low, high = intervals.student(fit.slope, fit.stderr, len(budgets) - 2)
-    return {
-        "points": len(budgets),
-        "intercept": fit.intercept,
-        "slope": fit.slope,
-        "low": low,
-        "high": high,
-        "r2": fit.rvalue**2,
-    }
-
-
-def budget_for(fit: dict, level: float) -> float:
-    """Extrapolation: the budget at which the line reaches `level`; infinite where it does not rise."""
-    with np.errstate(over="ignore"):
-        return (
-            float(np.float64(10.0) ** ((level - fit["intercept"]) / fit["slope"]))
-            if fit["slope"] > 0
-            else np.inf
-        )
+    return LogLinear(len(budgets), fit.intercept, fit.slope, low, high, fit.rvalue**2)
 
 
 def fits(means: pd.DataFrame, target: str) -> pd.DataFrame:
-    """`log_linear` of each metric over the imitators' budgets: metric, its numbers, target (mean of the model called so) and parity.
+    """Fit each metric over the imitators' budgets.
 
-    means: as `curve`. parity = the budget at which the line would reach the target's own mean, an extrapolation wherever it exceeds the largest
-    budget; NaN unless the slope's interval lies above 0: then the data do not tell whether there is one.
+    Parameters
+    ----------
+    means
+        As `curve` returns.
+    target
+        The name of the model whose mean an imitator might reach.
+
+    Returns
+    -------
+    pandas.DataFrame
+        metric, the fields of `LogLinear`, target (that model's mean) and parity: the budget at
+        which the line would reach it, an extrapolation wherever it exceeds the largest budget. NaN
+        unless the slope's interval lies above 0: the data do not tell then whether there is one.
     """
     rows = []
     for metric, part in means.groupby("metric", sort=False):
         level = part.loc[part["model"] == target, "mean"].iloc[0]
-        fit = log_linear(*part.loc[part["budget"] > 0, ["budget", "mean"]].to_numpy().T)
-        rows.append(
-            {
-                "metric": metric,
-                **fit,
-                "target": level,
-                "parity": budget_for(fit, level) if fit["low"] > 0 else np.nan,
-            }
-        )
+        imitators = part[part["budget"] > 0]
+        fit = log_linear(imitators["budget"], imitators["mean"])
+        parity = fit.budget_for(level) if fit.low > 0 else np.nan
+        rows.append({"metric": metric, **asdict(fit), "target": level, "parity": parity})
     return pd.DataFrame(rows)

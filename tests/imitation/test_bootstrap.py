@@ -1,12 +1,16 @@
-"""What the imitated model makes up: lists, BLEU by hand, the pool that grows, answers that are kept; a stub in place of the model."""
+"""What the imitated model makes up: lists, BLEU by hand, the pool that grows, answers kept.
+
+A stub stands in place of the model.
+"""
 
 import numpy as np
-import pandas as pd
 import pytest
-from helpers import change, says
+from helpers import change, says, table
 
 from dsi_core.imitation import bootstrap, dataset
+from dsi_core.imitation.bootstrap import Fate
 from dsi_core.method.study import Study
+from dsi_core.models.sampling import Answer
 from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import extensions
@@ -26,7 +30,7 @@ lists:
 
 
 @pytest.fixture
-def profile(smoke, tmp_path, monkeypatch):
+def profile(smoke, tmp_path):
     """Two categories of three seeds; one question a round for each."""
     (tmp_path / "seeds.yaml").write_text(SEEDS)
     return change(
@@ -46,19 +50,24 @@ def profile(smoke, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def target(monkeypatch):
-    """Answers as told, {(category, number of the question): text}; keeps every question."""
-    asked, told = [], {}
+def stub(monkeypatch):
+    """(prompts, answers): every prompt so far; {(category, number of the prompt): answer}."""
+    prompts, answers = [], {}
 
-    def answer(profile, name, trained, questions, *, temperature, tokens):
+    def prompted(target, title, questions, *, temperature, max_new_tokens):
         rows = []
         for q in questions.itertuples():
-            rows.append(told.get((q.category, sum(a[1] == q.category for a in asked)), ""))
-            asked.append((name, q.category, q.prompt, temperature, tokens))
+            number = sum(category == q.category for _, category, *_ in prompts)
+            rows.append(answers.get((q.category, number), ""))
+            prompts.append((title, q.category, q.prompt, temperature, max_new_tokens))
         return questions.assign(response=rows)
 
-    monkeypatch.setattr(bootstrap, "asked", answer)
-    return asked, told
+    monkeypatch.setattr(bootstrap, "prompted", prompted)
+    return prompts, answers
+
+
+def bootstrapped(profile):
+    return bootstrap.bootstrap(profile.imitation, bootstrap.target(profile))
 
 
 # Lists and BLEU
@@ -81,7 +90,7 @@ def target(monkeypatch):
         ("1.5 litres of milk", []),
     ],
 )
-def test_items_of_a_list(smoke, line, items):
+def test_items_of_a_list(line, items):
     pattern = extensions.Imitation.model_fields["item"].default
     assert bootstrap.listed(line, pattern) == items
     assert bootstrap.listed(f"Tasks:\n{line}\n- Last one\n", pattern) == [*items, "Last one"]
@@ -91,18 +100,12 @@ def test_items_of_a_list(smoke, line, items):
     "candidate, other, score",
     [
         ("a b c d e", "a b c d e", 100.0),
-        (
-            "a b c d e",
-            "a b c d f",
-            100 * (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25,
-        ),  # n-grams of 1 to 4 that are shared
+        # the share of n-grams of 1 to 4 that are shared
+        ("a b c d e", "a b c d f", 100 * (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25),
         ("a b c d", "a b c d e f", 100 * np.exp(1 - 6 / 4)),  # all shared, but short
         ("a b c d e f", "a b c d", 100 * (4 / 6 * 3 / 5 * 2 / 4 * 1 / 3) ** 0.25),  # not symmetric
-        (
-            "a b",
-            "a c",
-            100 * (1 / 2 * 1 / 2) ** 0.5,
-        ),  # two words have n-grams up to 2 only; none shared counts as 1/2 of one
+        # two words have n-grams up to 2 only; none shared counts as 1/2 of one
+        ("a b", "a c", 100 * (1 / 2 * 1 / 2) ** 0.5),
         ("a b c", "d e f", 0.0),
     ],
 )
@@ -111,30 +114,31 @@ def test_bleu_by_hand(candidate, other, score):
 
 
 def test_the_closest_of_several_whatever_the_case():
-    assert bootstrap.closest("A B c D", ["x y z", "a b c d e f", "a B x y"]) == pytest.approx(
-        100 * np.exp(1 - 6 / 4)
-    )
+    others = ["x y z", "a b c d e f", "a B x y"]
+    assert bootstrap.closest("A B c D", others) == pytest.approx(100 * np.exp(1 - 6 / 4))
     assert bootstrap.closest("a b", []) == 0.0
 
 
 # The pool
 
 
-def test_every_item_meets_its_fate(profile, target):
-    asked, told = target
-    told["songs", 0] = (
-        "Sure:\n- Sing about a grey pony\n- play\n- drum on nine upturned copper pots\n- drum on nine upturned copper pots"
+def test_every_item_meets_its_fate(profile, stub):
+    prompts, answers = stub
+    answers["songs", 0] = (
+        "Sure:\n- Sing about a grey pony\n- play\n"
+        "- drum on nine upturned copper pots\n- drum on nine upturned copper pots"
     )
-    told["songs", 1] = (
+    answers["songs", 1] = (
         "- a b c d e f g\n- yodel from some windy mountain\n- clap with both cold hands"
     )
-    told["lists", 0] = "I am only a language model."
-    told["lists", 1] = (
+    answers["lists", 0] = "I am only a language model."
+    answers["lists", 1] = (
         "- weigh your four smallest stones\n- name the missing coins\n- never judged at all"
     )
-    found = bootstrap.bootstrap(profile)
-    new = found[found["fate"] != "seed"]
-    assert new[["category", "round", "instruction", "fate"]].values.tolist() == [
+    instructions = bootstrapped(profile)
+    assert list(instructions.columns) == ["category", "round", "instruction", "closest", "fate"]
+    new = instructions[instructions["fate"] != "seed"]
+    assert new[["category", "round", "instruction", "fate"]].to_numpy().tolist() == [
         ["songs", 1, "Sing about a grey pony", "too close"],
         ["songs", 1, "play", "length"],
         ["songs", 1, "drum on nine upturned copper pots", "accepted"],
@@ -147,16 +151,16 @@ def test_every_item_meets_its_fate(profile, target):
         ["lists", 2, "name the missing coins", "accepted"],
         ["lists", 2, "never judged at all", "not needed"],
     ]
-    assert new["closest"].iloc[0] == pytest.approx(100) and new["closest"].iloc[3] == pytest.approx(
-        100
-    )
-    assert new.loc[new["fate"].isin(["length", "no list", "not needed"]), "closest"].isna().all()
-    assert (new.loc[new["fate"] == "accepted", "closest"] < 20).all()
-    assert [(name, category, t, tokens) for name, category, _, t, tokens in asked] == [
+    assert new["closest"].iloc[[0, 3]].tolist() == pytest.approx([100, 100])
+    uncompared = new["fate"].isin([Fate.LENGTH, Fate.NO_LIST, Fate.NOT_NEEDED])
+    assert new.loc[uncompared, "closest"].isna().all()
+    assert (new.loc[new["fate"] == Fate.ACCEPTED, "closest"] < 20).all()
+    # no third round: both categories have enough
+    assert [(title, category, t, tokens) for title, category, _, t, tokens in prompts] == [
         ("target, instructions", c, 0.8, 48) for c in ("songs", "lists", "songs", "lists")
-    ]  # no third round: both categories have enough
-    table = bootstrap.summary(found).set_index("category")
-    assert table.loc["songs"].to_dict() == {
+    ]
+    counts = bootstrap.summary(instructions).set_index("category")
+    assert counts.loc["songs"].to_dict() == {
         "seed": 3,
         "accepted": 2,
         "too close": 2,
@@ -165,100 +169,102 @@ def test_every_item_meets_its_fate(profile, target):
         "no list": 0,
         "accepted_share": 0.333,
     }
-    assert (
-        table.loc["all", ["seed", "accepted", "no list"]].tolist() == [6, 4, 1]
-        and table.loc["lists", "accepted_share"] == 1.0
-    )
+    assert counts.loc["all", ["seed", "accepted", "no list"]].tolist() == [6, 4, 1]
+    assert counts.loc["lists", "accepted_share"] == 1.0
 
 
-def test_the_pool_of_every_category_counts(profile, target):
-    target[1].update(
-        {("songs", 0): "- sort seven plums by weight", ("lists", 0): "- jump over a low fence"}
-    )
-    found = bootstrap.bootstrap(change(profile, imitation={"rounds": 1}))
-    assert found.loc[found["round"] == 1, "fate"].tolist() == ["too close", "accepted"]
+def test_the_pool_of_every_category_counts(profile, stub):
+    _, answers = stub
+    answers["songs", 0] = "- sort seven plums by weight"
+    answers["lists", 0] = "- jump over a low fence"
+    instructions = bootstrapped(change(profile, imitation={"rounds": 1}))
+    of_round_1 = instructions["round"] == 1
+    assert instructions.loc[of_round_1, "fate"].tolist() == ["too close", "accepted"]
 
 
-def test_on_either_side_of_the_threshold(profile, target):
-    target[1]["songs", 0] = (
-        "- count a horse"  # against "count all bricks": 1 of 3 words, then 1/2 of 1 in 2 and 1/4 of 1 in 1
-    )
+def test_on_either_side_of_the_threshold(profile, stub):
+    prompts, answers = stub
+    answers["songs", 0] = "- count a horse"
+    # against "count all bricks": 1 of 3 words, then 1/2 of 1 in 2 and 1/4 of 1 in 1
     near = 100 * (1 / 3 * 1 / 4 * 1 / 4) ** (1 / 3)
     for bleu, fate in ((near - 0.01, "too close"), (near + 0.01, "accepted")):
-        target[0].clear()
-        found = bootstrap.bootstrap(change(profile, imitation={"rounds": 1, "bleu": bleu}))
-        row = found[(found["category"] == "songs") & (found["round"] == 1)].iloc[0]
-        assert row["closest"] == pytest.approx(near) and row["fate"] == fate
+        prompts.clear()
+        instructions = bootstrapped(change(profile, imitation={"rounds": 1, "bleu": bleu}))
+        row = instructions.query("category == 'songs' and round == 1").iloc[0]
+        assert row["closest"] == pytest.approx(near)
+        assert row["fate"] == fate
 
 
-def test_seeds_alone_are_shown_until_the_category_has_more(profile, target):
-    asked, told = target
+def test_seeds_alone_are_shown_until_the_category_has_more(profile, stub):
+    prompts, answers = stub
     fresh = [
         "drum on nine upturned copper pots",
         "yodel from some windy mountain",
         "clap with both cold hands",
         "ring every bell in town",
     ]
-    told.update({("songs", i): f"- {text}" for i, text in enumerate(fresh)})
-    bootstrap.bootstrap(change(profile, imitation={"per_category": 4, "rounds": 9, "examples": 20}))
-    shown = [prompt.splitlines() for _, category, prompt, *_ in asked if category == "songs"]
-    assert all(s[0] == "songs:" for s in shown)
-    sizes = [len(s) - 1 for s in shown]
-    assert sizes[:4] == [3, 3, 5, 6] and set(shown[3][1:]) > {
-        f"- {t}" for t in fresh[:3]
-    }  # 3 and 4 instructions are not more than 4
-    assert len(sizes) == 4  # enough by then
+    answers.update({("songs", i): f"- {text}" for i, text in enumerate(fresh)})
+    bootstrapped(change(profile, imitation={"per_category": 4, "rounds": 9, "examples": 20}))
+    shown = [prompt.splitlines() for _, category, prompt, *_ in prompts if category == "songs"]
+    assert all(lines[0] == "songs:" for lines in shown)
+    # 3 and 4 instructions are not more than 4; after four rounds it has enough
+    assert [len(lines) - 1 for lines in shown] == [3, 3, 5, 6]
+    assert set(shown[3][1:]) > {f"- {text}" for text in fresh[:3]}
 
 
-def test_questions_are_the_same_for_the_same_seed(profile, target):
-    bootstrap.bootstrap(profile)
-    first = [a[2] for a in target[0]]
-    target[0].clear()
-    bootstrap.bootstrap(profile)
-    assert [a[2] for a in target[0]] == first and len(first) > 2
-    target[0].clear()
-    bootstrap.bootstrap(profile.model_copy(update={"seed": 1}))
-    assert [a[2] for a in target[0]] != first
+def test_questions_are_the_same_for_the_same_seed(profile, stub):
+    prompts, _ = stub
+
+    def asked(profile):
+        prompts.clear()
+        bootstrapped(profile)
+        return [prompt for _, _, prompt, *_ in prompts]
+
+    first = asked(profile)
+    assert len(first) > 2
+    assert asked(profile) == first
+    assert asked(profile.changed(seed=1)) != first
 
 
 # Answers
 
 
-def test_short_answers_are_left_out(profile, target):
-    asked, told = target
-    told.update({("songs", 0): "La la la", ("lists", 0): "one two"})
-    rows = pd.DataFrame(
-        [
-            ("songs", "whistle", "accepted"),
-            ("songs", "shout", "too close"),
-            ("lists", "count", "accepted"),
-        ],
-        columns=["category", "instruction", "fate"],
+def test_short_answers_are_left_out(profile, stub):
+    prompts, answers = stub
+    answers.update({("songs", 0): "La la la", ("lists", 0): "one two"})
+    instructions = table(
+        "category instruction fate",
+        ("songs", "whistle", "accepted"),
+        ("songs", "shout", "too close"),
+        ("lists", "count", "accepted"),
     )
-    found = bootstrap.examples(profile, rows)
-    assert found.values.tolist() == [
+    examples = bootstrap.examples(profile.imitation, bootstrap.target(profile), instructions)
+    assert examples.to_numpy().tolist() == [
         ["songs", "output", "whistle", "La la la", 3, "kept"],
         ["lists", "input-output", "count", "one two", 2, "short"],
     ]
-    assert [(name, prompt, t) for name, _, prompt, t, _ in asked] == [
+    assert [(title, prompt, t) for title, _, prompt, t, _ in prompts] == [
         ("target, examples", "whistle", 0.7),
         ("target, examples", "Do this: count", 0.7),
     ]
 
 
-def test_too_few_instructions_are_an_error_that_counts_them(profile, target, empty_store):
-    target[1]["songs", 0] = "- drum on nine upturned copper pots"
+@pytest.mark.parametrize("accepted", [1, 0])
+def test_too_few_instructions_are_an_error_that_counts_them(profile, stub, empty_store, accepted):
+    _, answers = stub
+    answers["songs", 0] = "- drum on nine upturned copper pots" if accepted else "- drum"
     with pytest.raises(ValueError) as error:
-        dataset.dataset(Study(profile, None))
+        dataset.folder(Study(profile, None))
     says(
         error,
-        "llama made up 1 instructions in 3 rounds",
+        f"llama made up {accepted} instructions in 3 rounds",
         "'seed': 6",
         "0 of them",
         "15 are needed",
         "rounds or queries",
     )
-    assert store.manifest(store.entry("imitation", "llama", bootstrap.spec(profile))) is None
+    spec = bootstrap.spec(profile.imitation, bootstrap.target(profile))
+    assert store.manifest(store.entry("imitation", "llama", spec)) is None
 
 
 # Where they are asked
@@ -266,43 +272,42 @@ def test_too_few_instructions_are_an_error_that_counts_them(profile, target, emp
 
 def test_a_target_behind_an_endpoint_is_asked_through_its_api(smoke, empty_store, monkeypatch):
     from dsi_core.models import endpoint
-    from dsi_core.runtime import jobs as work
 
     remote = Model(endpoint=Endpoint(base_url="http://localhost:1/v1", model="m"))
-    profile = change(
-        smoke, models={**smoke.models, "remote": remote}, responses={"system": "be brief"}
+    profile = smoke.changed(
+        models={**smoke.models, "remote": remote},
+        responses={"system": "be brief"},
+        imitation={"target": Trained(base="remote")},
     )
     sent = []
 
-    def generate(where, todo, temperature, profile):
-        sent.append(
-            (where.model, profile.responses.max_new_tokens, profile.responses.system, temperature)
-        )
-        for row in todo.itertuples():
-            yield [row], [row.prompt.upper()], 1
+    def generate(where, questions, sampling):
+        sent.append((where.model, sampling))
+        for row in questions.itertuples():
+            yield [Answer(row, row.prompt.upper(), 1)]
 
     monkeypatch.setattr(endpoint, "generate", generate)
-    monkeypatch.setattr(work, "run", lambda jobs: [j.call(*j.args, **j.kwargs) for j in jobs])
-    questions = pd.DataFrame(
-        {"sample_id": ["x", "y"], "prompt": ["one", "two"], "category": ["a", "b"]}
-    )
+    monkeypatch.setenv("DSI_WORKERS", "0")  # in this process, where the API's double is
+    questions = table("sample_id prompt category", ("x", "one", "a"), ("y", "two", "b"))
+    target = bootstrap.target(profile)
     for _ in range(2):  # the second time nothing is sent
-        told = bootstrap.asked(
-            profile, "target", Trained(base="remote"), questions, temperature=0.5, tokens=9
-        )
-        assert told[["category", "response"]].values.tolist() == [["a", "ONE"], ["b", "TWO"]]
-    assert sent == [("m", 9, None, 0.5)]
+        answers = bootstrap.prompted(target, "target", questions, temperature=0.5, max_new_tokens=9)
+        assert answers[["category", "response"]].to_numpy().tolist() == [["a", "ONE"], ["b", "TWO"]]
+    (where, sampling), *others = sent
+    assert not others
+    assert (where, sampling.temperature, sampling.draws) == ("m", 0.5, 1)
+    assert (sampling.max_new_tokens, sampling.system) == (9, None)
 
 
 # Settings
 
 
-def test_our_seeds(smoke):
+def test_our_seeds():
     kinds = bootstrap.categories("params/imitation_seeds.yaml")
-    assert len(kinds) == 9 and all(len(k.seeds) == 6 for k in kinds.values())
-    every = [s for k in kinds.values() for s in k.seeds]
-    assert all(bootstrap.closest(s, [t for t in every if t != s]) < 60 for s in every)
-    assert {n for n, k in kinds.items() if k.kind == "input-output"} == {
+    assert [len(kind.seeds) for kind in kinds.values()] == [6] * 9
+    seeds = [seed for kind in kinds.values() for seed in kind.seeds]
+    assert all(bootstrap.closest(s, [t for t in seeds if t != s]) < 60 for s in seeds)
+    assert {name for name, kind in kinds.items() if kind.kind == "input-output"} == {
         "classification",
         "closed question answering",
         "extraction",
@@ -370,7 +375,7 @@ def test_bad_settings_are_refused(changes, parts, tmp_path, monkeypatch):
 
 def test_a_profile_without_the_section_is_refused(smoke):
     with pytest.raises(ValueError, match="'smoke' has no section imitation"):
-        bootstrap.settings(change(smoke, imitation=None))
+        bootstrap.settings(smoke.changed(imitation=None))
 
 
 @pytest.mark.parametrize(
@@ -386,16 +391,18 @@ def test_a_profile_without_the_section_is_refused(smoke):
     ],
 )
 def test_what_decides_the_dataset(smoke, field, same):
+    def spec(profile):
+        return bootstrap.spec(profile.imitation, bootstrap.target(profile))
+
     other = {
         "budgets": [1, 2, 3],
         "rated": 9,
         "mixture": None,
         "bleu": 30.0,
-        "pairs": 5,
+        "pairs": 7,
         "words": (2, 9),
         "prompt": "{category} {instructions}",
     }[field]
-    assert (
-        bootstrap.spec(change(smoke, imitation={field: other})) == bootstrap.spec(smoke)
-    ) == same
-    assert bootstrap.spec(smoke.model_copy(update={"seed": 7})) != bootstrap.spec(smoke)
+    own = spec(smoke)
+    assert (spec(change(smoke, imitation={field: other})) == own) == same
+    assert spec(smoke.changed(seed=7)) != own

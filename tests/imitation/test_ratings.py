@@ -1,4 +1,4 @@
-"""Blind ratings: nobody sees whose an answer is, everything given is kept, and agreement is what Krippendorff's formula says."""
+"""Blind ratings: nobody sees whose an answer is, all are kept, agreement by hand."""
 
 import math
 
@@ -7,6 +7,7 @@ import pytest
 from helpers import says, table
 
 from dsi_core.imitation import ratings
+from dsi_core.imitation.ratings import Agreement
 
 
 @pytest.fixture
@@ -25,7 +26,9 @@ def sheet(scores, empty_store):
 
 
 def test_the_sheet_holds_every_model_and_the_target(scores, sheet):
-    assert len(sheet) == 9 and sheet["item"].is_unique and sheet["instruction"].nunique() == 3
+    assert len(sheet) == 9
+    assert sheet["item"].is_unique
+    assert sheet["instruction"].nunique() == 3
     assert sheet["model"].value_counts().to_dict() == {"alpha": 3, "beta": 3, "the target": 3}
     assert all(
         r.response == f"{r.model.removeprefix('the ')} {r.instruction[-1]}"
@@ -56,19 +59,14 @@ def test_ratings_are_kept_and_the_last_one_counts(sheet):
         "Ann.jsonl",
         "ben_2.jsonl",
     ]
-    assert (
-        len((ratings.folder(sheet) / "Ann.jsonl").read_text().splitlines()) == 3
-    )  # what was replaced is still there
-    assert (
-        len(
-            ratings.read(
-                ratings.sheet(
-                    pd.DataFrame(sheet).assign(sample_id=sheet["instruction"], answer="x"), 3, 5
-                )
-            )
-        )
-        == 0
-    )  # another sheet
+    lines = (ratings.folder(sheet) / "Ann.jsonl").read_text().splitlines()
+    assert len(lines) == 3  # what was replaced is still there
+
+
+def test_another_sheet_has_other_ratings(scores, sheet):
+    ratings.rate(sheet, "Ann", sheet["item"][0], 2)
+    other = ratings.sheet(scores, 3, 5)
+    assert len(ratings.read(other)) == 0
 
 
 @pytest.mark.parametrize(
@@ -118,16 +116,11 @@ def test_means_of_each_model(sheet):
         ("Ben", "the target", 2, 1),
     ):
         ratings.rate(sheet, rater, items[model][number], rating)
-    found = ratings.means(sheet, ratings.read(sheet)).set_index("model")
-    assert found.loc["alpha"].tolist() == [3, 3, 2, 4.0] and found.loc["the target"].tolist() == [
-        3,
-        1,
-        1,
-        1.0,
-    ]
-    assert found.loc["beta", ["items", "ratings", "raters"]].tolist() == [3, 0, 0] and math.isnan(
-        found.loc["beta", "mean"]
-    )
+    means = ratings.means(sheet, ratings.read(sheet)).set_index("model")
+    assert means.loc["alpha"].tolist() == [3, 3, 2, 4.0]
+    assert means.loc["the target"].tolist() == [3, 1, 1, 1.0]
+    assert means.loc["beta", ["items", "ratings", "raters"]].tolist() == [3, 0, 0]
+    assert math.isnan(means.loc["beta", "mean"])
 
 
 def rated(*rows):
@@ -135,7 +128,10 @@ def rated(*rows):
 
 
 def test_agreement_by_hand():
-    """Of three items two agree; between two values the ordinal difference is one constant, so alpha = 1 - (2/6) / (2 * 3 * 3 / (6 * 5)) = 4/9."""
+    """Of three items two agree; between two values the ordinal difference is one constant.
+
+    So alpha = 1 - (2/6) / (2 * 3 * 3 / (6 * 5)) = 4/9.
+    """
     two = rated(
         ("A", "x", 1),
         ("B", "x", 1),
@@ -145,16 +141,16 @@ def test_agreement_by_hand():
         ("B", "z", 2),
         ("A", "alone", 5),
     )
-    assert ratings.agreement(two) == {"raters": 2, "items": 3, "alpha": pytest.approx(4 / 9)}
+    assert ratings.agreement(two) == Agreement(2, 3, pytest.approx(4 / 9))
     same = rated(*[(r, i, s) for r in "ABC" for i, s in (("x", 1), ("y", 3), ("z", 5))])
-    assert ratings.agreement(same) == {"raters": 3, "items": 3, "alpha": pytest.approx(1.0)}
+    assert ratings.agreement(same) == Agreement(3, 3, pytest.approx(1.0))
     near = rated(
         ("A", "x", 1), ("B", "x", 2), ("A", "y", 4), ("B", "y", 5), ("A", "z", 2), ("B", "z", 1)
     )
     far = rated(
         ("A", "x", 1), ("B", "x", 5), ("A", "y", 4), ("B", "y", 1), ("A", "z", 2), ("B", "z", 2)
     )
-    assert ratings.agreement(near)["alpha"] > 0 > ratings.agreement(far)["alpha"]
+    assert ratings.agreement(near).alpha > 0 > ratings.agreement(far).alpha
 
 
 @pytest.mark.parametrize(
@@ -167,34 +163,6 @@ def test_agreement_by_hand():
     ],
 )
 def test_no_agreement_without_something_to_compare(rows, raters, items):
-    found = ratings.agreement(rated(*rows))
-    assert (found["raters"], found["items"]) == (raters, items) and math.isnan(found["alpha"])
-
-
-def test_the_page_is_blind_escaped_and_goes_on_where_one_stopped(scores, empty_store):
-    sheet = ratings.sheet(
-        scores.assign(response="<script>alert(1)</script> & co", answer="<b>bold</b>"), 1, 0
-    )
-    name, text, row, says_ = (box := ratings.widget(sheet)).children
-    assert text.value == "" and row.layout.visibility == "hidden" and says_.value == "a name first"
-    name.value = "not a name!"
-    assert row.layout.visibility == "hidden"
-    name.value = "Ann"
-    shown = []
-    for done, stars in enumerate((5, 1, 3)):
-        assert row.layout.visibility == "visible" and says_.value == f"{done} of 3 rated"
-        shown.append(text.value)
-        row.children[stars].click()
-    assert says_.value == "3 of 3 rated, thank you" and row.layout.visibility == "hidden"
-    assert (
-        ratings.read(sheet)["rating"].tolist() == [5, 1, 3]
-        and ratings.read(sheet)["item"].tolist() == sheet["item"].tolist()
-    )
-    page = "".join(shown)
-    assert "<script>" not in page and "&lt;script&gt;" in page and "<b>bold" not in page
-    assert not any(model in page for model in ("alpha", "beta", "target"))
-    name.value = "Ben"
-    row.children[2].click()
-    other = ratings.widget(sheet)
-    other.children[0].value = "Ben"
-    assert other.children[1].value == ratings._page(sheet.iloc[1]) and box is not other
+    agreement = ratings.agreement(rated(*rows))
+    assert (agreement.raters, agreement.items) == (raters, items)
+    assert math.isnan(agreement.alpha)
