@@ -12,6 +12,7 @@ from dsi_core.audit.plan import FACTS, Plan
 from dsi_core.audit.prepared import Prepared
 from dsi_core.evidence import controls, sequential, twin
 from dsi_core.method import study, verdict
+from dsi_core.method.participants import Membership
 
 FIRST = "first_plan.json"  # how many samples were planned when the audit began
 
@@ -38,7 +39,7 @@ def judge(plan: Plan, told: pd.DataFrame) -> dict:
     vote = (
         "inconclusive"
         if not counts["positive"] + counts["negative"]
-        else study.MEMBER[bool(counts["positive"] > counts["negative"])]
+        else str(Membership.of(bool(counts["positive"] > counts["negative"])))
     )
     known = known_evidence(prepared, plan.samples, plan.draws)
     leans = controls.final_statistics(known[~known["member"]])

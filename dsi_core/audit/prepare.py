@@ -8,8 +8,8 @@ import pandas as pd
 from dsi_core.audit import prepared, suspect
 from dsi_core.audit.prepared import ANSWERS, PARTS, Prepared
 from dsi_core.data import columns, near_duplicates, text_classifier
-from dsi_core.data import pairs as data
-from dsi_core.method import similarity, study
+from dsi_core.data.pairs import dataset, load_pairs
+from dsi_core.method import participants, study
 from dsi_core.method.accusation import profile_of
 from dsi_core.method.study import Study
 from dsi_core.models import tuning
@@ -64,7 +64,7 @@ def run(
         published = _written(folder / "pairs.jsonl", parts)
     settings = profile_of(base, name, published, more, members)
     jobs.quiet()
-    pairs = data.load_pairs(settings, name)
+    pairs = load_pairs(dataset(settings, name))
     dropped = {**(parts.attrs if twin else {}), **pairs.attrs["dropped"]}
     pairs = pairs.assign(
         dataset=name,
@@ -127,7 +127,7 @@ def of_profile(
 def _parts(base: Profile, published: Data, withheld: Data) -> pd.DataFrame:
     """Both parts in one table (columns of `load_pairs` and part), in an order that does not show which is which."""
     both = base.model_copy(update={"data": {**base.data, PARTS[0]: published, PARTS[1]: withheld}})
-    one, other = (data.load_pairs(both, p).assign(part=p) for p in PARTS)
+    one, other = (load_pairs(dataset(both, p)).assign(part=p) for p in PARTS)
     shared = one.merge(other, on="sample_id")
     if len(shared):
         raise ValueError(
@@ -135,7 +135,7 @@ def _parts(base: Profile, published: Data, withheld: Data) -> pd.DataFrame:
         )
     table = pd.concat([one, other]).sort_values("sample_id", ignore_index=True)
     table.attrs = {
-        "near-duplicates across the parts (kept)": int(near_duplicates.of(other, one, 0.8).sum())
+        "near-duplicates across the parts (kept)": int(near_duplicates.find(other, one, 0.8).sum())
     }
     return table
 
@@ -155,7 +155,7 @@ def _innocent(profile: Profile, control, pairs: pd.DataFrame) -> bool:
     """Whether a control trains on none of the pairs of D."""
     return (
         not control.data
-        or not tuning.training_pairs(profile, profile.victims[0], control)["sample_id"]
+        or not tuning.training_pairs(tuning.training(profile, profile.victims[0], control))["sample_id"]
         .isin(pairs["sample_id"])
         .any()
     )
@@ -167,7 +167,7 @@ def _known(here: Study, scores: pd.DataFrame, samples: pd.DataFrame) -> pd.DataF
     if not len(here.profile.suspects) or chosen.empty:
         return pd.DataFrame(columns=[*ANSWERS, "reference", "gap"])
     told = (
-        study.answers(here, "suspect", chosen)
+        study.answers(participants.suspects(here.profile), chosen, here.sampling)
         .rename(columns={"model_id": "suspect"})
         .drop(columns="role")
     )
@@ -185,7 +185,7 @@ def _with_baseline(here: Study) -> Similarity:
     settings = here.profile.similarity
     return (
         settings.model_copy(
-            update={"baseline": similarity.baseline(here.profile, here.profile.victims[0])["f1"]}
+            update={"baseline": study.baseline(here, here.profile.victims[0]).f1}
         )
         if settings.rescale
         else settings
@@ -207,7 +207,7 @@ def _blind(profile: Profile, samples: pd.DataFrame) -> list[dict]:
         for d in s.data
     )
     return rows + [
-        {"against": n, **_checked(one, data.load_pairs(profile, n), profile)} for n in names
+        {"against": n, **_checked(one, load_pairs(dataset(profile, n)), profile)} for n in names
     ]
 
 
