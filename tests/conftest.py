@@ -57,9 +57,10 @@ def toy(smoke, one_thread):
     """toy(family) = (model, tokenizer) of the smoke profile, each made and loaded once."""
     from functools import cache
 
-    from dsi_core.models import load as models
+    from dsi_core.models import load
+    from dsi_core.runtime.precision import detect
 
-    return cache(lambda family: models.load(smoke, family))
+    return cache(lambda family: load.load(load.base(smoke, family), detect()))
 
 
 @pytest.fixture

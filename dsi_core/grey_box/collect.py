@@ -1,99 +1,151 @@
-"""Methods that see more than text, beside black-box dataset inference: membership attacks on token probabilities, and DIA.
+"""Methods that see more than text: what they read and hear of the suspects, and every score.
 
-Each asks whether the suspect model finds D more familiar than *validation* pairs of the same distribution that nobody could train on. Here
-these are a random remainder of D's own source, so that D and validation are a coin flip apart: on a model that saw neither, every method
-must come to nothing. Functions take the studies (non-IID, IID, ...) whose suspects are judged; victims without a validation set are not.
+Each asks whether the suspect model finds D more familiar than *validation* pairs of the same
+distribution that nobody could train on. Here these are a random remainder of D's own source, so
+that D and validation are a coin flip apart: on a model that saw neither, every method must come to
+nothing. Functions take the studies (non-IID, IID, ...) whose suspects are judged; victims without a
+validation set are not.
 """
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dsi_core.data import near_duplicates, pairs, text_classifier
-from dsi_core.grey_box import mia_compare, mia_loss, mia_sampling
-from dsi_core.method import study as steps
-from dsi_core.method.study import Study
-from dsi_core.models import load as models
-from dsi_core.models import responses, token_logprobs
-from dsi_core.runtime import jobs as work
-from dsi_core.runtime import store
+from dsi_core.data import near_duplicates, text_classifier
+from dsi_core.data.pairs import Dataset, dataset, untouched
+from dsi_core.grey_box import attacks
+from dsi_core.grey_box.attacks import Attack
+from dsi_core.method import participants, study
+from dsi_core.method.study import Query, Study
+from dsi_core.models import load, token_logprobs
+from dsi_core.models.token_logprobs import Variant
+from dsi_core.models.tuning import Training, training
+from dsi_core.runtime import jobs, store
 from dsi_core.settings.extensions import GreyBox
+from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Trained
 
 KEYS = ["dataset", "suspect", "group", "member"]
+SAMPLE = ["part", "sample_id"]
+NEAR_DUPLICATE = 0.8  # Jaccard similarity of word sets
 
 
-def settings(study: Study) -> GreyBox:
-    """The profile's section `grey_box`. Raises `ValueError` where there is none."""
-    if study.profile.grey_box is None:
+class Part(StrEnum):
+    """What a sample is there for; values as in tables."""
+
+    D = "D"
+    VALIDATION = "validation"
+    PREFIX = "prefix"  # ReCaLL's known non-members
+
+
+class View(StrEnum):
+    """What of a sample a score is about; values as in tables."""
+
+    ANSWER = "answer"  # the answer given the prompt, without its end token
+    TEXT = "text"  # prompt and answer, template included, from the second token on
+    SAMPLED = "sampled"  # what the suspect says to the prompt
+
+
+READ = [View.ANSWER, View.TEXT]
+
+
+def settings(profile: Profile) -> GreyBox:
+    """Give the profile's section `grey_box`. Raises `ValueError` where there is none."""
+    if profile.grey_box is None:
         raise ValueError(
-            f"profile {study.profile.name!r} has no section grey_box: it names the validation pairs and what the attacks need"
+            f"profile {profile.name!r} has no section grey_box: "
+            "it names the validation pairs and what the attacks need"
         )
-    return study.profile.grey_box
+    return profile.grey_box
+
+
+# Who is compared
 
 
 def samples(study: Study) -> pd.DataFrame:
-    """Who is compared: dataset, part ("D", "validation", or "prefix": ReCaLL's known non-members), sample_id, prompt, output, and whether
-    the sample is among those read in other versions (compared) and those asked (asked), both chosen at random with the profile's seed.
+    """Choose who is compared.
+
+    Returns
+    -------
+    pandas.DataFrame
+        dataset, part (`Part`), sample_id, prompt, output, and whether the sample is among those
+        read in other versions (compared) and those prompted (asked), both chosen at random with the
+        profile's seed.
+
+    Raises
+    ------
+    ValueError
+        Where no victim has a validation set, or one is too small.
     """
-    how, tables = settings(study), []
-    for victim in study.profile.victims:
-        if victim not in how.validation:
+    profile, grey_box = study.profile, settings(study.profile)
+    others = [dataset(profile, name) for name in profile.data]
+    tables = []
+    for victim in profile.victims:
+        if victim not in grey_box.validation:
             continue
-        unseen = pairs.untouched(
-            study.profile, f"{victim}'s validation set", how.validation[victim]
-        ).sample(frac=1, random_state=study.profile.seed)
-        if len(unseen) < how.shots + 2:
+        source = Dataset(f"{victim}'s validation set", grey_box.validation[victim], profile.seed)
+        unseen = untouched(source, others).sample(frac=1, random_state=profile.seed)
+        if len(unseen) < grey_box.shots + 2:
             raise ValueError(
-                f"grey_box.validation of {victim!r} has {len(unseen)} pairs; {how.shots} go to the prefix (shots), and two at least "
-                "must be left"
+                f"grey_box.validation of {victim!r} has {len(unseen)} pairs; "
+                f"{grey_box.shots} go to the prefix (shots), and two at least must be left"
             )
-        own = study.pairs[study.pairs["dataset"] == victim]
-        own = own.sample(
-            min(len(own), how.samples or len(own)), random_state=study.profile.seed
-        ).sort_index()
+        whole = study.pairs[study.pairs["dataset"] == victim]
+        count = min(len(whole), grey_box.samples or len(whole))
         parts = {
-            "D": own,
-            "validation": unseen.iloc[how.shots :].sort_index(),
-            "prefix": unseen.iloc[: how.shots],
+            Part.D: whole.sample(count, random_state=profile.seed).sort_index(),
+            Part.VALIDATION: unseen.iloc[grey_box.shots :].sort_index(),
+            Part.PREFIX: unseen.iloc[: grey_box.shots],
         }
         tables += [
-            _chosen(how, t, study.profile.seed).assign(dataset=victim, part=part)
-            for part, t in parts.items()
+            _chosen(table, grey_box, profile.seed).assign(dataset=victim, part=str(part))
+            for part, table in parts.items()
         ]
     if not tables:
         raise ValueError(
-            f"grey_box.validation has none of the victims {', '.join(study.profile.victims)}"
+            f"grey_box.validation has none of the victims {', '.join(profile.victims)}"
         )
-    return pd.concat(tables, ignore_index=True)[
-        ["dataset", "part", "sample_id", "prompt", "output", "compared", "asked"]
-    ]
+    columns = ["dataset", "part", "sample_id", "prompt", "output", "compared", "asked"]
+    return pd.concat(tables, ignore_index=True)[columns]
 
 
-def _chosen(how: GreyBox, table: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _chosen(table: pd.DataFrame, grey_box: GreyBox, seed: int) -> pd.DataFrame:
     rank = np.random.default_rng(seed).permutation(len(table))
     return table.assign(
-        compared=rank < (how.compared or len(table)), asked=rank < (how.asked or len(table))
+        compared=rank < (grey_box.compared or len(table)),
+        asked=rank < (grey_box.asked or len(table)),
     )
 
 
 def sets(study: Study) -> pd.DataFrame:
-    """The two sets of each victim: dataset, samples (of D), validation, prefix, compared and asked (of each set), near_duplicates
-    (validation samples that nearly repeat one of D), and the AUC, with its 95% interval, of a classifier that tells the sets apart by their
-    text alone (0.5 = a fair benchmark).
+    """Show the two sets of each victim.
+
+    Returns
+    -------
+    pandas.DataFrame
+        dataset, samples (of D), validation, prefix, compared and asked (of each set),
+        near_duplicates (validation samples that nearly repeat one of D), and blind_auc, the AUROC,
+        with its 95% interval (low, high), of a classifier that tells the sets apart by their text
+        alone (0.5 = a fair benchmark).
     """
     rows = []
     for victim, table in samples(study).groupby("dataset", sort=False):
-        d, unseen = table[table["part"] == "D"], table[table["part"] == "validation"]
+        d, unseen = table[table["part"] == Part.D], table[table["part"] == Part.VALIDATION]
         fair = text_classifier.blind_check(d, unseen, study.profile.seed)
         rows.append(
             {
                 "dataset": victim,
                 "samples": len(d),
                 "validation": len(unseen),
-                "prefix": (table["part"] == "prefix").sum(),
+                "prefix": (table["part"] == Part.PREFIX).sum(),
                 "compared": unseen["compared"].sum(),
                 "asked": unseen["asked"].sum(),
-                "near_duplicates": near_duplicates.of(unseen, d, 0.8).sum(),
+                "near_duplicates": near_duplicates.find(unseen, d, NEAR_DUPLICATE).sum(),
                 "blind_auc": fair.auc,
                 "low": fair.low,
                 "high": fair.high,
@@ -102,218 +154,244 @@ def sets(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# What the suspects say to and think of the samples, through the store
+# What the suspects think of the samples, and say, through the store
 
 
-def texts(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """What is read of one victim's samples: sample_id, prompt, variant ("original", "lowercase", "neighbour 1" ..., "recall"), answer."""
-    how, rows = settings(study), []
-    for t in table[table["part"] != "prefix"].itertuples():
-        versions = {"original": t.output}
-        if t.compared:
-            nearby = {
-                f"neighbour {i}": mia_compare.neighbour(
-                    t.output, how.changed_share, study.profile.seed, t.sample_id, i
-                )
-                for i in range(1, how.neighbours + 1)
-            }
-            versions |= {"lowercase": t.output.lower(), **nearby, "recall": t.output}
-        rows += [(t.sample_id, t.prompt, variant, answer) for variant, answer in versions.items()]
-    return pd.DataFrame(rows, columns=["sample_id", "prompt", "variant", "answer"])
+@dataclass(frozen=True)
+class Reading:
+    """Texts that one model reads: a suspect, or a reference (an untuned base)."""
+
+    model: str
+    is_reference: bool
+    training: Training
+    texts: pd.DataFrame
+    prefix: list[tuple[str, str]]
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the values lie in the store."""
+        return token_logprobs.entry(self.training, self.texts, self.prefix, make=False)
+
+    @property
+    def job(self) -> jobs.Job:
+        """The work of it."""
+        arguments = self.training, self.texts, self.prefix
+        cost = len(self.texts) + self.training.passes
+        return jobs.Job(f"{self.model} reads", token_logprobs.score, arguments, cost)
 
 
-def token_values(studies: list[Study]) -> pd.DataFrame:
-    """`losses.read` of every suspect and every reference (model called "reference <base>"): dataset, model, part, prompt, output, and its
-    columns.
+def texts(samples: pd.DataFrame, grey_box: GreyBox, seed: int) -> pd.DataFrame:
+    """Write the texts that are read of one victim's samples.
 
-    Tunes and reads whatever the store lacks, in parallel.
+    Returns
+    -------
+    pandas.DataFrame
+        sample_id, prompt, variant (`Variant`), number (1, 2, ... of a neighbour, else 0), answer.
     """
-    jobs, places = {}, []
-    for study in studies:
-        for victim, mine in samples(study).groupby("dataset", sort=False):
-            read, prefix = (
-                texts(study, mine),
-                mine.loc[mine["part"] == "prefix", ["prompt", "output"]].to_numpy().tolist(),
-            )
-            plain, other = (
-                read[read["variant"].eq("original") == is_plain].reset_index(drop=True)
-                for is_plain in (True, False)
-            )
-            suspects = steps.members(study).query("role == 'suspect' and dataset == @victim")
-            suspects = list(zip(suspects["model_id"], suspects["trained"]))
-            if remote := [
-                name for name, model in suspects if models.base(study.profile, model.base).endpoint
-            ]:
-                raise ValueError(
-                    f"{', '.join(remote)}: behind an endpoint; the probabilities of given texts cannot be seen there"
-                )
-            references = [(f"reference {b}", Trained(base=b)) for b in settings(study).references]
-            for what, table, before, readers in (
-                ("texts", plain, [], [*suspects, *references]),
-                ("versions", other, prefix, suspects),
-            ):
-                for name, model in readers:
-                    folder = token_logprobs.entry(study.profile, victim, model, table, before)
-                    places.append((victim, name, mine, folder))
-                    if store.manifest(folder) is None:
-                        how = (study.profile, victim, model, table, before, folder)
-                        jobs[folder] = work.Job(
-                            f"{name} ({victim}, {what})", token_logprobs.score, how, len(table)
-                        )
-    work.run(list(jobs.values()))
-    columns = ["sample_id", "part", "prompt", "output"]
-    tables = [
-        token_logprobs.read(folder)
-        .merge(mine[columns], on="sample_id", validate="m:1")
-        .assign(dataset=victim, model=name)
-        for victim, name, mine, folder in places
-    ]
-    return pd.concat(tables, ignore_index=True).drop_duplicates(
-        ["dataset", "model", "sample_id", "variant"], ignore_index=True
-    )
+    rows: list[tuple[str, str, str, int, str]] = []
+    read = samples.loc[samples["part"] != Part.PREFIX, ["sample_id", "prompt", "output"]]
+    compared = samples["compared"][read.index]
+    for (sample_id, prompt, output), changed in zip(read.to_numpy(), compared, strict=True):
+        versions = [(Variant.ORIGINAL, 0, output)]
+        if changed:
+            versions.append((Variant.LOWERCASE, 0, output.lower()))
+            for number in range(1, grey_box.neighbours + 1):
+                identity = seed, sample_id, number
+                text = attacks.neighbour(output, grey_box.changed_share, *identity)
+                versions.append((Variant.NEIGHBOUR, number, text))
+            versions.append((Variant.RECALL, 0, output))
+        rows += [(sample_id, prompt, str(variant), n, text) for variant, n, text in versions]
+    return pd.DataFrame(rows, columns=["sample_id", "prompt", "variant", "number", "answer"])
 
 
-def answers(studies: list[Study]) -> pd.DataFrame:
-    """What the suspects say to the `asked` samples of D and validation: dataset, suspect, part, sample_id, output, draw (-1 = greedy),
-    response. Asks what the store lacks, in parallel.
+def readings(profile: Profile, victim: str, samples: pd.DataFrame) -> list[Reading]:
+    """Plan who reads what of one victim's samples.
+
+    Suspects and references read the texts as they are, suspects the other versions too. Raises
+    `ValueError` for a suspect behind an endpoint, whose probabilities cannot be seen.
     """
-    jobs, told = [], []
-    for study in studies:
-        table, sampled = (
-            samples(study).query("asked and part != 'prefix'"),
-            study.profile.responses.temperature,
+    grey_box = settings(profile)
+    every = texts(samples, grey_box, profile.seed)
+    is_original = every["variant"] == Variant.ORIGINAL
+    originals = every[is_original].reset_index(drop=True)
+    versions = every[~is_original].reset_index(drop=True)
+    shots = samples.loc[samples["part"] == Part.PREFIX, ["prompt", "output"]]
+    prefix = list(shots.itertuples(index=False, name=None))
+    suspects = [s for s in participants.suspects(profile) if s.dataset == victim]
+    remote = [s.model_id for s in suspects if s.training.base.source.endpoint]
+    if remote:
+        raise ValueError(
+            f"{', '.join(remote)}: behind an endpoint; "
+            "the probabilities of given texts cannot be seen there"
         )
-        for m in steps.members(study).query("role == 'suspect'").itertuples():
-            questions = table[table["dataset"] == m.dataset]
-            for temperature, draws in (
-                (sampled, settings(study).draws if sampled else 1),
-                (0.0, 1),
-            ):
-                who = (study.profile, m.dataset, m.model_id, m.trained)
-                folder = responses.entry(*who, temperature, make=False)
-                told.append((m, questions, folder, draws, temperature))
-                if len(responses.missing(folder, questions, draws)):
-                    jobs.append(
-                        work.Job(
-                            f"{m.model_id} ({m.dataset}) at {temperature:g}",
-                            responses.ask,
-                            (*who, questions),
-                            len(questions) * draws,
-                            {"draws": draws, "temperature": temperature},
-                        )
-                    )
-    work.run(jobs)
-    tables = []
-    for m, questions, folder, draws, temperature in told:
-        found = questions.merge(
-            responses.read(folder).query("draw < @draws"), on="sample_id", validate="1:m"
-        )
-        assert len(found) == len(questions) * draws, (
-            f"{m.model_id}: {len(found)} answers to {len(questions)} x {draws} questions"
-        )
-        tables.append(found.assign(suspect=m.model_id, draw=found["draw"] if temperature else -1))
-    return pd.concat(tables, ignore_index=True)[
-        ["dataset", "suspect", "part", "sample_id", "output", "draw", "response"]
+    bases = [training(profile, victim, Trained(base=b)) for b in grey_box.references]
+    return [
+        *(Reading(s.model_id, False, s.training, originals, []) for s in suspects),
+        *(Reading(attacks.named(b.base.name), True, b, originals, []) for b in bases),
+        *(Reading(s.model_id, False, s.training, versions, prefix) for s in suspects),
     ]
 
 
-# The attacks
+def token_values(studies: Sequence[Study]) -> pd.DataFrame:
+    """Let every suspect and every reference read; tunes and reads what the store lacks.
 
-
-def attacks(studies: list[Study], values: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
-    """The score of every sample by every attack: dataset, suspect, group, member, view, attack, part, sample_id, score (higher = likelier a
-    member).
-
-    values: as `token_values`; told: as `answers`. Lowercase and neighbours change the answer alone and have the view "answer" only; SaMIA
-    and CDD have the view "sampled".
+    Returns
+    -------
+    pandas.DataFrame
+        dataset, model (a reference is called "reference <base>"), reference (bool), part, prompt,
+        output, and the columns of `token_logprobs.read`.
     """
-    how, people = (
-        settings(studies[0]),
-        pd.concat([steps.suspects(s) for s in studies], ignore_index=True),
-    )
-    known = {(d, m): part for (d, m), part in values.groupby(["dataset", "model"], sort=False)}
+    planned = []
+    for run in studies:
+        for victim, table in samples(run).groupby("dataset", sort=False):
+            planned += [(table, reading) for reading in readings(run.profile, str(victim), table)]
+    missing = {r.folder: r for _, r in planned if store.manifest(r.folder) is None}
+    load.prepare_all(reading.training.base for reading in missing.values())
+    jobs.run([reading.job for reading in missing.values()])
     tables = []
-    for (victim, model), mine in known.items():
-        if not model.startswith("reference "):
-            theirs = {
-                m: part
-                for (d, m), part in known.items()
-                if d == victim and m.startswith("reference ")
-            }
-            tables += [
-                _seen(mine, theirs, view, how).assign(dataset=victim, suspect=model, view=view)
-                for view in token_logprobs.VIEWS
-            ]
-    for (victim, suspect), part in told.groupby(["dataset", "suspect"], sort=False):
-        tables.append(_sampled(part, how).assign(dataset=victim, suspect=suspect, view="sampled"))
-    table = people.merge(pd.concat(tables, ignore_index=True), on=["dataset", "suspect"])
-    return table[[*KEYS, "view", "attack", "part", "sample_id", "score"]]
+    for table, reading in planned:
+        named = table[["dataset", "sample_id", "part", "prompt", "output"]]
+        values = token_logprobs.read(reading.folder).merge(named, on="sample_id", validate="m:1")
+        tables.append(values.assign(model=reading.model, reference=reading.is_reference))
+    identity = ["dataset", "model", "sample_id", "variant", "number"]
+    return pd.concat(tables, ignore_index=True).drop_duplicates(identity, ignore_index=True)
 
 
-def _seen(
-    mine: pd.DataFrame, references: dict[str, pd.DataFrame], view: str, how: GreyBox
+def answers(studies: Sequence[Study]) -> pd.DataFrame:
+    """Prompt the suspects with the `asked` samples of D and validation, unless the store has it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        dataset, suspect, part, sample_id, output, greedy (bool), draw, response.
+    """
+    planned = []
+    for run in studies:
+        table = samples(run).query("asked and part != 'prefix'")
+        sampled = run.sampling.changed(draws=settings(run.profile).draws)
+        greedy = run.sampling.changed(temperature=0.0)
+        for suspect in participants.suspects(run.profile):
+            questions = table[table["dataset"] == suspect.dataset]
+            for sampling in (sampled, greedy) if sampled.temperature else (greedy,):
+                title = f"{suspect.model_id} ({suspect.dataset}) at {sampling.temperature:g}"
+                identity = suspect.model_id, suspect.training
+                planned.append((questions, Query(title, *identity, questions, sampling)))
+    study.query([query for _, query in planned])
+    tables = []
+    for questions, query in planned:
+        given = questions.merge(study.collected(query), on="sample_id", validate="1:m")
+        tables.append(given.assign(suspect=query.model_id, greedy=query.sampling.temperature == 0))
+    columns = [
+        "dataset", "suspect", "part", "sample_id", "output", "greedy", "draw", "response"
+    ]  # fmt: skip
+    return pd.concat(tables, ignore_index=True)[columns]
+
+
+# Scores
+
+
+def scores(studies: Sequence[Study], values: pd.DataFrame, responses: pd.DataFrame) -> pd.DataFrame:
+    """Score every sample by every attack.
+
+    Lowercase and neighbours change the answer alone and have the view "answer" only; SaMIA and CDD
+    have the view "sampled".
+
+    Parameters
+    ----------
+    values, responses
+        As `token_values` and `answers` return them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        dataset, suspect, group, member, view (`View`), kind (`Attack`), attack (its name, with the
+        base of a reference), part, sample_id, score (higher = likelier a member).
+    """
+    grey_box = settings(studies[0].profile)
+    truth = pd.concat([study.suspects(run) for run in studies], ignore_index=True)
+    of_references = values[values["reference"]]
+    tables = []
+    of_suspects = values[~values["reference"]]
+    for (victim, suspect), own in of_suspects.groupby(["dataset", "model"], sort=False):
+        references = of_references[of_references["dataset"] == victim]
+        for view in READ:
+            table = _by_probabilities(own, references, view, grey_box.k)
+            tables.append(_of(table, victim, suspect, view))
+    for (victim, suspect), own in responses.groupby(["dataset", "suspect"], sort=False):
+        table = _by_answers(own, grey_box.peak)
+        tables.append(_of(table, victim, suspect, View.SAMPLED))
+    table = truth.merge(pd.concat(tables, ignore_index=True), on=["dataset", "suspect"])
+    return table[[*KEYS, "view", "kind", "attack", *SAMPLE, "score"]]
+
+
+def _of(scores: pd.DataFrame, victim: Hashable, suspect: Hashable, view: View) -> pd.DataFrame:
+    return scores.assign(dataset=str(victim), suspect=str(suspect), view=str(view))
+
+
+def _by_probabilities(
+    values: pd.DataFrame, references: pd.DataFrame, view: View, k: float
 ) -> pd.DataFrame:
-    """Scores of the attacks that see token probabilities: attack, part, sample_id, score."""
-    original = mine[mine["variant"] == "original"].reset_index(drop=True)
-    x, mask = token_logprobs.padded(original, view)
-    own = mia_loss.loss(x["logprobs"], mask)
-    found = {
-        "loss": own,
-        "zlib": mia_loss.zlib(x["logprobs"], mask, whole(original, view)),
-        "min_k": mia_loss.min_k(x["logprobs"], mask, how.k),
-        "min_k_plus_plus": mia_loss.min_k_plus_plus(**x, mask=mask, k=how.k),
-    }
-    for name, table in references.items():
-        found[name] = mia_compare.reference(
-            own, _mean(original, table[table["variant"] == "original"], view)
-        )
+    """One suspect's scores by the attacks that see token probabilities, less its identity."""
+    original = values[values["variant"] == Variant.ORIGINAL].reset_index(drop=True)
+    x = token_logprobs.padded(original, with_prompt=view is View.TEXT)
+    own = attacks.mean_logprob(x.logprobs, x.mask)
+    size = attacks.per_zlib_byte(x.logprobs, x.mask, plain(original, view))
+    spread = attacks.min_k_plus_plus(x.logprobs, x.means, x.stds, x.mask, k)
     tables = [
-        original[["part", "sample_id"]].assign(attack=attack, score=score)
-        for attack, score in found.items()
+        _scored(original, Attack.LOSS, own),
+        _scored(original, Attack.ZLIB, size),
+        _scored(original, Attack.MIN_K, attacks.min_k(x.logprobs, x.mask, k)),
+        _scored(original, Attack.MIN_K_PLUS_PLUS, spread),
     ]
-    some = mine[mine["variant"] == "recall"].reset_index(drop=True)
-    if len(some):
-        ours = pd.Series(own, index=original["sample_id"]).loc[some["sample_id"]].to_numpy()
-        scores = {"recall": mia_compare.recall(ours, _mean(some, some, view))}
-        if view == "answer":
-            nearby = [v for v in mine["variant"].unique() if v.startswith("neighbour ")]
-            changed = {
-                v: _mean(some, mine[mine["variant"] == v], view) for v in ["lowercase", *nearby]
-            }
-            scores["lowercase"] = mia_compare.lowercase(ours, changed["lowercase"])
-            scores["neighbours"] = mia_compare.neighbours(
-                ours, np.stack([changed[v] for v in nearby], axis=1)
-            )
-        tables += [
-            some[["part", "sample_id"]].assign(attack=attack, score=score)
-            for attack, score in scores.items()
-        ]
+    for name, of_reference in references.groupby("model", sort=False):
+        score = attacks.reference(own, _means(original, of_reference, view))
+        tables.append(_scored(original, Attack.REFERENCE, score, str(name)))
+    compared = values[values["variant"] == Variant.RECALL].reset_index(drop=True)
+    if compared.empty:
+        return pd.concat(tables, ignore_index=True)
+    own = pd.Series(own, index=original["sample_id"]).loc[compared["sample_id"]].to_numpy()
+    after_prefix = _means(compared, compared, view)
+    tables.append(_scored(compared, Attack.RECALL, attacks.recall(own, after_prefix)))
+    if view is View.ANSWER:
+        lowered = _means(compared, values[values["variant"] == Variant.LOWERCASE], view)
+        tables.append(_scored(compared, Attack.LOWERCASE, attacks.lowercase(own, lowered)))
+        neighbours = values[values["variant"] == Variant.NEIGHBOUR]
+        numbered = [_means(compared, n, view) for _, n in neighbours.groupby("number")]
+        score = attacks.neighbourhood(own, np.stack(numbered, axis=1))
+        tables.append(_scored(compared, Attack.NEIGHBOURS, score))
     return pd.concat(tables, ignore_index=True)
 
 
-def _mean(samples: pd.DataFrame, table: pd.DataFrame, view: str) -> np.ndarray:
-    """Mean log-probabilities of `table`, in the order of `samples`."""
-    x, mask = token_logprobs.padded(
-        samples[["sample_id"]].merge(table, on="sample_id", validate="1:1"), view
-    )
-    assert len(mask) == len(samples), f"{len(mask)} readings of {len(samples)} samples"
-    return mia_loss.loss(x["logprobs"], mask)
+def _scored(
+    samples: pd.DataFrame, kind: Attack, score: np.ndarray, name: str | None = None
+) -> pd.DataFrame:
+    return samples[SAMPLE].assign(kind=str(kind), attack=name or str(kind), score=score)
 
 
-def whole(table: pd.DataFrame, view: str) -> list[str]:
-    """The plain text of a view, whose bytes zlib counts."""
-    return (
-        table["output"] if view == "answer" else table["prompt"] + "\n\n" + table["output"]
-    ).tolist()
+def _means(samples: pd.DataFrame, values: pd.DataFrame, view: View) -> np.ndarray:
+    """Mean log-probabilities of `values`, in the order of `samples`."""
+    ordered = samples[["sample_id"]].merge(values, on="sample_id", validate="1:1")
+    assert len(ordered) == len(samples), f"{len(ordered)} readings of {len(samples)} samples"
+    x = token_logprobs.padded(ordered, with_prompt=view is View.TEXT)
+    return attacks.mean_logprob(x.logprobs, x.mask)
 
 
-def _sampled(told: pd.DataFrame, how: GreyBox) -> pd.DataFrame:
+def plain(samples: pd.DataFrame, view: View) -> list[str]:
+    """Give the plain text of a view (columns prompt, output), whose bytes zlib counts."""
+    if view is View.TEXT:
+        return (samples["prompt"] + "\n\n" + samples["output"]).tolist()
+    return samples["output"].tolist()
+
+
+def _by_answers(responses: pd.DataFrame, peak: float) -> pd.DataFrame:
+    """One suspect's scores by the attacks on sampled answers, less its identity."""
     rows = []
-    for (part, sample, truth), some in told.groupby(["part", "sample_id", "output"], sort=False):
-        greedy = some.loc[some["draw"] < 0, "response"].iloc[0]
-        drawn = some.loc[some["draw"] >= 0, "response"].tolist()
-        rows += [
-            (part, sample, "samia", mia_sampling.samia(drawn, truth)),
-            (part, sample, "cdd", mia_sampling.cdd(drawn, greedy, how.peak)),
-        ]
-    return pd.DataFrame(rows, columns=["part", "sample_id", "attack", "score"])
+    for (part, sample_id, output), some in responses.groupby([*SAMPLE, "output"], sort=False):
+        greedy = some.loc[some["greedy"], "response"].iloc[0]
+        sampled = some.loc[~some["greedy"], "response"].tolist()
+        for kind, score in (
+            (Attack.SAMIA, attacks.samia(sampled, str(output))),
+            (Attack.CDD, attacks.cdd(sampled, greedy, peak)),
+        ):
+            rows.append((part, sample_id, str(kind), str(kind), score))
+    return pd.DataFrame(rows, columns=[*SAMPLE, "kind", "attack", "score"])

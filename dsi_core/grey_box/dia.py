@@ -1,86 +1,129 @@
-"""DIA, LLM dataset inference (Maini et al. 2024, arXiv 2406.06443): features -> linear model -> one-sided t-test.
+"""DIA, LLM dataset inference: features, a linear model, a one-sided t-test.
 
-The owner has a suspect set and a validation set of the same distribution that nobody could train on. Half of each fits a linear model that
-tells the two apart by features of the suspect model's token losses; on the other halves its scores are compared. If the model never saw
-either set, nothing tells them apart, and the p-value is small no oftener than by chance. All rests on the validation set's being unseen: a model
-that saw both sets is missed, and one that saw the *validation* set alone is accused, for the linear model learns that the sets differ and not
-which of them should be the familiar one (`validation_leak`).
+The owner has a suspect set and a validation set of the same distribution that nobody could train
+on. Half of each fits a linear model that tells the two apart by features of the suspect model's
+token losses; on the other halves its scores are compared. If the model never saw either set,
+nothing tells them apart, and the p-value is small no oftener than by chance.
 
-Differs from the released code: statistics of the features (outliers, mean, standard deviation) come from the fitting halves alone, of both
-classes together, and are applied to the other halves; few rows do not break the outlier step; the linear model has an L2 penalty and is
-fitted to its optimum (released: 1,000 steps of Adam without a penalty); seeds are arguments; a higher score means a likelier member.
+All rests on the validation set's being unseen: a model that saw both sets is missed, and one that
+saw the *validation* set alone is accused, for the linear model learns that the sets differ and not
+which of them should be the familiar one (see `leak`).
+
+Source: Maini et al. 2024 (arXiv 2406.06443). Differs from the released code: statistics of the
+features (outliers, mean, standard deviation) come from the fitting halves alone, of both classes
+together, and are applied to the other halves; few rows do not break the outlier step; the linear
+model has an L2 penalty and is fitted to its optimum (released: 1,000 steps of Adam without a
+penalty); seeds are arguments; a higher score means a likelier member.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from dsi_core.grey_box import mia_loss
+from dsi_core.grey_box import attacks
+from dsi_core.grey_box.attacks import Access, Needs
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 TRIMMED = 0.025  # at either end, of a feature's values in the fitting halves
-NEEDS = "the probability of every token of a given text; pairs of D's own distribution that no model can have seen"
+NEEDS = Needs(Access.PROBABILITIES, f"{attacks.PROBABILITIES}; {attacks.UNSEEN}")
+FEWEST = 4  # samples of a set
 
 
-def features(logprobs: np.ndarray, mask: np.ndarray, texts: list[str]) -> pd.DataFrame:
-    """The released code's 16 features of a text's own losses (nats), one row per text: ppl, k_min_probs_K, k_max_probs_K, zlib_ratio.
+@dataclass(frozen=True)
+class Split:
+    """What one random split says.
 
-    k_min: the mean of the share K of *smallest losses*, the likeliest tokens; k_max: of the largest, which is Min-K% Prob with its sign
-    changed.
+    Parameters
+    ----------
+    p
+        Of the one-sided Student t-test: do the suspect set's held-out scores lie above the
+        validation set's?
+    d
+        Cohen's d of the held-out scores; positive = the suspect set looks more like a member.
+    held_out
+        How many scores of the suspect set and of the validation set were compared.
     """
-    mean = -mia_loss.loss(logprobs, mask)
-    smallest = {f"k_min_probs_{k:g}": mia_loss.min_k(-logprobs, mask, k) for k in SHARES}
-    largest = {f"k_max_probs_{k:g}": -mia_loss.min_k(logprobs, mask, k) for k in SHARES}
+
+    p: float
+    d: float
+    held_out: tuple[int, int]
+
+
+def features(logprobs: np.ndarray, mask: np.ndarray, texts: Sequence[str]) -> pd.DataFrame:
+    """Give the released code's 16 features of a text's own losses (nats), a row for each text.
+
+    Columns ppl, k_min_probs_K (the mean of the share K of *smallest losses*, the likeliest tokens),
+    k_max_probs_K (of the largest, which is Min-K% Prob with its sign changed), zlib_ratio.
+    """
+    smallest = {f"k_min_probs_{k:g}": attacks.min_k(-logprobs, mask, k) for k in SHARES}
+    largest = {f"k_max_probs_{k:g}": -attacks.min_k(logprobs, mask, k) for k in SHARES}
     return pd.DataFrame(
         {
-            "ppl": np.exp(mean),
+            "ppl": np.exp(-attacks.mean_logprob(logprobs, mask)),
             **smallest,
             **largest,
-            "zlib_ratio": -mia_loss.zlib(logprobs, mask, texts),
+            "zlib_ratio": -attacks.per_zlib_byte(logprobs, mask, texts),
         }
     )
 
 
 def halves(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of `count` rows in two random halves, the first one no larger."""
+    """Deal the positions of `count` rows into two random halves, the first one no larger."""
     order = rng.permutation(count)
     return order[: count // 2], order[count // 2 :]
 
 
-def test(suspect: np.ndarray, validation: np.ndarray, *, seed: int, ridge: float = 1.0) -> dict:
-    """One split. suspect, validation: features, shapes (n, features) and (m, features), n and m at least 4.
+def test(suspect: np.ndarray, validation: np.ndarray, *, seed: int, ridge: float = 1.0) -> Split:
+    """Split both sets at random, fit on one half of each and compare the other halves.
 
-    Returns p (one-sided Student t-test: do the suspect set's held-out scores lie above the validation set's?), d (Cohen's d of the held-out
-    scores; positive = the suspect set looks more like a member), held_out (how many of each were compared). Raises `ValueError` for fewer
-    rows or values that are not finite.
+    Parameters
+    ----------
+    suspect, validation
+        Features, shapes (n, features) and (m, features), n and m at least 4.
+    seed
+        Of the halves.
+    ridge
+        L2 penalty: 1 / scikit-learn's C.
+
+    Raises
+    ------
+    ValueError
+        For fewer rows, or values that are not finite.
     """
-    both = (np.asarray(suspect, float), np.asarray(validation, float))
-    if min(map(len, both)) < 4:
+    suspect, validation = np.asarray(suspect, float), np.asarray(validation, float)
+    if min(len(suspect), len(validation)) < FEWEST:
         raise ValueError(
-            f"DIA needs at least 4 samples on either side, got {len(suspect)} and {len(validation)}"
+            f"DIA needs at least {FEWEST} samples on either side, "
+            f"got {len(suspect)} and {len(validation)}"
         )
-    if not all(np.isfinite(x).all() for x in both):
+    if not (np.isfinite(suspect).all() and np.isfinite(validation).all()):
         raise ValueError("DIA's features must be finite numbers")
     rng = np.random.default_rng(seed)
-    fitted, held = zip(*(halves(len(x), rng) for x in both))
-    fit = np.concatenate([x[i] for x, i in zip(both, fitted)])
+    fit_suspect, held_suspect = halves(len(suspect), rng)
+    fit_validation, held_validation = halves(len(validation), rng)
+    fit = np.concatenate([suspect[fit_suspect], validation[fit_validation]])
+    labels = np.repeat([1, 0], [len(fit_suspect), len(fit_validation)])
     scale = scaler(fit)
-    model = LogisticRegression(C=1 / ridge, max_iter=10_000).fit(
-        scale(fit), np.repeat([1, 0], [len(i) for i in fitted])
+    model = LogisticRegression(C=1 / ridge, max_iter=10_000).fit(scale(fit), labels)
+    of_suspect = model.decision_function(scale(suspect[held_suspect]))
+    of_validation = model.decision_function(scale(validation[held_validation]))
+    return Split(
+        p=t_test(of_suspect, of_validation),
+        d=cohens_d(of_suspect, of_validation),
+        held_out=(len(of_suspect), len(of_validation)),
     )
-    ours, theirs = (model.decision_function(scale(x[i])) for x, i in zip(both, held))
-    return {
-        "p": t_test(ours, theirs),
-        "d": cohens_d(ours, theirs),
-        "held_out": (len(ours), len(theirs)),
-    }
 
 
 def scaler(fit: np.ndarray):
-    """A function that treats features, shape (rows, features), by the statistics of the fitting rows: values beyond their trimmed range
-    become the mean of what lies in it, and every feature gets mean 0 and standard deviation 1 there. With fewer than 1 / `TRIMMED` fitting
-    rows nothing is trimmed.
+    """Give a function that treats features by the statistics of the fitting rows.
+
+    Values beyond their trimmed range become the mean of what lies in it, and every feature gets
+    mean 0 and standard deviation 1 there. With fewer than 1 / `TRIMMED` fitting rows nothing is
+    trimmed. Features: shape (rows, features).
     """
     cut, ordered = int(TRIMMED * len(fit)), np.sort(fit, axis=0)
     low, high = ordered[cut], ordered[len(fit) - 1 - cut]
@@ -95,22 +138,29 @@ def scaler(fit: np.ndarray):
 
 
 def t_test(suspect: np.ndarray, validation: np.ndarray) -> float:
-    """p-value of Student's t-test with pooled variance: are the suspect set's scores higher? 0.5 where no score differs from another."""
+    """Give the p-value of Student's t-test, pooled variance: are the suspect set's scores higher?
+
+    0.5 where no score differs from another.
+    """
     if np.ptp(np.concatenate([suspect, validation])) == 0:
         return 0.5
     return float(stats.ttest_ind(suspect, validation, alternative="greater").pvalue)
 
 
 def cohens_d(one: np.ndarray, other: np.ndarray) -> float:
-    """Difference of means in pooled standard deviations; positive = `one` is higher. NaN without any spread."""
+    """Give the difference of means in pooled standard deviations; positive = `one` is higher.
+
+    NaN without any spread.
+    """
     n, m = len(one), len(other)
     pooled = ((n - 1) * np.var(one, ddof=1) + (m - 1) * np.var(other, ddof=1)) / (n + m - 2)
     return float((np.mean(one) - np.mean(other)) / np.sqrt(pooled)) if pooled > 0 else float("nan")
 
 
-def control(validation: np.ndarray, *, seed: int, ridge: float = 1.0) -> dict:
-    """`test` of one random half of the validation set against the other: what p looks like where there is nothing to find. Needs 8
-    samples.
+def control(validation: np.ndarray, *, seed: int, ridge: float = 1.0) -> Split:
+    """Give `test` of one random half of the validation set against the other.
+
+    That is what p looks like where there is nothing to find. Needs 8 samples.
     """
     one, other = halves(len(validation), np.random.default_rng([seed, 1]))
     return test(validation[one], validation[other], seed=seed, ridge=ridge)

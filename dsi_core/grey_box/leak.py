@@ -1,58 +1,63 @@
-"""What if the suspect trained on the validation set? Every grey-box method assumes that it did not: here the assumption is broken on purpose."""
+"""What if the suspect trained on the validation set?
+
+Every grey-box method assumes that it did not: here the assumption is broken on purpose.
+"""
 
 from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.grey_box import collect
-from dsi_core.grey_box import tables as grey_box_tables
+from dsi_core.grey_box import collect, tables
 from dsi_core.method.study import Study
 from dsi_core.runtime import store
-from dsi_core.settings.profile import VICTIM
 from dsi_core.settings.schema import Data, Suspect
+from dsi_core.settings.words import VICTIM
 
 LEAKED = "validation"
 
 
 def accused(study: Study) -> Study:
-    """The first victim that has a validation set, with two suspects tuned like the profile's first local member: on D and the validation set
-    (a member), and on the validation set alone (a non-member).
+    """Give a study of two suspects that trained on the validation set.
 
-    The validation pairs become a file of the store, and so a dataset like any other. Raises `ValueError` without a local member.
+    It is of the first victim that has one. They are tuned like the profile's first local member: on
+    D and the validation set (a member), and on the validation set alone (a non-member). The
+    validation pairs become a file of the store, and so a dataset like any other.
+
+    Raises
+    ------
+    ValueError
+        Where the profile has no local member.
     """
-    profile, table = study.profile, collect.samples(study)
+    profile, samples = study.profile, collect.samples(study)
     known = next((s for s in profile.suspects if s.member and s.recipe), None)
     if known is None:
         raise ValueError(
-            f"profile {profile.name!r}: no local suspect is a member; the leak repeats the base and recipe of the first one"
+            f"profile {profile.name!r}: no local suspect is a member; "
+            "the leak repeats the base and recipe of the first one"
         )
-    victim = table["dataset"].iloc[0]
-    pairs = table.query("dataset == @victim and part == 'validation'")[["prompt", "output"]]
+    victim = samples["dataset"].iloc[0]
+    is_leaked = (samples["dataset"] == victim) & (samples["part"] == collect.Part.VALIDATION)
+    path = _written(victim, samples.loc[is_leaked, ["prompt", "output"]])
     suspects = [
         Suspect(
             name=f"{known.name} on {what}",
             member=member,
             group="validation set seen",
             base=known.base,
-            data=seen,
+            data=data,
             recipe=known.recipe,
         )
-        for what, member, seen in (
+        for what, member, data in (
             ("D + validation", True, [VICTIM, LEAKED]),
             ("validation", False, [LEAKED]),
         )
     ]
-    leaked = Data(path=str(_written(victim, pairs)), prompt=["prompt"], output="output")
-    changed = {
-        "victims": [victim],
-        "data": {**profile.data, LEAKED: leaked},
-        "suspects": suspects,
-        "wild": {},
-    }
-    return Study(
-        profile.model_copy(update=changed),
-        study.pairs[study.pairs["dataset"] == victim].reset_index(drop=True),
+    leaked = Data(path=str(path), prompt=["prompt"], output="output")
+    changed = profile.changed(
+        victims=[victim], data={**profile.data, LEAKED: leaked}, suspects=suspects, wild={}
     )
+    pairs = study.pairs[study.pairs["dataset"] == victim]
+    return Study(changed, pairs.reset_index(drop=True))
 
 
 def _written(victim: str, pairs: pd.DataFrame) -> Path:
@@ -66,14 +71,14 @@ def _written(victim: str, pairs: pd.DataFrame) -> Path:
 
 
 def beside(leaked: Study) -> pd.DataFrame:
-    """`grey_box_tables.beside` of `accused`: every method's verdict on both suspects, from scratch."""
-    values, told = collect.token_values([leaked]), collect.answers([leaked])
-    scores = collect.attacks([leaked], values, told)
-    splits = grey_box_tables.dataset_inference([leaked], values, scores)
-    inferred = grey_box_tables.over_splits(splits, leaked.profile.grey_box.alpha)
-    return grey_box_tables.beside(
+    """Give `tables.beside` of `accused`: every method's verdict on both suspects, from scratch."""
+    values, responses = collect.token_values([leaked]), collect.answers([leaked])
+    scores = collect.scores([leaked], values, responses)
+    splits = tables.dataset_inference([leaked], values, scores)
+    alpha = collect.settings(leaked.profile).alpha
+    return tables.beside(
         leaked,
-        grey_box_tables.measured(leaked, scores),
-        inferred,
-        grey_box_tables.black_box([leaked]),
+        tables.measured(leaked, scores),
+        tables.over_splits(splits, alpha),
+        tables.black_box([leaked]),
     )

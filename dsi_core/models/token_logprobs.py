@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 VALUES = ["logprobs", "means", "stds"]
+PAIR = ["prompt", "answer"]
 LOGITS = 2**26  # computed at once (256 MB in fp32): a large vocabulary makes a token 1 MB
 # Tokens whose distributions are summed up together: in place, and small enough to stay near the
 # processor
@@ -92,9 +93,8 @@ def distributions(
     Returns
     -------
     of_given, of_continuations
-        Of `given` without its first token, shape (3, len(given) - 1), and of each continuation
-        after `given`, shape (3, its length): log p of each token, and mean and standard deviation
-        of log p over the vocabulary where it stands, weighted by p; in nats.
+        `moments` of `given` without its first token, shape (3, len(given) - 1), and of each
+        continuation after `given`, shape (3, its length).
     """
     import torch
     from transformers import DynamicCache
@@ -103,12 +103,12 @@ def distributions(
     with torch.inference_mode():
         ids = torch.tensor([given], device=model.device)
         logits = model(input_ids=ids, past_key_values=cache, use_cache=True).logits[0]
-        of_given, last = _distributions(logits[:-1], given[1:]), logits[-1:].clone()
+        of_given, last = moments(logits[:-1], given[1:]), logits[-1:].clone()
         del logits
     rows = {i: Text(given, ids) for i, ids in enumerate(continuations)}
     values = {}
     for i, logits in _read(model, rows, cache):
-        values[i] = _distributions(torch.cat([last, logits]), continuations[i])
+        values[i] = moments(torch.cat([last, logits]), continuations[i])
     return of_given, [values[i] for i in range(len(continuations))]
 
 
@@ -168,10 +168,21 @@ def _logprobs(logits, tokens: list[int]) -> np.ndarray:
     return logits.float().log_softmax(dim=-1).gather(1, at)[:, 0].cpu().numpy()
 
 
-def _distributions(logits, tokens: list[int]) -> np.ndarray:
-    """Log-probability, mean and standard deviation of each token's place, shape (3, tokens).
+def moments(logits, tokens: list[int]) -> np.ndarray:
+    """Give log p of each token, and mean and standard deviation of log p where it stands.
 
-    The latter two are weighted by p, so that 0 log 0 is 0.
+    Mean and deviation are over the vocabulary, weighted by p, so that 0 log 0 is 0; all in nats and
+    finite: no log-probability counts as less than 1000 under the likeliest token's.
+
+    Parameters
+    ----------
+    logits
+        Shape (tokens, vocabulary), of the place before each token.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (3, tokens), fp32.
     """
     import torch
 
@@ -273,7 +284,7 @@ def _alone(model, tokenizer, texts: pd.DataFrame) -> dict[int, tuple[int, np.nda
     values = {}
     count = texts["sample_id"].nunique()
     for done, (_, sample) in enumerate(texts.groupby("sample_id", sort=False)):
-        pairs = [encode(tokenizer, t.prompt, t.answer) for t in sample.itertuples()]
+        pairs = [encode(tokenizer, *pair) for pair in sample[PAIR].to_numpy()]
         of_prompt, of_answers = distributions(model, pairs[0].given, [t.scored for t in pairs])
         for row, variant, answer in zip(sample.index, sample["variant"], of_answers, strict=True):
             if variant == Variant.ORIGINAL:
@@ -294,7 +305,7 @@ def _after(
     before: list[int] = []
     for prompt, answer in prefix:
         before += load.encode_prompt(tokenizer, prompt) + load.encode_answer(tokenizer, answer)
-    pairs = [encode(tokenizer, t.prompt, t.answer) for t in texts.itertuples()]
+    pairs = [encode(tokenizer, *pair) for pair in texts[PAIR].to_numpy()]
     _, values = distributions(model, before, [t.given + t.scored for t in pairs])
     return {
         row: (len(pair.given), value)
@@ -324,7 +335,7 @@ def padded(values: pd.DataFrame, *, with_prompt: bool = False) -> Padded:
     lengths = values["logprobs"].map(len).to_numpy() - skip
     if (lengths < 1).any():
         empty = values["sample_id"].iloc[int(np.argmax(lengths < 1))]
-        raise ValueError(f"{empty}: no token to score, {'with' if with_prompt else 'after'} prompt")
+        raise ValueError(f"{empty}: the {'text' if with_prompt else 'answer'} has no token to score")
     mask = np.arange(lengths.max()) < lengths[:, None]
     arrays = {name: np.zeros(mask.shape) for name in VALUES}
     for name, array in arrays.items():

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedKFold
 from dsi_core.data import pairs as data
 from dsi_core.method.study import Study
 from dsi_core.models import load as models
-from dsi_core.models import responses, tuning
+from dsi_core.models import responses, token_logprobs, tuning
 from dsi_core.paper import tables
 from dsi_core.paper.dpdllm import baseline
 from dsi_core.paper.dpdllm import features as dpdllm_features
@@ -136,19 +136,19 @@ def test_probabilities_are_the_softmax_of_the_logits_whatever_the_batch(toy, fam
     rows = [dpdllm_features.tokens(tokenizer, *p, "clean", 8, 100) for p in pairs] + [
         dpdllm_features.tokens(tokenizer, *pairs[1], "clean", 4, 6)
     ]
-    together = dpdllm_features.token_probabilities(model, tokenizer, rows)
+    together = dpdllm_features.token_probabilities(model, rows)
     assert [len(p) for p in together] == [len(s) for _, s in rows] and len(together[2]) == 0
     for row, found in zip(rows, together):
         assert found == pytest.approx(by_hand(model, *row), rel=1e-4)
-    monkeypatch.setattr(dpdllm_features, "LOGITS", 1)  # one text a batch
-    for one, found in zip(dpdllm_features.token_probabilities(model, tokenizer, rows), together):
+    monkeypatch.setattr(token_logprobs, "LOGITS", 1)  # one text a batch
+    for one, found in zip(dpdllm_features.token_probabilities(model, rows), together):
         assert one == pytest.approx(found, rel=1e-4)
     padded = dpdllm_features.tokens(tokenizer, *pairs[0], "faithful", 30, 100)
     assert padded[1][-3:] == [tokenizer.pad_token_id] * 3
-    assert dpdllm_features.token_probabilities(model, tokenizer, [padded])[0] == pytest.approx(
+    assert dpdllm_features.token_probabilities(model, [padded])[0] == pytest.approx(
         by_hand(model, *padded), rel=1e-4
     )
-    assert dpdllm_features.token_probabilities(model, tokenizer, [rows[2]])[0].shape == (0,)
+    assert dpdllm_features.token_probabilities(model, [rows[2]])[0].shape == (0,)
 
 
 # The classifier

@@ -151,7 +151,7 @@ def score(task: Task) -> Path:
                     task.texts["prompt"], task.texts["response"], strict=True
                 )
             ]
-            probabilities = features.token_probabilities(model, tokenizer, rows)
+            probabilities = features.token_probabilities(model, rows)
             table = pd.DataFrame(
                 {"sample_id": task.texts["sample_id"], "probabilities": probabilities}
             )

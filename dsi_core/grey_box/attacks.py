@@ -1,0 +1,273 @@
+"""Membership inference attacks: on token probabilities, by comparison, and on sampled answers.
+
+Scores have shape (texts,), one number for a single text; higher = likelier a member.
+"""
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from dsi_core.runtime import store
+
+
+class Access(StrEnum):
+    """What a method has to see of the suspect; values as in tables."""
+
+    TEXT = "text"
+    PROBABILITIES = "probabilities"
+
+
+class Attack(StrEnum):
+    """The attacks; values as in tables, where a reference model's name follows "reference"."""
+
+    LOSS = "loss"
+    ZLIB = "zlib"
+    MIN_K = "min_k"
+    MIN_K_PLUS_PLUS = "min_k_plus_plus"
+    REFERENCE = "reference"
+    RECALL = "recall"
+    LOWERCASE = "lowercase"
+    NEIGHBOURS = "neighbours"
+    SAMIA = "samia"
+    CDD = "cdd"
+
+
+def named(base: str) -> str:
+    """Name the attack with this base as reference, as tables do."""
+    return f"{Attack.REFERENCE} {base}"
+
+
+# What every sample of a suspect has; DIA's "few" features
+ON_EVERY_TEXT = [
+    Attack.LOSS,
+    Attack.ZLIB,
+    Attack.MIN_K,
+    Attack.MIN_K_PLUS_PLUS,
+    Attack.REFERENCE,
+]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method has to see of the suspect, and to know, in words."""
+
+    access: Access
+    knowledge: str
+
+
+UNSEEN = "pairs of D's own distribution that no model can have seen"
+PROBABILITIES = "the probability of every token of a given text"
+
+
+def _by_probabilities(more: str = "") -> Needs:
+    return Needs(Access.PROBABILITIES, f"{PROBABILITIES}{more}; {UNSEEN}")
+
+
+NEEDS = {
+    Attack.LOSS: _by_probabilities(),
+    Attack.ZLIB: _by_probabilities(),
+    Attack.MIN_K: _by_probabilities(),
+    Attack.MIN_K_PLUS_PLUS: Needs(
+        Access.PROBABILITIES,
+        f"the probability of every token of the vocabulary at each place of a given text; {UNSEEN}",
+    ),
+    Attack.REFERENCE: _by_probabilities(", under a reference model too"),
+    Attack.RECALL: _by_probabilities(", after a prefix too"),
+    Attack.LOWERCASE: _by_probabilities(", in lower case too"),
+    Attack.NEIGHBOURS: _by_probabilities(", of its neighbours too"),
+    Attack.SAMIA: Needs(Access.TEXT, f"text alone: several answers to a text's prompt; {UNSEEN}"),
+    Attack.CDD: Needs(
+        Access.TEXT,
+        f"text alone: several answers to a text's prompt and a greedy one; {UNSEEN}",
+    ),
+}
+
+
+# On a text's own token log-probabilities: logprobs = log p(token | before) in nats, mask = True
+# where there is a token, both of shape (texts, tokens)
+
+
+def mean_logprob(logprobs: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Give the mean log-probability of a text's tokens, at most 0: the attack "loss".
+
+    It is minus the text's loss, and minus the logarithm of its perplexity.
+
+    References
+    ----------
+    Yeom et al. 2018.
+    """
+    return np.where(mask, logprobs, 0.0).sum(axis=1) / mask.sum(axis=1)
+
+
+def per_zlib_byte(logprobs: np.ndarray, mask: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+    """Give `mean_logprob` over the bytes of the text compressed by zlib, at most 0.
+
+    Default level, UTF-8. The bytes depend a little on the build of zlib.
+
+    References
+    ----------
+    Carlini et al. 2021.
+    """
+    sizes = np.array([len(zlib.compress(text.encode("utf-8"))) for text in texts])
+    return mean_logprob(logprobs, mask) / sizes
+
+
+def min_k(values: np.ndarray, mask: np.ndarray, k: float = 0.2) -> np.ndarray:
+    """Give the mean of the share `k` of a text's smallest values, at least one of them.
+
+    Of log-probabilities: Min-K% Prob; with k = 1: `mean_logprob`.
+
+    References
+    ----------
+    Shi et al. 2024. Differs: of fewer than 1/k tokens it takes the smallest one, where the released
+    code divides by none.
+    """
+    count = np.maximum(1, np.floor(k * mask.sum(axis=1)).astype(int))
+    lowest = np.sort(np.where(mask, values, np.inf), axis=1)
+    kept = np.arange(values.shape[1]) < count[:, None]
+    return np.where(kept, lowest, 0.0).sum(axis=1) / count
+
+
+def min_k_plus_plus(
+    logprobs: np.ndarray, means: np.ndarray, stds: np.ndarray, mask: np.ndarray, k: float = 0.2
+) -> np.ndarray:
+    """Give `min_k` of (logprob - mean) / std.
+
+    Mean and standard deviation of log p are over the vocabulary, weighted by p. Where the
+    distribution has no spread, uniform or all on one token, the value is 0 (0 / 0 in the released
+    code).
+
+    References
+    ----------
+    Zhang et al. 2025.
+    """
+    spread = stds > 1e-6
+    return min_k(np.where(spread, (logprobs - means) / np.where(spread, stds, 1.0), 0.0), mask, k)
+
+
+# By comparison of a text's mean log-probability with another one, shape (texts,)
+
+
+def lowercase(own: np.ndarray, lowered: np.ndarray) -> np.ndarray:
+    """Give log-perplexity of the text in lower case over that of the text, at least 0.
+
+    A memorised text suffers from the change. A text known for certain (own = 0) scores infinity.
+
+    References
+    ----------
+    Carlini et al. 2021.
+    """
+    return _ratio(lowered, own)
+
+
+def reference(own: np.ndarray, under_reference: np.ndarray) -> np.ndarray:
+    """Tell how much likelier a token is on average than under a reference model, in nats.
+
+    Each model reads the text with its own tokenizer, so that across tokenizers "a token" is not the
+    same thing; the ranking of texts is what counts.
+
+    References
+    ----------
+    Carlini et al. 2021, as the released codes have it: a difference.
+    """
+    return own - under_reference
+
+
+def neighbourhood(own: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
+    """Tell how much likelier a token is on average than in neighbouring texts, in nats.
+
+    neighbours: shape (texts, neighbours).
+
+    References
+    ----------
+    Mattern et al. 2023.
+    """
+    return own - neighbours.mean(axis=1)
+
+
+def recall(own: np.ndarray, after_prefix: np.ndarray) -> np.ndarray:
+    """Give log-perplexity after a prefix of known non-members over that without it, at least 0.
+
+    A prefix helps an unknown text more. A text known for certain (own = 0) scores infinity.
+
+    References
+    ----------
+    Xie et al. 2024 (ReCaLL).
+    """
+    return _ratio(after_prefix, own)
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.where(below == 0, np.inf, above / np.where(below == 0, 1.0, below))
+
+
+def neighbour(text: str, changed_share: float, *seed: Hashable) -> str:
+    """Write a text like `text`: a share of its words, at least one, is dropped or swapped.
+
+    Swapped is with the next one; which words, and how, is random and depends on `seed` alone. A
+    single word stays as it is.
+
+    References
+    ----------
+    Mattern et al. 2023, who let a masked language model replace words; none is at hand here.
+    """
+    rng = np.random.default_rng(int(store.key([str(s) for s in seed]), 16))
+    words = text.split()
+    for _ in range(max(1, round(changed_share * len(words)))):
+        if len(words) < 2:
+            break
+        place, swap = int(rng.integers(len(words) - 1)), rng.random() < 0.5
+        first, second = words[place : place + 2]
+        words[place : place + 2] = [second, first] if swap else [second]
+    return " ".join(words)
+
+
+# On sampled answers, by text alone; scores in [0, 1]
+
+
+def samia(answers: Sequence[str], truth: str) -> float:
+    """Give the mean share of the truth's words that an answer repeats: ROUGE-1 recall.
+
+    Words are what stands between spaces. No answer or no word: 0.
+
+    References
+    ----------
+    Kaneko et al. 2024. Differs: an instruction's prompt is the prefix and its output the suffix,
+    instead of the halves of a text.
+    """
+    words = Counter(truth.split())
+    total = words.total()
+    if not answers or not total:
+        return 0.0
+    return float(np.mean([(Counter(a.split()) & words).total() / total for a in answers]))
+
+
+def cdd(answers: Sequence[str], greedy: str, peak: float = 0.05, limit: int = 100) -> float:
+    """Give the share of the sampled answers that nearly repeat the greedy one.
+
+    These are within `peak` times the longest answer's length of it, in edits of tokens
+    (Levenshtein). Of every answer the first `limit` tokens count. No answer: 0.
+
+    References
+    ----------
+    Dong et al. 2024. Differs: tokens are words and punctuation marks, as a black box has no
+    tokenizer to show.
+    """
+    if not answers:
+        return 0.0
+    centre = tokens(greedy)[:limit]
+    sampled = [tokens(answer)[:limit] for answer in answers]
+    longest = max(map(len, [centre, *sampled]))
+    return float(np.mean([Levenshtein.distance(centre, s) <= peak * longest for s in sampled]))
+
+
+def tokens(text: str) -> list[str]:
+    """Split a text into words and punctuation marks."""
+    return re.findall(r"\w+|[^\w\s]", text)
