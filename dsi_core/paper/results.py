@@ -1,0 +1,518 @@
+"""The page of results, `notebooks/pages/results.md`: hand-written prose, computed numbers.
+
+The sentences stand in `results.md.j2`; their numbers are computed here from `figures/small/*.csv`
+(ours) and `params/reported.yaml` (the paper's). What a sentence says in words ("all of them miss
+it") stands in `claims`: where the tables no longer bear one, no page is written.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from dsi_core.paper.tables import reported
+from dsi_core.runtime.paths import ROOT
+
+FIGURES = ROOT / "figures" / "small"
+PAGE = ROOT / "notebooks" / "pages" / "results.md"
+
+TESTS = {"controls": "control models", "twin": "private twin"}
+
+Numbers = dict[str, Any]
+Read = Callable[[str], pd.DataFrame]
+
+
+def page(folder: Path = FIGURES) -> str:
+    """Write the page from the tables of a folder.
+
+    Parameters
+    ----------
+    folder
+        Where the notebooks left their CSVs.
+
+    Raises
+    ------
+    ValueError
+        A sentence of the template is no longer true of the tables.
+    """
+
+    def read(name: str) -> pd.DataFrame:
+        return pd.read_csv(folder / f"{name}.csv")
+
+    wrong = [sentence for sentence, holds in claims(read).items() if not holds]
+    if wrong:
+        listed = "\n  ".join(wrong)
+        raise ValueError(
+            f"results.md.j2 says what the tables of {folder} do not; change the words there and "
+            f"in results.claims:\n  {listed}"
+        )
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dsi_core.paper", "."),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown
+    )
+    numbers = {section.__name__: section(read) for section in SECTIONS}
+    return environment.get_template("results.md.j2").render(**numbers, paper=the_papers())
+
+
+def write(folder: Path = FIGURES, path: Path = PAGE) -> Path:
+    """Write the page to its file and return where it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(folder), encoding="utf-8")
+    return path
+
+
+def observations(read: Read) -> Numbers:
+    """§4 and Eq. 1: near-copies, similarity before and after, tainted samples."""
+    means = read("sec4_similarity_before_and_after").groupby(["reference", "side"])["raw"].mean()
+    tainted = read("eq1_weakest_gaps")["tainted"]
+    return {
+        "copies_after": _copies(read("table1_near_copies_after_tuning")),
+        "copies_before": _copies(read("table2_near_copies_before_tuning")),
+        "raw": {
+            name: f"{means[name, 'before']:.2f} → {means[name, 'after']:.2f}"
+            for name in means.index.unique("reference")
+        },
+        "tainted": int(tainted.sum()),
+        "samples": len(tainted),
+    }
+
+
+def non_iid(read: Read) -> Numbers:
+    """§6.2: verdicts, Table 6, Table 8, the evidence behind the vote."""
+    evidence = read("sec6_2_evidence").groupby(["member", "suspect"])["evidence"].median()
+    innocent = evidence[False]
+    return {
+        "verdicts": list(read("sec6_2_verdicts").itertuples()),
+        "table6": {
+            method: f"{_by_group(part)}; {_scores(part)}"
+            for method, part in read("table6_non_iid").groupby("method")
+        },
+        "table8": _by_group(read("table8_no_selection")),
+        "weak_median": f"{evidence[True]['smollm2-weak']:.2f}",
+        "innocent_medians": f"{innocent.min():.2f} and {innocent.max():.2f}",
+        "innocent_positive": _span(_positive(read("sec6_2_verdicts"), member=False)),
+    }
+
+
+def iid(read: Read) -> Numbers:
+    """§6.2, suspects that trained on the other half of D."""
+    verdicts = read("fig06_iid_positive_against_negative")
+    medians = read("sec6_2_iid_evidence").groupby("suspect")["evidence"].median()
+    split = read("sec6_1_split")
+    return {
+        "table7": {
+            method: _by_group(part, "non-members ")
+            for method, part in read("table7_iid").groupby("method")
+        },
+        "suspects": len(verdicts),
+        "positive": _span(verdicts["positive"]),
+        "medians": f"{medians.min():.2f} to {medians.max():.2f}",
+        "near_duplicates": f"{split['dropped: near-duplicates of faq'].sum():.0f}",
+    }
+
+
+def ablations(read: Read) -> Numbers:
+    """§6.3: more references, other thresholds, other similarities."""
+    votes = read("fig09_more_references").groupby("references", sort=False)
+    tainted = read("fig10_tainted_by_references")
+    by_references = tainted.groupby("references", sort=False)["positive"]
+    sensitivity = read("sec6_3_sensitivity").groupby(["setting", "value"])["correct"]
+    right, models = sensitivity.sum(), sensitivity.size()
+    similarities = read("sec6_3_similarities").groupby("similarity", sort=False)
+    return {
+        "fig9": "; ".join(f"{name}: {_of(part)}" for name, part in votes),
+        "fig10": ", ".join(
+            f"{name} {count}"
+            for name, count in tainted.drop_duplicates("references")[
+                ["references", "tainted"]
+            ].itertuples(index=False)
+        ),
+        "tainted": tainted.groupby("references")["tainted"].first().to_dict(),
+        "positive": {name: _span(part) for name, part in by_references},
+        "delta": _ranges(right["delta"], int(models.max())),
+        "one_answer": f"{right['draws', 1]}/{models['draws', 1]}",
+        "similarities": "; ".join(
+            f"{name} {part['correct'].sum()}/{len(part)} (mean gap {part['mean_gap'].iloc[0]:.2f})"
+            for name, part in similarities
+        ),
+    }
+
+
+def robustness(read: Read) -> Numbers:
+    """§6.4: members caught under each evasion."""
+    figures = {
+        "rephrasing": "fig11a_rephrasing",
+        "temperature": "fig11b_temperature",
+        "removing": "fig11c_removing_tainted_samples",
+        "subsets": "fig11d_subsets",
+    }
+    moved = read("fig11a_rephrased_answers").groupby("setting")["moved"].mean()
+    warm = read(figures["temperature"]).query("setting == 0.5").set_index("suspect")
+    removed = read(figures["removing"]).query("setting == '50% removed'")
+    shares = read(figures["subsets"]).groupby("setting", sort=False)["share"]
+    overlap = read("fig12_overlap_of_tainted_samples").query("removed")
+    return {
+        "caught": {
+            evasion: "; ".join(f"{s}: {_of(part)}" for s, part in _by_setting(read(name)))
+            for evasion, name in figures.items()
+        },
+        "moved": {setting: f"{value:.2f}" for setting, value in moved.items()},
+        "weak_at_half": "{positive} to {negative}".format(**warm.loc["smollm2-weak"]),
+        "after_removal": " and ".join(
+            f"{r.positive} to {r.negative}" for r in removed.itertuples()
+        ),
+        "shares": ", ".join(f"{s} → {_span(part.round(2), '.2f', '-')}" for s, part in shares),
+        "overlap": overlap.groupby("status")["samples"].max().to_dict(),
+    }
+
+
+def cost(read: Read) -> Numbers:
+    """§6.5, Table 9: minutes of one core."""
+    row = read("table9_time").iloc[0]
+    return {
+        "offline": f"{60 * row['offline_hours']:.0f} min",
+        "online": f"{60 * row['online_hours']:.1f} min",
+        "percent": f"{row['online_percent']:.1f}%",
+    }
+
+
+def grey_box(read: Read) -> Numbers:
+    """Notebook 07: methods that see token probabilities, beside the vote."""
+    tally = read("grey_box_tally").set_index("method").drop(columns=["access", "needs"])
+    pairs = tally.map(lambda text: [int(number) for number in text.split("/")])
+    right = {
+        method: "/".join(str(sum(numbers)) for numbers in zip(*row, strict=True))
+        for method, row in pairs.iterrows()
+    }
+    innocent = pairs.drop(columns="local members")
+    accused = {m: sum(total - ok for ok, total in row) for m, row in innocent.iterrows()}
+    attacks = read("grey_box_attacks").query("view == 'answer' and attack == 'loss'")
+    untuned = attacks.loc[attacks["suspect"] == "smollm2-untuned", "auc"].iloc[0]
+    leak = read("grey_box_leak")
+    sets = read("grey_box_sets").iloc[0]
+    dia = leak[(leak["method"] == "DIA (few)") & ~leak["member"]]
+    return {
+        "right": right,
+        "suspects": sum(total for _, total in pairs.iloc[0]),
+        "innocent": sum(total for _, total in innocent.iloc[0]),
+        "accused": accused,
+        "untuned_loss": f"{untuned:.2f}",
+        "leak_methods": leak["method"].nunique() - 1,  # the vote is not among them
+        "leak_p": f"{dia['p'].iloc[0]:.0e}",
+        "exact_p": f"{1 / comb(sets['samples'], sets['samples'] // 2):.0e}",
+        "half": sets["samples"] // 2,
+        "blind": f"{sets['blind_auc']:.2f}",
+        "validation": sets["validation"],
+        "compared": f"{sets['compared']} + {sets['asked']}",
+    }
+
+
+def attribution(read: Read) -> Numbers:
+    """Notebook 08: from which base does a tuned model come."""
+    own = read("attribution_own_methods")
+    released = read("attribution_released_methods")
+    by_text = own[~own["method"].str.startswith("perplexity")].sort_values("correct").iloc[-1]
+    chosen, chosen_released = (t[t["chosen"]].iloc[0] for t in (own, released))
+    return {
+        "own": f"{chosen['method']}, chosen on the bases: {chosen['correct']}/{chosen['total']}",
+        "own_right": f"{chosen['correct']} of {chosen['total']}",
+        "by_text": f"{by_text['correct']}/{by_text['total']}",
+        "by_text_p": f"{by_text['p_permuted']:.2f}",
+        "released": f"{chosen_released['method']}, chosen on the bases: "
+        f"{chosen_released['correct']}/{chosen_released['total']}, "
+        f"AUC {chosen_released['auc']:.2f}",
+        "released_right": chosen_released["correct"],
+        "released_total": chosen_released["total"],
+        "released_best": released["correct"].max(),
+    }
+
+
+def imitation(read: Read) -> Numbers:
+    """Notebook 09: imitating a model through its API."""
+    fit = read("imitation_fits").set_index("metric").loc["rouge_l"]
+    verdicts = read("imitation_verdicts")
+    made = read("imitation_bootstrap").set_index("category").loc["all"]
+    on_all = verdicts[verdicts["seen"] == 1]
+    on_other = verdicts[verdicts["group"] == "trained on D'"]
+    return {
+        "slope": "{slope:+.2f} a tenfold (95%: {low:.2f} to {high:+.2f})".format(**fit),
+        "caught": ", ".join(
+            f"{r.group} {r.correct}/{r.total}" for r in read("imitation_caught").itertuples()
+        ),
+        "accepted": f"{made['accepted']:.0f}",
+        "accepted_share": f"{made['accepted_share']:.0%}",
+        "budgets": _span(read("imitation_budgets")["budget"].loc[lambda b: b > 0].astype(int)),
+        "on_all": _listed(sorted(on_all["positive"])),
+        "on_other": _listed(sorted(on_other["positive"])),
+        "tainted": (verdicts["positive"] + verdicts["negative"]).iloc[0],
+    }
+
+
+def audits(read: Read) -> Numbers:
+    """Notebook 10 and three audits of served models: rank among controls, private twin, power."""
+    known, rates = read("audit_known_models"), read("audit_rates")
+    innocent = known[~known["member"]]
+    alike = innocent[innocent["kind"] == "data like D"]
+    ranked = rates[rates["by"] == "rank at 0.05"]
+    twin = read("audit_twin")
+    power = read("audit_power")
+    of_test = {
+        key: {row.learnt: row for row in power[power["test"] == test].itertuples()}
+        for key, test in TESTS.items()
+    }
+    blind = read("audit_blind_check").set_index("against").loc["faq_iid"]
+    return {
+        "served": list(read("audit_served").itertuples()),
+        "served_of": read("audit_served")["of"].iloc[0],
+        "found": _called(ranked[ranked["who"] == "members"]),
+        "found_by_vote": _called(rates[(rates["who"] == "members") & (rates["by"] == "vote")]),
+        "controls_called": _called(ranked[ranked["who"] != "members"]),
+        "alike": len(alike),
+        "others": len(innocent) - len(alike),
+        "twin_members": int(twin["member"].sum()),
+        "twin_innocent": int((~twin["member"]).sum()),
+        "twin_samples": int(twin["of"].iloc[0]),
+        "worst_member": f"{twin.loc[twin['member'], 'p'].max():.2g}",
+        "best_innocent": f"{twin.loc[~twin['member'], 'p'].min():.2g}",
+        "runs": int(power["runs"].iloc[0]),
+        "null": {key: _percent(rows[0.0]) for key, rows in of_test.items()},
+        "power": {key: f"{rows[0.3].found:.0%}" for key, rows in of_test.items()},
+        "queried": {
+            key: {share: _queried(rows[share]) for share in (0.5, 1.0)}
+            for key, rows in of_test.items()
+        },
+        "blind_iid": f"{blind['auc']:.2f} ({blind['low']:.2f} to {blind['high']:.2f})",
+    }
+
+
+def speed(read: Read) -> Numbers:
+    """Ours against the stock way on one machine: `dsi bench`."""
+    bench = read("bench")
+    ratios = bench.set_index(["what", "model"])["ratio"]
+    kinds = {
+        "tuning": "tuning: default SFTTrainer",
+        "batch": "generation: pipeline, batch 8",
+        "alone": "generation: pipeline, batch 1",
+    }
+    similarity = bench.loc[bench["what"].str.startswith("similarity"), "ratio"].iloc[0]
+    peak = bench["share_of_peak"]
+    return {
+        **{
+            key: {model: f"{ratios[what, model]:.1f}" for model in ("smollm2", "gemma3")}
+            for key, what in kinds.items()
+        },
+        "similarity": f"{similarity:.1f}",
+        "cores": f"{ratios['cores: two processes against one', 'smollm2']:.1f}",
+        "peak": f"{peak.min():.2f}-{peak.max():.2f}",
+    }
+
+
+SECTIONS: list[Callable[[Read], Numbers]] = [
+    observations,
+    non_iid,
+    iid,
+    ablations,
+    robustness,
+    cost,
+    grey_box,
+    attribution,
+    imitation,
+    audits,
+    speed,
+]
+
+
+def the_papers() -> Numbers:
+    """Numbers that the paper prints, to stand beside ours."""
+    one, two, nine = reported("table1"), reported("table2"), reported("table9")
+    six, seven, eight = (_vote_and_baseline(item) for item in ("table6", "table7", "table8"))
+    f1 = reported("table6", "scores").query("method == 'DPDLLM'")["f1"]
+    subsets = reported("fig11").query("evasion == 'subset'").groupby("setting")["correct"]
+    overlap = reported("fig12").set_index("sample")["overlap_max"]
+    percent = nine["online_percent"]
+    return {
+        "copies_after": f"{one['tainted'].sum():,} of {one['total'].sum():,}",
+        "copies_before": f"{two['tainted'].sum():,} of {two['total'].sum():,}",
+        "table6": _members_and_not(six["dataset inference"]),
+        "table6_f1": ", ".join(f"{value:.1f}" for value in f1),
+        "table7": {method: _one_and_two(part) for method, part in seven.items()},
+        "table8": _members_and_not(eight["dataset inference"]),
+        "fig9": {
+            (row.dataset, row.architectures, row.references_each): row.correct
+            for row in reported("fig09").itertuples()
+        },
+        "fig10": int(reported("fig10")["tainted_below"].iloc[0]),
+        "subset_75": ", ".join(f"{value:.0f}" for value in subsets.get_group("75%")),
+        "overlap": overlap.to_dict(),
+        "offline": _span(nine["offline_hours"], ".0f", "-"),
+        "online": f"{nine['online_hours'].iloc[0]:g}",
+        "percent": _span(percent, ".2f", "-"),
+    }
+
+
+def claims(read: Read) -> dict[str, bool]:
+    """What the template says in words, and whether the tables bear it."""
+    verdicts = read("sec6_2_verdicts").set_index("suspect")
+    fig9 = read("fig09_more_references")
+    fooled = fig9["references"] == "Gemma-3 alone"
+    evaded = read("fig11a_rephrasing").groupby("setting")["correct"].sum()
+    warm = read("fig11b_temperature").groupby("setting")["correct"].sum()
+    removal = read("fig11c_removing_tainted_samples")
+    faithful = read("table7_iid").query("method == 'DPDLLM (faithful)'")
+    clean = read("fig05_dpdllm").set_index("suspect")
+    table6, table8 = read("table6_non_iid"), read("table8_no_selection")
+    ours = table6[table6["method"] == "dataset inference"].reset_index(drop=True)
+    tally = read("grey_box_tally").set_index("method")["local members"]
+    leak = read("grey_box_leak")
+    vote = leak["method"] == "black-box dataset inference"
+    others = leak[~vote].pivot(index="method", columns="suspect", values="verdict")
+    accused = others["smollm2-full on validation"]
+    imitators = read("imitation_verdicts")
+    scores = read("imitation_budgets").query("metric == 'rouge_l'").set_index("model")["mean"]
+    known = read("audit_known_models")
+    alike = known[known["kind"] == "data like D"]
+    innocent = known[~known["member"]]
+    power = read("audit_power")
+    half = read("fig05_dpdllm_faithful").query("not member")
+    return {
+        "the one miss is smollm2-weak": list(verdicts.index[~verdicts["correct"]])
+        == ["smollm2-weak"],
+        "Table 8 equals Table 6": ours[["correct", "total"]].equals(table8[["correct", "total"]]),
+        "all IID non-members are cleared": bool(
+            read("fig06_iid_positive_against_negative")["correct"].all()
+        ),
+        "Gemma-3 alone calls all IID non-members members, the others none": not fig9.loc[
+            fooled, "correct"
+        ].any()
+        and bool((fig9.loc[~fooled, "correct"] == fig9.loc[~fooled, "total"]).all()),
+        "greedy rephrasing changes nothing, at temperature 1 nobody is caught": evaded["none"]
+        == evaded["smollm2 at 0"]
+        and evaded["smollm2 at 1"] == 0,
+        "one more member is caught at temperature 0.5": warm[0.5] == warm[0.0] + 1
+        and warm[0.0] == warm[1.0],
+        "both members are caught after the removal": bool(removal["correct"].all()),
+        "faithful calls all IID non-members members": not faithful["correct"].any(),
+        "faithful calls two non-members members": int((~half["correct"]).sum()) == 2,
+        "clean misses the two that know D best and finds the half-learnt one": not clean.loc[
+            ["smollm2-full", "gemma3-lora16"], "correct"
+        ].any()
+        and bool(clean.loc["smollm2-weak", "correct"]),
+        "DIA, ReCaLL, the neighbourhood attack and SaMIA find all members": set(
+            tally[["DIA (few)", "DIA (released)", "recall", "neighbours", "samia"]]
+        )
+        == {"4/4"},
+        "with the leaked set all grey-box methods miss the member, the vote is right": bool(
+            leak.loc[vote, "correct"].all()
+        )
+        and bool((others["smollm2-full on D + validation"] == "non-member").all()),
+        "only DIA accuses who trained on the leaked set alone": set(
+            accused.index[accused == "member"]
+        )
+        == {"DIA (few)", "DIA (released)"},
+        "who saw all of D is caught, who saw none is cleared, the rest is missed": bool(
+            imitators.loc[imitators["seen"].isin([0, 1]), "correct"].all()
+        )
+        and not imitators.loc[imitators["seen"].between(0.1, 0.9), "correct"].any(),
+        "no imitator comes closer to the target than its untuned base": scores.filter(
+            like="imitator of"
+        ).max()
+        < scores["imitator's base, untuned"],
+        "all controls on data like D rank before all others": alike["lean"].min()
+        > innocent.drop(alike.index)["lean"].max(),
+        "without their kind each of them would rank first": bool(
+            (alike["p_other_kinds"] - 1 / (len(innocent) - len(alike) + 1)).abs().max() < 1e-5
+        ),
+        "one that learnt half is always found": bool(
+            (power.loc[power["learnt"] == 0.5, "found"] == 1).all()
+        ),
+    }
+
+
+def _copies(table: pd.DataFrame) -> str:
+    every = table[table["category"] == "all"]
+    counts = [f"{row.tainted} of {row.total}" for row in every.itertuples()]
+    return counts[0] if len(set(counts)) == 1 else " and ".join(counts)
+
+
+def _by_group(table: pd.DataFrame, prefix: str = "local ") -> str:
+    parts = table[["group", "correct", "total"]].itertuples(index=False)
+    return ", ".join(f"{group.removeprefix(prefix)} {k}/{n}" for group, k, n in parts)
+
+
+def _scores(table: pd.DataFrame) -> str:
+    return "recall {recall:g}, precision {precision:g}, F1 {f1:g}".format(**table.iloc[0])
+
+
+def _of(table: pd.DataFrame) -> str:
+    """Judged rightly: of rows with a total their sums, of rows of models the models."""
+    total = table["total"].sum() if "total" in table else len(table)
+    return f"{table['correct'].sum()}/{total}"
+
+
+def _by_setting(table: pd.DataFrame) -> Iterable[tuple[Any, pd.DataFrame]]:
+    return table.groupby("setting", sort=False)
+
+
+def _positive(verdicts: pd.DataFrame, member: bool) -> pd.Series:
+    return verdicts.loc[verdicts["member"] == member, "positive"]
+
+
+def _span(values: pd.Series, form: str = "g", to: str = " to ") -> str:
+    low, high = format(values.min(), form), format(values.max(), form)
+    return low if low == high else f"{low}{to}{high}"
+
+
+def _ranges(right: pd.Series, models: int) -> str:
+    """Neighbouring thresholds with the same count of right verdicts, as one: "8/8 at 0.10-0.20"."""
+    starts = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(right)) if a != b), len(right)]
+    runs = [right.iloc[start:end] for start, end in pairwise(starts)]
+    return ", ".join(
+        f"{run.iloc[0]}/{models} at {_span(run.index.to_series(), '.2f', ' to ')}" for run in runs
+    )
+
+
+def _listed(numbers: list[int]) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}"
+
+
+def _called(rates: pd.DataFrame) -> str:
+    return f"{rates['called'].sum()} of {rates['models'].sum()}"
+
+
+def _percent(row: Any) -> str:
+    return f"{row.found:.1%} ({100 * row.low:.1f} to {100 * row.high:.1f})"
+
+
+def _queried(row: Any) -> str:
+    return f"{row.samples / row.samples_all:.0%}"
+
+
+def _vote_and_baseline(item: str) -> dict[str, pd.DataFrame]:
+    return {str(method): part for method, part in reported(item).groupby("method")}
+
+
+def _members_and_not(table: pd.DataFrame) -> str:
+    """Sums over groups, which must be the same of every dataset: "members 20/20, ..."."""
+    member = ~table["group"].str.contains("non-")
+    sums = table.groupby(["dataset", member])[["correct", "total"]].sum()
+    (yes,) = set(sums.xs(True, level=1).itertuples(index=False, name=None))
+    (no,) = set(sums.xs(False, level=1).itertuples(index=False, name=None))
+    return f"members {yes[0]}/{yes[1]}, non-members {no[0]}/{no[1]}"
+
+
+def _one_and_two(table: pd.DataFrame) -> str:
+    parts = []
+    for group, rows in table.groupby("group"):
+        counts = ", ".join(map(str, rows["correct"]))
+        name = str(group).removeprefix("non-members ")
+        parts.append(f"{name} {counts} of {rows['total'].iloc[0]}")
+    return "; ".join(parts)
