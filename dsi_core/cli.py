@@ -93,6 +93,20 @@ def plan(
         typer.echo(f"{title}\n{table.round(2).to_string(index=False)}\n")
 
 
+@app.command(rich_help_panel=STUDY, epilog="Example: dsi results --check")
+def results(
+    check: Annotated[bool, typer.Option("--check", help="Say whether it is as written.")] = False,
+) -> None:
+    """Write notebooks/pages/results.md anew, from figures/small and the paper's numbers."""
+    with _clear_errors():
+        from dsi_core.paper import results
+
+        if not check:
+            typer.echo(results.write())
+        elif results.page() != results.PAGE.read_text(encoding="utf-8"):
+            raise ValueError(f"{results.PAGE} is not what `dsi results` writes: run it")
+
+
 # -------------------------------------------------------------------------- an audit of one model
 
 DRY = "Show what would be asked and what it may cost; ask nothing."
