@@ -108,7 +108,9 @@ def test_what_a_run_would_stumble_over_is_found(code, error):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
 def test_imports_are_one_sorted_line_a_room(path):
-    lines = [n for n in ast.parse(code_of(path)).body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    lines = [
+        n for n in ast.parse(code_of(path)).body if isinstance(n, (ast.Import, ast.ImportFrom))
+    ]
     own = [n for n in lines if isinstance(n, ast.ImportFrom) and n.module.startswith("dsi_core")]
     rooms = [n.module for n in own]
     assert rooms == sorted(set(rooms))
