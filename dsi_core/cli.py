@@ -97,14 +97,14 @@ def plan(
 def results(
     check: Annotated[bool, typer.Option("--check", help="Say whether it is as written.")] = False,
 ) -> None:
-    """Write notebooks/pages/results.md anew, from figures/small and the paper's numbers."""
+    """Write notebooks/pages/results.md and the README's five results anew, from figures/small."""
     with _clear_errors():
         from dsi_core.paper import results
 
         if not check:
-            typer.echo(results.write())
-        elif results.page() != results.PAGE.read_text(encoding="utf-8"):
-            raise ValueError(f"{results.PAGE} is not what `dsi results` writes: run it")
+            typer.echo("\n".join(map(str, results.write())))
+        elif stale := results.stale():
+            raise ValueError(f"not as `dsi results` writes it: {', '.join(map(str, stale))}")
 
 
 # -------------------------------------------------------------------------- an audit of one model

@@ -19,6 +19,8 @@ from dsi_core.runtime.paths import ROOT
 
 FIGURES = ROOT / "figures" / "small"
 PAGE = ROOT / "notebooks" / "pages" / "results.md"
+README = ROOT / "README.md"
+MARKS = ("<!-- Written by `dsi results`. -->", "<!-- Until here. -->")
 
 TESTS = {"controls": "control models", "twin": "private twin"}
 
@@ -26,18 +28,24 @@ Numbers = dict[str, Any]
 Read = Callable[[str], pd.DataFrame]
 
 
-def page(folder: Path = FIGURES) -> str:
-    """Write the page from the tables of a folder.
+def pages(folder: Path = FIGURES) -> dict[Path, str]:
+    """Write the page, and the README's five results, from the tables of a folder.
 
     Parameters
     ----------
     folder
         Where the notebooks left their CSVs.
 
+    Returns
+    -------
+    dict
+        The text of each file.
+
     Raises
     ------
     ValueError
-        A sentence of the template is no longer true of the tables.
+        A sentence of the templates is no longer true of the tables, or README.md lacks the marks
+        between which the five results stand.
     """
 
     def read(name: str) -> pd.DataFrame:
@@ -50,6 +58,34 @@ def page(folder: Path = FIGURES) -> str:
             f"results.md.j2 says what the tables of {folder} do not; change the words there and "
             f"in results.claims:\n  {listed}"
         )
+    numbers = {section.__name__: section(read) for section in SECTIONS}
+    numbers["paper"] = the_papers()
+    return {
+        PAGE: _filled("results.md.j2", numbers),
+        README: _between_marks(
+            README.read_text(encoding="utf-8"), _filled("five_results.md.j2", numbers)
+        ),
+    }
+
+
+def write(folder: Path = FIGURES) -> list[Path]:
+    """Write the texts of `pages` to their files and return where they are."""
+    texts = pages(folder)
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+    return list(texts)
+
+
+def stale(folder: Path = FIGURES) -> list[Path]:
+    """The files that are not what `write` would write."""
+    return [
+        path
+        for path, text in pages(folder).items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+
+
+def _filled(template: str, numbers: Numbers) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dsi_core.paper", "."),
         undefined=jinja2.StrictUndefined,
@@ -58,15 +94,15 @@ def page(folder: Path = FIGURES) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown
     )
-    numbers = {section.__name__: section(read) for section in SECTIONS}
-    return environment.get_template("results.md.j2").render(**numbers, paper=the_papers())
+    return environment.get_template(template).render(**numbers)
 
 
-def write(folder: Path = FIGURES, path: Path = PAGE) -> Path:
-    """Write the page to its file and return where it is."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(folder), encoding="utf-8")
-    return path
+def _between_marks(text: str, block: str) -> str:
+    before, start, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not (start and end):
+        raise ValueError(f"README.md has no {MARKS[0]} followed by {MARKS[1]}")
+    return f"{before}{start}\n{block}{end}{after}"
 
 
 def observations(read: Read) -> Numbers:
@@ -89,8 +125,11 @@ def non_iid(read: Read) -> Numbers:
     """§6.2: verdicts, Table 6, Table 8, the evidence behind the vote."""
     evidence = read("sec6_2_evidence").groupby(["member", "suspect"])["evidence"].median()
     innocent = evidence[False]
+    verdicts = read("sec6_2_verdicts")
     return {
-        "verdicts": list(read("sec6_2_verdicts").itertuples()),
+        "verdicts": list(verdicts.itertuples()),
+        "right": int(verdicts["correct"].sum()),
+        "models": len(verdicts),
         "table6": {
             method: f"{_by_group(part)}; {_scores(part)}"
             for method, part in read("table6_non_iid").groupby("method")
@@ -98,7 +137,7 @@ def non_iid(read: Read) -> Numbers:
         "table8": _by_group(read("table8_no_selection")),
         "weak_median": f"{evidence[True]['smollm2-weak']:.2f}",
         "innocent_medians": f"{innocent.min():.2f} and {innocent.max():.2f}",
-        "innocent_positive": _span(_positive(read("sec6_2_verdicts"), member=False)),
+        "innocent_positive": _span(_positive(verdicts, member=False)),
     }
 
 
@@ -113,6 +152,7 @@ def iid(read: Read) -> Numbers:
             for method, part in read("table7_iid").groupby("method")
         },
         "suspects": len(verdicts),
+        "right": int(verdicts["correct"].sum()),
         "positive": _span(verdicts["positive"]),
         "medians": f"{medians.min():.2f} to {medians.max():.2f}",
         "near_duplicates": f"{split['dropped: near-duplicates of faq'].sum():.0f}",
@@ -366,6 +406,8 @@ def claims(read: Read) -> dict[str, bool]:
     evaded = read("fig11a_rephrasing").groupby("setting")["correct"].sum()
     warm = read("fig11b_temperature").groupby("setting")["correct"].sum()
     removal = read("fig11c_removing_tainted_samples")
+    subsets = read("fig11d_subsets")
+    subsets = subsets.assign(share_of_d=subsets["setting"].str.rstrip("%").astype(int))
     faithful = read("table7_iid").query("method == 'DPDLLM (faithful)'")
     clean = read("fig05_dpdllm").set_index("suspect")
     table6, table8 = read("table6_non_iid"), read("table8_no_selection")
@@ -398,6 +440,10 @@ def claims(read: Read) -> dict[str, bool]:
         and evaded["smollm2 at 1"] == 0,
         "one more member is caught at temperature 0.5": warm[0.5] == warm[0.0] + 1
         and warm[0.0] == warm[1.0],
+        "half of D suffices to be caught, a quarter does not": bool(
+            subsets.loc[subsets["share_of_d"] >= 50, "correct"].all()
+        )
+        and not subsets.loc[subsets["share_of_d"] <= 25, "correct"].any(),
         "both members are caught after the removal": bool(removal["correct"].all()),
         "faithful calls all IID non-members members": not faithful["correct"].any(),
         "faithful calls two non-members members": int((~half["correct"]).sum()) == 2,
