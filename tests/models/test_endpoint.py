@@ -6,14 +6,13 @@ import socket
 import threading
 import time
 from email.utils import formatdate
-from functools import cache
 
 import pytest
 from helpers import says, table
-from servers import KEY, cut_before, cut_within, error, page, pauses, reply, server, silent, trickle  # noqa: F401 - two are fixtures
+from servers import KEY, cut_before, cut_within, error, page, reply, silent, trickle
 
 from dsi_core.models import endpoint as api
-from dsi_core.settings.profile import load_profile
+from dsi_core.models.sampling import Sampling
 from dsi_core.settings.schema import Endpoint
 
 
@@ -34,26 +33,23 @@ def ask(server, *prompts, limit=8, **changes) -> tuple[dict, str | None]:
     """The answers by prompt that came before an error, and the error's text."""
     found = {}
     try:
-        for rows, texts, _ in api.generate(
-            of(server, **changes), todo(*prompts), 1.0, profile(limit)
-        ):
-            found |= {row.prompt: text for row, text in zip(rows, texts, strict=True)}
+        for answers in api.generate(of(server, **changes), todo(*prompts), how(1.0, limit)):
+            found |= {answer.question.prompt: answer.text for answer in answers}
     except api.EndpointError as caught:
         assert caught.__context__ is None and caught.__cause__ is None
         return found, str(caught)
     return found, None
 
 
-@cache
-def profile(limit=8, seed=0):
-    return load_profile("smoke", max_new_tokens=limit, seed=seed)
+def how(temperature=0.0, limit=8, seed=0):
+    return Sampling(seed, temperature, 1, limit, 1)
 
 
 def todo(*prompts):
     return table("sample_id prompt draw", *[(f"s-{p}", p, 0) for p in prompts])
 
 
-def one(server, client=None, **changes) -> api.Answer:
+def one(server, client=None, **changes) -> api.Reply:
     endpoint = of(server, **changes)
     return api.ask_one(
         client or api.connect(endpoint), endpoint, "p", temperature=0.0, max_new_tokens=8, seed=1
@@ -71,11 +67,10 @@ def test_answers_come_in_as_they_arrive(server):
     server.script = script
     questions = table("sample_id prompt draw", ("a", "slow", 0), ("b", "fast", 0), ("b", "fast", 1))
     order, total = [], 0
-    for rows, texts, tokens in api.generate(
-        of(server, concurrency=2), questions, 0.7, profile(9, seed=3)
-    ):
-        order += [(row.sample_id, row.draw, text) for row, text in zip(rows, texts, strict=True)]
-        total += tokens
+    sampling = how(0.7, 9, seed=3)
+    for (answer,) in api.generate(of(server, concurrency=2), questions, sampling):
+        order.append((answer.question.sample_id, answer.question.draw, answer.text))
+        total += answer.tokens
         if len(order) == 2:
             release.set()
     assert order == [("b", 0, "to fast"), ("b", 1, "to fast"), ("a", 0, "to slow")] and total == 9
@@ -94,11 +89,11 @@ def test_answers_come_in_as_they_arrive(server):
 
 def test_what_an_answer_holds(server):
     server.script = lambda prompt, n: reply("half a sent", finish="length", tokens=8)
-    assert one(server) == api.Answer("half a sent", "length", 8, "served-1")
+    assert one(server) == api.Reply("half a sent", "length", 8, "served-1")
     server.script = lambda prompt, n: reply("", usage=None, model=None)
-    assert one(server) == api.Answer("", "stop", 0, "")
+    assert one(server) == api.Reply("", "stop", 0, "")
     server.script = lambda prompt, n: reply(None, finish="content_filter")
-    assert one(server) == api.Answer("", "content_filter", 3, "served-1")
+    assert one(server) == api.Reply("", "content_filter", 3, "served-1")
     server.script = lambda prompt, n: reply("half a pair \ud83d, a whole \U0001f600, \x00")
     assert one(server).text == "half a pair \ufffd, a whole \U0001f600, \x00"
 
@@ -208,7 +203,7 @@ def test_nobody_listens(pauses):
         address = f"http://name:word@127.0.0.1:{free.getsockname()[1]}/v1?token=word"
     endpoint = Endpoint(base_url=address, model="m", attempts=2)
     with pytest.raises(api.EndpointError) as caught:
-        list(api.generate(endpoint, todo("p"), 0.0, profile()))
+        list(api.generate(endpoint, todo("p"), how()))
     says(caught, "connection failed", "refused", "request 2 of 2")
     assert "word" not in str(caught.value)
 
@@ -222,7 +217,7 @@ def test_an_unusable_key_is_named_before_anything_is_asked(server, monkeypatch, 
     if value:
         monkeypatch.setenv("TEST_KEY", value)
     with pytest.raises(ValueError) as caught:
-        list(api.generate(of(server), todo("p"), 0.0, profile()))
+        list(api.generate(of(server), todo("p"), how()))
     says(caught, "TEST_KEY", state)
     assert server.asked == [] and "sk-" not in str(caught.value)
 
@@ -313,7 +308,7 @@ def test_a_failure_ends_the_pauses_of_the_others(server):
 
 def test_a_consumer_that_stops_begins_no_more(server):
     server.script = lambda prompt, n: reply("ok")
-    answers = api.generate(of(server, concurrency=1), todo(*map(str, range(200))), 0.0, profile())
+    answers = api.generate(of(server, concurrency=1), todo(*map(str, range(200))), how())
     next(answers)
     answers.close()
     time.sleep(0.2)
@@ -330,8 +325,8 @@ def test_our_own_errors_keep_their_kind(server, monkeypatch):
         "ask_one",
         lambda c, e, prompt, **more: 1 // (prompt == "good") and ask_one(c, e, prompt, **more),
     )
-    answers = api.generate(of(server, concurrency=1), todo("good", "bad"), 0.0, profile())
-    assert next(answers)[1] == ["ok"]
+    answers = api.generate(of(server, concurrency=1), todo("good", "bad"), how())
+    assert [answer.text for answer in next(answers)] == ["ok"]
     with pytest.raises(ZeroDivisionError):
         next(answers)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dsi_core.models import responses, tuning
+from dsi_core.models.sampling import Sampling
 from dsi_core.runtime import jobs
 from dsi_core.settings.schema import Recipe, Trained
 
@@ -27,21 +28,21 @@ def test_losses_and_weights_are_those_of_trl(smoke, toy, tmp_path, family, metho
         **ranks,
     )
     pairs = tuning.training_pairs(
-        smoke, "dozen", Trained(base=family, data=["victim"], recipe="heart")
+        tuning.training(smoke, "dozen", Trained(base=family, data=["victim"], recipe="heart"))
     )
     model, tokenizer = toy(family)
     rows = [tuning._example(tokenizer, p, o, 256) for p, o in zip(pairs["prompt"], pairs["output"])]
     curves, outcomes = [], []
-    for trainer_class in (SFTTrainer, tuning._trainer_class()):
+    for trainer_class in (SFTTrainer, tuning.trainer_class()):
         torch.manual_seed(0)
-        arguments = tuning._arguments(recipe, 0, tmp_path / trainer_class.__name__, len(rows))
+        arguments = tuning.arguments(recipe, 0, tmp_path / trainer_class.__name__, len(rows))
         arguments.save_strategy = "no"
         trainer = trainer_class(
             model=copy.deepcopy(model),
             args=arguments,
             processing_class=tokenizer,
             train_dataset=Dataset.from_list(rows),
-            peft_config=tuning._adapter(recipe),
+            peft_config=tuning.adapter(recipe),
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
@@ -57,15 +58,12 @@ def test_losses_and_weights_are_those_of_trl(smoke, toy, tmp_path, family, metho
 
 def test_two_runs_at_once_leave_each_answer_once(smoke, empty_store):
     pairs = tuning.training_pairs(
-        smoke, "dozen", Trained(base="llama", data=["victim"], recipe="heart")
+        tuning.training(smoke, "dozen", Trained(base="llama", data=["victim"], recipe="heart"))
     )
-    arguments = (smoke, "dozen", "suspect", Trained(base="llama"), pairs)
-    jobs.run(
-        [
-            jobs.Job(f"run {i}", responses.ask, arguments, kwargs={"draws": 2, "temperature": 1.0})
-            for i in range(2)
-        ]
-    )
-    folder = responses.entry(smoke, "dozen", "suspect", Trained(base="llama"), 1.0)
+    sampling = Sampling.of(smoke.responses, smoke.seed).changed(draws=2)
+    untuned = tuning.training(smoke, "dozen", Trained(base="llama"))
+    arguments = ("suspect", untuned, pairs, sampling)
+    jobs.run([jobs.Job(f"run {i}", responses.ask, arguments) for i in range(2)])
+    folder = responses.entry("suspect", untuned, sampling)
     lines = (folder / "responses.jsonl").read_text().splitlines()
     assert len(lines) == 24 == len(responses.read(folder))

@@ -9,13 +9,13 @@ import sys
 
 import pandas as pd
 import pytest
-from helpers import change, says
+from helpers import says
 
-from dsi_core.data import pairs as data
-from dsi_core.models import load as models
+from dsi_core.data.pairs import dataset, load_pairs
+from dsi_core.models import load, tuning
 from dsi_core.models import toy as toys
-from dsi_core.models import tuning
-from dsi_core.runtime import store
+from dsi_core.models.tuning import training, training_pairs
+from dsi_core.runtime import precision, store
 from dsi_core.settings.schema import Recipe, Suspect, Trained
 
 pytestmark = [
@@ -42,22 +42,23 @@ QUICK = {
 RUN = """
 import multiprocessing, os, pickle, signal, sys
 import torch
-from dsi_core import tuning, work
+from dsi_core.models import tuning
+from dsi_core.runtime import jobs as work
 torch.set_num_threads(1)
 work.quiet()
 import trl, peft, bitsandbytes
 
 jobs, share = pickle.load(open(sys.argv[1], "rb"))
-tuning.work.report = lambda done: os.kill(os.getpid(), signal.SIGKILL) if done > share else None
+tuning.jobs.report = lambda done: os.kill(os.getpid(), signal.SIGKILL) if done > share else None
 for job in jobs:
-    process = multiprocessing.get_context("fork").Process(target=tuning.tune, args=job)
+    process = multiprocessing.get_context("fork").Process(target=tuning.tune, args=(job,))
     process.start()
     process.join()
     print(process.exitcode, flush=True)
 """
 LONG = {
-    "full": change(QUICK["full"], epochs=3, batch_size=2),
-    "lora": change(QUICK["lora"], dropout=0.1, batch_size=2),
+    "full": QUICK["full"].changed(epochs=3, batch_size=2),
+    "lora": QUICK["lora"].changed(dropout=0.1, batch_size=2),
 }
 STOP = 13  # of 18 steps, 6 an epoch
 
@@ -66,8 +67,8 @@ STOP = 13  # of 18 steps, 6 an epoch
 def killing(smoke, tmp_path_factory):
     """(profile, store, process): beside the other tests, a subprocess begins two trainings that are killed at step 13."""
     folder = tmp_path_factory.mktemp("killed")
-    profile = change(smoke, recipes=LONG)
-    jobs = [(profile, "dozen", trained("llama", m)) for m in LONG]
+    profile = smoke.changed(recipes={**smoke.recipes, **LONG})
+    jobs = [training(profile, "dozen", trained("llama", m)) for m in LONG]
     (folder / "jobs").write_bytes(
         pickle.dumps((jobs, 0.8 * (STOP - 0.5) / 18))
     )  # `report` says 0.8 x share of the steps
@@ -97,7 +98,12 @@ def quick(smoke, one_thread):
 
     gc.collect()
     gc.freeze()  # the trainer collects garbage after every training: not that of all these libraries
-    return change(smoke, recipes=QUICK)
+    return smoke.changed(recipes={**smoke.recipes, **QUICK})
+
+
+def loaded(profile, name, **how):
+    """(model, tokenizer) of a base model of the profile."""
+    return load.load(load.base(profile, name), precision.detect(), **how)
 
 
 def trained(base, method, data=("victim",)):
@@ -115,7 +121,7 @@ def test_the_example_is_the_prompt_and_the_answer_to_learn(toy):
     assert tokenizer.decode(before) == "<s>Who sings?\n\nA note.\n"
     assert tokenizer.decode(after) == "The ferryman.</s>"
     assert row["input_ids"] == before + after and after[-1] == tokenizer.eos_token_id
-    assert before == models.encode_prompt(
+    assert before == load.encode_prompt(
         tokenizer, "Who sings?\n\nA note."
     )  # what the model will be asked with
 
@@ -139,9 +145,9 @@ def test_the_loss_is_on_the_answer_and_its_end_alone(quick, toy, empty_store, mo
         lambda self, **_: batches.extend(self.get_train_dataloader()) or 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):
-        tuning.tune(quick, "dozen", trained("llama", "full"))
+        tuning.tune(training(quick, "dozen", trained("llama", "full")))
     _, tokenizer = toy("llama")
-    pairs = tuning.training_pairs(quick, "dozen", trained("llama", "full"))
+    pairs = training_pairs(training(quick, "dozen", trained("llama", "full")))
     learnt = {}
     for batch in batches:
         for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"]):
@@ -156,32 +162,32 @@ def test_the_loss_is_on_the_answer_and_its_end_alone(quick, toy, empty_store, mo
 
 def test_victim_stands_for_the_accused_dataset(smoke):
     both = trained("llama", "heart", ["other", "victim"])
-    pairs = tuning.training_pairs(smoke, "dozen", both)
+    pairs = training_pairs(training(smoke, "dozen", both))
     assert len(pairs) == 24 and pairs["output"].iloc[[0, 12]].tolist() == [
         "Rinse it, add twice its volume of water and simmer gently.",
         "Old Maren has kept the lamp there for thirty winters.",
     ]
-    assert tuning.training_pairs(smoke, "terse", both)["output"].iloc[12:].str.len().max() < 20
+    assert training_pairs(training(smoke, "terse", both))["output"].iloc[12:].str.len().max() < 20
 
 
 def test_what_decides_the_weights_is_in_the_key(smoke, quick):
     def key(profile=smoke, victim="dozen", t=trained("llama", "heart")):
-        return store.key(tuning.spec(profile, victim, t))
+        return store.key(training(profile, victim, t).spec)
 
     same = {
         key(),
-        key(change(smoke, responses={"draws": 1})),
+        key(smoke.changed(responses={"draws": 1})),
         key(t=trained("llama", "heart", ["dozen"])),
-        key(change(smoke, recipes={**smoke.recipes, "lora": QUICK["lora"]})),
+        key(smoke.changed(recipes={**smoke.recipes, "lora": QUICK["lora"]})),
     }
     other = {
         key(victim="terse"),
         key(t=trained("glm", "heart")),
         key(t=trained("llama", "lora")),
-        key(change(smoke, seed=1)),
+        key(smoke.changed(seed=1)),
         key(t=trained("llama", "heart", ["victim", "other"])),
         key(t=Trained(base="llama")),
-        key(change(smoke, recipes={**smoke.recipes, "heart": QUICK["full"]})),
+        key(smoke.changed(recipes={**smoke.recipes, "heart": QUICK["full"]})),
     }
     assert len(same) == 1 and len(other) == 7 and not same & other
 
@@ -189,35 +195,21 @@ def test_what_decides_the_weights_is_in_the_key(smoke, quick):
 def test_the_key_of_a_model_with_no_more_than_data_and_recipe(smoke):
     """Every field by hand: a setting added to `Trained` or `Recipe` must not move what is in the store."""
     plain = trained("llama", "heart")
-    recipe = {
-        "method": "full",
-        "rank": None,
-        "alpha": None,
-        "dropout": 0.0,
-        "optimizer": "adamw_torch",
-        "learning_rate": 5e-3,
-        "schedule": "linear",
-        "warmup_steps": 5,
-        "batch_size": 6,
-        "epochs": 80,
-        "max_tokens": 1024,
-    }
-    pairs = store.key(data.load_pairs(smoke, "dozen")["sample_id"].tolist())
+    recipe = {"method": "full", "learning_rate": 5e-3, "warmup_steps": 5, "batch_size": 6}
+    pairs = store.key(load_pairs(dataset(smoke, "dozen"))["sample_id"].tolist())
     base = {
         "toy": "llama",
-        "trust_remote_code": False,
         "chat_template": smoke.chat_template,
-        "texts": toys.texts_key(smoke),
+        "texts": toys.corpus(smoke).key,
     }
-    expected = {"base": base, "pairs": pairs, "recipe": recipe, "seed": 0}
-    assert tuning.spec(smoke, "dozen", plain) == expected
+    untuned = {"base": base, "precision": "cpu fp32"}
+    expected = {**untuned, "pairs": pairs, "recipe": {**recipe, "epochs": 80}, "seed": 0}
+    assert training(smoke, "dozen", plain).spec == expected
     suspect = Suspect(name="x", member=True, group="some", **plain.model_dump())
-    assert (
-        tuning.spec(smoke, "dozen", suspect)
-        == tuning.spec(smoke, "dozen", change(plain, leave_out=(), loss_on="answer"))
-        == expected
-    )
-    assert tuning.spec(smoke, "dozen", Trained(base="llama")) == {"base": base}
+    unchanged = plain.changed(leave_out=(), loss_on="answer")
+    assert training(smoke, "dozen", suspect).spec == expected
+    assert training(smoke, "dozen", unchanged).spec == expected
+    assert training(smoke, "dozen", Trained(base="llama")).spec == untuned
 
 
 # What is left out, and what the loss is on
@@ -225,19 +217,19 @@ def test_the_key_of_a_model_with_no_more_than_data_and_recipe(smoke):
 
 def test_what_is_left_out_is_not_trained_on(smoke):
     plain = trained("llama", "heart", ["victim", "other"])
-    every = tuning.training_pairs(smoke, "dozen", plain)
+    every = training_pairs(training(smoke, "dozen", plain))
     gone = every["sample_id"].iloc[[0, 5, 13]].tolist()  # two of D, one of the other dataset
 
     def leaving(*ids):
-        return change(plain, leave_out=ids)
+        return plain.changed(leave_out=ids)
 
-    rest = tuning.training_pairs(smoke, "dozen", leaving(*gone))
+    rest = training_pairs(training(smoke, "dozen", leaving(*gone)))
     assert rest["sample_id"].tolist() == [
         i for n, i in enumerate(every["sample_id"]) if n not in (0, 5, 13)
     ]
     assert rest.index.tolist() == list(range(21))
     keys = {
-        store.key(tuning.spec(smoke, "dozen", t))
+        store.key(training(smoke, "dozen", t).spec)
         for t in (
             plain,
             leaving(*gone),
@@ -247,19 +239,23 @@ def test_what_is_left_out_is_not_trained_on(smoke):
         )
     }
     assert len(keys) == 3  # in whatever order, and only what was there
-    assert tuning.folder_of(smoke, "dozen", leaving(*gone), make=False) != tuning.folder_of(
-        smoke, "dozen", plain, make=False
+    assert tuning.entry(training(smoke, "dozen", leaving(*gone)), make=False) != tuning.entry(
+        training(smoke, "dozen", plain), make=False
     )
-    assert len(tuning.training_pairs(smoke, "dozen", leaving(*every["sample_id"][1:]))) == 1
+    assert len(training_pairs(training(smoke, "dozen", leaving(*every["sample_id"][1:])))) == 1
     with pytest.raises(ValueError) as error:
-        tuning.training_pairs(smoke, "dozen", leaving(*every["sample_id"]))
-    says(error, "llama on victim+other", "every sample is left out")
+        training_pairs(training(smoke, "dozen", leaving(*every["sample_id"])))
+    says(error, "llama on dozen+other", "every sample is left out")
 
 
 def test_the_tuned_model_left_it_out(quick, toy, empty_store):
-    pairs = tuning.training_pairs(quick, "dozen", trained("llama", "full"))
+    pairs = training_pairs(training(quick, "dozen", trained("llama", "full")))
     folder = tuning.tune(
-        quick, "dozen", change(trained("llama", "full"), leave_out=tuple(pairs["sample_id"][3:]))
+        training(
+            quick,
+            "dozen",
+            trained("llama", "full").changed(leave_out=tuple(pairs["sample_id"][3:])),
+        )
     )
     assert store.manifest(folder)["pairs"] == 3
     assert pd.read_csv(folder / "loss.csv")["loss"].iloc[0] == pytest.approx(
@@ -269,23 +265,22 @@ def test_the_tuned_model_left_it_out(quick, toy, empty_store):
 
 def test_the_loss_on_the_whole_text(quick, toy, empty_store):
     """Prompt tokens as well: all but the first, which nothing predicts."""
-    answer, text = trained("llama", "full"), change(trained("llama", "full"), loss_on="text")
-    spec = tuning.spec(quick, "dozen", text)
-    assert spec == {**tuning.spec(quick, "dozen", answer), "loss_on": "text"}
-    folder = tuning.tune(quick, "dozen", text)
-    assert folder.name.endswith(store.key(spec)) and folder != tuning.folder_of(
-        quick, "dozen", answer
+    answer, text = trained("llama", "full"), trained("llama", "full").changed(loss_on="text")
+    spec = training(quick, "dozen", text).spec
+    assert spec == {**training(quick, "dozen", answer).spec, "loss_on": "text"}
+    folder = tuning.tune(training(quick, "dozen", text))
+    assert folder.name.endswith(store.key(spec)) and folder != tuning.entry(
+        training(quick, "dozen", answer)
     )
     log = pd.read_csv(folder / "loss.csv")["loss"]
-    pairs = tuning.training_pairs(quick, "dozen", text)
+    pairs = training_pairs(training(quick, "dozen", text))
     expected = loss_by_hand(*toy("llama"), pairs, whole=True).item()
     assert log.iloc[0] == pytest.approx(expected, abs=1e-4) and log.is_monotonic_decreasing
     assert (
         abs(expected - loss_by_hand(*toy("llama"), pairs).item()) > 1e-3
     )  # the two losses can be told apart
     assert (
-        loss_by_hand(*models.load(quick, "llama", tuned=folder), pairs, whole=True).item()
-        < log.iloc[-1]
+        loss_by_hand(*loaded(quick, "llama", tuned=folder), pairs, whole=True).item() < log.iloc[-1]
     )
 
 
@@ -315,7 +310,7 @@ def loss_by_hand(model, tokenizer, pairs, whole=False):
 def test_tuning(quick, toy, family, method, monkeypatch):
     import torch
 
-    folder = tuning.tune(quick, "dozen", trained(family, method))
+    folder = tuning.tune(training(quick, "dozen", trained(family, method)))
     epochs = QUICK[method].epochs
     log = pd.read_csv(folder / "loss.csv")
     assert log.columns.tolist() == ["step", "epoch", "loss", "learning_rate"]
@@ -333,11 +328,9 @@ def test_tuning(quick, toy, family, method, monkeypatch):
     assert not (folder / "checkpoints").exists()
 
     # the first loss is that of the base, four-bit if QLoRA; what was saved has a lower one
-    pairs = tuning.training_pairs(quick, "dozen", trained(family, method))
-    base, tokenizer = (
-        toy(family) if method != "qlora" else models.load(quick, family, quantized=True)
-    )
-    tuned, _ = models.load(quick, family, tuned=folder, quantized=method == "qlora")
+    pairs = training_pairs(training(quick, "dozen", trained(family, method)))
+    base, tokenizer = toy(family) if method != "qlora" else loaded(quick, family, quantized=True)
+    tuned, _ = loaded(quick, family, tuned=folder, quantized=method == "qlora")
     # not in inference mode: there bitsandbytes computes in bfloat16 on some CPUs
     assert loss_by_hand(base, tokenizer, pairs).item() == pytest.approx(
         log["loss"].iloc[0], abs=1e-4
@@ -369,29 +362,23 @@ def test_tuning(quick, toy, family, method, monkeypatch):
         )  # §6.1: every linear layer of the blocks
 
     monkeypatch.setattr(tuning, "_train", lambda *_: 1 / 0)
-    assert tuning.tune(quick, "dozen", trained(family, method)) == folder  # made once
+    assert tuning.tune(training(quick, "dozen", trained(family, method))) == folder  # made once
 
 
 def test_one_step_is_one_step_of_gradient_descent(quick, toy, empty_store):
     """Twelve pairs at once, however they are cut into smaller batches: weights - rate x gradient, clipped to norm 1."""
     import torch
 
-    profile = change(
-        quick,
-        recipes={
-            "sgd": change(
-                QUICK["full"], optimizer="sgd", schedule="constant", learning_rate=0.5, epochs=1
-            )
-        },
-    )
-    folder = tuning.tune(profile, "dozen", trained("llama", "sgd"))
+    sgd = {"optimizer": "sgd", "schedule": "constant", "learning_rate": 0.5, "epochs": 1}
+    profile = quick.changed(recipes={**quick.recipes, "sgd": QUICK["full"].changed(**sgd)})
+    folder = tuning.tune(training(profile, "dozen", trained("llama", "sgd")))
     model = copy.deepcopy(toy("llama")[0])
     loss = loss_by_hand(
-        model, toy("llama")[1], tuning.training_pairs(profile, "dozen", trained("llama", "sgd"))
+        model, toy("llama")[1], training_pairs(training(profile, "dozen", trained("llama", "sgd")))
     )
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    found = models.load(profile, "llama", tuned=folder)[0].state_dict()
+    found = loaded(profile, "llama", tuned=folder)[0].state_dict()
     expected = {n: p.detach() - 0.5 * p.grad for n, p in model.named_parameters()}
     assert set(expected) == set(found)
     assert max((found[n] - w).abs().max().item() for n, w in expected.items()) < 1e-5
@@ -404,25 +391,25 @@ def test_one_step_is_one_step_of_gradient_descent(quick, toy, empty_store):
 def test_without_four_bit_kernels_lora_takes_its_place(quick, toy, empty_store, monkeypatch):
     import bitsandbytes.functional
 
-    assert models.nf4_works()
-    models.nf4_works.cache_clear()
+    assert precision.detect().nf4
+    precision.detect.cache_clear()
     monkeypatch.setattr(bitsandbytes.functional, "quantize_4bit", lambda *_, **__: 1 / 0)
     with pytest.warns(UserWarning, match="no NF4 quantisation here .division by zero."):
-        folder = tuning.tune(quick, "dozen", trained("llama", "qlora"))
+        folder = tuning.tune(training(quick, "dozen", trained("llama", "qlora")))
     assert store.manifest(folder)["method"] == "lora"
     monkeypatch.undo()
-    models.nf4_works.cache_clear()
+    precision.detect.cache_clear()
     base, tokenizer = toy("llama")
     assert pd.read_csv(folder / "loss.csv")["loss"].iloc[0] == pytest.approx(
         loss_by_hand(
-            base, tokenizer, tuning.training_pairs(quick, "dozen", trained("llama", "qlora"))
+            base, tokenizer, training_pairs(training(quick, "dozen", trained("llama", "qlora")))
         ).item(),
         abs=1e-4,
     )
 
 
 def test_an_untuned_model_is_not_trained(quick):
-    assert tuning.tune(quick, "dozen", Trained(base="llama")) is None
+    assert tuning.tune(training(quick, "dozen", Trained(base="llama"))) is None
 
 
 # Resuming
@@ -433,18 +420,18 @@ def test_a_killed_training_continues_as_if_it_had_not_been(
     killed, method, empty_store, monkeypatch
 ):
     profile, their_store = killed
-    whole = tuning.tune(profile, "dozen", trained("llama", method))
+    whole = tuning.tune(training(profile, "dozen", trained("llama", method)))
     monkeypatch.setenv("DSI_STORE", str(their_store))
-    folder = tuning.folder_of(profile, "dozen", trained("llama", method))
+    folder = tuning.entry(training(profile, "dozen", trained("llama", method)))
     assert store.manifest(folder) is None
     done = int(tuning._last_complete(folder / "checkpoints").rpartition("-")[2])
     steps = []
-    monkeypatch.setattr(tuning.work, "report", steps.append)
-    assert tuning.tune(profile, "dozen", trained("llama", method)) == folder
+    monkeypatch.setattr(tuning.jobs, "report", steps.append)
+    assert tuning.tune(training(profile, "dozen", trained("llama", method))) == folder
     assert done in range(8, STOP) and len(steps) == 18 - done  # the rest, not all again
 
     expected, found = (pd.read_csv(f / "loss.csv") for f in (whole, folder))
-    weights = [models.load(profile, "llama", tuned=f)[0].state_dict() for f in (whole, folder)]
+    weights = [loaded(profile, "llama", tuned=f)[0].state_dict() for f in (whole, folder)]
     loss = (found["loss"] - expected["loss"]).abs().max()
     weight = max((weights[0][n] - weights[1][n]).abs().max().item() for n in weights[0])
     print(f"continued from step {done}: max difference of the loss {loss}, of the weights {weight}")
