@@ -16,7 +16,7 @@ from dsi_core.models.tuning import Training, training
 from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.extensions import Category, Imitation
-from dsi_core.settings.profile import Profile, read_yaml
+from dsi_core.settings.profile import Profile, explain, read_yaml
 
 
 class Fate(StrEnum):
@@ -110,9 +110,7 @@ def categories(file: str) -> dict[str, Category]:
     try:
         kinds = TypeAdapter(dict[str, Category]).validate_python(read_yaml(ROOT / file))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{file}: {where}: {first['msg']} (got {first['input']!r})") from None
+        raise ValueError(explain(error, file)) from None
     seeds = [seed for kind in kinds.values() for seed in kind.seeds]
     if twice := {seed for seed in seeds if seeds.count(seed) > 1}:
         raise ValueError(f"{file}: seed {sorted(twice)[0]!r} occurs twice; allowed once")

@@ -1,41 +1,151 @@
-"""What the plan takes for granted: cards, rules, sizes of datasets and models, each with its reason (`params/plan.yaml`)."""
+"""What the plan takes for granted, each with its reason (`params/plan.yaml`)."""
 
 import re
 from functools import lru_cache
+from typing import Literal, Self, get_args
 
 import pandas as pd
+from pydantic import Field, ValidationError, model_validator
 
 from dsi_core.runtime.paths import ROOT
-from dsi_core.settings import profile
+from dsi_core.settings.profile import explain, read_yaml
+from dsi_core.settings.schema import Strict
 
 FILE = "params/plan.yaml"
 
+Number = int | float  # as the file has it: sizes are part of ids
+RuleName = Literal[
+    "frozen_flops",
+    "full_flops",
+    "recompute_flops",
+    "forward_flops",
+    "nf4_bytes",
+    "nf4_traffic",
+    "adapter_share",
+    "encoder_share",
+    "trained_bytes",
+    "checkpointed_mb",
+    "kept_mb",
+    "logits_mb",
+    "cache_mb",
+    "chars_per_token",
+    "template_tokens",
+    "untuned_answer_tokens",
+    "longest_of_batch",
+    "local_tainted",
+    "endpoint_tokens_per_s",
+    "download_mb_per_s",
+    "file_bytes",
+    "unpacked_bytes",
+]
+
+
+class Card(Strict):
+    """What a device can do."""
+
+    memory_gb: Number = Field(gt=0)  # of a CPU: main memory
+    tflops: float = Field(gt=0)  # dense, in the number format of tuning and asking
+    tb_per_s: float = Field(gt=0)  # memory bandwidth
+    compute_fraction: float = Field(gt=0, le=1)  # share of tflops that is reached
+    bandwidth_fraction: float = Field(gt=0, le=1)  # share of tb_per_s that is reached
+    bytes_per_parameter: Number = Field(gt=0)  # of weights that are not quantised
+    fixed_gb: Number = Field(ge=0)  # embeddings, output layer, context, fragments
+    checkpointing: bool  # of activations
+    micro_batch: int | None = Field(ge=1)  # pairs at once; None = the recipe's whole batch
+    workers: int = Field(ge=1)  # jobs at the same time
+    device: str  # regular expression of the device names in manifests
+    why: str
+
+    def seconds_per_token(self, flop_per_parameter: float, billions: float) -> float:
+        """Tell how long a token takes a model of so many billions of parameters."""
+        return flop_per_parameter * billions / (1000 * self.tflops * self.compute_fraction)
+
+
+class Rule(Strict):
+    """One number that every card shares."""
+
+    value: Number = Field(gt=0)
+    unit: str
+    why: str
+
+
+class HubDataset(Strict):
+    """The size of a dataset that is not read for a plan."""
+
+    rows: int = Field(ge=1)
+    prompt_tokens: Number = Field(gt=0)  # mean, without template
+    answer_tokens: Number = Field(gt=0)  # mean
+    tainted: int = Field(ge=1)  # samples that suspects are asked
+    why: str
+
+
+class Sizes(Strict):
+    """Billions of parameters of models whose names do not say."""
+
+    billions: dict[str, Number]
+    why: str
+
+
+class Assumptions(Strict):
+    """The whole file."""
+
+    cards: dict[str, Card]
+    rules: dict[RuleName, Rule]
+    datasets: dict[str, HubDataset]
+    models: Sizes
+
+    @model_validator(mode="after")
+    def every_rule(self) -> Self:
+        """No rule is missing."""
+        if missing := sorted(set(get_args(RuleName)) - set(self.rules)):
+            raise ValueError(f"rules: {', '.join(missing)} must be there, too")
+        return self
+
+
+@lru_cache
+def read() -> Assumptions:
+    """Read the file.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, and each field that is missing, unknown or not allowed.
+    """
+    try:
+        return Assumptions.model_validate(read_yaml(ROOT / FILE))
+    except ValidationError as error:
+        raise ValueError(explain(error, FILE)) from None
+
 
 def table() -> pd.DataFrame:
-    """What the plan takes for granted: item, value, unit, why."""
-    file = read()
-    rows = [(f"card {n}", _listed(c), "", c["why"]) for n, c in file["cards"].items()]
-    rows += [(n, r["value"], r["unit"], r["why"]) for n, r in file["rules"].items()]
-    rows += [(f"dataset {n}", _listed(d), "", d["why"]) for n, d in file["datasets"].items()]
+    """Show what the plan takes for granted: item, value, unit, why."""
+    known = read()
+    rows: list[tuple] = [(f"card {n}", _listed(c), "", c.why) for n, c in known.cards.items()]
+    rows += [(name, rule.value, rule.unit, rule.why) for name, rule in known.rules.items()]
+    rows += [(f"dataset {n}", _listed(d), "", d.why) for n, d in known.datasets.items()]
     rows += [
-        (f"model {n}", b, "billions of parameters", file["models"]["why"])
-        for n, b in file["models"]["billions"].items()
+        (f"model {name}", billions, "billions of parameters", known.models.why)
+        for name, billions in known.models.billions.items()
     ]
     return pd.DataFrame(rows, columns=["item", "value", "unit", "why"])
 
 
 def billions(source: str) -> float:
-    """A model's parameters in billions: stated in params/plan.yaml, or else what its name tells ("-7b", "65B", "270m").
+    """Tell a model's parameters in billions.
 
-    Raises `ValueError` for a name that tells no size, or several.
+    Stated in params/plan.yaml, or else what its name tells ("-7b", "65B", "270m").
+
+    Raises
+    ------
+    ValueError
+        For a name that tells no size, or several.
     """
-    known = read()["models"]["billions"]
+    known = read().models.billions
     if source in known:
         return float(known[source])
-    found = re.findall(
-        r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", source.rsplit("/")[-1].lower()
-    )
-    sizes = {float(number) / {"b": 1, "m": 1000}[unit] for number, unit in found}
+    name = source.rsplit("/")[-1].lower()
+    told = re.findall(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", name)
+    sizes = {float(number) / {"b": 1, "m": 1000}[unit] for number, unit in told}
     if len(sizes) != 1:
         raise ValueError(
             f"model {source!r}: its name tells {'several sizes' if sizes else 'no size'}; "
@@ -44,21 +154,38 @@ def billions(source: str) -> float:
     return sizes.pop()
 
 
-def card(name: str) -> dict:
-    known = read()["cards"]
+def card(name: str) -> Card:
+    """Find a card. Raises `ValueError` for an unknown one; lists those that are known."""
+    known = read().cards
     if name not in known:
         raise ValueError(f"unknown card {name!r}; known: {', '.join(known)}")
     return known[name]
 
 
-def rule(name: str) -> float:
-    return read()["rules"][name]["value"]
+def rule(name: RuleName) -> Number:
+    """Give the value of a rule; its unit stands in the file."""
+    return read().rules[name].value
 
 
-@lru_cache
-def read() -> dict:
-    return profile.read_yaml(ROOT / FILE)
+def hub_dataset(hub_id: str, name: str) -> HubDataset:
+    """Find the size of a dataset on the hub, which the profile calls `name`.
+
+    Raises
+    ------
+    ValueError
+        When it is not stated; says where, and what to add.
+    """
+    known = read().datasets
+    if hub_id not in known:
+        raise ValueError(
+            f"dataset {name!r} on the hub ({hub_id}): its size is not stated; add rows, "
+            f"prompt_tokens, answer_tokens, tainted and why under datasets: in {FILE}, "
+            f"which has {', '.join(known)}"
+        )
+    return known[hub_id]
 
 
-def _listed(entry: dict) -> str:
-    return ", ".join(f"{k} {v}" for k, v in entry.items() if k != "why" and v is not None)
+def _listed(entry: Card | HubDataset) -> str:
+    values = entry.model_dump(exclude={"why"}, exclude_none=True)
+    shown = {k: f"{v:g}" if isinstance(v, float) else v for k, v in values.items()}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())

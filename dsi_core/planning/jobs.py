@@ -1,353 +1,493 @@
-"""The plan's jobs one by one: how long a download, a tuning, an asking or a comparison takes on a card, and what memory and disk.
+"""The plan's jobs one by one: how long each takes on a card, and what memory and disk.
 
-Each is a row of `plan.jobs`. m: a row of `study.members`; on: what `assumptions` says of the card; speeds: `speeds_of` the card.
+A download, a tuning, an asking, a reading or a comparison; nothing is loaded for it.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from enum import StrEnum
 
-from dsi_core.data import pairs as data
+from dsi_core.data.pairs import Dataset, load_pairs
+from dsi_core.method.participants import Participant
+from dsi_core.method.similarity import Backbone
+from dsi_core.models.load import Base
+from dsi_core.models.sampling import Sampling
+from dsi_core.models.tuning import Training
 from dsi_core.planning import assumptions, rates
+from dsi_core.planning.assumptions import Card, rule
+from dsi_core.planning.rates import Kind, Step
 from dsi_core.runtime import store
-from dsi_core.settings import words
-from dsi_core.settings import profile as params
-from dsi_core.settings.profile import Profile
-from dsi_core.settings.schema import Similarity, Trained
+from dsi_core.settings.schema import Recipe
 
 
-class Size(NamedTuple):
-    """A dataset: pairs; mean tokens of a prompt (without template) and an answer; tokens of the longest pair; tainted samples."""
+class Phase(StrEnum):
+    """When a job is needed, the first first; values as in tables."""
+
+    OFFLINE = "offline"  # references
+    ONLINE = "online"  # a suspect's answers and their similarity
+    SET_UP = "set-up"  # somebody else's work: suspects' tuning, and downloads
+    BESIDE = "beside"  # what only notebooks 07 to 09 need
+
+
+class Basis(StrEnum):
+    """What a rate comes from; values as in tables."""
+
+    MEASURED = "measured"
+    ASSUMED = "assumed"
+
+
+@dataclass(frozen=True)
+class JobEstimate:
+    """One job.
+
+    Parameters
+    ----------
+    id
+        Jobs with the same id are one piece of work.
+    step, phase
+        What is done, and when.
+    dataset, model_id, base
+        For which victim ("all" = shared by them), by which model, what that starts from.
+    billions
+        Parameters of the model; NaN behind an endpoint.
+    hours
+        Of one worker.
+    pairs
+        Trained on, prompted, read or compared.
+    tokens
+        Trained on in all epochs, newly generated, read or embedded.
+    draws
+        Answers to each prompt.
+    memory_gb
+        On the card; on a CPU main memory.
+    disk_gb
+        That stay.
+    basis
+        Of the rate.
+    """
+
+    id: str
+    step: Step
+    phase: Phase
+    dataset: str
+    model_id: str
+    base: str
+    billions: float
+    hours: float
+    pairs: int = 0
+    tokens: float = 0.0
+    draws: int = 1
+    memory_gb: float = 0.0
+    disk_gb: float = 0.0
+    basis: Basis = Basis.ASSUMED
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a dataset is.
+
+    Parameters
+    ----------
+    pairs
+        How many.
+    prompt_tokens, answer_tokens
+        Means, without template.
+    longest_tokens
+        Of the longest pair; infinite where it is not known.
+    tainted
+        Samples that suspects may be asked alone.
+    """
 
     pairs: int
-    prompt: float
-    answer: float
-    longest: float
+    prompt_tokens: float
+    answer_tokens: float
+    longest_tokens: float
     tainted: int
 
 
-def speeds_of(card: str) -> dict:
-    """(step, base, method) -> median tokens per second over the devices that are this card."""
-    runs = rates.runs()
-    here = runs[runs["device"].astype(str).str.contains(assumptions.card(card)["device"])]
-    return here.groupby(["step", "base", "method"])["tokens_per_s"].median().to_dict()
+@dataclass(frozen=True)
+class Prompts:
+    """What a model is prompted with.
+
+    Parameters
+    ----------
+    count
+        Prompts.
+    size
+        Of the dataset that they are from.
+    spec
+        What decides them, as JSON: part of ids.
+    """
+
+    count: int
+    size: Size
+    spec: list
 
 
-def download(profile: Profile, m) -> dict | None:
-    model, source = _model(profile, m.base), source_of(profile, m.base)
-    if not {"hub", "package"} & set(model):
+@dataclass(frozen=True)
+class RecipeCost:
+    """What a recipe takes with a model.
+
+    Parameters
+    ----------
+    flop_per_parameter
+        And token.
+    trained_billions
+        Parameters that are trained.
+    frozen_gb
+        Memory of weights that are not.
+    """
+
+    flop_per_parameter: float
+    trained_billions: float
+    frozen_gb: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a plan is for: a card, its name, and the tokens per second measured on such devices."""
+
+    name: str
+    card: Card
+    speeds: dict[Kind, float]
+
+    def basis(self, kind: Kind) -> Basis:
+        """Tell what the rate of some work comes from."""
+        return Basis.MEASURED if kind in self.speeds else Basis.ASSUMED
+
+
+def machine_of(card: str) -> Machine:
+    """Find a card, and what the store knows of it. Raises `ValueError` for an unknown card."""
+    known = assumptions.card(card)
+    return Machine(card, known, rates.speeds(known.device))
+
+
+def download(model: Participant) -> JobEstimate | None:
+    """Estimate getting a model from the hub or a package; None for one that is not there."""
+    place, source = model.training.base.source, source_of(model.training.base)
+    if not place.hub and not place.package:
         return None
-    gigabytes = assumptions.billions(source) * assumptions.rule(
-        "file_bytes" if "hub" in model else "unpacked_bytes"
+    billions = assumptions.billions(source)
+    gigabytes = billions * rule("file_bytes" if place.hub else "unpacked_bytes")
+    return JobEstimate(
+        id=f"download {source}",
+        step=Step.DOWNLOAD,
+        phase=Phase.SET_UP,
+        dataset="all",
+        model_id="-",
+        base=model.trained.base,
+        billions=billions,
+        hours=1000 * gigabytes / rule("download_mb_per_s") / 3600,
+        disk_gb=gigabytes,
     )
-    return {
-        "id": f"download {source}",
-        "step": "download",
-        "phase": "set-up",
-        "dataset": "all",
-        "model_id": "-",
-        "base": m.base,
-        "billions": assumptions.billions(source),
-        "hours": 1000 * gigabytes / assumptions.rule("download_mb_per_s") / 3600,
-        "disk_gb": gigabytes,
-    }
 
 
-def tune(profile: Profile, victim: str, m, on: dict, speeds: dict) -> dict:
-    recipe, source = profile.recipes[m.trained.recipe], source_of(profile, m.base)
-    n, sizes, full = (
-        assumptions.billions(source),
-        _trained_on(profile, victim, m.trained),
-        recipe.method == "full",
+def recipe_cost(recipe: Recipe, billions: float, card: Card) -> RecipeCost:
+    """Estimate what a recipe takes with a model of so many billions of parameters."""
+    full = recipe.method == "full"
+    forward_and_backward = rule("full_flops" if full else "frozen_flops")
+    flops = forward_and_backward + card.checkpointing * rule("recompute_flops")
+    frozen_bytes = {
+        "full": 0,
+        "lora": card.bytes_per_parameter,
+        "qlora": rule("nf4_bytes"),
+    }[recipe.method]
+    share = 1 if recipe.rank is None else recipe.rank * rule("adapter_share")
+    return RecipeCost(flops, billions * share, billions * frozen_bytes)
+
+
+def tune(model: Participant, machine: Machine) -> JobEstimate:
+    """Estimate the tuning of a model."""
+    training, card = model.training, machine.card
+    recipe = training.recipe
+    assert recipe is not None, f"{model.model_id} is not tuned"
+    source = source_of(training.base)
+    billions = assumptions.billions(source)
+    cost = recipe_cost(recipe, billions, card)
+    sizes = [size_of(d) for d in training.datasets]
+    pairs = max(1, sum(s.pairs for s in sizes) - len(training.leave_out))
+    length = _mean(sizes, lambda size: min(recipe.max_tokens, _whole(size)))
+    tokens = pairs * recipe.epochs * length
+    kind = Kind(Step.TUNE, source, recipe.method)
+    assumed = 1 / card.seconds_per_token(cost.flop_per_parameter, billions)
+    at_once = min(recipe.batch_size, card.micro_batch or recipe.batch_size)
+    longest = min(recipe.max_tokens, max(s.longest_tokens for s in sizes))
+    activations_mb = rule("checkpointed_mb" if card.checkpointing else "kept_mb")
+    token_mb = activations_mb * billions ** (2 / 3) + rule("logits_mb")
+    weights_gb = card.fixed_gb + cost.frozen_gb + cost.trained_billions * rule("trained_bytes")
+    return JobEstimate(
+        id=f"tune {weights(training)}",
+        step=Step.TUNE,
+        phase=Phase.OFFLINE if model.is_reference else Phase.SET_UP,
+        dataset=model.dataset,
+        model_id=model.model_id,
+        base=model.trained.base,
+        billions=billions,
+        hours=tokens / machine.speeds.get(kind, assumed) / 3600,
+        pairs=pairs,
+        tokens=tokens,
+        memory_gb=weights_gb + at_once * longest * token_mb / 1000,
+        disk_gb=cost.trained_billions * rule("unpacked_bytes"),
+        basis=machine.basis(kind),
     )
-    pairs = max(1, sum(s.pairs for s in sizes) - len(m.trained.leave_out))
-    tokens = (
-        pairs
-        * recipe.epochs
-        * _mean(
-            sizes,
-            lambda s: min(
-                recipe.max_tokens, s.prompt + assumptions.rule("template_tokens") + s.answer
-            ),
-        )
-    )
-    flops = assumptions.rule("full_flops" if full else "frozen_flops") + on[
-        "checkpointing"
-    ] * assumptions.rule("recompute_flops")
-    rate = speeds.get(("tune", source, recipe.method), 1 / seconds_per_token(flops, n, on))
-    trained = n * (1 if full else recipe.rank * assumptions.rule("adapter_share"))
-    frozen = (
-        n
-        * {"full": 0, "lora": on["bytes_per_parameter"], "qlora": assumptions.rule("nf4_bytes")}[
-            recipe.method
-        ]
-    )
-    batch = min(recipe.batch_size, on["micro_batch"] or recipe.batch_size) * min(
-        recipe.max_tokens, max(s.longest for s in sizes)
-    )
-    activations = assumptions.rule("checkpointed_mb" if on["checkpointing"] else "kept_mb") * n ** (
-        2 / 3
-    ) + assumptions.rule("logits_mb")
-    return {
-        "id": f"tune {_weights(profile, victim, m.trained)}",
-        "step": "tune",
-        "dataset": victim,
-        "model_id": m.model_id,
-        "phase": "set-up" if m.role == "suspect" else "offline",
-        "base": m.base,
-        "billions": n,
-        "pairs": pairs,
-        "tokens": tokens,
-        "hours": tokens / rate / 3600,
-        "basis": _basis(speeds, "tune", source, recipe.method),
-        "gpu_memory_gb": on["fixed_gb"]
-        + frozen
-        + trained * assumptions.rule("trained_bytes")
-        + batch * activations / 1000,
-        "disk_gb": trained * assumptions.rule("unpacked_bytes"),
-    }
 
 
 def answer(
-    profile: Profile, victim: str, m, on: dict, speeds: dict, prompts: Size | None = None
-) -> dict:
-    """prompts: what is asked, if not D; all of it, whatever the profile's `ask`."""
-    asked, size, suspect = (
-        profile.responses,
-        prompts or size_of(profile, victim),
-        m.role == "suspect",
-    )
-    temperature = asked.temperature if suspect else 1.0
-    draws = asked.draws if suspect and temperature > 0 else 1
-    pairs = size.tainted if suspect and asked.ask == "tainted" and not prompts else size.pairs
-    mean = (
-        _mean(_trained_on(profile, victim, m.trained), lambda s: s.answer)
-        if m.trained.data
-        else assumptions.rule("untuned_answer_tokens")
-    )
-    mean, prompt = (
-        min(mean, asked.max_new_tokens),
-        size.prompt + assumptions.rule("template_tokens"),
-    )
-    weights = (
-        "nf4" if m.trained.data and profile.recipes[m.trained.recipe].method == "qlora" else "plain"
-    )
-    source, api = source_of(profile, m.base), _model(profile, m.base).get("endpoint")
-    tokens, batch = pairs * draws * mean, min(asked.batch_size, pairs * draws)
-    if api:
-        n, memory, seconds = (
-            math.nan,
-            0.0,
-            tokens / (assumptions.rule("endpoint_tokens_per_s") * api["concurrency"]),
+    model: Participant, prompts: Prompts, sampling: Sampling, machine: Machine
+) -> JobEstimate:
+    """Estimate the answers of a model to each of the prompts, `sampling.draws` times."""
+    training = model.training
+    quantized = training.recipe is not None and training.recipe.method == "qlora"
+    source = source_of(training.base)
+    kind = Kind(Step.ANSWER, source, "nf4" if quantized else "plain")
+    answer_tokens = _answer_tokens(training, sampling)
+    tokens = prompts.count * sampling.draws * answer_tokens
+    endpoint = training.base.source.endpoint
+    if endpoint is None:
+        billions = assumptions.billions(source)
+        seconds, memory_gb = _generation(
+            billions, quantized, prompts, answer_tokens, sampling, machine
         )
     else:
-        n = assumptions.billions(source)
-        compute = seconds_per_token(assumptions.rule("forward_flops"), n, on)
-        moved = n * (
-            assumptions.rule("nf4_traffic") if weights == "nf4" else on["bytes_per_parameter"]
-        )  # GB per step
-        steps = math.ceil(pairs * draws / batch) * min(
-            asked.max_new_tokens, assumptions.rule("longest_of_batch") * mean
-        )
-        reading = steps * moved / (1000 * on["tb_per_s"] * on["bandwidth_fraction"])
-        # An answer that has ended is computed no further, and a prompt is read once for all its draws
-        seconds = max(reading, tokens * compute) + pairs * prompt * compute
-        cache = (
-            batch
-            * (prompt + asked.max_new_tokens)
-            * assumptions.rule("cache_mb")
-            * n ** (2 / 3)
-            / 1000
-        )
-        memory = (
-            on["fixed_gb"]
-            + n * (assumptions.rule("nf4_bytes") if weights == "nf4" else on["bytes_per_parameter"])
-            + cache
-        )
-    if ("answer", source, weights) in speeds:
-        seconds = tokens / speeds["answer", source, weights]
+        billions, memory_gb = math.nan, 0.0
+        seconds = tokens / (rule("endpoint_tokens_per_s") * endpoint.concurrency)
+    if kind in machine.speeds:
+        seconds = tokens / machine.speeds[kind]
     key = store.key(
         [
-            prompts or _data_spec(profile, victim),
-            pairs,
-            draws,
-            temperature,
-            asked.max_new_tokens,
-            profile.seed,
+            prompts.spec,
+            prompts.count,
+            sampling.draws,
+            sampling.temperature,
+            sampling.max_new_tokens,
+            sampling.seed,
         ]
     )
-    return {
-        "id": f"answer {victim} {m.model_id}, {_weights(profile, victim, m.trained)} [{key}]",
-        "step": "answer",
-        "phase": "online" if suspect else "offline",
-        "dataset": victim,
-        "model_id": m.model_id,
-        "base": m.base,
-        "billions": n,
-        "pairs": pairs,
-        "draws": draws,
-        "tokens": tokens,
-        "hours": seconds / 3600,
-        "gpu_memory_gb": memory,
-        "basis": _basis(speeds, "answer", source, weights),
-        "disk_gb": tokens * assumptions.rule("chars_per_token") / 1e9,
-    }
-
-
-def read(profile: Profile, victim: str, m, pairs: int, tokens: float, on: dict) -> dict:
-    """The probabilities of given texts: `tokens` in all, prompts included, of `pairs` samples."""
-    n = assumptions.billions(source_of(profile, m.base))
-    weights = _weights(profile, victim, m.trained)
-    return {
-        "id": f"read {victim} {weights} [{store.key([pairs, tokens])}]",
-        "step": "read",
-        "phase": "online",
-        "dataset": victim,
-        "model_id": m.model_id,
-        "base": m.base,
-        "billions": n,
-        "pairs": pairs,
-        "tokens": tokens,
-        "hours": tokens * seconds_per_token(assumptions.rule("forward_flops"), n, on) / 3600,
-        "gpu_memory_gb": on["fixed_gb"] + n * on["bytes_per_parameter"],
-    }
-
-
-def similarity(profile: Profile, victim: str, answers: list[dict], on: dict) -> list[dict]:
-    """Offline: oracle outputs and all references' answers. Online: each suspect's answers and the references' to the same prompts.
-
-    bert-score embeds each distinct text once per call; every suspect counts as a call of its own, as if it came alone.
-    """
-    size, backbone = size_of(profile, victim), profile.similarity.model_dump(exclude_none=True)
-    source = backbone_of(profile, profile.similarity)
-    references, n = [a for a in answers if a["phase"] == "offline"], assumptions.billions(source)
-    told = sum(r["tokens"] for r in references) / size.pairs  # by all references, per prompt
-    calls = [("offline", "-", size.pairs, size.pairs * (size.answer + told), references)]
-    calls += [
-        (
-            "online",
-            a["model_id"],
-            a["pairs"] * a["draws"],
-            a["tokens"] + a["pairs"] * told,
-            [*references, a],
-        )
-        for a in answers
-        if a["phase"] == "online"
-    ]
-    return [
-        {
-            "id": f"similarity {victim} {who} [{store.key([backbone, [a['id'] for a in used]])}]",
-            "step": "similarity",
-            "phase": phase,
-            "dataset": victim,
-            "model_id": who,
-            "base": source,
-            "billions": n,
-            "pairs": texts * len(references),
-            "tokens": tokens,
-            "hours": tokens * seconds_per_token(assumptions.rule("forward_flops"), n, on) / 3600,
-            "gpu_memory_gb": on["fixed_gb"] + 4 * n,
-        }  # fp32, also on a GPU
-        for phase, who, texts, tokens, used in calls
-    ]
-
-
-def seconds_per_token(flops: float, n: float, on: dict) -> float:
-    """flops: per parameter and token; n: billions of parameters."""
-    return flops * n / (1000 * on["tflops"] * on["compute_fraction"])
-
-
-def size_of(profile: Profile, name: str) -> Size:
-    """A dataset's size: stated in params/plan.yaml if it is on the hub, else counted. Raises `ValueError` if not stated."""
-    chosen = profile.data[name]
-    if not any(profile.data[d].hub for d in (name, chosen.apart_from) if d):
-        pairs, per_token = data.load_pairs(profile, name), assumptions.rule("chars_per_token")
-        prompts, outputs = (
-            pairs["prompt"].str.len() / per_token,
-            pairs["output"].str.len() / per_token,
-        )
-        return Size(
-            len(pairs),
-            prompts.mean(),
-            outputs.mean(),
-            (prompts + outputs).max() + assumptions.rule("template_tokens"),
-            math.ceil(len(pairs) * assumptions.rule("local_tainted")),
-        )
-    known = assumptions.read()["datasets"]
-    if chosen.hub not in known:
-        raise ValueError(
-            f"dataset {name!r} on the hub ({chosen.hub}): its size is not stated; add rows, prompt_tokens, "
-            f"answer_tokens, tainted and why under datasets: in {assumptions.FILE}, which has {', '.join(known)}"
-        )
-    stated = known[chosen.hub]
-    rows = stated["rows"] - (size_of(profile, chosen.apart_from).pairs if chosen.apart_from else 0)
-    pairs, most = (
-        min(rows, chosen.rows or rows),
-        (chosen.max_output_chars or math.inf) / assumptions.rule("chars_per_token"),
+    return JobEstimate(
+        id=f"answer {model.dataset} {model.model_id}, {weights(training)} [{key}]",
+        step=Step.ANSWER,
+        phase=Phase.OFFLINE if model.is_reference else Phase.ONLINE,
+        dataset=model.dataset,
+        model_id=model.model_id,
+        base=model.trained.base,
+        billions=billions,
+        hours=seconds / 3600,
+        pairs=prompts.count,
+        tokens=tokens,
+        draws=sampling.draws,
+        memory_gb=memory_gb,
+        disk_gb=tokens * rule("chars_per_token") / 1e9,
+        basis=machine.basis(kind),
     )
+
+
+def _answer_tokens(training: Training, sampling: Sampling) -> float:
+    """The mean length of an answer: a tuned model answers as long as what it was tuned on."""
+    mean: float = rule("untuned_answer_tokens")
+    if training.datasets:
+        mean = _mean([size_of(d) for d in training.datasets], lambda size: size.answer_tokens)
+    return min(mean, sampling.max_new_tokens)
+
+
+def _generation(
+    billions: float,
+    quantized: bool,
+    prompts: Prompts,
+    answer_tokens: float,
+    sampling: Sampling,
+    machine: Machine,
+) -> tuple[float, float]:
+    """(seconds, memory in GB) of a local model whose mean answer has so many tokens.
+
+    A step is bound by reading the weights or by computing, whichever takes longer. An answer that
+    has ended is computed no further, and a prompt is read once for all its draws.
+    """
+    card = machine.card
+    answers = prompts.count * sampling.draws
+    batch = min(sampling.batch_size, answers)
+    prompt_tokens = prompts.size.prompt_tokens + rule("template_tokens")
+    compute = card.seconds_per_token(rule("forward_flops"), billions)
+    step_gb = billions * (rule("nf4_traffic") if quantized else card.bytes_per_parameter)
+    longest = min(sampling.max_new_tokens, rule("longest_of_batch") * answer_tokens)
+    steps = math.ceil(answers / batch) * longest
+    reading = steps * step_gb / (1000 * card.tb_per_s * card.bandwidth_fraction)
+    writing = answers * answer_tokens * compute
+    seconds = max(reading, writing) + prompts.count * prompt_tokens * compute
+    context = prompt_tokens + sampling.max_new_tokens
+    cache_gb = batch * context * rule("cache_mb") * billions ** (2 / 3) / 1000
+    weights_gb = billions * (rule("nf4_bytes") if quantized else card.bytes_per_parameter)
+    return seconds, card.fixed_gb + weights_gb + cache_gb
+
+
+def read(model: Participant, pairs: int, tokens: float, machine: Machine) -> JobEstimate:
+    """Estimate the probabilities of given texts: `tokens` in all, prompts included."""
+    card = machine.card
+    billions = assumptions.billions(source_of(model.training.base))
+    seconds = tokens * card.seconds_per_token(rule("forward_flops"), billions)
+    key = store.key([pairs, tokens])
+    return JobEstimate(
+        id=f"read {model.dataset} {weights(model.training)} [{key}]",
+        step=Step.READ,
+        phase=Phase.ONLINE,
+        dataset=model.dataset,
+        model_id=model.model_id,
+        base=model.trained.base,
+        billions=billions,
+        hours=seconds / 3600,
+        pairs=pairs,
+        tokens=tokens,
+        memory_gb=card.fixed_gb + billions * card.bytes_per_parameter,
+    )
+
+
+def similarity(
+    victim: Dataset, answers: Sequence[JobEstimate], backbone: Backbone, machine: Machine
+) -> list[JobEstimate]:
+    """Estimate the comparisons of all answers about one victim.
+
+    Offline: oracle outputs and all references' answers. Online: each suspect's answers and the
+    references' to the same prompts. bert-score embeds each distinct text once per call; every
+    suspect counts as a call of its own, as if it came alone.
+    """
+    size = size_of(victim)
+    references = [a for a in answers if a.phase is Phase.OFFLINE]
+    per_prompt = sum(a.tokens for a in references) / size.pairs  # by all references
+    tokens = size.pairs * (size.answer_tokens + per_prompt)
+    offline = _comparison(victim, None, references, size.pairs, tokens, backbone, machine)
+    online = [
+        _comparison(
+            victim,
+            suspect,
+            references,
+            suspect.pairs * suspect.draws,
+            suspect.tokens + suspect.pairs * per_prompt,
+            backbone,
+            machine,
+        )
+        for suspect in answers
+        if suspect.phase is Phase.ONLINE
+    ]
+    return [offline, *online]
+
+
+def _comparison(
+    victim: Dataset,
+    suspect: JobEstimate | None,
+    references: list[JobEstimate],
+    texts: int,
+    tokens: float,
+    backbone: Backbone,
+    machine: Machine,
+) -> JobEstimate:
+    """One call of bert-score: of a suspect's answers, or of the oracle's."""
+    source, card = encoder_of(backbone), machine.card
+    billions = assumptions.billions(source)
+    seconds = tokens * card.seconds_per_token(rule("forward_flops"), billions)
+    model_id = "-" if suspect is None else suspect.model_id
+    compared = references if suspect is None else [*references, suspect]
+    settings = backbone.settings.model_dump(exclude_none=True)
+    key = store.key([settings, [answers.id for answers in compared]])
+    return JobEstimate(
+        id=f"similarity {victim.name} {model_id} [{key}]",
+        step=Step.SIMILARITY,
+        phase=Phase.OFFLINE if suspect is None else Phase.ONLINE,
+        dataset=victim.name,
+        model_id=model_id,
+        base=source,
+        billions=billions,
+        hours=seconds / 3600,
+        pairs=texts * len(references),
+        tokens=tokens,
+        memory_gb=card.fixed_gb + 4 * billions,  # fp32, also on a GPU
+    )
+
+
+def size_of(dataset: Dataset) -> Size:
+    """Tell a dataset's size: stated in params/plan.yaml if it is on the hub, else counted.
+
+    Raises `ValueError` if it is not stated.
+    """
+    source, other = dataset.source, dataset.apart_from
+    if source.hub is None and (other is None or other.source.hub is None):
+        return _counted(dataset)
+    stated = assumptions.hub_dataset(str(source.hub), dataset.name)
+    rows = stated.rows - (size_of(other).pairs if other else 0)
+    pairs = min(rows, source.rows or rows)
+    longest_answer = (source.max_output_chars or math.inf) / rule("chars_per_token")
     return Size(
         pairs,
-        stated["prompt_tokens"],
-        min(stated["answer_tokens"], most),
+        stated.prompt_tokens,
+        min(stated.answer_tokens, longest_answer),
         math.inf,
-        min(pairs, stated["tainted"]),
+        min(pairs, stated.tainted),
     )
 
 
-def _trained_on(profile: Profile, victim: str, trained: Trained) -> list[Size]:
-    return [size_of(profile, words.dataset_of(profile, victim, d)) for d in trained.data]
+def _counted(dataset: Dataset) -> Size:
+    """The size of a dataset that is here, in characters: no tokenizer is loaded."""
+    pairs, per_token = load_pairs(dataset), rule("chars_per_token")
+    prompts, outputs = pairs["prompt"].str.len() / per_token, pairs["output"].str.len() / per_token
+    return Size(
+        len(pairs),
+        prompts.mean(),
+        outputs.mean(),
+        (prompts + outputs).max() + rule("template_tokens"),
+        math.ceil(len(pairs) * rule("local_tainted")),
+    )
 
 
-def _mean(sizes: list[Size], value) -> float:
-    return sum(s.pairs * value(s) for s in sizes) / sum(s.pairs for s in sizes)
+def prompts_of(dataset: Dataset, *, tainted: bool = False) -> Prompts:
+    """Give the prompts of a dataset: all of them, or those of its tainted samples."""
+    size = size_of(dataset)
+    return Prompts(size.tainted if tainted else size.pairs, size, dataset_spec(dataset))
 
 
-def _weights(profile: Profile, victim: str, trained: Trained) -> str:
-    """A name for what decides a model's weights."""
-    source = source_of(profile, trained.base)
-    if not trained.data:
+def prompts_like(size: Size) -> Prompts:
+    """Give prompts that are no dataset's: as many and as long as `size` says."""
+    return Prompts(size.pairs, size, list(astuple(size)))
+
+
+def weights(training: Training) -> str:
+    """Name what decides a model's weights."""
+    source = source_of(training.base)
+    if training.recipe is None:
         return source
-    names = [words.dataset_of(profile, victim, d) for d in trained.data]
     key = store.key(
         [
-            [_data_spec(profile, d) for d in names],
-            profile.recipes[trained.recipe].model_dump(),
-            profile.seed,
-            sorted(trained.leave_out),
-            trained.loss_on,
+            [dataset_spec(d) for d in training.datasets],
+            training.recipe.model_dump(),
+            training.seed,
+            sorted(training.leave_out),
+            training.loss_on,
         ]
     )
-    return f"{source} on {'+'.join(names)} with {trained.recipe} [{key}]"
+    names = "+".join(d.name for d in training.datasets)
+    return f"{source} on {names} with {training.recipe_name} [{key}]"
 
 
-def _data_spec(profile: Profile, name: str) -> list[dict]:
-    chosen = profile.data[name]
-    return [
-        chosen.model_dump(),
-        *(_data_spec(profile, chosen.apart_from) if chosen.apart_from else []),
-    ]
+def dataset_spec(dataset: Dataset) -> list[dict]:
+    """Give what decides a dataset's pairs but for the seed, and for those it is apart from."""
+    other = dataset.apart_from
+    return [dataset.source.model_dump(), *(dataset_spec(other) if other else [])]
 
 
-def _model(profile: Profile, name: str) -> dict:
-    """A base model's settings; a wild suspect's name is its hub id."""
-    return (
-        profile.models[name].model_dump(exclude_none=True)
-        if name in profile.models
-        else {"hub": name}
-    )
+def source_of(base: Base) -> str:
+    """Tell where a base model is from, as `rates.source_of`."""
+    return rates.source_of(base.source.model_dump(exclude_none=True))
 
 
-def source_of(profile: Profile, name: str) -> str:
-    return rates.source_of(_model(profile, name))
+def encoder_of(backbone: Backbone) -> str:
+    """Tell where an encoder is from, as `source_of` says it of a model."""
+    if backbone.base is not None:
+        return source_of(backbone.base)
+    return rates.source_of(backbone.settings.model_dump(exclude_none=True))
 
 
-def backbone_of(profile: Profile, chosen: Similarity) -> str:
-    """Where an encoder is from, as `source_of` says it of a model."""
-    return (
-        source_of(profile, chosen.model)
-        if chosen.model
-        else rates.source_of(chosen.model_dump(exclude_none=True))
-    )
+def _whole(size: Size) -> float:
+    """The mean tokens of a pair, with its template."""
+    return size.prompt_tokens + rule("template_tokens") + size.answer_tokens
 
 
-def _basis(speeds: dict, *key: str) -> str:
-    return "measured" if key in speeds else "assumed"
+def _mean(sizes: list[Size], value: Callable[[Size], float]) -> float:
+    return sum(s.pairs * value(s) for s in sizes) / sum(s.pairs for s in sizes)

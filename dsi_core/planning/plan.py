@@ -1,22 +1,38 @@
-"""The plan: every job of a profile's study with its hours, memory and disk on a named card, before anything is run.
+"""The plan: every job of a study with hours, memory and disk on a card, before anything is run.
 
-A rate comes from the store where the same base was measured on such a device, and else from `params/plan.yaml`, which
-says why. Nothing is loaded from the hub: the sizes of its datasets and models are stated there, too.
+A rate comes from the store where the same base was measured on such a device, and else from
+`params/plan.yaml`, which says why. Nothing is loaded from the hub: the sizes of its datasets and
+models are stated there, too.
 """
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
+from dsi_core.data.pairs import dataset
 from dsi_core.method import study
+from dsi_core.method.participants import participants
+from dsi_core.method.similarity import backbone
+from dsi_core.models.sampling import Sampling
+from dsi_core.paper import tables
 from dsi_core.planning import assumptions, neighbours
-from dsi_core.planning import jobs as plan_jobs
+from dsi_core.planning.jobs import (
+    JobEstimate,
+    Machine,
+    Phase,
+    answer,
+    download,
+    machine_of,
+    prompts_of,
+    similarity,
+    tune,
+)
+from dsi_core.planning.rates import Step
 from dsi_core.settings.profile import Profile
+from dsi_core.settings.schema import Reference, Suspect
 
-PHASES = [
-    "offline",
-    "online",
-    "set-up",
-    "beside",
-]  # set-up = somebody else's work: suspects' tuning, and downloads; beside: notebooks 07-09
+PHASES = list(Phase)
 COLUMNS = [
     "id",
     "step",
@@ -37,189 +53,267 @@ COLUMNS = [
 
 
 def jobs(profile: Profile, card: str = "A100-80GB") -> pd.DataFrame:
-    """One row per job: step (download | tune | answer | read | similarity), phase, dataset, model_id, base, billions (parameters), pairs,
-    tokens, gpu_memory_gb (on a CPU: main memory), fits (into the card), hours, basis (of the rate: measured | assumed), disk_gb,
-    card, and id (jobs with the same id are one piece of work).
+    """Estimate the jobs of the paper's own study with a profile, each piece of work once.
 
-    pairs: trained on, asked, read or compared. tokens (estimated): trained on in all epochs, newly generated, read or embedded. hours: of one
-    worker. phase: offline = references; online = suspects' answers and their similarity; set-up = suspects' tuning and downloads.
-    Raises `ValueError` for an unknown card and for a dataset or model of unknown size.
+    Returns
+    -------
+    pandas.DataFrame
+        As `table` gives it.
+
+    Raises
+    ------
+    ValueError
+        For an unknown card, and for a dataset or model of unknown size.
     """
-    on, speeds, rows = *_machine(card), []
-    for victim, people in study.members(study.Study(profile, pd.DataFrame())).groupby(
-        "dataset", sort=False
-    ):
-        rows += [plan_jobs.download(profile, m) for m in people.itertuples()]
-        rows += [
-            plan_jobs.tune(profile, victim, m, on, speeds)
-            for m in people.itertuples()
-            if m.trained.data
+    machine = machine_of(card)
+    return table(estimates(profile, machine), machine)
+
+
+def estimates(profile: Profile, machine: Machine) -> list[JobEstimate]:
+    """Estimate what `jobs` shows."""
+    usual = Sampling.of(profile.responses, profile.seed)
+    of_references = usual.for_references()
+    some = profile.responses.ask == "tainted"
+    found: list[JobEstimate] = []
+    everyone = participants(profile)
+    for name in profile.victims:
+        victim = dataset(profile, name)
+        models = [m for m in everyone if m.dataset == name]
+        every, asked = prompts_of(victim), prompts_of(victim, tainted=some)
+        downloads = [download(model) for model in models]
+        found += [estimate for estimate in downloads if estimate is not None]
+        found += [tune(model, machine) for model in models if model.training.datasets]
+        answers = [
+            answer(model, every, of_references, machine)
+            if model.is_reference
+            else answer(model, asked, usual, machine)
+            for model in models
         ]
-        answers = [plan_jobs.answer(profile, victim, m, on, speeds) for m in people.itertuples()]
-        rows += answers + plan_jobs.similarity(profile, victim, answers, on)
-    return _table(rows, card)
+        found += answers
+        found += similarity(victim, answers, backbone(profile), machine)
+    return once(found)
 
 
-def _machine(card: str) -> tuple[dict, dict]:
-    return assumptions.card(card), plan_jobs.speeds_of(card)
+def table(estimates: Sequence[JobEstimate], machine: Machine) -> pd.DataFrame:
+    """Show jobs, one a row.
 
-
-def _table(rows: list[dict], card: str) -> pd.DataFrame:
-    nothing = {"pairs": 0, "tokens": 0, "gpu_memory_gb": 0.0, "basis": "assumed", "disk_gb": 0.0}
-    table = pd.DataFrame(
-        [{**nothing, **r} for r in rows if r], columns=None if any(rows) else COLUMNS
-    )
-    table["tokens"] = table["tokens"].round().astype(int)
-    return unique(
-        table.assign(card=card, fits=table["gpu_memory_gb"] <= assumptions.card(card)["memory_gb"])[
-            COLUMNS
-        ]
-    )
+    Returns
+    -------
+    pandas.DataFrame
+        The fields of `JobEstimate` but for draws; gpu_memory_gb is its memory_gb. Further fits
+        (whether that is no more than the card has) and card.
+    """
+    rows = [
+        {
+            "id": e.id,
+            "step": str(e.step),
+            "phase": str(e.phase),
+            "dataset": e.dataset,
+            "model_id": e.model_id,
+            "base": e.base,
+            "billions": e.billions,
+            "pairs": e.pairs,
+            "tokens": round(e.tokens),
+            "gpu_memory_gb": e.memory_gb,
+            "fits": e.memory_gb <= machine.card.memory_gb,
+            "hours": e.hours,
+            "basis": str(e.basis),
+            "disk_gb": e.disk_gb,
+            "card": machine.name,
+        }
+        for e in estimates
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def everything(name: str, card: str = "A100-80GB") -> pd.DataFrame:
-    """`jobs` of the whole study of the profile `name`, each piece of work once, with a column notebook: which one needs it first.
+    """Estimate the whole study of the profile `name`, each piece of work once.
 
-    Members that are tuned again on a share of D (§6.4.4), and once more on what an adversary leaves (at most all but its `at_most`),
-    are the local members' own tunings at that share. DPDLLM's small reference models are left out: minutes on a GPU. Phase "beside" = what
-    only notebooks 07 to 09 need, whichever phase it is there; the control models of an audit (notebook 10) are left out.
+    Members that are tuned again on a share of D (§6.4.4), and once more on what an adversary leaves
+    (at most all but its `at_most`), are the local members' own tunings at that share. DPDLLM's
+    small reference models are left out: minutes on a GPU. Phase "beside" = what only notebooks 07
+    to 09 need, whichever phase it is there; the control models of an audit (notebook 10) are left
+    out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `table` gives it, with a column notebook: which one needs the job first.
     """
+    machine = machine_of(card)
     main = study.plan_only(name).profile
-    iid = {s: study.plan_only(name, s).profile for s in main.suites}
-    parts = [("02", jobs(main, card)), *((f"03 {s}", jobs(p, card)) for s, p in iid.items())]
+    suites = {suite: study.plan_only(name, suite).profile for suite in main.suites}
+    parts = [("02", estimates(main, machine))]
+    parts += [(f"03 {suite}", estimates(p, machine)) for suite, p in suites.items()]
     if main.more_references:
-        base = next(iter(iid.values()), main)
-        parts.append(
-            (
-                "04",
-                jobs(
-                    base.model_copy(
-                        update={
-                            "references": [*base.references, *main.more_references],
-                            "suspects": [],
-                            "wild": {},
-                        }
-                    ),
-                    card,
-                ),
-            )
-        )
-    if main.robustness:
-        theirs = main.model_copy(
-            update={"references": main.robustness.adversary.references, "suspects": [], "wild": {}}
-        )
-        members = [
-            s
-            for s in main.suspects
-            if s.member and s.name in (main.robustness.suspects or [s.name])
-        ]
-        again = jobs(main.model_copy(update={"suspects": members, "wild": {}}), card).query(
-            "phase != 'offline' and step != 'download'"
-        )
-        shares = [s for s in main.robustness.shares if s < 1] + [
-            (1 - main.robustness.adversary.at_most) or 1
-        ]
-        parts += [("05", jobs(theirs, card)), *(("05", _again(again, share)) for share in shares)]
-    parts += [
-        (book, table.assign(phase="beside"))
-        for book, table in _beside(main, [main, *iid.values()], card)
+        base = next(iter(suites.values()), main)
+        more = _only(base, references=[*base.references, *main.more_references])
+        parts.append(("04", estimates(more, machine)))
+    parts += [("05", part) for part in _robustness(main, machine)]
+    for book, part in _beside(main, [main, *suites.values()], machine):
+        parts.append((book, [replace(estimate, phase=Phase.BESIDE) for estimate in part]))
+    tables = [table(part, machine).assign(notebook=book) for book, part in parts if part]
+    return unique(pd.concat(tables))
+
+
+def _only(
+    profile: Profile,
+    *,
+    references: Sequence[Reference] | None = None,
+    suspects: Sequence[Suspect] = (),
+) -> Profile:
+    """The profile with these references (None = its own) and suspects, and no others."""
+    return profile.changed(
+        references=profile.references if references is None else references,
+        more_references=[],
+        reference_sets={},
+        suspects=suspects,
+        controls=[],
+        wild={},
+        robustness=None,
+        imitation=None,
+    )
+
+
+def _robustness(main: Profile, machine: Machine) -> list[list[JobEstimate]]:
+    """The adversary's references, and members that are tuned again (§6.4.3-6.4.4)."""
+    how = main.robustness
+    if how is None:
+        return []
+    chosen = how.suspects
+    members = [s for s in main.suspects if s.member and (chosen is None or s.name in chosen)]
+    again = [
+        estimate
+        for estimate in estimates(_only(main, suspects=members), machine)
+        if estimate.phase is not Phase.OFFLINE and estimate.step is not Step.DOWNLOAD
     ]
-    return unique(pd.concat([table.assign(notebook=book) for book, table in parts if len(table)]))
+    shares = [share for share in how.shares if share < 1]
+    shares.append((1 - how.adversary.at_most) or 1)
+    adversary = estimates(_only(main, references=how.adversary.references), machine)
+    return [adversary, *([_at_share(e, share) for e in again] for share in shares)]
 
 
-def _beside(main: Profile, suites: list[Profile], card: str) -> list[tuple[str, pd.DataFrame]]:
+def _at_share(estimate: JobEstimate, share: float) -> JobEstimate:
+    """The same job for a member tuned on a share of D.
+
+    Tuning shrinks with it, answers and their comparison do not.
+    """
+    other = replace(
+        estimate,
+        id=f"{estimate.id} share {share:g}",
+        model_id=f"{estimate.model_id}, {share:.0%}",
+    )
+    if estimate.step is not Step.TUNE:
+        return other
+    return replace(
+        other,
+        pairs=int(estimate.pairs * share),
+        tokens=int(round(estimate.tokens) * share),
+        hours=estimate.hours * share,
+    )
+
+
+def _beside(
+    main: Profile, suites: Sequence[Profile], machine: Machine
+) -> list[tuple[str, list[JobEstimate]]]:
     """(notebook, jobs) of the neighbours."""
-    how, parts = _machine(card), []
-    for book, section, rows in (
-        ("07", main.grey_box, neighbours.grey_box),
-        ("08", main.attribution, neighbours.attribution),
-    ):
-        if section:
-            parts.append((book, _table([r for p in suites for r in rows(p, *how)], card)))
+    parts = []
+    if main.grey_box:
+        every = [e for profile in suites for e in neighbours.grey_box(profile, machine)]
+        parts.append(("07", once(every)))
+    if main.attribution:
+        every = [e for profile in suites for e in neighbours.attribution(profile, machine)]
+        parts.append(("08", once(every)))
     if main.imitation:
-        parts.append(
-            (
-                "09",
-                pd.concat(
-                    [
-                        _table(neighbours.imitation_data(main, *how), card),
-                        jobs(neighbours.imitation_profile(main), card),
-                    ]
-                ),
-            )
-        )
+        data = once(neighbours.imitation_data(main, machine))
+        accusation = estimates(neighbours.imitation_profile(main), machine)
+        parts.append(("09", [*data, *accusation]))
     return parts
 
 
-def _again(jobs: pd.DataFrame, share: float) -> pd.DataFrame:
-    """The same jobs for members tuned on a share of D: tuning shrinks with it, answers and their comparison do not."""
-    tune = jobs["step"] == "tune"
-    shrunk = {
-        c: jobs[c].where(~tune, (jobs[c] * share).astype(jobs[c].dtype))
-        for c in ("pairs", "tokens", "hours")
-    }
-    return jobs.assign(
-        **shrunk, id=jobs["id"] + f" share {share:g}", model_id=jobs["model_id"] + f", {share:.0%}"
-    )
+def once(estimates: Sequence[JobEstimate]) -> list[JobEstimate]:
+    """Give every piece of work once, in the first phase that needs it.
+
+    A suspect tuned exactly as a reference costs nothing more.
+    """
+    places = _first([e.id for e in estimates], [e.phase for e in estimates])
+    return [estimates[place] for place in places]
 
 
 def unique(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Every id once, in the first phase that needs it: a suspect tuned exactly as a reference costs nothing more."""
-    jobs = jobs.reset_index(drop=True)
-    by_phase = jobs.loc[jobs["phase"].map(PHASES.index).sort_values(kind="stable").index]
-    return by_phase.drop_duplicates("id").sort_index().reset_index(drop=True)
+    """Give every id once, as `once` does; `jobs` may join several tables."""
+    places = _first(jobs["id"].tolist(), [Phase(phase) for phase in jobs["phase"]])
+    return jobs.iloc[places].reset_index(drop=True)
+
+
+def _first(ids: Sequence[str], phases: Sequence[Phase]) -> list[int]:
+    """The places, in order, where each id stands in its first phase."""
+    places: dict[str, int] = {}
+    for place in sorted(range(len(ids)), key=lambda i: PHASES.index(phases[i])):
+        places.setdefault(ids[place], place)
+    return sorted(places.values())
 
 
 def totals(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Sums per dataset and phase, and over everything; `jobs` may join the tables of several profiles.
+    """Sum up per dataset and phase, and over everything.
 
-    Columns dataset ("all" = shared by the datasets), phase, jobs, models, hours (of the jobs one after another), hours_per_worker
-    (the card's workers share them), hours_per_model, gpu_memory_gb (the largest), too_large (jobs that do not fit), disk_gb.
+    Parameters
+    ----------
+    jobs
+        As `table` gives it; it may join the tables of several profiles.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns dataset ("all" = shared by the datasets), phase, jobs, models, hours (of the jobs
+        one after another), hours_per_worker (the card's workers share them), hours_per_model,
+        gpu_memory_gb (the largest), too_large (jobs that do not fit), disk_gb.
     """
-    once = unique(jobs)
-    once = once.assign(
-        worker_hours=once["hours"] / once["card"].map(lambda c: assumptions.card(c)["workers"]),
-        model=(once["dataset"] + " " + once["model_id"]).where(once["model_id"] != "-"),
-    )
-    order = sorted(once["dataset"].unique(), key=lambda d: d == "all")
-    parts = [(d, p, once.query("dataset == @d and phase == @p")) for d in order for p in PHASES] + [
-        ("sum", "sum", once)
-    ]
-    table = pd.DataFrame(
-        [
-            {
-                "dataset": d,
-                "phase": p,
-                "jobs": len(t),
-                "models": t["model"].nunique(),
-                "hours": t["hours"].sum(),
-                "hours_per_worker": t["worker_hours"].sum(),
-                "gpu_memory_gb": t["gpu_memory_gb"].max(),
-                "too_large": int((~t["fits"]).sum()),
-                "disk_gb": t["disk_gb"].sum(),
-            }
-            for d, p, t in parts
-            if len(t)
-        ]
-    )
-    table.insert(6, "hours_per_model", table["hours"] / table["models"].where(table["models"] > 0))
-    return table
+    work = unique(jobs)
+    victims = [d for d in work["dataset"].unique() if d != "all"]
+    rows = []
+    for victim in [*victims, "all"]:
+        for phase in PHASES:
+            part = work[(work["dataset"] == victim) & (work["phase"] == phase)]
+            if len(part):
+                rows.append({"dataset": victim, "phase": str(phase), **_sums(part)})
+    rows.append({"dataset": "sum", "phase": "sum", **_sums(work)})
+    return pd.DataFrame(rows)
+
+
+def _sums(jobs: pd.DataFrame) -> dict:
+    workers = jobs["card"].map(lambda card: assumptions.card(card).workers)
+    models = jobs.loc[jobs["model_id"] != "-", ["dataset", "model_id"]].drop_duplicates()
+    hours = jobs["hours"].sum()
+    return {
+        "jobs": len(jobs),
+        "models": len(models),
+        "hours": hours,
+        "hours_per_worker": (jobs["hours"] / workers).sum(),
+        "hours_per_model": hours / len(models) if len(models) else float("nan"),
+        "gpu_memory_gb": jobs["gpu_memory_gb"].max(),
+        "too_large": int((~jobs["fits"]).sum()),
+        "disk_gb": jobs["disk_gb"].sum(),
+    }
 
 
 def beside_paper(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Table 9 beside the plan: dataset, offline_hours, online_hours (the mean suspect's), paper_offline_hours, paper_online_hours.
+    """Show Table 9 beside the plan.
 
-    The paper's are NaN for a dataset that is not its own.
+    Returns
+    -------
+    pandas.DataFrame
+        Columns dataset, offline_hours, online_hours (the mean suspect's), paper_offline_hours and
+        paper_online_hours, which are NaN for a dataset that is not the paper's own.
     """
-    from dsi_core.paper import tables
-
     ours = totals(jobs)
-    offline = ours.query("phase == 'offline'")[["dataset", "hours"]].rename(
-        columns={"hours": "offline_hours"}
+    offline = ours.loc[ours["phase"] == Phase.OFFLINE, ["dataset", "hours"]]
+    online = ours.loc[ours["phase"] == Phase.ONLINE, ["dataset", "hours_per_model"]]
+    offline = offline.rename(columns={"hours": "offline_hours"})
+    online = online.rename(columns={"hours_per_model": "online_hours"})
+    reported = tables.reported("table9")[["dataset", "offline_hours", "online_hours"]]
+    reported = reported.rename(
+        columns={"offline_hours": "paper_offline_hours", "online_hours": "paper_online_hours"}
     )
-    online = ours.query("phase == 'online'")[["dataset", "hours_per_model"]].rename(
-        columns={"hours_per_model": "online_hours"}
-    )
-    theirs = tables.reported("table9")[["dataset", "offline_hours", "online_hours"]]
-    theirs = theirs.rename(columns={c: f"paper_{c}" for c in ("offline_hours", "online_hours")})
-    return offline.merge(online, on="dataset", how="left").merge(theirs, on="dataset", how="left")
+    both = offline.merge(online, on="dataset", how="left")
+    return both.merge(reported, on="dataset", how="left")

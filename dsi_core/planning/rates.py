@@ -1,48 +1,118 @@
-"""Measured rates: tokens per second of every finished tuning and asking that the store has a record of."""
+"""Measured rates: tokens per second of every finished tuning and asking in the store."""
 
 import json
+import re
+import statistics
+from collections import defaultdict
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
 
 import pandas as pd
 
 from dsi_core.runtime import store
 
 
-def measured() -> pd.DataFrame:
-    """Rates in the store: step (tune | answer), base (where it is from), method, device, tokens_per_s (median), count.
+class Step(StrEnum):
+    """A kind of work; values as in tables."""
 
-    method: qlora, lora or full for tuning; for answers the weights, nf4 or plain. Tokens: trained on, or newly generated.
+    DOWNLOAD = "download"
+    TUNE = "tune"
+    ANSWER = "answer"
+    READ = "read"  # the probabilities of given texts
+    SIMILARITY = "similarity"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Work that has one rate on one device.
+
+    Parameters
+    ----------
+    step
+        Tuning or answering.
+    base
+        Where the model is from, as `source_of` says it.
+    method
+        Of tuning: qlora, lora or full, as it was done; of answers the weights: nf4 or plain.
     """
-    groups = runs().groupby(["step", "base", "method", "device"])["tokens_per_s"]
+
+    step: Step
+    base: str
+    method: str
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast one finished entry of the store was.
+
+    Parameters
+    ----------
+    kind
+        Of its work.
+    device
+        As its manifest names it.
+    tokens_per_second
+        Trained on, or newly generated, over one worker's time.
+    """
+
+    kind: Kind
+    device: str
+    tokens_per_second: float
+
+
+COLUMNS = [*(field.name for field in fields(Kind)), "device", "tokens_per_s"]
+
+
+def rates() -> list[Rate]:
+    """Give the rate of every finished tuning and asking that has one."""
+    found = [
+        _rate(path.parent, kind)
+        for kind in ("responses", "tuned")
+        for path in sorted(store.root().glob(f"{kind}/*/spec.json"))
+    ]
+    return [rate for rate in found if rate is not None]
+
+
+def _rate(folder: Path, kind: str) -> Rate | None:
+    """The rate of an entry; None while it is not finished, or where nothing was measured."""
+    facts = store.manifest(folder) or {}
+    if not facts.get("tokens") or not facts.get("seconds"):
+        return None
+    spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+    if kind == "tuned":
+        work = Kind(Step.TUNE, source_of(spec["base"]), facts["method"])
+    else:
+        model = spec["model"]
+        quantized = model.get("precision", "").endswith(" nf4")
+        work = Kind(Step.ANSWER, source_of(model["base"]), "nf4" if quantized else "plain")
+    return Rate(work, facts["device"], facts["tokens"] / facts["seconds"])
+
+
+def speeds(device: str) -> dict[Kind, float]:
+    """Give the median tokens per second of each kind of work.
+
+    device: regular expression of the names of the devices that count.
+    """
+    values = defaultdict(list)
+    for rate in rates():
+        if re.search(device, rate.device):
+            values[rate.kind].append(rate.tokens_per_second)
+    return {kind: statistics.median(every) for kind, every in values.items()}
+
+
+def measured() -> pd.DataFrame:
+    """Show the rates in the store: step, base, method, device, tokens_per_s (median), count."""
+    rows = [(*asdict(r.kind).values(), r.device, r.tokens_per_second) for r in rates()]
+    groups = pd.DataFrame(rows, columns=COLUMNS).groupby(COLUMNS[:-1])["tokens_per_s"]
     return groups.agg(tokens_per_s="median", count="size").reset_index()
 
 
-def runs() -> pd.DataFrame:
-    """Every finished tuning and asking in the store that has a rate: step, base, method, device, tokens_per_s."""
-    rows = []
-    for path in sorted(
-        p for kind in ("tuned", "responses") for p in store.root().glob(f"{kind}/*/spec.json")
-    ):
-        done, spec = store.manifest(path.parent) or {}, json.loads(path.read_text(encoding="utf-8"))
-        model = spec.get("model", spec)
-        if done.get("tokens") and done.get("seconds"):
-            method, cpu = (
-                model.get("recipe", {}).get("method"),
-                done.get("versions", {}).get("torch", "").endswith("+cpu"),
-            )
-            answers = {"step": "answer", "method": "nf4" if method == "qlora" else "plain"}
-            rows.append(
-                {
-                    "base": source_of(model["base"]),
-                    "device": done.get("device") or ("cpu" if cpu else "unknown"),
-                    "tokens_per_s": done["tokens"] / done["seconds"],
-                    **(answers if "model" in spec else {"step": "tune", "method": method}),
-                }
-            )
-    return pd.DataFrame(rows, columns=["step", "base", "method", "device", "tokens_per_s"])
-
-
 def source_of(spec: dict) -> str:
-    """Where a model is from, whatever a profile calls it: hub id, path, first package, "toy family", or "name at URL"."""
+    """Tell where a model is from, whatever a profile calls it.
+
+    Its hub id, path, first package, "toy family", or "name at URL".
+    """
     if "endpoint" in spec:
         return f"{spec['endpoint']['model']} at {spec['endpoint']['base_url']}"
     if "toy" in spec:
