@@ -1,56 +1,61 @@
-"""Ablations from answers that are there: by hand on a few samples, and equal to the study's own verdicts at its own thresholds."""
+"""Ablations by hand on a few samples, and equal to the study's verdicts at its own thresholds."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import change, says, table
+from helpers import says, table
 
 from dsi_core.evidence import intervals
 from dsi_core.method import study as steps
+from dsi_core.method import verdict
 from dsi_core.method.study import Study
-from dsi_core.paper import ablations, tables
+from dsi_core.paper import ablations
 from dsi_core.settings.schema import Similarity
 
 LONG = "twenty bytes or more of text"
-PEOPLE = ["llama-full", "llama-untuned"]  # a member and a non-member of the smoke profile
-COUNTS = ["suspect", "positive", "negative", "filtered", "verdict", "correct"]
+SUSPECTS = ["llama-full", "llama-untuned"]  # a member and a non-member of the smoke profile
+REFERENCES = ["mistral", "gemma"]
+VOTES = ["suspect", "positive", "negative", "filtered", "verdict", "correct"]
 
 
 @pytest.fixture
 def study(smoke):
-    people = [s for s in smoke.suspects if s.name in PEOPLE]
-    profile = change(
-        smoke, victims=["d"], suspects=people, reference_sets={"one": ["A"], "both": ["A", "B"]}
+    profile = smoke.changed(
+        suspects=[s for s in smoke.suspects if s.name in SUSPECTS],
+        reference_sets={"one": REFERENCES[:1], "both": REFERENCES},
     )
-    return Study(profile, pd.DataFrame({"dataset": "d", "sample_id": list("stuv")}))
+    return Study(profile, pd.DataFrame({"dataset": "dozen", "sample_id": list("stuv")}))
 
 
-def asking(study, ask, **decision):
-    return Study(change(study.profile, responses={"ask": ask}, decision=decision), study.pairs)
+def with_decision(study: Study, ask: str, **decision) -> Study:
+    return study.changed(responses={"ask": ask}, decision=decision)
 
 
-def scores_of(rows):
-    """sample -> gaps of A and B; before = 0."""
-    return table(
-        "dataset sample_id reference before after gap",
-        *[("d", s, r, 0.0, g, g) for s, gaps in rows.items() for r, g in zip("AB", gaps)],
-    )
+def scores_of(rows: dict) -> pd.DataFrame:
+    """sample -> gap of each reference; before = 0."""
+    long = [
+        ("dozen", sample, reference, 0.0, gap, gap)
+        for sample, gaps in rows.items()
+        for reference, gap in zip(REFERENCES, gaps, strict=True)
+    ]
+    return table("dataset sample_id reference before after gap", *long)
 
 
-def answers_of(rows):
-    """suspect -> sample -> a list of draws: (gap of A, gap of B), or the response and then these."""
+def answers_of(rows: dict) -> pd.DataFrame:
+    """suspect -> sample -> a list of draws: the gaps, or the response and then these."""
     long = []
     for suspect, samples in rows.items():
         for sample, draws in samples.items():
-            for draw, told in enumerate(draws):
-                response, *gaps = told if isinstance(told[0], str) else (LONG, *told)
-                long += [("d", suspect, sample, draw, r, response, g) for r, g in zip("AB", gaps)]
+            for draw, given in enumerate(draws):
+                response, *gaps = given if isinstance(given[0], str) else (LONG, *given)
+                key = "dozen", suspect, sample, draw
+                for reference, gap in zip(REFERENCES, gaps, strict=True):
+                    long.append((*key, reference, response, gap))
     return table("dataset suspect sample_id draw reference response gap", *long)
 
 
-SCORES = scores_of(
-    {"s": (0.9, 0.9), "t": (0.9, 0.4), "u": (0.5, 0.1), "v": (0.0, 0.0)}
-)  # tainted: s and t; by A alone also u
+# tainted: s and t; by the first reference alone also u
+SCORES = scores_of({"s": (0.9, 0.9), "t": (0.9, 0.4), "u": (0.5, 0.1), "v": (0.0, 0.0)})
 ANSWERS = answers_of(
     {
         "llama-full": {
@@ -70,34 +75,37 @@ ANSWERS = answers_of(
 
 
 @pytest.fixture
-def random():
-    """Thirty samples, three draws, noise: for agreement of two ways to count."""
+def noise():
+    """Scores and answers of thirty samples, three draws: for agreement of two ways to count."""
     rng = np.random.default_rng(0)
     names = [f"s{i}" for i in range(30)]
-    scores = scores_of({n: rng.normal(0.4, 0.3, 2) for n in names})
-    answers = answers_of(
-        {
-            p: {
-                n: [("x" * int(rng.integers(5, 200)), *rng.normal(m, 0.3, 2)) for _ in range(3)]
-                for n in names
-            }
-            for p, m in zip(PEOPLE, (0.4, 0.1))
-        }
-    )
-    return scores, answers
+    scores = scores_of({name: rng.normal(0.4, 0.3, 2) for name in names})
+
+    def draw(mean: float) -> tuple:
+        return ("x" * int(rng.integers(5, 200)), *rng.normal(mean, 0.3, 2))
+
+    answers = {
+        suspect: {name: [draw(mean) for _ in range(3)] for name in names}
+        for suspect, mean in zip(SUSPECTS, (0.4, 0.1), strict=True)
+    }
+    return scores, answers_of(answers)
 
 
 # Without selection
 
 
 def test_without_selection_every_sample_votes(study):
-    """The member: s and t are close (0.7; 0.5), u and v not. The other: u and v, but s is not and t has no answer that counts."""
-    found = ablations.no_selection(study, ANSWERS)
-    assert found[COUNTS].values.tolist() == [
+    """The member is close on s (0.7) and t (0.5), not on u and v.
+
+    The other is close on u and v; on s it is not, and to t it has no answer that counts.
+    """
+    everything = ablations.no_selection(study, ANSWERS)
+    assert everything[VOTES].values.tolist() == [
         ["llama-full", 2, 2, 0, "non-member", False],
         ["llama-untuned", 2, 1, 1, "member", False],
     ]
-    assert steps.verdicts(study, SCORES, ANSWERS)[COUNTS].values.tolist() == [
+    selected = steps.verdicts(study, SCORES, ANSWERS)
+    assert selected[VOTES].values.tolist() == [
         ["llama-full", 2, 0, 0, "member", True],
         ["llama-untuned", 0, 1, 1, "non-member", True],
     ]
@@ -105,13 +113,15 @@ def test_without_selection_every_sample_votes(study):
 
 def test_without_selection_needs_every_answer(study):
     with pytest.raises(ValueError) as error:
-        ablations.no_selection(asking(study, "tainted"), ANSWERS)
+        ablations.no_selection(with_decision(study, "tainted"), ANSWERS)
     says(error, "'tainted'", "set ask: all")
 
 
 def test_evidence_everywhere_by_hand(study):
-    found = ablations.evidence_everywhere(study, ANSWERS, steps.find_tainted(study, SCORES))
-    assert len(found) == 8 and found.columns.tolist() == [
+    tainted = steps.find_tainted(study, SCORES)
+    evidence = ablations.evidence_everywhere(study, ANSWERS, tainted)
+    assert len(evidence) == 8
+    assert evidence.columns.tolist() == [
         "dataset",
         "suspect",
         "group",
@@ -122,16 +132,13 @@ def test_evidence_everywhere_by_hand(study):
         "min_gap",
         "tainted",
     ]
-    full = found[found["suspect"] == "llama-full"].set_index("sample_id")
-    assert full["evidence"].to_dict() == {"s": 0.7, "t": 0.5, "u": 0.1, "v": 0.1} and full[
-        "tainted"
-    ].to_dict() == {"s": True, "t": True, "u": False, "v": False}
-    other = found[found["suspect"] == "llama-untuned"].set_index("sample_id")
-    assert (
-        other["evidence"].drop("t").to_dict() == {"s": 0.0, "u": 0.6, "v": 0.4}
-        and other["status"]["t"] == "filtered"
-        and np.isnan(other["evidence"]["t"])
-    )
+    full = evidence[evidence["suspect"] == "llama-full"].set_index("sample_id")
+    assert full["evidence"].to_dict() == {"s": 0.7, "t": 0.5, "u": 0.1, "v": 0.1}
+    assert full["tainted"].to_dict() == {"s": True, "t": True, "u": False, "v": False}
+    other = evidence[evidence["suspect"] == "llama-untuned"].set_index("sample_id")
+    assert other["evidence"].drop("t").to_dict() == {"s": 0.0, "u": 0.6, "v": 0.4}
+    assert other["status"]["t"] == "filtered"
+    assert np.isnan(other["evidence"]["t"])
 
 
 # One setting, or two, at a time
@@ -144,63 +151,53 @@ def few_values(monkeypatch):
     monkeypatch.setattr(ablations, "MUS", [0, 20, 40])
 
 
-def at(table, **where):
-    return table.loc[(table[list(where)] == pd.Series(where)).all(axis=1)]
+def at(table: pd.DataFrame, **place) -> pd.DataFrame:
+    return table.loc[(table[list(place)] == pd.Series(place)).all(axis=1)]
 
 
-def test_sensitivity_at_the_profile_s_own_settings_is_the_verdict(study, random, few_values):
-    own = tables.votes(steps.verdicts(study, *random)).drop(columns="group")
-    moved = ablations.sensitivity(study, *random)
+def test_sensitivity_at_the_profile_s_own_settings_is_the_verdict(study, noise, few_values):
+    own = verdict.votes(steps.verdicts(study, *noise)).drop(columns="group")
+    moved = ablations.sensitivity(study, *noise)
     for setting, value in (("delta", 0.3), ("mu", 20), ("draws", 3)):
-        found = at(moved, setting=setting, value=value)
-        assert found[own.columns].reset_index(drop=True).equals(own), setting
-    assert at(moved, setting="delta")["value"].unique().tolist() == ablations.DELTAS and sorted(
-        moved["setting"].unique()
-    ) == ["delta", "draws", "mu"]
+        same = at(moved, setting=setting, value=value)
+        assert same[own.columns].reset_index(drop=True).equals(own), setting
+    assert at(moved, setting="delta")["value"].unique().tolist() == ablations.DELTAS
+    assert sorted(moved["setting"].unique()) == ["delta", "draws", "mu"]
     assert moved.groupby(["setting", "value"]).size().eq(2).all()
 
 
-def test_sensitivity_by_hand(study, few_values):
-    study = Study(change(study.profile, responses={"draws": 2}), study.pairs)
-    moved = ablations.sensitivity(study, SCORES, ANSWERS)
-    columns = ["positive", "negative", "filtered", "tainted"]
-    assert at(moved, setting="draws", value=1)[columns].values.tolist() == [
-        [1, 1, 0, 2],
-        [0, 1, 1, 2],
-    ]  # t's better answer is its second
-    assert at(moved, setting="mu", value=0)[columns].values.tolist() == [
-        [2, 0, 0, 2],
-        [2, 0, 0, 2],
-    ]  # short answers count
-    assert at(moved, setting="mu", value=40)[columns].values.tolist() == [
-        [0, 0, 2, 2],
-        [0, 0, 2, 2],
-    ]
-    assert at(moved, setting="mu", value=40)[["share", "low", "high"]].isna().all(axis=None)
-    assert at(moved, setting="delta", value=0.6)[columns].values.tolist() == [
-        [1, 0, 0, 1],
-        [0, 1, 0, 1],
-    ]  # s alone
-    assert at(moved, setting="delta", value=-0.1)[columns].values.tolist() == [
-        [4, 0, 0, 4],
-        [3, 0, 1, 4],
-    ]
+@pytest.mark.parametrize(
+    "setting, value, member, other",
+    [  # positive, negative, filtered, tainted
+        ("draws", 1, [1, 1, 0, 2], [0, 1, 1, 2]),  # t's better answer is its second
+        ("mu", 0, [2, 0, 0, 2], [2, 0, 0, 2]),  # short answers count
+        ("mu", 40, [0, 0, 2, 2], [0, 0, 2, 2]),
+        ("delta", 0.6, [1, 0, 0, 1], [0, 1, 0, 1]),  # s alone
+        ("delta", -0.1, [4, 0, 0, 4], [3, 0, 1, 4]),
+    ],
+)
+def test_sensitivity_by_hand(study, few_values, setting, value, member, other):
+    moved = ablations.sensitivity(study.changed(responses={"draws": 2}), SCORES, ANSWERS)
+    rows = at(moved, setting=setting, value=value)
+    counts = rows[["positive", "negative", "filtered", "tainted"]].values.tolist()
+    assert counts == [member, other]
+    nothing_counts = rows["positive"] + rows["negative"] == 0
+    assert (rows[["share", "low", "high"]].isna().all(axis=1) == nothing_counts).all()
 
 
-def test_the_grid_at_the_profile_s_own_thresholds_is_the_verdict(study, random, few_values):
+def test_the_grid_at_the_profile_s_own_thresholds_is_the_verdict(study, noise, few_values):
     """And at any other pair it is the verdict of a profile with these."""
-    found = ablations.grid(study, *random)
-    assert len(found) == 16 and found["total"].eq(2).all() and found["correct"].nunique() > 1
+    pairs = ablations.grid(study, *noise)
+    assert len(pairs) == 16
+    assert pairs["total"].eq(2).all()
+    assert pairs["correct"].nunique() > 1
     for delta_t, delta_s in ((0.3, 0.3), (0.2, 0.9), (0.9, -0.1)):
-        other = asking(study, "all", delta_t=delta_t, delta_s=delta_s)
-        (row,) = at(found, delta_t=delta_t, delta_s=delta_s).itertuples()
-        assert (
-            row.correct == steps.verdicts(other, *random)["correct"].sum()
-            and row.tainted == steps.find_tainted(other, random[0])["tainted"].sum()
-        )
-        assert (row.low, row.high) == tuple(
-            round(100 * end, 1) for end in intervals.wilson(row.correct, 2)
-        )
+        other = with_decision(study, "all", delta_t=delta_t, delta_s=delta_s)
+        (row,) = at(pairs, delta_t=delta_t, delta_s=delta_s).itertuples()
+        assert row.correct == steps.verdicts(other, *noise)["correct"].sum()
+        assert row.tainted == steps.find_tainted(other, noise[0])["tainted"].sum()
+        ends = [round(100 * end, 1) for end in intervals.wilson(row.correct, 2)]
+        assert [row.low, row.high] == ends
 
 
 @pytest.mark.parametrize(
@@ -211,32 +208,32 @@ def test_the_grid_at_the_profile_s_own_thresholds_is_the_verdict(study, random, 
         (0.9, [0.9], [0.9]),
     ],
 )
-def test_samples_that_nobody_was_asked_are_not_judged(study, few_values, delta_t, grid, deltas):
-    """ask: tainted asks those above delta_t; a lower one would judge samples without an answer."""
-    few = asking(study, "tainted", delta_t=delta_t)
-    found, moved = ablations.grid(few, SCORES, ANSWERS), ablations.sensitivity(few, SCORES, ANSWERS)
-    assert (
-        found["delta_t"].unique().tolist() == grid
-        and found["delta_s"].unique().tolist() == ablations.GRID
-    )
+def test_samples_without_an_answer_are_not_judged(study, few_values, delta_t, grid, deltas):
+    """ask: tainted prompts with those above delta_t; a lower one would judge further samples."""
+    few = with_decision(study, "tainted", delta_t=delta_t)
+    pairs = ablations.grid(few, SCORES, ANSWERS)
+    moved = ablations.sensitivity(few, SCORES, ANSWERS)
+    assert pairs["delta_t"].unique().tolist() == grid
+    assert pairs["delta_s"].unique().tolist() == ablations.GRID
     assert at(moved, setting="delta")["value"].unique().tolist() == deltas
     assert at(moved, setting="mu")["value"].unique().tolist() == ablations.MUS
 
 
 def test_the_usual_values_hold_the_paper_s():
-    assert 0.3 in ablations.GRID and 0.3 in ablations.DELTAS and 20 in ablations.MUS
-    assert all(
-        values == sorted(values) for values in (ablations.GRID, ablations.DELTAS, ablations.MUS)
-    )
+    assert 0.3 in ablations.GRID
+    assert 0.3 in ablations.DELTAS
+    assert 20 in ablations.MUS
+    for values in (ablations.GRID, ablations.DELTAS, ablations.MUS):
+        assert values == sorted(values)
 
 
 # Other references, other similarities
 
 
 def test_more_references_leave_fewer_tainted_samples(study):
-    """By A alone s, t and u are tainted and A decides; with B, s and t, and the weaker of both."""
-    found = ablations.by_references(study, SCORES, ANSWERS)
-    assert found[["references", "models", "tainted", *COUNTS]].values.tolist() == [
+    """By the first alone s, t and u are tainted and it decides; by both s, t and the weaker."""
+    sets = ablations.by_references(study, SCORES, ANSWERS)
+    assert sets[["references", "models", "tainted", *VOTES]].values.tolist() == [
         ["one", 1, 3, "llama-full", 3, 0, 0, "member", True],
         ["one", 1, 3, "llama-untuned", 1, 1, 1, "non-member", True],
         ["both", 2, 2, "llama-full", 2, 0, 0, "member", True],
@@ -246,8 +243,8 @@ def test_more_references_leave_fewer_tainted_samples(study):
 
 def test_a_further_reference_can_change_a_verdict(study):
     answers = answers_of({"llama-full": {"s": [(0.5, 0.1)]}, "llama-untuned": {"s": [(0.9, 0.2)]}})
-    found = ablations.by_references(study, scores_of({"s": (0.9, 0.9)}), answers)
-    assert found.groupby("references", sort=False)["verdict"].agg(list).to_dict() == {
+    sets = ablations.by_references(study, scores_of({"s": (0.9, 0.9)}), answers)
+    assert sets.groupby("references", sort=False)["verdict"].agg(list).to_dict() == {
         "one": ["member", "member"],
         "both": ["non-member", "non-member"],
     }
@@ -255,43 +252,31 @@ def test_a_further_reference_can_change_a_verdict(study):
 
 def test_the_further_references_stand_beside_the_profile_s_own(study):
     more = ablations.with_more_references(study)
-    assert [r.name for r in more.profile.references] == [
-        "mistral",
-        "gemma",
-        "llama",
-        "qwen2",
-        "glm",
-        "mistral second",
-    ]
-    assert len(study.profile.references) == 5 and more.pairs is study.pairs
+    own = ["mistral", "gemma", "llama", "qwen2", "glm"]
+    assert [r.name for r in more.profile.references] == [*own, "mistral second"]
+    assert [r.name for r in study.profile.references] == own
+    assert more.pairs is study.pairs
 
 
 def test_backbones_judge_the_same_answers_on_their_own_scale(study, monkeypatch):
-    """Stub: layer 2 is the profile's; layer 1 shrinks every gap, so that the member's 0.7 is 0.28; "far" has none."""
-    factor = {2: 1.0, 1: 0.4, 9: 0.0}
-    told, seen = (
-        ANSWERS[["dataset", "suspect", "sample_id", "draw", "response"]].drop_duplicates(),
-        [],
-    )
+    """Stub: layer 2 is the profile's; layer 1 shrinks every gap (0.7 is 0.28); "far" has none."""
+    factors = {2: 1.0, 1: 0.4, 9: 0.0}
+    responses = ANSWERS[["dataset", "suspect", "sample_id", "draw", "response"]].drop_duplicates()
+    compared = []
 
-    def scaled(table, other, columns):
-        return table.assign(
-            **{c: table[c] * factor[other.profile.similarity.layer] for c in columns}
-        )
+    def reference_scores(other):
+        factor = factors[other.profile.similarity.layer]
+        return SCORES.assign(after=SCORES["after"] * factor, gap=SCORES["gap"] * factor)
 
-    monkeypatch.setattr(
-        steps, "reference_scores", lambda other: scaled(SCORES, other, ["after", "gap"])
-    )
-    monkeypatch.setattr(
-        steps,
-        "gaps_to",
-        lambda other, scores, answers: seen.append(answers) or scaled(ANSWERS, other, ["gap"]),
-    )
+    def gaps_to(other, scores, answers):
+        compared.append(answers)
+        return ANSWERS.assign(gap=ANSWERS["gap"] * factors[other.profile.similarity.layer])
+
+    monkeypatch.setattr(steps, "reference_scores", reference_scores)
+    monkeypatch.setattr(steps, "gaps_to", gaps_to)
     others = {"shrunk": Similarity(toy="bert", layer=1), "far": Similarity(toy="bert", layer=9)}
-    found = ablations.backbones(
-        Study(change(study.profile, similarities=others), study.pairs), told
-    )
-    assert found[["similarity", "mean_gap", "tainted", *COUNTS]].values.tolist() == [
+    verdicts = ablations.backbones(study.changed(similarities=others), responses)
+    assert verdicts[["similarity", "mean_gap", "tainted", *VOTES]].values.tolist() == [
         ["the profile's own", 0.462, 2, "llama-full", 2, 0, 0, "member", True],
         ["the profile's own", 0.462, 2, "llama-untuned", 0, 1, 1, "non-member", True],
         ["shrunk", 0.185, 1, "llama-full", 0, 1, 0, "non-member", False],
@@ -299,4 +284,5 @@ def test_backbones_judge_the_same_answers_on_their_own_scale(study, monkeypatch)
         ["far", 0.0, 0, "llama-full", 0, 0, 0, "inconclusive", False],
         ["far", 0.0, 0, "llama-untuned", 0, 0, 0, "inconclusive", False],
     ]
-    assert len(seen) == 3 and all(s is told for s in seen)  # nobody is asked again
+    assert len(compared) == 3
+    assert all(answers is responses for answers in compared)  # nobody is prompted again
