@@ -33,7 +33,7 @@ def first_exchange(turns, place: str) -> tuple[str, str]:
         raise ValueError(f"{place}: {str(turns)[:80]!r} needs a list of at least two messages")
     if all(isinstance(turn, str) for turn in turns):  # [question, answer, ...]
         return turns[0].strip(), turns[1].strip()
-    prompt = []
+    prompt: list[str] = []
     for turn in turns:
         speaker = turn.get("from", turn.get("role")) if isinstance(turn, dict) else None
         if speaker not in SPEAKERS:

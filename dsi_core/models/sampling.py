@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -70,7 +70,7 @@ class Sampling:
 class Answer(NamedTuple):
     """One answer: to which question (a row with sample_id, prompt, draw), its text, its tokens."""
 
-    question: tuple
+    question: Any
     text: str
     tokens: int
 
@@ -95,7 +95,7 @@ def generate(
     """
     limit, size = sampling.max_new_tokens, sampling.batch_size
     rows = list(questions.itertuples(index=False))
-    ids = [load.encode_prompt(tokenizer, row.prompt, sampling.system) for row in rows]
+    ids = [load.encode_prompt(tokenizer, str(row.prompt), sampling.system) for row in rows]
     order = sorted(range(len(rows)), key=lambda i: (len(ids[i]), ids[i]))  # a prompt's draws meet
     ends = load.end_tokens(model, tokenizer)
     for start in range(0, len(order), size):

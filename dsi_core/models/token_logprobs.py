@@ -335,7 +335,9 @@ def padded(values: pd.DataFrame, *, with_prompt: bool = False) -> Padded:
     lengths = values["logprobs"].map(len).to_numpy() - skip
     if (lengths < 1).any():
         empty = values["sample_id"].iloc[int(np.argmax(lengths < 1))]
-        raise ValueError(f"{empty}: the {'text' if with_prompt else 'answer'} has no token to score")
+        raise ValueError(
+            f"{empty}: the {'text' if with_prompt else 'answer'} has no token to score"
+        )
     mask = np.arange(lengths.max()) < lengths[:, None]
     arrays = {name: np.zeros(mask.shape) for name in VALUES}
     for name, array in arrays.items():

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -19,14 +20,16 @@ from dsi_core.data.pairs import Dataset, dataset, load_pairs
 from dsi_core.runtime import store
 from dsi_core.settings.profile import Profile
 
-FAMILIES = {  # the config class of each reference architecture (§5.2), beside the common sizes
+FAMILIES: dict[
+    str, dict[str, Any]
+] = {  # the config class of each reference architecture (§5.2), beside the common sizes
     "mistral": {"model_type": "mistral", "sliding_window": None},
     "gemma": {"model_type": "gemma", "head_dim": 16},
     "llama": {"model_type": "llama"},
     "qwen2": {"model_type": "qwen2"},
     "glm": {"model_type": "glm", "head_dim": 16},
 }
-SIZES = {
+SIZES: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 128,
     "num_hidden_layers": 2,

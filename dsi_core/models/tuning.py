@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -81,7 +81,7 @@ class Training:
     @cached_property
     def spec(self) -> dict:
         """What decides its weights, for the store's keys."""
-        spec = {"base": self.base.spec}
+        spec: dict[str, Any] = {"base": self.base.spec}
         if self.base.source.endpoint is None:
             spec["precision"] = self.precision.label(quantized=self.quantized)
         if self.recipe is None:
@@ -293,7 +293,7 @@ def trainer_class():
 
 def adapter(recipe: Recipe):
     """Give peft's settings for a recipe; None for full tuning."""
-    if recipe.method == "full":
+    if recipe.rank is None or recipe.alpha is None:
         return None
     from peft import LoraConfig
 

@@ -77,7 +77,8 @@ def the_other_half_is_there_where_it_is_needed(profile: Profile) -> None:
 
     A control without its data is left out by `prepare`, so controls need none.
     """
-    needed = [*_reference_models(profile), *profile.suspects, *profile.wild.values()]
+    needed: list[Trained | Wild] = [*_reference_models(profile), *profile.suspects]
+    needed += profile.wild.values()
     named = [trained.data for trained in needed]
     named += [profile.dpdllm.non_members] if profile.dpdllm else []
     if any(IID in data for data in named):
@@ -167,10 +168,11 @@ def _named(profile: Profile) -> Iterator[tuple[str, str, Collection[str]]]:
     data, models, recipes = profile.data, profile.models, profile.recipes
     of_accusation = {*data, VICTIM, IID}
     trained = [*_reference_models(profile), *profile.suspects, *profile.controls]
-    for model in [*trained, *profile.wild.values()]:
+    tuned: list[Trained | Wild] = [*trained, *profile.wild.values()]
+    for model in tuned:
         yield from (("data", name, of_accusation) for name in model.data)
     yield from (("model", model.base, models) for model in trained)
-    yield from _recipes([*trained, *profile.wild.values()], recipes)
+    yield from _recipes(tuned, recipes)
     yield from (("victim", name, data) for name in [*profile.victims, *profile.wild])
     apart = [d.apart_from for d in data.values() if d.apart_from is not None]
     yield from (("apart_from", name, data) for name in apart)

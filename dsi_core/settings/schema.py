@@ -23,8 +23,9 @@ class Strict(BaseModel):
         known = {name: getattr(self, name) for name in type(self).model_fields}
         for name, value in values.items():
             part = known.get(name)
-            nested = isinstance(value, dict) and isinstance(part, Strict)
-            known[name] = part.changed(**value) if nested else value
+            if isinstance(value, dict) and isinstance(part, Strict):
+                value = part.changed(**value)
+            known[name] = value
         return type(self).model_validate(known)
 
 
