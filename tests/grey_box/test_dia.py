@@ -1,4 +1,4 @@
-"""DIA: the test by hand, statistics of the fitting halves alone, no false alarms on one distribution, and what breaks it."""
+"""DIA: the test by hand, fitting halves alone, no false alarms, and what breaks it."""
 
 import numpy as np
 import pytest
@@ -30,25 +30,22 @@ def test_features_by_hand():
 def test_the_test_by_hand():
     """Student's t with pooled variance, one-sided; Welch's would be 0.0478."""
     low, high = np.array([0.1, 0.2, 0.3, 0.4, 0.5]), np.array([0.3, 0.4, 0.5, 0.6, 0.9])
-    assert dia.t_test(high, low) == pytest.approx(0.0454498, abs=1e-7) and dia.t_test(
-        low, high
-    ) == pytest.approx(1 - 0.0454498, abs=1e-7)
+    assert dia.t_test(high, low) == pytest.approx(0.0454498, abs=1e-7)
+    assert dia.t_test(low, high) == pytest.approx(1 - 0.0454498, abs=1e-7)
     assert dia.cohens_d(high, low) == pytest.approx(0.24 / np.sqrt((0.1 + 0.212) / 8))
-    assert dia.t_test(low * 0, high * 0) == 0.5 and np.isnan(dia.cohens_d(low * 0, high * 0))
+    assert dia.t_test(low * 0, high * 0) == 0.5
+    assert np.isnan(dia.cohens_d(low * 0, high * 0))
 
 
 def test_scaling_uses_the_fitting_rows_and_their_inner_range():
-    fit = np.concatenate([np.arange(1.0, 79), [1e6, -1e6]])[
-        :, None
-    ]  # 80 rows: two are cut off at either end
+    # 80 rows: two are cut off at either end
+    fit = np.concatenate([np.arange(1.0, 79), [1e6, -1e6]])[:, None]
     scale, inner = dia.scaler(fit), np.arange(2.0, 78)
     assert scale(np.array([[2.0], [77.0], [1.0], [1e9], [-1e9]]))[:, 0] == pytest.approx(
         [(2 - inner.mean()) / inner.std(), (77 - inner.mean()) / inner.std(), 0, 0, 0]
     )
-    assert dia.scaler(np.ones((50, 1)))(np.ones((2, 1))).tolist() == [
-        [0],
-        [0],
-    ]  # a constant feature tells nothing
+    # A constant feature tells nothing
+    assert dia.scaler(np.ones((50, 1)))(np.ones((2, 1))).tolist() == [[0], [0]]
 
 
 def test_few_rows_are_not_trimmed():
@@ -64,44 +61,58 @@ def test_held_out_rows_do_not_touch_the_model(monkeypatch):
     dia.test(one, other, seed=3)
     (fit,) = seen
     inside = [(fit == row).all(axis=1).any() for row in np.concatenate([one, other])]
-    assert len(fit) == 20 and sum(inside[:20]) == 10 == sum(inside[20:])
+    assert len(fit) == 20
+    assert sum(inside[:20]) == 10 == sum(inside[20:])
 
 
 def test_finds_a_difference_in_one_direction_only():
     rng = np.random.default_rng(1)
     validation = rng.normal(size=(60, 4))
-    known = rng.normal(size=(60, 4)) + [1.5, 0, 0, 0]
+    known = rng.normal([1.5, 0, 0, 0], size=(60, 4))
     found = dia.test(known, validation, seed=0)
-    assert found["p"] < 1e-4 and found["d"] > 0.8 and found["held_out"] == (30, 30)
+    assert found.p < 1e-4
+    assert found.d > 0.8
+    assert found.held_out == (30, 30)
     assert dia.test(known, validation, seed=0) == found != dia.test(known, validation, seed=1)
-    assert (
-        dia.test(-known, -validation, seed=0)["p"] < 1e-4
-    )  # the linear model learns which way is up
+    # The linear model learns which way is up
+    assert dia.test(-known, -validation, seed=0).p < 1e-4
 
 
 def test_no_false_alarms_on_one_distribution():
-    """p is uniform: of 300 fresh data sets about a tenth lies at or below 0.1 (binomial: fewer than 46 with 99.8%), for the test and its control."""
+    """p is uniform: of 300 fresh data sets about a tenth lies at or below 0.1.
+
+    Binomial: fewer than 46 with 99.8%; for the test and its control.
+    """
     rng = np.random.default_rng(2)
     ps, controls = [], []
     for seed in range(300):
-        validation = (
-            rng.normal(size=(48, 6)) ** 3
-        )  # heavy tails: the outlier step has something to do
-        ps.append(dia.test(rng.normal(size=(48, 6)) ** 3, validation, seed=seed)["p"])
-        controls.append(dia.control(validation, seed=seed)["p"])
+        # Heavy tails: the outlier step has something to do
+        validation = rng.normal(size=(48, 6)) ** 3
+        ps.append(dia.test(rng.normal(size=(48, 6)) ** 3, validation, seed=seed).p)
+        controls.append(dia.control(validation, seed=seed).p)
     for found in (np.array(ps), np.array(controls)):
-        assert (found <= 0.1).sum() < 46 and 0.42 < found.mean() < 0.58
+        assert (found <= 0.1).sum() < 46
+        assert 0.42 < found.mean() < 0.58
 
 
 def test_a_validation_set_that_was_trained_on_hides_a_member():
-    """Its assumption: nobody trained on the validation set. If the suspect did, D's likeness to a member is no likelier than by chance."""
+    """Its assumption: nobody trained on the validation set.
+
+    If the suspect did, D's likeness to a member is no likelier than by chance.
+    """
     rng = np.random.default_rng(3)
     known, fresh = rng.normal(size=(48, 4)) + 1, rng.normal(size=(48, 4))
-    assert dia.test(known, fresh, seed=0)["p"] < 0.01
-    assert (
-        np.median([dia.test(known, rng.normal(size=(48, 4)) + 1, seed=s)["p"] for s in range(15)])
-        > 0.1
-    )
+    assert dia.test(known, fresh, seed=0).p < 0.01
+    ps = [dia.test(known, rng.normal(size=(48, 4)) + 1, seed=s).p for s in range(15)]
+    assert np.median(ps) > 0.1
+
+
+def test_dia_accuses_who_knows_the_validation_set_alone():
+    """Its linear model learns that the sets differ, not which should be the familiar one."""
+    rng = np.random.default_rng(0)
+    stranger, familiar = rng.normal(3, 1, (24, 1)), rng.normal(0, 1, (24, 1))  # losses
+    assert dia.test(stranger, familiar, seed=0).p < 0.001
+    assert dia.test(familiar, stranger, seed=0).p < 0.001
 
 
 def test_what_does_not_fit_is_refused():
