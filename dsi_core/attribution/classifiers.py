@@ -1,10 +1,13 @@
-"""Attribution, the classifiers: how much does each reply look like each base?
+"""The classifiers: how much does each reply look like each base?
 
-Every method is a function (profile, known, asked, bases) -> scores, shape (len(asked), len(bases)): higher = more like that base, on a
-scale of the method's own. known and asked are tables of replies (`attribution_data`); the bases of `known` are told, those of `asked`
-are not looked at. The mean of a model's scores over its replies decides (`attribution_tables.attributed`); the paper lets the replies vote.
+Every method is a function (setup, known, queried, bases) -> scores, shape (queried, bases): higher
+is more like that base, on a scale of the method's own. known and queried are tables of replies; the
+bases of `known` are told, those of `queried` are not looked at. The mean of a model's scores over
+its replies decides (`tables.attributed`); the paper lets the replies vote.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -16,138 +19,207 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.preprocessing import StandardScaler, normalize
 
 from dsi_core.attribution import encoder, heuristics
+from dsi_core.attribution.encoder import Setup
+from dsi_core.attribution.perplexity import nats_under, tokens_under
 
-GRAMS = {
+Scores = Callable[[Setup, pd.DataFrame, pd.DataFrame, list[str]], np.ndarray]
+
+GRAMS: dict[str, tuple[str, tuple[int, int]]] = {
     "characters 3": ("char", (3, 3)),
     "characters 2-5": ("char", (2, 5)),
     "words": ("word", (1, 2)),
 }
 
 
-def tfidf(grams: str, **how) -> TfidfVectorizer:
-    """TF-IDF over n-grams of characters or of words and single marks, case kept."""
+@dataclass(frozen=True)
+class Method:
+    """A classifier, and where it is tried.
+
+    Parameters
+    ----------
+    name
+        As in tables.
+    scores
+        What it says of replies.
+    on_bases
+        Whether the bases can test it: to one that lays a base's reply to a prompt beside the
+        candidate's to the same, a base's own would be itself.
+    from_bases
+        Whether the bases' replies alone teach it anything.
+    from_tuned
+        Whether it is tried with known tuned models as well.
+    needs_nats
+        Whether the replies must have the columns of `perplexity.with_nats`.
+    cost
+        Rough, for the progress bar.
+    """
+
+    name: str
+    scores: Scores
+    on_bases: bool = True
+    from_bases: bool = True
+    from_tuned: bool = False
+    needs_nats: bool = False
+    cost: float = 1
+
+
+def tfidf(grams: str, **options) -> TfidfVectorizer:
+    """Make TF-IDF over n-grams of characters or of words and single marks, case kept."""
     kind, sizes = GRAMS[grams]
     pattern = {"token_pattern": r"(?u)\w+|[^\w\s]"} if kind == "word" else {}
-    return TfidfVectorizer(analyzer=kind, ngram_range=sizes, lowercase=False, **pattern, **how)
+    return TfidfVectorizer(analyzer=kind, ngram_range=sizes, lowercase=False, **pattern, **options)
 
 
 # Nearest base: nothing is trained
 
 
-def nearest_heuristics(profile, known, asked, bases) -> np.ndarray:
-    """Minus the squared distance between a reply's marks and the mean marks of a base's replies, each mark in its standard deviations.
+def nearest_heuristics(
+    setup: Setup, known: pd.DataFrame, queried: pd.DataFrame, bases: list[str]
+) -> np.ndarray:
+    """Give minus the squared distance between a reply's marks and a base's mean marks.
 
-    The mean over a model's replies ranks the bases as the distance of its mean marks does.
+    Each mark counts in its standard deviations. The mean over a model's replies ranks the bases as
+    the distance of its mean marks does.
     """
-    scaler = StandardScaler().fit(heuristics.features(known["reply"]))
-    marks, own = (scaler.transform(heuristics.features(t["reply"])) for t in (asked, known))
-    centres = np.stack([own[(known["base"] == b).to_numpy()].mean(axis=0) for b in bases])
+    scaler = StandardScaler().fit(heuristics.marks(known["reply"]))
+    marks = scaler.transform(heuristics.marks(queried["reply"]))
+    of_known = scaler.transform(heuristics.marks(known["reply"]))
+    centres = np.stack([of_known[(known["base"] == b).to_numpy()].mean(axis=0) for b in bases])
     return -((marks[:, None] - centres) ** 2).sum(axis=2)
 
 
-def pooled_cosine(grams, profile, known, asked, bases) -> np.ndarray:
-    """A reply's TF-IDF vector (not normed) times the unit vector of all replies of a base.
+def pooled_cosine(
+    grams: str, setup: Setup, known: pd.DataFrame, queried: pd.DataFrame, bases: list[str]
+) -> np.ndarray:
+    """Multiply a reply's TF-IDF vector (not normed) by the unit vector of all replies of a base.
 
     The mean over a model's replies ranks the bases as the cosine of all its replies pooled does.
     """
-    counts = tfidf(grams, norm=None)
-    own = counts.fit_transform(known["reply"])
-    pooled = sparse.vstack(
-        [sparse.csr_matrix(own[(known["base"] == b).to_numpy()].sum(axis=0)) for b in bases]
-    )
-    return (counts.transform(asked["reply"]) @ normalize(pooled).T).toarray()
+    vectorizer = tfidf(grams, norm=None)
+    vectors = vectorizer.fit_transform(known["reply"])
+    sums = [vectors[(known["base"] == b).to_numpy()].sum(axis=0) for b in bases]
+    pooled = sparse.vstack([sparse.csr_matrix(total) for total in sums])
+    return (vectorizer.transform(queried["reply"]) @ normalize(pooled).T).toarray()
 
 
-def same_prompt_cosine(grams, profile, known, asked, bases) -> np.ndarray:
-    """The cosine of a reply with each base's reply to the same prompt. (Of a base with itself it is 1, so the bases cannot test it.)"""
+def same_prompt_cosine(
+    grams: str, setup: Setup, known: pd.DataFrame, queried: pd.DataFrame, bases: list[str]
+) -> np.ndarray:
+    """Give the cosine of a reply with each base's reply to the same prompt.
+
+    Of a base with itself it is 1, so the bases cannot test it.
+    """
     unit = tfidf(grams).fit(known["reply"])
-    own, replies = _by_prompt(known, bases), unit.transform(asked["reply"])
-    return np.column_stack(
-        [_dots(replies, unit.transform(own[b].loc[asked["prompt_id"]])) for b in bases]
-    )
+    own, replies = _by_prompt(known, bases), unit.transform(queried["reply"])
+    beside = [unit.transform(own[b].loc[queried["prompt_id"]]) for b in bases]
+    return np.column_stack([_dots(replies, some) for some in beside])
 
 
 # One against the rest
 
+Features = Callable[[pd.DataFrame, pd.DataFrame], Sequence]
 
-def one_vs_rest(features, profile, known, asked, bases) -> np.ndarray:
-    """P(reply is of this base), for each base a logistic regression of its own against the replies of all others."""
-    train, test = features(known, asked)
-    return np.column_stack(
-        [_logistic(profile, train, known["base"] == b).predict_proba(test)[:, 1] for b in bases]
+
+def one_vs_rest(
+    features: Features,
+    setup: Setup,
+    known: pd.DataFrame,
+    queried: pd.DataFrame,
+    bases: list[str],
+) -> np.ndarray:
+    """Give P(reply is of this base), by a logistic regression of each base against all others.
+
+    features: (known, queried) -> what is learnt from and what is judged, a row for each reply.
+    """
+    train, test = features(known, queried)
+    models = [_logistic(setup.seed, train, known["base"] == b) for b in bases]
+    return np.column_stack([model.predict_proba(test)[:, 1] for model in models])
+
+
+def _logistic(seed: int, rows, labels) -> LogisticRegression:
+    model = LogisticRegression(
+        C=10.0, class_weight="balanced", solver="liblinear", max_iter=1000, random_state=seed
     )
+    return model.fit(rows, labels)
 
 
-def _logistic(profile, rows, labels) -> LogisticRegression:
-    return LogisticRegression(
-        C=10.0,
-        class_weight="balanced",
-        solver="liblinear",
-        max_iter=1000,
-        random_state=profile.seed,
-    ).fit(rows, labels)
-
-
-def heuristic_features(without, known, asked):
-    """The marks of the replies less those called `without`, each with mean 0 and deviation 1 over `known`."""
-    tables = [heuristics.features(t["reply"]).drop(columns=without) for t in (known, asked)]
+def heuristic_features(
+    without: list[str], known: pd.DataFrame, queried: pd.DataFrame
+) -> list[np.ndarray]:
+    """Give marks less those called `without`, each with mean 0 and deviation 1 over `known`."""
+    tables = [heuristics.marks(t["reply"]).drop(columns=without) for t in (known, queried)]
     scaler = StandardScaler().fit(tables[0])
-    return [scaler.transform(t) for t in tables]
+    return [scaler.transform(table) for table in tables]
 
 
-def tfidf_features(grams, known, asked):
-    vectors = tfidf(grams, sublinear_tf=True)
-    return vectors.fit_transform(known["reply"]), vectors.transform(asked["reply"])
+def tfidf_features(grams: str, known: pd.DataFrame, queried: pd.DataFrame) -> list:
+    """Give unit TF-IDF vectors, the logarithm of counts, fitted on `known`."""
+    vectorizer = tfidf(grams, sublinear_tf=True)
+    return [vectorizer.fit_transform(known["reply"]), vectorizer.transform(queried["reply"])]
 
 
-def joined_features(known, asked):
-    """Heuristics beside TF-IDF; scaled so that neither outweighs the other: all marks together have about the length of a text's vector."""
-    marks = [m / np.sqrt(m.shape[1]) for m in heuristic_features([], known, asked)]
-    return [
-        sparse.hstack([m, t]).tocsr()
-        for m, t in zip(marks, tfidf_features("characters 2-5", known, asked))
-    ]
+def joined_features(known: pd.DataFrame, queried: pd.DataFrame) -> list:
+    """Give heuristics beside TF-IDF, scaled so that neither outweighs the other.
+
+    All marks together have about the length of a text's vector.
+    """
+    marks = [m / np.sqrt(m.shape[1]) for m in heuristic_features([], known, queried)]
+    vectors = tfidf_features("characters 2-5", known, queried)
+    return [sparse.hstack([m, v]).tocsr() for m, v in zip(marks, vectors, strict=True)]
 
 
-def embeddings(profile, known, asked, bases) -> np.ndarray:
-    """`one_vs_rest` on the encoder's embeddings as they are, each dimension with mean 0 and deviation 1 over `known`."""
-    vectors = [encoder.embeddings(profile, t) for t in (known, asked)]
-    scaler = StandardScaler().fit(vectors[0])
-    return one_vs_rest(
-        lambda *_: [scaler.transform(v) for v in vectors], profile, known, asked, bases
-    )
+def embeddings(
+    setup: Setup, known: pd.DataFrame, queried: pd.DataFrame, bases: list[str]
+) -> np.ndarray:
+    """Give `one_vs_rest` on the encoder's embeddings as they are.
+
+    Each dimension has mean 0 and deviation 1 over `known`.
+    """
+
+    def features(known: pd.DataFrame, queried: pd.DataFrame) -> list[np.ndarray]:
+        vectors = [encoder.embeddings(setup, table) for table in (known, queried)]
+        scaler = StandardScaler().fit(vectors[0])
+        return [scaler.transform(v) for v in vectors]
+
+    return one_vs_rest(features, setup, known, queried, bases)
 
 
-def naive_bayes(profile, known, asked, bases) -> np.ndarray:
-    """Ln P(base | reply) by the n-grams of 1 to 4 characters: the nearest to a perplexity under each base that its replies alone allow."""
+def naive_bayes(
+    setup: Setup, known: pd.DataFrame, queried: pd.DataFrame, bases: list[str]
+) -> np.ndarray:
+    """Give ln P(base | reply) by the n-grams of 1 to 4 characters.
+
+    It is the nearest to a perplexity under each base that its replies alone allow.
+    """
     counts = CountVectorizer(analyzer="char", ngram_range=(1, 4), lowercase=False)
-    model = MultinomialNB(alpha=0.1, fit_prior=False).fit(
-        counts.fit_transform(known["reply"]), known["base"]
-    )
-    found = model.predict_log_proba(counts.transform(asked["reply"]))
-    return found[:, [list(model.classes_).index(b) for b in bases]]
+    model = MultinomialNB(alpha=0.1, fit_prior=False)
+    model.fit(counts.fit_transform(known["reply"]), known["base"])
+    scores = model.predict_log_proba(counts.transform(queried["reply"]))
+    return scores[:, [list(model.classes_).index(b) for b in bases]]
 
 
 # Pairs of a base's reply and the candidate's
 
 
-def pairs_one_vs_rest(grams, profile, known, asked, bases) -> np.ndarray:
-    """P(both replies of a pair are this base's), from the product and the difference of their TF-IDF vectors.
+def pairs_one_vs_rest(
+    grams: str, setup: Setup, known: pd.DataFrame, queried: pd.DataFrame, bases: list[str]
+) -> np.ndarray:
+    """Give P(both replies of a pair are this base's).
 
-    The base's reply is one to another prompt of the same set (`transformer.partners`): to the same prompt a base would be told by
+    Features: the product and the difference of their TF-IDF vectors. The base's reply is one to
+    another prompt of the same set (`encoder.partners`): to the same prompt a base would be told by
     replying to it word for word, which no tuned model does.
     """
-    train, test = tfidf_features(grams, known, asked)
+    train, test = tfidf_features(grams, known, queried)
     place = _by_prompt(known.assign(reply=range(len(known))), bases)
-    beside = [encoder.partners(known, t, profile.seed) for t in (known, asked)]
+    beside_known = encoder.partners(known, known, setup.seed)
+    beside_queried = encoder.partners(known, queried, setup.seed)
     scores = []
     for b in bases:
-        pairs = [
-            _pair(train[place[b].loc[p].to_numpy()], rows) for p, rows in zip(beside, (train, test))
-        ]
-        scores.append(
-            _logistic(profile, pairs[0], known["base"] == b).predict_proba(pairs[1])[:, 1]
-        )
+        learnt = _pair(train[place[b].loc[beside_known].to_numpy()], train)
+        judged = _pair(train[place[b].loc[beside_queried].to_numpy()], test)
+        model = _logistic(setup.seed, learnt, known["base"] == b)
+        scores.append(model.predict_proba(judged)[:, 1])
     return np.column_stack(scores)
 
 
@@ -155,102 +227,125 @@ def _pair(one, other):
     return sparse.hstack([one.multiply(other), abs(one - other)]).tocsr()
 
 
-def same_prompt_learnt(profile, known, asked, bases) -> np.ndarray:
-    """P(the model comes from the base), from how alike their replies to one prompt are; learnt on known tuned models and all bases.
+def same_prompt_learnt(
+    setup: Setup, known: pd.DataFrame, queried: pd.DataFrame, bases: list[str]
+) -> np.ndarray:
+    """Give P(the model comes from the base), from how alike their replies to one prompt are.
 
-    Features of a pair: cosine of each kind of n-grams, and the differences of the heuristics. One logistic regression for all bases, so
-    that it serves a base of which it saw no tuned model.
+    Learnt on known tuned models and all bases. Features of a pair: cosine of each kind of n-grams,
+    and the differences of the heuristics. One logistic regression for all bases, so that it serves
+    a base of which it saw no tuned model.
     """
-    views, marks = (
-        [tfidf(g).fit(known["reply"]) for g in GRAMS],
-        heuristics.features(known["reply"]),
-    )
-    scaler, place = (
-        StandardScaler().fit(marks),
-        _by_prompt(known.assign(reply=range(len(known))), bases),
-    )
-    texts, marks = [v.transform(known["reply"]) for v in views], scaler.transform(marks)
+    vectorizers = [tfidf(grams).fit(known["reply"]) for grams in GRAMS]
+    scaler = StandardScaler().fit(heuristics.marks(known["reply"]))
+    place = _by_prompt(known.assign(reply=range(len(known))), bases)
 
-    def alike(theirs, their_marks, prompts, base):
-        beside = place[base].loc[prompts].to_numpy()
-        return np.column_stack(
-            [
-                *(_dots(t, own[beside]) for t, own in zip(theirs, texts)),
-                abs(their_marks - marks[beside]),
-            ]
-        )
+    def described(table: pd.DataFrame) -> tuple[list, np.ndarray]:
+        vectors = [vectorizer.transform(table["reply"]) for vectorizer in vectorizers]
+        return vectors, scaler.transform(heuristics.marks(table["reply"]))
 
-    tuned = known["tuned"].to_numpy()
-    learnt = [t[tuned] for t in texts], marks[tuned], known.loc[tuned, "prompt_id"]
-    new = (
-        [v.transform(asked["reply"]) for v in views],
-        scaler.transform(heuristics.features(asked["reply"])),
-        asked["prompt_id"],
-    )
-    rows, labels = (
-        np.concatenate([alike(*learnt, b) for b in bases]),
-        np.concatenate([known.loc[tuned, "base"] == b for b in bases]),
-    )
-    judge = _logistic(profile, rows, labels)
-    return np.column_stack([judge.predict_proba(alike(*new, b))[:, 1] for b in bases])
+    known_vectors, known_marks = described(known)
+
+    def beside_bases(table: pd.DataFrame) -> list[np.ndarray]:
+        """For each base the features of each reply beside the base's to the same prompt."""
+        vectors, marks = described(table)
+        features = []
+        for b in bases:
+            rows = place[b].loc[table["prompt_id"]].to_numpy()
+            cosines = [_dots(v, k[rows]) for v, k in zip(vectors, known_vectors, strict=True)]
+            features.append(np.column_stack([*cosines, abs(marks - known_marks[rows])]))
+        return features
+
+    tuned = known[known["tuned"]]
+    labels = np.concatenate([tuned["base"] == b for b in bases])
+    judge = _logistic(setup.seed, np.concatenate(beside_bases(tuned)), labels)
+    return np.column_stack([judge.predict_proba(f)[:, 1] for f in beside_bases(queried)])
 
 
 def _by_prompt(known: pd.DataFrame, bases: list[str]) -> dict[str, pd.Series]:
     """The bases' own replies by prompt_id."""
-    alone = known[~known["tuned"]]
-    return {b: alone[alone["base"] == b].set_index("prompt_id")["reply"] for b in bases}
+    own = known[~known["tuned"]]
+    return {b: own[own["base"] == b].set_index("prompt_id")["reply"] for b in bases}
 
 
 def _dots(one, other) -> np.ndarray:
     return np.asarray(one.multiply(other).sum(axis=1)).ravel()
 
 
-# Perplexity: columns nats and tokens, a list over the bases in each row (`attribution_perplexity`)
+# Perplexity
 
 
-def perplexity(per, profile, known, asked, bases) -> np.ndarray:
-    """Minus the mean negative log-likelihood of a reply under each base given its prompt, in nats per token or per character.
+def per_token(
+    setup: Setup, known: pd.DataFrame, queried: pd.DataFrame, bases: list[str]
+) -> np.ndarray:
+    """Give minus the mean negative log-likelihood of a reply given its prompt, in nats per token.
 
-    per "above own": nats per token less what the base's own replies have under it. NaN for a reply without a token.
+    NaN for a reply without a token, as in the two below.
     """
-
-    def nats(table):
-        units = (
-            np.stack(table["tokens"].to_list())
-            if per != "character"
-            else table["reply"].str.len().to_numpy()[:, None]
-        )
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.stack(table["nats"].to_list()) / np.where(units > 0, units, np.nan)
-
-    found = nats(asked)
-    if per == "above own":
-        alone = known[~known["tuned"]]
-        found = found - [
-            np.nanmean(nats(alone[alone["base"] == b])[:, i]) for i, b in enumerate(bases)
-        ]
-    return -found
+    return -_nats_per_token(queried, bases)
 
 
-HEURISTICS, MARKS = partial(heuristic_features, []), partial(heuristic_features, heuristics.LENGTH)
-METHODS = {  # in order of simplicity: the simpler one wins a tie
-    "heuristics, nearest base": nearest_heuristics,
-    **{f"TF-IDF {g}, pooled cosine": partial(pooled_cosine, g) for g in GRAMS},
-    **{
-        f"TF-IDF {g}, same prompt": partial(same_prompt_cosine, g)
+def per_character(
+    setup: Setup, known: pd.DataFrame, queried: pd.DataFrame, bases: list[str]
+) -> np.ndarray:
+    """Give the same in nats per character."""
+    return -_ratio(_nats(queried, bases), queried["reply"].str.len().to_numpy()[:, None])
+
+
+def above_own(
+    setup: Setup, known: pd.DataFrame, queried: pd.DataFrame, bases: list[str]
+) -> np.ndarray:
+    """Give the same per token, less what the base's own replies have under it."""
+    own = known[~known["tuned"]]
+    means = [np.nanmean(_nats_per_token(own[own["base"] == b], [b])) for b in bases]
+    return -(_nats_per_token(queried, bases) - means)
+
+
+def _nats(table: pd.DataFrame, bases: list[str]) -> np.ndarray:
+    return table[[nats_under(b) for b in bases]].to_numpy()
+
+
+def _nats_per_token(table: pd.DataFrame, bases: list[str]) -> np.ndarray:
+    return _ratio(_nats(table, bases), table[[tokens_under(b) for b in bases]].to_numpy())
+
+
+def _ratio(nats: np.ndarray, units: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return nats / np.where(units > 0, units, np.nan)
+
+
+def _against_rest(features: Features) -> Scores:
+    return partial(one_vs_rest, features)
+
+
+HEURISTICS: Features = partial(heuristic_features, [])
+MARKS: Features = partial(heuristic_features, heuristics.LENGTH)
+IN_ORDER = [  # of simplicity: the simpler one wins a tie
+    Method("heuristics, nearest base", nearest_heuristics),
+    *(Method(f"TF-IDF {g}, pooled cosine", partial(pooled_cosine, g)) for g in GRAMS),
+    *(
+        Method(f"TF-IDF {g}, same prompt", partial(same_prompt_cosine, g), on_bases=False)
         for g in ("characters 3", "words")
-    },
-    "naive Bayes, characters 1-4": naive_bayes,
-    "heuristics": partial(one_vs_rest, HEURISTICS),
-    "heuristics without length": partial(one_vs_rest, MARKS),
-    **{f"TF-IDF {g}": partial(one_vs_rest, partial(tfidf_features, g)) for g in GRAMS},
-    "TF-IDF characters 2-5, pairs": partial(pairs_one_vs_rest, "characters 2-5"),
-    "heuristics and TF-IDF": partial(one_vs_rest, joined_features),
-    "same prompt, learnt": same_prompt_learnt,
-    "embeddings": embeddings,
-    "transformer": encoder.alone,
-    "transformer, pairs": encoder.pairs,
-    "perplexity per token": partial(perplexity, "token"),
-    "perplexity per character": partial(perplexity, "character"),
-    "perplexity above own": partial(perplexity, "above own"),
-}
+    ),
+    Method("naive Bayes, characters 1-4", naive_bayes),
+    Method("heuristics", _against_rest(HEURISTICS), from_tuned=True),
+    Method("heuristics without length", _against_rest(MARKS)),
+    *(
+        Method(
+            f"TF-IDF {g}",
+            _against_rest(partial(tfidf_features, g)),
+            from_tuned=g == "characters 2-5",
+        )
+        for g in GRAMS
+    ),
+    Method("TF-IDF characters 2-5, pairs", partial(pairs_one_vs_rest, "characters 2-5")),
+    Method("heuristics and TF-IDF", _against_rest(joined_features), from_tuned=True),
+    Method("same prompt, learnt", same_prompt_learnt, from_bases=False, from_tuned=True),
+    Method("embeddings", embeddings),
+    Method("transformer", encoder.alone, cost=40),
+    Method("transformer, pairs", encoder.pairs, cost=100),
+    Method("perplexity per token", per_token, needs_nats=True),
+    Method("perplexity per character", per_character, needs_nats=True),
+    Method("perplexity above own", above_own, needs_nats=True),
+]
+METHODS = {method.name: method for method in IN_ORDER}

@@ -1,11 +1,13 @@
-"""Attribution: which base model does a tuned model come from? (Matching Pairs: Foley et al., ACL 2023)
+"""Which base model does a tuned model come from? (Matching Pairs: Foley et al., ACL 2023).
 
-The arbiter can ask every base. Three levels of knowledge, by whose replies a classifier learns from (the mapping is ours):
-k3 the bases alone; k2 also tuned models whose base is known, of other bases than the candidate's; k1 also those of the same base (left
-out where no two tuned models share one: it would be k2). For k2 the truth decides what is left out, so that the candidate's base alone
+The arbiter can prompt every base. Three levels of knowledge, by whose replies a classifier learns
+from (the mapping is ours): k3 the bases alone; k2 also tuned models whose base is known, of other
+bases than the candidate's; k1 also those of the same base (left out where no two tuned models share
+one: it would be k2). For k2 the truth decides what is left out, so that the candidate's base alone
 has no tuned model to show: the harder case. No classifier ever sees the candidate itself.
 
-The method is chosen on the bases: their replies to held-out sets of prompts are attributed by what the method learnt from the others.
+The method is chosen on the bases: their replies to held-out sets of prompts are attributed by what
+the method learnt from the others.
 """
 
 from dataclasses import dataclass
@@ -14,183 +16,197 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, KFold
 
-from dsi_core.attribution import tables as results
-from dsi_core.attribution.classifiers import METHODS
-from dsi_core.attribution.replies import RELEASED, settings
+from dsi_core.attribution import tables
+from dsi_core.attribution.classifiers import METHODS, Method
+from dsi_core.attribution.encoder import Setup
+from dsi_core.attribution.perplexity import nats_under, tokens_under
+from dsi_core.attribution.replies import RELEASED
+from dsi_core.attribution.tables import Level, score_columns
 from dsi_core.evidence import intervals
 from dsi_core.method.study import Study
-from dsi_core.paper import tables
-from dsi_core.runtime import jobs as work
-from dsi_core.settings.profile import Profile
-
-FROM_TUNED = (
-    "heuristics",
-    "TF-IDF characters 2-5",
-    "heuristics and TF-IDF",
-    "same prompt, learnt",
-)  # tried at k2 and k1 as well
-NOT_ON_BASES = (
-    "same prompt",
-)  # a base's reply to a prompt stands beside itself: nothing to choose by
-COSTS = {"transformer": 40, "transformer, pairs": 100}  # rough, for the progress bar; any other 1
+from dsi_core.runtime import jobs
+from dsi_core.settings.reported import reported
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What came out: tables as `attribution_tables`' methods_table, models_table, groups_table and votes_table, or one sentence in each."""
+    """What came out, or one sentence in each table where there is nothing.
+
+    Parameters
+    ----------
+    methods, models, groups, votes
+        As `tables.methods_table`, `models_table`, `groups_table` and `votes_table` return them.
+    absent
+        Why there is nothing; None = there is.
+    """
 
     methods: pd.DataFrame
     models: pd.DataFrame
     groups: pd.DataFrame
     votes: pd.DataFrame
-    absent: str | None = None  # why there is nothing
+    absent: str | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Replies to learn from and replies to attribute, as index labels of the replies' table.
+
+    Parameters
+    ----------
+    name
+        "fold n" = the bases' replies to held-out prompts; "tuned" or "without <model>" = the tuned
+        models'.
+    of_bases
+        Whether it attributes the bases' own replies.
+    """
+
+    level: Level
+    name: str
+    of_bases: bool
+    known: pd.Index
+    queried: pd.Index
 
 
 def compare(study: Study, replies: pd.DataFrame) -> Compared:
-    """Every method at every level of knowledge on these replies (`attribution_data`), dataset by dataset; an empty table is passed on.
+    """Try every method at every level of knowledge on these replies, dataset by dataset.
 
-    Perplexity takes part where the replies have the columns of `attribution_perplexity.with_nats`.
+    An empty table is passed on. Perplexity takes part where the replies have the columns of
+    `perplexity.with_nats`.
     """
     if replies.empty:
         absent = replies.attrs["absent"]
-        return Compared(*[pd.DataFrame({"": [absent]})] * 4, absent)
+        nothing = pd.DataFrame({"": [absent]})
+        return Compared(nothing, nothing, nothing, nothing, absent)
+    setup = Setup.of(study.profile)
     parts = []
-    for _, some in replies.groupby("dataset", sort=False):
-        bases = sorted(some["base"].unique())
-        rows = judged(study.profile, some, bases)
-        methods = results.methods_table(rows, bases, study.profile.seed)
+    for _, part in replies.groupby("dataset", sort=False):
+        bases = sorted(part["base"].unique())
+        rows = judged(setup, part, bases)
+        methods = tables.methods_table(rows, bases, setup.seed)
         chosen = methods.loc[methods["chosen"], "method"].item()
-        parts.append(
-            (
-                methods,
-                *(
-                    make(rows, bases, chosen)
-                    for make in (results.models_table, results.groups_table, results.votes_table)
-                ),
-            )
-        )
-    return Compared(*(tables.stacked(list(p)) for p in zip(*parts)))
+        models = tables.models_table(rows, bases, chosen)
+        groups = tables.groups_table(rows, bases, chosen)
+        parts.append((methods, models, groups, tables.votes_table(rows, bases, chosen)))
+    return Compared(*(pd.concat(some, ignore_index=True) for some in zip(*parts, strict=True)))
 
 
-def judged(profile: Profile, replies: pd.DataFrame, bases: list[str]) -> pd.DataFrame:
-    """Scores of every reply by every method that applies: the columns of `replies` but texts, and method, level, split, scores (an array
-    over `bases`). split: "fold n" = the bases' replies to held-out prompts, "tuned" or "without <model>" = the tuned models'.
+def judged(setup: Setup, replies: pd.DataFrame, bases: list[str]) -> pd.DataFrame:
+    """Score every reply of one dataset by every method that applies.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `replies` but texts, and method, level, split (its name), and the scores for
+        each base (`tables.score_columns`).
     """
     replies = replies.reset_index(drop=True)
-    plan = [
-        (m, *s)
-        for s in splits(replies, settings(profile).folds, profile.seed)
-        for m in METHODS
-        if applies(m, s[0], s[1], replies)
+    with_nats = all(nats_under(base) in replies for base in bases)
+    trials = [
+        (method, split)
+        for split in splits(replies, setup.attribution.folds, setup.seed)
+        for method in METHODS.values()
+        if applies(method, split, with_nats)
     ]
-    jobs = [
-        work.Job(
-            f"{m}, {level}, {split}",
+    work = [
+        jobs.Job(
+            f"{method.name}, {split.level}, {split.name}",
             classify,
-            (profile, m, replies.loc[known], replies.loc[asked], bases),
-            COSTS.get(m, 1),
+            (setup, method.name, replies.loc[split.known], replies.loc[split.queried], bases),
+            method.cost,
         )
-        for m, level, split, known, asked in plan
+        for method, split in trials
     ]
-    order = sorted(
-        range(len(jobs)), key=lambda i: -jobs[i].cost
-    )  # long jobs first, so that no core waits at the end
-    scores = dict(zip(order, work.run([jobs[i] for i in order])))
-    kept = replies.drop(columns=["prompt", "reply", *({"nats", "tokens"} & set(replies))])
-    return pd.concat(
-        [
-            kept.loc[asked].assign(method=m, level=level, split=split, scores=list(scores[i]))
-            for i, (m, level, split, _, asked) in enumerate(plan)
-        ],
-        ignore_index=True,
-    )
+    # Long jobs first, so that no core waits at the end
+    order = sorted(range(len(work)), key=lambda i: -work[i].cost)
+    scores = dict(zip(order, jobs.run([work[i] for i in order]), strict=True))
+    columns = score_columns(bases)
+    texts = {"prompt", "reply", *map(nats_under, bases), *map(tokens_under, bases)}
+    facts = replies.drop(columns=list(texts & set(replies)))
+    parts = []
+    for i, (method, split) in enumerate(trials):
+        named = facts.loc[split.queried].assign(
+            method=method.name, level=str(split.level), split=split.name
+        )
+        parts.append(named.assign(**dict(zip(columns, scores[i].T, strict=True))))
+    return pd.concat(parts, ignore_index=True)
 
 
 def classify(
-    profile: Profile, method: str, known: pd.DataFrame, asked: pd.DataFrame, bases: list[str]
+    setup: Setup, method: str, known: pd.DataFrame, queried: pd.DataFrame, bases: list[str]
 ) -> np.ndarray:
-    """The scores of one method, shape (asked, bases)."""
-    return METHODS[method](profile, known, asked, bases)
+    """Give the scores of one method, shape (queried, bases)."""
+    return METHODS[method].scores(setup, known, queried, bases)
 
 
-def splits(replies: pd.DataFrame, folds: int, seed: int) -> list[tuple]:
-    """(level, split, rows to learn from, rows to attribute), the rows as index labels of `replies`.
+def splits(replies: pd.DataFrame, folds: int, seed: int) -> list[Split]:
+    """Say who learns from what, and which replies are attributed.
 
-    Folds keep a set of prompts together: whoever is recognised on dialogue by what it said on code is recognised by more than the topic.
-    Where there is one set only, its prompts are dealt at random.
+    Folds keep a set of prompts together: whoever is recognised on dialogue by what it said on code
+    is recognised by more than the topic. Where there is one set only, its prompts are dealt at
+    random.
     """
-    own, tuned = replies[~replies["tuned"]], replies[replies["tuned"]]
-    sets = own.drop_duplicates("prompt_id")
-    count = sets["prompts"].nunique()
-    dealt = (
-        GroupKFold(min(folds, count)).split(sets, groups=sets["prompts"])
-        if count > 1
-        else KFold(min(folds, len(sets)), shuffle=True, random_state=seed).split(sets)
-    )
+    of_bases, of_tuned = replies[~replies["tuned"]], replies[replies["tuned"]]
+    prompts = of_bases.drop_duplicates("prompt_id")
     result = []
-    for i, (_, held) in enumerate(dealt):
-        out = own["prompt_id"].isin(sets["prompt_id"].iloc[held])
-        result.append(("k3", f"fold {i + 1}", own.index[~out], own.index[out]))
-    result.append(("k3", "tuned", own.index, tuned.index))
-    candidates = tuned.drop_duplicates("model")[["model", "base"]]
-    for level in ("k2", "k1") if candidates["base"].duplicated().any() else ("k2",):
-        for model, base in candidates.itertuples(index=False):
-            others = tuned["base"] != base if level == "k2" else tuned["model"] != model
-            result.append(
-                (
-                    level,
-                    f"without {model}",
-                    own.index.append(tuned.index[others]),
-                    tuned.index[tuned["model"] == model],
-                )
-            )
+    for number, held in enumerate(_folds(prompts, folds, seed), start=1):
+        out = of_bases["prompt_id"].isin(held)
+        known, queried = of_bases.index[~out], of_bases.index[out]
+        result.append(Split(Level.K3, f"fold {number}", True, known, queried))
+    result.append(Split(Level.K3, "tuned", False, of_bases.index, of_tuned.index))
+    candidates = of_tuned.drop_duplicates("model")
+    shared = candidates["base"].duplicated().any()
+    for level in (Level.K2, Level.K1) if shared else (Level.K2,):
+        for model, base in zip(candidates["model"], candidates["base"], strict=True):
+            is_own = of_tuned["model"] == model
+            is_out = of_tuned["base"] == base if level is Level.K2 else is_own
+            known = of_bases.index.append(of_tuned.index[~is_out])
+            queried = of_tuned.index[is_own]
+            result.append(Split(level, f"without {model}", False, known, queried))
     return result
 
 
-def applies(method: str, level: str, split: str, replies: pd.DataFrame) -> bool:
-    """Whether a method is tried: at this level, on the bases, with what the replies come with."""
-    if level != "k3":
-        return method in FROM_TUNED
-    on_bases = split.startswith("fold") and method.endswith(NOT_ON_BASES)
-    return (
-        not on_bases
-        and method != "same prompt, learnt"
-        and (not method.startswith("perplexity") or "nats" in replies)
-    )
+def _folds(prompts: pd.DataFrame, folds: int, seed: int) -> list[pd.Series]:
+    """The prompt_ids held out in each fold."""
+    count = prompts["prompts"].nunique()
+    if count > 1:
+        dealt = GroupKFold(min(folds, count)).split(prompts, groups=prompts["prompts"])
+    else:
+        dealt = KFold(min(folds, len(prompts)), shuffle=True, random_state=seed).split(prompts)
+    return [prompts["prompt_id"].iloc[held] for _, held in dealt]
+
+
+def applies(method: Method, split: Split, with_nats: bool) -> bool:
+    """Tell whether a method is tried on a split; with_nats: whether the replies come with them."""
+    if split.level is not Level.K3:
+        return method.from_tuned
+    if split.of_bases and not method.on_bases:
+        return False
+    return method.from_bases and (with_nats or not method.needs_nats)
 
 
 # What came out
 
 
-def answers_beside(compared: Compared, only: str = "k3") -> pd.DataFrame:
-    """The attributions of all methods of a level beside the truth: one row per dataset and model, one column per method; ✓ = right."""
+def answers_beside(compared: Compared, level: Level | str = Level.K3) -> pd.DataFrame:
+    """Lay the attributions of all methods of a level beside the truth.
+
+    Returns one row per dataset, model and base, one column per method; ✓ = right.
+    """
     if compared.absent:
         return compared.models
-    some = compared.models.query("level == @only")
+    some = compared.models[compared.models["level"] == level]
     said = some["attributed"].fillna("nothing") + np.where(some["right"], " ✓", "")
-    wide = some.assign(said=said).pivot(
-        index=["dataset", "model", "base"], columns="method", values="said"
-    )
+    identity = ["dataset", "model", "base"]
+    wide = some.assign(said=said).pivot(index=identity, columns="method", values="said")
     return wide[list(some["method"].unique())].reset_index()
 
 
 def beside_published(compared: Compared) -> pd.DataFrame:
-    """The chosen method's row and the published result, the column `from` says whose a row is."""
+    """Give the chosen method's row and the published result; column `from` says whose a row is."""
     if compared.absent:
         return compared.methods
     ours = compared.methods.query("chosen").assign(**{"from": "this run"})
-    theirs = tables.reported(RELEASED, "results").rename(columns={"source": "from"})
-    columns = [
-        "method",
-        "correct",
-        "total",
-        "low",
-        "high",
-        "p_binomial",
-        "p_permuted",
-        "auc",
-        "from",
-    ]
-    return pd.concat([ours, intervals.with_wilson(theirs, "correct", "total")], ignore_index=True)[
-        columns
-    ]
+    published = reported(RELEASED, "results").rename(columns={"source": "from"})
+    published = intervals.with_wilson(published, "correct", "total")
+    measures = ["correct", "total", "low", "high", "p_binomial", "p_permuted", "auc"]
+    return pd.concat([ours, published], ignore_index=True)[["method", *measures, "from"]]

@@ -1,186 +1,177 @@
-"""Attribution, the transformer: one-against-rest classifiers over a reply, or over a base's reply and the candidate's.
+"""One-against-rest classifiers by a transformer: over a reply, or a base's and the candidate's.
 
-The paper tunes a multilingual BERT for each base. Differs: one encoder is shared by all of them, each base having an output of its own
-(sigmoid and binary cross-entropy), ten times cheaper; the encoder is the profile's, cut to its first layers, its token embeddings are not
-tuned; mean of the last hidden states instead of the pooled output, and no ReLU on the logits. Everything computed here is stored.
+The paper tunes a multilingual BERT for each base. Differs: one encoder is shared by all of them,
+each base having an output of its own (sigmoid and binary cross-entropy), ten times cheaper; the
+encoder is the profile's, cut to its first layers, its token embeddings are not tuned; mean of the
+last hidden states instead of the pooled output, and no ReLU on the logits. Everything computed here
+is stored.
 """
 
-import json
 import math
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 
 from dsi_core.attribution.replies import settings
 from dsi_core.method import similarity
-from dsi_core.models import responses
+from dsi_core.method.similarity import Backbone
+from dsi_core.models.sampling import uniform_numbers
 from dsi_core.runtime import jobs, store
+from dsi_core.settings.extensions import Attribution
 from dsi_core.settings.profile import Profile
 
+WARM_UP = 10  # the learning rate rises over one in so many steps
+HEAD_RATE = 10  # the new layer learns so many times faster than the encoder
+READ_AT_ONCE = 64  # replies
+TUNING = {"tokens", "epochs", "negatives", "batch_size", "learning_rate"}
 
-def partners(known: pd.DataFrame, asked: pd.DataFrame, seed) -> pd.Series:
-    """For each asked reply the prompt_id whose replies by the bases are laid beside it: a random one of `known`, the same for all bases.
 
-    Never the reply's own prompt, and one of the same set of prompts where `known` has one.
+@dataclass(frozen=True)
+class Setup:
+    """What decides a classifier's scores, beside the replies.
+
+    Parameters
+    ----------
+    seed
+        Of everything that is random.
+    attribution
+        How the transformer is tuned.
+    backbone
+        Its encoder, cut to its first `layer` layers.
     """
-    there = (
-        known.loc[~known["tuned"], ["prompts", "prompt_id"]]
-        .drop_duplicates()
-        .sort_values(["prompts", "prompt_id"])
-    )
+
+    seed: int
+    attribution: Attribution
+    backbone: Backbone
+
+    @classmethod
+    def of(cls, profile: Profile) -> Self:
+        """Give the setup of a profile. Raises `ValueError` if it has no section attribution."""
+        attribution = settings(profile)
+        backbone = similarity.backbone(profile, attribution.backbone)
+        return cls(profile.seed, attribution, backbone)
+
+
+class Row(NamedTuple):
+    """Token ids of one or two texts, and which of them each token is of."""
+
+    ids: list[int]
+    kinds: list[int]
+
+
+class Example(NamedTuple):
+    """A row to learn from: its true base, and the base that is in question (None = all of them)."""
+
+    row: Row
+    truth: int
+    about: int | None
+
+
+def partners(known: pd.DataFrame, queried: pd.DataFrame, seed: object) -> pd.Series:
+    """Give for each queried reply the prompt_id whose replies by the bases are laid beside it.
+
+    A random one of `known`, the same for all bases; never the reply's own prompt, and one of the
+    same set of prompts where `known` has one.
+    """
+    columns = ["prompts", "prompt_id"]
+    there = known.loc[~known["tuned"], columns].drop_duplicates().sort_values(columns)
     chosen = {}
-    for prompts, prompt_id in (
-        asked[["prompts", "prompt_id"]].drop_duplicates().itertuples(index=False)
-    ):
+    for prompts, prompt_id in queried[columns].drop_duplicates().to_numpy():
         others = there[there["prompt_id"] != prompt_id]
         near = others[others["prompts"] == prompts]
         pool = (near if len(near) else others)["prompt_id"].tolist()
-        chosen[prompt_id] = pool[int(len(pool) * responses.uniform_numbers(1, seed, prompt_id)[0])]
-    return asked["prompt_id"].map(chosen)
+        chosen[prompt_id] = pool[int(len(pool) * uniform_numbers(1, seed, prompt_id)[0])]
+    return queried["prompt_id"].map(chosen)
 
 
-def alone(
-    profile: Profile, known: pd.DataFrame, asked: pd.DataFrame, bases: list[str]
-) -> np.ndarray:
-    """P(reply is of this base), shape (asked, bases), by the encoder tuned on the replies of `known`."""
+def alone(setup: Setup, known: pd.DataFrame, queried: pd.DataFrame, bases: list[str]) -> np.ndarray:
+    """Give P(reply is of this base) by the encoder tuned on the replies of `known`.
 
-    def compute():
-        how, (encoder, tokenizer) = settings(profile), backbone(profile)
-        ids = _ids(tokenizer, how.tokens, known["reply"])
-        own = np.array([bases.index(b) for b in known["base"]])
-        epochs = [
-            [(ids[i], own[i], None) for i in order]
-            for order in _orders(len(ids), how.epochs, profile.seed)
-        ]
-        head = _tune(profile, encoder, sum(epochs, []), len(bases), tokenizer)
-        return _predict(
-            profile, encoder, head, _ids(tokenizer, how.tokens, asked["reply"]), tokenizer
-        )
-
-    return _stored(profile, "transformer", known, asked, bases, compute)
-
-
-def pairs(
-    profile: Profile, known: pd.DataFrame, asked: pd.DataFrame, bases: list[str]
-) -> np.ndarray:
-    """P(both replies are this base's), shape (asked, bases), by the encoder tuned on pairs [base's reply SEP reply].
-
-    In every epoch each reply of `known` stands once beside a reply of its own base and `negatives` times beside one of another base,
-    always one to another prompt (`partners`).
+    Returns
+    -------
+    numpy.ndarray
+        Shape (queried, bases), in (0, 1).
     """
 
-    def compute():
-        how, (encoder, tokenizer) = settings(profile), backbone(profile)
-        other = min(how.negatives, len(bases) - 1)
-        own = {(r.base, r.prompt_id): r.reply for r in known[~known["tuned"]].itertuples()}
-        truth, examples = np.array([bases.index(b) for b in known["base"]]), []
-        for epoch, order in enumerate(_orders(len(known) * (1 + other), how.epochs, profile.seed)):
-            rng, beside = (
-                np.random.default_rng([profile.seed, epoch]),
-                partners(known, known, f"{profile.seed} {epoch}"),
-            )
-            drawn = [
-                [t, *rng.choice([k for k in range(len(bases)) if k != t], other, replace=False)]
-                for t in truth
-            ]
-            rows = [
-                (own[bases[k], p], reply, t, k)
-                for reply, p, t, ks in zip(known["reply"], beside, truth, drawn)
-                for k in ks
-            ]
-            ids = _ids(tokenizer, how.tokens, [r[0] for r in rows], [r[1] for r in rows])
-            examples += [(ids[i], rows[i][2], rows[i][3]) for i in order]
-        head = _tune(profile, encoder, examples, len(bases), tokenizer)
-        beside, columns = partners(known, asked, profile.seed), []
-        for k, b in enumerate(bases):
-            ids = _ids(tokenizer, how.tokens, [own[b, p] for p in beside], asked["reply"])
-            columns.append(
-                _predict(
-                    profile, encoder, head, ids, tokenizer, (k / len(bases), (k + 1) / len(bases))
-                )[:, k]
-            )
+    def compute() -> np.ndarray:
+        model = Encoder(setup)
+        rows = model.rows(known["reply"])
+        truth = [bases.index(base) for base in known["base"]]
+        examples = [
+            Example(rows[i], truth[i], None)
+            for order in _orders(len(rows), setup.attribution.epochs, setup.seed)
+            for i in order
+        ]
+        head = model.tune(examples, len(bases))
+        return model.predict(model.rows(queried["reply"]), head)
+
+    return _stored(setup, "transformer", known, queried, bases, compute)
+
+
+def pairs(setup: Setup, known: pd.DataFrame, queried: pd.DataFrame, bases: list[str]) -> np.ndarray:
+    """Give P(both replies are this base's), by the encoder tuned on [base's reply SEP reply].
+
+    In every epoch each reply of `known` stands once beside a reply of its own base and `negatives`
+    times beside one of another base, always one to another prompt (`partners`).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (queried, bases), in (0, 1).
+    """
+
+    def compute() -> np.ndarray:
+        model = Encoder(setup)
+        of_bases = known[~known["tuned"]]
+        keys = zip(of_bases["base"], of_bases["prompt_id"], strict=True)
+        own = dict(zip(keys, of_bases["reply"], strict=True))
+        head = model.tune(_pair_examples(model, known, own, bases), len(bases))
+        beside = partners(known, queried, setup.seed)
+        columns = []
+        for k, base in enumerate(bases):
+            rows = model.rows([own[base, p] for p in beside], queried["reply"])
+            done = k / len(bases), (k + 1) / len(bases)
+            columns.append(model.predict(rows, head, done)[:, k])
         return np.column_stack(columns)
 
-    return _stored(profile, "transformer pairs", known, asked, bases, compute)
+    return _stored(setup, "transformer pairs", known, queried, bases, compute)
 
 
-def embeddings(profile: Profile, replies: pd.DataFrame) -> np.ndarray:
-    """The untuned encoder's embedding of each reply, shape (replies, width)."""
-
-    def compute():
-        encoder, tokenizer = backbone(profile)
-        return _predict(
-            profile,
-            encoder,
-            None,
-            _ids(tokenizer, settings(profile).tokens, replies["reply"]),
-            tokenizer,
-        )
-
-    return _stored(profile, "embeddings", replies, replies, [], compute)
-
-
-def _stored(
-    profile: Profile, kind: str, known: pd.DataFrame, asked: pd.DataFrame, bases: list[str], compute
-) -> np.ndarray:
-    """What `compute` returns, shape (asked, any), kept in the store under everything that decides it."""
-    texts = [t[["model", "base", "prompt_id", "reply"]].to_numpy().tolist() for t in (known, asked)]
-    how = settings(profile).model_dump(exclude={"prompts", "questions", "folds", "backbone"})
-    spec = {
-        "kind": kind,
-        "texts": store.key(texts),
-        "bases": bases,
-        "seed": profile.seed,
-        **how,
-        "backbone": json.loads((_bert(profile)[1] / "spec.json").read_text("utf-8")),
-    }
-    folder = store.entry("attribution", kind, spec)
-    with store.lock(folder):
-        if store.manifest(folder) is None:
-            table = pd.DataFrame({"scores": list(compute())})
-            store.write_table(folder / "scores.parquet", table)
-            store.finish(folder, replies=len(table))
-    return np.stack(pd.read_parquet(folder / "scores.parquet")["scores"].to_list())
+def _pair_examples(
+    model: "Encoder", known: pd.DataFrame, own: dict[tuple[str, str], str], bases: list[str]
+) -> list[Example]:
+    """All epochs' pairs in their random order; own: replies by (base, prompt_id)."""
+    setup = model.setup
+    negatives = min(setup.attribution.negatives, len(bases) - 1)
+    truths = [bases.index(base) for base in known["base"]]
+    examples = []
+    count = len(known) * (1 + negatives)
+    for epoch, order in enumerate(_orders(count, setup.attribution.epochs, setup.seed)):
+        rng = np.random.default_rng([setup.seed, epoch])
+        beside = partners(known, known, f"{setup.seed} {epoch}")
+        firsts, seconds, labels = [], [], []
+        for truth, reply, prompt_id in zip(truths, known["reply"], beside, strict=True):
+            others = [k for k in range(len(bases)) if k != truth]
+            for about in [truth, *rng.choice(others, negatives, replace=False)]:
+                firsts.append(own[bases[about], prompt_id])
+                seconds.append(reply)
+                labels.append((truth, int(about)))
+        rows = model.rows(firsts, seconds)
+        examples += [Example(rows[i], *labels[i]) for i in order]
+    return examples
 
 
-# The encoder
+def embeddings(setup: Setup, replies: pd.DataFrame) -> np.ndarray:
+    """Give the untuned encoder's embedding of each reply, shape (replies, width)."""
 
+    def compute() -> np.ndarray:
+        model = Encoder(setup)
+        return model.predict(model.rows(replies["reply"]), None)
 
-def _bert(profile: Profile) -> tuple[str, Path]:
-    return similarity.backbone(
-        profile.model_copy(update={"similarity": settings(profile).backbone or profile.similarity})
-    )
-
-
-def backbone(profile: Profile):
-    """(encoder of the first `layer` layers, tokenizer) of the section's backbone, on this process's device."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    source = settings(profile).backbone or profile.similarity
-    where = _bert(profile)[0]
-    tokenizer, encoder = (
-        AutoTokenizer.from_pretrained(where),
-        AutoModel.from_pretrained(where, dtype=torch.float32),
-    )
-    encoder.encoder.layer = encoder.encoder.layer[: source.layer]
-    return encoder.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
-
-
-def _ids(tokenizer, limit: int, *parts) -> list[dict]:
-    """[CLS] part [SEP] (part [SEP]) of each row, at most `limit` tokens of each part."""
-    cut = [
-        [t[:limit] for t in tokenizer(list(p), add_special_tokens=False)["input_ids"]]
-        for p in parts
-    ]
-    rows = []
-    for texts in zip(*cut):
-        ids, kinds = [tokenizer.cls_token_id], [0]
-        for kind, tokens in enumerate(texts):
-            ids, kinds = ids + tokens + [tokenizer.sep_token_id], kinds + [kind] * (len(tokens) + 1)
-        rows.append({"input_ids": ids, "token_type_ids": kinds})
-    return rows
+    return _stored(setup, "embeddings", replies, replies, [], compute)
 
 
 def _orders(count: int, epochs: int, seed: int) -> list[np.ndarray]:
@@ -188,87 +179,144 @@ def _orders(count: int, epochs: int, seed: int) -> list[np.ndarray]:
     return [rng.permutation(count) for _ in range(epochs)]
 
 
-def _embed(encoder, tokenizer, rows: list[dict]):
-    """The mean of the last hidden states over a row's tokens, shape (rows, width)."""
-    import torch
-
-    longest, pad = max(len(r["input_ids"]) for r in rows), tokenizer.pad_token_id
-    ids, kinds = (
-        torch.tensor([r[k] + [fill] * (longest - len(r[k])) for r in rows], device=encoder.device)
-        for k, fill in (("input_ids", pad), ("token_type_ids", 0))
-    )
-    mask = torch.tensor(
-        [[1] * len(r["input_ids"]) + [0] * (longest - len(r["input_ids"])) for r in rows],
-        device=encoder.device,
-    )
-    kinds = kinds.clamp(max=encoder.config.type_vocab_size - 1)  # RoBERTa knows one kind
-    hidden = encoder(input_ids=ids, attention_mask=mask, token_type_ids=kinds).last_hidden_state
-    return (hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-
-
-def _tune(profile: Profile, encoder, examples: list[tuple], outputs: int, tokenizer):
-    """Tune the encoder and return its new linear head. examples, in order: (ids, true base, base asked about; None = all of them)."""
-    import torch
-    from torch.nn.functional import binary_cross_entropy_with_logits
-    from transformers import get_linear_schedule_with_warmup
-
-    how = settings(profile)
-    torch.manual_seed(profile.seed)
-    head = torch.nn.Linear(encoder.config.hidden_size, outputs).to(encoder.device)
-    encoder.embeddings.requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": encoder.encoder.parameters()},
-            {"params": head.parameters(), "lr": 10 * how.learning_rate},
-        ],
-        lr=how.learning_rate,
-    )
-    steps = math.ceil(len(examples) / how.batch_size)
-    schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
-    encoder.train()
-    for step in range(steps):
-        ids, truth, about = zip(*examples[step * how.batch_size : (step + 1) * how.batch_size])
-        targets = torch.eye(outputs, device=encoder.device)[
-            torch.tensor(np.array(truth), device=encoder.device)
-        ]
-        counted = torch.stack(
-            [torch.ones(outputs) if a is None else torch.eye(outputs)[a] for a in about]
-        ).to(encoder.device)
-        losses = binary_cross_entropy_with_logits(
-            head(_embed(encoder, tokenizer, list(ids))), targets, reduction="none"
-        )
-        optimizer.zero_grad()
-        ((losses * counted).sum() / counted.sum()).backward()
-        optimizer.step()
-        schedule.step()
-        jobs.report(0.7 * (step + 1) / steps)
-    return head
-
-
-def _predict(
-    profile: Profile,
-    encoder,
-    head,
-    rows: list[dict],
-    tokenizer,
-    part: tuple[float, float] = (0.0, 1.0),
+def _stored(
+    setup: Setup,
+    kind: str,
+    known: pd.DataFrame,
+    queried: pd.DataFrame,
+    bases: list[str],
+    compute: Callable[[], np.ndarray],
 ) -> np.ndarray:
-    """Sigmoids of the head's outputs, or the embeddings themselves without a head; rows of similar length together."""
-    import torch
+    """What `compute` returns, shape (queried, any), kept under everything that decides it."""
+    columns = ["model", "base", "prompt_id", "reply"]
+    texts = [table[columns].to_numpy().tolist() for table in (known, queried)]
+    spec = {
+        "kind": kind,
+        "texts": store.key(texts),
+        "bases": bases,
+        "seed": setup.seed,
+        **setup.attribution.model_dump(include=TUNING),
+        "backbone": setup.backbone.spec,
+    }
+    folder = store.entry("attribution", kind, spec)
+    with store.lock(folder):
+        if store.manifest(folder) is None:
+            scores = compute()
+            names = [str(i) for i in range(scores.shape[1])]
+            store.write_table(folder / "scores.parquet", pd.DataFrame(scores, columns=names))
+            store.finish(folder, replies=len(scores))
+    return pd.read_parquet(folder / "scores.parquet").to_numpy()
 
-    encoder.eval()
-    order, size, found = (
-        sorted(range(len(rows)), key=lambda i: len(rows[i]["input_ids"])),
-        64,
-        [None] * len(rows),
-    )
-    with torch.inference_mode():
-        for start in range(0, len(order), size):
-            batch = order[start : start + size]
-            out = _embed(encoder, tokenizer, [rows[i] for i in batch])
-            for i, row in zip(batch, (out if head is None else head(out).sigmoid()).cpu().numpy()):
-                found[i] = row
-            jobs.report(
-                0.7 + 0.3 * (part[0] + (part[1] - part[0]) * (start + len(batch)) / len(rows))
-            )
-    return np.stack(found)
+
+class Encoder:
+    """The first `layer` layers of a setup's backbone, on this process's device."""
+
+    def __init__(self, setup: Setup):
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        self.setup = setup
+        where = similarity.model_type(setup.backbone)
+        self.tokenizer = AutoTokenizer.from_pretrained(where)
+        model = AutoModel.from_pretrained(where, dtype=torch.float32)
+        model.encoder.layer = model.encoder.layer[: setup.backbone.settings.layer]
+        self.model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+    def rows(self, *parts: Iterable[str]) -> list[Row]:
+        """Encode [CLS] part [SEP] (part [SEP]) of each row, each part cut at `tokens` tokens.
+
+        parts: one or two, with a text for each row.
+        """
+        limit = self.setup.attribution.tokens
+        encoded = []
+        for part in parts:
+            ids = self.tokenizer(list(part), add_special_tokens=False)["input_ids"]
+            encoded.append([text[:limit] for text in ids])
+        rows = []
+        for texts in zip(*encoded, strict=True):
+            row = Row([self.tokenizer.cls_token_id], [0])
+            for kind, text in enumerate(texts):
+                row.ids.extend([*text, self.tokenizer.sep_token_id])
+                row.kinds.extend([kind] * (len(text) + 1))
+            rows.append(row)
+        return rows
+
+    def embed(self, rows: Sequence[Row]):
+        """Give the mean of the last hidden states over a row's tokens, shape (rows, width)."""
+        import torch
+
+        device, longest = self.model.device, max(len(row.ids) for row in rows)
+        missing = [longest - len(row.ids) for row in rows]
+        pad = self.tokenizer.pad_token_id
+
+        def padded(lists: list[list[int]], fill: int):
+            both = zip(lists, missing, strict=True)
+            return torch.tensor([some + [fill] * gap for some, gap in both], device=device)
+
+        kinds = padded([row.kinds for row in rows], 0)
+        mask = padded([[1] * len(row.ids) for row in rows], 0)
+        hidden = self.model(
+            input_ids=padded([row.ids for row in rows], pad),
+            attention_mask=mask,
+            # RoBERTa knows one kind
+            token_type_ids=kinds.clamp(max=self.model.config.type_vocab_size - 1),
+        ).last_hidden_state
+        return (hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+
+    def tune(self, examples: Sequence[Example], outputs: int):
+        """Tune on the examples, in their order, and return the new linear head."""
+        import torch
+        from torch.nn.functional import binary_cross_entropy_with_logits
+        from transformers import get_linear_schedule_with_warmup
+
+        attribution, model = self.setup.attribution, self.model
+        torch.manual_seed(self.setup.seed)
+        head = torch.nn.Linear(model.config.hidden_size, outputs).to(model.device)
+        model.embeddings.requires_grad_(False)
+        rate = attribution.learning_rate
+        groups = [
+            {"params": model.encoder.parameters()},
+            {"params": head.parameters(), "lr": HEAD_RATE * rate},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=rate)
+        size = attribution.batch_size
+        steps = math.ceil(len(examples) / size)
+        schedule = get_linear_schedule_with_warmup(optimizer, steps // WARM_UP, steps)
+        one_of = torch.eye(outputs, device=model.device)
+        every = torch.ones(outputs, device=model.device)
+        model.train()
+        for step in range(steps):
+            batch = examples[step * size : (step + 1) * size]
+            targets = torch.stack([one_of[e.truth] for e in batch])
+            counted = torch.stack([every if e.about is None else one_of[e.about] for e in batch])
+            logits = head(self.embed([e.row for e in batch]))
+            losses = binary_cross_entropy_with_logits(logits, targets, reduction="none")
+            optimizer.zero_grad()
+            ((losses * counted).sum() / counted.sum()).backward()
+            optimizer.step()
+            schedule.step()
+            jobs.report(0.7 * (step + 1) / steps)
+        return head
+
+    def predict(
+        self, rows: Sequence[Row], head, done: tuple[float, float] = (0.0, 1.0)
+    ) -> np.ndarray:
+        """Give sigmoids of the head's outputs, or without a head the embeddings themselves.
+
+        Rows of similar length go together. done: from which to which share of all predictions.
+        """
+        import torch
+
+        self.model.eval()
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
+        outputs: dict[int, np.ndarray] = {}
+        first, last = done
+        with torch.inference_mode():
+            for start in range(0, len(order), READ_AT_ONCE):
+                batch = order[start : start + READ_AT_ONCE]
+                embedded = self.embed([rows[i] for i in batch])
+                out = embedded if head is None else head(embedded).sigmoid()
+                outputs.update(zip(batch, out.cpu().numpy(), strict=True))
+                share = (start + len(batch)) / len(rows)
+                jobs.report(0.7 + 0.3 * (first + (last - first) * share))
+        return np.stack([outputs[i] for i in range(len(rows))])

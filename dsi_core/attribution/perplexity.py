@@ -1,102 +1,143 @@
-"""Attribution, perplexity: how likely does each base find a reply, given the prompt? For models that we can look into."""
+"""Perplexity: how likely does each base find a reply, given the prompt?
+
+For models that we can look into.
+"""
 
 import time
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dsi_core.models import load as models
-from dsi_core.paper.dpdllm import features
+from dsi_core.models import load, token_logprobs
+from dsi_core.models.load import Base
 from dsi_core.runtime import jobs, store
+from dsi_core.runtime.precision import Precision, detect, device_name
 from dsi_core.settings.profile import Profile
 
 MOST = 1024, 2048  # tokens of a reply, and of prompt and reply
-LEAST = 1e-38  # a probability that fp32 rounded to 0 counts as this: 87.5 nats
+LEAST = np.log(1e-38)  # an impossible token counts as about the least probability in fp32
+TEXT = ["prompt", "reply"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Replies (columns prompt, reply) that one base reads."""
+
+    base: Base
+    precision: Precision
+    texts: pd.DataFrame
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where nats and tokens lie in the store."""
+        spec = {
+            "base": self.base.spec,
+            "precision": self.precision.label(),
+            "texts": store.key(self.texts.to_numpy().tolist()),
+        }
+        return store.entry("attribution", f"perplexity {self.base.name}", spec, make=False)
+
+    @property
+    def job(self) -> jobs.Job:
+        """The work of it."""
+        return jobs.Job(f"perplexity under {self.base.name}", score, (self,), len(self.texts))
+
+
+def nats_under(base: str) -> str:
+    """Name the column of negative log-likelihoods under a base."""
+    return f"nats under {base}"
+
+
+def tokens_under(base: str) -> str:
+    """Name the column of token counts under a base."""
+    return f"tokens under {base}"
 
 
 def with_nats(profile: Profile, replies: pd.DataFrame) -> pd.DataFrame:
-    """`replies` with columns nats (negative log-likelihood of the reply given the prompt, summed) and tokens: in each row an array over
-    the dataset's bases, in order of name. A reply without a token has 0 of both; the end token does not count. One job for each base.
+    """Let every base of a dataset read all its replies; one job for each base.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `replies` with the columns `nats_under` (negative log-likelihood of the reply given the
+        prompt, summed) and `tokens_under` each of its dataset's bases; NaN under another's. A reply
+        without a token has 0 of both; the end token does not count.
     """
-    parts = [part for _, part in replies.groupby("dataset", sort=False)]
-    texts = [part[["prompt", "reply"]].drop_duplicates() for part in parts]
-    wanted = [
-        (b, t, _entry(profile, b, t))
-        for part, t in zip(parts, texts)
-        for b in sorted(part["base"].unique())
+    precision = detect(profile.precision)
+    planned = []
+    for _, part in replies.groupby("dataset", sort=False):
+        texts = part[TEXT].drop_duplicates()
+        bases = [load.base(profile, name) for name in sorted(part["base"].unique())]
+        planned.append((part, [Task(base, precision, texts) for base in bases]))
+    missing = [
+        task for _, tasks in planned for task in tasks if store.manifest(task.folder) is None
     ]
-    jobs.run(
-        [
-            jobs.Job(f"perplexity under {b}", score, (profile, b, t), len(t))
-            for b, t, folder in wanted
-            if store.manifest(folder) is None
-        ]
-    )
-    return pd.concat([_joined(profile, part, t) for part, t in zip(parts, texts)])
+    load.prepare_all(task.base for task in missing)
+    jobs.run([task.job for task in missing])
+    return pd.concat([_joined(part, tasks) for part, tasks in planned])
 
 
-def _joined(profile: Profile, part: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
-    columns = {"nats": [], "tokens": []}
-    for base in sorted(part["base"].unique()):
-        found = pd.read_parquet(_entry(profile, base, texts) / "scores.parquet")
-        assert len(found) == len(texts), f"{base}: {len(found)} scores of {len(texts)} texts"
-        rows = part[["prompt", "reply"]].merge(
-            texts.assign(**found.to_dict("list")),
-            on=["prompt", "reply"],
-            how="left",
-            validate="m:1",
-        )
-        columns = {name: [*known, rows[name].to_numpy()] for name, known in columns.items()}
-    return part.assign(**{name: list(np.column_stack(arrays)) for name, arrays in columns.items()})
+def _joined(replies: pd.DataFrame, tasks: list[Task]) -> pd.DataFrame:
+    columns = {}
+    for task in tasks:
+        values = pd.read_parquet(task.folder / "scores.parquet")
+        texts = task.texts
+        assert len(values) == len(texts), f"{task.folder}: {len(values)} of {len(texts)} texts"
+        named = texts.assign(nats=values["nats"].to_numpy(), tokens=values["tokens"].to_numpy())
+        rows = replies[TEXT].merge(named, on=TEXT, how="left", validate="m:1")
+        columns[nats_under(task.base.name)] = rows["nats"].to_numpy()
+        columns[tokens_under(task.base.name)] = rows["tokens"].to_numpy()
+    return replies.assign(**columns)
 
 
-def _entry(profile: Profile, base: str, texts: pd.DataFrame) -> Path:
-    """The store's folder of these texts (columns prompt, reply) under a base."""
-    return store.entry(
-        "attribution",
-        f"perplexity {base}",
-        {"base": models.base_spec(profile, base), "texts": store.key(texts.to_numpy().tolist())},
-    )
-
-
-def score(profile: Profile, base: str, texts: pd.DataFrame) -> None:
-    """Store nats and tokens of each text (columns prompt, reply), in their order."""
-    folder = _entry(profile, base, texts)
-    with store.lock(folder):
-        if store.manifest(folder) is None:
-            started, (model, tokenizer) = time.time(), models.load(profile, base)
-            rows = [
-                features.tokens(tokenizer, t.prompt, t.reply, "clean", *MOST)
-                for t in texts.itertuples()
+def score(task: Task) -> None:
+    """Store nats and tokens of each text, in their order."""
+    with store.lock(task.folder):
+        if store.manifest(task.folder) is None:
+            model, tokenizer = load.load(task.base, task.precision)
+            started = time.time()  # loading has its own record
+            pairs = task.texts[TEXT].to_numpy()
+            texts = [
+                token_logprobs.encode(tokenizer, prompt, reply, *MOST) for prompt, reply in pairs
             ]
-            nats = [
-                float(-np.log(np.maximum(p, LEAST)).sum())
-                for p in features.token_probabilities(model, tokenizer, rows)
-            ]
-            store.write_table(
-                folder / "scores.parquet",
-                pd.DataFrame({"nats": nats, "tokens": [len(s) for _, s in rows]}),
+            logprobs = token_logprobs.logprobs(model, texts)
+            table = pd.DataFrame(
+                {
+                    "nats": [float(-np.maximum(values, LEAST).sum()) for values in logprobs],
+                    "tokens": [len(text.scored) for text in texts],
+                }
             )
-            store.finish(folder, replies=len(texts), seconds=round(time.time() - started, 1))
+            store.write_table(task.folder / "scores.parquet", table)
+            store.finish(
+                task.folder,
+                replies=len(table),
+                device=device_name(),
+                seconds=round(time.time() - started, 1),
+            )
 
 
 def table(replies: pd.DataFrame) -> pd.DataFrame:
-    """Perplexity of every model's replies under each base: dataset, model, base (the truth), tuned, then a column per base.
+    """Show the perplexity of every model's replies under each base.
 
-    exp(nats / tokens) over all its replies, at least 1, lower = likelier (the paper picks the lowest). Tokens are those of the base that
-    scores, so columns of bases with different vocabularies are not on one scale.
+    Returns
+    -------
+    pandas.DataFrame
+        dataset, model, base (the truth), tuned, then a column per base: exp(nats / tokens) over all
+        replies, at least 1, lower = likelier (the paper picks the lowest). Tokens are those of the
+        base that scores, so columns of bases with different vocabularies are not on one scale.
     """
     parts = []
     for _, part in replies.groupby("dataset", sort=False):
         bases = sorted(part["base"].unique())
-        groups = part.groupby(["dataset", "model", "base", "tuned"], sort=False)[["nats", "tokens"]]
-        rows = groups.agg(lambda arrays: np.sum(np.stack(arrays.to_list()), axis=0))
-        values = np.exp(
-            np.stack(rows["nats"].to_list()) / np.maximum(np.stack(rows["tokens"].to_list()), 1)
-        )
-        named = pd.DataFrame(values, columns=[f"under {b}" for b in bases])
-        parts.append(
-            pd.concat([rows.drop(columns=["nats", "tokens"]).reset_index(), named], axis=1)
-        )
+        columns = [name(base) for base in bases for name in (nats_under, tokens_under)]
+        groups = part.groupby(["dataset", "model", "base", "tuned"], sort=False)
+        sums = groups[columns].sum().reset_index()
+        named = sums[["dataset", "model", "base", "tuned"]]
+        for base in bases:
+            count = sums[tokens_under(base)].clip(lower=1)
+            named = named.assign(**{f"under {base}": np.exp(sums[nats_under(base)] / count)})
+        parts.append(named)
     return pd.concat(parts, ignore_index=True)

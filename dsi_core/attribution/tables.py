@@ -1,7 +1,11 @@
-"""Attribution, the tables: what the scores of a tuned model's replies say of its base, and how far that is from guessing.
+"""What the scores of a tuned model's replies say of its base, and how far that is from guessing.
 
-rows: scored replies as `attribution.judged` returns them, of one dataset, with an array `scores` over `bases`.
+Scored replies are rows as `compare.judged` returns them, of one dataset, with a column of scores
+for each base (`score_columns`).
 """
+
+from collections.abc import Sequence
+from enum import StrEnum
 
 import numpy as np
 import pandas as pd
@@ -10,156 +14,197 @@ from scipy.stats import binomtest
 from dsi_core.attribution.classifiers import METHODS
 from dsi_core.evidence import intervals, permutation, ranks
 
-LEVELS = {
-    "k3": "bases",
-    "k2": "bases, tuned models of other bases",
-    "k1": "bases, all other tuned models",
-}
+
+class Level(StrEnum):
+    """By whose replies a classifier learns; values as in tables."""
+
+    K3 = "k3"
+    K2 = "k2"
+    K1 = "k1"
+
+    @property
+    def knows(self) -> str:
+        """The same in words."""
+        return {
+            Level.K3: "bases",
+            Level.K2: "bases, tuned models of other bases",
+            Level.K1: "bases, all other tuned models",
+        }[self]
+
+
+def score_columns(bases: Sequence[str]) -> list[str]:
+    """Name the columns of the scores for these bases, higher = more like it."""
+    return [f"score {base}" for base in bases]
+
+
+def scores_of(rows: pd.DataFrame, bases: Sequence[str]) -> np.ndarray:
+    """Give the scores alone, shape (rows, bases)."""
+    return rows[score_columns(bases)].to_numpy(float)
 
 
 def attributed(rows: pd.DataFrame, bases: list[str], by: list[str]) -> pd.DataFrame:
-    """The base with the highest mean score, for every group of replies (columns `by`, among them base, the truth).
+    """Attribute every group of replies to the base with the highest mean score.
 
-    Returns `by`, attributed (None where no reply has a score), right, margin (its lead over the next, on the method's own scale) and replies.
+    Parameters
+    ----------
+    by
+        Columns that make a group, among them base, the truth.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `by`, attributed (None where no reply has a score), margin (its lead over the next, on the
+        method's own scale), replies (how many), right.
     """
-    scores = pd.DataFrame(np.stack(rows["scores"].to_list()), columns=bases, index=rows.index)
+    scores = pd.DataFrame(scores_of(rows, bases), columns=bases, index=rows.index)
     groups = scores.groupby([rows[c] for c in by], sort=False, dropna=False)
     means = groups.mean()
     ordered = np.sort(means.to_numpy(), axis=1)
-    found = means.fillna(-np.inf).idxmax(axis=1).where(means.notna().any(axis=1), None)
+    best = means.fillna(-np.inf).idxmax(axis=1).where(means.notna().any(axis=1), None)
     table = means.index.to_frame(index=False).assign(
-        attributed=found.to_numpy(),
+        attributed=best.to_numpy(),
         margin=ordered[:, -1] - ordered[:, -2],
         replies=groups.size().to_numpy(),
     )
     return table.assign(right=table["attributed"] == table["base"])
 
 
-def first_places(rows: pd.DataFrame) -> np.ndarray:
-    """Each reply's vote, shape (rows, bases): 1 for the base with its highest score, shared equally in a tie, zeros without scores."""
-    scores = np.stack(rows["scores"].to_list())
+def votes_of(rows: pd.DataFrame, bases: list[str]) -> np.ndarray:
+    """Give each reply's vote, shape (rows, bases).
+
+    1 for the base with its highest score, shared equally in a tie, zeros without scores.
+    """
+    scores = scores_of(rows, bases)
     top = scores == scores.max(axis=1, keepdims=True)
     return top / np.maximum(top.sum(axis=1, keepdims=True), 1)
 
 
-def mean_auc(rows: pd.DataFrame, bases: list[str]) -> float:
-    """Mean over the bases of the AUC with which a base's score tells the replies of its own models from all others; 0.5 = chance.
+def mean_auroc(rows: pd.DataFrame, bases: list[str]) -> float:
+    """Tell how well a base's score tells the replies of its own models from all others.
 
-    A reply's scores are taken less their mean, or the AUC would tell long replies from short ones, say. NaN where nothing can be told.
+    A reply's scores are taken less their mean, or the AUROC would tell long replies from short
+    ones, say.
+
+    Returns
+    -------
+    float
+        Mean AUROC over the bases; 0.5 = chance, NaN where nothing can be told.
     """
-    scores = np.stack(rows["scores"].to_list())
-    there = ~np.isnan(scores).any(axis=1)
-    centred, truth = scores[there] - scores[there].mean(axis=1, keepdims=True), rows["base"][there]
-    areas = [
+    scores = scores_of(rows, bases)
+    scored = ~np.isnan(scores).any(axis=1)
+    centred = scores[scored] - scores[scored].mean(axis=1, keepdims=True)
+    truth = rows["base"][scored]
+    aurocs = [
         ranks.auroc(centred[truth == b, i], centred[truth != b, i])
         for i, b in enumerate(bases)
         if 0 < (truth == b).sum() < len(truth)
     ]
-    return float(np.mean(areas)) if areas else np.nan
-
-
-def permuted(found: pd.DataFrame, seed: int) -> float:
-    """P of as many hits if the truths were dealt to the models anew (`permutation.p_of_matches`)."""
-    return permutation.p_of_matches(found["base"].to_numpy(), found["attributed"].to_numpy(), seed)
+    return float(np.mean(aurocs)) if aurocs else np.nan
 
 
 def methods_table(rows: pd.DataFrame, bases: list[str], seed: int = 0) -> pd.DataFrame:
-    """One row per method and level: how well it tells the bases themselves, and the tuned models.
+    """Show how well each method, at each level, tells the bases themselves, and the tuned models.
 
-    On the bases, held-out sets of prompts: cv_correct of cv_total (base, fold) decisions, cv_replies = share of single replies attributed
-    rightly. chosen = the k3 method with most of the first, then of the second, then the simpler. On the tuned models: correct of total with
-    Wilson interval (low, high; shares), chance = 1 / bases, p_binomial of so many or more by guessing, p_permuted (`permuted`), auc
-    (`mean_auc`). Whatever was not chosen is shown for comparison: picking the best of these rows would be picking by the answers.
+    Whatever was not chosen is shown for comparison: picking the best of these rows would be picking
+    by the answers.
+
+    Returns
+    -------
+    pandas.DataFrame
+        dataset, method, level, knows. On the bases, held-out sets of prompts: cv_correct of
+        cv_total (base, fold) decisions, cv_replies = share of single replies attributed rightly.
+        chosen = the k3 method with most of the first, then of the second, then the simpler. On the
+        tuned models: correct of total with Wilson interval (low, high; shares), chance = 1 / bases,
+        p_binomial of so many or more by guessing, p_permuted of so many if the truths were dealt to
+        the models anew, auc (`mean_auroc`).
     """
-    result = []
+    results = []
     for (method, level), part in rows.groupby(["method", "level"], sort=False):
-        held, asked = part[~part["tuned"]], part[part["tuned"]]
-        row = {
-            "dataset": part["dataset"].iloc[0],
-            "method": method,
-            "level": level,
-            "knows": LEVELS[level],
-            "cv_correct": None,
-            "cv_total": None,
-            "cv_replies": None,
-        }
-        if len(held):
-            decided = attributed(held, bases, ["split", "model", "base"])
-            single = first_places(held)[range(len(held)), [bases.index(b) for b in held["base"]]]
-            row |= {
-                "cv_correct": int(decided["right"].sum()),
-                "cv_total": len(decided),
-                "cv_replies": single.mean(),
-            }
-        found = attributed(asked, bases, ["model", "base"])
-        hits = int(found["right"].sum())
-        result.append(
+        held, queried = part[~part["tuned"]], part[part["tuned"]]
+        calls = attributed(queried, bases, ["model", "base"])
+        correct, total, chance = int(calls["right"].sum()), len(calls), 1 / len(bases)
+        truth, answer = calls["base"].to_numpy(), calls["attributed"].to_numpy()
+        results.append(
             {
-                **row,
+                "dataset": part["dataset"].iloc[0],
+                "method": method,
+                "level": level,
+                "knows": Level(str(level)).knows,
+                **_on_bases(held, bases),
                 "chosen": False,
-                "correct": hits,
-                "total": len(found),
-                "chance": 1 / len(bases),
-                "auc": mean_auc(asked, bases),
-                "p_binomial": binomtest(
-                    hits, len(found), 1 / len(bases), alternative="greater"
-                ).pvalue,
-                "p_permuted": permuted(found, seed),
+                "correct": correct,
+                "total": total,
+                "chance": chance,
+                "auc": mean_auroc(queried, bases),
+                "p_binomial": binomtest(correct, total, chance, alternative="greater").pvalue,
+                "p_permuted": permutation.p_of_matches(truth, answer, seed),
             }
         )
-    table = pd.DataFrame(result).astype(
-        {"cv_correct": "Int64", "cv_total": "Int64", "cv_replies": float}
-    )
-    order = {m: i for i, m in enumerate(METHODS)}
-    order |= {level: i for i, level in enumerate(LEVELS)}
+    table = pd.DataFrame(results).astype({"cv_correct": "Int64", "cv_total": "Int64"})
+    table["cv_replies"] = table["cv_replies"].astype(float)
+    order = {name: place for place, name in enumerate([*METHODS, *map(str, Level)])}
     table = table.sort_values(["level", "method"], key=lambda c: c.map(order), ignore_index=True)
-    best = (
-        table[table["cv_correct"].notna()]
-        .sort_values(["cv_correct", "cv_replies"], ascending=False, kind="stable")
-        .index[0]
-    )
-    table.loc[best, "chosen"] = True
+    tried = table[table["cv_correct"].notna()]
+    best = tried.sort_values(["cv_correct", "cv_replies"], ascending=False, kind="stable")
+    table.loc[best.index[0], "chosen"] = True
     return intervals.with_wilson(table, "correct", "total")
 
 
+def _on_bases(held: pd.DataFrame, bases: list[str]) -> dict:
+    """The columns cv_correct, cv_total and cv_replies; None without held-out replies."""
+    if held.empty:
+        return {"cv_correct": None, "cv_total": None, "cv_replies": None}
+    calls = attributed(held, bases, ["split", "model", "base"])
+    truth = [bases.index(base) for base in held["base"]]
+    for_truth = votes_of(held, bases)[range(len(held)), truth]
+    return {
+        "cv_correct": int(calls["right"].sum()),
+        "cv_total": len(calls),
+        "cv_replies": for_truth.mean(),
+    }
+
+
 def models_table(rows: pd.DataFrame, bases: list[str], chosen: str) -> pd.DataFrame:
-    """What every method says of every tuned model: dataset, method, level, model, base (the truth), member, attributed, margin, replies,
+    """Show what every method says of every tuned model.
+
+    Returns dataset, method, level, model, base (the truth), member, attributed, margin, replies,
     right, chosen.
     """
-    table = attributed(
-        rows[rows["tuned"]], bases, ["dataset", "method", "level", "model", "base", "member"]
-    )
-    return table.assign(chosen=(table["method"] == chosen) & (table["level"] == "k3"))
+    identity = ["dataset", "method", "level", "model", "base", "member"]
+    return _marked(attributed(rows[rows["tuned"]], bases, identity), chosen)
+
+
+def _marked(table: pd.DataFrame, chosen: str) -> pd.DataFrame:
+    return table.assign(chosen=(table["method"] == chosen) & (table["level"] == Level.K3))
 
 
 def groups_table(rows: pd.DataFrame, bases: list[str], chosen: str) -> pd.DataFrame:
-    """Tuned models attributed rightly by their replies to each set of prompts alone, members and non-members of D apart.
+    """Count the tuned models attributed rightly by their replies to each set of prompts alone.
 
-    Returns dataset, method, level, chosen, prompts, models ("members" | "non-members" | "all" where there is no D), correct, total, low
-    and high (Wilson interval of the share).
+    Members and non-members of D stand apart.
+
+    Returns
+    -------
+    pandas.DataFrame
+        dataset, method, level, chosen, prompts, models ("members" | "non-members" | "all" where
+        there is no D), correct, total, low and high (Wilson interval of the share).
     """
-    found = attributed(
-        rows[rows["tuned"]],
-        bases,
-        ["dataset", "method", "level", "prompts", "model", "base", "member"],
-    )
-    named = found.assign(
-        models=found["member"].map({True: "members", False: "non-members"}).fillna("all"),
-        chosen=(found["method"] == chosen) & (found["level"] == "k3"),
-    )
-    groups = named.groupby(
-        ["dataset", "method", "level", "chosen", "prompts", "models"], sort=False
-    )["right"]
-    return intervals.with_wilson(
-        groups.agg(correct="sum", total="size").reset_index(), "correct", "total"
-    )
+    identity = ["dataset", "method", "level", "prompts", "model", "base", "member"]
+    calls = _marked(attributed(rows[rows["tuned"]], bases, identity), chosen)
+    names = calls["member"].map({True: "members", False: "non-members"})
+    calls = calls.assign(models=names.fillna("all"))
+    by = ["dataset", "method", "level", "chosen", "prompts", "models"]
+    counts = calls.groupby(by, sort=False)["right"].agg(correct="sum", total="size")
+    return intervals.with_wilson(counts.reset_index(), "correct", "total")
 
 
 def votes_table(rows: pd.DataFrame, bases: list[str], chosen: str) -> pd.DataFrame:
-    """How a tuned model's replies vote one by one, by the chosen method: dataset, method, model, base (truth), voted, share (0 to 1)."""
-    some = rows[rows["tuned"] & (rows["method"] == chosen) & (rows["level"] == "k3")]
-    votes = pd.DataFrame(first_places(some), columns=bases, index=some.index)
-    shares = votes.groupby(
-        [some[c] for c in ("dataset", "method", "model", "base")], sort=False
-    ).mean()
-    return shares.rename_axis(columns="voted").stack().rename("share").reset_index()
+    """Show how a tuned model's replies vote one by one, by the chosen method.
+
+    Returns dataset, method, model, base (the truth), voted, share (0 to 1).
+    """
+    some = rows[rows["tuned"] & (rows["method"] == chosen) & (rows["level"] == Level.K3)]
+    votes = pd.DataFrame(votes_of(some, bases), columns=bases, index=some.index)
+    by = [some[c] for c in ("dataset", "method", "model", "base")]
+    shares = votes.groupby(by, sort=False).mean()
+    return pd.DataFrame({"share": shares.rename_axis(columns="voted").stack()}).reset_index()
