@@ -7,6 +7,7 @@ import yaml
 from helpers import says
 
 from dsi_core.runtime.paths import ROOT
+from dsi_core.settings import checks
 from dsi_core.settings import profile as params
 from dsi_core.settings.profile import load_profile, read_yaml
 from dsi_core.settings.words import dataset_of, iid_of
@@ -217,7 +218,7 @@ REFUSED = {  # path: value, parts of the message
         ["othr"],
         ["unknown data 'othr'", "dozen, iid, other, terse, victim"],
     ),
-    "unknown victim": ("victims", ["twelve"], ["unknown victim 'twelve'", "dozen, iid, other, terse, victim"]),
+    "unknown victim": ("victims", ["twelve"], ["unknown victim 'twelve'", "dozen, other, terse"]),
     "unknown wild victim": (
         "wild",
         {"x": {"members": [], "non_members": []}},
@@ -228,7 +229,7 @@ REFUSED = {  # path: value, parts of the message
     "apart from nothing": (
         "data/other/apart_from",
         "twelve",
-        ["unknown apart_from 'twelve'", "dozen, iid, other, terse, victim"],
+        ["unknown apart_from 'twelve'", "dozen, other, terse"],
     ),
     "apart from itself": ("data/other/apart_from", "other", ["'other'", "apart_from"]),
     "apart from what is apart from it": (
@@ -613,7 +614,7 @@ def test_all_references_and_their_sets(raw, profile_of):
         mine, "robustness", evasion(adversary={"references": [{**MORE, "name": "theirs"}]})
     )
     profile = profile_of(mine)
-    assert [r.name for r in profile.all_references()] == [
+    assert [r.name for r in checks.all_references(profile)] == [
         "mistral",
         "gemma",
         "llama",
