@@ -1,6 +1,7 @@
 """Step 4, similarity: bert-score's own numbers, each pair scored once, and both kinds of baseline."""
 
 import json
+from types import SimpleNamespace
 
 import bert_score
 import numpy as np
@@ -11,6 +12,7 @@ from helpers import write_jsonl
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import similarity, study
 from dsi_core.method.similarity import Baseline, backbone
+from dsi_core.runtime import store
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Data
 
@@ -244,3 +246,53 @@ def test_a_text_that_the_tokenizer_reads_as_nothing(minilm):
     """MiniLM's tokenizer drops a zero-width space: bert-score gives 0, not NaN."""
     pairs = pd.DataFrame([(A, "\u200b"), ("\u200b", "\u200b"), ("\u200b", "")], columns=["a", "b"])
     assert similarity.raw_scores(backbone(minilm), pairs).tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.fixture
+def clock(empty_store, monkeypatch):
+    """Similarity without a model: every pair scores 0.5, and each call takes `clock[0]` seconds."""
+    import torch
+
+    now, seconds = [0.0], [8.0]
+
+    class Scorer:
+        class _tokenizer:
+            model_max_length = 512
+
+            def __new__(cls, texts, **_):
+                return {"input_ids": [text.split() for text in texts]}
+
+        def score(self, a, b, batch_size):
+            now[0] += seconds[0]
+            return [None, None, torch.full((len(a),), 0.5)]
+
+    monkeypatch.setattr(similarity, "_scorer", lambda *_: Scorer())
+    monkeypatch.setattr(similarity, "time", SimpleNamespace(time=lambda: now[0]))
+    return seconds
+
+
+def texts(*rows) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["a", "b"])
+
+
+def test_a_call_s_time_is_shared_evenly(smoke, clock):
+    """8 s of four pairs are 2 s each; 5 s are those of the one new pair."""
+    toy = backbone(smoke)
+    first = texts(("one", "two"), ("one", "three"), ("two", "three"), ("x", "y"))
+    similarity.raw_scores(toy, first)
+    clock[0] = 5.0
+    similarity.raw_scores(toy, texts(("two", "one"), ("new", "two")))
+    assert similarity.seconds(toy, texts(("one", "two"))) == 2.0
+    assert similarity.seconds(toy, texts(("one", "three"), ("x", "y"), ("new", "two"))) == 9.0
+    thrice = texts(("two", "one"), ("one", "two"), ("one", "two"))  # the same pair, scored once
+    assert similarity.seconds(toy, thrice) == 2.0
+    assert store.manifest(similarity.folder_of(toy))["seconds"] == 13.0
+
+
+def test_a_pair_that_was_never_scored_adds_nothing(smoke, clock):
+    toy = backbone(smoke)
+    assert similarity.seconds(toy, texts(("one", "two"))) == 0.0  # nothing there yet
+    some = texts(("one", "two"), ("one", " "), ("", ""))  # blank pairs are not scored
+    similarity.raw_scores(toy, some)
+    assert similarity.seconds(toy, pd.concat([some, texts(("never", "seen"))])) == 8.0
+    assert similarity.seconds(toy, texts()) == 0.0

@@ -1,160 +1,189 @@
-"""Costs added up by hand, from manifests written where the steps would have written theirs."""
+"""Costs added up by hand, from records written where the steps would have written theirs."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import change, table
+from helpers import says, table
 
-from dsi_core.method import similarity
-from dsi_core.method import study as steps
+from dsi_core.method import participants, similarity
 from dsi_core.method.study import Study
 from dsi_core.models import responses, tuning
+from dsi_core.models.sampling import Answer
 from dsi_core.paper import efficiency
 from dsi_core.runtime import store
 from dsi_core.settings.schema import Reference, Suspect, Trained
 
-
-@pytest.fixture
-def backbone(empty_store, monkeypatch):
-    """Similarity without a model: a pair scores 0.5; `clock` seconds pass in each call."""
-    folder = empty_store / "similarity" / "stub"
-    folder.mkdir(parents=True)
-    now, clock = [0.0], [8.0]
-
-    def score(profile, model, a, b):
-        now[0] += clock[0]
-        return np.full(len(a), 0.5)
-
-    monkeypatch.setattr(similarity, "backbone", lambda profile: ("stub", folder))
-    monkeypatch.setattr(similarity, "_bert_score", score)
-    monkeypatch.setattr(similarity, "time", SimpleNamespace(time=lambda: now[0]))
-    return clock
-
-
-def texts(*rows):
-    return table("a b", *rows)
-
-
-# similarity.seconds
-
-
-def test_a_call_s_time_is_shared_evenly(smoke, backbone):
-    similarity.raw_scores(
-        smoke, texts(("one", "two"), ("one", "three"), ("two", "three"), ("x", "y"))
-    )  # 8 s: 2 s each
-    backbone[0] = 5.0
-    similarity.raw_scores(smoke, texts(("two", "one"), ("new", "two")))  # 5 s for the new pair
-    assert similarity.seconds(smoke, texts(("one", "two"))) == 2.0
-    assert similarity.seconds(smoke, texts(("one", "three"), ("x", "y"), ("new", "two"))) == 9.0
-    assert (
-        similarity.seconds(smoke, texts(("two", "one"), ("one", "two"), ("one", "two"))) == 2.0
-    )  # the same pair, scored once
-    assert store.manifest(similarity.backbone(smoke)[1])["seconds"] == 13.0
-
-
-def test_a_pair_that_was_never_scored_adds_nothing(smoke, backbone):
-    assert similarity.seconds(smoke, texts(("one", "two"))) == 0.0  # nothing there yet
-    similarity.raw_scores(
-        smoke, texts(("one", "two"), ("one", " "), ("", ""))
-    )  # blank pairs are not scored
-    assert (
-        similarity.seconds(smoke, texts(("one", "two"), ("one", " "), ("", ""), ("never", "seen")))
-        == 8.0
-    )
-    assert similarity.seconds(smoke, texts()) == 0.0
-
-
-# Costs
-
-
 REFERENCE = Reference(
     name="A",
     without=Trained(base="llama"),
-    **{"with": Trained(base="mistral", data=["victim"], recipe="heart")},
+    with_=Trained(base="mistral", data=["victim"], recipe="heart"),
 )
 SUSPECTS = [
     Suspect(name="M", member=True, base="gemma", data=["victim"], recipe="heart"),
     Suspect(name="N", member=False, base="llama"),
 ]
-TUNED, ASKED = {"R^t A": 7200, "M": 1800}, {"R A": 360, "R^t A": 720, "M": 90, "N": 180}  # seconds
+TUNING_SECONDS = {"R^t A": 7200, "M": 1800}
+ANSWER_SECONDS = {"R A": [360], "R^t A": [720], "M": [60, 30], "N": [180]}  # of each draw
+TOO_MUCH = 10**6  # of what must not count
 SCORES = table(
     "dataset sample_id reference output response_before response_after",
     ("dozen", "s", "A", "oracle", "before", "after"),
 )
-TOLD = table(
+ANSWERS = table(
     "dataset suspect sample_id draw response",
-    ("dozen", "M", "s", 0, "told"),
+    ("dozen", "M", "s", 0, "said"),
     ("dozen", "M", "s", 1, "after"),
-    ("dozen", "N", "s", 0, "told"),
+    ("dozen", "N", "s", 0, "said"),
 )
 
 
+def line(sample_id: str, draw: int, seconds: float) -> str:
+    answer = {"sample_id": sample_id, "draw": draw, "response": "text"}
+    return json.dumps({**answer, "tokens": 2 * int(seconds), "seconds": seconds}) + "\n"
+
+
 @pytest.fixture
-def study(smoke, backbone):
-    """One reference, two suspects; everybody's record at another temperature than asked holds a number that must not count."""
-    profile = change(
-        smoke, references=[REFERENCE], suspects=SUSPECTS, responses={"temperature": 0.5}
+def study(smoke, empty_store, monkeypatch) -> Study:
+    """One reference, two suspects, and one sample; comparing two texts takes 2 s.
+
+    Beside each model's records lie some that must not count: answers at another temperature, to
+    another question, and a draw further than the suspects'.
+    """
+    profile = smoke.changed(
+        references=[REFERENCE],
+        more_references=[],
+        reference_sets={},
+        robustness=None,
+        imitation=None,
+        controls=[],
+        suspects=SUSPECTS,
+        responses={"temperature": 0.5},
     )
     study = Study(profile, pd.DataFrame({"dataset": ["dozen"], "sample_id": ["s"]}))
-    for m in steps.members(study).itertuples():
-        if m.trained.data:
-            store.finish(
-                tuning.folder_of(profile, "dozen", m.trained),
-                tokens=10 * TUNED[m.model_id],
-                seconds=TUNED[m.model_id],
-                device="cpu",
-            )
-        right = 1.0 if m.group == "reference" else 0.5
+    for model in participants.participants(profile):
+        name = model.model_id
+        if name in TUNING_SECONDS:
+            seconds = TUNING_SECONDS[name]
+            facts = {"tokens": 10 * seconds, "seconds": seconds, "device": "cpu"}
+            store.finish(tuning.entry(model.training), **facts)
+        right = 1.0 if model.is_reference else 0.5
         for temperature in (0.5, 1.0):
-            seconds = ASKED[m.model_id] if temperature == right else 10**6
-            store.finish(
-                responses.entry(profile, "dozen", m.model_id, m.trained, temperature),
-                tokens=2 * seconds,
-                seconds=seconds,
-            )
-    similarity.raw_scores(profile, steps.beside_oracle(SCORES))  # two pairs in 8 s
-    similarity.raw_scores(
-        profile, steps.beside_references(TOLD.merge(SCORES))
-    )  # told-before, told-after, after-before, after-after: 2 s each
+            sampling = study.sampling.changed(temperature=temperature)
+            folder = responses.entry(name, model.training, sampling)
+            draws = ANSWER_SECONDS[name] if temperature == right else [TOO_MUCH]
+            lines = [line("s", draw, seconds) for draw, seconds in enumerate(draws)]
+            lines += [line("other question", 0, TOO_MUCH), line("s", len(draws), TOO_MUCH)]
+            store.write_text(folder / "responses.jsonl", "".join(lines))
+            store.finish(folder, tokens=TOO_MUCH, seconds=TOO_MUCH, device="cpu")
+    monkeypatch.setattr(
+        similarity, "seconds", lambda _, pairs: 2.0 * len(set(map(frozenset, pairs.to_numpy())))
+    )
     return study
 
 
 def test_costs_by_hand(study):
-    found = efficiency.costs(study, SCORES, TOLD)
-    rows = [
-        ("offline", "answer", "R A", 720, 360),
-        ("offline", "tune", "R^t A", 72000, 7200),
-        ("offline", "answer", "R^t A", 1440, 720),
-        ("set-up", "tune", "M", 18000, 1800),
-        ("online", "answer", "M", 180, 90),
-        ("online", "answer", "N", 360, 180),
+    costs = efficiency.costs(study, SCORES, ANSWERS)
+    assert costs.columns.tolist() == [
+        "dataset",
+        "phase",
+        "step",
+        "model_id",
+        "tokens",
+        "seconds",
+        "device",
     ]
-    kept = found[found["step"] != "similarity"]
-    assert [
-        tuple(r) for r in kept[["phase", "step", "model_id", "tokens", "seconds"]].values.tolist()
-    ] == rows
-    compared = found[found["step"] == "similarity"]
-    # N's two pairs are among M's four: scored once, but each suspect's audit would need them
+    kept = costs[costs["step"] != "similarity"]
+    assert kept[["phase", "step", "model_id", "tokens", "seconds"]].values.tolist() == [
+        ["offline", "answer", "R A", 720, 360],
+        ["offline", "tune", "R^t A", 72000, 7200],
+        ["offline", "answer", "R^t A", 1440, 720],
+        ["set-up", "tune", "M", 18000, 1800],
+        ["online", "answer", "M", 180, 90],
+        ["online", "answer", "N", 360, 180],
+    ]
+    assert kept["device"].tolist() == ["cpu"] * 6
+    assert set(costs["dataset"]) == {"dozen"}
+
+
+def test_comparing_by_hand(study):
+    """N's two pairs are among M's four: scored once, but each suspect's audit would need them."""
+    costs = efficiency.costs(study, SCORES, ANSWERS)
+    compared = costs[costs["step"] == "similarity"]
     assert compared[["phase", "model_id", "seconds"]].values.tolist() == [
-        ["offline", "all references", 8.0],
-        ["online", "M", 8.0],
+        ["offline", "all references", 4.0],  # before and after with the oracle
+        ["online", "M", 8.0],  # said-before, said-after, after-before, after-after
         ["online", "N", 4.0],
     ]
-    assert compared["tokens"].isna().all() and set(found["dataset"]) == {"dozen"}
-    assert found.loc[found["step"] == "tune", "device"].tolist() == ["cpu", "cpu"]
+    assert compared["tokens"].isna().all()
 
 
 def test_table9_by_hand(study):
-    """Offline 360 + 7200 + 720 + 8 s; online the mean of M's 90 + 8 and N's 180 + 4 s; tuning the suspects is neither."""
-    found = efficiency.table9(efficiency.costs(study, SCORES, TOLD))
-    assert found.columns.tolist() == ["dataset", "offline_hours", "online_hours", "online_percent"]
-    assert found.values.tolist() == [
-        ["dozen", round(8288 / 3600, 4), round(141 / 3600, 4), round(100 * 141 / 8288, 2)]
+    """Tuning the suspects is neither offline nor online; online is the mean of both suspects."""
+    table9 = efficiency.table9(efficiency.costs(study, SCORES, ANSWERS))
+    offline = 360 + 7200 + 720 + 4
+    online = ((90 + 8) + (180 + 4)) / 2
+    assert table9.columns.tolist() == ["dataset", "offline_hours", "online_hours", "online_percent"]
+    assert table9.values.tolist() == [
+        ["dozen", round(offline / 3600, 4), round(online / 3600, 4), 1.7]  # 100 * 141 / 8284
     ]
 
 
+@pytest.mark.parametrize("lost", ["tuning", "an answer"])
+def test_a_missing_record_is_named(study, lost):
+    models = {m.model_id: m for m in participants.participants(study.profile)}
+    if lost == "tuning":
+        (tuning.entry(models["M"].training) / "manifest.json").unlink()
+        step = "tune M"
+    else:
+        folder = responses.entry("N", models["N"].training, study.sampling)
+        store.write_text(folder / "responses.jsonl", line("other question", 0, 1))
+        step = "answer N"
+    with pytest.raises(ValueError) as error:
+        efficiency.costs(study, SCORES, ANSWERS)
+    says(error, f"no record of: {step};", "run notebooks 1 and 2 first")
+
+
+def test_other_questions_to_the_same_models_cost_nothing_here(study, monkeypatch):
+    """Two question sets to one entry: the costs of the first are the same before and after.
+
+    An answer takes 3 s, and two that end together share 3 s.
+    """
+    now = [0.0]
+
+    def answers(model_id, training, questions, sampling):
+        rows = list(questions.itertuples(index=False))
+        for start in range(0, len(rows), 2):
+            now[0] += 3.0
+            yield [Answer(row, "text", 5) for row in rows[start : start + 2]]
+
+    monkeypatch.setattr(responses, "local_answers", answers)
+    monkeypatch.setattr(responses, "time", SimpleNamespace(time=lambda: now[0]))
+    model = next(m for m in participants.participants(study.profile) if m.model_id == "N")
+    sampling = study.sampling.changed(max_new_tokens=7, draws=1)
+    study = study.changed(responses={"max_new_tokens": 7})
+    for other in participants.participants(study.profile):
+        if other.model_id != "N":
+            ours = study.sampling.for_references() if other.is_reference else study.sampling
+            responses.ask(other.model_id, other.training, pd.DataFrame([S]), ours)
+
+    own = pd.DataFrame([S, {"sample_id": "t", "prompt": "T?"}, {"sample_id": "u", "prompt": "U?"}])
+    asked = pd.DataFrame({"dataset": "dozen", "suspect": "N", "sample_id": list("stu"), "draw": 0})
+    study_answers = pd.concat([ANSWERS[ANSWERS["suspect"] == "M"], asked.assign(response="text")])
+    folder = responses.ask("N", model.training, own, sampling)
+    first = efficiency.costs(study, SCORES, study_answers)
+    (of_n,) = first[(first["model_id"] == "N") & (first["step"] == "answer")].itertuples()
+    assert (of_n.tokens, of_n.seconds) == (15, 6.0)
+
+    further = pd.DataFrame({"sample_id": list("vwxyz"), "prompt": list("VWXYZ")})
+    responses.ask("N", model.training, further, sampling)
+    assert store.manifest(folder)["answers"] == 8  # the entry has grown
+    pd.testing.assert_frame_equal(efficiency.costs(study, SCORES, study_answers), first)
+
+
+S = {"sample_id": "s", "prompt": "S?"}
 COSTS = "dataset phase step model_id tokens seconds"
 
 
@@ -175,8 +204,8 @@ def test_table9_keeps_datasets_apart():
 
 
 def test_by_step_by_hand(study):
-    found = efficiency.by_step(efficiency.costs(study, SCORES, TOLD))
-    assert found.columns.tolist() == [
+    sums = efficiency.by_step(efficiency.costs(study, SCORES, ANSWERS))
+    assert sums.columns.tolist() == [
         "dataset",
         "phase",
         "step",
@@ -184,30 +213,22 @@ def test_by_step_by_hand(study):
         "minutes",
         "tokens_per_second",
     ]
-    rows = {tuple(r[1:3]): r[3:] for r in found.values.tolist()}
-    assert rows["offline", "answer"] == [2, 18.0, 2.0] and rows["offline", "tune"] == [
-        1,
-        120.0,
-        10.0,
-    ]  # 1080 s, 2160 tokens
-    assert rows["set-up", "tune"] == [1, 30.0, 10.0] and rows["online", "answer"] == [2, 4.5, 2.0]
-    assert rows["offline", "similarity"][:2] == [1, 0.13] and rows["online", "similarity"][:2] == [
-        2,
-        0.2,
-    ]
-    assert (
-        np.isnan(rows["offline", "similarity"][2])
-        and np.isnan(rows["online", "similarity"][2])
-        and len(rows) == 6
-    )
+    rows = {(phase, step): rest for _, phase, step, *rest in sums.values.tolist()}
+    assert len(rows) == 6
+    assert rows["offline", "answer"] == [2, 18.0, 2.0]  # 1080 s, 2160 tokens
+    assert rows["offline", "tune"] == [1, 120.0, 10.0]
+    assert rows["set-up", "tune"] == [1, 30.0, 10.0]
+    assert rows["online", "answer"] == [2, 4.5, 2.0]
+    assert rows["offline", "similarity"][:2] == [1, 0.07]
+    assert rows["online", "similarity"][:2] == [2, 0.2]
+    assert np.isnan(rows["offline", "similarity"][2])
+    assert np.isnan(rows["online", "similarity"][2])
 
 
 def test_a_step_that_took_no_time_has_no_speed():
-    found = efficiency.by_step(
-        table(
-            COSTS, ("d", "online", "answer", "M", 0, 0.0), ("d", "offline", "tune", "R", 600, 60.0)
-        )
+    costs = table(
+        COSTS, ("d", "online", "answer", "M", 0, 0.0), ("d", "offline", "tune", "R", 600, 60.0)
     )
-    assert found["tokens_per_second"].isna().tolist() == [True, False] and found[
-        "minutes"
-    ].tolist() == [0.0, 1.0]
+    sums = efficiency.by_step(costs)
+    assert sums["tokens_per_second"].isna().tolist() == [True, False]
+    assert sums["minutes"].tolist() == [0.0, 1.0]
