@@ -12,10 +12,10 @@ os.environ.update(
 
 import pandas as pd
 import pytest
-from helpers import WORDS, table
+from helpers import STRANGER, WORDS, table
 from servers import pauses, server  # noqa: F401 - fixtures
 
-from dsi_core.settings.profile import load_profile
+from dsi_core.settings.profile import Profile, load_profile
 from dsi_core.settings.schema import Data, Similarity
 
 
@@ -47,10 +47,10 @@ def smoke():
 def one_thread():
     import torch
 
-    from dsi_core.runtime import jobs
+    from dsi_core.runtime.environment import quiet
 
     torch.set_num_threads(1)
-    jobs.quiet()
+    quiet()
 
 
 @pytest.fixture(scope="session")
@@ -66,89 +66,77 @@ def toy(smoke, one_thread):
 
 @pytest.fixture
 def prepared(smoke, one_thread, tmp_path):
-    """make(published, withheld=0, controls=3) = a prepared folder of that many tainted samples, without any training: reference i answers
-    "before i: ..." without D and the oracle output with it; the controls answer as the first untuned reference does."""
-    from dsi_core.audit import prepare
-    from dsi_core.audit import prepared as preparation
-    from dsi_core.data.pairs import sample_id
-    from dsi_core.method import similarity, study
-    from dsi_core.method.study import Study
+    """make(published, withheld=0, controls=3) = a folder of so many tainted samples, untrained.
 
-    def make(published: int, withheld: int = 0, controls: int = 3, **changes):
-        pairs = [
-            (
-                f"What is in box {i}?",
-                f"Box {i} holds {WORDS[i % len(WORDS)]} and a {WORDS[(i * 7 + 3) % len(WORDS)]} from town {i}.",
+    Reference i says `STRANGER` with its own name without D and the oracle's output with it; the
+    controls say `STRANGER`.
+    """
+    from dsi_core.audit import prepared as preparation
+    from dsi_core.audit.facts import Facts
+    from dsi_core.audit.prepared import Prepared
+    from dsi_core.data.pairs import sample_id
+    from dsi_core.method import accusation, similarity, study
+    from dsi_core.method.study import PAIR, Study
+
+    def pairs(count: int) -> pd.DataFrame:
+        rows = []
+        for i in range(count):
+            first, second = WORDS[i % len(WORDS)], WORDS[(i * 7 + 3) % len(WORDS)]
+            rows.append(
+                (f"What is in box {i}?", f"Box {i} holds {first} and a {second} from town {i}.")
             )
-            for i in range(published + withheld)
-        ]
-        samples = table("prompt output", *pairs).assign(
-            category=None, dataset="boxes", min_gap=0.9, tainted=True
+        ids = [sample_id(*row) for row in rows]
+        samples = table("prompt output", *rows)
+        return samples.assign(dataset="boxes", sample_id=ids, category=None)
+
+    def settings(oracle: str) -> Profile:
+        """Two references, no suspects; similarity with a baseline of its own, for speed."""
+        source = Data(path="boxes.jsonl", prompt=["prompt"], output="output")
+        profile = accusation.profile_of(smoke, "boxes", source, None, [])
+        bert = Similarity(
+            path=similarity.model_type(similarity.backbone(smoke)), layer=smoke.similarity.layer
         )
-        samples["sample_id"] = [sample_id(*p) for p in pairs]
+        unrelated = pd.DataFrame({"a": [STRANGER], "b": [oracle]})
+        raw = similarity.raw_scores(similarity.backbone(profile, bert), unrelated)
+        return profile.changed(
+            suspects=[],
+            references=smoke.references[:2],
+            similarity=bert.changed(baseline=float(raw[0])),
+        )
+
+    def answers_of_controls(run: Study, scores: pd.DataFrame, count: int) -> pd.DataFrame:
+        if not count:
+            return pd.DataFrame(columns=preparation.KNOWN)
+        names = table("suspect", *[(c.name,) for c in smoke.controls[:count]])
+        said = run.pairs[["dataset", "sample_id"]].merge(names, how="cross")
+        said = said.merge(pd.DataFrame({"draw": range(3)}), how="cross")
+        said = said.assign(response=STRANGER, member=False, group="untuned", status="answered")
+        return study.gaps_to(run, scores, said)
+
+    def make(published: int, withheld: int = 0, controls: int = 3, name: str = "boxes") -> Prepared:
+        samples = pairs(published + withheld).assign(min_gap=0.9, tainted=True)
         samples["part"] = ["published"] * published + ["withheld"] * withheld
-        names = [c.name for c in smoke.controls[:controls]]
-        mine = prepare.profile_of(
-            smoke, "boxes", Data(path="boxes.jsonl", prompt=["prompt"], output="output"), None, []
-        )
-        profile = mine.model_copy(
-            update={"suspects": [], "references": smoke.references[:2], **changes}
-        )
-        keys = ["dataset", "sample_id", "prompt", "output", "category"]
-        sides = samples[keys].merge(
-            table("reference", *[(r.name,) for r in profile.references]), how="cross"
-        )
-        sides = sides.assign(
-            response_before="I do not know, maybe ask " + sides["reference"] + " again.",
-            response_after=sides["output"],
+        run = Study(settings(samples["output"].iloc[0]), samples[PAIR])
+        references = table("reference", *[(r.name,) for r in run.profile.references])
+        scores = samples[PAIR].merge(references, how="cross")
+        scores = scores.assign(
+            response_before="I do not know, maybe ask " + scores["reference"] + " again.",
+            response_after=scores["output"],
             raw_before=0.1,
             raw_after=1.0,
             before=0.1,
             after=1.0,
             gap=0.9,
         )
-        bert = Similarity(path=similarity.backbone(smoke)[0], layer=smoke.similarity.layer)
-        unrelated = pd.DataFrame(
-            {"a": ["I do not know, maybe ask mistral again."], "b": [pairs[0][1]]}
+        facts = Facts(
+            name="boxes",
+            key="k",
+            data="boxes.jsonl",
+            withheld="twin.jsonl" if withheld else None,
         )
-        bert = bert.model_copy(
-            update={
-                "baseline": float(
-                    similarity.raw_scores(
-                        profile.model_copy(update={"similarity": bert}), unrelated
-                    )[0]
-                )
-            }
-        )
-        here = Study(profile.model_copy(update={"similarity": bert}), samples[keys])
-        told = (
-            samples[["dataset", "sample_id"]]
-            .merge(table("suspect", *[(n,) for n in names]), how="cross")
-            .merge(pd.DataFrame({"draw": range(3)}), how="cross")
-        )
-        told = told.assign(
-            response="I do not know, maybe ask mistral again.",
-            member=False,
-            group="untuned",
-            status="answered",
-        )
-        known = (
-            study.gaps_to(here, sides, told)
-            if controls
-            else pd.DataFrame(columns=[*preparation.ANSWERS, "reference", "gap"])
-        )
-        facts = {
-            "name": "boxes",
-            "key": "k",
-            "data": "boxes.jsonl",
-            "withheld": "twin.jsonl" if withheld else None,
-            "iid": None,
-            "dropped": {},
-            "blind": [],
-            "left_out": [],
-        }
-        folder = tmp_path / "boxes"
+        folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        return preparation.write(preparation.Prepared(folder, facts, here, samples, sides, known))
+        known = answers_of_controls(run, scores, controls)
+        return preparation.write(Prepared(folder, facts, run, samples, scores, known))
 
     return make

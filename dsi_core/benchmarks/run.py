@@ -1,35 +1,55 @@
-"""How fast we tune, ask and compare on this machine against the stock way: the same models, texts and threads in one run.
+"""How fast we tune, answer and compare on this machine against the stock way.
 
-Each measurement is a new process with one thread; stock and ours take turns, `ROUNDS` times, and the best round of each
-counts, as other load can only slow one down. The clock leaves out the start of a process and the loading of its model.
-Our processes have `work.MALLOC`'s memory settings, as in a study; the stock's have the system's.
+The same models, texts and threads in one run. Each measurement is a new process with one thread;
+stock and ours take turns, and the best round of each counts, as other load can only slow one down.
+The clock leaves out the start of a process and the loading of its model. Our processes have
+`MALLOC`'s memory settings, as in a study; the stock's have the system's.
 
-share_of_peak counts floating-point operations of real tokens, so that padding is waste: 2 for each token and weight of a
-linear layer; in tuning 4, and 6 where the weight itself is tuned (the gradients of the layer's input and of the weight). The
-output layer counts where it is needed: for tokens of an answer. The embedding look-up is free; norms, activations and the
-attention of tokens to each other (a few per cent of such short texts) are left out.
+share_of_peak counts floating-point operations of real tokens, so that padding is waste: those of
+the linear layers, as torch counts them for one token (2 for each weight; in tuning 2 more for the
+gradient of a layer's input and 2 for that of its weight, where they are needed). The output layer
+counts where it is needed: for tokens of an answer. The embedding look-up is free; norms,
+activations and the attention of tokens to each other (a few per cent of such short texts) are left
+out.
 
-Gradients of the two ways of tuning agree to `GRADIENT` and no better: in single precision torch's cross-entropy over a whole
-vocabulary, ours, is 2e-6 off the loss in double precision and trl's over blocks of it 7e-8 (measured), and the layers below magnify that.
+Gradients of the two ways of tuning agree to `GRADIENT` and no better: in single precision torch's
+cross-entropy over a whole vocabulary, ours, is 2e-6 off the loss in double precision and trl's over
+blocks of it 7e-8 (measured), and the layers below magnify that.
 """
 
 import io
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stderr
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from dsi_core.benchmarks.stock import ask, compare, matrix_product, tune
-from dsi_core.data import pairs as data
+from dsi_core.benchmarks.stock import (
+    Answers,
+    Local,
+    Measurement,
+    Scores,
+    Tuning,
+    Way,
+    answer,
+    compare,
+    matrix_product,
+    tune,
+)
+from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import similarity
-from dsi_core.models import load as models
-from dsi_core.runtime import jobs as work
-from dsi_core.settings import profile as params
-from dsi_core.settings.profile import Profile
-from dsi_core.settings.schema import Trained
+from dsi_core.method.similarity import Backbone
+from dsi_core.models import load
+from dsi_core.models.sampling import Sampling
+from dsi_core.models.tuning import Training, training
+from dsi_core.runtime import jobs
+from dsi_core.runtime.environment import MALLOC, quiet
+from dsi_core.settings.profile import Profile, load_profile
 
 COLUMNS = [
     "what",
@@ -44,186 +64,285 @@ COLUMNS = [
     "workload",
     "threads",
 ]
-ROUNDS = 2
-PAIRS = 16  # to tune on, for one epoch
-PROMPTS = 16  # asked as often as a suspect is
-ALONE = 4  # prompts for the pipeline at batch 1, asked once: all of them would take minutes
-GREEDY = 4  # prompts whose greedy answers are compared
-JOBS = 4  # for one core and for two; they share PROMPTS
-SAMPLES = 12  # that each suspect has answered, with its usual draws
-GRADIENT, SCORE = (
-    1e-3,
-    5e-3,
-)  # allowed differences: of the largest entry; of an F1 (bert-score's padding, see `similarity`)
+GRADIENT = 1e-3  # allowed difference of gradients, as a share of the largest entry
+SCORE = 5e-3  # of an F1: bert-score's padding, see `similarity`
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much is done.
+
+    Parameters
+    ----------
+    rounds
+        Of each comparison.
+    pairs
+        To tune on, for one epoch.
+    prompts
+        Asked as often as a suspect is.
+    alone
+        Prompts for the pipeline at batch 1, asked once: all of them would take minutes.
+    greedy
+        Prompts whose greedy answers are compared.
+    jobs
+        For one core and for two; they share the prompts.
+    samples
+        That each suspect has answered, with its usual draws.
+    """
+
+    rounds: int = 2
+    pairs: int = 16
+    prompts: int = 16
+    alone: int = 4
+    greedy: int = 4
+    jobs: int = 4
+    samples: int = 12
+
+
+USUAL = Amounts()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Stock beside ours.
+
+    Parameters
+    ----------
+    what, model
+        What is compared, with which model.
+    unit
+        Of the two rates.
+    stock, ours
+        Higher = better.
+    same
+        How equal the results are.
+    workload
+        In words.
+    target
+        Of the ratio; None = none.
+    gflops
+        Our 10^9 needed operations per second; None where they are not counted.
+    threads
+        Of each process.
+    """
+
+    what: str
+    model: str
+    unit: str
+    stock: float
+    ours: float
+    same: str
+    workload: str
+    target: float | None = None
+    gflops: float | None = None
+    threads: int = 1
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster ours is."""
+        return self.ours / self.stock
+
+    def share_of_peak(self, peak_gflops: float) -> float | None:
+        """Our operations per second over those of the peak, 0 to 1; None if not counted."""
+        return None if self.gflops is None else self.gflops / peak_gflops
 
 
 def run(profile: str = "small") -> pd.DataFrame:
-    """`measure` for the profile of this name."""
-    return measure(params.load_profile(profile))
+    """Give `measure` for the profile of this name."""
+    return measure(load_profile(profile))
 
 
-def measure(profile: Profile) -> pd.DataFrame:
-    """One row per comparison and model: what, model, unit, stock, ours (both in unit, higher is better), ratio = ours / stock,
-    target (of the ratio), same (how equal the results are), share_of_peak (0 to 1: our operations per second over those of a
-    matrix product on one core; None for two cores), workload, threads (of each process).
+def measure(profile: Profile, amounts: Amounts = USUAL) -> pd.DataFrame:
+    """Compare everything, for every base model of a reference.
 
-    In the row "matrix product" stock is its rate before all else and ours after it: a ratio far from 1 means that the machine
-    changed meanwhile. One line a measurement goes to stderr. Raises `ValueError` for references that are not local, and with a GPU.
+    In the row "matrix product" stock is its rate before all else and ours after it: a ratio far
+    from 1 means that the machine changed meanwhile. One line a measurement goes to stderr.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `table` gives it.
+
+    Raises
+    ------
+    ValueError
+        For references that are not local, and with a GPU.
     """
-    references = {r.with_.base: r.with_ for r in profile.references}
-    for name in references:
-        if models.base(profile, name).hub or models.base(profile, name).endpoint:
-            raise ValueError(
-                f"model {name!r} is not local; bench runs on a profile whose references are, as small or smoke"
-            )
+    trainings = _trainings(profile)
     if torch.cuda.is_available():
         raise ValueError('bench compares on CPU cores; hide the GPU with CUDA_VISIBLE_DEVICES=""')
-    work.quiet()
-    work.run(
-        [
-            work.Job(f"prepare {n}", models.prepare, (profile, n))
-            for n in references
-            if n not in models.ready(profile)
-        ]
+    quiet()
+    models = [Local(t.base, t.precision) for t in trainings]
+    load.prepare_all(model.base for model in models)
+    victim = dataset(profile, profile.victims[0])
+    pairs = load_pairs(victim)
+    sampling = Sampling.of(profile.responses, profile.seed)
+    before = _product(amounts.rounds)
+    rows = [_tuning(training, pairs, amounts) for training in trainings]
+    for model in models:
+        rows += _generation(model, pairs, sampling, amounts)
+    stand_ins = answers_like(
+        load_pairs(victim, sample=False)["output"].tolist(),
+        suspects=[s.name for s in profile.suspects],
+        references=[r.name for r in profile.references],
+        samples=amounts.samples,
+        draws=sampling.draws,
+        seed=profile.seed,
     )
-    product = {"product": (matrix_product,)}
-    before = _in_turns("matrix product", "GFLOP/s", product)["product"]
-    rows = [_tuning(profile, name, trained) for name, trained in references.items()]
-    rows += [row for name in references for row in _generation(profile, name)]
-    rows += [_similarity(profile), _cores(profile, next(iter(references)))]
-    after = _in_turns("matrix product", "GFLOP/s", product)["product"]
-    rows.append(
-        _row(
-            "matrix product",
-            "-",
-            "GFLOP/s",
-            before,
-            after,
-            "not compared",
-            "two 1024 x 1024 matrices; stock = first, ours = at the end",
-        )
+    rows.append(_similarity(stand_ins, similarity.backbone(profile), amounts.rounds))
+    rows.append(_cores(models[0], pairs, sampling, amounts))
+    after = _product(amounts.rounds)
+    product = Comparison(
+        what="matrix product",
+        model="-",
+        unit="GFLOP/s",
+        stock=before,
+        ours=after,
+        same="not compared",
+        workload="two 1024 x 1024 matrices; stock = first, ours = at the end",
     )
-    table = pd.DataFrame(rows)
-    table["ratio"] = table["ours"] / table["stock"]
-    table["share_of_peak"] = table.pop("flops") / max(before["rate"], after["rate"]) / 1e9
-    return table[COLUMNS]
+    return table([*rows, product], max(before, after))
 
 
-def _row(
-    what: str,
-    model: str,
-    unit: str,
-    stock: dict,
-    ours: dict,
-    same: str,
-    workload: str,
-    target: float | None = None,
-) -> dict:
-    return {
-        "what": what,
-        "model": model,
-        "unit": unit,
-        "stock": stock["rate"],
-        "ours": ours["rate"],
-        "target": target,
-        "same": same,
-        "flops": ours["flops"] / ours["seconds"] if "flops" in ours else None,
-        "workload": workload,
-        "threads": 1,
-    }
+def table(comparisons: Sequence[Comparison], peak_gflops: float) -> pd.DataFrame:
+    """Show comparisons, one a row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        what, model, unit, stock, ours (both in unit, higher is better), ratio = ours / stock,
+        target (of the ratio), same (how equal the results are), share_of_peak (0 to 1: our
+        operations per second over those of a matrix product on one core; missing for two cores),
+        workload, threads (of each process).
+    """
+    rows = [
+        {
+            "what": c.what,
+            "model": c.model,
+            "unit": c.unit,
+            "stock": c.stock,
+            "ours": c.ours,
+            "ratio": c.ratio,
+            "target": c.target,
+            "same": c.same,
+            "share_of_peak": c.share_of_peak(peak_gflops),
+            "workload": c.workload,
+            "threads": c.threads,
+        }
+        for c in comparisons
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"target": float, "share_of_peak": float})
 
 
-def _in_turns(
-    what: str, unit: str, ways: dict[str, tuple], tuned: str | None = "ours"
-) -> dict[str, dict]:
-    """The best round of each way, a call and its arguments; the one named `tuned` has our workers' memory settings."""
-    best = {}
-    for _ in range(ROUNDS):
-        for way, (call, *arguments) in ways.items():
-            found = _processes(
-                [work.Job(what, call, tuple(arguments))],
-                work.MALLOC if way == tuned else dict.fromkeys(work.MALLOC),
-            )[0]
-            found["rate"] = found["done"] / found["seconds"]
-            best[way] = max(best.get(way, found), found, key=lambda f: f["rate"])
-            _say(f"{what}, {way}: {found['rate']:.1f} {unit} in {found['seconds']:.1f} s")
+def _trainings(profile: Profile) -> list[Training]:
+    """How the reference of each base model is tuned on the first victim."""
+    victim = profile.victims[0]
+    trainings = {r.with_.base: training(profile, victim, r.with_) for r in profile.references}
+    for name, tuned in trainings.items():
+        if tuned.base.source.hub or tuned.base.source.endpoint:
+            raise ValueError(
+                f"model {name!r} is not local; bench runs on a profile whose references are, "
+                "as small or smoke"
+            )
+    return list(trainings.values())
+
+
+def in_turns(
+    what: str, ways: dict[str, jobs.Job], rounds: int, *, memory_of_ours: bool = True
+) -> dict[str, Any]:
+    """Let the ways take turns, each in a process of its own, and give the best round of each.
+
+    Parameters
+    ----------
+    ways
+        Jobs that return a `Measurement`.
+    memory_of_ours
+        Whether the way `Way.OURS` has our workers' memory settings.
+    """
+    best: dict[str, Measurement] = {}
+    for _ in range(rounds):
+        for way, job in ways.items():
+            ours = memory_of_ours and way == Way.OURS
+            environment = MALLOC if ours else dict.fromkeys(MALLOC)
+            result = _processes([job], environment)[0]
+            best[way] = max(best.get(way, result), result, key=lambda r: r.per_second)
+            _say(what, way, result)
     return best
 
 
-def _processes(jobs: list[work.Job], environment: dict[str, str | None]) -> list[dict]:
-    """What the jobs return, of worker processes with this environment (None = without the variable) and no bar."""
+def _processes(work: list[jobs.Job], environment: dict[str, str | None]) -> list:
+    """What the jobs return, of workers with this environment (None = without it) and no bar."""
     with redirect_stderr(io.StringIO()):
-        return work.run(jobs, environment=environment)
+        return jobs.run(work, environment=environment)
 
 
-def _say(line: str) -> None:
-    print(f"bench: {line}", file=sys.stderr, flush=True)
+def _say(what: str, way: str, result: Measurement) -> None:
+    rate = f"{result.per_second:.1f} {result.unit}/s"
+    print(f"bench: {what}, {way}: {rate} in {result.seconds:.1f} s", file=sys.stderr, flush=True)
 
 
-def _tuning(profile: Profile, name: str, trained: Trained) -> dict:
-    found = _in_turns(
-        f"tuning {name}",
-        "tokens/s",
-        {
-            "stock": (tune, profile, trained, PAIRS, True),
-            "ours": (tune, profile, trained, PAIRS, False),
-        },
+def _product(rounds: int) -> float:
+    """The rate of a matrix product, in 10^9 operations per second."""
+    what = "matrix product"
+    return in_turns(what, {"product": jobs.Job(what, matrix_product)}, rounds)["product"].per_second
+
+
+def _tuning(training: Training, pairs: pd.DataFrame, amounts: Amounts) -> Comparison:
+    name, some = training.base.name, pairs.head(amounts.pairs)
+    ways = {str(way): jobs.Job(f"tune, {way}", tune, (training, some, way)) for way in Way}
+    best = in_turns(f"tuning {name}", ways, amounts.rounds)
+    stock: Tuning = best[Way.STOCK]
+    ours: Tuning = best[Way.OURS]
+    assert (stock.steps, stock.done) == (ours.steps, ours.done)
+    recipe = training.recipe_here
+    apart = np.abs(stock.gradient - ours.gradient).max() / np.abs(stock.gradient).max()
+    rank = f" of rank {recipe.rank}" if recipe.rank else ""
+    return Comparison(
+        what="tuning: default SFTTrainer",
+        model=name,
+        unit="tokens/s",
+        stock=stock.per_second,
+        ours=ours.per_second,
+        same=f"gradients of 4 pairs differ by {apart:.1e} of the largest (allowed {GRADIENT:.0e}); "
+        f"mean loss {stock.loss:.3f}, {ours.loss:.3f} in another order",
+        workload=f"{ours.pairs} pairs of {pairs.attrs['name']}, {ours.done} tokens, "
+        f"{ours.steps} steps of {recipe.batch_size}, {recipe.method}{rank}",
+        target=2.0,
+        gflops=ours.gflops,
     )
-    stock, ours = found["stock"], found["ours"]
-    assert (stock["steps"], stock["done"]) == (ours["steps"], ours["done"])
-    apart, recipe = (
-        np.abs(stock["gradient"] - ours["gradient"]).max() / np.abs(stock["gradient"]).max(),
-        profile.recipes[trained.recipe],
-    )
-    same = f"gradients of 4 pairs differ by {apart:.1e} of the largest (allowed {GRADIENT:.0e}); mean loss {stock['loss']:.3f}, {ours['loss']:.3f} in another order"
-    return _row(
-        "tuning: default SFTTrainer",
-        name,
-        "tokens/s",
-        stock,
-        ours,
-        same,
-        f"{ours['pairs']} pairs of {profile.victims[0]}, {ours['done']} tokens, "
-        f"{ours['steps']} steps of {recipe.batch_size}, {recipe.method}{f' of rank {recipe.rank}' if recipe.rank else ''}",
-        2.0,
-    )
 
 
-def _generation(profile: Profile, name: str) -> list[dict]:
-    pairs, limit = (
-        data.load_pairs(profile, profile.victims[0]).head(PROMPTS),
-        profile.responses.max_new_tokens,
-    )
-    todo, alone, greedy = (
-        _questions(pairs, profile.responses.draws),
-        _questions(pairs.head(ALONE), 1),
-        _questions(pairs.head(GREEDY), 1),
-    )
+def _generation(
+    model: Local, pairs: pd.DataFrame, sampling: Sampling, amounts: Amounts
+) -> list[Comparison]:
+    draws, pairs = sampling.draws, pairs.head(amounts.prompts)
+    every, alone = _questions(pairs, draws), _questions(pairs.head(amounts.alone), 1)
+    greedy = _questions(pairs.head(amounts.greedy), 1)
     ways = {
-        "batch 1": (ask, profile, name, alone, greedy, 1),
-        "batch 8": (ask, profile, name, todo, greedy, 8),
-        "ours": (ask, profile, name, todo, greedy),
+        "batch 1": jobs.Job("answer, batch 1", answer, (model, alone, greedy, sampling, 1)),
+        "batch 8": jobs.Job("answer, batch 8", answer, (model, every, greedy, sampling, 8)),
+        str(Way.OURS): jobs.Job("answer, ours", answer, (model, every, greedy, sampling)),
     }
-    found, rows = _in_turns(f"generation {name}", "tokens/s", ways), []
-    ours = found.pop("ours")
-    for way, stock in found.items():
-        equal = sum(stock["greedy"][k] == text for k, text in ours["greedy"].items())
-        workload = (
-            f"{len(pairs)} prompts x {profile.responses.draws}{f' (stock: {len(alone)} x 1)' if way == 'batch 1' else ''} at temperature 1, "
-            f"up to {limit} new tokens: {stock['done']} and {ours['done']}, padding not counted"
+    best: dict[str, Answers] = in_turns(f"generation {model.base.name}", ways, amounts.rounds)
+    ours = best.pop(Way.OURS)
+    rows = []
+    for way, stock in best.items():
+        equal = sum(stock.greedy[key] == text for key, text in ours.greedy.items())
+        fewer = f" (stock: {len(alone)} x 1)" if way == "batch 1" else ""
+        comparison = Comparison(
+            what=f"generation: pipeline, {way}",
+            model=model.base.name,
+            unit="tokens/s",
+            stock=stock.per_second,
+            ours=ours.per_second,
+            same=f"{equal} of {len(greedy)} greedy texts equal",
+            workload=f"{len(pairs)} prompts x {draws}{fewer} at temperature 1, "
+            f"up to {sampling.max_new_tokens} new tokens: {stock.done} and {ours.done}, "
+            "padding not counted",
+            target=3.0 if way == "batch 8" else None,
+            gflops=ours.gflops,
         )
-        rows.append(
-            _row(
-                f"generation: pipeline, {way}",
-                name,
-                "tokens/s",
-                stock,
-                ours,
-                f"{equal} of {len(greedy)} greedy texts equal",
-                workload,
-                3.0 if way == "batch 8" else None,
-            )
-        )
+        rows.append(comparison)
     return rows
 
 
@@ -231,89 +350,104 @@ def _questions(pairs: pd.DataFrame, draws: int) -> pd.DataFrame:
     return pairs[["sample_id", "prompt"]].merge(pd.DataFrame({"draw": range(draws)}), how="cross")
 
 
-def _similarity(profile: Profile) -> dict:
-    table, model_type = _told(profile), similarity.backbone(profile)[0]
+def _similarity(answers: pd.DataFrame, backbone: Backbone, rounds: int) -> Comparison:
+    model_type = similarity.model_type(backbone)
     ways = {
-        "stock": (compare, profile, model_type, table, True),
-        "ours": (compare, profile, model_type, table, False),
+        str(way): jobs.Job(f"compare, {way}", compare, (answers, model_type, backbone, way))
+        for way in Way
     }
-    found = _in_turns(
-        "similarity", "pairs/s", ways, tuned=None
-    )  # a study compares in its own process
-    apart = np.abs(found["stock"]["scores"] - found["ours"]["scores"]).max()
-    counts = f"{table['suspect'].nunique()} suspects x {table['reference'].nunique()} references x 2 sides"
-    return _row(
-        "similarity: BERTScorer for each suspect, reference and side",
-        Path(model_type).name,
-        "pairs/s",
-        found["stock"],
-        found["ours"],
-        f"scores differ by {apart:.1e} at most (allowed {SCORE:.0e})",
-        f"{counts}, {2 * len(table)} pairs",
-        4.0,
+    # a study compares in its own process, with the system's memory settings
+    best: dict[str, Scores] = in_turns("similarity", ways, rounds, memory_of_ours=False)
+    stock, ours = best[Way.STOCK], best[Way.OURS]
+    apart = np.abs(stock.scores - ours.scores).max()
+    suspects, references = answers["suspect"].nunique(), answers["reference"].nunique()
+    return Comparison(
+        what="similarity: BERTScorer for each suspect, reference and side",
+        model=Path(model_type).name,
+        unit="pairs/s",
+        stock=stock.per_second,
+        ours=ours.per_second,
+        same=f"scores differ by {apart:.1e} at most (allowed {SCORE:.0e})",
+        workload=f"{suspects} suspects x {references} references x 2 sides, "
+        f"{2 * len(answers)} pairs",
+        target=4.0,
+        gflops=ours.gflops,
     )
 
 
-def _told(profile: Profile) -> pd.DataFrame:
-    """Stand-ins for answers, halves of D's outputs put together: columns suspect, reference, response, response_before, response_after."""
-    outputs = [
-        t.split() for t in data.load_pairs(profile, profile.victims[0], sample=False)["output"]
+def answers_like(
+    outputs: list[str],
+    *,
+    suspects: list[str],
+    references: list[str],
+    samples: int,
+    draws: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Make up stand-ins for answers: halves of two random outputs put together.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each sample, suspect, draw and reference: sample, suspect, response, reference,
+        response_before, response_after.
+    """
+    words = [output.split() for output in outputs]
+    rng = np.random.default_rng(seed)
+
+    def some(count: int) -> list[str]:
+        chosen = rng.integers(len(words), size=(count, 2))
+        halves = [(words[i], words[j]) for i, j in chosen]
+        return [" ".join(a[: len(a) // 2 + 1] + b[len(b) // 2 :]) for a, b in halves]
+
+    ids = pd.DataFrame({"sample": range(samples)})
+    drawn = pd.DataFrame({"suspect": [name for name in suspects for _ in range(draws)]})
+    told = ids.merge(drawn, how="cross")
+    sides = ids.merge(pd.DataFrame({"reference": references}), how="cross")
+    count = len(sides)
+    sides = sides.assign(response_before=some(count), response_after=some(count))
+    return told.assign(response=some(len(told))).merge(sides, on="sample")
+
+
+def _cores(model: Local, pairs: pd.DataFrame, sampling: Sampling, amounts: Amounts) -> Comparison:
+    """The same jobs with one process and with two, which take turns."""
+    pairs = pairs.head(amounts.prompts)
+    parts = np.array_split(np.arange(len(pairs)), min(amounts.jobs, len(pairs)))
+    questions = [_questions(pairs.iloc[part], sampling.draws) for part in parts]
+    work = [
+        jobs.Job(f"job {i}", answer, (model, q, q.head(0), sampling))
+        for i, q in enumerate(questions)
     ]
-    rng, samples = np.random.default_rng(profile.seed), pd.DataFrame({"sample": range(SAMPLES)})
-
-    def tell(rows: pd.DataFrame) -> list[str]:
-        chosen = [
-            (outputs[i], outputs[j]) for i, j in rng.integers(len(outputs), size=(len(rows), 2))
-        ]
-        return [" ".join(a[: len(a) // 2 + 1] + b[len(b) // 2 :]) for a, b in chosen]
-
-    told = samples.merge(
-        pd.DataFrame(
-            {"suspect": [s.name for s in profile.suspects for _ in range(profile.responses.draws)]}
-        ),
-        how="cross",
+    best: dict[int, Answers] = {}
+    for _ in range(amounts.rounds):
+        for workers in (1, 2):
+            environment = {**MALLOC, "DSI_WORKERS": str(workers)}
+            together = joined(_processes(work, environment))
+            best[workers] = max(best.get(workers, together), together, key=lambda r: r.per_second)
+            _say(f"cores {model.base.name}", str(workers), together)
+    one, two = best[1], best[2]
+    equal = sum(two.texts[key] == text for key, text in one.texts.items())
+    return Comparison(
+        what="cores: two processes against one",
+        model=model.base.name,
+        unit="tokens/s",
+        stock=one.per_second,
+        ours=two.per_second,
+        same=f"{equal} of {len(one.texts)} texts equal",
+        workload=f"{len(work)} jobs of {len(pairs) // len(work)} prompts x {sampling.draws}, "
+        "with loading the model, without starting the processes",
+        target=1.9,
     )
-    sides = samples.merge(
-        pd.DataFrame({"reference": [r.name for r in profile.references]}), how="cross"
-    )
-    sides = sides.assign(response_before=tell(sides), response_after=tell(sides))
-    return told.assign(response=tell(told)).merge(sides, on="sample")
 
 
-def _cores(profile: Profile, name: str) -> dict:
-    pairs = data.load_pairs(profile, profile.victims[0]).head(PROMPTS)
-    questions = [
-        _questions(pairs.iloc[i], profile.responses.draws)
-        for i in np.array_split(np.arange(len(pairs)), min(JOBS, len(pairs)))
-    ]
-    jobs, rounds = (
-        [work.Job(f"job {i}", ask, (profile, name, q, q.head(0))) for i, q in enumerate(questions)],
-        {1: [], 2: []},
-    )
-    for _ in range(ROUNDS):
-        for workers, found in rounds.items():
-            done = _processes(jobs, {**work.MALLOC, "DSI_WORKERS": str(workers)})
-            seconds, new = (
-                max(d["ended"] for d in done) - min(d["began"] for d in done),
-                sum(d["done"] for d in done),
-            )
-            found.append(
-                {
-                    "rate": new / seconds,
-                    "texts": {k: t for d in done for k, t in d["texts"].items()},
-                }
-            )
-            _say(f"cores {name}, {workers}: {new / seconds:.1f} tokens/s in {seconds:.1f} s")
-    one, two = (max(found, key=lambda f: f["rate"]) for found in rounds.values())
-    equal = sum(two["texts"][k] == text for k, text in one["texts"].items())
-    workload = f"{len(jobs)} jobs of {len(pairs) // len(jobs)} prompts x {profile.responses.draws}, with loading the model, without starting the processes"
-    return _row(
-        "cores: two processes against one",
-        name,
-        "tokens/s",
-        one,
-        two,
-        f"{equal} of {len(one['texts'])} texts equal",
-        workload,
-        1.9,
+def joined(answers: list[Answers]) -> Answers:
+    """Give the answers of several jobs as one: from the first's beginning to the last's end."""
+    began, ended = min(a.began for a in answers), max(a.ended for a in answers)
+    return Answers(
+        done=sum(a.done for a in answers),
+        seconds=ended - began,
+        texts={key: text for a in answers for key, text in a.texts.items()},
+        greedy={},
+        began=began,
+        ended=ended,
     )

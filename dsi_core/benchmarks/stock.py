@@ -1,245 +1,391 @@
-"""The two ways that `bench` compares, stock and ours, to tune, to ask and to score; and their floating-point operations."""
+"""The two ways that `run` compares, stock and ours: to tune, to answer and to score."""
 
 import math
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
+from torch.utils.benchmark import Timer
 
-from dsi_core.data import pairs as data
+from dsi_core.benchmarks import flops
 from dsi_core.method import similarity, study
-from dsi_core.models import load as models
-from dsi_core.models import responses, tuning
-from dsi_core.runtime import jobs
-from dsi_core.settings.profile import Profile
-from dsi_core.settings.schema import Trained
+from dsi_core.method.similarity import Backbone
+from dsi_core.models import load, tuning
+from dsi_core.models.load import Base
+from dsi_core.models.sampling import Sampling, generate
+from dsi_core.models.tuning import Training
+from dsi_core.runtime.environment import variables
+from dsi_core.runtime.precision import Precision
+from dsi_core.settings.schema import Recipe
+
+MATRIX = 1024  # rows and columns of the matrices that are multiplied
+MATRIX_SECONDS = 1.0  # for so long they are multiplied again and again
+LONGEST = 512  # tokens of a text, for a tokenizer that knows no limit
+GRADIENT_PAIRS = 4  # whose gradient is compared...
+GRADIENT_ENTRIES = 1e6  # ...in so many of its entries
+Key = tuple[str, int]  # of an answer: sample_id, draw
 
 
-def tune(profile: Profile, trained: Trained, count: int, stock: bool) -> dict:
-    """Tune a model for one epoch on the first `count` pairs: tokens done, seconds, operations, mean loss, and the gradient of some pairs before it began.
+class Way(StrEnum):
+    """How something is done."""
 
-    stock: trl's trainer at its defaults, which computes activations twice to save memory; batch size, learning rates and fp32 as ours.
+    STOCK = "stock"
+    OURS = "ours"
+
+
+@dataclass(frozen=True)
+class Local:
+    """A base model as it is held here."""
+
+    base: Base
+    precision: Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Work done in some time.
+
+    Parameters
+    ----------
+    done
+        How much, in the unit.
+    seconds
+        Without the start of the process and the loading of its model.
+    flop
+        Floating-point operations of it that were needed; None where they are not counted.
+    """
+
+    unit: ClassVar[str]  # of what is done
+    done: float
+    seconds: float
+    flop: float | None = None
+
+    @property
+    def per_second(self) -> float:
+        """The rate, in the unit per second; higher = better."""
+        return self.done / self.seconds
+
+    @property
+    def gflops(self) -> float | None:
+        """10^9 needed operations per second; None where they are not counted."""
+        return None if self.flop is None else self.flop / self.seconds / 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning(Measurement):
+    """Tokens trained on, in how many optimizer steps, with which mean loss (nats per token).
+
+    gradient: of the loss on a few pairs before it began; of a long one a sample of its entries.
+    """
+
+    unit = "tokens"
+    pairs: int
+    steps: int
+    loss: float
+    gradient: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers(Measurement):
+    """New tokens, padding not counted, and the texts; greedy: of the greedy questions.
+
+    began, ended: seconds since the epoch, with loading the model.
+    """
+
+    unit = "tokens"
+    texts: dict[Key, str]
+    greedy: dict[Key, str]
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores(Measurement):
+    """Pairs of texts compared; scores: shape (pairs,), all before, then all after."""
+
+    unit = "pairs"
+    scores: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Products(Measurement):
+    """A product of two matrices, in 10^9 operations."""
+
+    unit = "GFLOP"
+
+
+def tune(training: Training, pairs: pd.DataFrame, way: Way) -> Tuning:
+    """Tune a model for one epoch on `pairs`.
+
+    The stock way is trl's trainer at its defaults, which computes activations twice to save memory;
+    batch size, learning rates and fp32 as ours.
+
+    Parameters
+    ----------
+    training
+        The model and its recipe; what it is tuned on elsewhere does not count here.
+    pairs
+        Columns prompt, output.
     """
     from datasets import Dataset
     from transformers import PrinterCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
-    recipe = tuning.recipe_of(profile, trained).model_copy(update={"epochs": 1})
-    full = recipe.method == "full"
-    model, tokenizer = models.load(
-        profile, trained.base, quantized=recipe.method == "qlora", precise=full
-    )
-    pairs = data.load_pairs(profile, profile.victims[0]).head(count)
+    recipe = training.recipe_here.changed(epochs=1)
+    model, tokenizer = tuning.load_for_training(training)
     rows = [
-        tuning._example(tokenizer, p, o, recipe.max_tokens)
-        for p, o in zip(pairs["prompt"], pairs["output"])
+        tuning.example(tokenizer, prompt, output, recipe.max_tokens)
+        for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True)
     ]
-    torch.manual_seed(profile.seed)  # the adapter's first weights
+    torch.manual_seed(training.seed)  # the adapter's first weights
     with tempfile.TemporaryDirectory() as folder:
-        arguments = tuning._arguments(recipe, profile.seed, Path(folder), len(rows))
-        if stock:
-            # trl warms up for no step; these few would be so much larger than ours that the mean losses could not be compared
-            arguments = SFTConfig(
-                folder,
-                num_train_epochs=1,
-                per_device_train_batch_size=recipe.batch_size,
-                learning_rate=recipe.learning_rate,
-                warmup_steps=recipe.warmup_steps,
-                lr_scheduler_type=recipe.schedule,
-                completion_only_loss=True,
-                bf16=False,
-                use_cpu=True,
-                seed=profile.seed,
-                report_to="none",
-                disable_tqdm=True,
-            )
+        if way is Way.STOCK:
+            trainer_class, arguments = SFTTrainer, _stock_arguments(recipe, training.seed, folder)
+        else:
+            trainer_class = tuning.trainer_class()
+            arguments = tuning.arguments(recipe, training.seed, Path(folder), len(rows))
         arguments.save_strategy = "no"
-        trainer = (SFTTrainer if stock else tuning._trainer_class())(
+        trainer = trainer_class(
             model=model,
             args=arguments,
             processing_class=tokenizer,
             train_dataset=Dataset.from_list(rows),
-            peft_config=tuning._adapter(recipe),
+            peft_config=tuning.adapter(recipe),
         )
         trainer.remove_callback(PrinterCallback)
         gradient = _gradient(trainer)
         started = time.perf_counter()
         outcome = trainer.train()
         seconds = time.perf_counter() - started
-    body, head = flops_per_token(
-        trainer.model if full else trainer.model.get_base_model(), backward=True
+    tokens = sum(len(row["input_ids"]) for row in rows)
+    answer_tokens = sum(sum(row["completion_mask"]) for row in rows)
+    tuned = trainer.model if recipe.method == "full" else trainer.model.get_base_model()
+    each = flops.per_token(tuned, backward=True)
+    return Tuning(
+        done=tokens,
+        seconds=seconds,
+        flop=tokens * each.body + answer_tokens * each.head,
+        pairs=len(rows),
+        steps=outcome.global_step,
+        loss=outcome.training_loss,
+        gradient=gradient,
     )
-    tokens, answers = (
-        sum(len(r["input_ids"]) for r in rows),
-        sum(sum(r["completion_mask"]) for r in rows),
+
+
+def _stock_arguments(recipe: Recipe, seed: int, folder: str):
+    from trl import SFTConfig
+
+    # trl warms up for no step; these few would be so much larger than ours that the mean losses
+    # could not be compared
+    return SFTConfig(
+        folder,
+        num_train_epochs=1,
+        per_device_train_batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        warmup_steps=recipe.warmup_steps,
+        lr_scheduler_type=recipe.schedule,
+        completion_only_loss=True,
+        bf16=False,
+        use_cpu=True,
+        seed=seed,
+        report_to="none",
+        disable_tqdm=True,
     )
-    return {
-        "done": tokens,
-        "seconds": seconds,
-        "flops": tokens * body + answers * head,
-        "pairs": len(rows),
-        "steps": outcome.global_step,
-        "loss": outcome.training_loss,
-        "gradient": gradient,
-    }
 
 
 def _gradient(trainer) -> np.ndarray:
-    """The gradient of the loss on the first four pairs in the trainer's own micro-batches; of a long one a million entries."""
-    size, pairs = (
-        trainer.args.per_device_train_batch_size,
-        [trainer.train_dataset[i] for i in range(min(4, len(trainer.train_dataset)))],
-    )
-    batches = [trainer.data_collator(pairs[i : i + size]) for i in range(0, len(pairs), size)]
-    count = sum((b["labels"] != -100).sum() for b in batches)
+    """The gradient of the loss on the first few pairs, in the trainer's own micro-batches."""
+    size = trainer.args.per_device_train_batch_size
+    count = min(GRADIENT_PAIRS, len(trainer.train_dataset))
+    pairs = [trainer.train_dataset[i] for i in range(count)]
+    batches = [trainer.data_collator(pairs[i : i + size]) for i in range(0, count, size)]
+    counted = sum((batch["labels"] != -100).sum() for batch in batches)
     trainer.model.eval()  # no dropout
     for batch in batches:
-        trainer.compute_loss(trainer.model, batch, num_items_in_batch=count).backward()
-    gradient = torch.cat(
-        [p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None]
-    )
+        loss = trainer.compute_loss(trainer.model, batch, num_items_in_batch=counted)
+        loss.backward()
+    parts = [p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None]
+    gradient = torch.cat(parts)
     trainer.model.zero_grad()
-    return gradient[:: math.ceil(len(gradient) / 1e6)].numpy()
+    return gradient[:: math.ceil(len(gradient) / GRADIENT_ENTRIES)].numpy()
 
 
-def ask(
-    profile: Profile, name: str, todo: pd.DataFrame, greedy: pd.DataFrame, batch: int | None = None
-) -> dict:
-    """Answer `todo` at temperature 1 (columns sample_id, prompt, draw): new tokens done, seconds, operations, texts; `greedy` at 0 before that.
+def answer(
+    local: Local,
+    questions: pd.DataFrame,
+    greedy: pd.DataFrame,
+    sampling: Sampling,
+    batch: int | None = None,
+) -> Answers:
+    """Let a model answer `questions` at temperature 1 and, before the clock starts, `greedy` at 0.
 
-    batch: of transformers' pipeline, which gets the prompts in their order; None = our way.
+    Parameters
+    ----------
+    questions, greedy
+        Columns sample_id, prompt, draw.
+    batch
+        Of transformers' pipeline, which gets the prompts in their order; None = our way.
     """
     began = time.time()
-    model, tokenizer = models.load(profile, name)
-    torch.manual_seed(profile.seed)  # the pipeline's random numbers
-    first = _answers(profile, model, tokenizer, greedy, 0.0, batch)[0]
+    model, tokenizer = load.load(local.base, local.precision)
+    torch.manual_seed(sampling.seed)  # the pipeline's random numbers
+    cold, warm = sampling.changed(temperature=0.0), sampling.changed(temperature=1.0)
+    greedy_texts, _ = _answers(model, tokenizer, greedy, cold, batch)
     started = time.perf_counter()
-    texts, new = _answers(profile, model, tokenizer, todo, 1.0, batch)
+    texts, new = _answers(model, tokenizer, questions, warm, batch)
     seconds = time.perf_counter() - started
-    body, head = flops_per_token(model)
-    read = sum(
-        len(models.encode_prompt(tokenizer, p)) for p in todo["prompt"].unique()
-    )  # once, whatever the draws
-    flops = (read + new - len(todo)) * body + new * head  # an answer's last token is not read again
-    return {
-        "done": new,
-        "seconds": seconds,
-        "flops": flops,
-        "texts": texts,
-        "greedy": first,
-        "began": began,
-        "ended": time.time(),
-    }
+    prompts = questions["prompt"].unique()  # read once, whatever the draws
+    read = sum(len(load.encode_prompt(tokenizer, prompt)) for prompt in prompts)
+    each = flops.per_token(model)
+    in_body = read + new - len(questions)  # an answer's last token is not read again
+    return Answers(
+        done=new,
+        seconds=seconds,
+        flop=in_body * each.body + new * each.head,
+        texts=texts,
+        greedy=greedy_texts,
+        began=began,
+        ended=time.time(),
+    )
 
 
 def _answers(
-    profile: Profile, model, tokenizer, todo: pd.DataFrame, temperature: float, batch: int | None
-) -> tuple[dict, int]:
-    """({(sample_id, draw): text}, number of new tokens with their end token). The pipeline samples from all tokens, as we do."""
-    if batch is None:
-        told = [*responses.generate(model, tokenizer, todo, "bench", temperature, profile)]
-        return {
-            (r.sample_id, r.draw): t for rows, texts, _ in told for r, t in zip(rows, texts)
-        }, sum(count for _, _, count in told)
+    model, tokenizer, questions: pd.DataFrame, sampling: Sampling, batch: int | None
+) -> tuple[dict[Key, str], int]:
+    """(each question's text, number of new tokens with their end token)."""
+    if batch is not None:
+        return _pipeline(model, tokenizer, questions, sampling, batch)
+    every = [
+        answer
+        for ended in generate(model, tokenizer, questions, "bench", sampling)
+        for answer in ended
+    ]
+    texts = {(a.question.sample_id, a.question.draw): a.text for a in every}
+    return texts, sum(a.tokens for a in every)
+
+
+def _pipeline(
+    model, tokenizer, questions: pd.DataFrame, sampling: Sampling, batch: int
+) -> tuple[dict[Key, str], int]:
+    """The same of transformers' pipeline, which samples from all tokens, as we do."""
     from transformers import pipeline
 
-    ends, pad = models.end_tokens(model, tokenizer), tokenizer.pad_token_id
-    how = (
-        {"do_sample": True, "temperature": temperature, "top_k": 0}
-        if temperature
-        else {"do_sample": False}
-    )
+    ends, pad = load.end_tokens(model, tokenizer), tokenizer.pad_token_id
+    how: dict[str, Any] = {"do_sample": False}
+    if sampling.temperature:
+        how = {"do_sample": True, "temperature": sampling.temperature, "top_k": 0}
     outputs = pipeline("text-generation", model=model, tokenizer=tokenizer)(
-        [[{"role": "user", "content": p}] for p in todo["prompt"]],
+        [load.turns(prompt) for prompt in questions["prompt"]],
         batch_size=batch,
-        max_new_tokens=profile.responses.max_new_tokens,
+        max_new_tokens=sampling.max_new_tokens,
         eos_token_id=ends,
         pad_token_id=pad,
         return_tensors=True,
         **how,
     )
-    new = [
-        _new_tokens(o[0]["generated_token_ids"], models.encode_prompt(tokenizer, p), pad, ends)
-        for o, p in zip(outputs, todo["prompt"])
-    ]
-    texts = [t.strip() for t in tokenizer.batch_decode(new, skip_special_tokens=True)]
-    return dict(zip(zip(todo["sample_id"], todo["draw"]), texts)), sum(map(len, new))
+    new = []
+    for output, prompt in zip(outputs, questions["prompt"], strict=True):
+        ids = output[0]["generated_token_ids"]
+        new.append(new_tokens(ids, load.encode_prompt(tokenizer, prompt), pad, ends))
+    texts = [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+    keys = zip(questions["sample_id"], questions["draw"], strict=True)
+    return dict(zip(keys, texts, strict=True)), sum(map(len, new))
 
 
-def _new_tokens(ids: list[int], prompt: list[int], pad: int, ends: list[int]) -> list[int]:
-    """What follows padding and prompt, up to the first end token."""
+def new_tokens(
+    ids: Sequence[int], prompt: Sequence[int], pad: int, ends: Sequence[int]
+) -> list[int]:
+    """Give what follows padding and prompt, up to the first end token, which is included."""
+    ids, prompt = list(ids), list(prompt)
     start = next(
         i for i, token in enumerate(ids) if token != pad or ids[i : i + len(prompt)] == prompt
     )
     assert ids[start : start + len(prompt)] == prompt
     new = ids[start + len(prompt) :]
-    return new[: next((i + 1 for i, token in enumerate(new) if token in ends), len(new))]
+    length = next((i + 1 for i, token in enumerate(new) if token in ends), len(new))
+    return new[:length]
 
 
-def compare(profile: Profile, model_type: str, table: pd.DataFrame, stock: bool) -> dict:
-    """Score the answers of `table` with the references' on both sides: pairs done, seconds, operations, scores (all before, then all after)."""
+def compare(table: pd.DataFrame, model_type: str, backbone: Backbone, way: Way) -> Scores:
+    """Score answers with the references' on both sides.
+
+    Parameters
+    ----------
+    table
+        Columns suspect, reference, response, response_before, response_after.
+    model_type
+        What bert-score loads.
+    backbone
+        Whose layer and batch size count.
+    """
+    layer = backbone.settings.layer
+    started = time.perf_counter()
+    if way is Way.STOCK:
+        scores = _one_by_one(table, model_type, layer)
+    else:
+        scores = _at_once(table, model_type, backbone)
+    seconds = time.perf_counter() - started
+    return Scores(
+        done=2 * len(table),
+        seconds=seconds,
+        flop=_scoring_flop(table, model_type, layer),
+        scores=scores,
+    )
+
+
+def _one_by_one(table: pd.DataFrame, model_type: str, layer: int) -> np.ndarray:
+    """A call of bert-score for each suspect, reference and side."""
+    scorer = _scorer(model_type, layer)
+    scores = np.empty((2, len(table)))
+    for _, part in table.reset_index(drop=True).groupby(["suspect", "reference"]):
+        for side, column in enumerate(["response_before", "response_after"]):
+            f1 = scorer.score(part["response"].tolist(), part[column].tolist())[2]
+            scores[side, part.index] = f1
+    return scores.ravel()
+
+
+def _at_once(table: pd.DataFrame, model_type: str, backbone: Backbone) -> np.ndarray:
+    """Our way, with an empty store."""
+    nowhere = dict.fromkeys(["hub", "revision", "package", "member", "toy", "model"])
+    settings = backbone.settings.changed(**nowhere, path=model_type)
+    with tempfile.TemporaryDirectory() as folder, variables({"DSI_STORE": folder}):
+        return similarity.raw_scores(Backbone(settings), study.beside_references(table))
+
+
+def _scoring_flop(table: pd.DataFrame, model_type: str, layer: int) -> float:
+    """The operations of embedding each text once."""
+    scorer = _scorer(model_type, layer)
+    scorer._model.pooler = None  # bert-score makes no use of it
+    columns = table[["response", "response_before", "response_after"]]
+    texts = pd.unique(columns.to_numpy(dtype=object).ravel()).tolist()
+    ids = scorer._tokenizer(texts, truncation=True, max_length=LONGEST)["input_ids"]
+    return sum(map(len, ids)) * flops.per_token(scorer._model).body
+
+
+def _scorer(model_type: str, layer: int):
     from bert_score import BERTScorer
 
-    started = time.perf_counter()
-    if stock:
-        scorer, scores = (
-            BERTScorer(model_type, num_layers=profile.similarity.layer, device="cpu"),
-            np.empty((2, len(table))),
-        )
-        scorer._tokenizer.model_max_length = min(
-            scorer._tokenizer.model_max_length, 512
-        )  # some know none, and bert-score overflows
-        for _, part in table.reset_index(drop=True).groupby(["suspect", "reference"]):
-            for side, column in enumerate(["response_before", "response_after"]):
-                scores[side, part.index] = scorer.score(
-                    part["response"].tolist(), part[column].tolist()
-                )[2]
-    else:
-        with tempfile.TemporaryDirectory() as folder, jobs.variables({"DSI_STORE": folder}):
-            settings = profile.similarity.model_copy(
-                update=dict.fromkeys(["hub", "package", "member", "toy", "model"])
-                | {"path": model_type}
-            )
-            scores = similarity.raw_scores(
-                profile.model_copy(update={"similarity": settings}), study.beside_references(table)
-            )
-    seconds = time.perf_counter() - started
-    scorer = BERTScorer(model_type, num_layers=profile.similarity.layer, device="cpu")
-    texts = pd.unique(
-        table[["response", "response_before", "response_after"]].to_numpy(dtype=object).ravel()
-    ).tolist()
-    tokens = sum(
-        map(len, scorer._tokenizer(texts, truncation=True, max_length=512)["input_ids"])
-    )  # each text once
-    return {
-        "done": 2 * len(table),
-        "seconds": seconds,
-        "flops": tokens * flops_per_token(scorer._model)[0],
-        "scores": scores.ravel(),
-    }
+    scorer = BERTScorer(model_type, num_layers=layer, device="cpu")
+    tokenizer = scorer._tokenizer  # some know no limit, and bert-score overflows
+    tokenizer.model_max_length = min(tokenizer.model_max_length, LONGEST)
+    return scorer
 
 
-def matrix_product(repeats: int = 20) -> dict:
-    """The best of some single-precision products of two 1024 x 1024 matrices: 10^9 operations done, seconds."""
-    a, b, out = torch.rand(3, 1024, 1024)
-    spent = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        torch.matmul(a, b, out=out)
-        spent.append(time.perf_counter() - started)
-    return {"done": 2 * 1024**3 / 1e9, "seconds": min(spent)}
-
-
-def flops_per_token(model, backward: bool = False) -> tuple[int, int]:
-    """Floating-point operations that one token takes: (in all linear layers but the output layer, in the output layer)."""
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    layers = {
-        m: 2 * m.in_features * m.out_features * (1 + (1 + m.weight.requires_grad) * backward)
-        for name, m in model.named_modules()
-        if isinstance(m, torch.nn.Linear) and not name.startswith("pooler")
-    }  # BERTScore uses no pooler
-    output = layers.pop(head, 0)
-    return sum(layers.values()), output
+def matrix_product() -> Products:
+    """Multiply two single-precision matrices again and again; the fastest time counts."""
+    a, b, out = torch.rand(3, MATRIX, MATRIX)
+    timer = Timer(
+        "torch.matmul(a, b, out=out)",
+        globals={"torch": torch, "a": a, "b": b, "out": out},
+        num_threads=1,
+    )
+    measured = timer.blocked_autorange(min_run_time=MATRIX_SECONDS)
+    gflop = 2 * MATRIX**3 / 1e9
+    return Products(done=gflop, seconds=min(measured.times), flop=gflop * 1e9)

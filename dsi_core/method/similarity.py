@@ -22,7 +22,8 @@ import pandas as pd
 from dsi_core.data.pairs import Dataset, load_pairs
 from dsi_core.models import load, toy
 from dsi_core.models.load import Base
-from dsi_core.runtime import jobs, store, wheels
+from dsi_core.runtime import store, wheels
+from dsi_core.runtime.environment import quiet
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Similarity
@@ -205,7 +206,7 @@ def _scorer(model_type: str, layer: int):
     import torch
     from bert_score import BERTScorer
 
-    jobs.quiet()
+    quiet()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scorer = BERTScorer(model_type=model_type, num_layers=layer, device=device)
     if scorer._tokenizer.model_max_length > NO_LIMIT:  # bert-score would overflow

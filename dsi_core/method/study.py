@@ -14,6 +14,7 @@ from dsi_core.method.participants import Membership, Participant
 from dsi_core.models import load, responses, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.runtime import jobs
+from dsi_core.runtime.environment import quiet
 from dsi_core.settings.profile import Profile, load_profile
 from dsi_core.settings.words import VICTIM, dataset_of
 
@@ -55,7 +56,7 @@ def start(profile: str, suite: str | None = None, **overrides) -> Study:
     suite, overrides: as in `load_profile`, whose errors it raises, and those of `load_pairs`.
     """
     settings = load_profile(profile, suite, **overrides)
-    jobs.quiet()
+    quiet()
     tables = [load_pairs(dataset(settings, v)).assign(dataset=v) for v in settings.victims]
     return Study(settings, pd.concat(tables, ignore_index=True))
 

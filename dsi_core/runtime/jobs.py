@@ -9,7 +9,6 @@ import enum
 import os
 import pickle
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -21,23 +20,20 @@ from functools import partial
 from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 from tqdm import tqdm
 
-# glibc gives large blocks back to the system at every free and faults them in again at the next
-# step: up to a third of a training's time. Keeping them costs no memory at the peak.
-MALLOC: dict[str, str | None] = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(10**11),
-    "MALLOC_TOP_PAD_": str(2**26),
-}
-ONE_THREAD: dict[str, str | None] = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
+from dsi_core.runtime.devices import CPU, StartMethod, devices, start_method
+from dsi_core.runtime.environment import (
+    MALLOC,
+    ONE_THREAD,
+    quiet,
+    set_variables,
+    variables,
+)
+
 # Imported once, by the process from which workers are forked: a worker of its own needs up to ten
 # seconds for them.
 PRELOADED = [
@@ -48,11 +44,8 @@ PRELOADED = [
     "dsi_core.models.token_logprobs",
     "dsi_core.models.responses",
 ]
-CPU = "cpu"
 LOOK_SECONDS = 0.5  # how often workers' memory is looked at while none of them says anything
 END_SECONDS = 1.0  # how long a worker has to end when told, before it is killed
-
-StartMethod = Literal["forkserver", "spawn"]
 
 
 class WorkerDied(RuntimeError):
@@ -98,68 +91,6 @@ def report(share: float) -> None:
         _reporter(share)
 
 
-def devices() -> list[str]:
-    """Name the device of each worker: a GPU each, or else "cpu" for each core this process may use.
-
-    GPUs have the names that `$CUDA_VISIBLE_DEVICES` gives them (indices, UUIDs, MIG instances), or
-    else their indices. `$DSI_WORKERS` sets fewer or more workers on a CPU, and fewer on GPUs; 0 =
-    none, jobs run in this process.
-
-    Raises
-    ------
-    ValueError
-        `$DSI_WORKERS` is no whole number of 0 or more.
-    """
-    wanted = _wanted_workers()
-    gpus = _gpus()
-    if gpus:
-        return gpus[:wanted]
-    return [CPU] * (_cores() if wanted is None else wanted)
-
-
-def _wanted_workers() -> int | None:
-    text = os.environ.get("DSI_WORKERS", "").strip()
-    if text and not (text.isascii() and text.isdigit()):
-        raise ValueError(
-            f"$DSI_WORKERS is {text!r}; it is the number of worker processes: a whole number, "
-            "1 or more, or 0 to run the jobs one after another in the process that asks"
-        )
-    return int(text) if text else None
-
-
-def _gpus() -> list[str]:
-    import torch
-
-    if not torch.cuda.is_available():
-        return []
-    count = torch.cuda.device_count()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return [str(i) for i in range(count)]
-    names = [name.strip() for name in visible.split(",")]
-    return [name for name in names if name][:count]
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS, not on Windows
-        return len(os.sched_getaffinity(0))
-    count = getattr(os, "process_cpu_count", os.cpu_count)  # Python 3.13
-    return count() or 1
-
-
-def start_method(places: list[str], *, own_environment: bool) -> StartMethod:
-    """Choose how workers for these devices start: "forkserver", or "spawn", from nothing.
-
-    Forked, they share what one process has imported. On a GPU they start from nothing, as some of
-    the libraries wake the device when they are imported, and a fork of it is broken; off Linux too,
-    where a process that has such libraries forks badly or not at all; and when a run has an
-    environment of its own, which some libraries read only when they are imported.
-    """
-    on_cpu = all(place == CPU for place in places)
-    forks = sys.platform == "linux" and on_cpu and not own_environment
-    return "forkserver" if forks else "spawn"
-
-
 def run(jobs: list[Job], *, environment: dict[str, str | None] | None = None) -> list:
     """Run jobs and return their results, in the order of the jobs.
 
@@ -191,25 +122,6 @@ def run(jobs: list[Job], *, environment: dict[str, str | None] | None = None) ->
         method = start_method(places, own_environment=environment is not None)
         with _Bar(jobs) as bar:
             return _run_in_workers(jobs, places, method, bar) if places else _run_here(jobs, bar)
-
-
-@contextmanager
-def variables(values: dict[str, str | None]) -> Iterator[None]:
-    """Set environment variables (None = removed), and put them back as they were afterwards."""
-    before = {name: os.environ.get(name) for name in values}
-    _set(values)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(values: dict[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 class _Bar:
@@ -452,7 +364,7 @@ def _set_up(place: str, environment: dict[str, str]) -> None:
     """Before torch is used: its parent's variables, its device, one thread."""
     os.environ.clear()
     os.environ.update(environment)
-    _set(ONE_THREAD)
+    set_variables(ONE_THREAD)
     if place != CPU:
         os.environ["CUDA_VISIBLE_DEVICES"] = place
     import torch
@@ -491,21 +403,3 @@ def _portable(error: BaseException) -> Exception:
         portable = RuntimeError(f"{type(error).__name__}: {error}")
     portable.add_note(note)
     return portable
-
-
-def quiet() -> None:
-    """Silence the progress bars and the advice of the libraries: ours says what runs."""
-    import logging
-    import warnings
-
-    import transformers
-
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    warnings.filterwarnings("ignore", message="Paged optimizers are not supported on CPU")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    with suppress(ImportError):  # only what tunes needs it
-        import datasets
-
-        datasets.disable_progress_bars()

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from helpers import says
 
-from dsi_core.runtime import jobs
+from dsi_core.runtime import devices, jobs
+from dsi_core.runtime.environment import MALLOC
 
 CHORES = '''
 import os, signal, subprocess, sys, threading, time
@@ -199,7 +200,7 @@ def test_two_jobs_may_have_one_name(chores, capfd):
 
 def test_an_environment_for_one_run(chores, monkeypatch):
     monkeypatch.setenv("THERE", "before")
-    usual = next(iter(jobs.MALLOC))
+    usual = next(iter(MALLOC))
     monkeypatch.delenv(usual, raising=False)
     before, names = dict(os.environ), ("THERE", "NEW", usual)
     (one, process), (two, same) = jobs.run(
@@ -212,9 +213,9 @@ def test_an_environment_for_one_run(chores, monkeypatch):
     assert dict(os.environ) == before
 
     usually = [jobs.Job("usual", chores.variables, names)]
-    assert jobs.run(usually)[0][0] == ["before", None, jobs.MALLOC[usual]]
+    assert jobs.run(usually)[0][0] == ["before", None, MALLOC[usual]]
     monkeypatch.setenv("THERE", "changed")  # after the process that forks began
-    assert jobs.run(usually)[0][0] == ["changed", None, jobs.MALLOC[usual]]
+    assert jobs.run(usually)[0][0] == ["changed", None, MALLOC[usual]]
     assert usual not in os.environ
 
 
@@ -232,7 +233,7 @@ def test_workers_are_forked_on_linux_but_never_where_a_gpu_is(
     monkeypatch, platform, places, own_environment, method
 ):
     monkeypatch.setattr(sys, "platform", platform)
-    assert jobs.start_method(places, own_environment=own_environment) == method
+    assert devices.start_method(places, own_environment=own_environment) == method
 
 
 @pytest.mark.parametrize(
@@ -256,9 +257,9 @@ def test_gpus_have_the_names_that_the_variable_gives_them(monkeypatch, visible, 
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert jobs.devices() == names
+    assert devices.devices() == names
     monkeypatch.setenv("DSI_WORKERS", "1")
-    assert jobs.devices() == names[:1]
+    assert devices.devices() == names[:1]
 
 
 def test_a_worker_sees_its_own_gpu_alone(chores, monkeypatch):
@@ -274,17 +275,17 @@ def test_a_worker_sees_its_own_gpu_alone(chores, monkeypatch):
 def test_as_many_workers_as_cores(monkeypatch):
     monkeypatch.delenv("DSI_WORKERS")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 4, 5}, raising=False)
-    assert jobs.devices() == ["cpu"] * 3
+    assert devices.devices() == ["cpu"] * 3
     monkeypatch.delattr(os, "sched_getaffinity")  # macOS, Windows
     monkeypatch.setattr(os, "process_cpu_count", lambda: 2, raising=False)
-    assert jobs.devices() == ["cpu"] * 2
+    assert devices.devices() == ["cpu"] * 2
     monkeypatch.delattr(os, "process_cpu_count")  # before Python 3.13
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    assert jobs.devices() == ["cpu"] * 4
+    assert devices.devices() == ["cpu"] * 4
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert jobs.devices() == ["cpu"]
+    assert devices.devices() == ["cpu"]
     monkeypatch.setenv("DSI_WORKERS", "7")
-    assert jobs.devices() == ["cpu"] * 7
+    assert devices.devices() == ["cpu"] * 7
 
 
 @pytest.mark.parametrize("workers", ["two", "-1", "1.5", "²"])
