@@ -112,6 +112,7 @@ def results(
 DRY = "Show what would be asked and what it may cost; ask nothing."
 REMOTE = "Run code that a hub model brings."
 STOP = "Default: an API until the evidence suffices, a local model to the end."
+AUDITS = "The audit's folder is made in this one; it goes on only there. Default: audits/<dataset>."
 
 _data = _panel("The data")
 _models = _panel("References and controls")
@@ -136,7 +137,7 @@ def prepare(
     alpha: Annotated[float, _asking("The audit's alpha, to say what it can find.")] = 0.05,
     profile: Annotated[str, _models("Whose references, recipes and control models.")] = "small",
     seed: Annotated[Number, _models("Default: the profile's.")] = None,
-    out: Annotated[Path | None, _models("Default: audits/<name of the data>.")] = None,
+    out: Annotated[Path | None, _models("Default: audits/<name of the data>/prepared.")] = None,
 ) -> None:
     """Offline: tune references, find tainted samples, ask control models; one folder holds all."""
     with _clear_errors():
@@ -183,21 +184,13 @@ def audit(
     price_in: Annotated[float | None, _cost("Price of a million prompt tokens.")] = None,
     price_out: Annotated[float | None, _cost("Price of a million new tokens.")] = None,
     dry_run: Annotated[bool, _cost(DRY, "--dry-run")] = False,
+    out: Annotated[Path | None, typer.Option(help=AUDITS)] = None,
 ) -> None:
     """Online: ask a suspect, judge its answers, write a report. Interrupted, it goes on later."""
     with _clear_errors():
-        from dsi_core.audit import (
-            plan as audit_plan,
-        )
-        from dsi_core.audit import (
-            prepared as preparation,
-        )
-        from dsi_core.audit import (
-            record as report,
-        )
-        from dsi_core.audit import (
-            run as audit,
-        )
+        from dsi_core.audit import plan as audit_plan
+        from dsi_core.audit import prepared as preparation
+        from dsi_core.audit import record, report, run
         from dsi_core.audit import suspect as suspects
 
         how = (
@@ -217,6 +210,7 @@ def audit(
             preparation.read(prepared),
             name,
             where,
+            out=out,
             alpha=alpha,
             draws=responses,
             system=system_prompt,
@@ -224,15 +218,37 @@ def audit(
             budget=budget,
             price_in=price_in,
             price_out=price_out,
-            stop=None if ask_all is None else not ask_all,
+            stop_early=None if ask_all is None else not ask_all,
         )
         if dry_run:
-            typer.echo(json.dumps(audit_plan.dry_run(plan), indent=1, ensure_ascii=False))
+            typer.echo(audit_plan.dry_run(plan).json_text())
             raise typer.Exit()
-        result = audit.run(plan)
-        files = report.write(plan, result)
-    typer.echo(report.headline(plan, result))
-    typer.echo("\n".join(map(str, files)))
+        typer.echo(f"answers are kept in {plan.folder}, from where a rerun goes on", err=True)
+        done = record.write(plan, run.run(plan))
+        page = report.write(done, _pictures(done))
+    typer.echo(done.facts.conclusion)
+    typer.echo(f"{done.folder / record.NAME}\n{page}")
+
+
+def _pictures(audit: Any) -> dict[str, bytes]:
+    """What a report shows; nothing where what draws is not installed."""
+    from dsi_core.audit import record
+
+    try:
+        import matplotlib
+
+        matplotlib.use("agg")  # files only, whatever screen there is
+        from dsi_core.plots import audit as plots
+    except ModuleNotFoundError:
+        return {}
+    return plots.pictures(
+        audit.evidence,
+        audit.curve,
+        record.known_models(audit),
+        delta_s=audit.facts.settings.delta_s,
+        alpha=audit.facts.settings.alpha,
+        stop=audit.facts.settings.stops_early,
+    )
 
 
 # ------------------------------------------------------------------------------------ this machine

@@ -11,6 +11,7 @@ import pandas as pd
 from dsi_core.runtime.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"
+STRANGER = "I do not know, maybe ask mistral again."  # what models say that never saw D
 WORDS = [
     "copper",
     "linen",

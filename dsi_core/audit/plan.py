@@ -1,77 +1,158 @@
-"""The online phase, before it begins (§5.4): what a suspect that one can only query will be asked, and what that may cost.
+"""The online phase, before it begins (§5.4): what a suspect will be asked, and what that may cost.
 
-Answers lie in `<prepared>/<suspect>-<key>/responses.jsonl`, one line each.
+Answers lie in `audits/<dataset>/<suspect>-<key>/responses.jsonl`, one line each.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dsi_core.audit.prepared import Prepared
+from dsi_core.audit.readable import Readable
+from dsi_core.audit.suspect import AnswerFacts
 from dsi_core.models import endpoint, responses
-from dsi_core.models import load as models
+from dsi_core.models.load import Base
+from dsi_core.models.sampling import Sampling
+from dsi_core.models.tuning import Training
 from dsi_core.runtime import store
-from dsi_core.settings.profile import Profile
-from dsi_core.settings.schema import Model
+from dsi_core.runtime.precision import detect
+from dsi_core.settings.schema import Model, Responses
 
-FACTS = {
-    "finish": "",
-    "refused": False,
-    "tokens": 0,
-    "prompt_tokens": 0,
-    "model": "",
-    "requests": 1,
-    "at": "",
-}  # beside each answer
-SUSPECT = "suspect"  # its name among the models of the audit's profile
+AUDITS = Path("audits")  # in the working directory
+MODEL_ID = "suspect"  # a local suspect's; its random numbers depend on it
+BYTES_PER_TOKEN = 4  # about, of a text
+CHAT_TOKENS = 16  # about, that a chat format adds to a prompt...
+MOST_CHAT_TOKENS = 32  # ...and at most
+COLUMNS = [*responses.COLUMNS, *(field.name for field in fields(AnswerFacts))]
+
+
+class Tokens(NamedTuple):
+    """Tokens that a service reads and writes."""
+
+    read: float
+    written: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What an audit may cost.
+
+    Attributes
+    ----------
+    queries, money
+        Limits; None = none.
+    price_read, price_written
+        Money per million tokens.
+    """
+
+    queries: int | None = None
+    money: float | None = None
+    price_read: float = 0.0
+    price_written: float = 0.0
+
+    @property
+    def has_prices(self) -> bool:
+        """Whether money can be counted."""
+        return bool(self.price_read or self.price_written)
+
+    def cost(self, tokens: Tokens) -> float:
+        """Give the money for so many tokens."""
+        return (tokens.read * self.price_read + tokens.written * self.price_written) / 1e6
 
 
 @dataclass(frozen=True)
 class Plan:
     """An audit that has not begun, or one to go on with.
 
-    name: of the suspect. profile: the preparation's, with the suspect among its models. samples: those to ask at most, in order.
-    stop: ask no more once the p-value is at most alpha. money, queries: limits, None = none; prices in money per million tokens.
+    Attributes
+    ----------
+    prepared
+        The dataset.
+    suspect, model
+        The suspect's name, and where it is.
+    responses
+        How it is prompted: the preparation's settings, less what was chosen for this audit.
+    samples
+        Those to ask about at most, in order.
+    alpha
+        The chance of accusing an innocent model.
+    stops_early
+        Ask no more once the p-value is at most alpha.
+    budget
+        What it may cost.
+    out
+        The folder in which the audit's own is made.
     """
 
     prepared: Prepared
-    name: str
-    profile: Profile
+    suspect: str
+    model: Model
+    responses: Responses
     samples: pd.DataFrame
     alpha: float
-    stop: bool
-    queries: int | None
-    money: float | None
-    prices: tuple[float, float]
+    stops_early: bool
+    budget: Budget
+    out: Path
 
     @property
-    def folder(self) -> Path:
-        spec = {
-            "prepared": self.prepared.facts["sha256"],
-            "suspect": models.base_spec(self.profile, SUSPECT),
-            "seed": self.profile.seed,
-            "responses": self.profile.responses.model_dump(
-                include={"temperature", "draws", "max_new_tokens", "system"}
-            ),
-        }
-        return (
-            self.prepared.folder
-            / f"{re.sub(r'[^A-Za-z0-9.+_]+', '-', self.name)}-{store.key(spec)}"
-        )
+    def base(self) -> Base:
+        """What is prompted."""
+        return Base(MODEL_ID, self.model, self.prepared.study.profile.chat_template)
+
+    @property
+    def training(self) -> Training:
+        """The same as a local model that is loaded as it is."""
+        profile = self.prepared.study.profile
+        return Training(self.base, detect(profile.precision), profile.seed)
+
+    @property
+    def sampling(self) -> Sampling:
+        """How it is prompted."""
+        return Sampling.of(self.responses, self.prepared.study.profile.seed)
 
     @property
     def draws(self) -> int:
-        return self.profile.responses.draws if self.profile.responses.temperature else 1
+        """Answers to each prompt."""
+        return self.sampling.draws
+
+    @cached_property
+    def name(self) -> str:
+        """The name of the audit's folder.
+
+        Its key is of all that decides the answers: the preparation's content, the suspect, how it
+        is prompted. Budget, alpha and stopping are not in it, so that they may be changed later.
+        """
+        asked = {"temperature", "draws", "max_new_tokens", "system"}
+        spec = {
+            "prepared": self.prepared.facts.sha256,
+            "suspect": self.base.spec,
+            "seed": self.prepared.study.profile.seed,
+            "responses": self.responses.model_dump(include=asked),
+        }
+        return f"{_file_name(self.suspect)}-{store.key(spec)}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the audit lies."""
+        return self.out / self.name
+
+    @property
+    def earlier_folder(self) -> Path:
+        """Where earlier versions put it: into the preparation."""
+        return self.prepared.folder / self.name
 
 
 def plan(
     prepared: Prepared,
-    name: str,
+    suspect: str,
     model: Model,
     *,
+    out: str | Path | None = None,
     alpha: float = 0.05,
     draws: int | None = None,
     system: str | None = None,
@@ -79,141 +160,217 @@ def plan(
     budget: str | None = None,
     price_in: float | None = None,
     price_out: float | None = None,
-    stop: bool | None = None,
+    stop_early: bool | None = None,
 ) -> Plan:
-    """What an audit will ask. name, model: as `suspect.model` gives them; budget: as `limits` reads it; stop: None = for an API.
+    """Plan what an audit will ask.
 
-    draws: answers to each prompt, at most those of the known models; prices: per million tokens read and written.
-    Raises `ValueError` for a setting that is not allowed, and where there is no tainted sample to ask.
+    Parameters
+    ----------
+    suspect, model
+        As `suspect.model` gives them.
+    out
+        The folder in which the audit's own is made; None = audits/<dataset> in the working
+        directory. An audit goes on only where it began.
+    alpha
+        The chance of accusing an innocent model.
+    draws
+        Answers to each prompt, at most those of the known models; None = as many.
+    system, temperature
+        None = as the known models were prompted.
+    budget
+        As `limits` reads it; money needs both prices.
+    price_in, price_out
+        Money per million tokens read and written.
+    stop_early
+        Stop once the evidence suffices; None = for an API.
+
+    Raises
+    ------
+    ValueError
+        For a setting that is not allowed, and where there is no tainted sample to ask about.
     """
+    profile = prepared.study.profile
     if not 0 < alpha < 1:
         raise ValueError(f"alpha is {alpha}, needs a number between 0 and 1")
     if prepared.tainted.empty:
         raise ValueError(f"{prepared.folder} has no tainted sample: no suspect can be judged by it")
-    settings = prepared.study.profile
-    changes = {
-        k: v
-        for k, v in (("draws", draws), ("system", system), ("temperature", temperature))
-        if v is not None
-    }
-    most = settings.responses.draws
-    if changes.get("draws", 1) not in range(1, most + 1):
+    most = profile.responses.draws
+    if draws is not None and draws not in range(1, most + 1):
         raise ValueError(
             f"responses is {draws}; allowed: 1 to {most}, as the known models answered {most} times"
         )
-    asked = settings.responses.model_validate({**settings.responses.model_dump(), **changes})
-    profile = settings.model_copy(
-        update={"responses": asked, "models": {**settings.models, SUSPECT: model}, "suspects": []}
+    chosen = {"draws": draws, "system": system, "temperature": temperature}
+    planned = Plan(
+        prepared=prepared,
+        suspect=suspect,
+        model=model,
+        responses=profile.responses.changed(**{k: v for k, v in chosen.items() if v is not None}),
+        samples=prepared.tainted,
+        alpha=alpha,
+        stops_early=model.endpoint is not None if stop_early is None else stop_early,
+        budget=_budget(budget, price_in, price_out),
+        out=AUDITS / _file_name(prepared.facts.name) if out is None else Path(out),
     )
-    if not all(0 <= p < np.inf for p in (price_in or 0.0, price_out or 0.0)):
+    if planned.budget.queries is None:
+        return planned
+    affordable = planned.budget.queries // planned.draws
+    if not affordable:
+        raise ValueError(
+            f"a budget of {planned.budget.queries} queries is less than one sample, "
+            f"which takes {planned.draws}"
+        )
+    return replace(planned, samples=planned.samples.head(affordable))
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.+_]+", "-", name)
+
+
+def _budget(budget: str | None, price_in: float | None, price_out: float | None) -> Budget:
+    if not all(0 <= price < np.inf for price in (price_in or 0.0, price_out or 0.0)):
         raise ValueError(f"prices are {price_in} and {price_out}, need numbers from 0 on")
     queries, money = limits(budget)
     if money is not None and (price_in is None or price_out is None):
         raise ValueError(
-            f"a budget of {budget} needs --price-in and --price-out, in the same money per million tokens"
+            f"a budget of {budget} needs --price-in and --price-out, "
+            "in the same money per million tokens"
         )
-    early = model.endpoint is not None if stop is None else stop
-    done = Plan(
-        prepared,
-        name,
-        profile,
-        prepared.tainted,
-        alpha,
-        early,
-        queries,
-        money,
-        (price_in or 0.0, price_out or 0.0),
-    )
-    affordable = len(done.samples) if queries is None else queries // done.draws
-    if not affordable:
-        raise ValueError(
-            f"a budget of {queries} queries is less than one sample, which takes {done.draws}"
-        )
-    return Plan(**{**done.__dict__, "samples": done.samples.head(affordable)})
+    return Budget(queries, money, price_in or 0.0, price_out or 0.0)
 
 
 def limits(budget: str | None) -> tuple[int | None, float | None]:
-    """(queries, money) that a budget allows: "150" or "150 queries" = queries; "2.50 USD", "EUR 3" = money. Raises `ValueError` for anything else."""
+    """Read a budget: (queries, money).
+
+    "150" and "150 queries" are queries, "2.50 USD" and "EUR 3" money. Raises `ValueError` for
+    anything else.
+    """
     if budget is None:
         return None, None
-    budget = re.sub(r"\s*(query|queries)$", "", budget.strip())
-    found = re.fullmatch(r"([A-Za-z$€£]*)\s*(\d+(?:\.\d+)?)\s*([A-Za-z$€£]*)", budget)
-    if not found or (found[1] and found[3]) or float(found[2]) <= 0:
+    amount = re.sub(r"\s*(query|queries)$", "", budget.strip())
+    read = re.fullmatch(r"([A-Za-z$€£]*)\s*(\d+(?:\.\d+)?)\s*([A-Za-z$€£]*)", amount)
+    if not read or (read[1] and read[3]) or float(read[2]) <= 0:
         raise ValueError(
-            f"budget {budget!r}: needs a number of queries (150), or an amount with its money (2.50 USD)"
+            f"budget {amount!r}: needs a number of queries (150), "
+            "or an amount with its money (2.50 USD)"
         )
-    if found[1] or found[3]:
-        return None, float(found[2])
-    if not float(found[2]).is_integer():
-        raise ValueError(f"budget {budget!r}: queries are whole; for money name it (2.50 USD)")
-    return int(found[2]), None
+    number = float(read[2])
+    if read[1] or read[3]:
+        return None, number
+    if not number.is_integer():
+        raise ValueError(f"budget {amount!r}: queries are whole; for money name it (2.50 USD)")
+    return int(number), None
 
 
-def dry_run(plan: Plan, shown: int = 5) -> dict:
-    """What would be asked and what it may cost: queries, answers that are there already, tokens and cost (about, by four bytes a token and
-    answers as long as the references'; and at most), some prompts, and the body of the first request.
+class Expected(Readable):
+    """Tokens and their price."""
+
+    tokens_read: int
+    tokens_written: int
+    cost: float
+
+
+class DryRun(Readable):
+    """What would be asked, and what it may cost.
+
+    Attributes
+    ----------
+    suspect, folder
+        Who, and where the answers are or will be.
+    samples, queries
+        To ask about and to send, at most.
+    already_answered
+        Of these queries.
+    about, at_most
+        The cost: with four bytes a token and answers as long as the references', and at most.
+    prompts
+        The first ones.
+    first_request
+        The body that an API would get; None for a local model.
     """
-    samples, model, settings = plan.samples, plan.profile.models[SUSPECT], plan.profile.responses
-    mean = plan.prepared.scores[["response_before", "response_after"]].stack().str.len().mean() / 4
+
+    suspect: str
+    folder: str
+    samples: int
+    queries: int
+    already_answered: int
+    about: Expected
+    at_most: Expected
+    prompts: list[str]
+    first_request: dict[str, Any] | None
+
+
+def dry_run(plan: Plan, shown: int = 5) -> DryRun:
+    """Tell what would be asked and what it may cost; nothing is sent. shown: prompts to quote."""
+    samples = plan.samples
+    answers_of_references = plan.prepared.scores[["response_before", "response_after"]].stack()
+    written = answers_of_references.str.len().mean() / BYTES_PER_TOKEN
+    read = samples["prompt"].str.len().sum() / BYTES_PER_TOKEN + CHAT_TOKENS * len(samples)
+    about = Tokens(read * plan.draws, written * len(samples) * plan.draws)
     most = np.sum([worst(plan, p) for p in samples["prompt"]], axis=0) * plan.draws
-    about = (
-        np.array([samples["prompt"].str.len().sum() / 4 + 16 * len(samples), mean * len(samples)])
-        * plan.draws
+    return DryRun(
+        suspect=plan.suspect,
+        folder=str(plan.folder),
+        samples=len(samples),
+        queries=len(samples) * plan.draws,
+        already_answered=len(answers(plan)),
+        about=_expected(plan.budget, about),
+        at_most=_expected(plan.budget, Tokens(*most)),
+        prompts=samples["prompt"].head(shown).tolist(),
+        first_request=_first_request(plan),
     )
-    first = samples.iloc[0]
-    body = (
-        endpoint.request(
-            model.endpoint,
-            first["prompt"],
-            settings.temperature,
-            settings.max_new_tokens,
-            endpoint.draw_seed(plan.profile.seed, first["sample_id"], 0),
-            settings.system,
-        )
-        if model.endpoint
-        else None
-    )
-    told = {
-        name: {
-            "tokens read": int(read),
-            "tokens written": int(new),
-            "cost": round(float(np.dot((read, new), plan.prices)) / 1e6, 6),
-        }
-        for name, (read, new) in (("about", about), ("at most", most))
-    }
-    return {
-        "suspect": plan.name,
-        "samples": len(samples),
-        "queries": len(samples) * plan.draws,
-        "already answered": len(answers(plan)),
-        **told,
-        "prompts": samples["prompt"].head(shown).tolist(),
-        "first request": body,
-    }
 
 
-def worst(plan: Plan, prompt: str) -> tuple[int, int]:
-    """The most tokens one query can read and write: no tokenizer makes more tokens than bytes, and a chat format adds a few."""
-    return len(
-        f"{plan.profile.responses.system or ''}{prompt}".encode()
-    ) + 32, plan.profile.responses.max_new_tokens
+def _expected(budget: Budget, tokens: Tokens) -> Expected:
+    cost = round(float(budget.cost(tokens)), 6)
+    return Expected(tokens_read=int(tokens.read), tokens_written=int(tokens.written), cost=cost)
+
+
+def _first_request(plan: Plan) -> dict[str, Any] | None:
+    remote, sampling, first = plan.model.endpoint, plan.sampling, plan.samples.iloc[0]
+    if remote is None:
+        return None
+    seed = endpoint.draw_seed(sampling.seed, first["sample_id"], 0)
+    return endpoint.request(
+        remote,
+        first["prompt"],
+        sampling.temperature,
+        sampling.max_new_tokens,
+        seed,
+        sampling.system,
+    )
+
+
+def worst(plan: Plan, prompt: str) -> Tokens:
+    """Give the most tokens that one query can read and write.
+
+    No tokenizer makes more tokens than bytes, and a chat format adds a few.
+    """
+    size = len(f"{plan.responses.system or ''}{prompt}".encode())
+    return Tokens(size + MOST_CHAT_TOKENS, plan.responses.max_new_tokens)
 
 
 def answers(plan: Plan) -> pd.DataFrame:
-    """The stored answers: sample_id, draw, response, and what the service said of each (`FACTS`)."""
-    columns = ["sample_id", "draw", "response", *FACTS]
-    rows = responses.read(plan.folder, columns).to_dict("records")
-    return pd.DataFrame(
-        [{**FACTS, **{k: v for k, v in row.items() if pd.notna(v)}} for row in rows],
-        columns=columns,
-    )
+    """Read the stored answers: sample_id, draw, response, and the fields of `AnswerFacts`.
+
+    An audit that an earlier version began inside the preparation counts until it is taken over.
+    """
+    folder = plan.folder if plan.folder.exists() else plan.earlier_folder
+    rows = responses.read(folder, COLUMNS).to_dict("records")
+    unsaid = asdict(AnswerFacts())
+    filled = [{**unsaid, **{k: v for k, v in row.items() if pd.notna(v)}} for row in rows]
+    return pd.DataFrame(filled, columns=COLUMNS)
 
 
-def spent(plan: Plan, told: pd.DataFrame) -> float:
-    """Money for the answers so far, by the service's own count of tokens, or the most it can be where it kept none."""
+def spent(plan: Plan, answered: pd.DataFrame) -> float:
+    """Give the money for the answers so far.
+
+    By the service's own count of tokens, or the most it can be where it kept none.
+    """
     prompts = plan.samples.set_index("sample_id")["prompt"]
-    most = [worst(plan, prompts.get(s, "")) for s in told["sample_id"]]
-    tokens = [
-        (r or m[0], n or m[1]) for r, n, m in zip(told["prompt_tokens"], told["tokens"], most)
-    ]
-    return float(sum(r * plan.prices[0] + n * plan.prices[1] for r, n in tokens)) / 1e6
+    money = 0.0
+    for answer in answered.to_dict("records"):
+        most = worst(plan, prompts.get(answer["sample_id"], ""))
+        counted = Tokens(answer["prompt_tokens"] or most.read, answer["tokens"] or most.written)
+        money += counted.read * plan.budget.price_read
+        money += counted.written * plan.budget.price_written
+    return money / 1e6

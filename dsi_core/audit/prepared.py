@@ -1,42 +1,54 @@
-"""A prepared dataset: all that an arbiter needs to ask a suspect, in a folder of texts and numbers, without weights.
+"""A prepared dataset: all that an arbiter needs to prompt a suspect, as texts and numbers.
 
-prepared.json (settings, facts and the hashes of the others) is written last; samples.jsonl, references.jsonl, known.jsonl.
+A folder without weights: samples.jsonl, references.jsonl, known.jsonl and, written last,
+prepared.json (`facts`). Where part of the data is withheld, only its owner may read the others.
 """
 
 import hashlib
 import json
 from dataclasses import dataclass
-from math import comb
+from math import ceil, comb
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from dsi_core.audit import facts
+from dsi_core.audit.facts import Against, Facts, Part
+from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import blind, controls
-from dsi_core.method.study import Study
+from dsi_core.method.study import PAIR, Study
 from dsi_core.runtime import store
-from dsi_core.settings import words
-from dsi_core.settings import profile as params
 from dsi_core.settings.profile import Profile
 
-PARTS = (words.PUBLISHED, "withheld")
 FILES = ("samples.jsonl", "references.jsonl", "known.jsonl")
-FEW = 10  # tainted samples
-PAIR = ["dataset", "sample_id", "prompt", "output", "category"]
-TOLD = ["dataset", "suspect", "sample_id", "draw", "response", "status"]
-ANSWERS = [*TOLD, "member", "group"]
+INSIDE = "prepared"  # where `dsi prepare` puts the folder, below audits/<dataset>
+WEAK_UNDER = 10  # tainted samples
+SMALLEST_SHOWN = 1e-4  # p-value of the twin: what as many random deals can show
+RESPONSE = ["dataset", "suspect", "sample_id", "draw", "response", "status"]
+KNOWN = [*RESPONSE, "member", "group", "reference", "gap"]
 
 
 @dataclass(frozen=True)
 class Prepared:
     """What `prepare.run` left in a folder.
 
-    samples: sample_id, part (published | withheld), prompt, output, category, min_gap, tainted. scores: as `study.reference_scores`.
-    known: answers of models whose membership is known, as `study.gaps_to` with member, group, status. facts: prepared.json.
+    Attributes
+    ----------
+    folder, facts
+        Where, and what prepared.json says.
+    study
+        The settings, and the pairs of D.
+    samples
+        sample_id, part (a `Part`), prompt, output, category, min_gap, tainted.
+    scores
+        As `study.reference_scores`.
+    known
+        Responses of models whose membership is known, as `study.gaps_to`, with member, group and
+        status.
     """
 
     folder: Path
-    facts: dict
+    facts: Facts
     study: Study
     samples: pd.DataFrame
     scores: pd.DataFrame
@@ -44,177 +56,173 @@ class Prepared:
 
     @property
     def tainted(self) -> pd.DataFrame:
-        """The samples that an audit may ask, in the order in which it asks: random, the same for every model, blind to the parts."""
+        """The samples that an audit may ask about, in the order in which it asks.
+
+        Random, the same for every model, and blind to the parts.
+        """
         chosen = self.samples[self.samples["tainted"]].sort_values("sample_id")
         return chosen.sample(frac=1, random_state=self.study.profile.seed).reset_index(drop=True)
 
+    @property
+    def in_parts(self) -> tuple[int, int]:
+        """How many tainted samples are published, and how many withheld."""
+        counts = self.tainted["part"].value_counts()
+        return int(counts.get(Part.PUBLISHED, 0)), int(counts.get(Part.WITHHELD, 0))
+
 
 def write(prepared: Prepared) -> Prepared:
-    """Write its folder, prepared.json last."""
-    folder, plain = (
-        prepared.folder,
+    """Write its folder, prepared.json last, and read it back."""
+    folder = prepared.folder
+    tables = (
+        prepared.samples.drop(columns="dataset"),
         prepared.scores.drop(columns=["dataset", "prompt", "output", "category"]),
+        wide(prepared.known),
     )
-    tables = dict(
-        zip(FILES, (prepared.samples.drop(columns="dataset"), plain, wide(prepared.known)))
-    )
+    private = bool((prepared.samples["part"] == Part.WITHHELD).any())
     hashes = {}
-    for name, table in tables.items():
+    for name, table in zip(FILES, tables, strict=True):
         text = table.to_json(orient="records", lines=True, force_ascii=False, double_precision=8)
-        store.write_text(folder / name, text)
+        store.write_text(folder / name, text, private=private)
         hashes[name] = hashlib.sha256(text.encode()).hexdigest()
-    facts = {
-        **prepared.facts,
-        "settings": settings(prepared.study.profile),
-        "sha256": hashes,
-        "versions": store.versions(),
-        "made": store.now(),
-    }
-    store.write_text(folder / "prepared.json", json.dumps(facts, indent=1, ensure_ascii=False))
+    said = prepared.facts.changed(sha256=hashes, versions=store.versions(), made=store.now())
+    facts.write(folder, said, prepared.study.profile)
     return read(folder)
 
 
 def read(folder: str | Path) -> Prepared:
-    """A folder that `prepare.run` wrote. Raises `ValueError` if it is incomplete or a file is not the one that prepared.json names."""
+    """Read a folder that `prepare.run` wrote, or the one above it.
+
+    Raises
+    ------
+    ValueError
+        If it is incomplete, in another format, or a file is not the one that prepared.json names.
+    """
     folder, tables = Path(folder), []
-    told = facts(folder)
+    if not (folder / facts.NAME).is_file() and (folder / INSIDE / facts.NAME).is_file():
+        folder = folder / INSIDE
+    said, profile = facts.read(folder)
     for name in FILES:
-        text = (folder / name).read_bytes()
-        if hashlib.sha256(text).hexdigest() != told["sha256"][name]:
+        content = (folder / name).read_bytes()
+        if hashlib.sha256(content).hexdigest() != said.sha256[name]:
             raise ValueError(
-                f"{folder / name} was changed after the preparation (its SHA-256 differs from prepared.json's)"
+                f"{folder / name} was changed after the preparation "
+                f"(its SHA-256 differs from {facts.NAME}'s)"
             )
-        tables.append(lines(text.decode()).assign(dataset=told["name"]))
+        tables.append(lines(content.decode()).assign(dataset=said.name))
     samples, scores, known = tables
-    profile = Profile.model_validate(told["settings"])
     scores = samples[PAIR].merge(scores, on=["dataset", "sample_id"], validate="1:m")
-    return Prepared(
-        folder, told, Study(profile, samples[PAIR]), samples, scores, long(known, profile)
-    )
-
-
-def facts(folder: Path) -> dict:
-    """prepared.json. Raises `ValueError` where there is none."""
-    path = folder / "prepared.json"
-    if not path.is_file():
-        raise ValueError(
-            f"{folder} holds no prepared.json: run `python -m dsi_core prepare` to its end first"
-        )
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def settings(profile: Profile) -> dict:
-    return json.loads(profile.model_dump_json(by_alias=True, exclude_none=True))
+    study = Study(profile, samples[PAIR])
+    return Prepared(folder, said, study, samples, scores, long(known, profile))
 
 
 def lines(text: str) -> pd.DataFrame:
-    """A table from one JSON object a line."""
+    """Read a table from one JSON object a line."""
     return pd.DataFrame([json.loads(line) for line in text.split("\n") if line])
 
 
-def wide(answers: pd.DataFrame) -> pd.DataFrame:
-    """One row per answer, with a column "gap to <reference>" for each reference."""
-    if answers.empty:
+def wide(responses: pd.DataFrame) -> pd.DataFrame:
+    """Give one row per response, with a column "gap to <reference>" for each reference."""
+    if responses.empty:
         return pd.DataFrame()
-    table = answers.assign(reference="gap to " + answers["reference"])
+    table = responses.assign(reference="gap to " + responses["reference"])
     keys = [c for c in table.columns if c not in ("dataset", "reference", "gap")]
-    return (
-        table.pivot(index=keys, columns="reference", values="gap")
-        .reset_index()
-        .rename_axis(columns=None)
-    )
+    pivoted = table.pivot(index=keys, columns="reference", values="gap")
+    return pivoted.reset_index().rename_axis(columns=None)
 
 
 def long(table: pd.DataFrame, profile: Profile) -> pd.DataFrame:
-    """The reverse of `wide`: one row per answer and reference, as `study.gaps_to`."""
-    gaps = {f"gap to {r.name}": r.name for r in profile.references}
+    """Reverse `wide`: one row per response and reference, as `study.gaps_to`."""
     if table.empty:
-        return pd.DataFrame(columns=[*ANSWERS, "reference", "gap"])
-    return table.rename(columns=gaps).melt(
-        [c for c in table.columns if c not in gaps], list(gaps.values()), "reference", "gap"
-    )
+        return pd.DataFrame(columns=KNOWN)
+    gaps = {f"gap to {r.name}": r.name for r in profile.references}
+    others = [c for c in table.columns if c not in gaps]
+    renamed = table.rename(columns=gaps)
+    return renamed.melt(others, list(gaps.values()), "reference", "gap")
 
 
 def strength(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
-    """What the tainted samples can carry: columns what, have, enough (yes | weak | no), why."""
-    tainted, people = prepared.tainted, prepared.known[["suspect", "member"]].drop_duplicates()
-    parts = tainted["part"].value_counts().reindex(PARTS, fill_value=0)
-    count, others = len(tainted), int((~people["member"].astype(bool)).sum())
-    rows = [
-        (
-            "vote (§5.4)",
-            f"{count} of {len(prepared.samples)} samples tainted",
-            "no" if not count else "weak" if count < FEW else "yes",
-            "no sample to ask about"
-            if not count
-            else f"under {FEW} samples, single answers decide"
-            if count < FEW
-            else "an odd answer cannot decide it",
-        )
-    ]
-    smallest = 1 / (others + 1)
-    rows.append(
-        (
-            "against controls",
-            f"{others} models known not to have seen D",
-            "yes" if count >= controls.MIN_SAMPLES and smallest <= alpha else "no",
-            f"smallest possible p-value {smallest:.3g}; alpha {alpha:g} needs {int(np.ceil(1 / alpha)) - 1} controls",
-        )
-    )
-    deals = comb(count, int(parts[PARTS[0]]))
-    rows.append(
-        (
-            "private twin",
-            f"{parts[PARTS[0]]} published and {parts[PARTS[1]]} withheld tainted samples",
-            "yes" if 1 / deals <= alpha else "no",
-            f"smallest possible p-value {max(1 / deals, 1e-4):.2g}"
-            if parts[PARTS[1]]
-            else "no part of the data was withheld",
-        )
-    )
+    """Tell what the tainted samples can carry.
+
+    Returns columns what, have, enough (yes | weak | no), why.
+    """
+    rows = [_vote(prepared), _controls(prepared, alpha), _twin(prepared, alpha)]
     return pd.DataFrame(rows, columns=["what", "have", "enough", "why"])
 
 
+def _vote(prepared: Prepared) -> tuple[str, str, str, str]:
+    count = len(prepared.tainted)
+    have = f"{count} of {len(prepared.samples)} samples tainted"
+    if not count:
+        enough, why = "no", "no sample to ask about"
+    elif count < WEAK_UNDER:
+        enough, why = "weak", f"under {WEAK_UNDER} samples, single answers decide"
+    else:
+        enough, why = "yes", "an odd answer cannot decide it"
+    return "vote (§5.4)", have, enough, why
+
+
+def _controls(prepared: Prepared, alpha: float) -> tuple[str, str, str, str]:
+    models = prepared.known[["suspect", "member"]].drop_duplicates()
+    count = int((~models["member"].astype(bool)).sum())
+    smallest = 1 / (count + 1)
+    enough = len(prepared.tainted) >= controls.MIN_SAMPLES and smallest <= alpha
+    needed = ceil(1 / alpha) - 1
+    return (
+        "against controls",
+        f"{count} models known not to have seen D",
+        "yes" if enough else "no",
+        f"smallest possible p-value {smallest:.3g}; alpha {alpha:g} needs {needed} controls",
+    )
+
+
+def _twin(prepared: Prepared, alpha: float) -> tuple[str, str, str, str]:
+    published, withheld = prepared.in_parts
+    smallest = 1 / comb(published + withheld, published)
+    why = "no part of the data was withheld"
+    if withheld:
+        why = f"smallest possible p-value {max(smallest, SMALLEST_SHOWN):.2g}"
+    have = f"{published} published and {withheld} withheld tainted samples"
+    return "private twin", have, "yes" if smallest <= alpha else "no", why
+
+
 def blind_table(prepared: Prepared) -> pd.DataFrame:
-    """The blind check of the published part against the twin and the controls' data: against, auc, low, high, published, other (pairs)."""
-    rows = [
-        {**c, "published": c["pairs"][0], "other": c["pairs"][1]} for c in prepared.facts["blind"]
-    ]
+    """Show the blind checks: against, auc, low, high, published, other (pairs)."""
+    rows = [(c.name, c.auc, c.low, c.high, *c.pairs) for c in prepared.facts.blind]
     return pd.DataFrame(rows, columns=["against", "auc", "low", "high", "published", "other"])
 
 
 def suspect_answers(prepared: Prepared) -> pd.DataFrame:
-    """The known models' answers without those that are no evidence, as `study.suspect_gaps` has them: what the explorer shows."""
-    return prepared.known[prepared.known["status"].isin(["answered", "short"])].drop(
-        columns=["member", "group", "status"]
-    )
+    """Give the known models' responses that can be evidence, as `study.suspect_gaps` has them."""
+    kept = prepared.known["status"].isin([AnswerStatus.ANSWERED, AnswerStatus.SHORT])
+    return prepared.known[kept].drop(columns=["member", "group", "status"])
 
 
 def describe(prepared: Prepared, alpha: float = 0.05) -> str:
-    """What a preparation found, in a few lines for the terminal."""
-    facts, scores = prepared.facts, prepared.scores.groupby("reference")[["before", "after"]].mean()
+    """Say what a preparation found, in a few lines for the terminal."""
+    said = prepared.facts
+    means = prepared.scores.groupby("reference")[["before", "after"]].mean()
     learnt = [
-        f"{name} repeats the oracle at {row['before']:.2f} before and {row['after']:.2f} after tuning"
-        for name, row in scores.iterrows()
+        f"{name} repeats the oracle at {before:.2f} before and {after:.2f} after tuning"
+        for name, before, after in means.itertuples()
     ]
-    lines = [
-        f"{prepared.folder}: {len(prepared.tainted)} of {len(prepared.samples)} samples are tainted; {'; '.join(learnt)} (similarity, 1 = word for word)"
+    told = [
+        f"{prepared.folder}: {len(prepared.tainted)} of {len(prepared.samples)} samples are "
+        f"tainted; {'; '.join(learnt)} (similarity, 1 = word for word)"
     ]
-    lines += [f"dropped: {count} {why}" for why, count in facts["dropped"].items() if count]
-    lines += (
-        [
-            f"control left out, as its training data is missing or part of yours: {', '.join(facts['left_out'])}"
-        ]
-        if facts["left_out"]
-        else []
-    )
-    for check in facts["blind"]:
-        warn = (
-            ": a text classifier can tell them apart, so the comparison is not like with like"
-            if blind.tells_apart(check["auc"]) and "twin" in check["against"]
-            else ""
-        )
-        lines.append(
-            f"blind check, D against {check['against']}: AUC {check['auc']:.2f} ({check['low']:.2f} to {check['high']:.2f}){warn}"
-        )
-    return "\n".join(lines) + "\n" + strength(prepared, alpha).to_string(index=False)
+    told += [f"dropped: {count} {why}" for why, count in said.dropped.items() if count]
+    if said.left_out:
+        names = ", ".join(said.left_out)
+        told.append(f"control left out, as its training data is missing or part of yours: {names}")
+    for check in said.blind:
+        line = f"blind check, D against {check.name}: "
+        if check.auc is None:
+            line += "too few pairs"
+        else:
+            line += f"AUC {check.auc:.2f} ({check.low:.2f} to {check.high:.2f})"
+        if check.against is Against.TWIN and blind.tells_apart(check.auc):
+            line += (
+                ": a text classifier can tell them apart, so the comparison is not like with like"
+            )
+        told.append(line)
+    told.append(strength(prepared, alpha).to_string(index=False))
+    return "\n".join(told)

@@ -1,46 +1,242 @@
-"""The report of an audit: one JSON file with every number, and one HTML file that needs nothing else."""
+"""The record of an audit: every number in audit.json, and the tables behind them.
+
+audit.json holds no text of the data or of the suspect but names and counts. The tables, which say
+what was withheld and hold the answers, may be read by the folder's owner alone.
+"""
 
 import hashlib
 import json
+import math
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, Final, Literal
 
-import numpy as np
 import pandas as pd
+from pydantic import BeforeValidator, ConfigDict, ValidationError
 
-from dsi_core.audit import prepared as preparation
-from dsi_core.audit.judgement import known_evidence
-from dsi_core.audit.plan import SUSPECT, Plan
+from dsi_core.audit import facts as preparation
+from dsi_core.audit import prepared
+from dsi_core.audit.facts import Compared
+from dsi_core.audit.judgement import DecidedBy, Judgement, Vote, known_evidence
+from dsi_core.audit.plan import Budget, Plan
 from dsi_core.audit.prepared import Prepared
+from dsi_core.audit.readable import Readable
+from dsi_core.audit.run import RESPONSES, Ended, Outcome
+from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import controls
 from dsi_core.models import endpoint
 from dsi_core.runtime import store
-from dsi_core.runtime.paths import ROOT
+from dsi_core.settings.profile import explain
 
-ASSUMES = {
-    "vote": "None is needed to count, but the count has no known error rate: the thresholds are the paper's conventions.",
-    "controls": "An innocent model is like one more of the control models: each of them all is equally likely to lean most. "
-    "That is a choice of controls, not a fact; a model tuned on data much like the dataset is only covered if some controls were, too.",
-    "twin": "A fair coin, thrown before the release, decided which samples were withheld, and nobody else has them. "
-    "Nothing else is assumed, about the model or the data.",
+NAME = "audit.json"
+FORMAT: Final = 2  # 1 = before there was a number
+ANSWERS = "answers.jsonl"
+EVIDENCE, CURVE, KNOWN = "evidence.csv", "curve.csv", "known.csv"
+SUSPECT = "the suspect"  # its kind among the known models
+
+ASSUMPTIONS = {
+    "vote": (
+        "None is needed to count, but the count has no known error rate: the thresholds are the "
+        "paper's conventions."
+    ),
+    "controls": (
+        "An innocent model is like one more of the control models: each of them all is equally "
+        "likely to lean most. That is a choice of controls, not a fact; a model tuned on data much "
+        "like the dataset is only covered if some controls were, too."
+    ),
+    "twin": (
+        "A fair coin, thrown before the release, decided which samples were withheld, and nobody "
+        "else has them. Nothing else is assumed, about the model or the data."
+    ),
 }
 LIMITS = [
-    "A p-value is the chance of evidence at least this strong from an innocent model, under the assumption beside it. "
-    "It is not the chance that the model is innocent.",
-    "No finding does not show that the model was not trained on the dataset: it may have learnt it too weakly, from another wording, or hide it behind a filter.",
-    "A finding says that the model answers like one trained on these samples. "
-    "How they came to its maker (a licence, another publication of the same texts) is not visible in its answers.",
-    "Asking shows the prompts to whoever runs the service, those of withheld samples too (not their outputs): for the next audit they are no longer private.",
-    "The service may change the model behind a name at any time; the answers are those of the times given here.",
+    "A p-value is the chance of evidence at least this strong from an innocent model, under the "
+    "assumption beside it. It is not the chance that the model is innocent.",
+    "No finding does not show that the model was not trained on the dataset: it may have learnt it "
+    "too weakly, from another wording, or hide it behind a filter.",
+    "A finding says that the model answers like one trained on these samples. How they came to its "
+    "maker (a licence, another publication of the same texts) is not visible in its answers.",
+    "Asking shows the prompts to whoever runs the service, those of withheld samples too (not "
+    "their outputs): for the next audit they are no longer private.",
+    "The service may change the model behind a name at any time; the answers are those of the "
+    "times given here.",
 ]
+AGAINST = {DecidedBy.TWIN: "the private twin", DecidedBy.CONTROLS: "the control models"}
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]  # None = there is none
+
+
+class SuspectFacts(Readable):
+    """Who was asked: an API and its model with the extra fields of a request, a folder or a hub id.
+
+    called_itself: the names under which the service answered.
+    """
+
+    name: str
+    api: str | None = None
+    model: str | None = None
+    extra: dict[str, Any] | None = None
+    folder: str | None = None
+    hub: str | None = None
+    called_itself: list[str]
+
+
+class DatasetFacts(Readable):
+    """What was asked about. prepared: when; folder: where, from the audit's folder."""
+
+    name: str
+    samples: int
+    tainted: int
+    dropped: dict[str, int]
+    prepared: str
+    folder: str
+
+
+class Queried(Readable):
+    """What was asked, from the first to the last answer (UTC).
+
+    samples, of_at_most: asked about in full, and planned; tokens by the service's count; cost in
+    the money of the prices, None = no prices.
+    """
+
+    first: str | None
+    last: str | None
+    samples: int
+    of_at_most: int
+    answers: int
+    requests: int
+    tokens_read: int
+    tokens_written: int
+    cost: float | None
+    ended: Ended
+
+
+class BudgetFacts(Readable):
+    """What the audit might cost; None = no limit. Prices: read, written."""
+
+    queries: int | None
+    money: float | None
+    prices_per_million_tokens: tuple[float, float]
+
+    @classmethod
+    def of(cls, budget: Budget) -> "BudgetFacts":
+        """Say a plan's budget."""
+        prices = budget.price_read, budget.price_written
+        return cls(queries=budget.queries, money=budget.money, prices_per_million_tokens=prices)
+
+
+class Manner(Readable):
+    """How models were prompted."""
+
+    temperature: float
+    system: str | None
+
+
+class SettingsFacts(Readable):
+    """The settings of the audit and of its preparation."""
+
+    alpha: float
+    stops_early: bool
+    budget: BudgetFacts
+    answers_to_a_prompt: int
+    temperature: float
+    max_new_tokens: int
+    system_prompt: str | None
+    controls_were_asked_with: Manner
+    seed: int
+    delta_t: float
+    delta_s: float
+    mu: int
+    similarity: dict[str, Any]
+    references: list[str]
+
+    @property
+    def manner(self) -> Manner:
+        """How the suspect was prompted."""
+        return Manner(temperature=self.temperature, system=self.system_prompt)
+
+
+class ControlsFacts(Readable):
+    """Number 2, as `evidence.controls.RankTest` has it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    controls: int
+    lean: Number
+    p: float
+    smallest_p: float
+    can_reach_alpha: bool
+    false_positives: Number
+
+
+class TwinFacts(Readable):
+    """Number 3, as `evidence.twin.TwinTest` has it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    published: int
+    withheld: int
+    difference: Number
+    wealth: float
+    largest: float
+    p_sequential: float
+    p_permutation: Number
+    planned: int
+    p: float
+
+
+class AuditFacts(Readable):
+    """audit.json: what was concluded, from what, and what that assumes."""
+
+    format: Literal[2] = FORMAT
+    conclusion: str
+    suspect: SuspectFacts
+    dataset: DatasetFacts
+    queried: Queried
+    settings: SettingsFacts
+    vote: Vote
+    controls: ControlsFacts | None
+    twin: TwinFacts | None
+    p: float | None
+    decided_by: DecidedBy | None
+    statuses: dict[AnswerStatus, int]
+    blind_check: list[Compared]
+    assumptions: dict[str, str]
+    limits: list[str]
+    versions: dict[str, str]
+    made: str
+    sha256: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What `write` left in an audit's folder: facts (audit.json), answers, evidence, curve, known (evidence of the known models) and the preparation."""
+    """What `write` left in an audit's folder.
+
+    Attributes
+    ----------
+    facts
+        audit.json.
+    prepared
+        The dataset.
+    answers
+        With status, and gap to each reference.
+    evidence
+        sample_id, part, evidence, status of each sample that counts, in the order of asking.
+    curve
+        As `judgement.curve`.
+    known
+        As `judgement.known_evidence`, of all samples of the plan.
+    """
 
     folder: Path
-    facts: dict
+    facts: AuditFacts
     prepared: Prepared
     answers: pd.DataFrame
     evidence: pd.DataFrame
@@ -48,188 +244,212 @@ class Audit:
     known: pd.DataFrame
 
 
-def headline(plan: Plan, result: dict) -> str:
-    """The outcome in one sentence, the vote in another."""
-    p, alpha, counts = result["p"], plan.alpha, result["vote"]
-    name = {"twin": "the private twin", "controls": "the control models"}.get(result["decided_by"])
-    if p is None:
+def headline(plan: Plan, judged: Judgement) -> str:
+    """Say the outcome in one sentence, the vote in another."""
+    vote, alpha = judged.vote, f"{plan.alpha:g}"
+    if judged.p is None or judged.decided_by is None:
         first = "No error rate can be given: there are neither control models nor a private twin."
-    elif p <= alpha:
-        first = f"{plan.name} answers like a model that was trained on the dataset (p = {p:.3g} against {name}, alpha = {alpha:g})."
     else:
-        first = f"No finding at alpha = {alpha:g} (p = {p:.3g} against {name}); that does not show that {plan.name} was not trained on the dataset."
-    vote = f"{counts['verdict']}, {counts['positive']} positive and {counts['negative']} negative samples of {result['samples_asked']} asked"
-    return f"{first} The paper's vote: {vote}."
+        tested = f"p = {judged.p:.3g} against {AGAINST[judged.decided_by]}"
+        if judged.p <= plan.alpha:
+            first = f"{plan.suspect} answers like a model that was trained on the dataset "
+            first += f"({tested}, alpha = {alpha})."
+        else:
+            first = f"No finding at alpha = {alpha} ({tested}); that does not show that "
+            first += f"{plan.suspect} was not trained on the dataset."
+    return (
+        f"{first} The paper's vote: {vote.verdict}, {vote.positive} positive and "
+        f"{vote.negative} negative samples of {judged.samples} asked."
+    )
 
 
-def write(plan: Plan, result: dict, notebook: bool = True) -> list[Path]:
-    """Write audit.json, the tables and, through `notebooks/audit.ipynb`, report.html. Returns the paths of JSON and HTML."""
-    folder = plan.folder
-    parts = {
-        "answers.jsonl": preparation.wide(result["answers_table"]).to_json(
-            orient="records", lines=True, force_ascii=False
-        ),
-        "evidence.csv": result["evidence"][["sample_id", "part", "evidence", "status"]].to_csv(
-            index=False
-        ),
-        "curve.csv": result["curve"].to_csv(index=False),
-        "known.csv": known_evidence(plan.prepared, plan.samples, plan.draws).to_csv(index=False),
+def write(plan: Plan, outcome: Outcome) -> Audit:
+    """Write audit.json and the tables into the audit's folder, and read them back."""
+    folder, judged = plan.folder, outcome.judgement
+    known = known_evidence(plan.prepared, plan.samples, plan.draws)
+    answers = prepared.wide(judged.table)
+    tables = {
+        ANSWERS: answers.to_json(orient="records", lines=True, force_ascii=False),
+        EVIDENCE: _csv(judged.evidence[["sample_id", "part", "evidence", "status"]]),
+        CURVE: _csv(judged.curve),
+        KNOWN: _csv(known),
     }
-    for name, text in parts.items():
-        store.write_text(folder / name, text)
-    facts = _facts(plan, result)
-    facts["sha256"] = {
-        "prepared.json": _hash(plan.prepared.folder / "prepared.json"),
-        **plan.prepared.facts["sha256"],
-        **{
-            name: _hash(folder / name)
-            for name in ["responses.jsonl", *parts]
-            if (folder / name).exists()
-        },
+    for name, text in tables.items():
+        store.write_text(folder / name, text, private=True)
+    hashes = {
+        preparation.NAME: _hash(plan.prepared.folder / preparation.NAME),
+        **plan.prepared.facts.sha256,
+        **{name: _hash(folder / name) for name in [RESPONSES, *tables]},
     }
-    path = folder / "audit.json"
-    store.write_text(path, json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False))
-    if not notebook:
-        return [path]
-    from dsi_core.audit import report
+    _write(folder, _facts(plan, outcome).changed(sha256=hashes))
+    return read(folder)
 
-    path_html = folder / "report.html"
-    store.write_text(path_html, report.as_page(_execute(folder), f"Audit of {plan.name}"))
-    facts["sha256"]["report.html"] = _hash(path_html)
-    store.write_text(path, json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False))
-    return [path, path_html]
+
+def add_hash(audit: Audit, name: str) -> None:
+    """Enter the SHA-256 of a file of the audit's folder into audit.json."""
+    hashes = {**audit.facts.sha256, name: _hash(audit.folder / name)}
+    _write(audit.folder, audit.facts.changed(sha256=hashes))
 
 
 def read(folder: str | Path) -> Audit:
-    """An audit's folder. Raises `ValueError` where there is no audit.json."""
+    """Read an audit's folder, and the preparation from where audit.json says that it is.
+
+    Raises
+    ------
+    ValueError
+        Where there is no audit.json, where its format is another, where its preparation is not
+        where it was or not what it was.
+    """
     folder = Path(folder)
-    if not (folder / "audit.json").is_file():
-        raise ValueError(
-            f"{folder} holds no audit.json: run `python -m dsi_core audit` to its end first"
-        )
-    facts = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
-    prepared = preparation.read(folder.parent)
-    answers = preparation.long(
-        preparation.lines((folder / "answers.jsonl").read_text(encoding="utf-8")),
-        prepared.study.profile,
-    )
+    said = _read(folder)
+    place = (folder.resolve() / said.dataset.folder).resolve()
+    dataset = prepared.read(place)
+    if said.sha256[preparation.NAME] != _hash(place / preparation.NAME):
+        raise ValueError(f"{place} is not the preparation that {folder / NAME} was made with")
+    text = (folder / ANSWERS).read_text(encoding="utf-8")
+    answers = prepared.long(prepared.lines(text), dataset.study.profile)
     evidence, curve, known = (
-        pd.read_csv(folder / f"{n}.csv", keep_default_na=True, dtype={"sample_id": str})
-        for n in ("evidence", "curve", "known")
+        pd.read_csv(folder / name, dtype={"sample_id": str}) for name in (EVIDENCE, CURVE, KNOWN)
     )
-    return Audit(folder, facts, prepared, answers, evidence, curve, known)
+    return Audit(folder, said, dataset, answers, evidence, curve, known)
+
+
+def known_models(audit: Audit) -> pd.DataFrame:
+    """Put the suspect among the known models: `controls.compare` over the samples asked about."""
+    asked = audit.known["sample_id"].isin(audit.evidence["sample_id"])
+    known = audit.known[asked].astype({"member": object})
+    name = f"{audit.facts.suspect.name} ({SUSPECT})"
+    suspect = audit.evidence.assign(model=name, group=SUSPECT, member=None)
+    return controls.compare(pd.concat([known, suspect]))
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False)
 
 
 def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _facts(plan: Plan, result: dict) -> dict:
-    """audit.json without the hashes. NaN becomes null; only counts and names of answers are in it, never their text."""
-    once = result["answers_table"].drop_duplicates(["sample_id", "draw"])
-    told = plan.prepared
-    facts = {
-        "conclusion": headline(plan, result),
-        "suspect": {
-            "name": plan.name,
-            **_where(plan),
-            "called itself": sorted(set(once["model"]) - {""}),
-        },
-        "dataset": {
-            "name": told.facts["name"],
-            "samples": len(told.samples),
-            "tainted": len(told.tainted),
-            "prepared": told.facts["made"],
-            "dropped": told.facts["dropped"],
-        },
-        "asked": {
-            "first": min(once["at"], default=None),
-            "last": max(once["at"], default=None),
-            "samples": result["samples_asked"],
-            "of at most": len(plan.samples),
-            "answers": result["answers"],
-            "requests": sum(once["requests"]),
-            "tokens read": sum(once["prompt_tokens"]),
-            "tokens written": sum(once["tokens"]),
-            "cost": result["cost"],
-            "ended": result["ended"],
-        },
-        "settings": _settings(plan),
-        **{k: result[k] for k in ("vote", "controls", "twin", "p")},
-        "decided by": result["decided_by"],
-        "statuses": result["statuses"],
-        "blind check": told.facts["blind"],
-        "assumptions": ASSUMES,
-        "limits": LIMITS,
-        "versions": store.versions(),
-        "made": store.now(),
-    }
-    return json.loads(json.dumps(facts, default=_plain), parse_constant=lambda _: None)
+def _write(folder: Path, facts: AuditFacts) -> None:
+    store.write_text(folder / NAME, facts.json_text())
 
 
-def _where(plan: Plan) -> dict:
-    model = plan.profile.models[SUSPECT]
-    if remote := model.endpoint:
-        return {"api": endpoint.place(remote), "model": remote.model, "extra": remote.extra}
-    return {"folder": model.path} if model.path else {"hub": model.hub}
-
-
-def _settings(plan: Plan) -> dict:
-    asked, prepared = plan.profile.responses, plan.prepared.study
-    return {
-        "alpha": plan.alpha,
-        "stop when sure": plan.stop,
-        "budget": {
-            "queries": plan.queries,
-            "money": plan.money,
-            "prices per million tokens": plan.prices,
-        },
-        "answers to a prompt": plan.draws,
-        "temperature": asked.temperature,
-        "max new tokens": asked.max_new_tokens,
-        "system prompt": asked.system,
-        "controls were asked with": prepared.profile.responses.model_dump(
-            include={"temperature", "system"}
-        ),
-        "seed": plan.profile.seed,
-        **plan.profile.decision.model_dump(include={"delta_t", "mu"}),
-        "delta_s": prepared.delta_s,
-        "similarity": plan.profile.similarity.model_dump(exclude_none=True),
-        "references": [r.name for r in plan.profile.references],
-    }
-
-
-def _plain(value):
-    return value.item() if isinstance(value, np.generic) else str(value)
-
-
-def _execute(folder: Path) -> str:
-    """The body of the executed notebook, its code left out. Raises `RuntimeError` naming the cell that failed."""
-    import nbformat
-    from nbconvert import HTMLExporter
-
-    from dsi_core.reproduce import execute
-
-    why = execute(ROOT / "notebooks" / "audit.ipynb", folder, {"folder": str(folder.resolve())})
-    if why:
-        raise RuntimeError(f"audit.ipynb: {why}")
-    exporter = HTMLExporter(
-        template_name="basic",
-        exclude_input=True,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-    )
-    return exporter.from_notebook_node(nbformat.read(folder / "audit.ipynb", as_version=4))[0]
-
-
-def known_models(audit: Audit) -> pd.DataFrame:
-    """The suspect among the known models: `controls.compare` of the samples that were asked."""
-    asked = audit.evidence["sample_id"]
-    mine = audit.evidence.assign(
-        model=f"{audit.facts['suspect']['name']} (the suspect)", group="the suspect", member=None
-    )
-    return controls.compare(
-        pd.concat(
-            [audit.known[audit.known["sample_id"].isin(asked)].astype({"member": object}), mine]
+def _read(folder: Path) -> AuditFacts:
+    path = folder / NAME
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no {NAME}: run `dsi audit` to its end first")
+    said = json.loads(path.read_text(encoding="utf-8"))
+    if said.get("format", 1) != FORMAT:
+        raise ValueError(
+            f"{path} is in format {said.get('format', 1)}, this version of dsi_core reads format "
+            f"{FORMAT}: run the same `dsi audit` again, which asks nothing twice"
         )
+    try:
+        return AuditFacts.model_validate(said)
+    except ValidationError as error:
+        raise ValueError(explain(error, str(path))) from None
+
+
+def _facts(plan: Plan, outcome: Outcome) -> AuditFacts:
+    judged, dataset = outcome.judgement, plan.prepared
+    return AuditFacts(
+        conclusion=headline(plan, judged),
+        suspect=_suspect(plan, judged),
+        dataset=DatasetFacts(
+            name=dataset.facts.name,
+            samples=len(dataset.samples),
+            tainted=len(dataset.tainted),
+            dropped=dataset.facts.dropped,
+            prepared=dataset.facts.made,
+            folder=_from(plan.folder, dataset.folder),
+        ),
+        queried=_queried(plan, outcome),
+        settings=_settings(plan),
+        vote=judged.vote,
+        controls=_if_any(ControlsFacts.model_validate, judged.controls),
+        twin=_if_any(TwinFacts.model_validate, judged.twin),
+        p=judged.p,
+        decided_by=judged.decided_by,
+        statuses=judged.statuses,
+        blind_check=dataset.facts.blind,
+        assumptions=ASSUMPTIONS,
+        limits=LIMITS,
+        versions=store.versions(),
+        made=store.now(),
+    )
+
+
+def _if_any(make: Callable[[Any], Any], value: Any) -> Any:
+    return None if value is None else make(value)
+
+
+def _from(folder: Path, other: Path) -> str:
+    """Where `other` lies, from `folder`, without naming this machine."""
+    return Path(os.path.relpath(other.resolve(), folder.resolve())).as_posix()
+
+
+def _once(judged: Judgement) -> pd.DataFrame:
+    return judged.table.drop_duplicates(["sample_id", "draw"])
+
+
+def _suspect(plan: Plan, judged: Judgement) -> SuspectFacts:
+    called_itself = sorted(set(_once(judged)["model"]) - {""})
+    remote = plan.model.endpoint
+    if remote is None:
+        return SuspectFacts(
+            name=plan.suspect,
+            folder=plan.model.path,
+            hub=plan.model.hub,
+            called_itself=called_itself,
+        )
+    return SuspectFacts(
+        name=plan.suspect,
+        api=endpoint.place(remote),
+        model=remote.model,
+        extra=remote.extra,
+        called_itself=called_itself,
+    )
+
+
+def _queried(plan: Plan, outcome: Outcome) -> Queried:
+    judged, once = outcome.judgement, _once(outcome.judgement)
+    return Queried(
+        first=min(once["at"], default=None),
+        last=max(once["at"], default=None),
+        samples=judged.samples,
+        of_at_most=len(plan.samples),
+        answers=judged.answers,
+        requests=sum(once["requests"]),
+        tokens_read=sum(once["prompt_tokens"]),
+        tokens_written=sum(once["tokens"]),
+        cost=outcome.cost,
+        ended=outcome.ended,
+    )
+
+
+def _settings(plan: Plan) -> SettingsFacts:
+    study = plan.prepared.study
+    profile, queried = study.profile, plan.sampling
+    controls_asked = profile.responses
+    similarity = profile.similarity.model_dump(exclude_none=True)
+    if "path" in similarity:
+        similarity["path"] = preparation.portable(similarity["path"], plan.prepared.folder)
+    return SettingsFacts(
+        alpha=plan.alpha,
+        stops_early=plan.stops_early,
+        budget=BudgetFacts.of(plan.budget),
+        answers_to_a_prompt=queried.draws,
+        temperature=queried.temperature,
+        max_new_tokens=queried.max_new_tokens,
+        system_prompt=queried.system,
+        controls_were_asked_with=Manner(
+            temperature=controls_asked.temperature, system=controls_asked.system
+        ),
+        seed=queried.seed,
+        delta_t=profile.decision.delta_t,
+        delta_s=study.delta_s,
+        mu=profile.decision.mu,
+        similarity=similarity,
+        references=[r.name for r in profile.references],
     )

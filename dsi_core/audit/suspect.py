@@ -1,58 +1,127 @@
-"""The suspect of an audit: an API, a model's folder or a hub id; and of what kind its answers are."""
+"""The suspect of an audit: an API, a model's folder or a hub id; and what its answers are."""
 
 import re
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from dsi_core.runtime import store
 from dsi_core.settings.schema import Endpoint, Model
 
-STATUSES = {  # what became of a question; only "answered" can be evidence
-    "answered": "a text of its own",
-    "short": "under mu bytes (§5.3)",
-    "empty": "no text",
-    "refused": "marked as a refusal by the service, or worded as one where the oracle's is not",
-    "filtered": "withheld by the service's content filter",
-    "truncated": "cut by the service before the length that is compared",
+
+class AnswerStatus(StrEnum):
+    """What became of a question; only "answered" can be evidence."""
+
+    ANSWERED = "answered"
+    SHORT = "short"
+    EMPTY = "empty"
+    REFUSED = "refused"
+    FILTERED = "filtered"
+    TRUNCATED = "truncated"
+
+    @property
+    def meaning(self) -> str:
+        """Explain it."""
+        return MEANINGS[self]
+
+
+MEANINGS = {
+    AnswerStatus.ANSWERED: "a text of its own",
+    AnswerStatus.SHORT: "under mu bytes (§5.3)",
+    AnswerStatus.EMPTY: "no text",
+    AnswerStatus.REFUSED: (
+        "marked as a refusal by the service, or worded as one where the oracle's is not"
+    ),
+    AnswerStatus.FILTERED: "withheld by the service's content filter",
+    AnswerStatus.TRUNCATED: "cut by the service before the length that is compared",
 }
+
+
+@dataclass(frozen=True)
+class AnswerFacts:
+    """What is kept beside an answer's text.
+
+    Attributes
+    ----------
+    finish
+        The service's reason to end: stop, length, content_filter, ...; "" = it gave none.
+    refused
+        Whether the service marks the text as a refusal.
+    tokens, prompt_tokens
+        Written and read, by the service's count; 0 = it keeps none.
+    model
+        What the service calls itself, or "".
+    requests
+        How many it took.
+    at
+        When it came, as `store.now` writes it.
+    """
+
+    finish: str = ""
+    refused: bool = False
+    tokens: int = 0
+    prompt_tokens: int = 0
+    model: str = ""
+    requests: int = 1
+    at: str = ""
+
+
+SAYS_NOTHING = AnswerFacts()
+
+_APOLOGY = (
+    r"((i am|i'm) ((very|so|really|truly) )?sorry|sorry|my apologies|(i )?apologi[sz]e"
+    r"|unfortunately)?\W*(but )?"
+)
+_CANNOT = (
+    r"(can't|cannot|can not|could not|couldn't|won't|will not|unable to|not able to"
+    r"|not allowed to|not permitted to|must decline to|decline to|refuse to) "
+)
+_DO = (
+    r"(really |directly )?(help|assist|provide|answer|comply|share|discuss|fulfil|engage|generate"
+    r"|create|give|offer|do that|do this|respond|continue|support|complete|process|write|produce)"
+)
 _REFUSAL = re.compile(
-    r"\W*(as an? (ai|artificial intelligence|language model)\b"
-    r"|((i am|i'm) ((very|so|really|truly) )?sorry|sorry|my apologies|(i )?apologi[sz]e|unfortunately)?\W*(but )?(i|we)( am|'m| are|'re)? "
-    r"(can't|cannot|can not|could not|couldn't|won't|will not|unable to|not able to|not allowed to|not permitted to|must decline to|decline to|refuse to) "
-    r"(really |directly )?(help|assist|provide|answer|comply|share|discuss|fulfil|engage|generate|create|give|offer|do that|do this|respond"
-    r"|continue|support|complete|process|write|produce))",
+    rf"\W*(as an? (ai|artificial intelligence|language model)\b"
+    rf"|{_APOLOGY}(i|we)( am|'m| are|'re)? {_CANNOT}{_DO})",
     re.I,
 )
 
 
 def refuses(text: str) -> bool:
-    """Whether a text opens as assistants decline: an apology or not, and "I cannot help", "as an AI ..."."""
+    """Tell whether a text opens as assistants decline: "I cannot help", "as an AI ..."."""
     return bool(_REFUSAL.match(text.replace("’", "'")))
 
 
 def status(
-    text: str,
-    oracle: str,
-    mu: int,
-    finish: str = "",
-    refused: bool = False,
-    tokens: int = 0,
-    limit: int = 0,
-) -> str:
-    """One of `STATUSES` for an answer. oracle: D's own output, so that data made of refusals is not taken for them.
+    text: str, oracle: str, mu: int, facts: AnswerFacts = SAYS_NOTHING, limit: int = 0
+) -> AnswerStatus:
+    """Say what became of a question.
 
-    finish: the service's reason to end; tokens: new ones by its count, 0 if it keeps none; limit: how many were allowed. An answer
-    that ran into our limit is as long as the references' may be and counts; one that the service ended sooner for its length does
-    not. Without a count, "sooner" is under two bytes for each token allowed, half of what a token usually holds.
+    An answer that ran into our limit is as long as the references' may be and counts; one that the
+    service ended sooner for its length does not. Without a count of tokens, "sooner" is under two
+    bytes for each token allowed, half of what a token usually holds.
+
+    Parameters
+    ----------
+    oracle
+        D's own output, so that data made of refusals is not taken for them.
+    mu
+        Shorter answers, in UTF-8 bytes, are no evidence (§5.3).
+    facts
+        What the service says of the answer; a local model says nothing.
+    limit
+        How many new tokens were allowed.
     """
-    if finish == "content_filter":
-        return "filtered"
-    if refused or (refuses(text) and not refuses(oracle)):
-        return "refused"
+    size = len(text.encode())
+    if facts.finish == "content_filter":
+        return AnswerStatus.FILTERED
+    if facts.refused or (refuses(text) and not refuses(oracle)):
+        return AnswerStatus.REFUSED
     if not text:
-        return "empty"
-    if finish == "length" and (tokens or len(text.encode()) / 2) < limit:
-        return "truncated"
-    return "short" if len(text.encode()) < mu else "answered"
+        return AnswerStatus.EMPTY
+    if facts.finish == "length" and (facts.tokens or size / 2) < limit:
+        return AnswerStatus.TRUNCATED
+    return AnswerStatus.SHORT if size < mu else AnswerStatus.ANSWERED
 
 
 def model(
@@ -64,8 +133,21 @@ def model(
     trust_remote_code: bool = False,
     **endpoint,
 ) -> tuple[str, Model]:
-    """(a short name, where the suspect is). Either `base_url` and the server's `name` of the model (endpoint: more fields of
-    `settings.Endpoint`), or `given`, a folder or a hub id. Raises `ValueError` for anything else.
+    """Find the suspect: a short name, and where it is.
+
+    Parameters
+    ----------
+    given
+        A folder or a hub id; or None, with the next three.
+    base_url, name, key_env
+        Of an API: its address, what it calls the model, the variable that holds the key.
+    endpoint
+        More fields of `settings.schema.Endpoint`.
+
+    Raises
+    ------
+    ValueError
+        For anything else, and for both.
     """
     if (base_url is None) == (given is None):
         raise ValueError(
@@ -76,21 +158,22 @@ def model(
             raise ValueError(
                 f"--base-url {base_url} needs --model: the name by which the server knows the model"
             )
-        return Path(name).name, Model(
-            endpoint=Endpoint(base_url=base_url, model=name, key_env=key_env, **endpoint)
-        )
+        remote = Endpoint(base_url=base_url, model=name, key_env=key_env, **endpoint)
+        return Path(name).name, Model(endpoint=remote)
+    assert given is not None
     folder = Path(given)
-    if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
-        files = sorted(
-            (f.name, f.stat().st_size, f.stat().st_mtime_ns)
-            for f in folder.iterdir()
-            if f.is_file()
-        )
-        return folder.resolve().name, Model(
-            path=str(folder.resolve()), revision=store.key(files)
-        )  # other weights, another audit
+    if any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
+        folder = folder.resolve()
+        return folder.name, Model(path=str(folder), revision=_state(folder))
     if folder.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", given):
         raise ValueError(
-            f"--suspect {given!r} is neither a folder with a config.json (or adapter_config.json), nor a hub id like owner/name"
+            f"--suspect {given!r} is neither a folder with a config.json (or adapter_config.json), "
+            "nor a hub id like owner/name"
         )
     return folder.name, Model(hub=given, trust_remote_code=trust_remote_code)
+
+
+def _state(folder: Path) -> str:
+    """Names, sizes and times of a model's files: other weights are another suspect."""
+    files = [(f.name, f.stat()) for f in folder.iterdir() if f.is_file()]
+    return store.key(sorted((name, s.st_size, s.st_mtime_ns) for name, s in files))

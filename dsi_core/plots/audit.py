@@ -1,10 +1,12 @@
 """Audits: samples, growth of the evidence, the suspect among known models, power of the tests."""
 
+from io import BytesIO
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from dsi_core.plots import style
 from dsi_core.plots.style import COLORS
@@ -182,3 +184,40 @@ def plot_power(table: pd.DataFrame) -> Figure:
     )
     left.legend()
     return figure
+
+
+def pictures(
+    evidence: pd.DataFrame,
+    curve: pd.DataFrame,
+    known_models: pd.DataFrame,
+    *,
+    delta_s: float,
+    alpha: float,
+    stop: bool,
+) -> dict[str, bytes]:
+    """Draw what the page of a report shows: PNG files by name, the same whenever they are drawn.
+
+    Parameters
+    ----------
+    evidence, delta_s
+        As for `plot_samples`.
+    curve, alpha, stop
+        As for `plot_curve`.
+    known_models
+        As for `plot_known_models`.
+    """
+    style.use()
+    drawn = {
+        "samples": plot_samples(evidence, delta_s=delta_s).figure,
+        "curve": plot_curve(curve, alpha=alpha, stop=stop),
+        "known_models": plot_known_models(known_models).figure,
+    }
+    return {name: _png(figure) for name, figure in drawn.items()}
+
+
+def _png(figure: Figure | SubFigure) -> bytes:
+    assert isinstance(figure, Figure)
+    file = BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    plt.close(figure)
+    return file.getvalue()

@@ -1,99 +1,37 @@
-"""The offline phase for any dataset: what is read, who is innocent, what a prepared folder holds, and what it can carry."""
+"""The offline phase for any dataset: who is innocent, what is private, what is refused."""
 
-import json
+import os
+import stat
 
-import pandas as pd
 import pytest
+from helpers import write_jsonl
 
 from dsi_core.audit import prepare
 from dsi_core.audit import prepared as preparation
-from dsi_core.data import columns
-from dsi_core.data import pairs as data
-from dsi_core.settings import profile, words
+from dsi_core.data.pairs import dataset, load_pairs
+from dsi_core.method import accusation
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Data
+from dsi_core.settings.words import IID, iid_of
 
 PAIRS = [{"q": f"What is {i}?", "a": f"It is the number {i}."} for i in range(6)]
 
 
-def jsonl(path, rows):
-    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    return str(path)
-
-
-@pytest.mark.parametrize(
-    ("record", "wanted"),
-    [
-        ({"instruction": "a", "input": "b", "output": "c"}, (["instruction", "input"], "output")),
-        (
-            {"instruction": "a", "context": "b", "response": "c", "category": "d"},
-            (["instruction", "context"], "response"),
-        ),
-        ({"q": "a", "a": "b"}, (["q"], "a")),
-        ({"question": "a", "answer": "b"}, (["question"], "answer")),
-        ({"prompt": "a", "completion": "b"}, (["prompt"], "completion")),
-    ],
-)
-def test_usual_columns_need_no_names(smoke, tmp_path, record, wanted):
-    found = columns.source(jsonl(tmp_path / "d.jsonl", [record]), smoke)
-    assert (found.prompt, found.output) == wanted
-
-
-def test_conversations_need_no_names(smoke, tmp_path):
-    assert (
-        columns.source(
-            jsonl(tmp_path / "d.jsonl", [{"messages": [{"role": "user", "content": "a"}]}]), smoke
-        ).conversations
-        == "messages"
-    )
-
-
-@pytest.mark.parametrize(
-    ("record", "words"),
-    [
-        ({"x": 1, "y": 2}, "columns x, y fit 0 of the known layouts; name them with --prompt"),
-        ({"q": "a", "a": "b", "prompt": "c", "response": "d"}, "fit 2 of the known layouts"),
-        (["a"], "its first record is list"),
-    ],
-)
-def test_other_columns_are_never_guessed(smoke, tmp_path, record, words):
-    with pytest.raises(ValueError, match=words):
-        columns.source(jsonl(tmp_path / "d.jsonl", [record]), smoke)
-
-
-def test_named_columns_names_and_hubs(smoke, tmp_path):
-    file = jsonl(tmp_path / "d.jsonl", [{"x": "1", "y": "2"}])
-    assert columns.source(file, smoke, prompt=("x",), output="y") == Data(
-        path=file, prompt=["x"], output="y"
-    )
-    assert columns.source("hub:a/b", smoke, prompt=("x",), output="y").hub == "a/b"
-    assert columns.source("dozen", smoke) == smoke.data["dozen"]
-    for given, how, words in (
-        ("hub:a/b", {}, "name its columns"),
-        ("dozen", {"output": "y"}, "whose columns are set there"),
-        ("nowhere", {}, "neither a file, nor hub"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            columns.source(given, smoke, **how)
-
-
 def test_controls_without_data_like_d_are_left_out(smoke):
-    without = prepare.profile_of(smoke, "mine", smoke.data["other"], None, [])
+    without = accusation.profile_of(smoke, "mine", smoke.data["other"], None, [])
     assert [s.name for s in without.suspects] == [
-        c.name for c in smoke.controls if words.IID not in c.data
+        c.name for c in smoke.controls if IID not in c.data
     ]
-    with_more = prepare.profile_of(smoke, "mine", smoke.data["other"], smoke.data["terse"], [])
-    assert (
-        len(with_more.suspects) == len(smoke.controls)
-        and words.iid_of(with_more, "mine") == "mine_iid"
-    )
+    with_more = accusation.profile_of(smoke, "mine", smoke.data["other"], smoke.data["terse"], [])
+    assert len(with_more.suspects) == len(smoke.controls) == 5
+    assert iid_of(with_more, "mine") == "mine_iid"
     assert with_more.responses.ask == "tainted" and with_more.victims == ["mine"]
 
 
 def test_a_control_that_trained_on_some_of_d_is_no_control(smoke):
-    pairs = data.load_pairs(smoke, "other")
-    mine = prepare.profile_of(smoke, "mine", smoke.data["other"], None, [])
-    innocent = {s.name: prepare._innocent(mine, s, pairs) for s in mine.suspects}
+    pairs = load_pairs(dataset(smoke, "other"))
+    mine = accusation.profile_of(smoke, "mine", smoke.data["other"], None, [])
+    innocent = {s.name: prepare.is_innocent(mine, s, pairs) for s in mine.suspects}
     assert innocent == {
         "llama-untuned": True,
         "qwen2-untuned": True,
@@ -102,76 +40,31 @@ def test_a_control_that_trained_on_some_of_d_is_no_control(smoke):
     }
 
 
-def test_both_parts_in_an_order_that_tells_nothing(smoke, tmp_path):
-    one, other = (
-        Data(path=jsonl(tmp_path / f"{n}.jsonl", rows), prompt=["q"], output="a")
-        for n, rows in (("p", PAIRS[:4]), ("w", PAIRS[4:]))
-    )
-    both = prepare._parts(smoke, one, other)
-    assert both["sample_id"].is_monotonic_increasing and both["part"].value_counts().to_dict() == {
-        "published": 4,
-        "withheld": 2,
-    }
-    assert set(both.loc[both["part"] == "withheld", "output"]) == {p["a"] for p in PAIRS[4:]}
-    with pytest.raises(
-        ValueError, match="1 pair.s. are both published and withheld, the first: 'What is 3"
-    ):
-        prepare._parts(
-            smoke, one, other.model_copy(update={"path": jsonl(tmp_path / "v.jsonl", PAIRS[3:])})
-        )
+@pytest.fixture
+def halves(tmp_path):
+    """halves(first, last) = the sources of a published and a withheld part of `PAIRS`."""
+
+    def source(name, rows):
+        path = write_jsonl(tmp_path / f"{name}.jsonl", rows)
+        return Data(path=str(path), prompt=["q"], output="a")
+
+    return lambda first, last: (source("p", PAIRS[:first]), source("w", PAIRS[last:]))
 
 
-def test_a_folder_reads_back_as_written(prepared):
-    made = prepared(5, withheld=3)
-    again = preparation.read(made.folder)
-    for name in ("samples", "scores", "known"):
-        pd.testing.assert_frame_equal(getattr(again, name), getattr(made, name))
-    assert again.study.profile == made.study.profile and set(again.facts["sha256"]) == set(
-        preparation.FILES
-    )
-    assert (again.known.groupby(["suspect", "reference"]).size() == 8 * 3).all()
+def test_both_parts_in_an_order_that_tells_nothing(smoke, halves):
+    parts = prepare.both_parts(smoke, *halves(4, 4))
+    pairs = parts.pairs
+    assert pairs["sample_id"].is_monotonic_increasing
+    assert pairs["part"].value_counts().to_dict() == {"published": 4, "withheld": 2}
+    withheld = pairs.loc[pairs["part"] == "withheld", "output"]
+    assert set(withheld) == {"It is the number 4.", "It is the number 5."}
+    assert parts.near_duplicates == 0
 
 
-def test_a_changed_or_unfinished_folder_is_refused(prepared):
-    folder = prepared(5).folder
-    (folder / "samples.jsonl").write_text(
-        (folder / "samples.jsonl").read_text().replace("box 1", "box 9")
-    )
-    with pytest.raises(ValueError, match="samples.jsonl was changed after the preparation"):
-        preparation.read(folder)
-    (folder / "prepared.json").unlink()
-    with pytest.raises(ValueError, match="holds no prepared.json"):
-        preparation.read(folder)
-
-
-def test_the_order_of_asking_is_random_and_blind_to_the_parts(prepared):
-    made = prepared(6, withheld=6)
-    order = made.tainted
-    assert (
-        sorted(order["sample_id"]) == sorted(made.samples["sample_id"])
-        and order["part"].iloc[:6].nunique() == 2
-    )
-    swapped = made.samples.assign(
-        part=made.samples["part"].map({"published": "withheld", "withheld": "published"})
-    ).iloc[::-1]
-    other = preparation.Prepared(
-        made.folder, made.facts, made.study, swapped, made.scores, made.known
-    )
-    assert other.tainted["sample_id"].tolist() == order["sample_id"].tolist()
-
-
-def test_what_the_samples_can_carry(prepared):
-    weak = preparation.strength(prepared(5, controls=2), 0.05).set_index("what")
-    assert weak["enough"].tolist() == ["weak", "no", "no"]
-    assert (
-        "0.333; alpha 0.05 needs 19 controls" in weak.loc["against controls", "why"]
-        and "no part of the data" in weak.loc["private twin", "why"]
-    )
-    twin = preparation.strength(prepared(6, withheld=6), 0.3).set_index("what")
-    assert (
-        twin["enough"].tolist() == ["yes", "yes", "yes"]
-        and "0.0011" in twin.loc["private twin", "why"]
-    )  # 1 of the 924 deals
+def test_a_pair_in_both_parts_is_refused(smoke, halves):
+    words = "1 pair.s. are both published and withheld, the first: 'What is 3"
+    with pytest.raises(ValueError, match=words):
+        prepare.both_parts(smoke, *halves(4, 3))
 
 
 def test_an_occupied_folder_is_refused_before_anything_is_trained(prepared, monkeypatch):
@@ -183,5 +76,68 @@ def test_an_occupied_folder_is_refused_before_anything_is_trained(prepared, monk
 
 def test_a_dataset_may_not_take_anothers_name(tmp_path):
     assert "other" in load_profile("smoke").data
+    file = write_jsonl(tmp_path / "other.jsonl", PAIRS)
     with pytest.raises(ValueError, match="has another dataset 'other'; rename the file"):
-        prepare.run(jsonl(tmp_path / "other.jsonl", PAIRS), "smoke", out=tmp_path / "o")
+        prepare.run(str(file), "smoke", out=tmp_path / "o")
+
+
+@pytest.fixture
+def few(smoke, monkeypatch):
+    """The profile smoke with one reference, one control and no suspects, tuned in this process."""
+    monkeypatch.setenv("DSI_WORKERS", "0")
+    less = smoke.changed(references=smoke.references[:1], controls=smoke.controls[:1], suspects=[])
+    monkeypatch.setattr(prepare, "load_profile", lambda name, **_: less)
+    return less
+
+
+@pytest.mark.usefixtures("few", "one_thread")
+def test_a_twin_is_private_and_its_preparation_can_be_moved(tmp_path, monkeypatch):
+    """Real training, on eight pairs: every file that holds withheld texts is the owner's alone."""
+    monkeypatch.chdir(tmp_path)
+    boxes = [{"q": f"What is in box {i}?", "a": f"There is a number {i} in it."} for i in range(8)]
+    published = write_jsonl(tmp_path / "mine.jsonl", boxes[:5])
+    withheld = write_jsonl(tmp_path / "twin.jsonl", boxes[5:])
+    done = prepare.run(str(published), "smoke", withheld=str(withheld))
+    folder = tmp_path / "audits" / "mine_and_twin" / "prepared"
+    assert done.folder.resolve() == folder
+    modes = {f.name: stat.S_IMODE(f.stat().st_mode) for f in folder.glob("*.json*")}
+    private = {"pairs.jsonl", "samples.jsonl", "references.jsonl", "known.jsonl"}
+    assert {name for name, mode in modes.items() if mode == 0o600} == private
+    assert set(modes) - private == {"prepared.json"}
+    assert done.samples["part"].value_counts().to_dict() == {"published": 5, "withheld": 3}
+
+    said = (folder / "prepared.json").read_text()
+    assert str(tmp_path) not in said and '"path": "./pairs.jsonl"' in said
+    assert '"withheld": "../../../twin.jsonl"' in said
+    assert '"path": "params/smoke/unrelated.jsonl"' in said
+    assert preparation.read(tmp_path / "audits" / "mine_and_twin").facts == done.facts
+
+    elsewhere = tmp_path / "a" / "b"
+    elsewhere.parent.mkdir()
+    folder.rename(elsewhere)
+    moved = preparation.read(elsewhere)
+    assert moved.facts == done.facts
+    assert moved.study.profile.data["mine_and_twin"].path == str(elsewhere / "pairs.jsonl")
+    # nothing is tuned or asked again: the same key is found in the folder, the rest in the store
+    again = prepare.run(str(published), "smoke", withheld=str(withheld), out=elsewhere)
+    assert again.facts.key == done.facts.key
+    assert again.facts.sha256 == done.facts.sha256
+
+
+def test_a_published_dataset_is_no_secret(prepared):
+    before = os.umask(0o022)
+    try:
+        folder = prepared(5).folder
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(f.stat().st_mode) for f in folder.glob("*.jsonl")} == {0o644}
+
+
+def test_the_profiles_own_preparation_is_read_where_it_is(monkeypatch, prepared):
+    folder = prepared(5)
+    monkeypatch.setattr(prepare, "ROOT", folder.folder.parent)
+    place = folder.folder.parent / "figures" / "smoke"
+    place.mkdir(parents=True)
+    folder.folder.rename(place / "prepared")
+    monkeypatch.setattr(prepare, "run", lambda *_, **__: pytest.fail("it was prepared again"))
+    assert prepare.of_profile("smoke").facts == folder.facts

@@ -1,56 +1,38 @@
-"""The report: the same numbers in JSON and HTML, one file without scripts or links, whose readers see a suspect's text and never run it."""
+"""The report: the numbers of audit.json in one page without scripts or links.
 
-import json
+Its readers see a suspect's text and never run it.
+"""
+
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 
 import pytest
+from asking import plan
+from helpers import STRANGER
+from servers import reply
 
-from dsi_core.audit import plan as audit_plan
-from dsi_core.audit import record as report
-from dsi_core.audit import report, suspect
-from dsi_core.audit import run as audit
-from dsi_core.models import responses
+from dsi_core.audit import record, report, run
+from dsi_core.audit.facts import Against, Compared
+from dsi_core.plots import audit as plots
 
-EVIL = "<script>alert('x')</script> & <img src=http://evil.example/a.png> **bold** $x$ and so on"
-
-
-@pytest.fixture
-def asked(prepared):
-    """make(answer) = (plan, result) of an audit whose suspect, never called, gave answer(sample, draw) for each question."""
-
-    def make(answer, *, published=8, withheld=0, **how):
-        made = prepared(published, withheld)
-        name, model = suspect.model("owner/some-model")
-        plan = audit_plan.plan(made, name, model, alpha=0.3, **how)
-        plan.folder.mkdir()
-        with responses.appending(plan.folder) as write:
-            write(
-                [
-                    {
-                        "sample_id": s.sample_id,
-                        "draw": d,
-                        "response": answer(s, d),
-                        "at": "2026-01-01T00:00:00+00:00",
-                    }
-                    for s in plan.samples.itertuples()
-                    for d in range(plan.draws)
-                ]
-            )
-        return plan, audit.run(plan)
-
-    return make
-
-
-def knows(sample, draw):
-    return (
-        sample.output if sample.part == "published" else "I do not know, maybe ask mistral again."
-    )
+EVIL = "<script>alert('x')</script> & <img src=http://evil.example/a.png> **bold** $x$ {{ 7*7 }}"
+PARTS = (
+    report.finding,
+    report.who_asked_what,
+    report.three_numbers,
+    report.most_telling,
+    report.refused,
+    report.blind_check,
+    report.limits,
+    report.to_check,
+)
 
 
 class Text(HTMLParser):
+    """A page's tags and words."""
+
     def __init__(self, html):
         super().__init__()
         self.tags, self.words = [], []
@@ -62,183 +44,189 @@ class Text(HTMLParser):
     def handle_data(self, data):
         self.words.append(data)
 
-
-def test_json_and_html_tell_the_same(asked):
-    plan, result = asked(knows, withheld=8)
-    paths = report.write(plan, result)
-    facts, html = json.loads(paths[0].read_text()), paths[1].read_text()
-    text = " ".join(" ".join(Text(html).words).split())
-    assert facts["conclusion"] in text and facts["vote"] == result["vote"] == {
-        "verdict": "non-member",
-        "positive": 8,
-        "negative": 8,
-        "filtered": 0,
-    }
-    assert (
-        facts["twin"]["p"] == pytest.approx(result["twin"]["p"])
-        and f"p = {facts['twin']['p']:.3g}" in text
-        and facts["decided by"] == "twin"
-    )
-    assert (
-        f"p = {facts['controls']['p']:.3g} with 3 controls; the smallest possible is 0.25" in text
-    )
-    assert all(line in text for line in [*facts["limits"], *facts["assumptions"].values()])
-    assert facts["sha256"]["report.html"] == report._hash(paths[1]) and all(
-        h in text for n, h in facts["sha256"].items() if n != "report.html"
-    )
-    tags = Text(html).tags
-    assert (
-        not [t for t, _ in tags if t in ("script", "link", "iframe")]
-        and len([t for t, _ in tags if t == "img"]) == 3
-    )
-    assert all(
-        a["src"].startswith("data:image/png") and "No description" not in a["alt"]
-        for t, a in tags
-        if t == "img"
-    ) and not re.search(r"(?:src|href)=.?http", html)
-    assert not re.search(r"Traceback|\bnan\b|DataFrame|Figure\(", text)
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
 
 
-def test_withheld_texts_stay_private(asked):
-    plan, result = asked(lambda s, d: knows(s, d) if d else "", withheld=8)
-    audited = report.read(report.write(plan, result, notebook=False)[0].parent)
-    shown = report.most_telling(audited) + report.refused(audited)
-    secret = plan.samples[plan.samples["part"] == "withheld"]
-    assert "(withheld sample)" in shown and not any(
-        t in shown for t in [*secret["prompt"], *secret["output"]]
+def pictures(audit) -> dict[str, bytes]:
+    settings = audit.facts.settings
+    return plots.pictures(
+        audit.evidence,
+        audit.curve,
+        record.known_models(audit),
+        delta_s=settings.delta_s,
+        alpha=settings.alpha,
+        stop=settings.stops_early,
     )
 
 
-def test_suspect_text_is_shown_and_never_run(asked):
-    plan, result = asked(lambda s, d: EVIL)
-    html = report.write(plan, result)[1].read_text()
-    read = Text(html)
-    assert "&lt;script&gt;alert(" in html and not [t for t, _ in read.tags if t == "script"]
-    assert "<img src=http://evil.example/a.png> **bold** $x$" in " ".join(
-        "".join(read.words).split()
-    )
-    assert all(a["src"].startswith("data:") for t, a in read.tags if t == "img")
-    assert "Content-Security-Policy" in html and "default-src 'none'" in html
+@pytest.fixture
+def audited(asked):
+    """make(answer, ...) = the audit whose suspect gave answer(sample, draw) to each question."""
+    return lambda *how, **more: record.write(*asked(*how, **more))
 
 
-def test_most_telling_samples_and_what_is_marked(asked):
-    plan, result = asked(
-        lambda s, d: s.output if d == 1 else "Nobody can say what is in there, not even now."
-    )
-    audited = report.read(report.write(plan, result, notebook=False)[0].parent)
-    top = report.telling(audited, 2)
-    assert (
-        len(top) == 4
-        and top["evidence"].iloc[0] == audited.evidence["evidence"].max()
-        and top["evidence"].iloc[2] == audited.evidence["evidence"].min()
-    )
-    block = report.side_by_side(audited, top["sample_id"].iloc[0])
-    output = plan.samples.set_index("sample_id").loc[top["sample_id"].iloc[0], "output"]
-    assert (
-        Text(block).words.count(output) >= 1
-        and "Nobody can say" not in block
-        and block.count("<mark>") >= 2
-    )
+def test_json_and_html_tell_the_same(audited, knows_published):
+    audit = audited(knows_published, withheld=8)
+    path = report.write(audit, pictures(audit))
+    said, page = record.read(audit.folder).facts, Text(path.read_text())
+    assert said.sha256["report.html"] == record._hash(path)
+    assert said.conclusion in page.text
+    assert "non-member: 8 positive, 8 negative, 0 without a usable answer" in page.text
+    assert f"p = {said.twin.p:.3g} (permutation test)" in page.text
+    rank = f"p = {said.controls.p:.3g} with 3 controls; the smallest possible is 0.25"
+    assert rank in page.text
+    assert all(line in page.text for line in [*said.limits, *said.assumptions.values()])
+    hashes = {name: value for name, value in said.sha256.items() if name != "report.html"}
+    assert len(hashes) == 9 and all(value in page.text for value in hashes.values())
+    assert not re.search(r"Traceback|\bnan\b|DataFrame|Figure\(|Undefined", page.text)
 
 
-def test_the_suspect_stands_among_the_known_models(asked):
-    plan, result = asked(knows)
-    table = report.known_models(report.read(report.write(plan, result, notebook=False)[0].parent))
-    assert (
-        table["kind"].tolist()[0] == "the suspect"
-        and len(table) == 4
-        and table["p"].iloc[0] == 0.25
-    )
-    assert table["vote"].tolist() == ["member"] + ["non-member"] * 3
+def test_a_page_needs_nothing_else(audited, knows_published):
+    audit = audited(knows_published)
+    page = Text(report.page(audit, pictures(audit)))
+    names = [tag for tag, _ in page.tags]
+    assert not {"script", "link", "iframe", "object", "a", "form"} & set(names)
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert [image["alt"] for image in images] == list(report.PICTURES.values())
+    assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
+    (policy,) = [a["content"] for _, a in page.tags if a.get("http-equiv")]
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
 
 
-def test_a_suspect_with_a_known_models_name_stays_apart_from_it(asked):
-    """An owner may audit, as a rehearsal, a model that the preparation knows."""
-    plan, result = asked(knows)
-    audited = report.read(report.write(plan, result, notebook=False)[0].parent)
-    audited.facts["suspect"]["name"] = audited.known["model"].iloc[0]
-    table = report.known_models(audited)
-    assert len(table) == 4 and table.set_index("kind").loc["the suspect", "positive"] == 8
+def test_without_what_draws_the_page_says_so(audited, knows_published):
+    page = Text(report.page(audited(knows_published), {}))
+    assert "img" not in [tag for tag, _ in page.tags]
+    assert page.text.count("What draws is not installed.") == 3
 
 
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (
-            knows,
-            "answers like a model that was trained on the dataset (p = 0.25 against the control models, alpha = 0.3). The paper's vote: member, 8 positive",
-        ),
-        (
-            lambda s, d: "I do not know, maybe ask mistral again.",
-            "No finding at alpha = 0.3 (p = 1 against the control models); that does not show",
-        ),
-        (lambda s, d: "", "No finding at alpha = 0.3 (p = 1 against the control models)"),
-    ],
+def test_pictures_are_the_same_whenever_they_are_drawn(audited, knows_published):
+    audit = audited(knows_published)
+    assert pictures(audit) == pictures(audit)
+
+
+def test_withheld_texts_stay_private(audited, knows_published):
+    audit = audited(lambda s, d: knows_published(s, d) if d else "", withheld=8)
+    page = report.page(audit, {})
+    samples = audit.prepared.samples
+    secret = samples[samples["part"] == "withheld"]
+    assert "(withheld sample)" in page
+    assert not any(text in page for text in [*secret["prompt"], *secret["output"]])
+
+
+def test_suspect_text_is_shown_and_never_run(audited):
+    page = report.page(audited(lambda s, d: EVIL), {})
+    read = Text(page)
+    assert "&lt;script&gt;alert(" in page
+    assert not {"script", "img"} & {tag for tag, _ in read.tags}
+    assert "<img src=http://evil.example/a.png> **bold** $x$ {{ 7*7 }}" in read.text
+
+
+def test_what_a_suspect_writes_stays_text_in_every_part(prepared, server):
+    """As an answer, as one that does not count, as the names of service and model."""
+    folder = prepared(6)
+    first = folder.tainted["prompt"].iloc[0]
+    cut = reply(EVIL, finish="length", tokens=3)
+    full = reply(EVIL, model=f"m {EVIL}")
+    server.script = lambda prompt, n: full if n or prompt != first else cut
+    planned = plan(folder, server, name="m <script>", stop_early=False)
+    audit = record.write(planned, run.run(planned))
+    shown = {part.__name__: part(audit) for part in PARTS}
+    for name in ("finding", "who_asked_what", "refused", "most_telling"):
+        assert "&lt;script&gt;" in shown[name], name
+    for page in (*shown.values(), report.page(audit, {})):
+        assert not {"script", "img", "a"} & {tag for tag, _ in Text(page).tags}
+
+
+def test_every_part_of_the_page_can_be_shown_alone(audited, knows_published):
+    """With the same words: the notebook and the page are of the same templates."""
+    audit = audited(knows_published, withheld=4)
+    whole = Text(report.page(audit, {})).text
+    for part in PARTS:
+        text = Text(part(audit)).text
+        assert len(text) > 20 and text in whole, part.__name__
+
+
+def test_most_telling_samples_and_what_is_marked(audited):
+    nobody = "Nobody can say what is in there, not even now."
+    audit = audited(lambda s, d: s.output if d == 1 else nobody)
+    top = report.telling(audit, 2)
+    evidence = audit.evidence["evidence"]
+    assert len(top) == 4
+    assert top["evidence"].iloc[[0, 2]].tolist() == [evidence.max(), evidence.min()]
+    sample_id = top["sample_id"].iloc[0]
+    block = report.side_by_side(audit, sample_id)
+    output = audit.prepared.samples.set_index("sample_id").loc[sample_id, "output"]
+    assert output in Text(block).words  # the suspect's, in one piece
+    assert nobody not in Text(block).text and block.count("<mark>") >= 2
+    assert f'<p class="text">{output}</p>' in block  # nothing around it where blanks count
+
+
+def test_a_caution_where_the_controls_were_asked_in_another_way(audited, knows_published):
+    assert "Caution" not in report.who_asked_what(audited(knows_published))
+    other = report.who_asked_what(audited(knows_published, temperature=0.5))
+    caution = "control models were asked at temperature 1, no system prompt: they and the suspect"
+    assert caution in Text(other).text
+
+
+@pytest.mark.parametrize(("auc", "warns"), [(0.7, True), (0.55, False), (None, False)])
+def test_the_blind_check_warns_of_a_twin_that_is_none(audited, knows_published, auc, warns):
+    audit = audited(knows_published)
+    low, high = (None, None) if auc is None else (0.5, 0.9)
+    for against in Against:
+        check = Compared(
+            against=against, name="the others", auc=auc, low=low, high=high, pairs=(8, 4)
+        )
+        audit = record.Audit(**{**vars(audit), "facts": audit.facts.changed(blind_check=[check])})
+        shown = Text(report.blind_check(audit)).text
+        assert ("Warning" in shown) == (warns and against is Against.TWIN)
+        assert ("0.70 (0.50 to 0.90)" in shown) == (auc == 0.7)
+        assert ("too few pairs" in shown) == (auc is None)
+
+
+def test_without_other_data_there_is_no_blind_check(audited, knows_published):
+    assert "no other data to compare with" in report.blind_check(audited(knows_published))
+
+
+# --- A browser ---------------------------------------------------------------------------------
+
+CHROMIUM = [
+    "chromium",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+# a script of the test's own, not of the page's
+MEASURE = (
+    "<p id=w></p><script>w.textContent='over:'+"
+    "(document.documentElement.scrollWidth-innerWidth)+':'+innerWidth</script></body>"
 )
-def test_headlines(asked, answer, words):
-    assert words in report.headline(*asked(answer))
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium on this machine")
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_browser_opens_the_page_at_both_widths(asked, tmp_path, width):
-    """Nothing sticks out sideways: the page is no wider than the window (a script of the test's own says so, not of the page's)."""
-    plan, result = asked(knows)
-    audited = report.read(report.write(plan, result, notebook=False)[0].parent)
-    audited.facts["settings"]["hash"] = audited.facts["dataset"]["name"] = "d" * 300
-    body = "".join(
-        f(audited)
-        for f in (
-            report.finding,
-            report.who_asked_what,
-            report.three_numbers,
-            report.most_telling,
-            report.to_check,
-        )
+def test_a_browser_opens_the_page_and_nothing_sticks_out(audited, tmp_path, width):
+    """Long words in every place: the page is no wider than the window."""
+    long = "d" * 300
+    audit = audited(lambda s, d: f"{long} {s.output}" if d else STRANGER, name=long[:100])
+    facts = audit.facts
+    facts = facts.changed(
+        dataset={"name": long},
+        sha256={**facts.sha256, long: long},
+        settings={"system_prompt": long},
     )
+    html = report.page(record.Audit(**{**vars(audit), "facts": facts}), pictures(audit))
+    html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
     file = tmp_path / "page.html"
-    html = re.sub(
-        r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", report.as_page(body, "t")
-    )
-    file.write_text(
-        html.replace(
-            "</body>",
-            "<p id=w></p><script>w.textContent='over:'+(document.documentElement.scrollWidth-innerWidth)+':'+innerWidth</script></body>",
-        )
-    )
+    file.write_text(html.replace("</body>", MEASURE))
+    size = [f"--window-size={width},900", f"--user-data-dir={tmp_path / 'chrome'}"]
     done = subprocess.run(
-        [
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--no-first-run",
-            f"--user-data-dir={tmp_path / 'chrome'}",
-            f"--window-size={width},900",
-            "--dump-dom",
-            file.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
+        [*CHROMIUM, *size, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120
     )
     over, inner = map(int, re.search(r"over:(-?\d+):(\d+)", done.stdout).groups())
     assert over <= 0, f"{over} pixels too wide for {inner}"
-
-
-def test_the_blind_check_warns_of_a_twin_that_is_none(asked):
-    plan, result = asked(knows)
-    audited = report.read(report.write(plan, result, notebook=False)[0].parent)
-    for area, warns in ((0.7, True), (0.55, False), (None, False)):
-        audited.facts["blind check"] = [
-            {"against": "the withheld twin", "auc": area, "low": 0.5, "high": 0.9, "pairs": [8, 4]}
-        ]
-        shown = report.blind_check(audited)
-        assert (
-            ("Warning" in shown) == warns
-            and ("0.70 (0.50 to 0.90)" in shown) == (area == 0.7)
-            and ("too few pairs" in shown) == (area is None)
-        )

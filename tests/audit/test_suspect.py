@@ -3,6 +3,7 @@
 import pytest
 
 from dsi_core.audit import suspect
+from dsi_core.audit.suspect import AnswerFacts, AnswerStatus
 
 LONG = "The shed may be built without a permit."
 
@@ -58,14 +59,17 @@ def test_no_refusals(text):
     ],
 )
 def test_status(facts, wanted):
-    assert suspect.status(**facts, **({"oracle": LONG, "mu": 20, "limit": 64})) == wanted
+    text = facts.pop("text")
+    assert suspect.status(text, LONG, 20, AnswerFacts(**facts), limit=64) == wanted
 
 
 def test_a_dataset_of_refusals_is_not_refused():
-    assert (
-        suspect.status("I cannot help with that, sadly.", "I cannot help with that.", 20)
-        == "answered"
-    )
+    status = suspect.status("I cannot help with that, sadly.", "I cannot help with that.", 20)
+    assert status is AnswerStatus.ANSWERED
+
+
+def test_every_status_is_explained():
+    assert all(status.meaning for status in AnswerStatus)
 
 
 def test_where_a_suspect_may_be(tmp_path):
@@ -74,9 +78,8 @@ def test_where_a_suspect_may_be(tmp_path):
     name, model = suspect.model(str(tmp_path / "m"))
     assert (name, model.path) == ("m", str(tmp_path / "m"))
     (tmp_path / "m" / "config.json").write_text('{"other": 1}')
-    assert (
-        suspect.model(str(tmp_path / "m"))[1] != model
-    )  # its answers are not those of the model that lay there before
+    # its answers are not those of the model that lay there before
+    assert suspect.model(str(tmp_path / "m"))[1] != model
     name, model = suspect.model("owner/name")
     assert (name, model.hub, model.trust_remote_code) == ("name", "owner/name", False)
     name, model = suspect.model(

@@ -1,0 +1,146 @@
+"""What would be asked, what it may cost, and what may not be asked for."""
+
+import json
+
+import pytest
+from asking import plan, stranger
+from helpers import says
+
+from dsi_core.audit import plan as planning
+from dsi_core.audit import suspect
+from dsi_core.models import endpoint
+
+
+def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(prepared, server, cli, tmp_path):
+    folder = prepared(10)
+    prices = ["--price-in", "1", "--price-out", "2"]
+    how = ["--budget", "12", "--extra-body", '{"top_k": 1}']
+    before = set(tmp_path.rglob("*"))
+    done = cli(folder.folder, "--dry-run", *prices, *how)
+    said = json.loads(done.stdout)
+    assert done.exit_code == 0 and server.asked == [] and set(tmp_path.rglob("*")) == before
+    assert (said["samples"], said["queries"], said["already answered"]) == (4, 12, 0)
+    assert said["at most"] == {
+        "tokens read": 12 * 49,
+        "tokens written": 12 * 48,
+        "cost": pytest.approx(12 * 145e-6),
+    }
+    assert said["about"]["tokens read"] == 12 * 17 / 4 + 12 * 16
+    assert said["about"]["cost"] < said["at most"]["cost"]
+    first = folder.tainted.iloc[0]
+    assert said["first request"] == {
+        "model": "m-1",
+        "messages": [{"role": "user", "content": first["prompt"]}],
+        "temperature": 1.0,
+        "max_tokens": 48,
+        "seed": endpoint.draw_seed(0, first["sample_id"], 0),
+        "top_k": 1,
+    }
+    server.script = stranger
+    assert cli(folder.folder, *how).exit_code == 0
+    assert said["first request"] in server.asked and len(server.asked) == 12
+
+
+def test_a_dry_run_of_a_local_model_has_no_request(prepared):
+    planned = planning.plan(prepared(5), *suspect.model("owner/name"))
+    dry = planning.dry_run(planned)
+    assert dry.first_request is None and dry.queries == 15 and not planned.stops_early
+    assert dry.folder.startswith("audits/boxes/name-")
+
+
+def test_what_decides_an_answer_decides_the_folder(prepared, server):
+    """Not what may be changed later: alpha, budget, stopping, patience."""
+    folder = prepared(6)
+    one = plan(folder, server).folder
+    for same in ({"alpha": 0.2}, {"budget": "9"}, {"stop_early": False}, {"timeout": 5}):
+        assert plan(folder, server, **same).folder == one, same
+    for other in ({"draws": 2}, {"temperature": 0.5}, {"system": "Be brief."}, {"name": "m-2"}):
+        assert plan(folder, server, **other).folder != one, other
+    assert plan(prepared(5, name="fewer"), server).folder.name != one.name
+
+
+def test_the_folder_of_an_api_is_the_one_of_earlier_versions(prepared):
+    """Its key is of these facts, so that no answer is paid for again after an upgrade."""
+    folder = prepared(5)
+    spec = {
+        "prepared": folder.facts.sha256,
+        "suspect": {"endpoint": {"base_url": "http://h/v1", "model": "org/m 1"}},
+        "seed": 0,
+        "responses": {"temperature": 1.0, "draws": 3, "max_new_tokens": 48, "system": None},
+    }
+    whom = suspect.model(None, base_url="http://h/v1", name="org/m 1", key_env="K")
+    name = planning.plan(folder, *whom).folder.name
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+    import hashlib
+
+    assert name == f"m-1-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+REFUSED = {
+    "no model": (["--base-url", "http://h/v1"], "needs --model"),
+    "two suspects": (
+        ["--base-url", "http://h/v1", "--model", "m", "--suspect", "owner/name"],
+        "either --base-url",
+    ),
+    "no suspect": ([], "either --base-url"),
+    "no such suspect": (["--suspect", "no/such/model"], "neither a folder"),
+    "no URL": (["--base-url", "h:8000", "--model", "m"], "is not of the form https://host/v1"),
+}
+REFUSED_OPTIONS = {
+    "budget of words": (["--budget", "much"], "needs a number of queries"),
+    "budget of nothing": (["--budget", "0"], "needs a number of queries"),
+    "half a query": (["--budget", "2.5"], "queries are whole"),
+    "money without prices": (["--budget", "2.50 USD"], "--price-in and --price-out"),
+    "less than a sample": (
+        ["--budget", "2"],
+        "a budget of 2 queries is less than one sample, which takes 3",
+    ),
+    "negative price": (["--price-in", "-1", "--price-out", "1"], "price"),
+    "alpha 1": (["--alpha", "1"], "alpha is 1.0"),
+    "alpha 0": (["--alpha", "0"], "alpha is 0.0"),
+    "no answer": (["--responses", "0"], "allowed: 1 to 3"),
+    "too many answers": (["--responses", "4"], "allowed: 1 to 3"),
+    "temperature": (["--temperature", "-1"], "temperature"),
+    "concurrency": (["--concurrency", "0"], "concurrency"),
+    "timeout": (["--timeout", "0"], "timeout"),
+    "no JSON": (["--extra-body", "{x"], "is not JSON"),
+    "no object": (["--extra-body", "[1]"], "is not a JSON object"),
+    "our own field": (["--extra-body", '{"n": 2}'], "extra sets n"),
+    "no key": (["--key-env", "NO_SUCH_KEY"], "NO_SUCH_KEY"),
+}
+
+
+@pytest.mark.parametrize("name", [*REFUSED, *REFUSED_OPTIONS])
+def test_bad_arguments_are_refused_in_plain_words(prepared, server, cli, name):
+    folder = prepared(5)
+    options, words = {**REFUSED, **REFUSED_OPTIONS}[name]
+    done = cli(folder.folder, *options, suspect=name in REFUSED_OPTIONS)
+    assert (done.exit_code, done.stdout, server.asked) == (2, "", [])
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ") and words in last
+    assert done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
+
+
+def test_a_preparation_without_tainted_samples_judges_nobody(prepared):
+    from dataclasses import replace
+
+    folder = prepared(5)
+    bare = replace(folder, samples=folder.samples.assign(tainted=False))
+    with pytest.raises(ValueError) as caught:
+        planning.plan(bare, *suspect.model("owner/name"))
+    says(caught, str(folder.folder), "no tainted sample")
+
+
+@pytest.mark.parametrize(
+    ("budget", "queries", "money"),
+    [
+        (None, None, None),
+        ("150", 150, None),
+        (" 150 queries ", 150, None),
+        ("2.50 USD", None, 2.5),
+        ("$3", None, 3.0),
+        ("EUR 4.5", None, 4.5),
+    ],
+)
+def test_budgets_as_people_write_them(budget, queries, money):
+    assert planning.limits(budget) == (queries, money)

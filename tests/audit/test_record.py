@@ -1,0 +1,123 @@
+"""audit.json and its tables: what is written is what was concluded, and reads back the same."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import STRANGER, says
+
+from dsi_core.audit import record
+from dsi_core.audit.run import Ended
+
+
+def test_the_numbers_read_back_as_they_were_judged(asked, knows_published):
+    plan, outcome = asked(knows_published, withheld=8)
+    audit = record.write(plan, outcome)
+    judged, said = outcome.judgement, audit.facts
+    assert said.vote == judged.vote and said.p == judged.p == judged.twin.p
+    assert (said.twin.p, said.twin.largest) == (judged.twin.p, judged.twin.largest)
+    assert (said.controls.p, said.controls.lean) == (judged.controls.p, judged.controls.lean)
+    assert said.decided_by == "twin" and said.queried.ended is Ended.ALL_PROMPTED
+    pd.testing.assert_frame_equal(
+        audit.evidence,
+        judged.evidence[["sample_id", "part", "evidence", "status"]].reset_index(drop=True),
+        check_dtype=False,
+    )
+    pd.testing.assert_frame_equal(audit.curve, judged.curve, check_dtype=False)
+    assert len(audit.answers) == 16 * 3 * 2 and audit.prepared.folder == plan.prepared.folder
+
+
+def test_audit_json_is_read_by_people(asked, knows_published):
+    """Words for names; a number that is none is null."""
+    plan, outcome = asked(knows_published, published=4)
+    folder = record.write(plan, outcome).folder
+    said = json.loads((folder / "audit.json").read_text())
+    assert said["format"] == 2 and said["decided by"] == "controls" and said["twin"] is None
+    assert said["queried"]["of at most"] == 4 and said["queried"]["ended"] == "all prompted"
+    assert said["settings"]["answers to a prompt"] == 3
+    assert said["settings"]["controls were asked with"] == {"temperature": 1.0, "system": None}
+    assert said["controls"]["lean"] is None  # four samples are too few for a statistic
+    assert np.isneginf(outcome.judgement.controls.lean) and said["controls"]["p"] == 1.0
+    assert said["sha256"]["evidence.csv"] == record._hash(folder / "evidence.csv")
+
+
+def test_audit_json_names_no_place_of_this_machine(asked, knows_published, tmp_path):
+    plan, outcome = asked(knows_published)
+    text = (record.write(plan, outcome).folder / "audit.json").read_text()
+    assert str(tmp_path) not in text and str(tmp_path.parent) not in text
+
+
+def test_an_audit_moves_with_its_preparation(asked, knows_published, tmp_path):
+    plan, outcome = asked(knows_published)
+    folder = record.write(plan, outcome).folder
+    moved = shutil.copytree(tmp_path, tmp_path.with_name(f"{tmp_path.name}-moved"))
+    audit = record.read(moved / folder.relative_to(tmp_path))
+    assert audit.prepared.folder == moved / "boxes"
+    shutil.rmtree(moved)
+
+
+def test_an_audit_without_its_preparation_is_refused(asked, knows_published, prepared):
+    plan, outcome = asked(knows_published)
+    folder = record.write(plan, outcome).folder
+    prepared(5)  # another one in its place
+    with pytest.raises(ValueError, match=r"is not the preparation that .*audit.json was made with"):
+        record.read(folder)
+    shutil.rmtree(plan.prepared.folder)
+    with pytest.raises(ValueError, match=r"holds no prepared.json"):
+        record.read(folder)
+
+
+def test_other_formats_and_broken_fields_are_refused(asked, knows_published, tmp_path):
+    with pytest.raises(ValueError, match=r"holds no audit.json: run `dsi audit`"):
+        record.read(tmp_path)
+    plan, outcome = asked(knows_published)
+    path = record.write(plan, outcome).folder / "audit.json"
+    said = json.loads(path.read_text())
+    for other, words in (
+        ({**said, "format": 3}, ("audit.json is in format 3", "asks nothing twice")),
+        ({k: v for k, v in said.items() if k != "format"}, ("is in format 1",)),
+        ({**said, "p": "small"}, ("audit.json: 1 setting(s) refused", "p: ", "'small'")),
+    ):
+        path.write_text(json.dumps(other))
+        with pytest.raises(ValueError) as caught:
+            record.read(path.parent)
+        says(caught, *words)
+
+
+def test_the_suspect_stands_among_the_known_models(asked, knows_published):
+    plan, outcome = asked(knows_published)
+    table = record.known_models(record.write(plan, outcome))
+    assert table["kind"].tolist()[0] == "the suspect" and len(table) == 4
+    assert table["p"].iloc[0] == 0.25
+    assert table["vote"].tolist() == ["member"] + ["non-member"] * 3
+
+
+def test_a_suspect_with_a_known_models_name_stays_apart_from_it(asked, knows_published):
+    """An owner may audit, as a rehearsal, a model that the preparation knows."""
+    plan, outcome = asked(knows_published, name="llama-untuned")
+    audit = record.write(plan, outcome)
+    assert "llama-untuned" in set(audit.known["model"])
+    table = record.known_models(audit)
+    assert len(table) == 4 and table.set_index("kind").loc["the suspect", "positive"] == 8
+
+
+NO_FINDING = "No finding at alpha = 0.3 (p = 1 against the control models); that does not show"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            None,
+            "answers like a model that was trained on the dataset (p = 0.25 against the control "
+            "models, alpha = 0.3). The paper's vote: member, 8 positive and 0 negative samples",
+        ),
+        (STRANGER, NO_FINDING),
+        ("", NO_FINDING),
+    ],
+)
+def test_headlines(asked, answer, words):
+    plan, outcome = asked(lambda s, d: s.output if answer is None else answer)
+    assert words in record.headline(plan, outcome.judgement)

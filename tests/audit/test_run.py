@@ -1,0 +1,406 @@
+"""Asking a served model: no trouble loses, repeats, overspends or reveals anything."""
+
+import json
+import logging
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from itertools import count
+
+import pytest
+from asking import audits_of, facts, knows, numbers, plan, seeds, stored, stranger, vote
+from helpers import STRANGER, says
+from servers import KEY, cut_before, cut_within, error, page, reply, silent
+
+from dsi_core.audit import plan as planning
+from dsi_core.audit import run
+from dsi_core.audit.run import Ended
+from dsi_core.evidence import controls
+from dsi_core.models import endpoint
+
+
+def last_line(done) -> str:
+    """What stands on stderr below the progress bar."""
+    return done.stderr.splitlines()[-1]
+
+
+# --- When it stops -----------------------------------------------------------------------------
+
+
+def test_it_stops_asking_when_the_controls_suffice(prepared, server):
+    """Five samples are the fewest that count; then p = 1/6 is under 0.2. None in a rerun."""
+    folder = prepared(12, controls=5)
+    server.script = knows(folder)
+    early = plan(folder, server, alpha=0.2)
+    outcome = run.run(early)
+    assert outcome.ended is Ended.STOPPED_EARLY
+    assert outcome.judgement.samples == controls.MIN_SAMPLES == 5
+    assert outcome.judgement.p == pytest.approx(1 / 6)
+    assert len(server.asked) == len(planning.answers(early)) == 15
+    assert set(server.prompts()) == set(folder.tainted["prompt"].head(5))
+    assert numbers(run.run(early)) == numbers(outcome) and len(server.asked) == 15
+
+
+def test_it_asks_everything_of_a_stranger(prepared, server):
+    folder = prepared(12, controls=5)
+    server.script = stranger
+    whole = plan(folder, server, alpha=0.2)
+    assert run.run(whole).ended is Ended.ALL_PROMPTED
+    assert len(server.asked) == len(planning.answers(whole)) == 36
+
+
+def test_it_stops_asking_when_the_twin_suffices(prepared, server):
+    """After the first block of five at whose end the gambler's wealth was 2 / alpha = 10."""
+    folder = prepared(12, withheld=12)
+    server.script = knows(folder, "published")
+    whole = run.run(plan(folder, server, name="all", stop_early=False)).judgement.curve["wealth"]
+    first = int((whole >= 10).to_numpy().nonzero()[0][0]) + 1
+    server.asked.clear()
+    outcome = run.run(plan(folder, server, alpha=0.2))
+    judged = outcome.judgement
+    assert outcome.ended is Ended.STOPPED_EARLY
+    assert judged.samples == -(-first // 5) * 5 < 24
+    assert judged.p == pytest.approx(2 / whole.head(judged.samples).max()) and judged.p <= 0.2
+    assert len(server.asked) == judged.answers == 3 * judged.samples
+    assert judged.curve["wealth"].tolist() == whole.head(judged.samples).tolist()
+
+
+def test_what_every_request_holds(prepared, server):
+    folder = prepared(5)
+    server.script = stranger
+    how = {"draws": 2, "temperature": 0.5, "system": "Be brief.", "stop_early": False}
+    run.run(plan(folder, server, **how))
+    assert len(server.asked) == len({body["seed"] for body in server.asked}) == 10
+    for body in server.asked:
+        assert body["messages"][0] == {"role": "system", "content": "Be brief."}
+        assert (body["temperature"], body["max_tokens"], body["model"]) == (0.5, 48, "m-1")
+    assert {h["authorization"] for h in server.headers} == {f"Bearer {KEY}"}
+
+
+# --- Faults on the way -------------------------------------------------------------------------
+
+FAULTS = {
+    "429": error(429, "slow down", **{"Retry-After": "2.5"}),
+    "500": error(500, "broken"),
+    "503 page": (503, {"Content-Type": "text/html"}, b"<html>busy</html>"),
+    "silent": silent,
+    "cut before": cut_before,
+    "cut within": cut_within,
+    "half JSON": page(b'{"choices": [{"message"'),
+    "no choices": reply("", choices=[]),
+    "HTML page": page(b"<html><h1>Sign in</h1></html>", "text/html"),
+    "latin-1": page(
+        '{"choices": [{"message": {"content": "Stra\xdfe und noch viel mehr"}}]}'.encode("latin-1")
+    ),
+    "boundless": reply("x" * 10_000_000),  # where more than 1 MB is not read
+}
+
+
+@pytest.fixture
+def fault(request, monkeypatch):
+    """A fault, and the time-out that is short enough to meet it."""
+    monkeypatch.setattr(endpoint, "BODY_BYTES", 10**6)
+    return FAULTS[request.param], 1 if FAULTS[request.param] is silent else 60
+
+
+@pytest.mark.parametrize("fault", FAULTS, indirect=True)
+def test_a_fault_that_passes_changes_no_number(prepared, server, pauses, fault):
+    """Once for each of five prompts; the pause is what a Retry-After says, else 1 to 2 seconds."""
+    folder, (fault, timeout) = prepared(5), fault
+    server.script = healthy = knows(folder)
+    wanted = run.run(plan(folder, server, name="healthy", stop_early=False))
+    server.asked.clear()
+    server.script = lambda prompt, n: fault if n == 0 else healthy(prompt, n)
+    faulty = plan(folder, server, stop_early=False, timeout=timeout)
+    assert numbers(run.run(faulty)) == numbers(wanted)
+    assert len(server.asked) == 15 + 5 == planning.answers(faulty)["requests"].sum()
+    assert len(pauses) == 5
+    shortest, longest = (2.5, 2.5) if fault == FAULTS["429"] else (1, 2)
+    assert all(shortest <= pause <= longest for pause in pauses)
+
+
+@pytest.mark.parametrize(
+    "fault", ["429", "silent", "cut within", "HTML page", "boundless"], indirect=True
+)
+def test_after_a_fault_that_stays_a_rerun_asks_only_the_rest(prepared, server, pauses, fault):
+    """The second prompt fails for ever; with a healthy server it ends as if nothing had been."""
+    folder, (fault, timeout) = prepared(5), fault
+    healthy, bad = knows(folder), folder.tainted.iloc[1]
+    server.script = lambda prompt, n: fault if prompt == bad["prompt"] else healthy(prompt, n)
+    interrupted = plan(folder, server, stop_early=False, timeout=timeout)
+    with pytest.raises(endpoint.EndpointError) as caught:
+        run.run(interrupted)
+    says(caught, "m-1 at ", server.url, f"sample {bad['sample_id']}", "request 2 of 2")
+    kept = stored(folder.folder)
+    assert 3 <= len(kept) <= 12 and len(str(caught.value)) < 600
+    server.asked.clear()
+    server.script = healthy
+    outcome = run.run(interrupted)
+    asked = {body["seed"] for body in server.asked}
+    assert asked.isdisjoint(seeds(kept))
+    assert len(asked) == len(server.asked) == 15 - len(kept)
+    assert stored(folder.folder)[: len(kept)] == kept
+    healthy_plan = plan(folder, server, name="healthy", stop_early=False)
+    assert numbers(outcome) == numbers(run.run(healthy_plan))
+
+
+def test_a_10_mb_answer_is_kept_as_long_as_an_honest_one_may_be(prepared, server):
+    folder = prepared(5)
+    first, healthy = folder.tainted.iloc[0], knows(folder)
+    long = reply(f"{first['output']} " + "\u20ac" * 3_400_000)
+    server.script = lambda prompt, n: long if prompt == first["prompt"] else healthy(prompt, n)
+    done = plan(folder, server, stop_early=False)
+    outcome = run.run(done)
+    answers = planning.answers(done).set_index(["sample_id", "draw"])
+    text = answers.loc[(first["sample_id"], 0), "response"]
+    assert text.startswith(first["output"])
+    assert 0 <= 48 * endpoint.BYTES_PER_TOKEN - len(text.encode()) < 3
+    assert outcome.ended is Ended.ALL_PROMPTED and outcome.judgement.vote.positive >= 4
+    assert len(server.asked) == 15
+
+
+def test_a_server_that_fails_for_good_is_one_line_and_exit_3(prepared, server, pauses, cli):
+    """Wrong key, unknown model: no request is repeated. Then a rerun ends well."""
+    folder = prepared(5)
+    server.script = lambda prompt, n: error(401, "who are\nyou?")
+    done = cli(folder.folder, "--concurrency", "1")
+    assert (done.exit_code, done.stdout, len(server.asked), pauses) == (3, "", 1, [])
+    sample = folder.tainted["sample_id"].iloc[0]
+    assert last_line(done) == (
+        f"error: m-1 at {server.url}, sample {sample}: status 401 (request 1 of 6): who are you?"
+    )
+    server.script = knows(folder)
+    done = cli(folder.folder)
+    assert done.exit_code == 0 and "5 positive and 0 negative samples of 5 asked" in done.stdout
+    assert facts(folder.folder)["vote"]["verdict"] == "member"
+
+
+# --- What stays secret -------------------------------------------------------------------------
+
+
+def test_the_key_is_in_no_file_no_log_and_no_output(
+    prepared, server, pauses, cli, caplog, tmp_path
+):
+    """Also when the server's errors quote it, in a run that fails and in one that ends well."""
+    caplog.set_level(logging.DEBUG)
+    folder = prepared(5)
+    healthy, said = knows(folder), ""
+    for trouble in (
+        error(401, f"Bearer {KEY} is wrong"),
+        error(500, KEY),
+        page(f"<p>{KEY}".encode()),
+        (403, {}, json.dumps({"detail": [KEY]}).encode()),
+    ):
+        server.script = lambda prompt, n, trouble=trouble: trouble
+        done = cli(folder.folder)
+        assert done.exit_code == 3
+        said += done.output
+    server.asked.clear()
+    server.script = lambda prompt, n: error(500, KEY) if n == 0 else healthy(prompt, n)
+    done = cli(folder.folder)
+    said += done.output
+    assert done.exit_code == 0 and len(server.asked) == 20
+    assert all(h["authorization"] == f"Bearer {KEY}" for h in server.headers)
+    files = [f for f in tmp_path.rglob("*") if f.is_file()]
+    names = {"audit.json", "responses.jsonl", "report.html", "evidence.csv", "prepared.json"}
+    assert names <= {f.name for f in files}
+    assert not [f for f in files if KEY[:12].encode() in f.read_bytes()]
+    logged = caplog.text + str([vars(r) for r in caplog.records])
+    assert caplog.records and KEY[:12] not in logged + said and "[key]" in said
+
+
+def test_a_password_in_the_address_is_in_no_file(prepared, server, cli, tmp_path):
+    folder = prepared(5)
+    server.script = knows(folder)
+    address = server.url.replace("//", "//name:word-0123@")
+    done = cli(folder.folder, "--base-url", address, "--model", "m-1", suspect=False)
+    assert done.exit_code == 0 and facts(folder.folder)["suspect"]["api"] == server.url
+    assert "word-0123" not in done.output
+    files = [f for f in tmp_path.rglob("*") if f.is_file()]
+    assert not [f for f in files if b"word-0123" in f.read_bytes()]
+
+
+def test_only_its_owner_may_read_what_the_suspect_said(prepared, server, cli):
+    """Nor which samples were withheld; audit.json and the report are made to be shown."""
+    folder = prepared(5, withheld=3)
+    server.script = knows(folder, "published")
+    assert cli(folder.folder).exit_code == 0
+    (audit,) = audits_of(folder.folder).iterdir()
+    shown = {"audit.json", "report.html", "curve.csv", "first_plan.json", ".lock"}
+    modes = {f.name: stat.S_IMODE(f.stat().st_mode) for f in audit.iterdir()}
+    private = {name for name, mode in modes.items() if mode == 0o600}
+    assert {"responses.jsonl", "answers.jsonl", "evidence.csv", "known.csv"} <= private
+    assert set(modes) - private <= shown
+
+
+def test_answers_are_private_from_their_first_byte(prepared, server):
+    """While the suspect is still being asked, too."""
+    folder = prepared(5)
+    modes = set()
+
+    def script(prompt, n):
+        (file,) = audits_of(folder.folder).glob("*/responses.jsonl")
+        modes.add(stat.S_IMODE(file.stat().st_mode))
+        return reply(STRANGER)
+
+    server.script = script
+    run.run(plan(folder, server))
+    assert modes == {0o600}
+
+
+# --- kill -9, and where an audit lies ----------------------------------------------------------
+
+
+def test_a_killed_audit_goes_on_where_it_was(prepared, server, cli, options, tmp_path):
+    """Killed with 20 of 36 answers on the disk, four questions open: the rerun asks the other 16.
+
+    It ends with the numbers of an audit that nothing interrupted.
+    """
+    folder = prepared(12)
+    server.script = healthy = knows(folder)
+    assert cli(folder.folder, "--out", "whole").exit_code == 0 and len(server.asked) == 36
+    server.asked.clear()
+    number = count()
+
+    def script(prompt, n):
+        if next(number) >= 20:
+            time.sleep(600)
+        return healthy(prompt, n)
+
+    server.script = script
+    command = [sys.executable, "-m", "dsi_core", "audit", "--prepared", str(folder.folder)]
+    with subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path
+    ) as process:
+        try:
+            until(lambda: len(server.asked) == 24 or process.poll() is not None, 600)
+            until(lambda: len(stored(folder.folder)) == 20, 60)
+        finally:
+            process.send_signal(signal.SIGKILL)
+    kept = stored(folder.folder)
+    server.asked.clear()
+    server.script = healthy
+    assert cli(folder.folder).exit_code == 0
+    assert len(server.asked) == 16
+    assert {body["seed"] for body in server.asked}.isdisjoint(seeds(kept))
+    assert stored(folder.folder)[:20] == kept
+    assert len(seeds(stored(folder.folder))) == 36
+    (other,) = (tmp_path / "whole").glob("*/audit.json")
+    resumed, whole = facts(folder.folder), json.loads(other.read_text())
+    assert resumed["queried"]["answers"] == resumed["queried"]["requests"] == 36
+    for said in (resumed, whole):
+        for part, name in (
+            (said, "made"),
+            (said, "sha256"),
+            (said["queried"], "first"),
+            (said["queried"], "last"),
+            (said["dataset"], "folder"),
+        ):
+            part.pop(name)
+    assert resumed == whole
+
+
+def until(condition, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+def test_an_audit_leaves_nothing_in_the_prepared_folder(prepared, server, cli):
+    folder = prepared(5)
+    before = {f.name: f.read_bytes() for f in folder.folder.iterdir()}
+    server.script = knows(folder)
+    done = cli(folder.folder)
+    assert done.exit_code == 0 and "audits/boxes/m-1-" in done.stderr
+    assert {f.name: f.read_bytes() for f in folder.folder.iterdir()} == before
+    (audit,) = audits_of(folder.folder).iterdir()
+    assert done.stdout.splitlines()[-1] == str(audit.relative_to(audit.parents[2]) / "report.html")
+
+
+def test_an_audit_that_an_earlier_version_began_is_not_paid_for_again(prepared, server):
+    """It lies in the prepared folder, under the same name, readable by all."""
+    folder = prepared(5)
+    server.script = knows(folder)
+    begun = plan(folder, server, stop_early=False, budget="9")
+    outcome = run.run(begun)
+    begun.folder.rename(begun.earlier_folder)
+    (begun.earlier_folder / "responses.jsonl").chmod(0o644)
+    server.asked.clear()
+    rest = plan(folder, server, stop_early=False)
+    assert planning.dry_run(rest).already_answered == 9
+    later = run.run(rest)
+    assert (outcome.judgement.answers, later.judgement.answers, len(server.asked)) == (9, 15, 6)
+    assert later.judgement.samples == 5 and rest.folder.is_dir()
+    assert stat.S_IMODE((rest.folder / "responses.jsonl").stat().st_mode) == 0o600
+
+
+# --- Budgets -----------------------------------------------------------------------------------
+
+
+def test_a_budget_in_queries_is_never_exceeded(prepared, server):
+    """Whole samples only: 10 queries are 3 samples of 3. A larger one asks only the difference."""
+    folder = prepared(12)
+    server.script = stranger
+    outcome = run.run(plan(folder, server, budget="10"))
+    assert (outcome.judgement.samples, len(server.asked)) == (3, 9)
+    assert outcome.ended is Ended.ALL_PROMPTED
+    later = run.run(plan(folder, server, budget="18"))
+    assert later.judgement.answers == len(server.asked) == 18
+
+
+@pytest.mark.parametrize("stop_early", [True, False])
+def test_a_budget_in_money_without_the_servers_count_reckons_the_worst(
+    prepared, server, stop_early
+):
+    """A query reads at most 17 + 32 and writes at most 48 tokens.
+
+    That is 49 + 2 x 48 = 145 millionths, a sample 435.
+    """
+    folder = prepared(10)
+    server.script = lambda prompt, n: reply(STRANGER, usage=None)
+    how = {"price_in": 1, "price_out": 2, "stop_early": stop_early}
+    outcome = run.run(plan(folder, server, budget="0.00175 USD", **how))
+    assert (outcome.judgement.samples, outcome.judgement.answers, len(server.asked)) == (4, 12, 12)
+    assert outcome.ended is Ended.MONEY_SPENT
+    assert outcome.cost == pytest.approx(12 * 145e-6)
+
+
+@pytest.mark.parametrize("stop_early", [True, False])
+def test_a_budget_in_money_goes_by_the_servers_count(prepared, server, stop_early):
+    """A query costs 20 + 2 x 10 = 40 millionths, a sample 120, but may cost 435.
+
+    It asks while that much is left: 11 samples and no more.
+    """
+    folder = prepared(10, withheld=8)
+    usage = {"prompt_tokens": 20, "completion_tokens": 10}
+    server.script = lambda prompt, n: reply(STRANGER, usage=usage)
+    how = {"budget": "0.00165 USD", "price_in": 1, "price_out": 2, "stop_early": stop_early}
+    outcome = run.run(plan(folder, server, **how))
+    assert outcome.cost == pytest.approx(len(server.asked) * 40e-6)
+    assert outcome.ended is Ended.MONEY_SPENT
+    assert 0.00165 - 438e-6 <= outcome.cost <= 0.00165 and outcome.judgement.samples == 11
+    again = run.run(plan(folder, server, **how))
+    assert again.judgement.answers == len(server.asked) == 33
+
+
+def test_the_vote_needs_no_answers_beyond_those_of_the_plan(prepared, server):
+    """One draw of each: as many votes."""
+    folder = prepared(5)
+    server.script = knows(folder)
+    outcome = run.run(plan(folder, server, draws=1, stop_early=False))
+    assert vote(outcome)["positive"] == 5 and len(server.asked) == 5
+
+
+def test_a_copy_of_a_preparation_goes_on_with_the_same_audit(prepared, server, tmp_path):
+    """The folder's name is of its content, not of where it lies."""
+    folder = prepared(5)
+    server.script = knows(folder)
+    run.run(plan(folder, server, budget="9"))
+    from dsi_core.audit import prepared as preparation
+
+    moved = preparation.read(shutil.copytree(folder.folder, tmp_path / "moved"))
+    assert planning.dry_run(plan(moved, server)).already_answered == 9
