@@ -122,7 +122,7 @@ def _read(model, texts: dict[int, Text], cache=None) -> "Iterator[tuple[int, tor
     import torch
 
     vocabulary = model.config.get_text_config().vocab_size
-    read_before = cache.get_seq_length() if cache is not None else 0
+    read_before = 0 if cache is None else len(next(iter(texts.values())).given)
     for batch in _batches(texts, vocabulary):
         rows = [(texts[i].given + texts[i].scored)[read_before:] for i in batch]
         width = max(map(len, rows))
