@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 import pytest
 import torch
-from helpers import change, says
+from helpers import says
 
 from dsi_core.benchmarks import run as bench
 from dsi_core.benchmarks.run import Amounts, Comparison
@@ -37,7 +37,8 @@ def measured(smoke, one_thread):
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(lines):
         patch.setattr(jobs, "run", here)
         patch.setattr("dsi_core.benchmarks.stock.MATRIX_SECONDS", 0.05)
-        table = bench.measure(change(smoke, references=smoke.references[2:3]), few)
+        one = smoke.changed(references=smoke.references[2:3], reference_sets={}, robustness=None)
+        table = bench.measure(one, few)
     return table, [line for line in lines.getvalue().splitlines() if line.startswith("bench: ")]
 
 
