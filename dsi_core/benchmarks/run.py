@@ -30,6 +30,7 @@ import pandas as pd
 import torch
 
 from dsi_core.benchmarks.stock import (
+    GRADIENT_PAIRS,
     Answers,
     Local,
     Measurement,
@@ -176,7 +177,8 @@ def measure(profile: Profile, amounts: Amounts = USUAL) -> pd.DataFrame:
     load.prepare_all(model.base for model in models)
     victim = dataset(profile, profile.victims[0])
     pairs = load_pairs(victim)
-    sampling = Sampling.of(profile.responses, profile.seed)
+    usual = Sampling.of(profile.responses, profile.seed)
+    sampling = usual.changed(system=None)  # the pipeline gets the prompts alone
     before = _product(amounts.rounds)
     rows = [_tuning(training, pairs, amounts) for training in trainings]
     for model in models:
@@ -303,7 +305,8 @@ def _tuning(training: Training, pairs: pd.DataFrame, amounts: Amounts) -> Compar
         unit="tokens/s",
         stock=stock.per_second,
         ours=ours.per_second,
-        same=f"gradients of 4 pairs differ by {apart:.1e} of the largest (allowed {GRADIENT:.0e}); "
+        same=f"gradients of {GRADIENT_PAIRS} pairs differ by {apart:.1e} of the largest "
+        f"(allowed {GRADIENT:.0e}); "
         f"mean loss {stock.loss:.3f}, {ours.loss:.3f} in another order",
         workload=f"{ours.pairs} pairs of {pairs.attrs['name']}, {ours.done} tokens, "
         f"{ours.steps} steps of {recipe.batch_size}, {recipe.method}{rank}",
