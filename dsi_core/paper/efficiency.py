@@ -122,32 +122,31 @@ def _tuning(model: Participant) -> Cost | None:
     record = store.manifest(tuning.entry(model.training, make=False))
     if record is None:
         return None
-    phase = Phase.OFFLINE if model.is_reference else Phase.SET_UP
-    return _cost(model, phase, Step.TUNE, record)
+    return Cost(
+        dataset=model.dataset,
+        phase=Phase.OFFLINE if model.is_reference else Phase.SET_UP,
+        step=Step.TUNE,
+        model_id=model.model_id,
+        tokens=record["tokens"],
+        seconds=record["seconds"],
+        device=record["device"],
+    )
 
 
 def _answering(model: Participant, answers: pd.DataFrame, folder: Path) -> Cost | None:
     stored = responses.read(folder, [*ANSWER, *responses.COST])
+    stored = stored.astype({"draw": int})  # of an empty table, no type is known
     counted = answers.merge(stored, on=ANSWER, validate="1:1")
     if len(counted) < len(answers):
         return None
-    record = {
-        "tokens": int(counted["tokens"].sum()),
-        "seconds": round(float(counted["seconds"].sum()), 3),
-        "device": (store.manifest(folder) or {}).get("device"),
-    }
-    phase = Phase.OFFLINE if model.is_reference else Phase.ONLINE
-    return _cost(model, phase, Step.ANSWER, record)
-
-
-def _cost(model: Participant, phase: Phase, step: Step, record: dict) -> Cost:
+    record = store.manifest(folder) or {}
     return Cost(
         dataset=model.dataset,
-        phase=phase,
-        step=step,
+        phase=Phase.OFFLINE if model.is_reference else Phase.ONLINE,
+        step=Step.ANSWER,
         model_id=model.model_id,
-        tokens=record["tokens"],
-        seconds=record["seconds"],
+        tokens=int(counted["tokens"].sum()),
+        seconds=round(float(counted["seconds"].sum()), 3),
         device=record.get("device"),
     )
 

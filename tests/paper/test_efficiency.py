@@ -131,7 +131,7 @@ def test_table9_by_hand(study):
     ]
 
 
-@pytest.mark.parametrize("lost", ["tuning", "an answer"])
+@pytest.mark.parametrize("lost", ["tuning", "an answer", "all answers"])
 def test_a_missing_record_is_named(study, lost):
     models = {m.model_id: m for m in participants.participants(study.profile)}
     if lost == "tuning":
@@ -139,7 +139,8 @@ def test_a_missing_record_is_named(study, lost):
         step = "tune M"
     else:
         folder = responses.entry("N", models["N"].training, study.sampling)
-        store.write_text(folder / "responses.jsonl", line("other question", 0, 1))
+        left = line("other question", 0, 1) if lost == "an answer" else ""
+        store.write_text(folder / "responses.jsonl", left)
         step = "answer N"
     with pytest.raises(ValueError) as error:
         efficiency.costs(study, SCORES, ANSWERS)

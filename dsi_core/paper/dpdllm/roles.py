@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 import pandas as pd
 
@@ -175,7 +176,12 @@ def _unused(profile: Profile, settings: Dpdllm, suspect: Participant, known: lis
     )
 
 
-def _lm(profile: Profile, settings: Dpdllm, samples: dict[str, pd.DataFrame], loss_on) -> Training:
+def _lm(
+    profile: Profile,
+    settings: Dpdllm,
+    samples: dict[str, pd.DataFrame],
+    loss_on: Literal["answer", "text"],
+) -> Training:
     """The reference LM tuned on these samples of these datasets.
 
     The datasets are in order of name: roles swapped, same LM.
