@@ -162,7 +162,7 @@ def prepare(
 
 @app.command(
     rich_help_panel=AUDIT,
-    epilog="Example: dsi audit --prepared audits/my --base-url https://host/v1 --model name "
+    epilog="Example: dsi audit --prepared audits/my/prepared --base-url https://host/v1 --model name "
     "--key-env MY_KEY --budget 150",
 )
 def audit(
@@ -239,7 +239,9 @@ def _pictures(audit: Any) -> dict[str, bytes]:
 
         matplotlib.use("agg")  # files only, whatever screen there is
         from dsi_core.plots import audit as plots
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if _group_of(error.name or "") is None:
+            raise
         return {}
     return plots.pictures(
         audit.evidence,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers import ALL_OF, python_without
+from servers import reply
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -86,6 +87,19 @@ def test_an_audit_needs_none_of_the_books_tools():
     rooms = ["dsi_core.audit", "dsi_core.method.similarity", "dsi_core.models.endpoint"]
     done = python_without(EXTRAS, ALL_OF, *rooms)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_whole_audit_runs_without_the_books_tools(prepared, server, tmp_path):
+    """Against a prepared folder and an API: two samples, three answers to each, and a report."""
+    folder = prepared(2, controls=2).folder
+    server.script = lambda prompt, n: reply(f"An answer to {prompt}")
+    options = ["--prepared", str(folder), "--base-url", server.url, "--model", "m-1"]
+    more = ["--key-env", "TEST_KEY", "--ask-all", "--out", str(tmp_path / "audits")]
+    done = python_without(EXTRAS, RUN, "audit", *options, *more)
+    assert done.returncode == 0, done.stderr
+    assert len(server.asked) == 6
+    (report,) = tmp_path.glob("audits/*/report.html")
+    assert report.read_text().rstrip().endswith("</html>")
 
 
 def test_a_missing_group_is_named():
