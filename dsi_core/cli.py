@@ -162,8 +162,8 @@ def prepare(
 
 @app.command(
     rich_help_panel=AUDIT,
-    epilog="Example: dsi audit --prepared audits/my/prepared --base-url https://host/v1 --model name "
-    "--key-env MY_KEY --budget 150",
+    epilog="Example: dsi audit --prepared audits/my/prepared --base-url https://host/v1 "
+    "--model name --key-env MY_KEY --budget 150",
 )
 def audit(
     prepared: Annotated[Path, typer.Option(help="The folder that `dsi prepare` wrote.")],
@@ -193,18 +193,17 @@ def audit(
         from dsi_core.audit import record, report, run
         from dsi_core.audit import suspect as suspects
 
-        how = (
-            {"concurrency": concurrency, "timeout": timeout, "extra": _json_object(extra_body)}
-            if base_url
-            else {}
-        )
+        request: dict[str, Any] = {}
+        if base_url:
+            extra = _json_object(extra_body)
+            request = {"concurrency": concurrency, "timeout": timeout, "extra": extra}
         name, where = suspects.model(
             suspect,
             base_url=base_url,
             name=model,
             key_env=key_env,
             trust_remote_code=trust_remote_code,
-            **how,
+            **request,
         )
         plan = audit_plan.plan(
             preparation.read(prepared),
