@@ -24,11 +24,11 @@ def classify(known: np.ndarray, labels: np.ndarray, judged: np.ndarray) -> np.nd
         Shape (rows of judged,), in [0, 1]. NaN for a row without features, and for every row if
         either class has none with features.
     """
-    fit, asked = _has_features(known), _has_features(judged)
+    fit, scored = _has_features(known), _has_features(judged)
     result = np.full(len(judged), np.nan)
-    if len(set(labels[fit])) == 2 and asked.any():
+    if len(set(labels[fit])) == 2 and scored.any():
         model = GaussianNB().fit(known[fit], labels[fit])
-        result[asked] = model.predict_proba(judged[asked])[:, 1]
+        result[scored] = model.predict_proba(judged[scored])[:, 1]
     return result
 
 

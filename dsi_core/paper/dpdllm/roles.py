@@ -167,9 +167,9 @@ def _unused(profile: Profile, settings: Dpdllm, suspect: Participant, known: lis
     victim = suspect.dataset
     home = origin(profile.data[victim])
     for name in settings.non_members:
-        found = dataset_of(profile, victim, name)
-        if found not in known and origin(profile.data[found]) != home:
-            return found
+        other = dataset_of(profile, victim, name)
+        if other not in known and origin(profile.data[other]) != home:
+            return other
     raise ValueError(
         f"suspect {suspect.model_id!r}: dpdllm.non_members {settings.non_members} has no dataset "
         f"but those it trained on ({', '.join(known) or victim}) and the victim {victim!r}"
