@@ -8,11 +8,12 @@ from helpers import STRANGER
 from servers import reply
 
 from dsi_core.audit import plan as planning
-from dsi_core.audit import suspect
+from dsi_core.audit import run, suspect
 from dsi_core.audit.facts import Part
 from dsi_core.audit.run import Outcome
-from dsi_core.models import endpoint
+from dsi_core.models import endpoint, responses
 
+AT = "2026-01-01T00:00:00+00:00"
 TABLES = ("table", "evidence", "control_statistics", "curve")
 
 
@@ -69,3 +70,23 @@ def vote(outcome: Outcome) -> dict:
 def given(statuses) -> dict:
     """The kinds of answers that there were."""
     return {str(kind): count for kind, count in statuses.items() if count}
+
+
+def answered(prepared, answer, *, name="some-model", **how):
+    """(plan, outcome) of an audit whose suspect gave answer(sample, draw) to each question."""
+    where = suspect.model(f"owner/{name}")
+    out = audits_of(prepared.folder)
+    made = planning.plan(prepared, *where, out=out, **{"alpha": 0.3, **how})
+    run.begin(made)
+    with responses.appending(made.folder) as write:
+        for sample in made.samples.itertuples():
+            for draw in range(made.draws):
+                text = answer(sample, draw)
+                line = {"sample_id": sample.sample_id, "draw": draw, "response": text, "at": AT}
+                write([line])
+    return made, run.run(made)
+
+
+def knows_published(sample, draw):
+    """The answers of a model that knows the published samples."""
+    return sample.output if sample.part == "published" else STRANGER

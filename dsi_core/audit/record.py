@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import pandas as pd
-from pydantic import BeforeValidator, ConfigDict, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from dsi_core.audit import facts as preparation
 from dsi_core.audit import prepared
@@ -151,8 +151,8 @@ class SettingsFacts(Readable):
     system_prompt: str | None
     controls_were_asked_with: Manner
     seed: int
-    delta_t: float
-    delta_s: float
+    delta_t: float = Field(alias="delta_t")
+    delta_s: float = Field(alias="delta_s")
     mu: int
     similarity: dict[str, Any]
     references: list[str]

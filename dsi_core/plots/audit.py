@@ -218,6 +218,6 @@ def pictures(
 def _png(figure: Figure | SubFigure) -> bytes:
     assert isinstance(figure, Figure)
     file = BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
+    figure.savefig(file, format="png", bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
     return file.getvalue()

@@ -6,13 +6,14 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from asking import knows_published
 from helpers import STRANGER, says
 
 from dsi_core.audit import record
 from dsi_core.audit.run import Ended
 
 
-def test_the_numbers_read_back_as_they_were_judged(asked, knows_published):
+def test_the_numbers_read_back_as_they_were_judged(asked):
     plan, outcome = asked(knows_published, withheld=8)
     audit = record.write(plan, outcome)
     judged, said = outcome.judgement, audit.facts
@@ -29,7 +30,7 @@ def test_the_numbers_read_back_as_they_were_judged(asked, knows_published):
     assert len(audit.answers) == 16 * 3 * 2 and audit.prepared.folder == plan.prepared.folder
 
 
-def test_audit_json_is_read_by_people(asked, knows_published):
+def test_audit_json_is_read_by_people(asked):
     """Words for names; a number that is none is null."""
     plan, outcome = asked(knows_published, published=4)
     folder = record.write(plan, outcome).folder
@@ -43,13 +44,13 @@ def test_audit_json_is_read_by_people(asked, knows_published):
     assert said["sha256"]["evidence.csv"] == record._hash(folder / "evidence.csv")
 
 
-def test_audit_json_names_no_place_of_this_machine(asked, knows_published, tmp_path):
+def test_audit_json_names_no_place_of_this_machine(asked, tmp_path):
     plan, outcome = asked(knows_published)
     text = (record.write(plan, outcome).folder / "audit.json").read_text()
     assert str(tmp_path) not in text and str(tmp_path.parent) not in text
 
 
-def test_an_audit_moves_with_its_preparation(asked, knows_published, tmp_path):
+def test_an_audit_moves_with_its_preparation(asked, tmp_path):
     plan, outcome = asked(knows_published)
     folder = record.write(plan, outcome).folder
     moved = shutil.copytree(tmp_path, tmp_path.with_name(f"{tmp_path.name}-moved"))
@@ -58,7 +59,7 @@ def test_an_audit_moves_with_its_preparation(asked, knows_published, tmp_path):
     shutil.rmtree(moved)
 
 
-def test_an_audit_without_its_preparation_is_refused(asked, knows_published, prepared):
+def test_an_audit_without_its_preparation_is_refused(asked, prepared):
     plan, outcome = asked(knows_published)
     folder = record.write(plan, outcome).folder
     prepared(5)  # another one in its place
@@ -69,7 +70,7 @@ def test_an_audit_without_its_preparation_is_refused(asked, knows_published, pre
         record.read(folder)
 
 
-def test_other_formats_and_broken_fields_are_refused(asked, knows_published, tmp_path):
+def test_other_formats_and_broken_fields_are_refused(asked, tmp_path):
     with pytest.raises(ValueError, match=r"holds no audit.json: run `dsi audit`"):
         record.read(tmp_path)
     plan, outcome = asked(knows_published)
@@ -86,7 +87,7 @@ def test_other_formats_and_broken_fields_are_refused(asked, knows_published, tmp
         says(caught, *words)
 
 
-def test_the_suspect_stands_among_the_known_models(asked, knows_published):
+def test_the_suspect_stands_among_the_known_models(asked):
     plan, outcome = asked(knows_published)
     table = record.known_models(record.write(plan, outcome))
     assert table["kind"].tolist()[0] == "the suspect" and len(table) == 4
@@ -94,7 +95,7 @@ def test_the_suspect_stands_among_the_known_models(asked, knows_published):
     assert table["vote"].tolist() == ["member"] + ["non-member"] * 3
 
 
-def test_a_suspect_with_a_known_models_name_stays_apart_from_it(asked, knows_published):
+def test_a_suspect_with_a_known_models_name_stays_apart_from_it(asked):
     """An owner may audit, as a rehearsal, a model that the preparation knows."""
     plan, outcome = asked(knows_published, name="llama-untuned")
     audit = record.write(plan, outcome)

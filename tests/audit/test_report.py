@@ -6,10 +6,12 @@ Its readers see a suspect's text and never run it.
 import re
 import shutil
 import subprocess
+from html import escape
 from html.parser import HTMLParser
 
+import boxes
 import pytest
-from asking import plan
+from asking import answered, knows_published, plan
 from helpers import STRANGER
 from servers import reply
 
@@ -61,17 +63,25 @@ def pictures(audit) -> dict[str, bytes]:
     )
 
 
+@pytest.fixture(scope="module")
+def shown(smoke, one_thread, tmp_path_factory):
+    """An audit with a twin that is finished, its page written: (audit, page)."""
+    folder = boxes.prepared(smoke, tmp_path_factory.mktemp("shown") / "boxes", 8, withheld=8)
+    audit = record.write(*answered(folder, knows_published))
+    path = report.write(audit, pictures(audit))
+    return record.read(audit.folder), path.read_text()
+
+
 @pytest.fixture
 def audited(asked):
     """make(answer, ...) = the audit whose suspect gave answer(sample, draw) to each question."""
     return lambda *how, **more: record.write(*asked(*how, **more))
 
 
-def test_json_and_html_tell_the_same(audited, knows_published):
-    audit = audited(knows_published, withheld=8)
-    path = report.write(audit, pictures(audit))
-    said, page = record.read(audit.folder).facts, Text(path.read_text())
-    assert said.sha256["report.html"] == record._hash(path)
+def test_json_and_html_tell_the_same(shown):
+    audit, html = shown
+    said, page = audit.facts, Text(html)
+    assert said.sha256["report.html"] == record._hash(audit.folder / "report.html")
     assert said.conclusion in page.text
     assert "non-member: 8 positive, 8 negative, 0 without a usable answer" in page.text
     assert f"p = {said.twin.p:.3g} (permutation test)" in page.text
@@ -83,9 +93,8 @@ def test_json_and_html_tell_the_same(audited, knows_published):
     assert not re.search(r"Traceback|\bnan\b|DataFrame|Figure\(|Undefined", page.text)
 
 
-def test_a_page_needs_nothing_else(audited, knows_published):
-    audit = audited(knows_published)
-    page = Text(report.page(audit, pictures(audit)))
+def test_a_page_needs_nothing_else(shown):
+    page = Text(shown[1])
     names = [tag for tag, _ in page.tags]
     assert not {"script", "link", "iframe", "object", "a", "form"} & set(names)
     images = [attributes for tag, attributes in page.tags if tag == "img"]
@@ -95,18 +104,19 @@ def test_a_page_needs_nothing_else(audited, knows_published):
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
 
 
-def test_without_what_draws_the_page_says_so(audited, knows_published):
+def test_the_same_audit_has_the_same_page(shown):
+    """Pictures, too, whenever they are drawn."""
+    audit, html = shown
+    assert report.page(audit, pictures(audit)) == html
+
+
+def test_without_what_draws_the_page_says_so(audited):
     page = Text(report.page(audited(knows_published), {}))
     assert "img" not in [tag for tag, _ in page.tags]
     assert page.text.count("What draws is not installed.") == 3
 
 
-def test_pictures_are_the_same_whenever_they_are_drawn(audited, knows_published):
-    audit = audited(knows_published)
-    assert pictures(audit) == pictures(audit)
-
-
-def test_withheld_texts_stay_private(audited, knows_published):
+def test_withheld_texts_stay_private(audited):
     audit = audited(lambda s, d: knows_published(s, d) if d else "", withheld=8)
     page = report.page(audit, {})
     samples = audit.prepared.samples
@@ -139,10 +149,10 @@ def test_what_a_suspect_writes_stays_text_in_every_part(prepared, server):
         assert not {"script", "img", "a"} & {tag for tag, _ in Text(page).tags}
 
 
-def test_every_part_of_the_page_can_be_shown_alone(audited, knows_published):
+def test_every_part_of_the_page_can_be_shown_alone(shown):
     """With the same words: the notebook and the page are of the same templates."""
-    audit = audited(knows_published, withheld=4)
-    whole = Text(report.page(audit, {})).text
+    audit, html = shown
+    whole = Text(html).text
     for part in PARTS:
         text = Text(part(audit)).text
         assert len(text) > 20 and text in whole, part.__name__
@@ -163,7 +173,7 @@ def test_most_telling_samples_and_what_is_marked(audited):
     assert f'<p class="text">{output}</p>' in block  # nothing around it where blanks count
 
 
-def test_a_caution_where_the_controls_were_asked_in_another_way(audited, knows_published):
+def test_a_caution_where_the_controls_were_asked_in_another_way(audited):
     assert "Caution" not in report.who_asked_what(audited(knows_published))
     other = report.who_asked_what(audited(knows_published, temperature=0.5))
     caution = "control models were asked at temperature 1, no system prompt: they and the suspect"
@@ -171,7 +181,7 @@ def test_a_caution_where_the_controls_were_asked_in_another_way(audited, knows_p
 
 
 @pytest.mark.parametrize(("auc", "warns"), [(0.7, True), (0.55, False), (None, False)])
-def test_the_blind_check_warns_of_a_twin_that_is_none(audited, knows_published, auc, warns):
+def test_the_blind_check_warns_of_a_twin_that_is_none(audited, auc, warns):
     audit = audited(knows_published)
     low, high = (None, None) if auc is None else (0.5, 0.9)
     for against in Against:
@@ -185,7 +195,7 @@ def test_the_blind_check_warns_of_a_twin_that_is_none(audited, knows_published, 
         assert ("too few pairs" in shown) == (auc is None)
 
 
-def test_without_other_data_there_is_no_blind_check(audited, knows_published):
+def test_without_other_data_there_is_no_blind_check(audited):
     assert "no other data to compare with" in report.blind_check(audited(knows_published))
 
 
@@ -201,32 +211,35 @@ CHROMIUM = [
     "--disable-sync",
     "--no-first-run",
 ]
-# a script of the test's own, not of the page's
-MEASURE = (
-    "<p id=w></p><script>w.textContent='over:'+"
-    "(document.documentElement.scrollWidth-innerWidth)+':'+innerWidth</script></body>"
-)
+# the page in a frame, as no window is narrower than 500 pixels; its policy stays in force
+FRAME = """<iframe id=frame width={width} height=900 srcdoc="{page}"></iframe><p id=told></p>
+<script>frame.onload = () => {{
+  const root = frame.contentDocument.documentElement;
+  told.textContent = `width ${{root.clientWidth}} of ${{frame.clientWidth}}, over `
+    + (root.scrollWidth - root.clientWidth);
+}}</script>"""
+WIDTHS = r"width (\d+) of (\d+), over (-?\d+)"
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium on this machine")
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_browser_opens_the_page_and_nothing_sticks_out(audited, tmp_path, width):
+def test_a_browser_opens_the_page_and_nothing_sticks_out(audited, shown, tmp_path, width):
     """Long words in every place: the page is no wider than the window."""
     long = "d" * 300
-    audit = audited(lambda s, d: f"{long} {s.output}" if d else STRANGER, name=long[:100])
-    facts = audit.facts
-    facts = facts.changed(
+    audit = audited(lambda s, d: f"{long} {s.output}" if d else STRANGER)
+    facts = audit.facts.changed(
+        conclusion=long,
+        suspect={"name": long},
         dataset={"name": long},
-        sha256={**facts.sha256, long: long},
+        sha256={**audit.facts.sha256, long: long},
         settings={"system_prompt": long},
     )
-    html = report.page(record.Audit(**{**vars(audit), "facts": facts}), pictures(audit))
-    html = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)
-    file = tmp_path / "page.html"
-    file.write_text(html.replace("</body>", MEASURE))
-    size = [f"--window-size={width},900", f"--user-data-dir={tmp_path / 'chrome'}"]
-    done = subprocess.run(
-        [*CHROMIUM, *size, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120
-    )
-    over, inner = map(int, re.search(r"over:(-?\d+):(\d+)", done.stdout).groups())
-    assert over <= 0, f"{over} pixels too wide for {inner}"
+    drawn = pictures(shown[0])
+    html = report.page(record.Audit(**{**vars(audit), "facts": facts}), drawn)
+    file = tmp_path / "frame.html"
+    file.write_text(FRAME.format(width=width, page=escape(html)))
+    where = [f"--user-data-dir={tmp_path / 'chrome'}", "--dump-dom", file.as_uri()]
+    done = subprocess.run([*CHROMIUM, *where], capture_output=True, text=True, timeout=120)
+    inner, outer, over = map(int, re.search(WIDTHS, done.stdout).groups())
+    assert width - 20 <= inner <= outer == width  # a scroll bar at most
+    assert over <= 0, f"{over} pixels too wide"
