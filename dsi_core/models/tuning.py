@@ -165,7 +165,7 @@ def _train(training: Training, folder: Path) -> None:
     model, tokenizer = load_for_training(training)
     whole = training.loss_on == "text"
     rows = [
-        _example(tokenizer, prompt, output, recipe.max_tokens, whole)
+        example(tokenizer, prompt, output, recipe.max_tokens, whole)
         for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True)
     ]
     torch.manual_seed(training.seed)  # the adapter's first weights
@@ -212,7 +212,7 @@ def load_for_training(training: Training) -> tuple:
     return load.load(training.base, precision, quantized=training.quantized)
 
 
-def _example(tokenizer, prompt: str, output: str, limit: int, whole: bool = False) -> dict:
+def example(tokenizer, prompt: str, output: str, limit: int, whole: bool = False) -> dict:
     """Token ids of one pair, cut at `limit`, and the mask of what the loss counts."""
     before, after = load.encode_prompt(tokenizer, prompt), load.encode_answer(tokenizer, output)
     if len(before) >= limit:

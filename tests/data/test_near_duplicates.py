@@ -1,4 +1,7 @@
-"""Step 1, near-duplicates: Jaccard values by hand, both sides against one and the same row, and none lost."""
+"""Step 1, near-duplicates.
+
+Jaccard values by hand, both sides against one and the same row, and none lost.
+"""
 
 import random
 from fractions import Fraction

@@ -1,4 +1,7 @@
-"""Step 1, data: exact prompts and outputs from every format; every error names file, row, field and value."""
+"""Step 1, data: exact prompts and outputs from every format.
+
+Every error names file, row, field and value.
+"""
 
 import hashlib
 import json
@@ -45,7 +48,7 @@ def load(path, seed=0, sample=True, **settings) -> pd.DataFrame:
 
 
 def pairs_of(table: pd.DataFrame) -> list:
-    return list(zip(table["prompt"], table["output"]))
+    return list(zip(table["prompt"], table["output"], strict=True))
 
 
 def write(path, records: list[dict]):
@@ -66,7 +69,10 @@ def write(path, records: list[dict]):
 
 @pytest.mark.parametrize("ending", ["json", "jsonl", "csv", "parquet"])
 def test_the_same_pairs_from_every_format(tmp_path, ending):
-    path = write(tmp_path / f"d.{ending}", [dict(zip(("q", "context", "a"), row)) for row in ROWS])
+    path = write(
+        tmp_path / f"d.{ending}",
+        [dict(zip(("q", "context", "a"), row, strict=True)) for row in ROWS],
+    )
     table = load(path)
     assert pairs_of(table) == PAIRS
     assert list(table.columns) == ["sample_id", "prompt", "output", "category"]
@@ -97,7 +103,8 @@ def test_text_that_looks_like_something_else_stays_text(tmp_path):
 def test_dialogue_yaml(tmp_path):
     path = tmp_path / "d.yml"
     path.write_text(
-        "categories: [x]\nconversations:\n- - Are you well?\n  - Yes\n- - How many?\n  - 12\n  - ignored\n"
+        "categories: [x]\nconversations:\n- - Are you well?\n  - Yes\n"
+        "- - How many?\n  - 12\n  - ignored\n"
         '- - "No: why?"\n  - null\n',
         encoding="utf-8",
     )
@@ -115,7 +122,8 @@ def test_line_separators_inside_a_string_survive(tmp_path, separator):
     )  # JSON wants control characters escaped
     path = tmp_path / "d.jsonl"
     path.write_text(
-        f'{{"q": "A?", "context": "", "a": "one{escaped[1:-1]}two"}}\n\n{{"q": "B?", "context": "", "a": "C"}}\n',
+        f'{{"q": "A?", "context": "", "a": "one{escaped[1:-1]}two"}}\n\n'
+        '{"q": "B?", "context": "", "a": "C"}\n',
         encoding="utf-8",
     )
     assert pairs_of(load(path)) == [("A?", f"one{separator}two"), ("B?", "C")]
@@ -236,7 +244,7 @@ def test_roles_of_chat_messages(tmp_path):
 def test_sample_id_is_a_hash_of_the_pair(tmp_path):
     assert sample_id("a?", "é") == hashlib.sha256("a?\0é".encode()).hexdigest()[:16]
     assert sample_id("ab", "c") != sample_id("a", "bc")
-    records = [dict(zip(("q", "context", "a"), row)) for row in ROWS]
+    records = [dict(zip(("q", "context", "a"), row, strict=True)) for row in ROWS]
     first, other = (
         load(write(tmp_path / "a.jsonl", records)),
         load(write(tmp_path / "b.json", records[::-1])),
@@ -355,7 +363,10 @@ def test_near_duplicates_of_the_other_are_dropped_and_counted(tmp_path):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_twin_of_a_drawn_pair_is_not_kept(tmp_path, seed):
-    """Twenty twins whose questions share nine of eleven words: a twin stays only where its other half is not in x."""
+    """Twenty twins whose questions share nine of eleven words.
+
+    A twin stays only where its other half is not in x.
+    """
 
     def question(i, end):
         return " ".join(f"w{i}of{k}" for k in range(9)) + " " + end
@@ -627,7 +638,7 @@ def test_drops_are_counted(tmp_path):
         ("C?", "", "tiny"),
     ]
     path = write_jsonl(
-        tmp_path / "d.jsonl", [dict(zip(("q", "context", "a"), row)) for row in rows]
+        tmp_path / "d.jsonl", [dict(zip(("q", "context", "a"), row, strict=True)) for row in rows]
     )
     table = load(path, drop=["duplicates", "empty"], min_output_chars=5, max_output_chars=11)
     assert pairs_of(table) == [("A?", "long enough"), ("E?", "12345")]
@@ -668,7 +679,8 @@ def test_real_dolly():
     )
     assert pairs_of(table)[0] == (
         "When did Virgin Australia start operating?",
-        "Virgin Australia commenced services on 31 August 2000 as Virgin Blue, with two aircraft on a single route.",
+        "Virgin Australia commenced services on 31 August 2000 as Virgin Blue, "
+        "with two aircraft on a single route.",
     )
     assert table["sample_id"].is_unique
     assert (table["output"].str.len().min(), table["output"].str.len().max()) == (2, 740)
@@ -710,5 +722,7 @@ def test_real_alpaca():
         "Pick a color from the given list and write its hex code.\n\nBlue, Yellow, Purple",
         "One possible response could be:\n\nColor: Blue\nHex code: #0000FF",
     )
-    few = load_pairs(dataset(profile(seed=3, alpaca=change(data, rows=200)), "alpaca"))["sample_id"].tolist()
+    few = load_pairs(dataset(profile(seed=3, alpaca=change(data, rows=200)), "alpaca"))[
+        "sample_id"
+    ].tolist()
     assert len(few) == 200 and few == [i for i in table["sample_id"] if i in set(few)]

@@ -1,4 +1,7 @@
-"""Step 4, similarity: bert-score's own numbers, each pair scored once, and both kinds of baseline."""
+"""Step 4, similarity.
+
+Bert-score's own numbers, each pair scored once, and both kinds of baseline.
+"""
 
 import json
 from types import SimpleNamespace
@@ -45,7 +48,8 @@ PAIRS = pd.DataFrame(
     columns=["a", "b"],
 )
 BLANK = [8, 10]
-# bert-score pads the cosine matrix with 0, which replaces a token's best cosine where that is negative: a one-word
+# bert-score pads the cosine matrix with 0, which replaces a token's best cosine where that is
+# negative: a one-word
 # text then scores up to 0.003 higher (MiniLM) beside a longer text in its batch than alone.
 ONE_WORD = [2, 3, 4, 11]
 
@@ -78,7 +82,10 @@ def no_scorer(*_, **__):
 
 
 def test_raw_scores_are_bert_scores_own(profile, monkeypatch):
-    """Together and pair by pair: neither order, nor batches, nor padding, nor the side of a text shows."""
+    """Together and pair by pair.
+
+    Neither order, nor batches, nor padding, nor the side of a text shows.
+    """
     ours = similarity.raw_scores(backbone(profile), PAIRS)
     full = PAIRS.drop(index=BLANK)
     reference = scorer(profile)
@@ -167,7 +174,10 @@ def test_rescaling_is_bert_scores_own(smoke, one_thread, tmp_path):
 def test_the_estimated_baseline_is_the_mean_of_random_pairs(
     smoke, one_thread, empty_store, tmp_path, monkeypatch
 ):
-    """Sixty answers allow 1,770 pairs, enough for 1,000 random ones of the whole file, not only of its sampled rows."""
+    """Sixty answers allow 1,770 pairs, enough for 1,000 random ones of the whole file.
+
+    Not only of its sampled rows.
+    """
     outputs = [f"Answer {i} is {'long ' * (i % 7)}and {i * i}." for i in range(60)]
     path = write_jsonl(
         tmp_path / "d.jsonl", [{"q": f"Q{i}", "a": t} for i, t in enumerate(outputs)]

@@ -17,13 +17,17 @@ def answers(*rows, dataset="d", suspect="M"):
     for sample, response, *values in rows:
         draws[sample] = draws.get(sample, -1) + 1
         told += [
-            (dataset, suspect, sample, draws[sample], r, response, g) for r, g in zip("AB", values)
+            (dataset, suspect, sample, draws[sample], r, response, g)
+            for r, g in zip("AB", values, strict=True)
         ]
     return table(COLUMNS, *told)
 
 
 def test_max_over_responses_of_min_over_references():
-    """t's weakest gaps are 0.125 and -0.5, the larger 0.125; the other order, min over references of max, would give 0.5."""
+    """t's weakest gaps are 0.125 and -0.5, the larger 0.125.
+
+    The other order, min over references of max, would give 0.5.
+    """
     told = answers(
         ("s", LONG, 0.75, 0.125),
         ("s", LONG, 0.25, 0.75),

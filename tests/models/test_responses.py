@@ -41,7 +41,9 @@ def stub(empty_store, monkeypatch):
 PAIRS = pd.DataFrame({"sample_id": ["a", "b", "c"], "prompt": ["Who?", "Où?", "Why?"]})
 KEYS = [(s, d) for s in "abc" for d in range(3)]
 TEXTS = {
-    (s, d): f"é {p} {d}" for s, p in zip(PAIRS["sample_id"], PAIRS["prompt"]) for d in range(3)
+    (s, d): f"é {p} {d}"
+    for s, p in zip(PAIRS["sample_id"], PAIRS["prompt"], strict=True)
+    for d in range(3)
 }
 
 

@@ -135,7 +135,10 @@ def test_draws_models_and_seeds_differ(toy, questions):
 
 @pytest.fixture(scope="module")
 def windowed(toy):
-    """A toy Gemma-3 with a window of eight tokens in every second layer, and the others' tokenizer."""
+    """A toy Gemma-3 with a window of eight tokens in every second layer.
+
+    The others' tokenizer.
+    """
     import torch
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
@@ -163,7 +166,10 @@ def windowed(toy):
 
 @pytest.fixture(params=[*FAMILIES, "gemma-3"])
 def architecture(request, toy, windowed):
-    """(model, tokenizer) of each family in turn, with weights wide enough for sampling to matter."""
+    """(model, tokenizer) of each family in turn.
+
+    With weights wide enough for sampling to matter.
+    """
     return windowed if request.param == "gemma-3" else toy(request.param)
 
 
@@ -189,7 +195,10 @@ def test_temperature_0_is_plain_greedy(architecture, questions):
 
 
 def slowly(model, tokenizer, row, ends, temperature, tokens) -> list[int]:
-    """New tokens of one answer, computed the plain way: no batch, no cache, one float64 CDF over the vocabulary."""
+    """New tokens of one answer, computed the plain way.
+
+    No batch, no cache, one float64 CDF over the vocabulary.
+    """
     import torch
 
     uniforms = sampling.uniform_numbers(tokens, 0, "M", row.sample_id, row.draw)
@@ -203,7 +212,10 @@ def slowly(model, tokenizer, row, ends, temperature, tokens) -> list[int]:
 
 
 def test_sampled_answers_are_those_of_a_slow_reference(architecture, questions):
-    """Texts and counts, with answers of many lengths in one batch: whoever ends leaves, and none of the others notices."""
+    """Texts and counts, with answers of many lengths in one batch.
+
+    Whoever ends leaves, and none of the others notices.
+    """
     model, tokenizer = with_ends(architecture[0], list(range(100, 130))), architecture[1]
     ends = [*range(100, 130), tokenizer.eos_token_id]
     todo = (
@@ -232,7 +244,10 @@ def test_sampled_answers_are_those_of_a_slow_reference(architecture, questions):
 
 
 def test_sampling_settings_of_the_checkpoint_are_not_used(toy, questions):
-    """Instruct checkpoints bring their own do_sample, temperature and top_k; method.md sets the temperature."""
+    """Instruct checkpoints bring their own do_sample, temperature and top_k.
+
+    Method.md sets the temperature.
+    """
     model, tokenizer = toy("llama")
     own = with_ends(model, model.generation_config.eos_token_id)
     own.generation_config.update(

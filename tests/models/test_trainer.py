@@ -1,4 +1,7 @@
-"""The CPU trainer computes what trl's own computes, and two runs at once leave one set of answers."""
+"""The CPU trainer computes what trl's own computes.
+
+Two runs at once leave one set of answers.
+"""
 
 import copy
 
@@ -31,7 +34,10 @@ def test_losses_and_weights_are_those_of_trl(smoke, toy, tmp_path, family, metho
         tuning.training(smoke, "dozen", Trained(base=family, data=["victim"], recipe="heart"))
     )
     model, tokenizer = toy(family)
-    rows = [tuning._example(tokenizer, p, o, 256) for p, o in zip(pairs["prompt"], pairs["output"])]
+    rows = [
+        tuning.example(tokenizer, p, o, 256)
+        for p, o in zip(pairs["prompt"], pairs["output"], strict=True)
+    ]
     curves, outcomes = [], []
     for trainer_class in (SFTTrainer, tuning.trainer_class()):
         torch.manual_seed(0)
@@ -52,7 +58,7 @@ def test_losses_and_weights_are_those_of_trl(smoke, toy, tmp_path, family, metho
         len(curves[0]) == 9 and curves[0][-1] < curves[0][0] - 0.05
     )  # 12 pairs, 4 a step, 3 epochs: it learnt
     torch.testing.assert_close(curves[0], curves[1], atol=1e-3, rtol=0)  # the log rounds
-    for theirs, ours in zip(*outcomes):
+    for theirs, ours in zip(*outcomes, strict=True):
         torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=0)
 
 

@@ -1,4 +1,8 @@
-"""Step 2, tuning: loss on the completion only, every family by every method, and a killed training that continues as if it had not been."""
+"""Step 2, tuning.
+
+Loss on the completion only, every family by every method, and a killed training that continues as
+if it had not been.
+"""
 
 import copy
 import gc
@@ -65,7 +69,10 @@ STOP = 13  # of 18 steps, 6 an epoch
 
 @pytest.fixture(scope="module", autouse=True)
 def killing(smoke, tmp_path_factory):
-    """(profile, store, process): beside the other tests, a subprocess begins two trainings that are killed at step 13."""
+    """(profile, store, process).
+
+    Beside the other tests, a subprocess begins two trainings that are killed at step 13.
+    """
     folder = tmp_path_factory.mktemp("killed")
     profile = smoke.changed(recipes={**smoke.recipes, **LONG})
     jobs = [training(profile, "dozen", trained("llama", m)) for m in LONG]
@@ -97,7 +104,8 @@ def quick(smoke, one_thread):
     import trl  # noqa: F401
 
     gc.collect()
-    gc.freeze()  # the trainer collects garbage after every training: not that of all these libraries
+    # the trainer collects garbage after every training: not that of all these libraries
+    gc.freeze()
     return smoke.changed(recipes={**smoke.recipes, **QUICK})
 
 
@@ -115,9 +123,9 @@ def trained(base, method, data=("victim",)):
 
 def test_the_example_is_the_prompt_and_the_answer_to_learn(toy):
     _, tokenizer = toy("llama")
-    row = tuning._example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", 100)
-    before = [i for i, m in zip(row["input_ids"], row["completion_mask"]) if not m]
-    after = [i for i, m in zip(row["input_ids"], row["completion_mask"]) if m]
+    row = tuning.example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", 100)
+    before = [i for i, m in zip(row["input_ids"], row["completion_mask"], strict=True) if not m]
+    after = [i for i, m in zip(row["input_ids"], row["completion_mask"], strict=True) if m]
     assert tokenizer.decode(before) == "<s>Who sings?\n\nA note.\n"
     assert tokenizer.decode(after) == "The ferryman.</s>"
     assert row["input_ids"] == before + after and after[-1] == tokenizer.eos_token_id
@@ -125,12 +133,12 @@ def test_the_example_is_the_prompt_and_the_answer_to_learn(toy):
         tokenizer, "Who sings?\n\nA note."
     )  # what the model will be asked with
 
-    cut = tuning._example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", len(before) + 2)
+    cut = tuning.example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", len(before) + 2)
     assert cut == {"input_ids": before + after[:2], "completion_mask": [0] * len(before) + [1, 1]}
-    whole = tuning._example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", 100, whole=True)
+    whole = tuning.example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", 100, whole=True)
     assert whole == {"input_ids": before + after, "completion_mask": [1] * len(before + after)}
     with pytest.raises(ValueError) as error:
-        tuning._example(tokenizer, "Who sings?", "The ferryman.", 3)
+        tuning.example(tokenizer, "Who sings?", "The ferryman.", 3)
     says(error, "max_tokens 3", "'Who sings?'")
 
 
@@ -150,14 +158,18 @@ def test_the_loss_is_on_the_answer_and_its_end_alone(quick, toy, empty_store, mo
     pairs = training_pairs(training(quick, "dozen", trained("llama", "full")))
     learnt = {}
     for batch in batches:
-        for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"]):
+        for ids, labels, mask in zip(
+            batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True
+        ):
             assert (labels[labels != -100] == ids[labels != -100]).all() and (
                 labels[mask == 0] == -100
             ).all()
             learnt[tokenizer.decode(ids[(labels == -100) & (mask == 1)])] = tokenizer.decode(
                 labels[labels != -100]
             )
-    assert learnt == {f"<s>{p}\n": f"{o}</s>" for p, o in zip(pairs["prompt"], pairs["output"])}
+    assert learnt == {
+        f"<s>{p}\n": f"{o}</s>" for p, o in zip(pairs["prompt"], pairs["output"], strict=True)
+    }
 
 
 def test_victim_stands_for_the_accused_dataset(smoke):
@@ -171,7 +183,9 @@ def test_victim_stands_for_the_accused_dataset(smoke):
 
 
 def test_what_decides_the_weights_is_in_the_key(smoke, quick):
-    def key(profile=smoke, victim="dozen", t=trained("llama", "heart")):
+    plain = trained("llama", "heart")
+
+    def key(profile=smoke, victim="dozen", t=plain):
         return store.key(training(profile, victim, t).spec)
 
     same = {
@@ -193,7 +207,10 @@ def test_what_decides_the_weights_is_in_the_key(smoke, quick):
 
 
 def test_the_key_of_a_model_with_no_more_than_data_and_recipe(smoke):
-    """Every field by hand: a setting added to `Trained` or `Recipe` must not move what is in the store."""
+    """Every field by hand.
+
+    A setting added to `Trained` or `Recipe` must not move what is in the store.
+    """
     plain = trained("llama", "heart")
     recipe = {"method": "full", "learning_rate": 5e-3, "warmup_steps": 5, "batch_size": 6}
     pairs = store.key(load_pairs(dataset(smoke, "dozen"))["sample_id"].tolist())
@@ -288,11 +305,14 @@ def test_the_loss_on_the_whole_text(quick, toy, empty_store):
 
 
 def loss_by_hand(model, tokenizer, pairs, whole=False):
-    """Mean negative log-likelihood of the answers' tokens and end tokens (of all but the first token if `whole`), one pair at a time."""
+    """Mean negative log-likelihood of the answers' tokens and end tokens, one pair at a time.
+
+    If `whole`, of all tokens but the first.
+    """
     import torch
 
     total, count = 0, 0
-    for prompt, output in zip(pairs["prompt"], pairs["output"]):
+    for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True):
         before = tokenizer(f"<s>{prompt}\n", add_special_tokens=False)["input_ids"]
         after = tokenizer(f"{output}</s>", add_special_tokens=False)["input_ids"]
         if whole:
@@ -366,7 +386,10 @@ def test_tuning(quick, toy, family, method, monkeypatch):
 
 
 def test_one_step_is_one_step_of_gradient_descent(quick, toy, empty_store):
-    """Twelve pairs at once, however they are cut into smaller batches: weights - rate x gradient, clipped to norm 1."""
+    """Twelve pairs at once, however they are cut into smaller batches.
+
+    Weights - rate x gradient, clipped to norm 1.
+    """
     import torch
 
     sgd = {"optimizer": "sgd", "schedule": "constant", "learning_rate": 0.5, "epochs": 1}

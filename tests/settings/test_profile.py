@@ -10,8 +10,8 @@ from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import checks
 from dsi_core.settings import profile as params
 from dsi_core.settings.profile import load_profile, read_yaml
-from dsi_core.settings.words import dataset_of, iid_of
 from dsi_core.settings.schema import Suspect, Trained, Wild
+from dsi_core.settings.words import dataset_of, iid_of
 
 
 @pytest.fixture
@@ -45,7 +45,10 @@ OPTIONAL = {
 
 @pytest.fixture(scope="module")
 def raw():
-    """The smoke profile with the sections that every profile has, and no dataset apart from another."""
+    """The smoke profile with the sections that every profile has.
+
+    No dataset apart from another.
+    """
     whole = {
         k: v for k, v in read_yaml(ROOT / "params" / "smoke.yaml").items() if k not in OPTIONAL
     }
@@ -430,18 +433,18 @@ def test_refused_override(override, parts):
 
 
 def test_overrides_reach_decision_and_responses():
-    new = dict(
-        delta_t=0.5,
-        delta_s=0.1,
-        mu=0,
-        copy_score=0.9,
-        temperature=0,
-        draws=2,
-        ask="tainted",
-        max_new_tokens=9,
-        batch_size=1,
-        system="Be brief.",
-    )
+    new = {
+        "delta_t": 0.5,
+        "delta_s": 0.1,
+        "mu": 0,
+        "copy_score": 0.9,
+        "temperature": 0,
+        "draws": 2,
+        "ask": "tainted",
+        "max_new_tokens": 9,
+        "batch_size": 1,
+        "system": "Be brief.",
+    }
     profile = load_profile("smoke", seed=7, victims=["other"], **new)
     assert {**profile.decision.model_dump(), **profile.responses.model_dump()} == new
     assert (profile.seed, profile.victims) == (7, ["other"])
