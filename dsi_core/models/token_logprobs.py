@@ -116,32 +116,43 @@ def _read(model, texts: dict[int, Text], cache=None) -> "Iterator[tuple[int, tor
     """Each text's key and the logits that score it, shape (scored, vocabulary), batch by batch.
 
     With a cache, of the `given` that all texts share, one row fewer: the first token's logits came
-    with the cache. Rows are padded on the right, which needs no mask, as no token looks ahead, and
-    keeps every distance between tokens; logits are computed for the scored part of a batch only.
+    with the cache. Without one, texts are padded on the left, so that their scored parts end
+    together and logits are computed for these alone; with one on the right, where padding does not
+    part them from what is in the cache (a sliding window counts it).
     """
     import torch
 
-    vocabulary = model.config.get_text_config().vocab_size
-    read_before = 0 if cache is None else len(next(iter(texts.values())).given)
+    vocabulary, device = model.config.get_text_config().vocab_size, model.device
+    before = 0 if cache is None else len(next(iter(texts.values())).given)
     for batch in _batches(texts, vocabulary):
-        rows = [(texts[i].given + texts[i].scored)[read_before:] for i in batch]
+        rows = [(texts[i].given + texts[i].scored)[before:] for i in batch]
         width = max(map(len, rows))
-        start = max(0, min(len(texts[i].given) for i in batch) - 1 - read_before)
-        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=model.device)
+        gaps = [width - len(row) for row in rows]
+        left, right = (gaps, [0] * len(rows)) if cache is None else ([0] * len(rows), gaps)
+        around = list(zip(rows, left, right, strict=True))
+        ids = torch.tensor([[0] * a + row + [0] * b for row, a, b in around], device=device)
+        mask = torch.tensor(
+            [[0] * a + [1] * (before + len(row)) + [0] * b for row, a, b in around], device=device
+        )
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, before:]
         past = None
         if cache is not None:
             past = copy.deepcopy(cache)
             past.batch_repeat_interleave(len(batch))
+        keep = min(width, max(len(texts[i].scored) for i in batch) + 1)
         with torch.inference_mode():
             logits = model(
                 input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
                 past_key_values=past,
                 use_cache=past is not None,
-                logits_to_keep=width - start,
+                logits_to_keep=keep,
             ).logits
-            for i, row, of_row in zip(batch, rows, logits, strict=True):
-                first = max(0, len(texts[i].given) - 1 - read_before)
-                yield i, of_row[first - start : len(row) - 1 - start]
+            for i, of_row, padding in zip(batch, logits, right, strict=True):
+                last = keep - padding - 1  # predicts what comes after the text
+                count = len(texts[i].scored) - (cache is not None)
+                yield i, of_row[last - count : last]
 
 
 def _batches(texts: dict[int, Text], vocabulary: int) -> Iterator[list[int]]:
@@ -149,10 +160,8 @@ def _batches(texts: dict[int, Text], vocabulary: int) -> Iterator[list[int]]:
     order = sorted(texts, key=lambda i: (len(texts[i].scored), len(texts[i].given)))
     batch: list[int] = []
     for i in order:
-        grown = [texts[j] for j in [*batch, i]]
-        ends = [len(t.given) + len(t.scored) for t in grown]
-        places = max(ends) - min(len(t.given) for t in grown) + 1
-        if batch and len(grown) * places * vocabulary > LOGITS:
+        places = len(texts[i].scored) + 1
+        if batch and (len(batch) + 1) * places * vocabulary > LOGITS:
             yield batch
             batch = []
         batch.append(i)
