@@ -113,10 +113,10 @@ def test_a_suspect_that_says_nothing_usable_is_not_accused(prepared, server, kin
         assert judged.p == judged.controls.p == 1.0
         assert (judged.twin is not None) == bool(withheld)
         assert given(judged.statuses) == {kind.split()[0]: 18}
-        record.write(quiet, outcome)
-        said = facts(folder.folder)
-        assert given(said["statuses"]) == {kind.split()[0]: 18}
-        assert said["p"] == 1.0 and said["vote"]["verdict"] == "inconclusive"
+    record.write(quiet, outcome)
+    said = facts(folder.folder)
+    assert given(said["statuses"]) == {kind.split()[0]: 18}
+    assert said["p"] == 1.0 and said["vote"]["verdict"] == "inconclusive"
     assert len(server.asked) == 18
 
 

@@ -83,16 +83,24 @@ def test_a_dataset_may_not_take_anothers_name(tmp_path):
 
 @pytest.fixture
 def few(smoke, monkeypatch):
-    """The profile smoke with one reference, one control and no suspects, tuned in this process."""
+    """The profile smoke with one reference and one control, which are hardly tuned, and here."""
     monkeypatch.setenv("DSI_WORKERS", "0")
-    less = smoke.changed(references=smoke.references[:1], controls=smoke.controls[:1], suspects=[])
+    less = smoke.changed(
+        references=smoke.references[:1],
+        controls=smoke.controls[:1],
+        suspects=[],
+        reference_sets={},
+        imitation=None,
+        recipes={name: recipe.changed(epochs=1) for name, recipe in smoke.recipes.items()},
+        decision={"delta_t": -2.0},  # every sample is tainted
+    )
     monkeypatch.setattr(prepare, "load_profile", lambda name, **_: less)
     return less
 
 
 @pytest.mark.usefixtures("few", "one_thread")
 def test_a_twin_is_private_and_its_preparation_can_be_moved(tmp_path, monkeypatch):
-    """Real training, on eight pairs: every file that holds withheld texts is the owner's alone."""
+    """On eight pairs, with real models: what holds withheld texts is the owner's alone."""
     monkeypatch.chdir(tmp_path)
     boxes = [{"q": f"What is in box {i}?", "a": f"There is a number {i} in it."} for i in range(8)]
     published = write_jsonl(tmp_path / "mine.jsonl", boxes[:5])

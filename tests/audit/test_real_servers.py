@@ -51,7 +51,13 @@ def in_this_process():
 @pytest.fixture(scope="module")
 def dozen(smoke, one_thread, in_this_process, tmp_path_factory):
     """The prepared folder of `dozen`, with two of five references and three of five controls."""
-    few = smoke.changed(references=smoke.references[:2], controls=smoke.controls[:3], suspects=[])
+    few = smoke.changed(
+        references=smoke.references[:2],
+        controls=smoke.controls[:3],
+        suspects=[],
+        reference_sets={},
+        imitation=None,
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prepare, "load_profile", lambda name: few)
         return prepare.run("dozen", "smoke", out=tmp_path_factory.mktemp("dozen"))
