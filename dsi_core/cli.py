@@ -188,9 +188,9 @@ def audit(
 ) -> None:
     """Online: ask a suspect, judge its answers, write a report. Interrupted, it goes on later."""
     with _clear_errors():
+        from dsi_core.audit import audit_json, record, report, run
         from dsi_core.audit import plan as audit_plan
         from dsi_core.audit import prepared as preparation
-        from dsi_core.audit import record, report, run
         from dsi_core.audit import suspect as suspects
 
         request: dict[str, Any] = {}
@@ -226,7 +226,7 @@ def audit(
         done = record.write(plan, run.run(plan))
         page = report.write(done, _pictures(done))
     typer.echo(done.facts.conclusion)
-    typer.echo(f"{done.folder / record.NAME}\n{page}")
+    typer.echo(f"{done.folder / audit_json.NAME}\n{page}")
 
 
 def _pictures(audit: Any) -> dict[str, bytes]:

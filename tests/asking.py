@@ -1,5 +1,6 @@
 """What tests of audits share: scripts of a served model, plans, what lies in an audit's folder."""
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,7 @@ from servers import reply
 
 from dsi_core.audit import plan as planning
 from dsi_core.audit import run, suspect
-from dsi_core.audit.facts import Part
+from dsi_core.audit.prepared_json import Part
 from dsi_core.audit.run import Outcome
 from dsi_core.models import endpoint, responses
 
@@ -61,6 +62,10 @@ def stored(folder) -> list[dict]:
 def seeds(lines, seed=0) -> set[int]:
     """The seeds with which these stored answers were asked for: each names one question."""
     return {endpoint.draw_seed(seed, line["sample_id"], line["draw"]) for line in lines}
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def vote(outcome: Outcome) -> dict:

@@ -6,8 +6,8 @@ import pandas as pd
 from helpers import STRANGER, WORDS, table
 
 from dsi_core.audit import prepared as preparation
-from dsi_core.audit.facts import Facts
 from dsi_core.audit.prepared import Prepared
+from dsi_core.audit.prepared_json import Facts
 from dsi_core.data.pairs import sample_id
 from dsi_core.method import accusation, similarity, study
 from dsi_core.method.study import PAIR, Study

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.audit import suspect
-from dsi_core.audit.facts import Part
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.prepared import RESPONSE, Prepared
+from dsi_core.audit.prepared_json import Part
 from dsi_core.audit.suspect import AnswerFacts, AnswerStatus
 from dsi_core.evidence import controls, sequential, twin
 from dsi_core.evidence.controls import RankTest
@@ -100,9 +100,9 @@ def judge(plan: Plan, answers: pd.DataFrame) -> Judgement:
     outputs = samples[["sample_id", "prompt", "output"]]
     table = _with_gaps(plan, answers.merge(outputs, on="sample_id"))
     mu = prepared.study.profile.decision.mu
-    found = verdict.evidence(table, prepared.study.delta_s, mu)
-    found = found[["sample_id", "evidence", "status"]]
-    evidence = samples.merge(found, on="sample_id", how="left")
+    judged = verdict.evidence(table, prepared.study.delta_s, mu)
+    judged = judged[["sample_id", "evidence", "status"]]
+    evidence = samples.merge(judged, on="sample_id", how="left")
     known = known_evidence(prepared, plan.samples, plan.draws)
     statistics = controls.final_statistics(known[~known["member"]])
     ranked = None
@@ -187,10 +187,10 @@ def known_evidence(prepared: Prepared, samples: pd.DataFrame, draws: int) -> pd.
         columns = ["model", "member", "group", "sample_id", "part", "evidence", "status"]
         return pd.DataFrame(columns=columns).astype({"member": bool})
     mu = prepared.study.profile.decision.mu
-    found = verdict.evidence(known, prepared.study.delta_s, mu)
+    judged = verdict.evidence(known, prepared.study.delta_s, mu)
     models = known[["suspect", "member", "group"]].drop_duplicates()
     each = models.merge(samples[["sample_id", "part"]], how="cross")
-    table = each.merge(found, on=["suspect", "sample_id"], how="left", validate="1:1")
+    table = each.merge(judged, on=["suspect", "sample_id"], how="left", validate="1:1")
     return table.rename(columns={"suspect": "model"}).astype({"member": bool})
 
 

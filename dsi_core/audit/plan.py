@@ -7,11 +7,12 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dsi_core.audit.budget import Budget, Tokens, read_budget
 from dsi_core.audit.prepared import Prepared
 from dsi_core.audit.readable import Readable
 from dsi_core.audit.suspect import AnswerFacts
@@ -31,40 +32,6 @@ MOST_CHAT_TOKENS = 32  # ...and at most
 COLUMNS = [*responses.COLUMNS, *(field.name for field in fields(AnswerFacts))]
 
 
-class Tokens(NamedTuple):
-    """Tokens that a service reads and writes."""
-
-    read: float
-    written: float
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What an audit may cost.
-
-    Attributes
-    ----------
-    queries, money
-        Limits; None = none.
-    price_read, price_written
-        Money per million tokens.
-    """
-
-    queries: int | None = None
-    money: float | None = None
-    price_read: float = 0.0
-    price_written: float = 0.0
-
-    @property
-    def has_prices(self) -> bool:
-        """Whether money can be counted."""
-        return bool(self.price_read or self.price_written)
-
-    def cost(self, tokens: Tokens) -> float:
-        """Give the money for so many tokens."""
-        return (tokens.read * self.price_read + tokens.written * self.price_written) / 1e6
-
-
 @dataclass(frozen=True)
 class Plan:
     """An audit that has not begun, or one to go on with.
@@ -76,7 +43,7 @@ class Plan:
     suspect, model
         The suspect's name, and where it is.
     responses
-        How it is prompted: the preparation's settings, less what was chosen for this audit.
+        How it is prompted: as the known models were, but for what was chosen for this audit.
     samples
         Those to ask about at most, in order.
     alpha
@@ -178,7 +145,7 @@ def plan(
     system, temperature
         None = as the known models were prompted.
     budget
-        As `limits` reads it; money needs both prices.
+        As `budget.limits` reads it; money needs both prices.
     price_in, price_out
         Money per million tokens read and written.
     stop_early
@@ -187,7 +154,7 @@ def plan(
     Raises
     ------
     ValueError
-        For a setting that is not allowed, and where there is no tainted sample to ask about.
+        For a setting or folder that is not allowed, and where no sample is tainted.
     """
     profile = prepared.study.profile
     if not 0 < alpha < 1:
@@ -208,8 +175,8 @@ def plan(
         samples=prepared.tainted,
         alpha=alpha,
         stops_early=model.endpoint is not None if stop_early is None else stop_early,
-        budget=_budget(budget, price_in, price_out),
-        out=AUDITS / _file_name(prepared.facts.name) if out is None else Path(out),
+        budget=read_budget(budget, price_in, price_out),
+        out=_place(prepared, out),
     )
     if planned.budget.queries is None:
         return planned
@@ -222,43 +189,19 @@ def plan(
     return replace(planned, samples=planned.samples.head(affordable))
 
 
+def _place(prepared: Prepared, out: str | Path | None) -> Path:
+    """Where the audit's folder is made: never in the preparation."""
+    name = _file_name(prepared.facts.name)
+    place = AUDITS / name if out is None else Path(out)
+    if not place.resolve().is_relative_to(prepared.folder.resolve()):
+        return place
+    if out is not None:
+        raise ValueError(f"--out {out} lies in the preparation; an audit needs another folder")
+    return AUDITS / f"{name}-audits"  # earlier versions prepared in audits/<dataset> itself
+
+
 def _file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.+_]+", "-", name)
-
-
-def _budget(budget: str | None, price_in: float | None, price_out: float | None) -> Budget:
-    if not all(0 <= price < np.inf for price in (price_in or 0.0, price_out or 0.0)):
-        raise ValueError(f"prices are {price_in} and {price_out}, need numbers from 0 on")
-    queries, money = limits(budget)
-    if money is not None and (price_in is None or price_out is None):
-        raise ValueError(
-            f"a budget of {budget} needs --price-in and --price-out, "
-            "in the same money per million tokens"
-        )
-    return Budget(queries, money, price_in or 0.0, price_out or 0.0)
-
-
-def limits(budget: str | None) -> tuple[int | None, float | None]:
-    """Read a budget: (queries, money).
-
-    "150" and "150 queries" are queries, "2.50 USD" and "EUR 3" money. Raises `ValueError` for
-    anything else.
-    """
-    if budget is None:
-        return None, None
-    amount = re.sub(r"\s*(query|queries)$", "", budget.strip())
-    read = re.fullmatch(r"([A-Za-z$€£]*)\s*(\d+(?:\.\d+)?)\s*([A-Za-z$€£]*)", amount)
-    if not read or (read[1] and read[3]) or float(read[2]) <= 0:
-        raise ValueError(
-            f"budget {amount!r}: needs a number of queries (150), "
-            "or an amount with its money (2.50 USD)"
-        )
-    number = float(read[2])
-    if read[1] or read[3]:
-        return None, number
-    if not number.is_integer():
-        raise ValueError(f"budget {amount!r}: queries are whole; for money name it (2.50 USD)")
-    return int(number), None
 
 
 class Expected(Readable):

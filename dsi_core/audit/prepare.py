@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import facts as preparation
-from dsi_core.audit import prepared, suspect
-from dsi_core.audit.facts import Against, Compared, Facts, Part
+from dsi_core.audit import prepared, prepared_json, suspect
 from dsi_core.audit.plan import AUDITS
 from dsi_core.audit.prepared import INSIDE, KNOWN, Prepared
+from dsi_core.audit.prepared_json import Against, Compared, Facts, Part
 from dsi_core.data import columns, near_duplicates, text_classifier
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import accusation, participants, study
@@ -114,7 +113,7 @@ def run(
             part=pairs["sample_id"].map(parts.pairs.set_index("sample_id")["part"])
         )
     pairs = pairs.assign(dataset=name)
-    key = preparation.key(settings, pairs[["sample_id", "part"]].to_numpy().tolist(), folder)
+    key = prepared_json.key(settings, pairs[["sample_id", "part"]].to_numpy().tolist(), folder)
     if not replace:
         _refuse_other(folder, key)
     innocent = [s for s in settings.suspects if s.member or is_innocent(settings, s, pairs)]
@@ -138,7 +137,7 @@ def of_profile(
     Read, or made when it is not there yet, or when `again` is asked for.
     """
     folder = ROOT / figures_dir / profile / "prepared"
-    if (folder / preparation.NAME).exists() and not again:
+    if prepared_json.lies_in(folder) and not again:
         return prepared.read(folder)
     victim = load_profile(profile).victims[0]
     return run(victim, profile, out=folder, replace=True, **overrides)
@@ -247,9 +246,7 @@ def _blind(profile: Profile, samples: pd.DataFrame) -> list[Compared]:
 
 
 def _refuse_other(folder: Path, key: str) -> None:
-    if not (folder / preparation.NAME).exists():
-        return
-    if preparation.read(folder)[0].key != key:
+    if prepared_json.lies_in(folder) and prepared_json.read(folder)[0].key != key:
         raise ValueError(
             f"{folder} holds a preparation with other data or settings, or of an earlier version; "
             "choose another folder with --out"

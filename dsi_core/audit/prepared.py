@@ -1,7 +1,7 @@
 """A prepared dataset: all that an arbiter needs to prompt a suspect, as texts and numbers.
 
 A folder without weights: samples.jsonl, references.jsonl, known.jsonl and, written last,
-prepared.json (`facts`). Where part of the data is withheld, only its owner may read the others.
+prepared.json. Where part of the data is withheld, only its owner may read the others.
 """
 
 import hashlib
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import facts
-from dsi_core.audit.facts import Against, Facts, Part
+from dsi_core.audit import prepared_json
+from dsi_core.audit.prepared_json import Against, Facts, Part
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import blind, controls
 from dsi_core.method.study import PAIR, Study
@@ -84,8 +84,8 @@ def write(prepared: Prepared) -> Prepared:
         text = table.to_json(orient="records", lines=True, force_ascii=False, double_precision=8)
         store.write_text(folder / name, text, private=private)
         hashes[name] = hashlib.sha256(text.encode()).hexdigest()
-    said = prepared.facts.changed(sha256=hashes, versions=store.versions(), made=store.now())
-    facts.write(folder, said, prepared.study.profile)
+    facts = prepared.facts.changed(sha256=hashes, versions=store.versions(), made=store.now())
+    prepared_json.write(folder, facts, prepared.study.profile)
     return read(folder)
 
 
@@ -98,21 +98,22 @@ def read(folder: str | Path) -> Prepared:
         If it is incomplete, in another format, or a file is not the one that prepared.json names.
     """
     folder, tables = Path(folder), []
-    if not (folder / facts.NAME).is_file() and (folder / INSIDE / facts.NAME).is_file():
-        folder = folder / INSIDE
-    said, profile = facts.read(folder)
+    within = folder / INSIDE
+    if not prepared_json.lies_in(folder) and prepared_json.lies_in(within):
+        folder = within
+    facts, profile = prepared_json.read(folder)
     for name in FILES:
         content = (folder / name).read_bytes()
-        if hashlib.sha256(content).hexdigest() != said.sha256[name]:
+        if hashlib.sha256(content).hexdigest() != facts.sha256[name]:
             raise ValueError(
                 f"{folder / name} was changed after the preparation "
-                f"(its SHA-256 differs from {facts.NAME}'s)"
+                f"(its SHA-256 differs from {prepared_json.NAME}'s)"
             )
-        tables.append(lines(content.decode()).assign(dataset=said.name))
+        tables.append(lines(content.decode()).assign(dataset=facts.name))
     samples, scores, known = tables
     scores = samples[PAIR].merge(scores, on=["dataset", "sample_id"], validate="1:m")
     study = Study(profile, samples[PAIR])
-    return Prepared(folder, said, study, samples, scores, long(known, profile))
+    return Prepared(folder, facts, study, samples, scores, long(known, profile))
 
 
 def lines(text: str) -> pd.DataFrame:
@@ -199,21 +200,21 @@ def suspect_answers(prepared: Prepared) -> pd.DataFrame:
 
 def describe(prepared: Prepared, alpha: float = 0.05) -> str:
     """Say what a preparation found, in a few lines for the terminal."""
-    said = prepared.facts
+    facts = prepared.facts
     means = prepared.scores.groupby("reference")[["before", "after"]].mean()
     learnt = [
         f"{name} repeats the oracle at {before:.2f} before and {after:.2f} after tuning"
         for name, before, after in means.itertuples()
     ]
-    told = [
+    parts = [
         f"{prepared.folder}: {len(prepared.tainted)} of {len(prepared.samples)} samples are "
         f"tainted; {'; '.join(learnt)} (similarity, 1 = word for word)"
     ]
-    told += [f"dropped: {count} {why}" for why, count in said.dropped.items() if count]
-    if said.left_out:
-        names = ", ".join(said.left_out)
-        told.append(f"control left out, as its training data is missing or part of yours: {names}")
-    for check in said.blind:
+    parts += [f"dropped: {count} {why}" for why, count in facts.dropped.items() if count]
+    if facts.left_out:
+        names = ", ".join(facts.left_out)
+        parts.append(f"control left out, as its training data is missing or part of yours: {names}")
+    for check in facts.blind:
         line = f"blind check, D against {check.name}: "
         if check.auc is None:
             line += "too few pairs"
@@ -223,6 +224,6 @@ def describe(prepared: Prepared, alpha: float = 0.05) -> str:
             line += (
                 ": a text classifier can tell them apart, so the comparison is not like with like"
             )
-        told.append(line)
-    told.append(strength(prepared, alpha).to_string(index=False))
-    return "\n".join(told)
+        parts.append(line)
+    parts.append(strength(prepared, alpha).to_string(index=False))
+    return "\n".join(parts)

@@ -1,37 +1,38 @@
-"""The record of an audit: every number in audit.json, and the tables behind them.
+"""The record of an audit: audit.json and the tables behind its numbers.
 
-audit.json holds no text of the data or of the suspect but names and counts. The tables, which say
-what was withheld and hold the answers, may be read by the folder's owner alone.
+The tables, which say what was withheld and hold the answers, may be read by the folder's owner
+alone.
 """
 
 import hashlib
-import json
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any
 
 import pandas as pd
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
-from dsi_core.audit import facts as preparation
-from dsi_core.audit import prepared
-from dsi_core.audit.facts import Compared
-from dsi_core.audit.judgement import DecidedBy, Judgement, Vote, known_evidence
-from dsi_core.audit.plan import Budget, Plan
+from dsi_core.audit import audit_json, prepared, prepared_json
+from dsi_core.audit.audit_json import (
+    AuditFacts,
+    BudgetFacts,
+    ControlsFacts,
+    DatasetFacts,
+    Manner,
+    Queried,
+    SettingsFacts,
+    SuspectFacts,
+    TwinFacts,
+)
+from dsi_core.audit.judgement import DecidedBy, Judgement, known_evidence
+from dsi_core.audit.plan import Plan
 from dsi_core.audit.prepared import Prepared
-from dsi_core.audit.readable import Readable
-from dsi_core.audit.run import RESPONSES, Ended, Outcome
-from dsi_core.audit.suspect import AnswerStatus
+from dsi_core.audit.run import RESPONSES, Outcome
 from dsi_core.evidence import controls
 from dsi_core.models import endpoint
 from dsi_core.runtime import store
-from dsi_core.settings.profile import explain
 
-NAME = "audit.json"
-FORMAT: Final = 2  # 1 = before there was a number
 ANSWERS = "answers.jsonl"
 EVIDENCE, CURVE, KNOWN = "evidence.csv", "curve.csv", "known.csv"
 SUSPECT = "the suspect"  # its kind among the known models
@@ -64,155 +65,6 @@ LIMITS = [
     "times given here.",
 ]
 AGAINST = {DecidedBy.TWIN: "the private twin", DecidedBy.CONTROLS: "the control models"}
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else value
-
-
-Number = Annotated[float | None, BeforeValidator(_finite)]  # None = there is none
-
-
-class SuspectFacts(Readable):
-    """Who was asked: an API and its model with the extra fields of a request, a folder or a hub id.
-
-    called_itself: the names under which the service answered.
-    """
-
-    name: str
-    api: str | None = None
-    model: str | None = None
-    extra: dict[str, Any] | None = None
-    folder: str | None = None
-    hub: str | None = None
-    called_itself: list[str]
-
-
-class DatasetFacts(Readable):
-    """What was asked about. prepared: when; folder: where, from the audit's folder."""
-
-    name: str
-    samples: int
-    tainted: int
-    dropped: dict[str, int]
-    prepared: str
-    folder: str
-
-
-class Queried(Readable):
-    """What was asked, from the first to the last answer (UTC).
-
-    samples, of_at_most: asked about in full, and planned; tokens by the service's count; cost in
-    the money of the prices, None = no prices.
-    """
-
-    first: str | None
-    last: str | None
-    samples: int
-    of_at_most: int
-    answers: int
-    requests: int
-    tokens_read: int
-    tokens_written: int
-    cost: float | None
-    ended: Ended
-
-
-class BudgetFacts(Readable):
-    """What the audit might cost; None = no limit. Prices: read, written."""
-
-    queries: int | None
-    money: float | None
-    prices_per_million_tokens: tuple[float, float]
-
-    @classmethod
-    def of(cls, budget: Budget) -> "BudgetFacts":
-        """Say a plan's budget."""
-        prices = budget.price_read, budget.price_written
-        return cls(queries=budget.queries, money=budget.money, prices_per_million_tokens=prices)
-
-
-class Manner(Readable):
-    """How models were prompted."""
-
-    temperature: float
-    system: str | None
-
-
-class SettingsFacts(Readable):
-    """The settings of the audit and of its preparation."""
-
-    alpha: float
-    stops_early: bool
-    budget: BudgetFacts
-    answers_to_a_prompt: int
-    temperature: float
-    max_new_tokens: int
-    system_prompt: str | None
-    controls_were_asked_with: Manner
-    seed: int
-    delta_t: float = Field(alias="delta_t")
-    delta_s: float = Field(alias="delta_s")
-    mu: int
-    similarity: dict[str, Any]
-    references: list[str]
-
-    @property
-    def manner(self) -> Manner:
-        """How the suspect was prompted."""
-        return Manner(temperature=self.temperature, system=self.system_prompt)
-
-
-class ControlsFacts(Readable):
-    """Number 2, as `evidence.controls.RankTest` has it."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    controls: int
-    lean: Number
-    p: float
-    smallest_p: float
-    can_reach_alpha: bool
-    false_positives: Number
-
-
-class TwinFacts(Readable):
-    """Number 3, as `evidence.twin.TwinTest` has it."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    published: int
-    withheld: int
-    difference: Number
-    wealth: float
-    largest: float
-    p_sequential: float
-    p_permutation: Number
-    planned: int
-    p: float
-
-
-class AuditFacts(Readable):
-    """audit.json: what was concluded, from what, and what that assumes."""
-
-    format: Literal[2] = FORMAT
-    conclusion: str
-    suspect: SuspectFacts
-    dataset: DatasetFacts
-    queried: Queried
-    settings: SettingsFacts
-    vote: Vote
-    controls: ControlsFacts | None
-    twin: TwinFacts | None
-    p: float | None
-    decided_by: DecidedBy | None
-    statuses: dict[AnswerStatus, int]
-    blind_check: list[Compared]
-    assumptions: dict[str, str]
-    limits: list[str]
-    versions: dict[str, str]
-    made: str
-    sha256: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -277,18 +129,18 @@ def write(plan: Plan, outcome: Outcome) -> Audit:
     for name, text in tables.items():
         store.write_text(folder / name, text, private=True)
     hashes = {
-        preparation.NAME: _hash(plan.prepared.folder / preparation.NAME),
+        prepared_json.NAME: _hash(plan.prepared.folder / prepared_json.NAME),
         **plan.prepared.facts.sha256,
         **{name: _hash(folder / name) for name in [RESPONSES, *tables]},
     }
-    _write(folder, _facts(plan, outcome).changed(sha256=hashes))
+    audit_json.write(folder, _facts(plan, outcome).changed(sha256=hashes))
     return read(folder)
 
 
 def add_hash(audit: Audit, name: str) -> None:
     """Enter the SHA-256 of a file of the audit's folder into audit.json."""
     hashes = {**audit.facts.sha256, name: _hash(audit.folder / name)}
-    _write(audit.folder, audit.facts.changed(sha256=hashes))
+    audit_json.write(audit.folder, audit.facts.changed(sha256=hashes))
 
 
 def read(folder: str | Path) -> Audit:
@@ -301,17 +153,19 @@ def read(folder: str | Path) -> Audit:
         where it was or not what it was.
     """
     folder = Path(folder)
-    said = _read(folder)
-    place = (folder.resolve() / said.dataset.folder).resolve()
+    facts = audit_json.read(folder)
+    place = (folder.resolve() / facts.dataset.folder).resolve()
     dataset = prepared.read(place)
-    if said.sha256[preparation.NAME] != _hash(place / preparation.NAME):
-        raise ValueError(f"{place} is not the preparation that {folder / NAME} was made with")
+    if facts.sha256[prepared_json.NAME] != _hash(place / prepared_json.NAME):
+        raise ValueError(
+            f"{place} is not the preparation that {folder / audit_json.NAME} was made with"
+        )
     text = (folder / ANSWERS).read_text(encoding="utf-8")
     answers = prepared.long(prepared.lines(text), dataset.study.profile)
     evidence, curve, known = (
         pd.read_csv(folder / name, dtype={"sample_id": str}) for name in (EVIDENCE, CURVE, KNOWN)
     )
-    return Audit(folder, said, dataset, answers, evidence, curve, known)
+    return Audit(folder, facts, dataset, answers, evidence, curve, known)
 
 
 def known_models(audit: Audit) -> pd.DataFrame:
@@ -329,26 +183,6 @@ def _csv(table: pd.DataFrame) -> str:
 
 def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _write(folder: Path, facts: AuditFacts) -> None:
-    store.write_text(folder / NAME, facts.json_text())
-
-
-def _read(folder: Path) -> AuditFacts:
-    path = folder / NAME
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no {NAME}: run `dsi audit` to its end first")
-    said = json.loads(path.read_text(encoding="utf-8"))
-    if said.get("format", 1) != FORMAT:
-        raise ValueError(
-            f"{path} is in format {said.get('format', 1)}, this version of dsi_core reads format "
-            f"{FORMAT}: run the same `dsi audit` again, which asks nothing twice"
-        )
-    try:
-        return AuditFacts.model_validate(said)
-    except ValidationError as error:
-        raise ValueError(explain(error, str(path))) from None
 
 
 def _facts(plan: Plan, outcome: Outcome) -> AuditFacts:
@@ -434,7 +268,7 @@ def _settings(plan: Plan) -> SettingsFacts:
     controls_asked = profile.responses
     similarity = profile.similarity.model_dump(exclude_none=True)
     if "path" in similarity:
-        similarity["path"] = preparation.portable(similarity["path"], plan.prepared.folder)
+        similarity["path"] = prepared_json.portable(similarity["path"], plan.prepared.folder)
     return SettingsFacts(
         alpha=plan.alpha,
         stops_early=plan.stops_early,

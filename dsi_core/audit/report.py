@@ -16,8 +16,9 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dsi_core.audit import record
-from dsi_core.audit.facts import Against, Part
-from dsi_core.audit.record import Audit, ControlsFacts, Manner, TwinFacts
+from dsi_core.audit.audit_json import ControlsFacts, Manner, TwinFacts
+from dsi_core.audit.prepared_json import Against, Part
+from dsi_core.audit.record import Audit
 from dsi_core.audit.run import Ended
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.data.common_words import common

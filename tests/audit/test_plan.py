@@ -1,12 +1,16 @@
 """What would be asked, what it may cost, and what may not be asked for."""
 
+import hashlib
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from asking import plan, stranger
 from helpers import says
 
 from dsi_core.audit import plan as planning
+from dsi_core.audit import prepared as preparation
 from dsi_core.audit import suspect
 from dsi_core.models import endpoint
 
@@ -71,8 +75,6 @@ def test_the_folder_of_an_api_is_the_one_of_earlier_versions(prepared):
     whom = suspect.model(None, base_url="http://h/v1", name="org/m 1", key_env="K")
     name = planning.plan(folder, *whom).folder.name
     text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
-    import hashlib
-
     assert name == f"m-1-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -121,26 +123,20 @@ def test_bad_arguments_are_refused_in_plain_words(prepared, server, cli, name):
     assert done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
 
 
-def test_a_preparation_without_tainted_samples_judges_nobody(prepared):
-    from dataclasses import replace
+def test_an_audit_never_lies_in_the_preparation(prepared, monkeypatch, tmp_path):
+    """Nor where earlier versions prepared: in audits/<dataset> itself."""
+    folder, whom = prepared(5), suspect.model("owner/name")
+    with pytest.raises(ValueError, match="lies in the preparation; an audit needs another folder"):
+        planning.plan(folder, *whom, out=folder.folder / "here")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "audits").mkdir()
+    moved = preparation.read(folder.folder.rename(tmp_path / "audits" / "boxes"))
+    assert planning.plan(moved, *whom).folder.parent == Path("audits/boxes-audits")
 
+
+def test_a_preparation_without_tainted_samples_judges_nobody(prepared):
     folder = prepared(5)
     bare = replace(folder, samples=folder.samples.assign(tainted=False))
     with pytest.raises(ValueError) as caught:
         planning.plan(bare, *suspect.model("owner/name"))
     says(caught, str(folder.folder), "no tainted sample")
-
-
-@pytest.mark.parametrize(
-    ("budget", "queries", "money"),
-    [
-        (None, None, None),
-        ("150", 150, None),
-        (" 150 queries ", 150, None),
-        ("2.50 USD", None, 2.5),
-        ("$3", None, 3.0),
-        ("EUR 4.5", None, 4.5),
-    ],
-)
-def test_budgets_as_people_write_them(budget, queries, money):
-    assert planning.limits(budget) == (queries, money)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dsi_core.audit import prepared as preparation
-from dsi_core.audit.facts import Against, Compared
+from dsi_core.audit.prepared_json import Against, Compared
 from dsi_core.runtime.paths import ROOT
 
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from asking import knows_published
+from asking import knows_published, sha256
 from helpers import STRANGER, says
 
 from dsi_core.audit import record
@@ -41,7 +41,7 @@ def test_audit_json_is_read_by_people(asked):
     assert said["settings"]["controls were asked with"] == {"temperature": 1.0, "system": None}
     assert said["controls"]["lean"] is None  # four samples are too few for a statistic
     assert np.isneginf(outcome.judgement.controls.lean) and said["controls"]["p"] == 1.0
-    assert said["sha256"]["evidence.csv"] == record._hash(folder / "evidence.csv")
+    assert said["sha256"]["evidence.csv"] == sha256(folder / "evidence.csv")
 
 
 def test_audit_json_names_no_place_of_this_machine(asked, tmp_path):

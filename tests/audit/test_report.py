@@ -11,12 +11,12 @@ from html.parser import HTMLParser
 
 import boxes
 import pytest
-from asking import answered, knows_published, plan
+from asking import answered, knows_published, plan, sha256
 from helpers import STRANGER
 from servers import reply
 
 from dsi_core.audit import record, report, run
-from dsi_core.audit.facts import Against, Compared
+from dsi_core.audit.prepared_json import Against, Compared
 from dsi_core.plots import audit as plots
 
 EVIL = "<script>alert('x')</script> & <img src=http://evil.example/a.png> **bold** $x$ {{ 7*7 }}"
@@ -81,7 +81,7 @@ def audited(asked):
 def test_json_and_html_tell_the_same(shown):
     audit, html = shown
     said, page = audit.facts, Text(html)
-    assert said.sha256["report.html"] == record._hash(audit.folder / "report.html")
+    assert said.sha256["report.html"] == sha256(audit.folder / "report.html")
     assert said.conclusion in page.text
     assert "non-member: 8 positive, 8 negative, 0 without a usable answer" in page.text
     assert f"p = {said.twin.p:.3g} (permutation test)" in page.text

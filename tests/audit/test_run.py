@@ -16,6 +16,7 @@ from helpers import STRANGER, says
 from servers import KEY, cut_before, cut_within, error, page, reply, silent
 
 from dsi_core.audit import plan as planning
+from dsi_core.audit import prepared as preparation
 from dsi_core.audit import run
 from dsi_core.audit.run import Ended
 from dsi_core.evidence import controls
@@ -400,7 +401,5 @@ def test_a_copy_of_a_preparation_goes_on_with_the_same_audit(prepared, server, t
     folder = prepared(5)
     server.script = knows(folder)
     run.run(plan(folder, server, budget="9"))
-    from dsi_core.audit import prepared as preparation
-
     moved = preparation.read(shutil.copytree(folder.folder, tmp_path / "moved"))
     assert planning.dry_run(plan(moved, server)).already_answered == 9

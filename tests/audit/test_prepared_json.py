@@ -6,8 +6,8 @@ import math
 import pytest
 from helpers import says, write_jsonl
 
-from dsi_core.audit import facts
-from dsi_core.audit.facts import Against, Compared
+from dsi_core.audit import prepared_json
+from dsi_core.audit.prepared_json import Against, Compared
 from dsi_core.evidence.blind import BlindCheck
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.schema import Data
@@ -19,7 +19,7 @@ def test_another_format_is_refused_with_a_way_out(prepared):
     assert said["format"] == 2
     path.write_text(json.dumps({**said, "format": 3}))
     with pytest.raises(ValueError) as caught:
-        facts.read(path.parent)
+        prepared_json.read(path.parent)
     says(caught, "prepared.json is in format 3", "reads formats 1 and 2", "prepare the dataset")
 
 
@@ -34,7 +34,7 @@ def test_format_1_is_read(prepared):
     path.write_text(
         json.dumps({**{k: v for k, v in said.items() if k != "format"}, "blind": checks})
     )
-    twin, chat = facts.read(path.parent)[0].blind
+    twin, chat = prepared_json.read(path.parent)[0].blind
     assert (twin.against, twin.auc, twin.pairs) == (Against.TWIN, None, (5, 2))
     assert (chat.against, chat.name, chat.auc) == (Against.CONTROL_DATA, "chat", 0.9)
 
@@ -44,7 +44,7 @@ def test_a_broken_field_is_named(prepared):
     said = json.loads(path.read_text())
     path.write_text(json.dumps({**said, "dropped": {"empty": "two"}}))
     with pytest.raises(ValueError) as caught:
-        facts.read(path.parent)
+        prepared_json.read(path.parent)
     says(caught, str(path), "dropped.empty", "'two'")
 
 
@@ -67,8 +67,8 @@ def test_a_check_of_too_few_pairs_has_no_number():
 def test_a_path_is_said_from_the_folder_or_the_repository(tmp_path, path, said):
     folder = tmp_path / "audits" / "boxes"
     path = path.format(folder=folder, tmp=tmp_path)
-    assert facts.portable(path, folder) == said
-    found = ROOT / facts.located(said, folder)
+    assert prepared_json.portable(path, folder) == said
+    found = ROOT / prepared_json.located(said, folder)
     assert found == ROOT / path
 
 
@@ -78,7 +78,7 @@ def test_the_key_is_of_content_and_names_no_place(smoke, tmp_path):
 
     def key(path, settings=smoke, parts=parts):
         data = {**settings.data, "other": Data(path=str(path), prompt=["q"], output="a")}
-        return facts.key(settings.changed(data=data), parts, tmp_path / "prepared")
+        return prepared_json.key(settings.changed(data=data), parts, tmp_path / "prepared")
 
     one, same, other = (tmp_path / name for name in ("a/x.jsonl", "b/y.jsonl", "c.jsonl"))
     one.parent.mkdir()

@@ -97,15 +97,20 @@ class Facts(Strict):
     made: str = ""
 
 
+def lies_in(folder: Path) -> bool:
+    """Tell whether a folder holds a preparation that was finished."""
+    return (folder / NAME).is_file()
+
+
 def write(folder: Path, facts: Facts, profile: Profile) -> None:
     """Write prepared.json."""
-    said = facts.model_dump(mode="json")
+    content = facts.model_dump(mode="json")
     for source in ("data", "withheld", "iid"):
-        if said[source] is not None and Path(said[source]).is_absolute():
-            said[source] = portable(said[source], folder)
+        if content[source] is not None and Path(content[source]).is_absolute():
+            content[source] = portable(content[source], folder)
     settings = json.loads(profile.model_dump_json(by_alias=True, exclude_none=True))
-    said["settings"] = _with_paths(settings, lambda path: portable(path, folder))
-    store.write_text(folder / NAME, json.dumps(said, indent=1, ensure_ascii=False))
+    content["settings"] = _with_paths(settings, lambda path: portable(path, folder))
+    store.write_text(folder / NAME, json.dumps(content, indent=1, ensure_ascii=False))
 
 
 def read(folder: Path) -> tuple[Facts, Profile]:
@@ -117,20 +122,20 @@ def read(folder: Path) -> tuple[Facts, Profile]:
         Where there is none, where its format is another, and where a field is not as it should be.
     """
     path = folder / NAME
-    if not path.is_file():
+    if not lies_in(folder):
         raise ValueError(f"{folder} holds no {NAME}: run `dsi prepare` to its end first")
-    said = json.loads(path.read_text(encoding="utf-8"))
-    found = said.get("format", 1)
-    if found not in (1, FORMAT):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    number = content.get("format", 1)
+    if number not in (1, FORMAT):
         raise ValueError(
-            f"{path} is in format {found}; this version of dsi_core reads formats 1 and {FORMAT}: "
+            f"{path} is in format {number}; this version of dsi_core reads formats 1 and {FORMAT}: "
             "use the version that wrote it, or prepare the dataset again with --out"
         )
-    if found == 1:
-        said = _from_format_1(said)
-    settings = _with_paths(said.pop("settings"), lambda path: located(path, folder))
+    if number == 1:
+        content = _from_format_1(content)
+    settings = _with_paths(content.pop("settings"), lambda path: located(path, folder))
     try:
-        return Facts.model_validate(said), Profile.model_validate(settings)
+        return Facts.model_validate(content), Profile.model_validate(settings)
     except ValidationError as error:
         raise ValueError(explain(error, str(path))) from None
 
@@ -193,7 +198,7 @@ def _with_paths(settings: dict[str, Any], change: Callable[[str], str]) -> dict[
     return settings
 
 
-def _from_format_1(said: dict[str, Any]) -> dict[str, Any]:
+def _from_format_1(content: dict[str, Any]) -> dict[str, Any]:
     """Format 1 had no `format`, no kind of a blind check, and paths of the machine as they were."""
 
     def compared(check: dict[str, Any]) -> dict[str, Any]:
@@ -201,4 +206,4 @@ def _from_format_1(said: dict[str, Any]) -> dict[str, Any]:
         against = Against.TWIN if twin else Against.CONTROL_DATA
         return {**check, "against": against, "name": check["against"]}
 
-    return {**said, "format": FORMAT, "blind": [compared(check) for check in said["blind"]]}
+    return {**content, "format": FORMAT, "blind": [compared(check) for check in content["blind"]]}

@@ -1,0 +1,43 @@
+"""Budgets as people write them, and what they are reckoned in."""
+
+import pytest
+
+from dsi_core.audit import budget
+from dsi_core.audit.budget import Budget, Tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "queries", "money"),
+    [
+        (None, None, None),
+        ("150", 150, None),
+        (" 150 queries ", 150, None),
+        ("2.50 USD", None, 2.5),
+        ("$3", None, 3.0),
+        ("EUR 4.5", None, 4.5),
+    ],
+)
+def test_budgets_as_people_write_them(text, queries, money):
+    assert budget.limits(text) == (queries, money)
+
+
+def test_a_price_is_for_a_million_tokens():
+    """1,000 read at 2 and 500 written at 4 a million are 0.002 + 0.002."""
+    priced = budget.read_budget("3 USD", 2, 4)
+    assert priced == Budget(None, 3.0, 2, 4) and priced.has_prices
+    assert priced.cost(Tokens(1000, 500)) == pytest.approx(0.004)
+    assert not budget.read_budget("10").has_prices
+
+
+@pytest.mark.parametrize(
+    ("text", "prices", "words"),
+    [
+        ("2 USD", (1.0, None), "needs --price-in and --price-out"),
+        (None, (-1.0, 1.0), "prices are -1.0 and 1.0"),
+        (None, (1.0, float("nan")), "need numbers from 0 on"),
+        ("EUR 2 USD", (), "needs a number of queries"),
+    ],
+)
+def test_what_is_no_budget(text, prices, words):
+    with pytest.raises(ValueError, match=words):
+        budget.read_budget(text, *prices)
