@@ -18,7 +18,7 @@ from dsi_core.runtime.precision import Precision, detect, device_name
 from dsi_core.settings.profile import Profile
 
 MOST = 1024, 2048  # tokens of a reply, and of prompt and reply
-LEAST = np.log(1e-38)  # an impossible token counts as about the least probability in fp32
+LEAST = 1e-38  # a probability that fp32 rounds to 0 counts as this: 87.5 nats
 TEXT = ["prompt", "reply"]
 
 
@@ -103,10 +103,10 @@ def score(task: Task) -> None:
             texts = [
                 token_logprobs.encode(tokenizer, prompt, reply, *MOST) for prompt, reply in pairs
             ]
-            logprobs = token_logprobs.logprobs(model, texts)
+            probabilities = [np.exp(values) for values in token_logprobs.logprobs(model, texts)]
             table = pd.DataFrame(
                 {
-                    "nats": [float(-np.maximum(values, LEAST).sum()) for values in logprobs],
+                    "nats": [float(-np.log(np.maximum(p, LEAST)).sum()) for p in probabilities],
                     "tokens": [len(text.scored) for text in texts],
                 }
             )

@@ -67,7 +67,7 @@ def settings(profile: Profile) -> GreyBox:
 # Who is compared
 
 
-def samples(study: Study) -> pd.DataFrame:
+def samples(run: Study) -> pd.DataFrame:
     """Choose who is compared.
 
     Returns
@@ -82,7 +82,7 @@ def samples(study: Study) -> pd.DataFrame:
     ValueError
         Where no victim has a validation set, or one is too small.
     """
-    profile, grey_box = study.profile, settings(study.profile)
+    profile, grey_box = run.profile, settings(run.profile)
     others = [dataset(profile, name) for name in profile.data]
     tables = []
     for victim in profile.victims:
@@ -95,7 +95,7 @@ def samples(study: Study) -> pd.DataFrame:
                 f"grey_box.validation of {victim!r} has {len(unseen)} pairs; "
                 f"{grey_box.shots} go to the prefix (shots), and two at least must be left"
             )
-        whole = study.pairs[study.pairs["dataset"] == victim]
+        whole = run.pairs[run.pairs["dataset"] == victim]
         count = min(len(whole), grey_box.samples or len(whole))
         parts = {
             Part.D: whole.sample(count, random_state=profile.seed).sort_index(),
@@ -122,7 +122,7 @@ def _chosen(table: pd.DataFrame, grey_box: GreyBox, seed: int) -> pd.DataFrame:
     )
 
 
-def sets(study: Study) -> pd.DataFrame:
+def sets(run: Study) -> pd.DataFrame:
     """Show the two sets of each victim.
 
     Returns
@@ -134,9 +134,9 @@ def sets(study: Study) -> pd.DataFrame:
         alone (0.5 = a fair benchmark).
     """
     rows = []
-    for victim, table in samples(study).groupby("dataset", sort=False):
+    for victim, table in samples(run).groupby("dataset", sort=False):
         d, unseen = table[table["part"] == Part.D], table[table["part"] == Part.VALIDATION]
-        fair = text_classifier.blind_check(d, unseen, study.profile.seed)
+        fair = text_classifier.blind_check(d, unseen, run.profile.seed)
         rows.append(
             {
                 "dataset": victim,
@@ -161,6 +161,7 @@ def sets(study: Study) -> pd.DataFrame:
 class Reading:
     """Texts that one model reads: a suspect, or a reference (an untuned base)."""
 
+    victim: str
     model: str
     is_reference: bool
     training: Training
@@ -175,9 +176,10 @@ class Reading:
     @property
     def job(self) -> jobs.Job:
         """The work of it."""
+        title = f"{self.model} ({self.victim}): {len(self.texts)} texts"
         arguments = self.training, self.texts, self.prefix
         cost = len(self.texts) + self.training.passes
-        return jobs.Job(f"{self.model} reads", token_logprobs.score, arguments, cost)
+        return jobs.Job(title, token_logprobs.score, arguments, cost)
 
 
 def texts(samples: pd.DataFrame, grey_box: GreyBox, seed: int) -> pd.DataFrame:
@@ -226,9 +228,9 @@ def readings(profile: Profile, victim: str, samples: pd.DataFrame) -> list[Readi
         )
     bases = [training(profile, victim, Trained(base=b)) for b in grey_box.references]
     return [
-        *(Reading(s.model_id, False, s.training, originals, []) for s in suspects),
-        *(Reading(attacks.named(b.base.name), True, b, originals, []) for b in bases),
-        *(Reading(s.model_id, False, s.training, versions, prefix) for s in suspects),
+        *(Reading(victim, s.model_id, False, s.training, originals, []) for s in suspects),
+        *(Reading(victim, attacks.named(b.base.name), True, b, originals, []) for b in bases),
+        *(Reading(victim, s.model_id, False, s.training, versions, prefix) for s in suspects),
     ]
 
 
@@ -281,9 +283,7 @@ def answers(studies: Sequence[Study]) -> pd.DataFrame:
     for questions, query in planned:
         given = questions.merge(study.collected(query), on="sample_id", validate="1:m")
         tables.append(given.assign(suspect=query.model_id, greedy=query.sampling.temperature == 0))
-    columns = [
-        "dataset", "suspect", "part", "sample_id", "output", "greedy", "draw", "response"
-    ]  # fmt: skip
+    columns = ["dataset", "suspect", *SAMPLE, "output", "greedy", "draw", "response"]
     return pd.concat(tables, ignore_index=True)[columns]
 
 

@@ -86,7 +86,7 @@ def by_group(measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def tpr(one: np.ndarray, other: np.ndarray, fpr: float) -> float:
-    """Give the share of `one` above a threshold that at most `fpr` of `other` (a share) is above."""
+    """Give the share of `one` above a threshold that at most the share `fpr` of `other` passes."""
     return float(np.mean(one > np.sort(other)[::-1][int(fpr * len(other))]))
 
 
