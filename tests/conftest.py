@@ -1,32 +1,100 @@
-"""Shared helpers: one thread, a store of the session's own, the smoke profile and small tables."""
+"""Shared fixtures: one thread, a store and notebooks of the session's own, the smoke profile."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-os.environ.update(
-    OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false"
-)  # before torch is imported
-os.environ.update(
-    HF_HUB_OFFLINE="1", DSI_WORKERS="2", CUDA_VISIBLE_DEVICES=""
-)  # no hub, and the same numbers everywhere
+# Before torch is imported: one thread, as workers have, and jobs in this process: a toy is tuned
+# sooner than a worker starts. No GPU and no hub: the same numbers everywhere.
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+os.environ.update(DSI_WORKERS="0", CUDA_VISIBLE_DEVICES="", HF_HUB_OFFLINE="1")
 
 import pytest
+from filelock import FileLock
+from helpers import files
 from servers import pauses, server  # noqa: F401 - fixtures
 
+from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile
+
+# Long, and what they tune others need: first, and each in a process of its own where there are two
+FIRST = ["notebooks/test_observations.py", "notebooks/test_imitation.py"]
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files of `FIRST`."""
+    order = {f"tests/{name}": place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.location[0], len(order)))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_store(tmp_path_factory):
+def checkout(pytestconfig):
+    """The whole suite leaves no file in the checkout, and figures and notebooks as they were."""
+    if pytestconfig.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        yield  # a part of it: by somebody who works here
+        return
+    before = _checkout()
+    yield
+    after = _checkout()
+    written = [name for name, state in after.items() if before.get(name) != state]
+    assert not written, f"written into the checkout meanwhile: {written}"
+
+
+def _checkout() -> dict[str, int | None]:
+    """Its files but for caches; of figures and notebooks also when each was last written."""
+    kept = "figures", "notebooks", "params"
+    return {
+        name: time if name.split("/")[0] in kept else None
+        for name, time in files(ROOT).items()
+        if not any(part.startswith(".") or part == "__pycache__" for part in name.split("/"))
+    }
+
+
+@pytest.fixture(scope="session")
+def together(tmp_path_factory) -> Path:
+    """A folder of this session's own; the processes of pytest-xdist share it."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_store(together):
     """A store for this session; wheels are shared with `$DSI_STORE`, if one was set."""
-    theirs, ours = os.environ.get("DSI_STORE"), tmp_path_factory.mktemp("store")
+    theirs, ours = os.environ.get("DSI_STORE"), together / "store"
+    ours.mkdir(exist_ok=True)
     if theirs:
         wheels = Path(theirs).resolve() / "wheels"
         wheels.mkdir(parents=True, exist_ok=True)
-        (ours / "wheels").symlink_to(wheels)
+        with suppress(FileExistsError):
+            (ours / "wheels").symlink_to(wheels)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DSI_STORE", str(ours))
         yield ours
+
+
+@pytest.fixture(scope="session")
+def ran(together, own_store, one_thread):
+    """ran("02") = the folder with what notebook 02 saved on smoke; it runs once a session."""
+    import cells
+
+    failed = {}
+
+    def run(number: str) -> Path:
+        if number in failed:
+            raise failed[number]
+        folder = together / "notebooks" / number
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            if not (folder / "done").exists():
+                try:
+                    cells.run(number, folder, profile="smoke", figures_dir=str(folder))
+                except BaseException as error:
+                    failed[number] = error
+                    raise
+                (folder / "done").touch()
+        return folder / "smoke"
+
+    return run
 
 
 @pytest.fixture

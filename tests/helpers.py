@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -39,6 +40,17 @@ def write_jsonl(path: Path, rows: list) -> Path:
         "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8"
     )
     return path
+
+
+def files(folder: Path) -> dict[str, int]:
+    """Every file below a folder, with the time at which it was last written."""
+    found = {}
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in (".git", ".venv")]
+        for path in (Path(place) / name for name in names):
+            with suppress(FileNotFoundError):  # just removed
+                found[str(path.relative_to(folder))] = path.stat().st_mtime_ns
+    return found
 
 
 def says(error, *parts: str) -> None:
