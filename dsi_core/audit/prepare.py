@@ -25,6 +25,10 @@ from dsi_core.settings.schema import Data, Similarity, Suspect
 from dsi_core.settings.words import PUBLISHED, VICTIM, dataset_of
 
 PAIRS = "pairs.jsonl"  # both parts of D, where there is a private twin
+OCCUPIED = (
+    "{folder} holds a preparation with other data or settings, or of an earlier version; "
+    "choose another folder with --out"
+)
 NEAR_DUPLICATE = 0.8  # Jaccard similarity of two pairs that are counted across the parts
 TWIN = "the withheld twin"
 
@@ -100,7 +104,7 @@ def run(
         parts = both_parts(base, published, other)
         base = base.changed(data={**base.data, PUBLISHED: published})
         members = [_of_published(member) for member in members]
-        published = _written(folder / PAIRS, parts.pairs)
+        published = _written(folder / PAIRS, parts.pairs, replace)
     settings = accusation.profile_of(base, name, published, more, members)
     quiet()
     pairs = load_pairs(dataset(settings, name))
@@ -185,10 +189,15 @@ def both_parts(base: Profile, published: Data, withheld: Data) -> Parts:
     return Parts(pairs, int(near.sum()))
 
 
-def _written(path: Path, pairs: pd.DataFrame) -> Data:
-    """The pairs as a file for their owner alone; part is not in it."""
+def _written(path: Path, pairs: pd.DataFrame, replace: bool) -> Data:
+    """The pairs as a file for their owner alone; part is not in it.
+
+    Those of another twin are kept, unless they may be replaced.
+    """
     table = pairs[["prompt", "output", "category"]]
     text = table.to_json(orient="records", lines=True, force_ascii=False)
+    if path.exists() and path.read_text(encoding="utf-8") != text and not replace:
+        raise ValueError(OCCUPIED.format(folder=path.parent))
     store.write_text(path, text, private=True)
     return Data(path=str(path.resolve()), prompt=["prompt"], output="output", category="category")
 
@@ -247,7 +256,4 @@ def _blind(profile: Profile, samples: pd.DataFrame) -> list[Compared]:
 
 def _refuse_other(folder: Path, key: str) -> None:
     if prepared_json.lies_in(folder) and prepared_json.read(folder)[0].key != key:
-        raise ValueError(
-            f"{folder} holds a preparation with other data or settings, or of an earlier version; "
-            "choose another folder with --out"
-        )
+        raise ValueError(OCCUPIED.format(folder=folder))

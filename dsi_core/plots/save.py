@@ -124,7 +124,7 @@ def _write(figure: Figure, path: Path) -> None:
 def _note(profile: Settings, files: list[Path]) -> None:
     """Enter files into their folder's `manifest.json`: hash and time of each, and of what run."""
     path = files[0].parent / "manifest.json"
-    store.root().mkdir(parents=True, exist_ok=True)
+    store.make_root()
     with store.lock(store.root()):
         known = json.loads(path.read_text(encoding="utf-8"))["files"] if path.exists() else {}
         made = {

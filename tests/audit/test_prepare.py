@@ -74,6 +74,19 @@ def test_an_occupied_folder_is_refused_before_anything_is_trained(prepared, monk
         prepare.run("dozen", "smoke", out=folder)
 
 
+def test_the_pairs_of_another_twin_are_kept(smoke, halves, tmp_path):
+    pairs = prepare.both_parts(smoke, *halves(4, 4)).pairs
+    path = tmp_path / prepare.PAIRS
+    prepare._written(path, pairs, replace=False)
+    before = path.read_text(encoding="utf-8")
+    prepare._written(path, pairs, replace=False)  # the same again
+    with pytest.raises(ValueError, match="choose another folder with --out"):
+        prepare._written(path, pairs[1:], replace=False)
+    assert path.read_text(encoding="utf-8") == before and before.count("\n") == 6
+    prepare._written(path, pairs[1:], replace=True)
+    assert path.read_text(encoding="utf-8").count("\n") == 5
+
+
 def test_a_dataset_may_not_take_anothers_name(tmp_path):
     assert "other" in load_profile("smoke").data
     file = write_jsonl(tmp_path / "other.jsonl", PAIRS)

@@ -4,6 +4,7 @@ import enum
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -141,6 +142,11 @@ def old_entry(place: Path) -> None:
 def newer_format(place: Path) -> None:
     place.mkdir()
     (place / "format.json").write_text('{"format": 99}')
+
+
+def test_a_new_store_is_its_owners_alone(empty_store):
+    store.entry("models", "m", {"a": 1})
+    assert stat.S_IMODE(empty_store.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize(("make", "number"), [(old_entry, 1), (newer_format, 99)])
