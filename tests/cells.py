@@ -9,12 +9,23 @@ from types import ModuleType
 import matplotlib
 import matplotlib.pyplot as plt
 import nbformat
+import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from dsi_core.runtime.paths import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
+
+
+def paths() -> list[Path]:
+    """The notebooks in their order."""
+    return sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
+def code(path: Path) -> list[nbformat.NotebookNode]:
+    """The code cells of a notebook."""
+    return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
 
 
 def run(notebook: str, home: Path, **parameters) -> int:
@@ -31,9 +42,9 @@ def run(notebook: str, home: Path, **parameters) -> int:
     shell = _shell(path.stem, home)
     try:
         with chdir(ROOT), matplotlib.rc_context():
-            for cell in nbformat.read(path, as_version=4).cells:
+            for cell in code(path):
                 tags = cell.metadata.get("tags", [])
-                if cell.cell_type != "code" or "skip-execution" in tags:
+                if "skip-execution" in tags:
                     continue
                 shell.run_cell(cell.source).raise_error()
                 if "parameters" in tags:
@@ -54,3 +65,13 @@ def _shell(name: str, home: Path) -> InteractiveShell:
     config.HistoryManager.enabled = False
     module = ModuleType(name)  # not __main__, which is pytest's
     return InteractiveShell.instance(config=config, ipython_dir=str(home), user_module=module)
+
+
+def figures(folder: Path) -> set[str]:
+    """The figures in a folder; each has a picture that is not empty, a PDF, and a CSV with rows."""
+    names = {path.stem for path in folder.glob("*.png")}
+    for name in names:
+        assert plt.imread(folder / f"{name}.png").std() > 0.01, f"{name}: an empty picture"
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert len(pd.read_csv(folder / f"{name}.csv"))
+    return names

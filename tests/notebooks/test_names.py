@@ -7,18 +7,14 @@ import inspect
 from pathlib import Path
 from types import ModuleType
 
-import nbformat
+import cells
 import pytest
 
-from dsi_core.runtime.paths import ROOT
-
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 GIVEN = {"display", "get_ipython"}  # by the kernel
 
 
 def code_of(path: Path) -> str:
-    cells = nbformat.read(path, as_version=4).cells
-    return "\n".join(c.source for c in cells if c.cell_type == "code")
+    return "\n".join(cell.source for cell in cells.code(path))
 
 
 def imported(tree: ast.Module) -> dict[str, object]:
@@ -83,7 +79,7 @@ def _check_arguments(call: ast.Call, bound: dict[str, object]) -> None:
         raise TypeError(f"line {call.lineno}, {ast.unparse(call.func)}: {error}") from None
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", cells.paths(), ids=lambda p: p.name)
 def test_every_name_and_argument_exists(path):
     check(code_of(path))
 
@@ -106,7 +102,7 @@ def test_what_a_run_would_stumble_over_is_found(code, error):
         check(code)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", cells.paths(), ids=lambda p: p.name)
 def test_imports_are_one_sorted_line_a_room(path):
     lines = [
         n for n in ast.parse(code_of(path)).body if isinstance(n, (ast.Import, ast.ImportFrom))
