@@ -10,8 +10,8 @@ from pathlib import Path
 
 import cells
 import nbformat
-import papermill
 import pandas as pd
+import papermill
 import pytest
 
 from dsi_core import reproduce
