@@ -1,5 +1,6 @@
 """Shared fixtures: one thread, a store and notebooks of the session's own, the smoke profile."""
 
+import gc
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -116,6 +117,7 @@ def one_thread():
 
     torch.set_num_threads(1)
     quiet()
+    gc.freeze()  # what was imported stays: each training collects garbage once
 
 
 @pytest.fixture(scope="session")

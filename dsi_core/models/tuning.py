@@ -180,6 +180,7 @@ def _train(training: Training, folder: Path) -> None:
         callbacks=[progress],
     )
     trainer.remove_callback(PrinterCallback)  # the loss goes to loss.csv
+    trainer.create_model_card = lambda **_: None  # a checkpoint is not for the hub
     trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
     steps = pd.DataFrame([r for r in trainer.state.log_history if "loss" in r])
     log = steps[["step", "epoch", "loss", "learning_rate"]]

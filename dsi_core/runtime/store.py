@@ -274,13 +274,15 @@ def now() -> str:
 
 def versions() -> dict[str, str]:
     """List the versions of Python and of the libraries that shape results."""
-    installed = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            installed[name] = version(name)
-        except PackageNotFoundError:
-            installed[name] = "not installed"
-    return installed
+    return {"python": platform.python_version()} | {name: _version(name) for name in LIBRARIES}
+
+
+@cache  # each manifest names ten of them, which are read from their metadata
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 @cache
