@@ -104,6 +104,12 @@ def empty_store(tmp_path, monkeypatch):
     return tmp_path / "store"
 
 
+@pytest.fixture
+def two_workers(monkeypatch):
+    """Jobs run in two processes of their own, as on a machine with two cores."""
+    monkeypatch.setenv("DSI_WORKERS", "2")
+
+
 @pytest.fixture(scope="session")
 def smoke():
     return load_profile("smoke")

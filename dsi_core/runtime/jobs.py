@@ -6,6 +6,7 @@ end in one place (`_end`): each worker has a pipe of its own, which nobody else 
 """
 
 import enum
+import gc
 import os
 import pickle
 import signal
@@ -371,6 +372,7 @@ def _set_up(place: str, environment: dict[str, str]) -> None:
 
     torch.set_num_threads(1)
     quiet()
+    gc.freeze()  # a collection would walk all imports, and copy the memory that forks share
 
 
 def _serve(pipe: Connection) -> None:

@@ -15,6 +15,8 @@ from helpers import says
 from dsi_core.runtime import devices, jobs
 from dsi_core.runtime.environment import MALLOC
 
+pytestmark = pytest.mark.usefixtures("two_workers")
+
 CHORES = '''
 import os, signal, subprocess, sys, threading, time
 from pathlib import Path
