@@ -548,11 +548,8 @@ def test_a_suite_replaces_its_parts_alone(raw, profile_of):
             members=[], non_members=["a/b"], group="others", data=["other"], recipe="lora"
         )
     }
-    assert (
-        short.model_copy(update={k: getattr(plain, k) for k in ("victims", "suspects", "wild")})
-        == plain
-    )
-    assert two == plain.model_copy(update={"victims": ["dozen", "other"]})
+    assert short.changed(**{k: getattr(plain, k) for k in ("victims", "suspects", "wild")}) == plain
+    assert two == plain.changed(victims=["dozen", "other"])
     assert profile_of(mine, suite="two", victims=["other"], mu=3).victims == [
         "other"
     ]  # what the caller says goes over the suite
