@@ -1,4 +1,7 @@
-"""A test double of a chat API: a real HTTP server on loopback, whose replies a test scripts per prompt and request."""
+"""A test double of a chat API: a real HTTP server on loopback.
+
+A test scripts its replies per prompt and request.
+"""
 
 import json
 import socket
@@ -41,8 +44,11 @@ def page(text: bytes, kind="application/json") -> tuple[int, dict, bytes]:
 
 
 class Server(ThreadingHTTPServer):
-    """script(prompt, n) says what becomes of the n-th request (from 0) of a prompt: (status, headers, body), or a
-    function that takes the handler. `asked`: the requests' bodies; `headers`: theirs."""
+    """A server whose `script` answers.
+
+    script(prompt, n) says what becomes of the n-th request (from 0) of a prompt: (status, headers,
+    body), or a function that takes the handler. `asked`: the requests' bodies; `headers`: theirs.
+    """
 
     daemon_threads, request_queue_size = True, 64
 
@@ -91,7 +97,8 @@ def cut_before(handler):
 
 def cut_within(handler):
     handler.wfile.write(
-        b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n{"choices"'
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n"
+        b'{"choices"'
     )
     handler.connection.shutdown(socket.SHUT_RDWR)
 
