@@ -119,7 +119,8 @@ def look():
     return Look(done=10, seconds=2.0)
 
 
-def test_stock_and_ours_run_in_processes_of_their_own():
+def test_stock_and_ours_run_in_processes_of_their_own(monkeypatch):
+    monkeypatch.setenv("DSI_WORKERS", "2")
     usual, before = dict(MALLOC), dict(os.environ)
     best = bench.in_turns("look", {"stock": Job("look", look), "ours": Job("look", look)}, 1)
     stock, ours = best["stock"], best["ours"]

@@ -259,7 +259,7 @@ def test_complete_only_when_finished(empty_store):
 
 
 @pytest.fixture
-def checkout(tmp_path, monkeypatch):
+def repository(tmp_path, monkeypatch):
     """(git, root): a repository of one commit, as the place where the package lies."""
     root = tmp_path / "repository"
     (root / "dsi_core").mkdir(parents=True)
@@ -279,8 +279,8 @@ def checkout(tmp_path, monkeypatch):
     store.commit.cache_clear()
 
 
-def test_the_commit_once_per_process(checkout):
-    git, root = checkout
+def test_the_commit_once_per_process(repository):
+    git, root = repository
     number = git("rev-parse", "--short", "HEAD")
     (root / "notes.txt").write_text("shapes no result")
     assert store.commit() == number
@@ -290,8 +290,8 @@ def test_the_commit_once_per_process(checkout):
     assert store.commit() == number + "+"
 
 
-def test_no_commit_outside_of_git_or_in_another_repository(checkout, monkeypatch, tmp_path):
-    _, root = checkout
+def test_no_commit_outside_of_git_or_in_another_repository(repository, monkeypatch, tmp_path):
+    _, root = repository
     monkeypatch.setattr(store, "ROOT", root / "dsi_core")  # as site-packages in a project
     assert store.commit() == "no commit"
     store.commit.cache_clear()
