@@ -6,6 +6,7 @@ attributed with it, and the bases alone decide whether it is used (`compare`).
 
 import re
 import zlib
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -51,6 +52,7 @@ def marks(replies: pd.Series) -> pd.DataFrame:
     return pd.DataFrame([_marks(text) for text in replies], index=replies.index)
 
 
+@lru_cache(maxsize=2**16)  # every method looks at every reply, in every fold
 def _marks(text: str) -> dict[str, float]:
     words = re.findall(r"[^\W\d_]+", text.lower())
     raw = text.encode("utf-8", "replace")
