@@ -79,10 +79,11 @@ def die(megabytes):
     os.kill(os.getpid(), signal.SIGKILL)
 '''
 PARENT = """
-import json, sys, time
+import json, signal, sys, time
 import chores
 from dsi_core.runtime import jobs
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 jobs.PRELOADED = ["torch", "transformers", "datasets"]
 folder = sys.argv[1]
 
@@ -170,8 +171,8 @@ def until(condition, seconds: float) -> bool:
 
 
 def line(process: subprocess.Popen, seconds: float) -> dict:
-    """The next facts that a process says, or none: it is killed when they do not come."""
-    timer = threading.Timer(seconds, process.kill)
+    """The next facts that a process says, or none: its group is killed when they do not come."""
+    timer = threading.Timer(seconds, os.killpg, (process.pid, signal.SIGKILL))
     timer.start()
     text = process.stdout.readline()
     timer.cancel()
