@@ -3,7 +3,9 @@
 The same models, texts and threads in one run. Each measurement is a new process with one thread;
 stock and ours take turns, and the best round of each counts, as other load can only slow one down.
 The clock leaves out the start of a process and the loading of its model. Our processes have
-`MALLOC`'s memory settings, as in a study; the stock's have the system's.
+`MALLOC`'s memory settings, as in a study; the stock's have the system's. The stock holds its
+weights in fp32, ours are in this machine's precision; where that is bf16, ours in fp32 is measured
+too.
 
 share_of_peak counts floating-point operations of real tokens, so that padding is waste: those of
 the linear layers, as torch counts them for one token (2 for each weight; in tuning 2 more for the
@@ -50,6 +52,7 @@ from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training, training
 from dsi_core.runtime import jobs
 from dsi_core.runtime.environment import MALLOC, quiet
+from dsi_core.runtime.precision import Dtype
 from dsi_core.settings.profile import Profile, load_profile
 
 COLUMNS = [
@@ -65,7 +68,13 @@ COLUMNS = [
     "workload",
     "threads",
 ]
-GRADIENT = 1e-3  # allowed difference of gradients, as a share of the largest entry
+# Allowed difference of gradients, as a share of the largest entry
+GRADIENT: dict[Dtype, float] = {"fp32": 1e-3, "bf16": 0.1}
+# What ours is meant to reach against the stock way, by this machine's precision
+TUNING: dict[Dtype, float] = {"fp32": 2.0, "bf16": 7.0}
+GENERATION: dict[Dtype, float] = {"fp32": 3.0, "bf16": 8.0}
+# ... and in bf16 against fp32
+TUNING_IN_BF16, GENERATION_IN_BF16 = 3.0, 2.4
 SCORE = 5e-3  # of an F1: bert-score's padding, see `similarity`
 
 
@@ -179,8 +188,9 @@ def measure(profile: Profile, amounts: Amounts = USUAL) -> pd.DataFrame:
     pairs = load_pairs(victim)
     usual = Sampling.of(profile.responses, profile.seed)
     sampling = usual.changed(system=None)  # the pipeline gets the prompts alone
-    before = _product(amounts.rounds)
-    rows = [_tuning(training, pairs, amounts) for training in trainings]
+    dtype = models[0].precision.dtype
+    before = _product(dtype, amounts.rounds)
+    rows = [row for training in trainings for row in _tuning(training, pairs, amounts)]
     for model in models:
         rows += _generation(model, pairs, sampling, amounts)
     stand_ins = answers_like(
@@ -193,7 +203,7 @@ def measure(profile: Profile, amounts: Amounts = USUAL) -> pd.DataFrame:
     )
     rows.append(_similarity(stand_ins, similarity.backbone(profile), amounts.rounds))
     rows.append(_cores(models[0], pairs, sampling, amounts))
-    after = _product(amounts.rounds)
+    after = _product(dtype, amounts.rounds)
     product = Comparison(
         what="matrix product",
         model="-",
@@ -201,7 +211,7 @@ def measure(profile: Profile, amounts: Amounts = USUAL) -> pd.DataFrame:
         stock=before,
         ours=after,
         same="not compared",
-        workload="two 1024 x 1024 matrices; stock = first, ours = at the end",
+        workload=f"two 1024 x 1024 matrices in {dtype}; stock = first, ours = at the end",
     )
     return table([*rows, product], max(before, after))
 
@@ -264,7 +274,7 @@ def in_turns(
     best: dict[str, Measurement] = {}
     for _ in range(rounds):
         for way, job in ways.items():
-            ours = memory_of_ours and way == Way.OURS
+            ours = memory_of_ours and way in (Way.OURS, Way.OURS_IN_FP32)
             environment = MALLOC if ours else dict.fromkeys(MALLOC)
             result = _processes([job], environment)[0]
             best[way] = max(best.get(way, result), result, key=lambda r: r.per_second)
@@ -283,36 +293,45 @@ def _say(what: str, way: str, result: Measurement) -> None:
     print(f"bench: {what}, {way}: {rate} in {result.seconds:.1f} s", file=sys.stderr, flush=True)
 
 
-def _product(rounds: int) -> float:
+def _product(dtype: Dtype, rounds: int) -> float:
     """The rate of a matrix product, in 10^9 operations per second."""
-    what = "matrix product"
-    return in_turns(what, {"product": jobs.Job(what, matrix_product)}, rounds)["product"].per_second
+    job = jobs.Job("matrix product", matrix_product, (dtype,))
+    return in_turns(job.name, {"product": job}, rounds)["product"].per_second
 
 
-def _tuning(training: Training, pairs: pd.DataFrame, amounts: Amounts) -> Comparison:
-    name, some = training.base.name, pairs.head(amounts.pairs)
-    ways = {str(way): jobs.Job(f"tune, {way}", tune, (training, some, way)) for way in Way}
+def _ways(dtype: Dtype) -> list[Way]:
+    """Ours in fp32 is a way of its own where this machine computes in bf16."""
+    return list(Way) if dtype == "bf16" else [Way.STOCK, Way.OURS]
+
+
+def _tuning(training: Training, pairs: pd.DataFrame, amounts: Amounts) -> list[Comparison]:
+    name, some, dtype = training.base.name, pairs.head(amounts.pairs), training.precision.dtype
+    ways = {str(way): jobs.Job(f"tune, {way}", tune, (training, some, way)) for way in _ways(dtype)}
     best = in_turns(f"tuning {name}", ways, amounts.rounds)
-    stock: Tuning = best[Way.STOCK]
-    ours: Tuning = best[Way.OURS]
-    assert (stock.steps, stock.done) == (ours.steps, ours.done)
+    ours: Tuning = best.pop(Way.OURS)
     recipe = training.recipe_here
-    apart = np.abs(stock.gradient - ours.gradient).max() / np.abs(stock.gradient).max()
     rank = f" of rank {recipe.rank}" if recipe.rank else ""
-    return Comparison(
-        what="tuning: default SFTTrainer",
-        model=name,
-        unit="tokens/s",
-        stock=stock.per_second,
-        ours=ours.per_second,
-        same=f"gradients of {GRADIENT_PAIRS} pairs differ by {apart:.1e} of the largest "
-        f"(allowed {GRADIENT:.0e}); "
-        f"mean loss {stock.loss:.3f}, {ours.loss:.3f} in another order",
-        workload=f"{ours.pairs} pairs of {pairs.attrs['name']}, {ours.done} tokens, "
-        f"{ours.steps} steps of {recipe.batch_size}, {recipe.method}{rank}",
-        target=2.0,
-        gflops=ours.gflops,
-    )
+    rows = []
+    for way, other in best.items():
+        assert (other.steps, other.done) == (ours.steps, ours.done)
+        apart = np.abs(other.gradient - ours.gradient).max() / np.abs(other.gradient).max()
+        of_stock = way == Way.STOCK
+        comparison = Comparison(
+            what=f"tuning: {'default SFTTrainer' if of_stock else way}",
+            model=name,
+            unit="tokens/s",
+            stock=other.per_second,
+            ours=ours.per_second,
+            same=f"gradients of {GRADIENT_PAIRS} pairs differ by {apart:.1e} of the largest "
+            f"(allowed {GRADIENT[dtype]:.0e}); "
+            f"mean loss {other.loss:.3f}, {ours.loss:.3f} in another order",
+            workload=f"{ours.pairs} pairs of {pairs.attrs['name']}, {ours.done} tokens, "
+            f"{ours.steps} steps of {recipe.batch_size}, {recipe.method}{rank}",
+            target=TUNING[dtype] if of_stock else TUNING_IN_BF16,
+            gflops=ours.gflops,
+        )
+        rows.append(comparison)
+    return rows
 
 
 def _generation(
@@ -320,20 +339,23 @@ def _generation(
 ) -> list[Comparison]:
     draws, pairs = sampling.draws, pairs.head(amounts.prompts)
     every, alone = _questions(pairs, draws), _questions(pairs.head(amounts.alone), 1)
-    greedy = _questions(pairs.head(amounts.greedy), 1)
-    ways = {
-        "batch 1": jobs.Job("answer, batch 1", answer, (model, alone, greedy, sampling, 1)),
-        "batch 8": jobs.Job("answer, batch 8", answer, (model, every, greedy, sampling, 8)),
-        str(Way.OURS): jobs.Job("answer, ours", answer, (model, every, greedy, sampling)),
+    greedy, dtype = _questions(pairs.head(amounts.greedy), 1), model.precision.dtype
+    given: dict[str, tuple] = {
+        "pipeline, batch 1": (model, alone, greedy, sampling, Way.STOCK, 1),
+        "pipeline, batch 8": (model, every, greedy, sampling, Way.STOCK, 8),
     }
+    for own in _ways(dtype)[1:]:
+        given[own] = (model, every, greedy, sampling, own)
+    targets = {"pipeline, batch 8": GENERATION[dtype], Way.OURS_IN_FP32: GENERATION_IN_BF16}
+    ways = {way: jobs.Job(f"answer, {way}", answer, args) for way, args in given.items()}
     best: dict[str, Answers] = in_turns(f"generation {model.base.name}", ways, amounts.rounds)
     ours = best.pop(Way.OURS)
     rows = []
     for way, stock in best.items():
         equal = sum(stock.greedy[key] == text for key, text in ours.greedy.items())
-        fewer = f" (stock: {len(alone)} x 1)" if way == "batch 1" else ""
+        fewer = f" (stock: {len(alone)} x 1)" if way == "pipeline, batch 1" else ""
         comparison = Comparison(
-            what=f"generation: pipeline, {way}",
+            what=f"generation: {way}",
             model=model.base.name,
             unit="tokens/s",
             stock=stock.per_second,
@@ -342,7 +364,7 @@ def _generation(
             workload=f"{len(pairs)} prompts x {draws}{fewer} at temperature 1, "
             f"up to {sampling.max_new_tokens} new tokens: {stock.done} and {ours.done}, "
             "padding not counted",
-            target=3.0 if way == "batch 8" else None,
+            target=targets.get(way),
             gflops=ours.gflops,
         )
         rows.append(comparison)
@@ -357,7 +379,7 @@ def _similarity(answers: pd.DataFrame, backbone: Backbone, rounds: int) -> Compa
     model_type = similarity.model_type(backbone)
     ways = {
         str(way): jobs.Job(f"compare, {way}", compare, (answers, model_type, backbone, way))
-        for way in Way
+        for way in (Way.STOCK, Way.OURS)
     }
     # a study compares in its own process, with the system's memory settings
     best: dict[str, Scores] = in_turns("similarity", ways, rounds, memory_of_ours=False)

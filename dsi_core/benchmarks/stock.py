@@ -4,7 +4,7 @@ import math
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.benchmark import Timer
 
 from dsi_core.benchmarks import flops
 from dsi_core.method import similarity, study
@@ -22,11 +21,9 @@ from dsi_core.models.load import Base
 from dsi_core.models.sampling import Sampling, generate
 from dsi_core.models.tuning import Training
 from dsi_core.runtime.environment import variables
-from dsi_core.runtime.precision import Precision
+from dsi_core.runtime.precision import PRODUCT, Dtype, Precision, product_flops
 from dsi_core.settings.schema import Recipe
 
-MATRIX = 1024  # rows and columns of the matrices that are multiplied
-MATRIX_SECONDS = 1.0  # for so long they are multiplied again and again
 LONGEST = 512  # tokens of a text, for a tokenizer that knows no limit
 GRADIENT_PAIRS = 4  # whose gradient is compared...
 GRADIENT_ENTRIES = 1e6  # ...in so many of its entries
@@ -38,6 +35,11 @@ class Way(StrEnum):
 
     STOCK = "stock"
     OURS = "ours"
+    OURS_IN_FP32 = "ours in fp32"
+
+    def precision(self, here: Precision) -> Precision:
+        """Give this machine's precision, or fp32, which the stock way holds its weights in."""
+        return here if self is Way.OURS else replace(here, dtype="fp32")
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,8 @@ class Products(Measurement):
 def tune(training: Training, pairs: pd.DataFrame, way: Way) -> Tuning:
     """Tune a model for one epoch on `pairs`.
 
-    The stock way is trl's trainer at its defaults, which computes activations twice to save memory;
-    batch size, learning rates and fp32 as ours.
+    The stock way is trl's trainer at its defaults, which computes activations twice to save memory,
+    in fp32; batch size and learning rates as ours.
 
     Parameters
     ----------
@@ -138,6 +140,7 @@ def tune(training: Training, pairs: pd.DataFrame, way: Way) -> Tuning:
     from transformers import PrinterCallback
     from trl import SFTTrainer
 
+    training = replace(training, precision=way.precision(training.precision))
     recipe = training.recipe_here.changed(epochs=1)
     model, tokenizer = tuning.load_for_training(training)
     rows = [
@@ -149,8 +152,9 @@ def tune(training: Training, pairs: pd.DataFrame, way: Way) -> Tuning:
         if way is Way.STOCK:
             trainer_class, arguments = SFTTrainer, _stock_arguments(recipe, training.seed, folder)
         else:
-            trainer_class = tuning.trainer_class()
-            arguments = tuning.arguments(recipe, training.seed, Path(folder), len(rows))
+            here = training.precision
+            trainer_class = tuning.trainer_class(here)
+            arguments = tuning.arguments(recipe, training.seed, Path(folder), len(rows), here)
         arguments.save_strategy = "no"
         trainer = trainer_class(
             model=model,
@@ -212,7 +216,7 @@ def _gradient(trainer) -> np.ndarray:
         loss = trainer.compute_loss(trainer.model, batch, num_items_in_batch=counted)
         loss.backward()
     parts = [p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None]
-    gradient = torch.cat(parts)
+    gradient = torch.cat(parts).float()
     trainer.model.zero_grad()
     return gradient[:: math.ceil(len(gradient) / GRADIENT_ENTRIES)].numpy()
 
@@ -222,6 +226,7 @@ def answer(
     questions: pd.DataFrame,
     greedy: pd.DataFrame,
     sampling: Sampling,
+    way: Way = Way.OURS,
     batch: int | None = None,
 ) -> Answers:
     """Let a model answer `questions` at temperature 1 and, before the clock starts, `greedy` at 0.
@@ -231,10 +236,10 @@ def answer(
     questions, greedy
         Columns sample_id, prompt, draw.
     batch
-        Of transformers' pipeline, which gets the prompts in their order; None = our way.
+        Of the stock way, transformers' pipeline, which gets the prompts in their order.
     """
     began = time.time()
-    model, tokenizer = load.load(local.base, local.precision)
+    model, tokenizer = load.load(local.base, way.precision(local.precision))
     torch.manual_seed(sampling.seed)  # the pipeline's random numbers
     cold, warm = sampling.changed(temperature=0.0), sampling.changed(temperature=1.0)
     greedy_texts, _ = _answers(model, tokenizer, greedy, cold, batch)
@@ -378,14 +383,8 @@ def _scorer(model_type: str, layer: int):
     return scorer
 
 
-def matrix_product() -> Products:
-    """Multiply two single-precision matrices again and again; the fastest time counts."""
-    a, b, out = torch.rand(3, MATRIX, MATRIX)
-    timer = Timer(
-        "torch.matmul(a, b, out=out)",
-        globals={"torch": torch, "a": a, "b": b, "out": out},
-        num_threads=1,
-    )
-    measured = timer.blocked_autorange(min_run_time=MATRIX_SECONDS)
-    gflop = 2 * MATRIX**3 / 1e9
-    return Products(done=gflop, seconds=min(measured.times), flop=gflop * 1e9)
+def matrix_product(dtype: Dtype) -> Products:
+    """Multiply two matrices of this type again and again; the fastest time counts."""
+    per_second = product_flops(dtype)
+    gflop = 2 * PRODUCT**3 / 1e9
+    return Products(done=gflop, seconds=gflop * 1e9 / per_second, flop=gflop * 1e9)

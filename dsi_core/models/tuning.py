@@ -13,13 +13,16 @@ import pandas as pd
 from dsi_core.data.pairs import Dataset, dataset, load_pairs
 from dsi_core.models import load
 from dsi_core.models.load import Base
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import jobs, released, store
 from dsi_core.runtime.precision import Precision, detect, device_name
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Recipe, Trained
 from dsi_core.settings.words import dataset_of
 
-CPU_MICRO_BATCH = 2  # pairs at once on a CPU: less memory and padding, the same gradient
+# Pairs at once on a CPU, by what torch's kernels use there; the gradient is the same. Wide vectors
+# want many rows; with narrow ones fewer are faster, for their activations stay in the cache.
+CPU_MICRO_BATCH = {"AVX512": 8}
+CPU_MICRO_BATCH_ELSEWHERE = 2
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,14 @@ def entry(training: Training, *, make: bool = True) -> Path:
     return store.entry("tuned", training.name, training.spec, make=make)
 
 
+def record(training: Training) -> Path:
+    """Give the folder with manifest and `loss.csv` of a model that was tuned, here or elsewhere.
+
+    The store's own, or else the released one, which has no weights.
+    """
+    return released.entry("tuned", training.name, training.spec, make=False)
+
+
 def tune(training: Training) -> Path | None:
     """Give the folder with the tuned weights and `loss.csv`; None for an untuned model.
 
@@ -171,9 +182,9 @@ def _train(training: Training, folder: Path) -> None:
     torch.manual_seed(training.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"
     progress = _progress(lambda: store.write_text(spent, f"{time.time() - started:.1f}"))
-    trainer = trainer_class()(
+    trainer = trainer_class(training.precision)(
         model=model,
-        args=arguments(recipe, training.seed, checkpoints, len(rows)),
+        args=arguments(recipe, training.seed, checkpoints, len(rows), training.precision),
         processing_class=tokenizer,
         train_dataset=Rows.from_list(rows),
         peft_config=adapter(recipe),
@@ -225,13 +236,15 @@ def example(tokenizer, prompt: str, output: str, limit: int, whole: bool = False
     return {"input_ids": (before + after)[:limit], "completion_mask": mask[:limit]}
 
 
-def arguments(recipe: Recipe, seed: int, checkpoints: Path, pairs: int):
-    """Give trl's settings for a recipe; `pairs` = how many it trains on."""
-    import torch
+def arguments(recipe: Recipe, seed: int, checkpoints: Path, pairs: int, precision: Precision):
+    """Give trl's settings for a recipe; `pairs` = how many it trains on.
+
+    In bf16 products alone are: what is tuned, adapter or all weights, stays fp32 (autocast).
+    """
     from trl import SFTConfig
 
-    gpu = torch.cuda.is_available()
-    micro = recipe.batch_size if gpu else math.gcd(recipe.batch_size, CPU_MICRO_BATCH)
+    gpu = precision.device == "cuda"
+    micro = recipe.batch_size if gpu else math.gcd(recipe.batch_size, cpu_micro_batch())
     # At most four checkpoints, at ends of epochs: the order within an epoch is drawn anew on resume
     save_steps = math.ceil(pairs / recipe.batch_size) * math.ceil(recipe.epochs / 4)
     return SFTConfig(
@@ -248,7 +261,7 @@ def arguments(recipe: Recipe, seed: int, checkpoints: Path, pairs: int):
         completion_only_loss=True,
         train_sampling_strategy="group_by_length",
         use_cpu=not gpu,
-        bf16=gpu,
+        bf16=precision.dtype == "bf16",
         activation_checkpointing=gpu,
         dataloader_pin_memory=gpu,
         logging_steps=1,
@@ -260,7 +273,15 @@ def arguments(recipe: Recipe, seed: int, checkpoints: Path, pairs: int):
     )
 
 
-def trainer_class():
+def cpu_micro_batch() -> int:
+    """Give how many pairs a CPU of this kind computes at once."""
+    import torch
+
+    kind = torch.backends.cpu.get_cpu_capability()
+    return CPU_MICRO_BATCH.get(kind, CPU_MICRO_BATCH_ELSEWHERE)
+
+
+def trainer_class(precision: Precision):
     """Give trl's SFTTrainer; on a CPU with the output layer at completion positions only.
 
     trl itself does that on GPUs and scores every position elsewhere, twice as slow for a large
@@ -270,10 +291,11 @@ def trainer_class():
     import torch
     from trl import SFTTrainer
 
-    if torch.cuda.is_available():
+    if precision.device == "cuda":
         return SFTTrainer
 
     class CompletionTrainer(SFTTrainer):
+        @torch.autocast("cpu", torch.bfloat16, enabled=precision.dtype == "bf16")
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             labels = inputs.pop("labels")[:, 1:]
             core = model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from itertools import cycle, islice
 from typing import Literal
 
 CPU = "cpu"
@@ -12,8 +13,8 @@ def devices() -> list[str]:
     """Name the device of each worker: a GPU each, or else "cpu" for each core this process may use.
 
     GPUs have the names that `$CUDA_VISIBLE_DEVICES` gives them (indices, UUIDs, MIG instances), or
-    else their indices. `$DSI_WORKERS` sets fewer or more workers on a CPU, and fewer on GPUs; 0 =
-    none, jobs run in this process.
+    else their indices. `$DSI_WORKERS` sets fewer or more workers; more than there are GPUs share
+    them in turn, which pays where the models are small. 0 = none, jobs run in this process.
 
     Raises
     ------
@@ -23,7 +24,7 @@ def devices() -> list[str]:
     wanted = _wanted_workers()
     gpus = _gpus()
     if gpus:
-        return gpus[:wanted]
+        return list(islice(cycle(gpus), len(gpus) if wanted is None else wanted))
     return [CPU] * (_cores() if wanted is None else wanted)
 
 

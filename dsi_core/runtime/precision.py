@@ -1,9 +1,21 @@
 """In which precision this machine computes: decided once, and written into every key."""
 
+import json
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from dsi_core.runtime import store
+
+Dtype = Literal["fp32", "bf16"]
+DTYPES: tuple[Dtype, ...] = ("fp32", "bf16")
+
+# Instructions that multiply bf16; a CPU without them emulates it, several times slower than fp32
+BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+FASTER = 1.5  # times the products a second at which bf16 is worth its rounding
+PRODUCT = 1024  # rows and columns of the matrices that are multiplied to find out
+MEASURE_SECONDS = 0.5  # for each type
 
 
 @dataclass(frozen=True)
@@ -21,7 +33,7 @@ class Precision:
     """
 
     device: Literal["cpu", "cuda"]
-    dtype: Literal["fp32", "bf16"]
+    dtype: Dtype
     nf4: bool
 
     def label(self, *, quantized: bool = False) -> str:
@@ -31,13 +43,55 @@ class Precision:
 
 @lru_cache
 def detect(dtype: Literal["auto", "fp32", "bf16"] = "auto") -> Precision:
-    """Find the precision of this machine; "auto" is bf16 on a GPU and fp32 on a CPU."""
+    """Find the precision of this machine.
+
+    "auto" is bf16 on a GPU, and on a CPU that has instructions for it and multiplies matrices
+    faster with them; fp32 elsewhere. What was measured is kept in the store, for each kind of CPU,
+    so that every process and every rerun decides alike.
+    """
     import torch
 
     device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype == "auto":
-        dtype = "bf16" if device == "cuda" else "fp32"
+        dtype = "bf16" if device == "cuda" else _of_cpu()
     return Precision(device, dtype, _nf4_works(device))
+
+
+def _of_cpu() -> Dtype:
+    """What this CPU computes in: bf16 where it has the instructions and they pay."""
+    import torch
+
+    capabilities = torch.cpu.get_capabilities()
+    if not any(capabilities.get(name) for name in BF16_INSTRUCTIONS):
+        return "fp32"
+    name = str(capabilities.get("cpu_name", capabilities.get("architecture", "cpu")))
+    path = store.root() / "precision.json"
+    with store.lock(store.make_root()):
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if name not in known:
+            known[name] = {f"{t}_gflops": product_flops(t) / 1e9 for t in DTYPES}
+            store.write_text(path, json.dumps(known, indent=1))
+    rates = known[name]
+    return "bf16" if rates["bf16_gflops"] > FASTER * rates["fp32_gflops"] else "fp32"
+
+
+def product_flops(dtype: Dtype) -> float:
+    """Measure a matrix product with one thread of this CPU: floating-point operations a second.
+
+    The fastest of as many as `MEASURE_SECONDS` allow counts: other load can only slow one down.
+    """
+    import torch
+    from torch.utils.benchmark import Timer
+
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
+    left, right, out = torch.rand(3, PRODUCT, PRODUCT).to(kind)
+    timer = Timer(
+        "torch.matmul(left, right, out=out)",
+        globals={"torch": torch, "left": left, "right": right, "out": out},
+        num_threads=1,
+    )
+    measured = timer.blocked_autorange(min_run_time=MEASURE_SECONDS)
+    return 2 * PRODUCT**3 / min(measured.times)
 
 
 def _nf4_works(device: str) -> bool:

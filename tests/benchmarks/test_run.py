@@ -36,7 +36,7 @@ def measured(smoke, one_thread):
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(lines):
         patch.setattr(jobs, "run", here)
-        patch.setattr("dsi_core.benchmarks.stock.MATRIX_SECONDS", 0.05)
+        patch.setattr("dsi_core.runtime.precision.MEASURE_SECONDS", 0.05)
         one = smoke.changed(references=smoke.references[2:3], reference_sets={}, robustness=None)
         table = bench.measure(one, few)
     return table, [line for line in lines.getvalue().splitlines() if line.startswith("bench: ")]
@@ -68,7 +68,7 @@ def test_our_operations_stay_under_the_peak(measured):
 
 def test_results_equal_those_of_the_stock(measured):
     same = measured[0]["same"]
-    for row, allowed in ((0, bench.GRADIENT), (3, bench.SCORE)):
+    for row, allowed in ((0, bench.GRADIENT["fp32"]), (3, bench.SCORE)):
         assert float(re.search(r"differ by (\S+)", same[row])[1]) <= allowed, same[row]
     assert same[1] == same[2] == "3 of 3 greedy texts equal"
     assert same[4] == "12 of 12 texts equal"  # 4 prompts x 3 draws

@@ -5,12 +5,15 @@ Two runs at once leave one set of answers.
 
 import copy
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from dsi_core.models import responses, tuning
 from dsi_core.models.sampling import Sampling
-from dsi_core.runtime import jobs
+from dsi_core.runtime import jobs, precision, store
 from dsi_core.settings.schema import Recipe, Trained
 
 
@@ -39,9 +42,10 @@ def test_losses_and_weights_are_those_of_trl(smoke, toy, tmp_path, family, metho
         for p, o in zip(pairs["prompt"], pairs["output"], strict=True)
     ]
     curves, outcomes = [], []
-    for trainer_class in (SFTTrainer, tuning.trainer_class()):
+    here = precision.detect()
+    for trainer_class in (SFTTrainer, tuning.trainer_class(here)):
         torch.manual_seed(0)
-        arguments = tuning.arguments(recipe, 0, tmp_path / trainer_class.__name__, len(rows))
+        arguments = tuning.arguments(recipe, 0, tmp_path / trainer_class.__name__, len(rows), here)
         arguments.save_strategy = "no"
         trainer = trainer_class(
             model=copy.deepcopy(model),
@@ -73,3 +77,33 @@ def test_two_runs_at_once_leave_each_answer_once(smoke, empty_store):
     folder = responses.entry("suspect", untuned, sampling)
     lines = (folder / "responses.jsonl").read_text().splitlines()
     assert len(lines) == 24 == len(responses.read(folder))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:.*is_gradient_checkpointing")
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_in_bf16_what_is_tuned_stays_fp32(smoke, empty_store, method):
+    """Products in bf16 move the losses a little; weights that are tuned are fp32 on disk."""
+    ranks = {} if method == "full" else {"rank": 4, "alpha": 8}
+    recipe = Recipe(method=method, learning_rate=5e-3, epochs=3, batch_size=4, **ranks)
+    curves = {}
+    for dtype in ("fp32", "bf16"):
+        profile = smoke.changed(precision=dtype, recipes={**smoke.recipes, "heart": recipe})
+        tuned = Trained(base="llama", data=["victim"], recipe="heart")
+        folder = tuning.tune(tuning.training(profile, "dozen", tuned))
+        assert store.manifest(folder)["precision"] == f"cpu {dtype}"
+        curves[dtype] = pd.read_csv(folder / "loss.csv")["loss"].to_numpy()
+        (weights,) = folder.glob("*model.safetensors")
+        assert {t.dtype for t in load_file(weights).values()} == {torch.float32}
+    assert curves["fp32"][-1] < curves["fp32"][0] - 0.05
+    apart = np.abs(curves["fp32"] - curves["bf16"])
+    assert 0 < apart.max() < 0.02
+
+
+@pytest.mark.parametrize(("kind", "pairs"), [("AVX512", 8), ("AVX2", 2), ("DEFAULT", 2)])
+def test_pairs_at_once_fit_the_cpu(monkeypatch, tmp_path, kind, pairs):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: kind)
+    here = precision.Precision("cpu", "fp32", nf4=False)
+    recipe = Recipe(method="full", learning_rate=1e-3, epochs=1, batch_size=8)
+    arguments = tuning.arguments(recipe, 0, tmp_path, 48, here)
+    assert arguments.per_device_train_batch_size == pairs
+    assert arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps == 8

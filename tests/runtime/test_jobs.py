@@ -263,6 +263,8 @@ def test_gpus_have_the_names_that_the_variable_gives_them(monkeypatch, visible, 
     assert devices.devices() == names
     monkeypatch.setenv("DSI_WORKERS", "1")
     assert devices.devices() == names[:1]
+    monkeypatch.setenv("DSI_WORKERS", "5")
+    assert devices.devices() == (names * 5)[:5]
 
 
 def test_a_worker_sees_its_own_gpu_alone(chores, monkeypatch):
