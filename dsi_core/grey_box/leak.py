@@ -54,7 +54,11 @@ def accused(study: Study) -> Study:
     ]
     leaked = Data(path=str(path), prompt=["prompt"], output="output")
     changed = profile.changed(
-        victims=[victim], data={**profile.data, LEAKED: leaked}, suspects=suspects, wild={}
+        victims=[victim],
+        data={**profile.data, LEAKED: leaked},
+        suspects=suspects,
+        non_members_from=[],
+        wild={},
     )
     pairs = study.pairs[study.pairs["dataset"] == victim]
     return Study(changed, pairs.reset_index(drop=True))

@@ -38,6 +38,8 @@ def profile_of(
         victims=[name],
         data=data,
         suspects=[*controls, *suspects],
+        non_members_from=[],
+        in_depth=None,
         controls=[],
         wild={},
         suites={},

@@ -8,6 +8,7 @@ import pandas as pd
 from dsi_core.models.tuning import Training, training
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Suspect, Trained, Wild
+from dsi_core.settings.suspects import suspects_of
 
 
 class Role(StrEnum):
@@ -88,10 +89,13 @@ def references(profile: Profile) -> list[Participant]:
 
 
 def suspects(profile: Profile) -> list[Participant]:
-    """Give the local suspects of each victim and those collected for it on the hub (Table 10)."""
+    """Give each victim's local suspects, its members of other datasets among them, and its wild ones.
+
+    The latter were collected for it on the hub (Table 10).
+    """
     found = []
     for victim in profile.victims:
-        found += [_local(profile, victim, suspect) for suspect in profile.suspects]
+        found += [_local(profile, victim, suspect) for suspect in suspects_of(profile, victim)]
         wild = profile.wild.get(victim)
         if wild is not None:
             found += _wild(profile, victim, wild)

@@ -1,7 +1,7 @@
 """The study: the steps in their order, for every victim dataset. Notebooks call these functions."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -59,6 +59,19 @@ def start(profile: str, suite: str | None = None, **overrides) -> Study:
     quiet()
     tables = [load_pairs(dataset(settings, v)).assign(dataset=v) for v in settings.victims]
     return Study(settings, pd.concat(tables, ignore_index=True))
+
+
+def in_depth(study: Study) -> Study:
+    """Give the same study of those victims alone at which the profile looks in depth (`in_depth`).
+
+    Raises
+    ------
+    ValueError
+        Where that is none of the study's victims.
+    """
+    profile = study.profile.only_in_depth()
+    pairs = study.pairs[study.pairs["dataset"].isin(profile.victims)]
+    return Study(profile, pairs.reset_index(drop=True))
 
 
 def plan_only(profile: str, suite: str | None = None) -> Study:
@@ -145,10 +158,14 @@ class Query:
         """Whether the store lacks an answer."""
         return len(responses.missing(self.folder, self.questions, self.sampling.draws)) > 0
 
-    @property
-    def job(self) -> jobs.Job:
-        """The work of it."""
-        cost = len(self.questions) * self.sampling.draws + self.training.passes
+    def with_questions(self, more: pd.DataFrame) -> "Query":
+        """Give the same query with more questions, each asked once."""
+        both = pd.concat([part[["sample_id", "prompt"]] for part in (self.questions, more)])
+        return replace(self, questions=both.drop_duplicates("sample_id", ignore_index=True))
+
+    def job(self, *, tunes: bool = True) -> jobs.Job:
+        """Give the work of it; tunes: whether its model is tuned on the way."""
+        cost = len(self.questions) * self.sampling.draws + tunes * self.training.passes
         arguments = self.model_id, self.training, self.questions, self.sampling
         return jobs.Job(self.title, responses.ask, arguments, cost)
 
@@ -156,12 +173,25 @@ class Query:
 def query(queries: Iterable[Query], others: Iterable[jobs.Job] = ()) -> None:
     """Get whatever answers the store lacks, and do `others` beside, in parallel.
 
-    Long jobs come first, so that no core waits at the end.
+    Long jobs come first, so that no core waits at the end. Of the models that share one tuning
+    only the first tunes: the others come late enough to find it done.
     """
-    missing = {q.folder: q for q in queries if q.missing}
-    load.prepare_all(q.training.base for q in missing.values())
-    work = [*others, *(q.job for q in missing.values())]
+    missing = [q for q in _together(queries) if q.missing]
+    load.prepare_all(q.training.base for q in missing)
+    weights = [tuning.entry(q.training, make=False) for q in missing]
+    work = list(others)
+    for i, q in enumerate(missing):
+        work.append(q.job(tunes=weights[i] not in weights[:i]))
     jobs.run(sorted(work, key=lambda job: -job.cost))
+
+
+def _together(queries: Iterable[Query]) -> list[Query]:
+    """One query for each model: one that several victims share answers for all of them at once."""
+    found: dict[Path, Query] = {}
+    for q in queries:
+        known = found.get(q.folder)
+        found[q.folder] = q if known is None else known.with_questions(q.questions)
+    return list(found.values())
 
 
 def collected(query: Query) -> pd.DataFrame:

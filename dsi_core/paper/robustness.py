@@ -67,6 +67,7 @@ def only_members(study: Study) -> Study:
     profile = study.profile
     return study.changed(
         suspects=[suspect for suspect in profile.suspects if suspect.member],
+        non_members_from=[],
         wild={victim: wild.changed(non_members=[]) for victim, wild in profile.wild.items()},
     )
 
@@ -280,7 +281,7 @@ def _retrained(
         for suspect in _evading(study)
     ]
     trained = {variant.name: variant.trained for variant in variants}
-    other = study.changed(suspects=list(trained.values()), wild={})
+    other = study.changed(suspects=list(trained.values()), non_members_from=[], wild={})
     table = _judged(other, scores, steps.suspect_gaps(other, scores), evasion, "")
     tables = [
         table[table["suspect"] == variant.name].assign(

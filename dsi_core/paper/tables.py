@@ -13,6 +13,7 @@ from dsi_core.method.verdict import votes as votes
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.reported import reported
 from dsi_core.settings.schema import Data, Model
+from dsi_core.settings.suspects import suspects_of
 
 OURS = "dataset inference"
 MAIN_CATEGORIES = 4  # the paper prints four
@@ -272,7 +273,7 @@ def table10(profile: Profile) -> pd.DataFrame:
     rows = [
         {"dataset": victim, "group": group, "model": suspect.name}
         for victim in profile.victims
-        for suspect in profile.suspects
+        for suspect in suspects_of(profile, victim)
         if not suspect.member
     ]
     return pd.DataFrame(rows)

@@ -21,6 +21,7 @@ from dsi_core.planning.rates import Step
 from dsi_core.settings.extensions import Attribution
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Data, Trained
+from dsi_core.settings.suspects import suspects_of
 from dsi_core.settings.words import dataset_of
 
 TARGET = "an imitation's target"  # its answers, among the datasets of params/plan.yaml
@@ -90,8 +91,7 @@ def attribution(profile: Profile, machine: Machine) -> list[JobEstimate]:
     """
     how = profile.attribution
     assert how is not None, "the profile has this section"
-    tuned = [s for s in profile.suspects if s.data]
-    bases = sorted({s.base for s in tuned})
+    bases = sorted({s.base for s in profile.suspects if s.data})
     if len(bases) < 2:
         return []
     once = Sampling.of(profile.responses, profile.seed).changed(draws=1)
@@ -101,6 +101,7 @@ def attribution(profile: Profile, machine: Machine) -> list[JobEstimate]:
         for name in how.prompts:
             size = jobs.size_of(dataset(profile, dataset_of(profile, victim, name)))
             sizes.append(replace(size, pairs=min(size.pairs, how.questions or size.pairs)))
+        tuned = [s for s in suspects_of(profile, victim) if s.data]
         models = [m for m in suspects(profile) if m.dataset == victim and m.trained in tuned]
         as_they_are = [untuned(profile, victim, base, f"{base}-untuned") for base in bases]
         models += as_they_are

@@ -129,11 +129,12 @@ def table(estimates: Sequence[JobEstimate], machine: Machine) -> pd.DataFrame:
 def everything(name: str, card: str = "A100-80GB") -> pd.DataFrame:
     """Estimate the whole study of the profile `name`, each piece of work once.
 
-    Members that are tuned again on a share of D (§6.4.4), and once more on what an adversary leaves
-    (at most all but its `at_most`), are the local members' own tunings at that share. DPDLLM's
-    small reference models are left out: minutes on a GPU. Phase "beside" = what only notebooks 07
-    to 09 need, whichever phase it is there; the control models of an audit (notebook 10) are left
-    out.
+    More references (§6.3.2), evasions and notebooks 07 and 08 count for the victims `in_depth`
+    alone. Members that are tuned again on a share of D (§6.4.4), and once more on what an adversary
+    leaves (at most all but its `at_most`), are the local members' own tunings at that share.
+    DPDLLM's small reference models are left out: minutes on a GPU. Phase "beside" = what only
+    notebooks 07 to 09 need, whichever phase it is there; the control models of an audit (notebook
+    10) are left out.
 
     Returns
     -------
@@ -146,11 +147,13 @@ def everything(name: str, card: str = "A100-80GB") -> pd.DataFrame:
     parts = [("02", estimates(main, machine))]
     parts += [(f"03 {suite}", estimates(p, machine)) for suite, p in suites.items()]
     if main.more_references:
-        base = next(iter(suites.values()), main)
+        base = next(iter(suites.values()), main).only_in_depth()
         more = _only(base, references=[*base.references, *main.more_references])
         parts.append(("04", estimates(more, machine)))
-    parts += [("05", part) for part in _robustness(main, machine)]
-    for book, part in _beside(main, [main, *suites.values()], machine):
+    some = main.only_in_depth()
+    parts += [("05", part) for part in _robustness(some, machine)]
+    in_depth = [some, *(profile.only_in_depth() for profile in suites.values())]
+    for book, part in _beside(main, in_depth, machine):
         parts.append((book, [replace(estimate, phase=Phase.BESIDE) for estimate in part]))
     tables = [table(part, machine).assign(notebook=book) for book, part in parts if part]
     return unique(pd.concat(tables))
@@ -168,6 +171,7 @@ def _only(
         more_references=[],
         reference_sets={},
         suspects=suspects,
+        non_members_from=[],
         controls=[],
         wild={},
         robustness=None,

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from dsi_core.settings.schema import Reference, Suspect, Trained, Wild
+from dsi_core.settings.suspects import suspects_of
 from dsi_core.settings.words import IID, PUBLISHED, VICTIM, iid_of
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def controls_never_saw_the_victim(profile: Profile) -> None:
                 f"control {control.name!r}: trains on {VICTIM!r}; "
                 "a control must be known not to have seen it"
             )
-        for suspect in profile.suspects:
+        for suspect in _local_suspects(profile):
             if suspect.name == control.name and suspect.changed(group=control.group) != control:
                 raise ValueError(
                     f"control {control.name!r}: the suspect of the same name is another model"
@@ -104,7 +105,8 @@ def controls_never_saw_the_victim(profile: Profile) -> None:
 def names_differ(profile: Profile) -> None:
     """Models that are prompted beside each other have different names."""
     references = [reference.name for reference in all_references(profile)]
-    for beside in (profile.suspects, profile.controls, _imitation_suspects(profile)):
+    of_victims = [suspects_of(profile, victim) for victim in profile.victims]
+    for beside in (*of_victims, profile.controls, _imitation_suspects(profile)):
         names = references + [suspect.name for suspect in beside]
         if len(set(names)) != len(names):
             raise ValueError(
@@ -133,6 +135,10 @@ def all_references(profile: Profile) -> list[Reference]:
 
 def _reference_models(profile: Profile) -> list[Trained]:
     return [t for r in all_references(profile) for t in (r.without, r.with_)]
+
+
+def _local_suspects(profile: Profile) -> list[Suspect]:
+    return [suspect for victim in profile.victims for suspect in suspects_of(profile, victim)]
 
 
 def _imitation_suspects(profile: Profile) -> list[Suspect]:
@@ -174,6 +180,8 @@ def _named(profile: Profile) -> Iterator[tuple[str, str, Collection[str]]]:
     yield from (("model", model.base, models) for model in trained)
     yield from _recipes(tuned, recipes)
     yield from (("victim", name, data) for name in [*profile.victims, *profile.wild])
+    yield from (("data", name, data) for name in profile.non_members_from)
+    yield from (("victim", name, data) for name in profile.in_depth or [])
     apart = [d.apart_from for d in data.values() if d.apart_from is not None]
     yield from (("apart_from", name, data) for name in apart)
     for similarity in (profile.similarity, *profile.similarities.values()):

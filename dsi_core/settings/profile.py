@@ -47,6 +47,10 @@ class Profile(Strict):
     recipes: dict[str, Recipe]
     references: list[Reference]
     suspects: list[Suspect]
+    # datasets: the member suspects, trained on one of these instead, are a victim's non-members
+    non_members_from: list[str] = []
+    # victims at which ablations that tune, evasions and notebooks 07-08 look; None = all
+    in_depth: list[str] | None = None
     controls: list[Suspect] = []  # known not to have seen D; an audit compares with them
     wild: dict[str, Wild] = {}
     responses: Responses
@@ -67,6 +71,24 @@ class Profile(Strict):
         for rule in checks.RULES:
             rule(self)
         return self
+
+    def only_in_depth(self) -> Self:
+        """Give the settings with the victims of `in_depth` alone.
+
+        Raises
+        ------
+        ValueError
+            Where these are no victims here.
+        """
+        if self.in_depth is None:
+            return self
+        chosen = [victim for victim in self.victims if victim in self.in_depth]
+        if not chosen:
+            raise ValueError(
+                f"profile {self.name!r}: in_depth is {self.in_depth}, "
+                f"none of which is among the victims {self.victims}"
+            )
+        return self.changed(victims=chosen)
 
 
 def load_profile(name: str, suite: str | None = None, **overrides) -> Profile:

