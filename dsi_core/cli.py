@@ -93,6 +93,31 @@ def plan(
         typer.echo(f"{title}\n{table.round(2).to_string(index=False)}\n")
 
 
+@app.command(rich_help_panel=STUDY, epilog="Example: dsi release --profile small")
+def release(
+    profile: Annotated[str, typer.Option(help="Whose study.")] = "small",
+    out: Annotated[
+        Path | None, typer.Option(help="Default: figures/<profile>/answers.", show_default=False)
+    ] = None,
+    whole_store: Annotated[
+        bool,
+        typer.Option("--whole-store", help="All complete entries, whoever made them: look first."),
+    ] = False,
+) -> None:
+    """Pack what models said and scored in a study, without weights, for stores that lack it.
+
+    Packed is what the profile's notebooks looked at when `dsi reproduce` last ran them.
+    """
+    with _clear_errors():
+        from dsi_core.runtime import packing, released
+
+        made = packing.pack(profile, out, whole_store=whole_store)
+    for name, file in made.files.items():
+        typer.echo(f"{name:20} {file.entries:5} entries {file.bytes / 1e6:8.2f} MB")
+    total = sum(file.bytes for file in made.files.values())
+    typer.echo(f"{total / 1e6:.2f} MB in {out or released.folder_of(profile)}")
+
+
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi results --check")
 def results(
     check: Annotated[bool, typer.Option("--check", help="Say whether it is as written.")] = False,

@@ -10,7 +10,8 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
-from dsi_core.runtime import store
+from dsi_core.runtime import packing, store
+from dsi_core.runtime.environment import variables
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import profile as profiles
 
@@ -139,7 +140,10 @@ def reproduce(
     for notebook in chosen:
         print(f"{store.now()}  {notebook.name} on {profile} …", flush=True)
         started = time.time()
-        why_not = execute(notebook, ROOT / "executed" / profile, values, timeout)
+        looked_at = packing.use_list(profile, notebook.stem)
+        looked_at.unlink(missing_ok=True)
+        with variables({store.USED: str(looked_at)}):
+            why_not = execute(notebook, ROOT / "executed" / profile, values, timeout)
         summary.append(_line(notebook, why_not, time.time() - started, figures, started))
         all_passed &= why_not is None
     print("\n".join(summary), flush=True)

@@ -19,7 +19,7 @@ from dsi_core.attribution.replies import settings
 from dsi_core.method import similarity
 from dsi_core.method.similarity import Backbone
 from dsi_core.models.sampling import uniform_numbers
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import jobs, released, store
 from dsi_core.settings.extensions import Attribution
 from dsi_core.settings.profile import Profile
 
@@ -198,7 +198,7 @@ def _stored(
         **setup.attribution.model_dump(include=TUNING),
         "backbone": setup.backbone.spec,
     }
-    folder = store.entry("attribution", kind, spec)
+    folder = released.entry("attribution", kind, spec)
     with store.lock(folder):
         if store.manifest(folder) is None:
             scores = compute()

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dsi_core.models import load, token_logprobs
 from dsi_core.models.load import Base
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import jobs, released, store
 from dsi_core.runtime.precision import Precision, detect, device_name
 from dsi_core.settings.profile import Profile
 
@@ -38,7 +38,7 @@ class Task:
             "precision": self.precision.label(),
             "texts": store.key(self.texts.to_numpy().tolist()),
         }
-        return store.entry("attribution", f"perplexity {self.base.name}", spec, make=False)
+        return released.entry("attribution", f"perplexity {self.base.name}", spec)
 
     @property
     def job(self) -> jobs.Job:

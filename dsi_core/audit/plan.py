@@ -298,7 +298,7 @@ def answers(plan: Plan) -> pd.DataFrame:
     An audit that an earlier version began inside the preparation counts until it is taken over.
     """
     folder = plan.folder if plan.folder.exists() else plan.earlier_folder
-    rows = responses.read(folder, COLUMNS).to_dict("records")
+    rows = responses.read(folder, columns=COLUMNS).to_dict("records")
     unsaid = asdict(AnswerFacts())
     filled = [{**unsaid, **{k: v for k, v in row.items() if pd.notna(v)}} for row in rows]
     return pd.DataFrame(filled, columns=COLUMNS)

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 from datasketch import MinHash, MinHashLSH
 
-from dsi_core.runtime import store
+from dsi_core.runtime import released, store
 
 # Of pairs at Jaccard 0.8 the sketch loses one in 10^13 as candidates, at 0.5 one in 300
 BANDS, ROWS = 42, 3
@@ -65,7 +65,7 @@ def stored(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float, name: st
     """
     sides = {"pairs": pairs, "others": others}
     spec = {side: store.key(table["sample_id"].tolist()) for side, table in sides.items()}
-    folder = store.entry("near_duplicates", name, {**spec, "threshold": threshold})
+    folder = released.entry("near_duplicates", name, {**spec, "threshold": threshold})
     with store.lock(folder):
         if store.manifest(folder) is None:
             near = find(pairs, others, threshold)

@@ -17,7 +17,7 @@ from dsi_core.imitation.scores import rouge_l
 from dsi_core.method import participants, similarity, study, verdict
 from dsi_core.method.accusation import profile_of
 from dsi_core.method.study import Study
-from dsi_core.runtime import store
+from dsi_core.runtime import released, store
 from dsi_core.settings.extensions import Imitation
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Data, Suspect
@@ -43,7 +43,7 @@ def folder(run: Study) -> Path:
         When the target made up too few; counts them, and names the settings that help.
     """
     how, target = bootstrap.settings(run.profile), bootstrap.target(run.profile)
-    place = store.entry("imitation", how.target.base, bootstrap.spec(how, target))
+    place = released.entry("imitation", how.target.base, bootstrap.spec(how, target))
     with store.lock(place):
         if store.manifest(place) is None:
             _make(how, target, place)

@@ -22,7 +22,7 @@ import pandas as pd
 from dsi_core.data.pairs import Dataset, load_pairs
 from dsi_core.models import load, toy
 from dsi_core.models.load import Base
-from dsi_core.runtime import store, wheels
+from dsi_core.runtime import released, store, wheels
 from dsi_core.runtime.environment import quiet
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile
@@ -31,6 +31,7 @@ from dsi_core.settings.schema import Similarity
 NO_LIMIT = 100_000  # a longer "longest text" of a tokenizer means: not set in its files
 LONGEST = 512  # tokens, for such a tokenizer
 SIDES = ["a", "b"]
+SCORES = "scores.sqlite"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ def folder_of(backbone: Backbone) -> Path:
     return store.entry("similarity", backbone.name, backbone.spec)
 
 
+def released_folder(backbone: Backbone) -> Path | None:
+    """Give the folder of a backbone's released scores, if there are any."""
+    return released.find("similarity", backbone.name, backbone.spec)
+
+
 def model_type(backbone: Backbone) -> str:
     """Give what bert-score loads: a hub id or a folder, made on first use."""
     settings = backbone.settings
@@ -123,7 +129,7 @@ def raw_scores(backbone: Backbone, pairs: pd.DataFrame) -> np.ndarray:
     blank = (named["a"].str.strip() == "") | (named["b"].str.strip() == "")
     wanted = named[~blank].drop_duplicates("id")
     with closing(_database(folder_of(backbone))) as database:
-        known = _stored(database, wanted["id"])
+        known = _known(backbone, database, wanted["id"])
         todo = wanted[~wanted["id"].isin(known["pair"])]
         if len(todo):
             known = pd.concat([known, _score(backbone, database, todo)], ignore_index=True)
@@ -144,7 +150,7 @@ def seconds(backbone: Backbone, pairs: pd.DataFrame) -> float:
     """
     wanted = _named(pairs)["id"].drop_duplicates()
     with closing(_database(folder_of(backbone))) as database:
-        known = _stored(database, wanted)
+        known = _known(backbone, database, wanted)
     spent = dict(zip(known["pair"], known["seconds"], strict=True))
     return float(wanted.map(spent).sum())
 
@@ -157,12 +163,24 @@ def _named(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _database(folder: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(folder / "scores.sqlite", timeout=600)
+    database = sqlite3.connect(folder / SCORES, timeout=600)
     database.execute(
         "CREATE TABLE IF NOT EXISTS scores (pair TEXT PRIMARY KEY, f1 REAL NOT NULL, "
         "seconds REAL NOT NULL, cut INTEGER NOT NULL)"
     )
     return database
+
+
+def _known(backbone: Backbone, database: sqlite3.Connection, ids: pd.Series) -> pd.DataFrame:
+    """What `_stored` gives, of pairs that this store lacks from the released scores."""
+    known = _stored(database, ids)
+    folder = released_folder(backbone)
+    lacking = ids[~ids.isin(known["pair"])]
+    if folder is None or lacking.empty:
+        return known
+    where = f"{(folder / SCORES).resolve().as_uri()}?immutable=1"  # nobody writes there
+    with closing(sqlite3.connect(where, uri=True)) as other:
+        return pd.concat([known, _stored(other, lacking)], ignore_index=True)
 
 
 def _stored(database: sqlite3.Connection, ids: pd.Series) -> pd.DataFrame:
@@ -242,13 +260,17 @@ def baseline(backbone: Backbone, victim: Dataset, others: Sequence[Dataset] = ()
     settings = backbone.settings
     if settings.baseline is not None:
         return Baseline(settings.baseline, None, "the profile")
-    published = _published(settings)
-    if published is not None:
-        return Baseline(published, None, "bert-score's published baseline")
+    known = published(settings)
+    if known is not None:
+        return Baseline(known, None, "bert-score's published baseline")
     count = settings.baseline_pairs
     outputs = _outputs(victim, others, count)
     spec = {"texts": store.key(outputs), "pairs": count, "seed": victim.seed}
-    path = folder_of(backbone) / f"baseline-{store.key(spec)}.json"
+    name = f"baseline-{store.key(spec)}.json"
+    path = folder_of(backbone) / name
+    other = released_folder(backbone)
+    if other is not None and (other / name).exists() and not path.exists():
+        path = other / name
     if not path.exists():
         rng = np.random.default_rng(victim.seed)
         first = rng.integers(len(outputs), size=count)
@@ -268,7 +290,8 @@ def _outputs(victim: Dataset, others: Sequence[Dataset], count: int) -> list[str
     return sorted({*outputs, *(text for d in others for text in load_pairs(d)["output"])})
 
 
-def _published(settings: Similarity) -> float | None:
+def published(settings: Similarity) -> float | None:
+    """Give bert-score's own mean raw score of unrelated texts; None where it publishes none."""
     import bert_score
 
     if not settings.hub:

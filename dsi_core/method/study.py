@@ -149,14 +149,15 @@ class Query:
     sampling: Sampling
 
     @cached_property
-    def folder(self) -> Path:
-        """Where its answers lie in the store."""
-        return responses.entry(self.model_id, self.training, self.sampling, make=False)
+    def folders(self) -> list[Path]:
+        """Where its answers lie: in the store, and among the released ones."""
+        return responses.folders(self.model_id, self.training, self.sampling)
 
     @property
     def missing(self) -> bool:
-        """Whether the store lacks an answer."""
-        return len(responses.missing(self.folder, self.questions, self.sampling.draws)) > 0
+        """Whether an answer is lacking."""
+        known = responses.read(*self.folders)
+        return len(responses.unanswered(known, self.questions, self.sampling.draws)) > 0
 
     def with_questions(self, more: pd.DataFrame) -> "Query":
         """Give the same query with more questions, each asked once."""
@@ -189,14 +190,14 @@ def _together(queries: Iterable[Query]) -> list[Query]:
     """One query for each model: one that several victims share answers for all of them at once."""
     found: dict[Path, Query] = {}
     for q in queries:
-        known = found.get(q.folder)
-        found[q.folder] = q if known is None else known.with_questions(q.questions)
+        known = found.get(q.folders[0])
+        found[q.folders[0]] = q if known is None else known.with_questions(q.questions)
     return list(found.values())
 
 
 def collected(query: Query) -> pd.DataFrame:
     """Read a query's answers from the store: sample_id, draw, response, in its questions' order."""
-    stored = responses.read(query.folder)
+    stored = responses.read(*query.folders)
     wanted = stored[stored["draw"] < query.sampling.draws].sort_values("draw")
     table = query.questions[["sample_id"]].merge(wanted, on="sample_id", validate="1:m")
     expected = len(query.questions) * query.sampling.draws
@@ -217,7 +218,7 @@ def reference_answers(study: Study, pairs: pd.DataFrame | None = None) -> pd.Dat
 
 
 def training_losses(study: Study) -> pd.DataFrame:
-    """Read the loss curves of every tuned model that the store has.
+    """Read the loss curves of every tuned model that the store has, or the released answers.
 
     Returns dataset, model_id, group, step, epoch, loss (nats per token), learning_rate.
     """
@@ -225,7 +226,7 @@ def training_losses(study: Study) -> pd.DataFrame:
     for model in participants.participants(study.profile):
         if not model.training.datasets:
             continue
-        path = tuning.entry(model.training, make=False) / "loss.csv"
+        path = tuning.record(model.training) / "loss.csv"
         if path.exists():
             losses = pd.read_csv(path)
             tables.append(

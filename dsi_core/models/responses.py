@@ -5,20 +5,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from dsi_core.models.sampling import Answer, Sampling, generate
 from dsi_core.models.tuning import Training, load_tuned
-from dsi_core.runtime import store
+from dsi_core.runtime import released, store
 from dsi_core.runtime.precision import device_name
 
 COLUMNS = ["sample_id", "draw", "response"]
 COST = ["tokens", "seconds"]  # of each answer
 
 
-def entry(model_id: str, training: Training, sampling: Sampling, *, make: bool = True) -> Path:
-    """Give the store's folder of one model's answers."""
+def spec(model_id: str, training: Training, sampling: Sampling) -> dict[str, Any]:
+    """Say what decides one model's answers, for the store's keys."""
     spec = {
         "model": training.spec,
         "model_id": model_id,
@@ -26,31 +27,39 @@ def entry(model_id: str, training: Training, sampling: Sampling, *, make: bool =
         "max_new_tokens": sampling.max_new_tokens,
         "seed": sampling.seed,
     }
-    if sampling.system is not None:
-        spec["system"] = sampling.system
-    return store.entry("responses", model_id, spec, make=make)
+    return spec if sampling.system is None else {**spec, "system": sampling.system}
 
 
-def read(folder: Path, columns: list[str] = COLUMNS) -> pd.DataFrame:
-    """Read the stored answers; a line torn by a crash is left out (and its question put again).
+def entry(model_id: str, training: Training, sampling: Sampling, *, make: bool = True) -> Path:
+    """Give the store's folder of one model's answers."""
+    return store.entry("responses", model_id, spec(model_id, training, sampling), make=make)
+
+
+def folders(model_id: str, training: Training, sampling: Sampling) -> list[Path]:
+    """Give the folders with one model's answers: the store's own, then a released one if any."""
+    settings = spec(model_id, training, sampling)
+    own = store.entry("responses", model_id, settings, make=False)
+    other = released.find("responses", model_id, settings)
+    return [own] if other is None else [own, other]
+
+
+def read(*folders: Path, columns: list[str] = COLUMNS) -> pd.DataFrame:
+    """Read the stored answers, of a question that several folders answer the first folder's.
+
+    A line torn by a crash is left out (and its question put again).
 
     columns: of `COLUMNS`, and of `COST`: new tokens, and seconds of one process.
     """
-    path = folder / "responses.jsonl"
     rows = []
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    for line in text.split("\n"):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue  # only an unfinished last line can be broken: each is written with its newline
+    for path in (folder / "responses.jsonl" for folder in folders):
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        for line in text.split("\n"):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue  # an unfinished last line alone can be broken: newlines come with lines
     table = pd.DataFrame(rows, columns=columns)
     return table.drop_duplicates(["sample_id", "draw"], ignore_index=True)
-
-
-def missing(folder: Path, pairs: pd.DataFrame, draws: int) -> pd.DataFrame:
-    """Give the questions not yet answered in `folder`: columns sample_id, prompt, draw."""
-    return unanswered(read(folder), pairs, draws)
 
 
 def unanswered(answers: pd.DataFrame, pairs: pd.DataFrame, draws: int) -> pd.DataFrame:
@@ -65,7 +74,7 @@ def unanswered(answers: pd.DataFrame, pairs: pd.DataFrame, draws: int) -> pd.Dat
 
 
 def ask(model_id: str, training: Training, pairs: pd.DataFrame, sampling: Sampling) -> Path:
-    """Prompt a model with what is still missing of `pairs`, and give the folder of its answers.
+    """Prompt a model with what is still missing of `pairs`, and give the folder of its own answers.
 
     It is tuned first if needed; one behind an endpoint is asked through its API. An empty answer
     is kept as an empty text. Each answer is stored with its new tokens and its share of the time:
@@ -73,7 +82,8 @@ def ask(model_id: str, training: Training, pairs: pd.DataFrame, sampling: Sampli
     """
     folder = entry(model_id, training, sampling)
     with store.lock(folder):
-        questions = missing(folder, pairs, sampling.draws)
+        known = read(*folders(model_id, training, sampling))
+        questions = unanswered(known, pairs, sampling.draws)
         if len(questions):
             answers = _answers(model_id, training, questions, sampling)
             with appending(folder) as write:
@@ -81,7 +91,7 @@ def ask(model_id: str, training: Training, pairs: pd.DataFrame, sampling: Sampli
                     each = round(seconds / len(ended), 6)
                     write([_line(answer, each) for answer in ended])
         if len(questions) or store.manifest(folder) is None:
-            kept = read(folder, [*COLUMNS, *COST])
+            kept = read(folder, columns=[*COLUMNS, *COST])
             store.finish(
                 folder,
                 answers=len(kept),

@@ -17,7 +17,7 @@ import pandas as pd
 
 from dsi_core.models import load
 from dsi_core.models.tuning import Training, load_tuned
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import jobs, released, store
 from dsi_core.runtime.precision import device_name
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def entry(
         "texts": store.key(texts.to_numpy().tolist()),
         "prefix": store.key(prefix),
     }
-    return store.entry("losses", training.name, spec, make=make)
+    return released.entry("losses", training.name, spec, make=make)
 
 
 def score(training: Training, texts: pd.DataFrame, prefix: list[tuple[str, str]]) -> Path:

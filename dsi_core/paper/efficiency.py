@@ -113,13 +113,13 @@ def _recorded(study: Study, model: Participant, answers: pd.DataFrame) -> dict[S
     if model.training.recipe is not None:
         steps[Step.TUNE] = _tuning(model)
     sampling = study.sampling.for_references() if model.is_reference else study.sampling
-    folder = responses.entry(model.model_id, model.training, sampling, make=False)
-    steps[Step.ANSWER] = _answering(model, answers, folder)
+    folders = responses.folders(model.model_id, model.training, sampling)
+    steps[Step.ANSWER] = _answering(model, answers, folders)
     return steps
 
 
 def _tuning(model: Participant) -> Cost | None:
-    record = store.manifest(tuning.entry(model.training, make=False))
+    record = store.manifest(tuning.record(model.training))
     if record is None:
         return None
     return Cost(
@@ -133,13 +133,13 @@ def _tuning(model: Participant) -> Cost | None:
     )
 
 
-def _answering(model: Participant, answers: pd.DataFrame, folder: Path) -> Cost | None:
-    stored = responses.read(folder, [*ANSWER, *responses.COST])
+def _answering(model: Participant, answers: pd.DataFrame, folders: list[Path]) -> Cost | None:
+    stored = responses.read(*folders, columns=[*ANSWER, *responses.COST])
     stored = stored.astype({"draw": int})  # of an empty table, no type is known
     counted = answers.merge(stored, on=ANSWER, validate="1:1")
     if len(counted) < len(answers):
         return None
-    record = store.manifest(folder) or {}
+    record = next((facts for f in folders if (facts := store.manifest(f))), {})
     return Cost(
         dataset=model.dataset,
         phase=Phase.OFFLINE if model.is_reference else Phase.ONLINE,

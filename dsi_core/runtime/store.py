@@ -60,6 +60,11 @@ UPSTREAM = {
     "imitation": ("models", "responses"),
 }
 
+# Names a file to which a run adds the entries that it looks at, one a line.
+USED = "DSI_USED"
+
+CPU_FLAGS = ["avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16", "sve"]
+
 LIBRARIES = [
     "dsi_core",
     "torch",
@@ -192,19 +197,37 @@ def entry(kind: str, name: str, spec: dict, *, make: bool = True) -> Path:
     make
         Make the folder, with a `spec.json` that says what belongs there; False = look it up only.
     """
-    assert kind in EPOCHS, f"kind {kind!r} of the store has no epoch: add it to store.EPOCHS"
-    raised = {k: EPOCHS[k] for k in (kind, *UPSTREAM.get(kind, ())) if EPOCHS[k] != 1}
-    if raised:
-        spec = {**spec, "epochs": raised}
     place = root()
-    folder = place / kind / f"{re.sub(r'[^A-Za-z0-9.+_]+', '-', name)}-{key(spec)}"
+    folder = place / kind / entry_name(kind, name, spec)
     if make and not (folder / "spec.json").exists():
         if not (place / MARKER).exists():
             write_text(make_root() / MARKER, json.dumps({"format": FORMAT}))
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(spec, indent=1, ensure_ascii=False, sort_keys=True)
+        whole = _with_epochs(kind, spec)
+        text = json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True)
         write_text(folder / "spec.json", text)
+    if used := os.environ.get(USED):
+        _note_use(Path(used), f"{kind}/{folder.name}")
     return folder
+
+
+def entry_name(kind: str, name: str, spec: dict) -> str:
+    """Name the folder of an entry: "<name>-<key>"."""
+    return f"{re.sub(r'[^A-Za-z0-9.+_]+', '-', name)}-{key(_with_epochs(kind, spec))}"
+
+
+def _with_epochs(kind: str, spec: dict) -> dict:
+    assert kind in EPOCHS, f"kind {kind!r} of the store has no epoch: add it to store.EPOCHS"
+    raised = {k: EPOCHS[k] for k in (kind, *UPSTREAM.get(kind, ())) if EPOCHS[k] != 1}
+    return {**spec, "epochs": raised} if raised else spec
+
+
+@cache  # a line for each entry and process is enough
+def _note_use(path: Path, name: str) -> None:
+    make_root()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(f"{name}\n")
 
 
 def lock(folder: Path) -> FileLock:
@@ -251,12 +274,12 @@ def flush(file) -> None:
 
 
 def finish(folder: Path, **facts) -> dict:
-    """Mark an entry complete: write its manifest (facts, format, commit, versions, time).
+    """Mark an entry complete: write its manifest (facts, format, commit, CPU, versions, time).
 
     Returns the manifest.
     """
-    made_by = {"format": FORMAT, "commit": commit(), "versions": versions(), "finished": now()}
-    manifest = {**facts, **made_by}
+    made_by = {"format": FORMAT, "commit": commit(), "cpu": cpu(), "versions": versions()}
+    manifest = {**facts, **made_by, "finished": now()}
     write_text(folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
     return manifest
 
@@ -283,6 +306,19 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
+
+
+@cache
+def cpu() -> str:
+    """Name the processor, with those of its instructions that decide how fast models run."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    said = {name.strip(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
+    flags = set((said.get("flags") or said.get("Features") or "").split())
+    name = said.get("model name") or platform.machine()
+    return ", ".join([name, *(flag for flag in CPU_FLAGS if flag in flags)])
 
 
 @cache

@@ -74,9 +74,9 @@ def test_what_is_stored_is_not_asked_again(smoke, stub):
     ask(smoke)
     ask(smoke, draws=2)
     assert len(stub.asked) == 9
-    assert (
-        responses.missing(folder, PAIRS, 3).empty and len(responses.missing(folder, PAIRS, 4)) == 3
-    )
+    known = responses.read(folder)
+    assert responses.unanswered(known, PAIRS, 3).empty
+    assert len(responses.unanswered(known, PAIRS, 4)) == 3
 
 
 @pytest.mark.parametrize(
@@ -180,6 +180,6 @@ def test_a_batch_shares_its_time(smoke, stub, monkeypatch):
     """Nine answers in batches of 4, 4 and 1, two seconds each: 0.5, 0.5 and 2 s an answer."""
     clock = iter(range(0, 1000, 2))
     monkeypatch.setattr(responses.time, "time", lambda: next(clock))
-    kept = responses.read(ask(smoke), ["sample_id", "draw", *responses.COST])
+    kept = responses.read(ask(smoke), columns=["sample_id", "draw", *responses.COST])
     # each batch is timed from the end of the one before: the clock is read once more between them
     assert kept["seconds"].tolist() == [0.5] * 8 + [2.0] and kept["tokens"].tolist() == [5] * 9

@@ -1,6 +1,5 @@
 """What the reference LM thinks of a suspect's answers, as features; all of it through the store."""
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
 from dsi_core.paper.dpdllm import features
 from dsi_core.paper.dpdllm.roles import Mode, Part, Roles, cast
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import jobs, released, store
 from dsi_core.runtime.precision import device_name
 
 
@@ -74,20 +73,29 @@ def collect(study: Study, mode: Mode | str) -> list[Features]:
     everyone = cast(profile, mode)
     assert profile.dpdllm is not None, "roles were cast"
     length, sampling = profile.dpdllm.length, study.sampling.changed(draws=1)
-    untuned = _untuned(everyone)
+
+    def tasks(roles: Roles) -> dict[Part, Task]:
+        return {part: task(roles, part, sampling, mode, length) for part in Part}
+
+    queries = [_query(roles, sampling) for roles in everyone]
+    unscored = [
+        roles
+        for roles, query in zip(everyone, queries, strict=True)
+        if query.missing or _missing(tasks(roles))
+    ]
+    untuned = _untuned(unscored)
     load.prepare_all(lm.base for lm in untuned.values())
     tunings = [
         jobs.Job(folder.name, tuning.tune, (lm,), lm.passes) for folder, lm in untuned.items()
     ]
-    steps.query([_query(roles, sampling) for roles in everyone], others=tunings)
+    steps.query(queries, others=tunings)
+    planned = [tasks(roles) for roles in everyone]
+    jobs.run([_job(task) for parts in planned for task in _missing(parts)])
+    return [_features(roles, parts) for roles, parts in zip(everyone, planned, strict=True)]
 
-    tasks = [
-        {part: task(roles, part, sampling, mode, length) for part in Part} for roles in everyone
-    ]
-    jobs.run(
-        [_job(t) for parts in tasks for t in parts.values() if store.manifest(t.folder) is None]
-    )
-    return [_features(roles, parts) for roles, parts in zip(everyone, tasks, strict=True)]
+
+def _missing(tasks: dict[Part, Task]) -> list[Task]:
+    return [task for task in tasks.values() if store.manifest(task.folder) is None]
 
 
 def _features(roles: Roles, tasks: dict[Part, Task]) -> Features:
@@ -121,15 +129,14 @@ def task(roles: Roles, part: Part, sampling: Sampling, mode: Mode, length: int) 
     samples, lm = roles.samples(part), roles.lms[part]
     answers = steps.collected(_query(roles, sampling))[["sample_id", "response"]]
     texts = samples.merge(answers, on="sample_id", validate="1:1")
-    source = responses.entry(roles.model_id, roles.training, sampling)
     spec = {
         "lm": lm.spec,
-        "answers": json.loads((source / "spec.json").read_text(encoding="utf-8")),
+        "answers": responses.spec(roles.model_id, roles.training, sampling),
         "texts": store.key(texts.to_numpy().tolist()),
         "mode": str(mode),
         "length": length,
     }
-    folder = store.entry("dpdllm", f"{roles.suspect} {mode} {part}", spec)
+    folder = released.entry("dpdllm", f"{roles.suspect} {mode} {part}", spec)
     title = f"{roles.suspect} ({roles.dataset}): {part}"
     return Task(title, lm, texts, mode, length, folder)
 

@@ -1,0 +1,176 @@
+"""Packing a release: what a profile's study left in the store, without weights, for others to read.
+
+The same store gives the same bytes.
+"""
+
+import json
+import os
+import shutil
+import sqlite3
+import uuid
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from dsi_core.runtime import released, store
+from dsi_core.runtime.released import MANIFEST, Archive, Release
+
+USED = "used"  # folder of the store: what each notebook looked at, a file for each
+SPEC = "spec.json"
+# What is released of each kind, beside spec and manifest: nothing else leaves the store.
+CONTENT = {
+    "near_duplicates": ["near.parquet"],
+    "tuned": ["loss.csv"],
+    "responses": ["responses.jsonl"],
+    "losses": ["losses.parquet"],
+    "similarity": ["scores.sqlite", "baseline-*.json"],
+    "dpdllm": ["scores.parquet"],
+    "attribution": ["scores.parquet"],
+    "imitation": ["*.jsonl"],
+}
+SUMMED = ["answers", "tokens", "pairs", "texts", "samples", "replies", "seconds"]
+SINCE_1980 = (1980, 1, 1, 0, 0, 0)  # the oldest time that an archive can give its files
+
+
+def use_list(profile: str, notebook: str) -> Path:
+    """Give the file that `$DSI_USED` names while a notebook runs on a profile."""
+    return store.root() / USED / profile / f"{notebook}.txt"
+
+
+def pack(profile: str, out: Path | None = None, *, whole_store: bool = False) -> Release:
+    """Write the release of a profile: an archive for each kind of entry, and their manifest.
+
+    Packed is what the profile's notebooks looked at when they last ran (`dsi reproduce`), so
+    that nothing else that a store holds, as answers to private prompts, gets out.
+
+    Parameters
+    ----------
+    out
+        Its folder, replaced as a whole; default `released.folder_of`.
+    whole_store
+        Pack every complete entry, whoever made it.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to pack.
+    """
+    out = out or released.folder_of(profile)
+    entries = _complete(profile, whole_store)
+    if not any(entries.values()):
+        raise ValueError(
+            f"{store.root()} has no complete entry that a notebook looked at on profile "
+            f"{profile!r}: run `dsi reproduce --profile {profile}` first"
+        )
+    with _new_folder(out) as place:
+        files = {
+            f"{kind}.zip": _archived(place / f"{kind}.zip", folders)
+            for kind, folders in entries.items()
+            if folders
+        }
+        release = _described(profile, entries, files)
+        text = json.dumps(release.model_dump(), indent=1, ensure_ascii=False)
+        store.write_text(place / MANIFEST, text + "\n")
+    return release
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of `out` once it is filled."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    new, old = (out.with_name(f".{out.name}.{uuid.uuid4().hex}") for _ in range(2))
+    new.mkdir()
+    try:
+        yield new
+        if out.exists():
+            os.replace(out, old)
+        os.replace(new, out)
+    finally:
+        for folder in (new, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _complete(profile: str, whole_store: bool) -> dict[str, list[Path]]:
+    """The complete entries of each kind that may be released, by name."""
+    if whole_store:
+        folders = {path.parent for path in store.root().glob(f"*/*/{MANIFEST}")}
+    else:
+        lists = sorted((store.root() / USED / profile).glob("*.txt"))
+        names = [name for path in lists for name in path.read_text(encoding="utf-8").splitlines()]
+        folders = {store.root() / name for name in names}
+    return {
+        kind: sorted(f for f in folders if f.parent.name == kind and store.manifest(f) is not None)
+        for kind in CONTENT
+    }
+
+
+def _archived(path: Path, folders: list[Path]) -> Archive:
+    with zipfile.ZipFile(path, "w") as archive:
+        for folder in folders:
+            for content in _content(folder):
+                info = zipfile.ZipInfo(f"{folder.name}/{content.name}", SINCE_1980)
+                info.external_attr = 0o644 << 16
+                database = content.suffix == ".sqlite"
+                data = _in_order(content) if database else content.read_bytes()
+                archive.writestr(info, data, zipfile.ZIP_DEFLATED, 9)
+    return Archive(sha256=released.sha256_of(path), bytes=path.stat().st_size, entries=len(folders))
+
+
+def _content(folder: Path) -> list[Path]:
+    patterns = [SPEC, MANIFEST, *CONTENT[folder.parent.name]]
+    return sorted({path for pattern in patterns for path in folder.glob(pattern)})
+
+
+def _in_order(path: Path) -> bytes:
+    """A database with the rows of its tables in the order of their keys, and without gaps."""
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(":memory:")) as target:
+        tables = "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name"
+        for name, sql in source.execute(tables).fetchall():
+            target.execute(f"{sql} WITHOUT ROWID")  # else the keys are there twice
+            rows = source.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall()
+            places = ", ".join("?" * len(rows[0])) if rows else ""
+            if rows:
+                target.executemany(f"INSERT INTO {name} VALUES ({places})", rows)
+        target.commit()
+        return target.serialize()
+
+
+def _described(profile: str, entries: dict[str, list[Path]], files: dict[str, Archive]) -> Release:
+    """What the entries' specs and manifests say, summed up."""
+    precision: Counter[str] = Counter()
+    devices: Counter[str] = Counter()
+    cpus: Counter[str] = Counter()
+    commits: Counter[str] = Counter()
+    versions: dict[str, set[str]] = {}
+    counts: dict[str, Counter[str]] = {}
+    finished = ""
+    for kind, folders in entries.items():
+        for folder in folders:
+            facts = store.manifest(folder) or {}
+            spec = json.loads((folder / SPEC).read_text(encoding="utf-8"))
+            precision.update(set(released.precisions(spec)))
+            devices.update([facts["device"]] if "device" in facts else [])
+            cpus.update([facts["cpu"]] if "cpu" in facts else [])
+            commits.update([facts["commit"]])
+            for library, version in facts["versions"].items():
+                versions.setdefault(library, set()).add(version)
+            known = {name: facts[name] for name in SUMMED if name in facts}
+            counts.setdefault(kind, Counter()).update({"entries": 1, **known})
+            finished = max(finished, facts["finished"])
+    return Release(
+        format=store.FORMAT,
+        profile=profile,
+        precision=dict(sorted(precision.items())),
+        devices=dict(sorted(devices.items())),
+        cpus=dict(sorted(cpus.items())),
+        commits=dict(sorted(commits.items())),
+        versions={name: ", ".join(sorted(some)) for name, some in sorted(versions.items())},
+        counts={
+            kind: {name: round(value, 1) for name, value in some.items()}
+            for kind, some in counts.items()
+        },
+        finished=finished,
+        files=files,
+    )

@@ -1,0 +1,201 @@
+"""Released answers: what is packed, what is found again, and what is refused."""
+
+import json
+import sqlite3
+import zipfile
+from contextlib import closing
+
+import pytest
+from helpers import says
+
+from dsi_core.runtime import packing, released, store
+
+HERE = "cpu fp32"  # the suite's automatic precision, but for CPUs that compute in bf16
+GPU = "cuda bf16"
+TUNED = {"base": {"toy": "llama"}, "precision": GPU, "recipe": {"method": "lora"}}
+ASKED = {"model": TUNED, "model_id": "M", "seed": 0}
+QLORA = {**TUNED, "precision": f"{GPU} nf4", "recipe": {"method": "qlora"}}
+
+
+@pytest.fixture
+def gpu_store(empty_store, monkeypatch):
+    """A store that a GPU filled; "used" says what a notebook looked at."""
+    monkeypatch.setenv(store.USED, str(packing.use_list("smoke", "01")))
+    write(
+        store.entry("tuned", "M", TUNED), "loss.csv", "step,loss\n1,0.5\n", tokens=7, device="GPU"
+    )
+    write(store.entry("tuned", "M", TUNED), "model.safetensors", "weights")
+    write(
+        store.entry("tuned", "Q", QLORA), "loss.csv", "step,loss\n1,0.7\n", tokens=5, device="GPU"
+    )
+    asked = store.entry("responses", "M", ASKED)
+    write(asked, "responses.jsonl", '{"sample_id": "s", "draw": 0}\n', answers=1, device="GPU")
+    write(store.entry("models", "base", {"toy": "llama"}), "model.safetensors", "weights")
+    store.entry("losses", "unfinished", {"model": TUNED})
+    scores = store.entry("similarity", "bert", {"toy": "bert"})
+    with closing(sqlite3.connect(scores / "scores.sqlite")) as database:
+        database.execute("CREATE TABLE scores (pair TEXT PRIMARY KEY, f1 REAL NOT NULL)")
+        database.executemany("INSERT INTO scores VALUES (?, ?)", [("b", 0.25), ("a", 0.1)])
+        database.commit()
+    write(scores, "baseline-1.json", "{}", pairs=2)
+    (scores / "bert").mkdir()
+    write(scores / "bert", "model.safetensors", "weights")
+    monkeypatch.delenv(store.USED)
+    private = store.entry("responses", "M", {**ASKED, "seed": 1})
+    write(private, "responses.jsonl", '{"sample_id": "private", "draw": 0}\n', answers=1)
+    return empty_store
+
+
+def write(folder, name, text, **facts):
+    (folder / name).write_text(text)
+    if facts:
+        store.finish(folder, **facts)
+
+
+@pytest.fixture
+def release(gpu_store, tmp_path, monkeypatch):
+    """Its release, and an empty store that may use it."""
+    packing.pack("smoke", tmp_path / "answers")
+    monkeypatch.setenv("DSI_STORE", str(tmp_path / "another store"))
+    monkeypatch.setenv(released.SWITCH, str(tmp_path / "answers"))
+    return tmp_path / "answers"
+
+
+@pytest.fixture(autouse=True)
+def cpu(monkeypatch):
+    from dsi_core.runtime.precision import Precision
+
+    monkeypatch.setattr(released, "detect", lambda: Precision("cpu", "fp32", nf4=False))
+
+
+def names(path):
+    with zipfile.ZipFile(path) as archive:
+        return archive.namelist()
+
+
+def test_packed_is_what_notebooks_looked_at_and_no_weight(gpu_store, tmp_path):
+    made = packing.pack("smoke", tmp_path / "answers")
+    assert sorted(p.name for p in (tmp_path / "answers").iterdir()) == [
+        "manifest.json",
+        "responses.zip",
+        "similarity.zip",
+        "tuned.zip",
+    ]
+    tuned = [store.entry_name("tuned", *model) for model in (("M", TUNED), ("Q", QLORA))]
+    files = ["loss.csv", "manifest.json", "spec.json"]
+    assert names(tmp_path / "answers" / "tuned.zip") == [f"{e}/{f}" for e in tuned for f in files]
+    asked = store.entry_name("responses", "M", ASKED)  # not the one of the other seed
+    assert names(tmp_path / "answers" / "responses.zip")[0] == f"{asked}/manifest.json"
+    assert len(names(tmp_path / "answers" / "responses.zip")) == 3
+    scored = names(tmp_path / "answers" / "similarity.zip")
+    assert [name.partition("/")[2] for name in scored] == [
+        "baseline-1.json",
+        "manifest.json",
+        "scores.sqlite",
+        "spec.json",
+    ]
+    assert made == released.read(tmp_path / "answers")
+    assert made.precision == {GPU: 2, f"{GPU} nf4": 1} and made.devices == {"GPU": 3}
+    assert made.counts["tuned"] == {"entries": 2, "tokens": 12}
+    assert made.commits == {store.commit(): 4} and made.cpus == {store.cpu(): 4}
+    assert made.versions == store.versions()
+
+
+def test_the_whole_store_is_packed_only_when_that_is_asked_for(gpu_store, tmp_path):
+    made = packing.pack("smoke", tmp_path / "answers", whole_store=True)
+    assert made.files["responses.zip"].entries == 2
+    with pytest.raises(ValueError) as error:
+        packing.pack("small", tmp_path / "answers")
+    says(error, str(gpu_store), "'small'", "dsi reproduce --profile small")
+    assert (tmp_path / "answers" / "responses.zip").exists()
+
+
+def test_the_same_store_gives_the_same_bytes(gpu_store, tmp_path):
+    packing.pack("smoke", tmp_path / "one")
+    scores = store.entry("similarity", "bert", {"toy": "bert"}) / "scores.sqlite"
+    with closing(sqlite3.connect(scores)) as database:  # the same rows, come in another order
+        database.execute("DELETE FROM scores")
+        database.executemany("INSERT INTO scores VALUES (?, ?)", [("a", 0.1), ("b", 0.25)])
+        database.commit()
+    packing.pack("smoke", tmp_path / "two")
+    one, two = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("one", "two")
+    )
+    assert one == two and len(one) == 4
+
+
+def test_another_machines_precision_serves_where_this_ones_own_is_asked_for(release):
+    here = {**TUNED, "precision": HERE}
+    folder = released.find("tuned", "M", here)
+    assert folder.name == store.entry_name("tuned", "M", TUNED)
+    assert (folder / "loss.csv").read_text() == "step,loss\n1,0.5\n"
+    assert folder.is_relative_to(store.root() / "released")
+    nested = released.find("responses", "M", {**ASKED, "model": here})
+    assert nested.name == store.entry_name("responses", "M", ASKED)
+    assert released.find("tuned", "M", TUNED) == folder  # its own key
+    quantized = {**QLORA, "precision": HERE}  # LoRA here, QLoRA there
+    assert released.find("tuned", "Q", quantized).name == store.entry_name("tuned", "Q", QLORA)
+    assert released.find("tuned", "M", {**TUNED, "precision": "cpu bf16"}) is None
+    assert released.find("tuned", "M", {**here, "seed": 1}) is None
+    assert released.find("tuned", "another", here) is None
+
+
+def test_an_own_entry_comes_first_once_it_is_complete(release):
+    here = {**TUNED, "precision": HERE}
+    looked_up = released.entry("tuned", "M", here)
+    assert looked_up.is_relative_to(store.root() / "released")
+    own = store.entry("tuned", "M", here)
+    assert released.entry("tuned", "M", here) == looked_up  # not complete yet
+    store.finish(own)
+    assert released.entry("tuned", "M", here) == own
+    unknown = released.entry("tuned", "M", {**here, "seed": 1})
+    assert unknown.parent == store.root() / "tuned" and (unknown / "spec.json").exists()
+
+
+def test_rows_of_a_released_database_are_in_order(release):
+    folder = released.find("similarity", "bert", {"toy": "bert"})
+    with closing(sqlite3.connect(folder / "scores.sqlite")) as database:
+        assert database.execute("SELECT * FROM scores").fetchall() == [("a", 0.1), ("b", 0.25)]
+
+
+def test_without_released_answers_there_is_the_own_store_alone(release, monkeypatch):
+    monkeypatch.setenv(released.SWITCH, released.OFF)
+    assert released.find("tuned", "M", TUNED) is None
+    assert released.releases() == [] and not (store.root() / "released").exists()
+    monkeypatch.delenv(released.SWITCH)
+    assert all(place.match("figures/*/answers") for place in released.releases())
+
+
+def test_an_altered_archive_is_refused_with_what_helps(release):
+    path = release / "tuned.zip"
+    right = released.sha256_of(path)
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(ValueError) as error:
+        released.find("tuned", "M", TUNED)
+    wrong = released.sha256_of(path)
+    says(error, str(path), right, wrong, "git checkout", "DSI_RELEASED=0")
+    assert not (store.root() / "released").exists()
+    path.unlink()
+    with pytest.raises(ValueError) as error:
+        released.find("tuned", "M", TUNED)
+    says(error, str(path), "cannot be read", "git checkout")
+    assert released.find("responses", "M", ASKED) is not None
+
+
+@pytest.mark.parametrize("text", ["{}", "no JSON", None])
+def test_a_folder_without_a_manifest_is_refused(release, text):
+    (release / "manifest.json").unlink()
+    if text is not None:
+        (release / "manifest.json").write_text(text)
+    with pytest.raises(ValueError) as error:
+        released.find("tuned", "M", TUNED)
+    says(error, str(release / "manifest.json"), "git checkout", "DSI_RELEASED=0")
+
+
+def test_entries_of_another_format_are_refused(release):
+    facts = json.loads((release / "manifest.json").read_text())
+    (release / "manifest.json").write_text(json.dumps({**facts, "format": 3}))
+    with pytest.raises(ValueError) as error:
+        released.find("tuned", "M", TUNED)
+    says(error, "format 3", f"format {store.FORMAT}")
