@@ -1,4 +1,4 @@
-# make reproduce [PROFILE=small|smoke|paper] [ONLY=02] | test | lint | lab [ARGS="--no-browser"] | results | status | clean
+# make figures | reproduce [PROFILE=small|smoke|paper] [ONLY=02] | test | lint | lab [ARGS="--no-browser"] | results | status | clean
 PROFILE ?= small
 ONLY ?=
 ARGS ?=
@@ -6,9 +6,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 STRIP := $(BIN)/nbstripout --keep-id --extra-keys "metadata.papermill cell.metadata.papermill"
 
-.PHONY: reproduce test lint lab results status clean
+.PHONY: figures reproduce test lint lab results status clean
 
-reproduce: .venv/ready
+figures: .venv/ready # every table and figure, from the released answers
+	$(BIN)/dsi reproduce --profile $(PROFILE) $(if $(ONLY),--only $(ONLY)) --released
+
+reproduce: .venv/ready # from nothing
 	$(BIN)/dsi reproduce --profile $(PROFILE) $(if $(ONLY),--only $(ONLY))
 
 test: .venv/ready

@@ -24,6 +24,7 @@ app = typer.Typer(
 STUDY = "The paper's study"
 AUDIT = "An audit of one model"
 MACHINE = "This machine"
+RELEASED = "Read what the store lacks from the released answers, or make all of it here."
 
 Text = str | None
 Number = int | None
@@ -64,12 +65,13 @@ def reproduce(
     only: Annotated[Text, typer.Option(help='Begin of a notebook\'s name: "02".')] = None,
     figures_dir: Annotated[str, typer.Option(help="Tables and figures go here.")] = "figures",
     timeout: Annotated[Number, typer.Option(help="Seconds allowed for one cell.")] = None,
+    released: Annotated[bool, typer.Option("--released/--from-nothing", help=RELEASED)] = False,
 ) -> None:
     """Run the notebooks headlessly and regenerate every table and figure of a profile."""
     with _clear_errors():
         from dsi_core.reproduce import reproduce as run
 
-        passed = run(profile, only or None, figures_dir, timeout)
+        passed = run(profile, only or None, figures_dir, timeout, from_released=released)
     raise typer.Exit(0 if passed else 1)
 
 

@@ -2,6 +2,10 @@
 
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +14,14 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
-from dsi_core.runtime import packing, store
+from dsi_core.runtime import packing, released, store
+from dsi_core.runtime.devices import cores
 from dsi_core.runtime.environment import variables
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import profile as profiles
 
 LONGEST_REASON = 300  # characters of an error that the summary repeats
+SIDE_BY_SIDE = 4  # notebooks at most, whatever the number of cores: each needs a GB of memory
 
 
 def notebooks(only: str | None = None) -> list[Path]:
@@ -109,7 +115,12 @@ def execute(
 
 
 def reproduce(
-    profile: str, only: str | None = None, figures_dir: str = "figures", timeout: int | None = None
+    profile: str,
+    only: str | None = None,
+    figures_dir: str = "figures",
+    timeout: int | None = None,
+    *,
+    from_released: bool = False,
 ) -> bool:
     """Run the notebooks with `profile`; print a line for each and a summary.
 
@@ -123,46 +134,68 @@ def reproduce(
         Tables and figures go to `<figures_dir>/<profile>`.
     timeout
         Seconds allowed for one cell.
+    from_released
+        What the store lacks is read from the released answers, where these have it, and notebooks
+        run side by side, one a core; else they alone make whatever is missing.
 
     Returns
     -------
     bool
         True if all passed. A notebook that failed does not keep the next from running.
+
+    Raises
+    ------
+    ValueError
+        An unknown profile or notebook, or no released answers for this profile.
     """
     profiles.load_profile(profile)
+    if from_released:
+        released.check(profile)
     chosen = notebooks(only)
     values = {"profile": profile, "figures_dir": figures_dir}
     for notebook in chosen:
         check(notebook, values)
-    figures = ROOT / figures_dir / profile
-    summary = []
-    all_passed = True
-    for notebook in chosen:
-        print(f"{store.now()}  {notebook.name} on {profile} …", flush=True)
-        started = time.time()
-        looked_at = packing.use_list(profile, notebook.stem)
-        looked_at.unlink(missing_ok=True)
-        with variables({store.USED: str(looked_at)}):
-            why_not = execute(notebook, ROOT / "executed" / profile, values, timeout)
-        summary.append(_line(notebook, why_not, time.time() - started, figures, started))
-        all_passed &= why_not is None
-    print("\n".join(summary), flush=True)
-    return all_passed
-
-
-def _line(
-    notebook: Path, why_not: str | None, seconds: float, figures: Path, started: float
-) -> str:
-    """One notebook's line of the summary, with the files written since it started."""
+    figures, started = ROOT / figures_dir / profile, time.time()
+    together = min(cores(), SIDE_BY_SIDE, len(chosen)) if from_released else 1
+    with variables({} if from_released else {released.SWITCH: released.OFF}):
+        if together == 1:
+            ends = [_run(notebook, profile, values, timeout) for notebook in chosen]
+        else:
+            with ProcessPoolExecutor(together, get_context("spawn")) as pool:
+                work = partial(_run, profile=profile, values=values, timeout=timeout)
+                ends = list(pool.map(work, chosen))
+    print("\n".join(_line(end) for end in ends))
     made = [path.name for path in sorted(figures.glob("*.*")) if _is_output(path, started)]
-    minutes, rest = divmod(round(seconds), 60)
-    how = "passed" if why_not is None else "FAILED"
-    line = f"{how}  {notebook.name:24} {minutes:3}:{rest:02}  {len(made)} files in {figures}"
-    if made:
-        line += f": {', '.join(made)}"
-    if why_not:
-        line += f"\n        {why_not}"
-    return line
+    print(f"{len(made)} files in {figures}: {', '.join(made)}", flush=True)
+    return all(end.why_not is None for end in ends)
+
+
+@dataclass(frozen=True)
+class End:
+    """How a notebook ended: why it did not pass (None = it did), and after how many seconds."""
+
+    notebook: Path
+    why_not: str | None
+    seconds: float
+
+
+def _run(notebook: Path, profile: str, values: dict[str, Any], timeout: int | None) -> End:
+    """Run one notebook, and keep a list of the entries of the store that it looks at."""
+    print(f"{store.now()}  {notebook.name} on {profile} …", flush=True)
+    started = time.time()
+    looked_at = packing.use_list(profile, notebook.stem)
+    looked_at.unlink(missing_ok=True)
+    with variables({store.USED: str(looked_at)}):
+        why_not = execute(notebook, ROOT / "executed" / profile, values, timeout)
+    return End(notebook, why_not, time.time() - started)
+
+
+def _line(end: End) -> str:
+    """One notebook's line of the summary."""
+    minutes, rest = divmod(round(end.seconds), 60)
+    how = "passed" if end.why_not is None else "FAILED"
+    line = f"{how}  {end.notebook.name:24} {minutes:3}:{rest:02}"
+    return f"{line}\n        {end.why_not}" if end.why_not else line
 
 
 def _is_output(path: Path, since: float) -> bool:

@@ -25,7 +25,7 @@ def devices() -> list[str]:
     gpus = _gpus()
     if gpus:
         return list(islice(cycle(gpus), len(gpus) if wanted is None else wanted))
-    return [CPU] * (_cores() if wanted is None else wanted)
+    return [CPU] * (cores() if wanted is None else wanted)
 
 
 def _wanted_workers() -> int | None:
@@ -51,7 +51,8 @@ def _gpus() -> list[str]:
     return [name for name in names if name][:count]
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Tell how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS, not on Windows
         return len(os.sched_getaffinity(0))
     count = getattr(os, "process_cpu_count", os.cpu_count)  # Python 3.13

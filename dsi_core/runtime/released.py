@@ -120,6 +120,24 @@ def find(kind: str, name: str, spec: dict) -> Path | None:
     return None
 
 
+def check(profile: str) -> Path:
+    """Find the release of a profile's study.
+
+    Raises
+    ------
+    ValueError
+        There is none; says where it was looked for.
+    """
+    for place in releases():
+        if read(place).profile == profile:
+            return place
+    where = os.environ.get(SWITCH) or folder_of(profile)
+    raise ValueError(
+        f"there are no released answers of profile {profile!r} (${SWITCH}, or else {where}): "
+        "without them every model is tuned and asked here, as `dsi reproduce --from-nothing` does"
+    )
+
+
 def releases() -> list[Path]:
     """The folders of all releases at hand, as `$DSI_RELEASED` says."""
     switch = os.environ.get(SWITCH)
