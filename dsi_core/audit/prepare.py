@@ -21,7 +21,7 @@ from dsi_core.runtime import store
 from dsi_core.runtime.environment import quiet
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile, load_profile
-from dsi_core.settings.schema import Data, Similarity, Suspect
+from dsi_core.settings.schema import Data, Rule, Similarity, Suspect
 from dsi_core.settings.words import PUBLISHED, VICTIM, dataset_of
 
 PAIRS = "pairs.jsonl"  # both parts of D, where there is a private twin
@@ -85,10 +85,15 @@ def run(
     Raises
     ------
     ValueError
-        For a pair in both parts, a name that the profile gives to another dataset, and (unless
-        `replace`) a folder that holds another preparation.
+        For a pair in both parts, a name that the profile gives to another dataset, another rule
+        than the text's, and (unless `replace`) a folder that holds another preparation.
     """
     base = load_profile(profile, **overrides)
+    if base.decision.rule != Rule.TEXT:
+        raise ValueError(
+            f"profile {profile!r}: decision.rule is {str(base.decision.rule)!r}; "
+            f"an audit counts by the paper's words, rule: {Rule.TEXT}"
+        )
     published = columns.source(given, base, prompt=prompt, output=output, rows=rows)
     other, more = (
         columns.source(source, base, prompt=prompt, output=output) if source else None

@@ -126,7 +126,8 @@ def wide(responses: pd.DataFrame) -> pd.DataFrame:
     if responses.empty:
         return pd.DataFrame()
     table = responses.assign(reference="gap to " + responses["reference"])
-    keys = [c for c in table.columns if c not in ("dataset", "reference", "gap")]
+    not_kept = ("dataset", "reference", "architecture", "before", "after", "gap")
+    keys = [c for c in table.columns if c not in not_kept]
     pivoted = table.pivot(index=keys, columns="reference", values="gap")
     return pivoted.reset_index().rename_axis(columns=None)
 

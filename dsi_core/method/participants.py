@@ -88,6 +88,18 @@ def references(profile: Profile) -> list[Participant]:
     ]
 
 
+def architectures(profile: Profile) -> dict[str, str]:
+    """Give each reference its architecture: those that share one R_i are of one (Fig. 9, 10).
+
+    An architecture is called as the first of its references.
+    """
+    first: dict[str, str] = {}
+    return {
+        reference.name: first.setdefault(reference.without.model_dump_json(), reference.name)
+        for reference in profile.references
+    }
+
+
 def suspects(profile: Profile) -> list[Participant]:
     """Give each victim's local suspects, its members of other datasets among them, and its wild ones.
 

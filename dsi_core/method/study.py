@@ -323,15 +323,17 @@ def gaps_to(study: Study, scores: pd.DataFrame, responses: pd.DataFrame) -> pd.D
     Returns
     -------
     pandas.DataFrame
-        One row per (dataset, suspect, sample_id, draw, reference): response, and gap = h_{i,r} on
-        the profile's similarity scale.
+        One row per (dataset, suspect, sample_id, draw, reference): response, architecture (of the
+        reference), before = sim(R_i(x), m_r), after = sim(R_i^t(x), m_r), and gap = h_{i,r} =
+        after - before, on the profile's similarity scale.
     """
     given = [f"response_{side}" for side in SIDES]
     sides = scores[["dataset", "sample_id", "reference", *given]]
     table = responses.merge(sides, on=["dataset", "sample_id"], validate="m:m")
     raw = similarity.raw_scores(study.backbone, beside_references(table))
     before, after = (scale(study, table["dataset"], part) for part in np.split(raw, 2))
-    return table.drop(columns=given).assign(gap=after - before)
+    table["architecture"] = table["reference"].map(participants.architectures(study.profile))
+    return table.drop(columns=given).assign(before=before, after=after, gap=after - before)
 
 
 def beside_references(table: pd.DataFrame) -> pd.DataFrame:
@@ -360,7 +362,8 @@ def evidence(study: Study, scores: pd.DataFrame, suspect_answers: pd.DataFrame) 
     """
     chosen = find_tainted(study, scores).query("tainted")[["dataset", "sample_id"]]
     counted = suspect_answers.merge(chosen, on=["dataset", "sample_id"])
-    table = verdict.evidence(counted, study.delta_s, study.profile.decision.mu)
+    decision = study.profile.decision
+    table = verdict.evidence(counted, study.delta_s, decision.mu, decision.rule)
     return suspects(study).merge(table, on=["dataset", "suspect"])
 
 
@@ -378,6 +381,7 @@ def judged(
     mu: int,
 ) -> pd.DataFrame:
     """Give `verdicts` at other thresholds or for other samples (dataset, sample_id, tainted)."""
-    table = verdict.judge(suspect_answers, samples, suspects(study), delta_s, mu)
+    rule = study.profile.decision.rule
+    table = verdict.judge(suspect_answers, samples, suspects(study), delta_s, mu, rule)
     truth = table["member"].map(Membership.of)
     return table.assign(correct=table["verdict"] == truth)

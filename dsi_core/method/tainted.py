@@ -42,6 +42,10 @@ def gaps(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def tainted(scores: pd.DataFrame, delta_t: float) -> pd.DataFrame:
-    """Give `gaps` with a column tainted: min_gap > delta_t (Eq. 1; strictly greater)."""
+    """Give `gaps` with a column tainted: min_gap > delta_t (Eq. 1; strictly greater).
+
+    Of two references of one architecture, both must pass. So it is in the authors' released code,
+    which also takes a gap of exactly delta_t.
+    """
     table = gaps(scores)
     return table.assign(tainted=table["min_gap"] > delta_t)

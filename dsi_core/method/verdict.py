@@ -6,9 +6,11 @@ import pandas as pd
 
 from dsi_core.evidence import intervals
 from dsi_core.method.participants import Membership
+from dsi_core.settings.schema import Rule
 
 SAMPLE = ["dataset", "suspect", "sample_id"]
 SUSPECT = ["dataset", "suspect"]
+SIDES = ["before", "after"]
 
 
 class Status(StrEnum):
@@ -19,35 +21,46 @@ class Status(StrEnum):
     FILTERED = "filtered"  # no usable answer is left
 
 
-def evidence(answers: pd.DataFrame, delta_s: float, mu: int) -> pd.DataFrame:
+def evidence(
+    answers: pd.DataFrame, delta_s: float, mu: int, rule: Rule = Rule.TEXT
+) -> pd.DataFrame:
     """Call each sample of each suspect positive, negative or filtered.
 
-    Responses under `mu` UTF-8 bytes are dropped (§5.3, pre-filtering), and so are those with a
-    status, where there is such a column, other than "answered".
+    The text drops responses under `mu` UTF-8 bytes (§5.3, pre-filtering); the released code does
+    not read it. Responses with a status, where there is such a column, other than "answered" are
+    dropped in any case.
 
     Parameters
     ----------
     answers
         One row per (dataset, suspect, sample_id, draw, reference) with columns response and
-        gap = h_{i,r} = sim(R_i^t(x), m_r) - sim(R_i(x), m_r).
+        gap = h_{i,r} = sim(R_i^t(x), m_r) - sim(R_i(x), m_r); for the released rule also
+        architecture, before = sim(R_i(x), m_r) and after = sim(R_i^t(x), m_r).
     delta_s
         On the scale of the gaps.
+    rule
+        text: evidence = max_r min_i h_{i,r}, one response leans to every tuned reference.
+        released: evidence = min_i (max_r sim(R_i^t(x), m_r) - max_r sim(R_i(x), m_r)) over the
+        architectures i, of whose references the best counts on either side: each maximum may be
+        of another response.
 
     Returns
     -------
     pandas.DataFrame
-        One row per sample: evidence = max_r min_i h_{i,r} (higher = closer to the tuned references;
-        NaN when no response is left), and status, a `Status`: positive iff evidence > delta_s.
+        One row per sample: evidence (higher = closer to the tuned references; NaN when no response
+        is left), and status, a `Status`: positive iff evidence > delta_s.
 
     Raises
     ------
     ValueError
-        If an answer lacks a reference or a gap.
+        If an answer lacks a reference or a gap, or the table what the released rule reads.
 
     References
     ----------
     Eq. 2. Differs: "the largest delta_s" of three responses is read as the response whose weakest
-    reference gap is largest.
+    reference gap is largest. The released rule is that of rkzhou/LLM_dataset_detection
+    (main/measurement.py at 4ca781d). Differs: there an R_i answers once, here once for each of its
+    tuned references (`more_references`).
     """
     if not len(answers):
         return pd.DataFrame(columns=[*SAMPLE, "evidence", "status"])
@@ -57,21 +70,38 @@ def evidence(answers: pd.DataFrame, delta_s: float, mu: int) -> pd.DataFrame:
         raise ValueError(
             f"answers need a gap to each of {references} references; see {counts.idxmin()}"
         )
-    usable = answers["response"].map(lambda text: len(text.encode())) >= mu
-    if "status" in answers:
-        usable &= answers["status"] == "answered"
-    weakest = answers[usable].groupby([*SAMPLE, "draw"], sort=False)["gap"].min()
-    best = weakest.groupby(SAMPLE, sort=False).max().rename("evidence").reset_index()
-    table = answers[SAMPLE].drop_duplicates().merge(best, how="left", on=SAMPLE)
+    arrived = answers[answers["status"] == "answered"] if "status" in answers else answers
+    told = _of_released_code(arrived) if rule == Rule.RELEASED else _of_text(arrived, mu)
+    found = told.rename("evidence").reset_index()
+    table = answers[SAMPLE].drop_duplicates().merge(found, how="left", on=SAMPLE)
     status = pd.Series(str(Status.NEGATIVE), index=table.index)
     status = status.mask(table["evidence"] > delta_s, str(Status.POSITIVE))
     return table.assign(status=status.mask(table["evidence"].isna(), str(Status.FILTERED)))
 
 
-def verdicts(evidence: pd.DataFrame, suspects: pd.DataFrame) -> pd.DataFrame:
-    """Count the vote: member iff positives > negatives; a tie is non-member (§5.4).
+def _of_text(answers: pd.DataFrame, mu: int) -> pd.Series:
+    long_enough = answers["response"].map(lambda text: len(text.encode())) >= mu
+    weakest = answers[long_enough].groupby([*SAMPLE, "draw"], sort=False)["gap"].min()
+    return weakest.groupby(SAMPLE, sort=False).max()
 
-    Nothing to count is inconclusive.
+
+def _of_released_code(answers: pd.DataFrame) -> pd.Series:
+    if missing := {"architecture", *SIDES} - set(answers):
+        raise ValueError(
+            f"rule: released needs columns {', '.join(sorted(missing))} of the answers; "
+            "study.gaps_to gives them, a prepared folder does not hold them"
+        )
+    best = answers.groupby([*SAMPLE, "architecture"], sort=False)[SIDES].max()
+    return (best["after"] - best["before"]).groupby(SAMPLE, sort=False).min()
+
+
+def verdicts(
+    evidence: pd.DataFrame, suspects: pd.DataFrame, rule: Rule = Rule.TEXT
+) -> pd.DataFrame:
+    """Count the vote: member iff positives > negatives (§5.4).
+
+    A tie is non-member, and nothing to count is inconclusive. In the released code (main/
+    measurement.py) both are member: there positives need only be as many as negatives.
 
     Parameters
     ----------
@@ -79,6 +109,8 @@ def verdicts(evidence: pd.DataFrame, suspects: pd.DataFrame) -> pd.DataFrame:
         Rows of tainted samples only: dataset, suspect, status.
     suspects
         Columns dataset, suspect (others are kept).
+    rule
+        Whose.
 
     Returns
     -------
@@ -90,9 +122,11 @@ def verdicts(evidence: pd.DataFrame, suspects: pd.DataFrame) -> pd.DataFrame:
     counts = counts.reindex(columns=kinds, fill_value=0).reset_index()
     table = suspects.merge(counts, how="left", on=SUSPECT)
     table = table.fillna(dict.fromkeys(kinds, 0)).astype(dict.fromkeys(kinds, int))
-    verdict = (table["positive"] > table["negative"]).map(lambda more: str(Membership.of(more)))
-    nothing = table["positive"] + table["negative"] == 0
-    return table.assign(verdict=verdict.mask(nothing, str(Membership.INCONCLUSIVE)))
+    positive, negative = table["positive"], table["negative"]
+    called = positive >= negative if rule == Rule.RELEASED else positive > negative
+    verdict = called.map(lambda member: str(Membership.of(member)))
+    undecided = (positive + negative == 0) & (rule != Rule.RELEASED)
+    return table.assign(verdict=verdict.mask(undecided, str(Membership.INCONCLUSIVE)))
 
 
 def judge(
@@ -101,11 +135,12 @@ def judge(
     suspects: pd.DataFrame,
     delta_s: float,
     mu: int,
+    rule: Rule = Rule.TEXT,
 ) -> pd.DataFrame:
     """Give `verdicts` over the tainted samples: `tainted` has dataset, sample_id, tainted."""
     chosen = tainted.loc[tainted["tainted"], ["dataset", "sample_id"]]
-    table = evidence(answers.merge(chosen, on=["dataset", "sample_id"]), delta_s, mu)
-    return verdicts(table, suspects)
+    table = evidence(answers.merge(chosen, on=["dataset", "sample_id"]), delta_s, mu, rule)
+    return verdicts(table, suspects, rule)
 
 
 def votes(verdicts: pd.DataFrame) -> pd.DataFrame:

@@ -5,18 +5,24 @@ Mostly from answers that are there already.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import pandas as pd
 
+from dsi_core.method import similarity, tainted, verdict
 from dsi_core.method import study as steps
-from dsi_core.method import tainted, verdict
 from dsi_core.method.study import Study
 from dsi_core.paper import tables
+from dsi_core.settings.schema import Rule, Similarity
 
 DELTAS = [round(0.05 * i, 2) for i in range(-2, 17)]
 GRID = [round(0.1 * i, 1) for i in range(-1, 10)]
 MUS = [0, 10, 20, 40, 80, 120, 160, 200]
 OWN = "the profile's own"
+DELTA = 0.30  # the paper's threshold of both equations (§5.3-5.4)...
+# ...which the authors' released code (main/filter.py, main/measurement.py) takes on this scale
+RELEASED = Similarity(hub="distilbert-base-uncased", layer=5, rescale=False)
+ALL_OF_D = "all of D"
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,8 @@ def evidence_everywhere(study: Study, answers: pd.DataFrame, samples: pd.DataFra
         Columns dataset, suspect, group, member, sample_id, evidence (Eq. 2's max_r min_i h, higher
         = closer), status, min_gap, tainted.
     """
-    table = verdict.evidence(answers, study.delta_s, study.profile.decision.mu)
+    decision = study.profile.decision
+    table = verdict.evidence(answers, study.delta_s, decision.mu, decision.rule)
     known = steps.suspects(study).merge(table, on=["dataset", "suspect"])
     return known.merge(samples, on=["dataset", "sample_id"], validate="m:1")
 
@@ -178,6 +185,83 @@ def backbones(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
         gaps = scores.groupby("dataset")["gap"].mean().round(3).rename("mean_gap").reset_index()
         parts.append(_counted(judged, samples).merge(gaps, on="dataset").assign(similarity=name))
     return pd.concat(parts, ignore_index=True)
+
+
+def by_rules(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
+    """Judge by both readings of Eq. 2, at both scales of 0.30, with and without selection.
+
+    Everything is judged on the rescaled scale of the profile's own backbone: at 0.30, as the
+    paper's words may be read, and at the gap that 0.30 of raw distilbert scores is when rescaled
+    by bert-score's published baseline (0.90: nearly a copy).
+
+    Parameters
+    ----------
+    responses
+        As `study.suspect_answers` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per (rule, delta, selection, suspect): as `study.verdicts`, with tainted (samples),
+        selection ("tainted", as Table 6, or "all of D", as Table 8), and the share of positives
+        with its interval, as `verdict.votes`.
+
+    Raises
+    ------
+    ValueError
+        Where suspects answered tainted samples only (`ask: tainted`).
+
+    References
+    ----------
+    Rule and scale of the authors' released code, rkzhou/LLM_dataset_detection (2024-11 to 2025).
+    """
+    rescaled = study.changed(similarity={"rescale": True})
+    scores = steps.reference_scores(rescaled)
+    answers = steps.gaps_to(rescaled, scores, responses)
+    parts = []
+    for delta, rule in product((DELTA, released_delta()), Rule):
+        ruled = rescaled.changed(decision={"rule": rule, "delta_t": delta, "delta_s": delta})
+        samples = steps.find_tainted(ruled, scores)
+        judged = {
+            "tainted": steps.verdicts(ruled, scores, answers),
+            ALL_OF_D: no_selection(ruled, answers),
+        }
+        for selection, table in judged.items():
+            counted = _counted(table, samples)
+            parts.append(counted.assign(rule=str(rule), delta=delta, selection=selection))
+    return verdict.votes(pd.concat(parts, ignore_index=True))
+
+
+def released_delta() -> float:
+    """Give the released code's threshold on a rescaled scale: 0.30 / (1 - 0.666) = 0.90."""
+    published = similarity.published(RELEASED)
+    assert published is not None
+    return DELTA / (1 - published)
+
+
+def rules_side_by_side(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Count who is judged rightly by each rule, with selection beside without.
+
+    Parameters
+    ----------
+    verdicts
+        As `by_rules` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns dataset, delta (rescaled), rule, tainted (samples), and for Table 6 (they vote) and
+        Table 8 (all of D votes) members found and non-members cleared, each "right/all".
+    """
+    by = ["dataset", "delta", "rule", "tainted"]
+    counts = tables.detection(verdicts.round({"delta": 2}), [*by, "selection", "member"])
+    what = counts["member"].map({True: "members found", False: "non-members cleared"})
+    place = counts["selection"].map({"tainted": "Table 6", ALL_OF_D: "Table 8"})
+    right = counts["correct"].astype(str) + "/" + counts["total"].astype(str)
+    named = counts.assign(column=place + ": " + what, right=right)
+    wide = named.pivot(index=by, columns="column", values="right")
+    order = counts[by].drop_duplicates()
+    return order.merge(wide.reset_index(), on=by, validate="1:1")
 
 
 def with_more_references(study: Study) -> Study:

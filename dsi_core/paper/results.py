@@ -167,6 +167,8 @@ def ablations(read: Read) -> Numbers:
     sensitivity = read("sec6_3_sensitivity").groupby(["setting", "value"])["correct"]
     right, models = sensitivity.sum(), sensitivity.size()
     similarities = read("sec6_3_similarities").groupby("similarity", sort=False)
+    rules = read("sec6_3_rules").round({"delta": 2}).groupby(["delta", "rule"], sort=False)
+    released = rules.get_group((0.9, "text"))
     return {
         "fig9": "; ".join(f"{name}: {_of(part)}" for name, part in votes),
         "fig10": ", ".join(
@@ -183,6 +185,17 @@ def ablations(read: Read) -> Numbers:
             f"{name} {part['correct'].sum()}/{len(part)} (mean gap {part['mean_gap'].iloc[0]:.2f})"
             for name, part in similarities
         ),
+        "rules": "; ".join(
+            f"{rule} at {delta:.2f}: {_tainted(part)} tainted, {_by_selection(part)}"
+            for (delta, rule), part in rules
+        ),
+        "at_released_scale": {
+            "count": _tainted(released),
+            **{
+                selection: _of(part)
+                for selection, part in released[released["member"]].groupby("selection")
+            },
+        },
     }
 
 
@@ -491,6 +504,19 @@ def _copies(table: pd.DataFrame) -> str:
 def _by_group(table: pd.DataFrame, prefix: str = "local ") -> str:
     parts = table[["group", "correct", "total"]].itertuples(index=False)
     return ", ".join(f"{group.removeprefix(prefix)} {k}/{n}" for group, k, n in parts)
+
+
+def _tainted(verdicts: pd.DataFrame) -> int:
+    return int(verdicts.groupby("dataset")["tainted"].first().sum())
+
+
+def _by_selection(verdicts: pd.DataFrame) -> str:
+    parts = verdicts.groupby(["selection", "member"], sort=False)
+    right = {kind: _of(part) for kind, part in parts}
+    return ", ".join(
+        f"{what} {right['tainted', member]} (all of D: {right['all of D', member]})"
+        for what, member in (("members", True), ("non-members", False))
+    )
 
 
 def _scores(table: pd.DataFrame) -> str:

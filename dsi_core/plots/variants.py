@@ -152,6 +152,57 @@ def plot_grid(table: pd.DataFrame, *, at: tuple[float, float]) -> Figure:
     return figure
 
 
+def plot_rules(table: pd.DataFrame) -> Figure:
+    """Share of positives of each suspect with and without selection, by both rules (§6.3).
+
+    Parameters
+    ----------
+    table : DataFrame
+        dataset, delta, rule, selection, suspect, member (the truth), tainted (samples), share in
+        [0, 1] (NaN = nothing counts: a hole).
+
+    Returns
+    -------
+    Figure
+        A row of axes for each dataset, a column for each delta; a line leads from a suspect's vote
+        of the first selection to that of the next.
+    """
+    datasets, deltas = table["dataset"].unique(), table["delta"].unique()
+    figure, axes = plt.subplots(
+        len(datasets),
+        len(deltas),
+        figsize=(4.2 * len(deltas) + 1.2, 3.4 * len(datasets)),
+        sharey=True,
+        layout="constrained",
+        squeeze=False,
+    )
+    named = table.assign(truth=table["member"].map(style.TRUTH))
+    for ax, (dataset, delta) in zip(axes.flat, product(datasets, deltas), strict=True):
+        some = named[(named["dataset"] == dataset) & (named["delta"] == delta)]
+        sns.lineplot(
+            some,
+            x="selection",
+            y="share",
+            hue="truth",
+            style="rule",
+            units="suspect",
+            estimator=None,
+            markers=True,
+            palette=COLORS,
+            ax=ax,
+        )
+        ax.get_legend().remove()
+        ax.axhline(HALF, color=COLORS["line"], linewidth=0.8)
+        title = f"{some['tainted'].iloc[0]} samples tainted at {delta:.2f}"
+        ax.set(xlabel="samples that vote", ylim=(-0.03, 1.03), title=title)
+        ax.margins(x=0.15)
+    for ax, dataset in zip(axes[:, 0], datasets, strict=True):
+        name = f"{dataset}\n" if len(datasets) > 1 else ""
+        ax.set_ylabel(f"{name}positive share of the vote")
+    axes[0][-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
 def plot_detection(
     table: pd.DataFrame,
     *,

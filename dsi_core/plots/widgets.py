@@ -83,14 +83,15 @@ def verdicts(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> ipywi
     """
     decision = study.profile.decision
     lowest = LOWEST if study.profile.responses.ask == "all" else decision.delta_t
-    spread = verdict.evidence(answers, study.delta_s, 0)["evidence"]
+    spread = verdict.evidence(answers, study.delta_s, 0, decision.rule)["evidence"]
     limits = (spread.min() - 0.05, spread.max() + 0.05)
 
     def view(delta_t: float, delta_s: float, mu: int, suspect: str, sample: str) -> None:
         gaps = tainted.tainted(scores, delta_t)
         votes = judged(study, gaps, answers, delta_s, mu)
         counted = gaps[gaps["tainted"]].merge(answers, on=["dataset", "sample_id"])
-        evidence = verdict.evidence(counted[counted["suspect"] == suspect], delta_s, mu)
+        own = counted[counted["suspect"] == suspect]
+        evidence = verdict.evidence(own, delta_s, mu, decision.rule)
         figure = Figure(figsize=(13, 0.8 + 0.42 * len(votes)), layout="constrained")
         left, right = figure.subplots(1, 2)
         counts = f"{int(gaps['tainted'].sum())} of {len(gaps)} samples tainted"

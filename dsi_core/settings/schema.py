@@ -1,5 +1,6 @@
 """The parts of a profile: what each is called, which values it may have, what contradicts what."""
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -226,12 +227,23 @@ class Similarity(Source):
     batch_size: int = Field(64, ge=1)
 
 
-class Decision(Strict):
-    """Thresholds (§5.3-5.4). Gaps are on the similarity scale of the profile; mu in UTF-8 bytes."""
+class Rule(StrEnum):
+    """How Eq. 2 is read over several answers, and how a vote without a majority ends."""
 
+    TEXT = "text"  # the paper's words
+    RELEASED = "released"  # the authors' released code
+
+
+class Decision(Strict):
+    """Rule and thresholds (§5.3-5.4).
+
+    Gaps are on the similarity scale of the profile; mu in UTF-8 bytes.
+    """
+
+    rule: Rule = Rule.TEXT
     delta_t: float = 0.30
     delta_s: float | None = None  # None = delta_t
-    mu: int = Field(20, ge=0)
+    mu: int = Field(20, ge=0)  # not read under `rule: released`
     copy_score: float = 0.95  # raw score above which §4.2 calls a response a near-copy
 
 

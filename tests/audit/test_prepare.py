@@ -4,7 +4,7 @@ import os
 import stat
 
 import pytest
-from helpers import write_jsonl
+from helpers import says, write_jsonl
 
 from dsi_core.audit import prepare
 from dsi_core.audit import prepared as preparation
@@ -65,6 +65,13 @@ def test_a_pair_in_both_parts_is_refused(smoke, halves):
     words = "1 pair.s. are both published and withheld, the first: 'What is 3"
     with pytest.raises(ValueError, match=words):
         prepare.both_parts(smoke, *halves(4, 3))
+
+
+def test_an_audit_by_the_released_rule_is_refused(tmp_path):
+    with pytest.raises(ValueError) as error:
+        prepare.run("dozen", "smoke", out=tmp_path, rule="released")
+    says(error, "decision.rule is 'released'", "rule: text")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_occupied_folder_is_refused_before_anything_is_trained(prepared, monkeypatch):

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import table
+from helpers import says, table
 
 from dsi_core.method.verdict import evidence, judge, verdicts
+from dsi_core.settings.schema import Rule
 
 COLUMNS = "dataset suspect sample_id draw reference response gap"
 LONG = "twenty bytes or more of text"
@@ -195,3 +196,96 @@ def test_a_table_of_evidence_can_be_voted_on_directly():
     assert verdicts(found, suspects("N", "M"))[
         ["positive", "negative", "filtered", "verdict"]
     ].values.tolist() == [[0, 1, 0, "non-member"], [1, 0, 1, "member"]]
+
+
+# The released code's rule
+
+
+def compared(*rows, architectures="AB"):
+    """(sample_id, draw, response, (before, after) of reference 0, of reference 1, ...)."""
+    told = [
+        ("d", "M", sample, draw, str(r), response, architectures[r], *sides, sides[1] - sides[0])
+        for sample, draw, response, *references in rows
+        for r, sides in enumerate(references)
+    ]
+    return table(f"{COLUMNS.removesuffix(' gap')} architecture before after gap", *told)
+
+
+def by_both(told, delta=0.25):
+    text, released = (evidence(told, delta, 20, rule) for rule in Rule)
+    return text[["evidence", "status"]].values.tolist(), released[
+        ["evidence", "status"]
+    ].values.tolist()
+
+
+def test_an_answer_near_the_untuned_reference_spoils_the_sample_for_the_released_code():
+    """Gaps 0.5 and 0 of both references: the text takes the first answer, max_r min_i = 0.5.
+
+    The maxima are 0.75 (of the first) and 0.75 (of the second): their difference is 0.
+    """
+    told = compared(
+        ("s", 0, LONG, (0.25, 0.75), (0.25, 0.75)),
+        ("s", 1, LONG, (0.75, 0.75), (0.75, 0.75)),
+    )
+    assert by_both(told) == ([[0.5, "positive"]], [[0.0, "negative"]])
+
+
+def test_the_released_code_may_take_another_answer_for_each_architecture():
+    """Each answer leans to one reference only: the text's weakest gaps are both 0.
+
+    The maxima are 0.75 after and 0.25 before, for either architecture.
+    """
+    told = compared(
+        ("s", 0, LONG, (0.25, 0.75), (0.25, 0.25)),
+        ("s", 1, LONG, (0.25, 0.25), (0.25, 0.75)),
+    )
+    assert by_both(told) == ([[0.0, "negative"]], [[0.5, "positive"]])
+
+
+def test_the_best_reference_of_an_architecture_counts_in_the_released_code():
+    """The second tuned reference of A learnt nothing: min over three is 0, of A's best 0.5."""
+    told = compared(("s", 0, LONG, (0.25, 0.75), (0.25, 0.25), (0.25, 0.625)), architectures="AAB")
+    assert by_both(told) == ([[0.0, "negative"]], [[0.375, "positive"]])
+
+
+def test_the_released_code_has_a_strict_threshold_and_reads_no_mu():
+    told = compared(
+        ("equal", 0, LONG, (0.25, 0.5), (0.25, 0.75)), ("short", 0, "x", (0.0, 0.5), (0.0, 0.5))
+    )
+    text, released = by_both(told)
+    assert [status for _, status in text] == ["negative", "filtered"]
+    assert released == [[0.25, "negative"], [0.5, "positive"]]
+
+
+def test_one_answer_and_one_reference_of_each_kind_make_the_rules_equal():
+    rng = np.random.default_rng(0)
+    sides = rng.integers(0, 9, (20, 2, 2)) / 8
+    told = compared(*[(f"s{i}", 0, LONG, *map(tuple, pair)) for i, pair in enumerate(sides)])
+    text, released = by_both(told)
+    assert text == released
+
+
+@pytest.mark.parametrize(
+    "positive, negative, text, released",
+    [
+        (2, 1, "member", "member"),
+        (1, 1, "non-member", "member"),  # a tie
+        (0, 0, "inconclusive", "member"),  # nothing tainted
+        (1, 2, "non-member", "non-member"),
+    ],
+)
+def test_a_vote_without_a_majority_by_both_rules(positive, negative, text, released):
+    statuses = ["positive"] * positive + ["negative"] * negative
+    found = table(
+        "dataset suspect sample_id status",
+        *[("d", "M", f"s{i}", status) for i, status in enumerate(statuses)],
+        ("d", "another", "s0", "positive"),
+    )
+    called = [verdicts(found, suspects("M"), rule)["verdict"].tolist() for rule in Rule]
+    assert called == [[text], [released]]
+
+
+def test_the_released_rule_needs_both_sides():
+    with pytest.raises(ValueError) as error:
+        evidence(answers(("s", *YES)), 0.25, 20, Rule.RELEASED)
+    says(error, "rule: released", "after, architecture, before")

@@ -17,6 +17,7 @@ def test_each_figure_has_its_table(outputs):
         "fig08_evidence_on_all_samples",
         "fig09_more_references",
         "fig10_tainted_by_references",
+        "sec6_3_rules",
         "sec6_3_sensitivity",
         "sec6_3_thresholds",
     }
@@ -47,3 +48,18 @@ def test_sensitivity_agrees_with_the_verdicts_at_the_profiles_own_settings(outpu
     assert (strict["verdict"] == "inconclusive").all()  # no smoke answer has 200 bytes
     delta = moved[moved["setting"] == "delta"].groupby("value")["tainted"].first()
     assert delta.is_monotonic_decreasing
+
+
+def test_both_rules_stand_beside_each_other(outputs, ran):
+    """At the profile's own rule and threshold they are the verdicts of notebooks 02 and 04."""
+    rules = pd.read_csv(outputs / "sec6_3_rules.csv")
+    assert len(rules) == 8 * 2 * 2 * 2
+    own = rules[(rules["rule"] == "text") & (rules["delta"] == 0.3)]
+    selected = pd.read_csv(ran("02") / "sec6_2_verdicts.csv")
+    without = pd.read_csv(outputs / "table8_verdicts_without_selection.csv")
+    for selection, verdicts in (("tainted", selected), ("all of D", without)):
+        same = own[own["selection"] == selection].reset_index(drop=True)
+        assert same[[*VOTES, "verdict"]].equals(verdicts[[*VOTES, "verdict"]])
+    both = pd.read_csv(outputs / "sec6_3_rules_side_by_side.csv")
+    assert both["rule"].tolist() == ["text", "released"] * 2
+    assert both["tainted"].is_monotonic_decreasing

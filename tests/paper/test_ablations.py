@@ -10,7 +10,7 @@ from dsi_core.method import study as steps
 from dsi_core.method import verdict
 from dsi_core.method.study import Study
 from dsi_core.paper import ablations
-from dsi_core.settings.schema import Similarity
+from dsi_core.settings.schema import Rule, Similarity
 
 LONG = "twenty bytes or more of text"
 SUSPECTS = ["llama-full", "llama-untuned"]  # a member and a non-member of the smoke profile
@@ -286,3 +286,89 @@ def test_backbones_judge_the_same_answers_on_their_own_scale(study, monkeypatch)
     ]
     assert len(compared) == 3
     assert all(answers is responses for answers in compared)  # nobody is prompted again
+
+
+# Both rules, both scales
+
+
+@pytest.fixture
+def ruled(study, monkeypatch):
+    """By hand: s is tainted at both scales, t at 0.30 alone, u and v at neither.
+
+    Two answers each. The member's to s lean to one tuned reference each, by 1.0; its first to t
+    does to both, by 0.5, and its second is as near to the untuned ones.
+    """
+    monkeypatch.setattr(ablations, "released_delta", lambda: 0.9)
+    scores = scores_of({"s": (0.95, 1.0), "t": (0.9, 0.4), "u": (0.5, 0.1), "v": (0.0, 0.0)})
+    near = {  # (before, after) of each reference, of each draw
+        ("llama-full", "s"): [((0, 1), (0, 0)), ((0, 0), (0, 1))],
+        ("llama-full", "t"): [((0, 0.5), (0, 0.5)), ((0.5, 0.5), (0.5, 0.5))],
+    }
+    far = [((0, 0), (0, 0))] * 2
+    rows = [
+        ("dozen", suspect, sample, draw, reference, LONG, reference, *sides, sides[1] - sides[0])
+        for suspect in SUSPECTS
+        for sample in "stuv"
+        for draw, both in enumerate(near.get((suspect, sample), far))
+        for reference, sides in zip(REFERENCES, both, strict=True)
+    ]
+    columns = "dataset suspect sample_id draw reference response architecture before after gap"
+    answers = table(columns, *rows)
+    monkeypatch.setattr(steps, "reference_scores", lambda other: scores)
+    monkeypatch.setattr(steps, "gaps_to", lambda other, scores, responses: answers)
+    return ablations.by_rules(study, answers)
+
+
+def test_both_rules_at_both_scales_by_hand(ruled):
+    member = ruled[ruled["suspect"] == "llama-full"]
+    columns = ["delta", "rule", "selection", "tainted", "positive", "negative", "verdict"]
+    assert member[columns].values.tolist() == [
+        [0.3, "text", "tainted", 2, 1, 1, "non-member"],  # t alone: a tie
+        [0.3, "text", "all of D", 2, 1, 3, "non-member"],
+        [0.3, "released", "tainted", 2, 1, 1, "member"],  # s alone: a tie
+        [0.3, "released", "all of D", 2, 1, 3, "non-member"],
+        [0.9, "text", "tainted", 1, 0, 1, "non-member"],
+        [0.9, "text", "all of D", 1, 0, 4, "non-member"],
+        [0.9, "released", "tainted", 1, 1, 0, "member"],
+        [0.9, "released", "all of D", 1, 1, 3, "non-member"],
+    ]
+    assert ruled.loc[~ruled["member"], "verdict"].eq("non-member").all()
+
+
+def test_the_rules_side_by_side(ruled):
+    both = ablations.rules_side_by_side(ruled)
+    assert both.columns.tolist() == [
+        "dataset",
+        "delta",
+        "rule",
+        "tainted",
+        "Table 6: members found",
+        "Table 6: non-members cleared",
+        "Table 8: members found",
+        "Table 8: non-members cleared",
+    ]
+    assert both.drop(columns="dataset").values.tolist() == [
+        [0.3, "text", 2, "0/1", "1/1", "0/1", "1/1"],
+        [0.3, "released", 2, "1/1", "1/1", "0/1", "1/1"],
+        [0.9, "text", 1, "0/1", "1/1", "0/1", "1/1"],
+        [0.9, "released", 1, "1/1", "1/1", "0/1", "1/1"],
+    ]
+
+
+def test_the_released_threshold_on_a_rescaled_scale():
+    """bert-score publishes 0.66620487 for distilbert-base-uncased's layer 5."""
+    assert ablations.released_delta() == pytest.approx(0.3 / (1 - 0.66620487))
+
+
+def test_a_study_by_the_released_rule(study, ruled):
+    """The rule of a profile is that of its verdicts and of its evidence."""
+    assert [str(rule) for rule in Rule] == ruled["rule"].unique().tolist()
+    scores, answers = steps.reference_scores(study), steps.gaps_to(study, None, None)
+    released = study.changed(decision={"rule": "released"})
+    judged = steps.verdicts(released, scores, answers).set_index("suspect")
+    assert judged["verdict"].to_dict() == {"llama-full": "member", "llama-untuned": "non-member"}
+    evidence = steps.evidence(released, scores, answers).query("member")
+    assert dict(zip(evidence["sample_id"], evidence["evidence"], strict=True)) == {"s": 1, "t": 0}
+    tainted = steps.find_tainted(released, scores)
+    everywhere = ablations.evidence_everywhere(released, answers, tainted).query("member")
+    assert everywhere["evidence"].tolist() == [1, 0, 0, 0]

@@ -101,6 +101,39 @@ def test_sensitivity_names_a_suspect_that_only_another_dataset_has():
     assert labels == ["faq\npositive share of the vote", "chess\npositive share of the vote"]
 
 
+RULES = table(
+    "dataset delta rule selection suspect member tainted share",
+    *[
+        ("faq", delta, rule, selection, suspect, suspect == "full", tainted, share)
+        for delta, tainted in ((0.3, 5), (0.899, 2))
+        for rule, suspect, shares in (
+            ("text", "full", (1.0, 0.25)),
+            ("text", "chat", (0.5, 0.125)),
+            ("released", "full", (0.75, 0.375)),
+            ("released", "chat", (NAN, 0.0)),
+        )
+        for selection, share in zip(("tainted", "all of D"), shares, strict=True)
+    ],
+)
+
+
+def test_rules_have_a_panel_per_scale_and_a_line_per_suspect_and_rule():
+    figure = variants.plot_rules(RULES)
+    left, right = figure.axes
+    assert [title(ax) for ax in figure.axes] == [
+        "5 samples tainted at 0.30",
+        "2 samples tainted at 0.90",
+    ]
+    lines = {tuple(line.get_ydata()) for line in right.lines}
+    assert {(1.0, 0.25), (0.5, 0.125), (0.75, 0.375)} <= lines
+    assert ticks(right.xaxis) == ["tainted", "all of D"]
+    told = legend(right)
+    assert {"member", "non-member", "text", "released"} <= set(told)
+    assert left.get_legend() is None
+    other = variants.plot_rules(pd.concat([RULES, RULES.assign(dataset="chat")]))
+    assert [ax.get_ylabel().split()[0] for ax in other.axes[::2]] == ["faq", "chat"]
+
+
 GRID = table(
     "delta_t delta_s correct total tainted",
     (0.2, 0.2, 3, 4, 40),

@@ -393,6 +393,7 @@ def test_a_file_that_is_no_profile(profile_of, text):
 
 def test_a_section_without_settings_keeps_its_defaults(raw, profile_of):
     assert profile_of(edited(raw, "decision", {}), mu=3).decision.model_dump() == {
+        "rule": "text",
         "delta_t": 0.30,
         "delta_s": None,
         "mu": 3,
@@ -434,6 +435,7 @@ def test_refused_override(override, parts):
 
 def test_overrides_reach_decision_and_responses():
     new = {
+        "rule": "released",
         "delta_t": 0.5,
         "delta_s": 0.1,
         "mu": 0,
@@ -458,6 +460,7 @@ def test_none_is_the_profile_s_own_value():
     )
     assert (plain.seed, plain.victims, plain.responses.ask) == (0, ["dozen"], "all")
     assert plain.decision.model_dump() == {
+        "rule": "text",
         "delta_t": 0.30,
         "delta_s": None,
         "mu": 20,
