@@ -101,9 +101,9 @@ def architectures(profile: Profile) -> dict[str, str]:
 
 
 def suspects(profile: Profile) -> list[Participant]:
-    """Give each victim's local suspects, its members of other datasets among them, and its wild ones.
+    """Give each victim's local suspects, then those collected for it on the hub (Table 10).
 
-    The latter were collected for it on the hub (Table 10).
+    Among the local ones are the members of other datasets.
     """
     found = []
     for victim in profile.victims:

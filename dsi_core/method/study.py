@@ -61,6 +61,12 @@ def start(profile: str, suite: str | None = None, **overrides) -> Study:
     return Study(settings, pd.concat(tables, ignore_index=True))
 
 
+def only(study: Study, victims: list[str]) -> Study:
+    """Give the same study of some of its victims: their suspects stay the same."""
+    pairs = study.pairs[study.pairs["dataset"].isin(victims)]
+    return Study(study.profile.changed(victims=victims), pairs.reset_index(drop=True))
+
+
 def in_depth(study: Study) -> Study:
     """Give the same study of those victims alone at which the profile looks in depth (`in_depth`).
 
@@ -69,9 +75,7 @@ def in_depth(study: Study) -> Study:
     ValueError
         Where that is none of the study's victims.
     """
-    profile = study.profile.only_in_depth()
-    pairs = study.pairs[study.pairs["dataset"].isin(profile.victims)]
-    return Study(profile, pairs.reset_index(drop=True))
+    return only(study, study.profile.victims_in_depth())
 
 
 def plan_only(profile: str, suite: str | None = None) -> Study:

@@ -62,12 +62,13 @@ def loss_per_epoch(losses: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     losses : DataFrame
-        As `study.training_losses`: model_id, epoch (a fraction while under way), loss.
+        As `study.training_losses`: dataset, model_id, epoch (a fraction while under way), loss.
 
     Returns
     -------
     DataFrame
-        model_id, epoch (1, 2, ...), loss (nats per token, lower = known better).
+        dataset, model_id, epoch (1, 2, ...), loss (nats per token, lower = known better).
     """
     whole = losses.assign(epoch=np.ceil(losses["epoch"]).astype(int))
-    return whole.groupby(["model_id", "epoch"], sort=False)["loss"].mean().reset_index()
+    by = ["dataset", "model_id", "epoch"]
+    return whole.groupby(by, sort=False)["loss"].mean().reset_index()

@@ -147,16 +147,20 @@ def everything(name: str, card: str = "A100-80GB") -> pd.DataFrame:
     parts = [("02", estimates(main, machine))]
     parts += [(f"03 {suite}", estimates(p, machine)) for suite, p in suites.items()]
     if main.more_references:
-        base = next(iter(suites.values()), main).only_in_depth()
+        base = _in_depth(next(iter(suites.values()), main))
         more = _only(base, references=[*base.references, *main.more_references])
         parts.append(("04", estimates(more, machine)))
-    some = main.only_in_depth()
+    some = _in_depth(main)
     parts += [("05", part) for part in _robustness(some, machine)]
-    in_depth = [some, *(profile.only_in_depth() for profile in suites.values())]
+    in_depth = [some, *(_in_depth(profile) for profile in suites.values())]
     for book, part in _beside(main, in_depth, machine):
         parts.append((book, [replace(estimate, phase=Phase.BESIDE) for estimate in part]))
     tables = [table(part, machine).assign(notebook=book) for book, part in parts if part]
     return unique(pd.concat(tables))
+
+
+def _in_depth(profile: Profile) -> Profile:
+    return profile.changed(victims=profile.victims_in_depth())
 
 
 def _only(

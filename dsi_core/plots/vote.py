@@ -11,9 +11,16 @@ from matplotlib.figure import Figure
 from dsi_core.plots import style
 from dsi_core.plots.style import COLORS
 
+ROW = 0.42  # inches of a suspect's row
+
 
 def per_dataset(
-    plot: Callable[..., Axes], table: pd.DataFrame, *, height: float = 3.9, **options
+    plot: Callable[..., Axes],
+    table: pd.DataFrame,
+    *,
+    height: float = 3.9,
+    rows: str | None = None,
+    **options,
 ) -> Figure:
     """Draw a plot for each dataset, one under another, named where there are several.
 
@@ -25,12 +32,16 @@ def per_dataset(
         Column dataset, and what `plot` needs.
     height : float
         Inches of each plot.
+    rows : str, optional
+        Column whose values are a plot's rows: it is as high as the most of them need.
 
     Returns
     -------
     Figure
     """
     datasets = table["dataset"].unique()
+    if rows is not None:
+        height = 0.9 + ROW * table.groupby("dataset")[rows].nunique().max()
     figure, axes = plt.subplots(
         len(datasets), 1, squeeze=False, figsize=(9, height * len(datasets)), layout="constrained"
     )
@@ -252,7 +263,7 @@ def plot_evidence_dots(table: pd.DataFrame, *, delta_s: float, ax: Axes | None =
     Axes
         The diamonds are medians.
     """
-    ax = style.axes(ax, 8, 0.9 + 0.42 * table["suspect"].nunique())
+    ax = style.axes(ax, 8, 0.9 + ROW * table["suspect"].nunique())
     named = table.assign(truth=table["member"].map(style.TRUTH))
     shared = {"x": "evidence", "y": "suspect", "hue": "truth", "palette": COLORS}
     sns.stripplot(named, **shared, size=4, alpha=0.6, jitter=0.25, ax=ax)
@@ -299,7 +310,7 @@ def plot_both_sides(
     Returns
     -------
     Figure
-        A column of axes for each dataset, with one scale.
+        A column of axes for each dataset, with one scale; narrower where there are several.
     """
     datasets = verdicts["dataset"].unique()
     truths = [m for m in (True, False) if (verdicts["member"] == m).any()]
@@ -310,7 +321,7 @@ def plot_both_sides(
         squeeze=False,
         sharex="col",
         layout="constrained",
-        figsize=(8 * len(datasets), 1.4 + 0.42 * sum(sizes)),
+        figsize=(8 if len(datasets) == 1 else 5.6 * len(datasets), 1.4 + ROW * sum(sizes)),
         height_ratios=sizes,
     )
     for column, dataset in enumerate(datasets):

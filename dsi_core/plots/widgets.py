@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from dsi_core.imitation import ratings
 from dsi_core.method import tainted, verdict
-from dsi_core.method.study import Study, judged, suspects
+from dsi_core.method.study import Study, judged, only, suspects
 from dsi_core.paper import observations
 from dsi_core.plots import texts, vote
 
@@ -19,7 +19,7 @@ LISTED = 500  # samples in a dropdown
 WIDE = {"description_width": "9em"}
 
 
-def similarity(study: Study, scores: pd.DataFrame) -> ipywidgets.VBox:
+def similarity(study: Study, scores: pd.DataFrame) -> ipywidgets.Widget:
     """§4: the tainted set, the gaps and one sample's texts follow delta_t and mu.
 
     There is no suspect yet: mu drops samples to which a tuned reference gives a shorter answer.
@@ -33,9 +33,14 @@ def similarity(study: Study, scores: pd.DataFrame) -> ipywidgets.VBox:
 
     Returns
     -------
-    VBox
-        Controls delta_t, mu, sample and reference above the view.
+    Widget
+        Controls delta_t, mu, sample and reference above the view; a tab for each of several
+        victims.
     """
+    return _per_victim(_similarity, study, scores)
+
+
+def _similarity(study: Study, scores: pd.DataFrame) -> ipywidgets.VBox:
     lengths = scores["response_after"].map(_bytes)
     shortest = lengths.groupby(scores["sample_id"]).min()
 
@@ -63,7 +68,7 @@ def similarity(study: Study, scores: pd.DataFrame) -> ipywidgets.VBox:
     )
 
 
-def verdicts(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> ipywidgets.VBox:
+def verdicts(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> ipywidgets.Widget:
     """§6.2: tainted set, votes, one suspect's evidence and answers follow delta_t, delta_s and mu.
 
     Parameters
@@ -78,9 +83,14 @@ def verdicts(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> ipywi
 
     Returns
     -------
-    VBox
-        Controls delta_t, delta_s, mu, suspect and sample above the view.
+    Widget
+        Controls delta_t, delta_s, mu, suspect and sample above the view; a tab for each of several
+        victims.
     """
+    return _per_victim(_verdicts, study, scores, answers)
+
+
+def _verdicts(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> ipywidgets.VBox:
     decision = study.profile.decision
     lowest = LOWEST if study.profile.responses.ask == "all" else decision.delta_t
     spread = verdict.evidence(answers, study.delta_s, 0, decision.rule)["evidence"]
@@ -202,6 +212,20 @@ def _length(label: str, value: int) -> ipywidgets.IntSlider:
         style=WIDE,
         layout={"width": "32em"},
     )
+
+
+def _per_victim(
+    view: Callable[..., ipywidgets.VBox], study: Study, *tables: pd.DataFrame
+) -> ipywidgets.Widget:
+    """The view of a study of one victim; of several, a tab for each with its part of the tables."""
+    victims = study.profile.victims
+    if len(victims) == 1:
+        return view(study, *tables)
+    views = [
+        view(only(study, [victim]), *(table[table["dataset"] == victim] for table in tables))
+        for victim in victims
+    ]
+    return ipywidgets.Tab(views, titles=victims)
 
 
 def _choice(label: str, options: Iterable, width: str = "32em") -> ipywidgets.Dropdown:

@@ -72,8 +72,8 @@ class Profile(Strict):
             rule(self)
         return self
 
-    def only_in_depth(self) -> Self:
-        """Give the settings with the victims of `in_depth` alone.
+    def victims_in_depth(self) -> list[str]:
+        """Give the victims of `in_depth`.
 
         Raises
         ------
@@ -81,14 +81,14 @@ class Profile(Strict):
             Where these are no victims here.
         """
         if self.in_depth is None:
-            return self
+            return self.victims
         chosen = [victim for victim in self.victims if victim in self.in_depth]
         if not chosen:
             raise ValueError(
                 f"profile {self.name!r}: in_depth is {self.in_depth}, "
                 f"none of which is among the victims {self.victims}"
             )
-        return self.changed(victims=chosen)
+        return chosen
 
 
 def load_profile(name: str, suite: str | None = None, **overrides) -> Profile:

@@ -1,7 +1,6 @@
 """The samples of §4 are chosen by a rule, and their texts are cut and compared."""
 
 import pandas as pd
-import pytest
 from helpers import table
 
 from dsi_core.paper import observations
@@ -69,8 +68,13 @@ def test_losses_are_means_over_each_epoch():
             for epoch, loss in ((0.5, 4.0), (1.0, 2.0), (1.5, 1.0), (2.0, 0.0))
         ],
         ("R^t a", 1.0, 7.0),
-    )
+    ).assign(dataset="D")
+    steps.loc[3, "dataset"] = "another"
     per_epoch = observations.loss_per_epoch(steps)
-    assert list(per_epoch) == ["model_id", "epoch", "loss"]
-    assert per_epoch.values.tolist() == [["R^t b", 1, 3.0], ["R^t b", 2, 0.5], ["R^t a", 1, 7.0]]
-    assert per_epoch["loss"].tolist() == pytest.approx([3.0, 0.5, 7.0])
+    assert list(per_epoch) == ["dataset", "model_id", "epoch", "loss"]
+    assert per_epoch.values.tolist() == [
+        ["D", "R^t b", 1, 3.0],
+        ["D", "R^t b", 2, 1.0],
+        ["another", "R^t b", 2, 0.0],
+        ["D", "R^t a", 1, 7.0],
+    ]

@@ -204,3 +204,9 @@ def test_a_dataset_alone_needs_no_name():
 def test_words_for_one_truth_have_one_colour():
     same = [("positive", "member"), ("negative", "non-member"), ("filtered", "inconclusive")]
     assert all(style.COLORS[a] == style.COLORS[b] for a, b in same)
+
+
+def test_a_plot_is_as_high_as_its_rows_need():
+    figure = vote.per_dataset(vote.plot_votes, VOTES, rows="suspect")
+    most = VOTES.groupby("dataset")["suspect"].nunique().max()
+    assert figure.get_figheight() == pytest.approx(2 * (0.9 + 0.42 * most))

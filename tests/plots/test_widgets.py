@@ -187,3 +187,18 @@ def test_rating_is_blind_escaped_and_goes_on_where_one_stopped(closeness, empty_
     assert other.children[3].value == "1 of 3 rated"
     assert first == pages[0]
     assert other.children[1].value == pages[1]
+
+
+def test_several_victims_have_a_tab_each(study, scores, answers, shown):
+    other = {"dataset": "terse"}
+    two = change(study.profile, victims=["dozen", "terse"])
+    both = Study(two, pd.concat([study.pairs, study.pairs.iloc[:1].assign(**other)]))
+    tables = [pd.concat([t, t[t["sample_id"] == "s1"].assign(**other)]) for t in (scores, answers)]
+    tabs = widgets.verdicts(both, *tables)
+    assert tabs.titles == ("dozen", "terse")
+    listed = [[s for _, s in controls(box)["sample"].options] for box in tabs.children]
+    assert listed == [["s1", "s2", "s3"], ["s1"]]
+    dozen, terse = (figure.axes[0] for figure, _ in shown[-2:])
+    assert [[t.get_text() for t in ax.texts] for ax in (dozen, terse)] == [
+        ["member ✓", "non-member ✓"]
+    ] * 2

@@ -21,7 +21,8 @@ def test_members_of_other_datasets_follow_the_profiles_suspects(smoke):
     own, others = found[: len(smoke.suspects)], found[len(smoke.suspects) :]
     assert own == smoke.suspects
     places = ["terse"] * 4 + ["dozen_iid"] * 4
-    assert [s.name for s in others] == [f"{m} on {d}" for m, d in zip(MEMBERS * 2, places, strict=True)]
+    named = [f"{m} on {d}" for m, d in zip(MEMBERS * 2, places, strict=True)]
+    assert [s.name for s in others] == named
     assert {(s.member, s.group) for s in others} == {(False, "members of other datasets")}
     assert others[1].data == ["terse", "other"] and others[1].recipe == "heart"
 
@@ -65,7 +66,7 @@ def test_an_unknown_dataset_is_refused(field):
 
 def test_in_depth_leaves_some_victims():
     two = load_profile("smoke").changed(victims=["dozen", "terse"])
-    assert two.only_in_depth() == two
-    assert two.changed(in_depth=["terse"]).only_in_depth().victims == ["terse"]
+    assert two.victims_in_depth() == ["dozen", "terse"]
+    assert two.changed(in_depth=["terse"]).victims_in_depth() == ["terse"]
     with pytest.raises(ValueError, match=r"in_depth is .'other'., none of which is among"):
-        two.changed(in_depth=["other"]).only_in_depth()
+        two.changed(in_depth=["other"]).victims_in_depth()
