@@ -20,7 +20,7 @@ from dsi_core.data import near_duplicates, text_classifier
 from dsi_core.data.pairs import Dataset, dataset, untouched
 from dsi_core.grey_box import attacks
 from dsi_core.grey_box.attacks import Attack
-from dsi_core.method import participants, study
+from dsi_core.method import participants, pending, study
 from dsi_core.method.study import Query, Study
 from dsi_core.models import load, token_logprobs
 from dsi_core.models.token_logprobs import Variant
@@ -248,6 +248,9 @@ def token_values(studies: Sequence[Study]) -> pd.DataFrame:
         for victim, table in samples(run).groupby("dataset", sort=False):
             planned += [(table, reading) for reading in readings(run.profile, str(victim), table)]
     missing = {r.folder: r for _, r in planned if store.manifest(r.folder) is None}
+    pending.announce(
+        [pending.Work(r.model, r.training, texts=len(r.texts)) for r in missing.values()]
+    )
     load.prepare_all(reading.training.base for reading in missing.values())
     jobs.run([reading.job for reading in missing.values()])
     tables = []

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.data.pairs import dataset, load_pairs
-from dsi_core.method import participants, similarity, tainted, verdict
+from dsi_core.method import participants, pending, similarity, tainted, verdict
 from dsi_core.method.participants import Membership, Participant
 from dsi_core.models import load, responses, tuning
 from dsi_core.models.sampling import Sampling
@@ -158,10 +158,16 @@ class Query:
         return responses.folders(self.model_id, self.training, self.sampling)
 
     @property
+    def work(self) -> pending.Work:
+        """What is lacking of it."""
+        known = responses.read(*self.folders)
+        count = len(responses.unanswered(known, self.questions, self.sampling.draws))
+        return pending.Work(self.model_id, self.training, answers=count)
+
+    @property
     def missing(self) -> bool:
         """Whether an answer is lacking."""
-        known = responses.read(*self.folders)
-        return len(responses.unanswered(known, self.questions, self.sampling.draws)) > 0
+        return self.work.answers > 0
 
     def with_questions(self, more: pd.DataFrame) -> "Query":
         """Give the same query with more questions, each asked once."""
@@ -182,6 +188,7 @@ def query(queries: Iterable[Query], others: Iterable[jobs.Job] = ()) -> None:
     only the first tunes: the others come late enough to find it done.
     """
     missing = [q for q in _together(queries) if q.missing]
+    pending.announce([q.work for q in missing])
     load.prepare_all(q.training.base for q in missing)
     weights = [tuning.entry(q.training, make=False) for q in missing]
     work = list(others)

@@ -174,6 +174,7 @@ def _train(training: Training, folder: Path) -> None:
     started = time.time() - (float(spent.read_text()) if spent.exists() else 0)
     recipe, pairs = training.recipe_here, training_pairs(training)
     model, tokenizer = load_for_training(training)
+    parameters = model.num_parameters()
     whole = training.loss_on == "text"
     rows = [
         example(tokenizer, prompt, output, recipe.max_tokens, whole)
@@ -204,6 +205,7 @@ def _train(training: Training, folder: Path) -> None:
         pairs=len(pairs),
         tokens=sum(lengths) * recipe.epochs,
         method=recipe.method,
+        parameters=parameters,
         final_loss=round(float(log.loc[last_epoch, "loss"].mean()), 4),
         pairs_at_token_limit=sum(n == recipe.max_tokens for n in lengths),
         precision=training.precision.label(quantized=training.quantized),

@@ -120,6 +120,16 @@ def find(kind: str, name: str, spec: dict) -> Path | None:
     return None
 
 
+def folders(kind: str) -> list[Path]:
+    """Give the folders of all released entries of a kind."""
+    found = []
+    for place in releases():
+        archive = read(place).files.get(f"{kind}.zip")
+        if archive is not None:
+            found += sorted(_unpacked(place / f"{kind}.zip", archive.sha256).iterdir())
+    return found
+
+
 def check(profile: str) -> Path:
     """Find the release of a profile's study.
 

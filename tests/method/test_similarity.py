@@ -15,7 +15,7 @@ from helpers import write_jsonl
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import similarity, study
 from dsi_core.method.similarity import Baseline, backbone
-from dsi_core.runtime import store
+from dsi_core.runtime import packing, released, store
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Data
 
@@ -207,6 +207,22 @@ def test_the_estimated_baseline_is_the_mean_of_random_pairs(
     assert similarity.baseline(backbone(profile), victim) == found
     (stored,) = similarity.folder_of(backbone(profile)).glob("baseline-*.json")
     assert json.loads(stored.read_text())["spec"]["pairs"] == 1000
+
+
+def test_released_scores_need_no_backbone(smoke, one_thread, empty_store, tmp_path, monkeypatch):
+    victim, how = dataset(smoke, smoke.victims[0]), backbone(smoke)
+    ours, floor = similarity.raw_scores(how, PAIRS), similarity.baseline(how, victim)
+    seconds = similarity.seconds(how, PAIRS)
+    packing.pack("smoke", tmp_path / "answers", whole_store=True)
+    monkeypatch.setenv("DSI_STORE", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv(released.SWITCH, str(tmp_path / "answers"))
+    monkeypatch.setattr(similarity, "model_type", no_scorer)
+    assert similarity.raw_scores(how, PAIRS).tolist() == ours.tolist()
+    assert similarity.baseline(how, victim) == floor
+    assert similarity.seconds(how, PAIRS) == pytest.approx(seconds)
+    new = pd.DataFrame({"a": [A], "b": ["Nobody has scored this."]})
+    with pytest.raises(AssertionError, match="scored again"):
+        similarity.raw_scores(how, pd.concat([PAIRS, new]))
 
 
 def test_a_small_victim_borrows_the_other_datasets(smoke, one_thread, empty_store, monkeypatch):

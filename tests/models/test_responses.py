@@ -9,7 +9,7 @@ from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.models import responses
 from dsi_core.models.sampling import Answer, Sampling, generate
 from dsi_core.models.tuning import training
-from dsi_core.runtime import store
+from dsi_core.runtime import packing, released, store
 from dsi_core.settings.schema import Trained
 
 UNTUNED = Trained(base="llama")
@@ -77,6 +77,26 @@ def test_what_is_stored_is_not_asked_again(smoke, stub):
     known = responses.read(folder)
     assert responses.unanswered(known, PAIRS, 3).empty
     assert len(responses.unanswered(known, PAIRS, 4)) == 3
+
+
+def test_only_what_nobody_released_is_asked(smoke, stub, tmp_path, monkeypatch):
+    """The own answer of a question comes first; own ones alone lie in the own folder."""
+    ask(smoke, draws=2)
+    packing.pack("smoke", tmp_path / "answers", whole_store=True)
+    monkeypatch.setenv("DSI_STORE", str(tmp_path / "elsewhere"))
+    untuned, sampling = training(smoke, "dozen", UNTUNED), how(smoke, draws=3)
+    own = ask(smoke, draws=1, pairs=PAIRS.head(1))
+    monkeypatch.setenv(released.SWITCH, str(tmp_path / "answers"))
+    stub.asked, stub.answer = [], lambda question: "later"
+    assert ask(smoke) == own
+    assert stub.asked == [(sample, 2) for sample in "abc"]
+    assert sorted(stored(own)) == [("a", 0), ("a", 2), ("b", 2), ("c", 2)]
+    assert store.manifest(own)["answers"] == 4
+    folders = responses.folders("M", untuned, sampling)
+    table = responses.read(*folders)
+    both = table.set_index(["sample_id", "draw"])["response"].to_dict()
+    assert both == {**TEXTS, **{(sample, 2): "later" for sample in "abc"}}
+    assert folders[0] == own and folders[1].is_relative_to(store.root() / "released")
 
 
 @pytest.mark.parametrize(

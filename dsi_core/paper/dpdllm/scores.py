@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dsi_core.method import pending
 from dsi_core.method import study as steps
 from dsi_core.method.study import Query, Study
 from dsi_core.models import load, responses, tuning
@@ -84,6 +85,7 @@ def collect(study: Study, mode: Mode | str) -> list[Features]:
         if query.missing or _missing(tasks(roles))
     ]
     untuned = _untuned(unscored)
+    pending.announce([pending.Work(lm.name, lm) for lm in untuned.values()])
     load.prepare_all(lm.base for lm in untuned.values())
     tunings = [
         jobs.Job(folder.name, tuning.tune, (lm,), lm.passes) for folder, lm in untuned.items()

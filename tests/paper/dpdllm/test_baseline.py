@@ -13,7 +13,7 @@ from dsi_core.models import load, responses, tuning
 from dsi_core.paper import tables
 from dsi_core.paper.dpdllm import baseline, scores
 from dsi_core.paper.dpdllm.roles import Mode, Part, cast
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import jobs, packing, released, store
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore:.*{text}")
@@ -94,7 +94,7 @@ EXPECTED = {
 }
 
 
-def test_end_to_end(study_of, one_thread, empty_store, done, by_hand):
+def test_end_to_end(study_of, one_thread, empty_store, done, by_hand, tmp_path, monkeypatch):
     study = study_of("knows", "untuned")
     # one answer of "knows" has no token
     empty = {"sample_id": study.pairs["sample_id"].iloc[0], "draw": 0, "response": ""}
@@ -121,6 +121,15 @@ def test_end_to_end(study_of, one_thread, empty_store, done, by_hand):
     (folder / "manifest.json").unlink()
     pd.testing.assert_frame_equal(baseline.run(study), calls[Mode.CLEAN])
     assert done == ["score"]
+    done.clear()
+
+    # elsewhere, what is released of it needs no model
+    packing.pack("smoke", tmp_path / "answers", whole_store=True)
+    monkeypatch.setenv("DSI_STORE", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv(released.SWITCH, str(tmp_path / "answers"))
+    for mode in Mode:
+        pd.testing.assert_frame_equal(baseline.run(study, mode), calls[mode])
+    assert done == [] and not (store.root() / "models").exists()
 
 
 def _holds_together(study, mode, calls):

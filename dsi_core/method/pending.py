@@ -1,0 +1,168 @@
+"""Said before work begins: which models must be tuned or asked here, and about how long."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import median
+
+from dsi_core.data.pairs import load_pairs
+from dsi_core.models import tuning
+from dsi_core.models.tuning import Training
+from dsi_core.runtime import released, store
+from dsi_core.runtime.devices import CPU, devices
+from dsi_core.runtime.precision import Dtype, device_name, product_flops
+
+CHARACTERS = 4  # of a token, in English
+TEMPLATE = 15  # tokens of a chat format
+ANSWER = 60  # tokens, where no data tell how long answers are
+SHARE_OF_PEAK = 0.45  # of a matrix product's operations that tuning and answering reach on a CPU
+FORWARD, ADAPTERS, FULL = 2, 4, 6  # operations per parameter and token
+SHOWN = 8  # names in a line
+KINDS = ["tuned", "responses"]  # whose manifests tell how fast they were
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a model has to do here: `answers` to draw, `texts` to read; tuned first if need be."""
+
+    name: str
+    training: Training
+    answers: int = 0
+    texts: int = 0
+
+
+def announce(work: Sequence[Work]) -> None:
+    """Print what `sentence` says, if there is anything to do."""
+    if work:
+        print(sentence(work), flush=True)
+
+
+def sentence(work: Sequence[Work]) -> str:
+    """Say which models must be tuned and asked, and about how long that takes.
+
+    The time is that of earlier work of this kind on this device, or else, on a CPU, of a matrix
+    product here; where neither is known it is left out.
+    """
+    tuned = _untuned(work)
+    asked = [w for w in work if w.answers]
+    read = [w for w in work if w.texts]
+    parts = []
+    if tuned:
+        parts.append(f"tune {_named(tuned)}")
+    if asked:
+        parts.append(f"draw {sum(w.answers for w in asked):,} answers from {_named(asked)}")
+    if read:
+        parts.append(f"read {sum(w.texts for w in read):,} texts with {_named(read)}")
+    labels = sorted({w.training.precision.label() for w in work})
+    workers = max(1, len(devices()[: len(work)]))
+    seconds = [_tuning_seconds(w.training) for w in tuned]
+    seconds += [_answering_seconds(w) for w in work]
+    known = [s for s in seconds if s is not None]
+    takes = "how long is not known"
+    if len(known) == len(seconds):
+        takes = f"about {_time(sum(known) / workers)}"
+    how = f"{', '.join(labels)}, {workers} worker{'s' if workers > 1 else ''}"
+    return f"neither stored nor released, so made here: {'; '.join(parts)}: {takes} ({how})"
+
+
+def _untuned(work: Iterable[Work]) -> list[Work]:
+    """Whose weights the store lacks; of several models with the same weights the first."""
+    found: dict[Path, Work] = {}
+    for w in work:
+        if w.training.recipe is not None:
+            found.setdefault(tuning.entry(w.training, make=False), w)
+    return [w for folder, w in found.items() if store.manifest(folder) is None]
+
+
+def _named(work: Sequence[Work]) -> str:
+    names = list(dict.fromkeys(w.name for w in work))
+    shown = ", ".join(names[:SHOWN])
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{len(names)} model{'s' if len(names) > 1 else ''} ({shown}{more})"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _tuning_seconds(training: Training) -> float | None:
+    recipe = training.recipe_here
+    pairs = tuning.training_pairs(training)
+    characters = pairs["prompt"].str.len().sum() + pairs["output"].str.len().sum()
+    tokens = recipe.epochs * (characters / CHARACTERS + TEMPLATE * len(pairs))
+    return _seconds(training, tokens, recipe.method, FULL if recipe.method == "full" else ADAPTERS)
+
+
+def _answering_seconds(work: Work) -> float | None:
+    if work.training.base.source.endpoint is not None:
+        return None
+    lengths = [load_pairs(d)["output"].str.len().mean() for d in work.training.datasets]
+    each = max(lengths) / CHARACTERS if lengths else ANSWER
+    return _seconds(work.training, (work.answers + work.texts) * each, None, FORWARD)
+
+
+def _seconds(
+    training: Training, tokens: float, method: str | None, operations: int
+) -> float | None:
+    """The time of so many tokens. method: of tuning; None = answering."""
+    base, precision = store.key(training.base.spec), training.precision
+    same = [r for r in _records() if r.base == base and r.method == method]
+    rates = [r.tokens_per_s for r in same if r.device == device_name() and r.device != CPU]
+    label = precision.label(quantized=training.quantized)
+    rates += [r.tokens_per_s for r in same if (r.cpu, r.precision) == (store.cpu(), label)]
+    if rates:
+        return tokens / median(rates)
+    sizes = [r.parameters for r in _records() if r.base == base and r.parameters]
+    if not sizes or precision.device != CPU:
+        return None
+    return tokens * operations * sizes[0] / (_peak(precision.dtype) * SHARE_OF_PEAK)
+
+
+@cache
+def _peak(dtype: Dtype) -> float:
+    """Operations a second of a matrix product on this CPU."""
+    return product_flops(dtype)
+
+
+@dataclass(frozen=True)
+class Record:
+    """How fast a finished entry was, here or where it was released.
+
+    base: its key; method: of tuning, None = answering; parameters: of the model, None = not noted.
+    """
+
+    base: str
+    method: str | None
+    precision: str
+    device: str
+    cpu: str | None
+    parameters: int | None
+    tokens_per_s: float
+
+
+def _records() -> list[Record]:
+    own = [p.parent for kind in KINDS for p in store.root().glob(f"{kind}/*/manifest.json")]
+    return [_record(f) for f in [*own, *(f for kind in KINDS for f in released.folders(kind))]]
+
+
+@cache
+def _record(folder: Path) -> Record:
+    """What a complete entry says of its speed."""
+    spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+    facts = store.manifest(folder) or {}
+    model = spec.get("model", spec)
+    return Record(
+        base=store.key(model["base"]),
+        method=facts.get("method"),
+        precision=model.get("precision", ""),
+        device=facts.get("device", ""),
+        cpu=facts.get("cpu"),
+        parameters=facts.get("parameters"),
+        tokens_per_s=facts.get("tokens", 0) / max(facts.get("seconds", 0), 0.1),
+    )
