@@ -120,6 +120,25 @@ def release(
     typer.echo(f"{total / 1e6:.2f} MB in {out or released.folder_of(profile)}")
 
 
+@app.command(rich_help_panel=STUDY, epilog="Example: dsi verify --models 3")
+def verify(
+    profile: Annotated[str, typer.Option(help="Whose released answers.")] = "small",
+    models: Annotated[int, typer.Option(help="How many are tuned anew, by chance.", min=1)] = 3,
+    seed: Annotated[int, typer.Option(help="Of the choice of dataset and models.")] = 0,
+) -> None:
+    """Tune a few models anew, and say how far answers and verdicts are from the released ones.
+
+    Exit code 1 = a verdict changed.
+    """
+    with _clear_errors():
+        from dsi_core.paper.verify import verify as run
+
+        found = run(profile, models, seed)
+    typer.echo(found.models.round(3).to_string(index=False))
+    typer.echo(f"\n{found.sentence}")
+    raise typer.Exit(1 if len(found.changed) else 0)
+
+
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi results --check")
 def results(
     check: Annotated[bool, typer.Option("--check", help="Say whether it is as written.")] = False,

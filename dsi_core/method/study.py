@@ -1,6 +1,6 @@
 """The study: the steps in their order, for every victim dataset. Notebooks call these functions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -119,12 +119,25 @@ def answers(models: Iterable[Participant], pairs: pd.DataFrame, sampling: Sampli
         `pairs`, whatever the stored one is.
     """
     models = list(models)
+    asked = queries(models, pairs, sampling)
+    query(asked)
+    tables = [
+        collected(q).assign(dataset=m.dataset, model_id=m.model_id, role=str(m.role))
+        for m, q in zip(models, asked, strict=True)
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def queries(
+    models: Sequence[Participant], pairs: pd.DataFrame, sampling: Sampling
+) -> list["Query"]:
+    """Give what `answers` puts to each model, in their order."""
     several = len({m.dataset for m in models}) > 1
     questions = {
         name: part[["sample_id", "prompt"]] for name, part in pairs.groupby("dataset", sort=False)
     }
     nothing = pairs[["sample_id", "prompt"]].head(0)
-    queries = [
+    return [
         Query(
             f"{m.model_id} ({m.dataset})" if several else m.model_id,
             m.model_id,
@@ -134,12 +147,6 @@ def answers(models: Iterable[Participant], pairs: pd.DataFrame, sampling: Sampli
         )
         for m in models
     ]
-    query(queries)
-    tables = [
-        collected(q).assign(dataset=m.dataset, model_id=m.model_id, role=str(m.role))
-        for m, q in zip(models, queries, strict=True)
-    ]
-    return pd.concat(tables, ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -256,7 +263,11 @@ def reference_scores(study: Study) -> pd.DataFrame:
         response_after, raw_before and raw_after (raw BERTScore F1), before and after (on the scale
         of Eq. 1), gap = after - before.
     """
-    answered = reference_answers(study)
+    return scores_of(study, reference_answers(study))
+
+
+def scores_of(study: Study, answered: pd.DataFrame) -> pd.DataFrame:
+    """Give `reference_scores` for answers as `reference_answers` returns them."""
     keys = ["dataset", "sample_id", "reference"]
     wide = answered.pivot(index=keys, columns="role", values="response")
     wide = wide.rename(columns={"R": "response_before", "R^t": "response_after"}).reset_index()

@@ -105,6 +105,8 @@ def make_root() -> Path:
     """
     folder = root()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (folder / MARKER).exists():
+        write_text(folder / MARKER, json.dumps({"format": FORMAT}))
     return folder
 
 
@@ -200,8 +202,7 @@ def entry(kind: str, name: str, spec: dict, *, make: bool = True) -> Path:
     place = root()
     folder = place / kind / entry_name(kind, name, spec)
     if make and not (folder / "spec.json").exists():
-        if not (place / MARKER).exists():
-            write_text(make_root() / MARKER, json.dumps({"format": FORMAT}))
+        make_root()
         folder.mkdir(parents=True, exist_ok=True)
         whole = _with_epochs(kind, spec)
         text = json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True)

@@ -1,0 +1,281 @@
+"""Do the released answers hold? A few models are tuned and asked anew, and compared with them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dsi_core.method import participants, similarity, study
+from dsi_core.method.participants import Participant
+from dsi_core.method.study import Study
+from dsi_core.models import tuning
+from dsi_core.runtime import released, store
+from dsi_core.runtime.devices import CPU
+from dsi_core.runtime.environment import variables
+
+ANSWER = ["model_id", "sample_id", "draw"]
+SUSPECT = ["dataset", "suspect"]
+SHARED = ["wheels", "unpacked", "models"]  # of the store: base models and data are the same
+PLACE = "verify"  # below the store, so that nothing made here is taken for a result of the study
+
+
+@dataclass(frozen=True)
+class Verified:
+    """How far models that were tuned here are from the released ones.
+
+    Parameters
+    ----------
+    models
+        A row for each: dataset, model, loss_released and loss_here (nats per token, of the last
+        epoch), answers, identical (the share that is word for word the released one), similarity
+        (of own to released answers, on the profile's scale, 1 = the same), evidence_moved (of
+        Eq. 2, mean of its absolute change over the samples that are tainted both times; NaN for a
+        reference), verdict_released and verdict_here ("" for a reference).
+    changed
+        The suspects of the dataset whose verdict changed: dataset, suspect, verdict_released,
+        verdict_here. A reference that was made anew may change that of any.
+    sentence
+        All of it in words.
+    """
+
+    models: pd.DataFrame
+    changed: pd.DataFrame
+    sentence: str
+
+
+@dataclass(frozen=True)
+class View:
+    """A study of one dataset with given answers.
+
+    references, suspects: as `study.reference_answers` and `study.suspect_answers` return them;
+    tainted: how many samples are; evidence, verdicts: as of `study`.
+    """
+
+    references: pd.DataFrame
+    suspects: pd.DataFrame
+    tainted: int
+    evidence: pd.DataFrame
+    verdicts: pd.DataFrame
+
+
+def verify(profile: str, models: int = 3, seed: int = 0) -> Verified:
+    """Tune and ask some models of a released study anew, and compare.
+
+    One dataset is chosen by chance, and of its tuned models a reference and suspects. What is made
+    lies apart in the store, in `verify/`, whence a rerun continues.
+
+    Parameters
+    ----------
+    models
+        How many at most.
+    seed
+        Of the choice.
+
+    Raises
+    ------
+    ValueError
+        There are no released answers of this profile, or they lack some of its models, or none
+        of their models is tuned.
+    """
+    place = released.check(profile).resolve()
+    run = study.start(profile)
+    rng = np.random.default_rng(seed)
+    run = _of_one(run, str(rng.choice(run.profile.victims)))
+    with _store("released", str(place)):
+        _check(run)
+        chosen = _chosen(run, models, rng)
+        references = study.reference_answers(run)
+        suspects = study.suspect_answers(run, study.scores_of(run, references))
+        before = _view(run, references, suspects)
+        records = [_record(model) for model in chosen]
+    with _store("here", released.OFF):
+        own = _answers(run, chosen)
+        own_records = [_record(model) for model in chosen]
+    with _store("here", str(place)):
+        after = _view(
+            run,
+            _replaced(before.references, own, "model_id"),
+            _replaced(before.suspects, own, "suspect"),
+        )
+        pairs = _beside(before, own)
+        scores = similarity.raw_scores(run.backbone, pairs[["a", "b"]])
+        pairs = pairs.assign(similarity=study.scale(run, pairs["dataset"], scores))
+    rows = [
+        _row(model, before, after, pairs, record, own_record)
+        for model, record, own_record in zip(chosen, records, own_records, strict=True)
+    ]
+    table = pd.DataFrame(rows)
+    both = before.verdicts.merge(after.verdicts, on=SUSPECT, suffixes=("_released", "_here"))
+    both = both[[*SUSPECT, "verdict_released", "verdict_here"]]
+    changed = both[both["verdict_released"] != both["verdict_here"]].reset_index(drop=True)
+    sides = [_made_by(some) for some in (own_records, records)]
+    counts = before.tainted, after.tainted
+    return Verified(table, changed, _sentence(table, len(both), changed, counts, *sides))
+
+
+def _of_one(run: Study, victim: str) -> Study:
+    pairs = run.pairs[run.pairs["dataset"] == victim]
+    return Study(run.profile.changed(victims=[victim]), pairs.reset_index(drop=True))
+
+
+def _check(run: Study) -> None:
+    """Refuse a release that lacks answers of this study."""
+    everyone, sampling = participants.participants(run.profile), run.sampling
+    sides = [[m for m in everyone if m.is_reference == side] for side in (True, False)]
+    queries = study.queries(sides[0], run.pairs, sampling.for_references())
+    queries += study.queries(sides[1], run.pairs, sampling)
+    lacking = [query.model_id for query in queries if query.missing]
+    if lacking:
+        raise ValueError(
+            f"the released answers of profile {run.profile.name!r} lack {', '.join(lacking)}: its "
+            "settings changed since; pack them anew (`dsi release`) or go back to these settings"
+        )
+
+
+@contextmanager
+def _store(name: str, switch: str) -> Iterator[None]:
+    """A store apart, and what of released answers counts in it."""
+    theirs = store.make_root().resolve()
+    ours = theirs / PLACE / name
+    ours.mkdir(parents=True, exist_ok=True)
+    for shared in SHARED:
+        (theirs / shared).mkdir(exist_ok=True)
+        if not (ours / shared).exists():
+            (ours / shared).symlink_to(theirs / shared, target_is_directory=True)
+    with variables({"DSI_STORE": str(ours), released.SWITCH: switch}):
+        yield
+
+
+def _chosen(run: Study, count: int, rng: np.random.Generator) -> list[Participant]:
+    """A tuned reference and suspects, by chance, of those whose tuning is released."""
+    tuned = [
+        model
+        for model in participants.participants(run.profile)
+        if model.training.recipe is not None and store.manifest(tuning.record(model.training))
+    ]
+    mixed = [tuned[i] for i in rng.permutation(len(tuned))]
+    first = [model for model in mixed if model.is_reference][:1]
+    chosen = [*first, *(model for model in mixed if not model.is_reference)][:count]
+    if not chosen:
+        raise ValueError(f"no tuned model of {', '.join(run.profile.victims)} is released")
+    return chosen
+
+
+def _record(model: Participant) -> dict:
+    """What is noted of its tuning."""
+    record = store.manifest(tuning.record(model.training))
+    assert record is not None, f"{model.model_id} is tuned"
+    return record
+
+
+def _answers(run: Study, models: Sequence[Participant]) -> pd.DataFrame:
+    """The models' own answers; tunes them first."""
+    tables = []
+    for is_reference in (True, False):
+        some = [model for model in models if model.is_reference == is_reference]
+        if some:
+            sampling = run.sampling.for_references() if is_reference else run.sampling
+            tables.append(study.answers(some, run.pairs, sampling))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _view(run: Study, references: pd.DataFrame, suspects: pd.DataFrame) -> View:
+    scores = study.scores_of(run, references)
+    gaps = study.gaps_to(run, scores, suspects)
+    return View(
+        references=references,
+        suspects=suspects,
+        tainted=int(study.find_tainted(run, scores)["tainted"].sum()),
+        evidence=study.evidence(run, scores, gaps),
+        verdicts=study.verdicts(run, scores, gaps),
+    )
+
+
+def _replaced(answers: pd.DataFrame, own: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The answers with those that the models of `own` gave here in their places."""
+    given = own.rename(columns={"model_id": name, "response": "own"})
+    keys = [name, "sample_id", "draw"]
+    table = answers.merge(given[[*keys, "own"]], how="left", on=keys, validate="1:1")
+    return table.assign(response=table["own"].fillna(table["response"])).drop(columns="own")
+
+
+def _beside(before: View, own: pd.DataFrame) -> pd.DataFrame:
+    """Own answers (a) beside the released ones (b) to the same questions."""
+    suspects = before.suspects.rename(columns={"suspect": "model_id"})
+    known = pd.concat([before.references, suspects])[[*ANSWER, "response"]]
+    both = own.merge(known, on=ANSWER, validate="1:1", suffixes=("", "_released"))
+    return both.rename(columns={"response": "a", "response_released": "b"})
+
+
+def _row(
+    model: Participant, before: View, after: View, pairs: pd.DataFrame, record: dict, own: dict
+) -> dict:
+    """What `Verified.models` says of a model."""
+    answers = pairs[pairs["model_id"] == model.model_id]
+    moved, verdicts = np.nan, ["", ""]
+    if not model.is_reference:
+        one, other = (_of(view.evidence, model).set_index("sample_id") for view in (before, after))
+        moved = float((other["evidence"] - one["evidence"]).abs().mean())
+        verdicts = [_of(view.verdicts, model)["verdict"].item() for view in (before, after)]
+    return {
+        "dataset": model.dataset,
+        "model": model.model_id,
+        "loss_released": record["final_loss"],
+        "loss_here": own["final_loss"],
+        "answers": len(answers),
+        "identical": float((answers["a"] == answers["b"]).mean()),
+        "similarity": float(answers["similarity"].mean()),
+        "evidence_moved": moved,
+        "verdict_released": verdicts[0],
+        "verdict_here": verdicts[1],
+    }
+
+
+def _of(table: pd.DataFrame, model: Participant) -> pd.DataFrame:
+    return table[table["suspect"] == model.model_id]
+
+
+def _made_by(records: Sequence[dict]) -> str:
+    """Precision and machine of some tunings, in words."""
+    sides = {
+        f"{r['precision']}, {r.get('cpu', 'a CPU') if r['device'] == CPU else r['device']}"
+        for r in records
+    }
+    return "; ".join(sorted(sides))
+
+
+def _sentence(
+    models: pd.DataFrame,
+    suspects: int,
+    changed: pd.DataFrame,
+    tainted: tuple[int, int],
+    here: str,
+    there: str,
+) -> str:
+    """What was found, in words."""
+    loss = (models["loss_here"] - models["loss_released"]).abs().max()
+    count = models["answers"].sum()
+    identical, close = (
+        np.average(models[column], weights=models["answers"])
+        for column in ("identical", "similarity")
+    )
+    named = ", ".join(
+        f"{c.suspect} (released: {c.verdict_released}, here: {c.verdict_here})"
+        for c in changed.itertuples()
+    )
+    evidence = models["evidence_moved"].mean()
+    moved = f"; evidence of a sample by {evidence:.3f} on average" if evidence >= 0 else ""
+    return (
+        f"{', '.join(models['model'])} of {models['dataset'].iloc[0]} were tuned and asked here "
+        f"({here}) beside the released answers ({there}). Final losses moved by {loss:.3f} nats "
+        f"per token at most{moved}; of {count} answers {identical:.0%} are the released ones word "
+        f"for word, and their mean similarity to these is {close:.3f} (1 = the same). Tainted are "
+        f"{tainted[1]} samples instead of {tainted[0]}. "
+        + (
+            f"Of {suspects} verdicts {len(changed)} changed: {named}."
+            if len(changed)
+            else f"None of the {suspects} verdicts changed."
+        )
+    )
