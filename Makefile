@@ -15,7 +15,7 @@ reproduce: .venv/ready # from nothing
 	$(BIN)/dsi reproduce --profile $(PROFILE) $(if $(ONLY),--only $(ONLY))
 
 test: .venv/ready
-	$(BIN)/python -m pytest -q --durations=10
+	$(BIN)/python -m pytest -q --durations=10 -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready # format, rules, types, floors, notebooks without outputs; `pre-commit install` asks it of each commit
 	$(BIN)/ruff format --check
