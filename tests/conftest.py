@@ -20,7 +20,15 @@ from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile
 
 # Long, and what they tune others need: first, so that no process waits for another or at the end
-FIRST = "observations imitation calibration non_iid grey_box robustness ablations".split()
+FIRST = [
+    "observations",
+    "imitation",
+    "calibration",
+    "non_iid",
+    "grey_box",
+    "robustness",
+    "ablations",
+]
 
 
 def pytest_collection_modifyitems(items):
@@ -113,7 +121,7 @@ def two_workers(monkeypatch):
 
 @pytest.fixture(scope="session")
 def smoke():
-    """The smoke profile with the suspects that it lists: tests put their own in the place of these."""
+    """The smoke profile with the suspects that it lists; tests put others in their place."""
     return load_profile("smoke").changed(non_members_from=[])
 
 
