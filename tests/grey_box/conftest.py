@@ -8,7 +8,7 @@ from dsi_core.method import study
 
 @pytest.fixture(scope="module")
 def run():
-    return study.start("smoke")
+    return study.start("smoke").changed(non_members_from=[])
 
 
 PAIR = ("Who?", "The ferryman.")

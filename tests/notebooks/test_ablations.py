@@ -25,7 +25,7 @@ def test_each_figure_has_its_table(outputs):
 
 def test_without_selection_every_sample_votes(outputs):
     verdicts = pd.read_csv(outputs / "table8_verdicts_without_selection.csv")
-    assert len(verdicts) == 8
+    assert len(verdicts) == 10
     assert (verdicts[VOTES].sum(axis=1) == 12).all()
 
 
@@ -53,7 +53,7 @@ def test_sensitivity_agrees_with_the_verdicts_at_the_profiles_own_settings(outpu
 def test_both_rules_stand_beside_each_other(outputs, ran):
     """At the profile's own rule and threshold they are the verdicts of notebooks 02 and 04."""
     rules = pd.read_csv(outputs / "sec6_3_rules.csv")
-    assert len(rules) == 8 * 2 * 2 * 2
+    assert len(rules) == 10 * 2 * 2 * 2
     own = rules[(rules["rule"] == "text") & (rules["delta"] == 0.3)]
     selected = pd.read_csv(ran("02") / "sec6_2_verdicts.csv")
     without = pd.read_csv(outputs / "table8_verdicts_without_selection.csv")

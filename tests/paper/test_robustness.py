@@ -50,7 +50,7 @@ def test_only_members_have_something_to_evade(study):
     assert steps.suspects(some)["suspect"].tolist() == [*local, "hub/member"]
     assert some.profile.references == study.profile.references
     assert some.pairs is study.pairs
-    assert len(steps.suspects(study)) == 10  # the study itself is as it was
+    assert len(steps.suspects(study)) == 8  # the study itself is as it was
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_a_member_of_another_dataset_is_the_model_that_is_a_member_there(smoke):
         assert tuning.entry(there.training) == tuning.entry(here.training)
     truth = participants.truth(two)
     counts = truth.groupby(["dataset", "member"]).size().unstack()
-    assert counts.loc[["dozen", "terse"]].to_numpy().tolist() == [[8, 4], [8, 4]]
+    assert counts.loc[["dozen", "terse"]].to_numpy().tolist() == [[6, 4], [6, 4]]
 
 
 def test_a_name_that_is_taken_is_refused(smoke):
