@@ -315,13 +315,15 @@ def plot_both_sides(
     datasets = verdicts["dataset"].unique()
     truths = [m for m in (True, False) if (verdicts["member"] == m).any()]
     sizes = [int(verdicts[verdicts["member"] == m].groupby("dataset").size().max()) for m in truths]
+    # beside the longest bar there is room for the verdict, in words
+    width, room = (8.0, 1.35) if len(datasets) == 1 else (6.0 * len(datasets), 1.8)
     figure, axes = plt.subplots(
         len(truths),
         len(datasets),
         squeeze=False,
         sharex="col",
         layout="constrained",
-        figsize=(8 if len(datasets) == 1 else 5.6 * len(datasets), 1.4 + ROW * sum(sizes)),
+        figsize=(width, 1.4 + ROW * sum(sizes)),
         height_ratios=sizes,
     )
     for column, dataset in enumerate(datasets):
@@ -330,7 +332,7 @@ def plot_both_sides(
             some = of_dataset[of_dataset["member"] == member]
             plot_votes(some, ax=ax, title=f"{dataset}: {style.TRUTH[member]}s")
         most = max(1, of_dataset[["positive", "negative"]].max().max())
-        axes[-1, column].set(xlabel=xlabel, xlim=(0, 1.35 * most))
+        axes[-1, column].set(xlabel=xlabel, xlim=(0, room * most))
     handles = [plt.Rectangle((0, 0), 1, 1, color=COLORS[k]) for k in ("positive", "negative")]
     figure.legend(handles, words, loc="outside upper center", ncols=2)
     return figure
