@@ -85,8 +85,21 @@ def write(prepared: Prepared) -> Prepared:
         store.write_text(folder / name, text, private=private)
         hashes[name] = hashlib.sha256(text.encode()).hexdigest()
     facts = prepared.facts.changed(sha256=hashes, versions=store.versions(), made=store.now())
-    prepared_json.write(folder, facts, prepared.study.profile)
+    if not _says(folder, facts, prepared.study.profile):
+        prepared_json.write(folder, facts, prepared.study.profile)
     return read(folder)
+
+
+def _says(folder: Path, facts: Facts, profile: Profile) -> bool:
+    """Whether the folder's prepared.json says the same, but for when it was found."""
+    if not prepared_json.lies_in(folder):
+        return False
+    try:
+        known, settings = prepared_json.read(folder)
+    except ValueError:  # an earlier version's
+        return False
+    same = known.changed(versions=facts.versions, made=facts.made) == facts
+    return same and settings == profile
 
 
 def read(folder: str | Path) -> Prepared:

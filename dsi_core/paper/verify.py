@@ -9,7 +9,7 @@ import pandas as pd
 
 from dsi_core.method import participants, similarity, study
 from dsi_core.method.participants import Participant
-from dsi_core.method.study import Study
+from dsi_core.method.study import Query, Study
 from dsi_core.models import tuning
 from dsi_core.runtime import released, store
 from dsi_core.runtime.devices import CPU
@@ -122,10 +122,7 @@ def _of_one(run: Study, victim: str) -> Study:
 
 def _check(run: Study) -> None:
     """Refuse a release that lacks answers of this study."""
-    everyone, sampling = participants.participants(run.profile), run.sampling
-    sides = [[m for m in everyone if m.is_reference == side] for side in (True, False)]
-    queries = study.queries(sides[0], run.pairs, sampling.for_references())
-    queries += study.queries(sides[1], run.pairs, sampling)
+    queries = _queries(run, participants.participants(run.profile))
     lacking = [query.model_id for query in queries if query.missing]
     if lacking:
         raise ValueError(
@@ -171,14 +168,19 @@ def _record(model: Participant) -> dict:
 
 
 def _answers(run: Study, models: Sequence[Participant]) -> pd.DataFrame:
-    """The models' own answers; tunes them first."""
-    tables = []
-    for is_reference in (True, False):
-        some = [model for model in models if model.is_reference == is_reference]
-        if some:
-            sampling = run.sampling.for_references() if is_reference else run.sampling
-            tables.append(study.answers(some, run.pairs, sampling))
+    """The models' own answers; tunes them first. Columns dataset, model_id, and of a query."""
+    queries = _queries(run, models)
+    study.query(queries)
+    victim = run.profile.victims[0]
+    tables = [study.collected(q).assign(dataset=victim, model_id=q.model_id) for q in queries]
     return pd.concat(tables, ignore_index=True)
+
+
+def _queries(run: Study, models: Sequence[Participant]) -> list[Query]:
+    """What the study asks these models, references once."""
+    sides = [[m for m in models if m.is_reference == side] for side in (True, False)]
+    queries = study.queries(sides[0], run.pairs, run.sampling.for_references())
+    return queries + study.queries(sides[1], run.pairs, run.sampling)
 
 
 def _view(run: Study, references: pd.DataFrame, suspects: pd.DataFrame) -> View:

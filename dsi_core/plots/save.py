@@ -88,8 +88,7 @@ def save(
     files = [path]
     if figure is not None:
         whole = _figure_of(figure)
-        said = f"{profile.name}, seed {profile.seed}, {store.now()[:10]}: {scale or profile.scale}"
-        _caption(whole, said)
+        _caption(whole, f"{profile.name}, seed {profile.seed}: {scale or profile.scale}")
         path = place / f"{name}.png"
         for file in (path, place / f"{name}.pdf"):
             _write(whole, file)
@@ -122,7 +121,10 @@ def _write(figure: Figure, path: Path) -> None:
 
 
 def _note(profile: Settings, files: list[Path]) -> None:
-    """Enter files into their folder's `manifest.json`: hash and time of each, and of what run."""
+    """Enter files into their folder's `manifest.json`: hash and time of each, and of what run.
+
+    What is saved again and comes out the same keeps its entry.
+    """
     path = files[0].parent / "manifest.json"
     store.make_root()
     with store.lock(store.root()):
@@ -132,14 +134,25 @@ def _note(profile: Settings, files: list[Path]) -> None:
             "commit": store.commit(),
             "parameters": store.key(profile.model_dump()),
         }
-        for file in files:
-            known[file.name] = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), **made}
+        hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        new = {
+            name: {"sha256": sha256, **made}
+            for name, sha256 in hashes.items()
+            if not _same(known.get(name), sha256, made["parameters"])
+        }
+        if not new:
+            return
         facts = {
             "profile": profile.name,
             "scale": profile.scale,
             "parameters": profile.model_dump(exclude_none=True),
             "parameters_key": made["parameters"],
             "versions": store.versions(),
-            "files": dict(sorted(known.items())),
+            "files": dict(sorted({**known, **new}.items())),
         }
         store.write_text(path, json.dumps(facts, indent=1, ensure_ascii=False))
+
+
+def _same(known: dict[str, str] | None, sha256: str, parameters: str) -> bool:
+    """Whether an entry of the manifest says this content and these settings."""
+    return known is not None and (known["sha256"], known["parameters"]) == (sha256, parameters)

@@ -7,6 +7,7 @@ import pytest
 
 from dsi_core.audit import prepared as preparation
 from dsi_core.audit.prepared_json import Against, Compared
+from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
 
 
@@ -19,6 +20,16 @@ def test_a_folder_reads_back_as_written(prepared):
     assert set(again.facts.sha256) == set(preparation.FILES)
     assert (again.known.groupby(["suspect", "reference"]).size() == 8 * 3).all()
     assert again.in_parts == (5, 3)
+
+
+def test_what_is_written_again_the_same_keeps_its_time(prepared, monkeypatch):
+    made = prepared(5)
+    written = (made.folder / "prepared.json").read_bytes()
+    monkeypatch.setattr(store, "now", lambda: "another day")
+    preparation.write(made)
+    assert (made.folder / "prepared.json").read_bytes() == written
+    preparation.write(replace(made, facts=made.facts.changed(iid="more.jsonl")))
+    assert b"another day" in (made.folder / "prepared.json").read_bytes()
 
 
 def test_a_changed_or_unfinished_folder_is_refused(prepared):

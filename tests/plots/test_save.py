@@ -74,8 +74,7 @@ def test_the_caption_says_profile_seed_and_scale(folder):
     figure = drawing()
     save.save(Run(), "fig", figure, TABLE, str(folder))
     said = figure.get_supxlabel().replace("\n", " ")
-    assert said.startswith("tiny, seed 7, 20")
-    assert said.endswith(": one toy model on a dozen pairs")
+    assert said == "tiny, seed 7: one toy model on a dozen pairs"
     save.save(Run(), "fig", figure, TABLE, str(folder), scale="other models")
     assert figure.get_supxlabel().endswith(": other models")
 
@@ -92,6 +91,24 @@ def test_the_manifest_says_what_was_made_by_what(folder):
         assert file["parameters"] == facts["parameters_key"]
     assert facts["parameters"] == {"name": "tiny", "scale": Settings.scale, "seed": 7}
     assert facts["versions"]["numpy"]
+
+
+def test_what_is_saved_again_the_same_leaves_the_manifest_as_it_was(folder, monkeypatch):
+    save.save(Run(), "fig", drawing(), TABLE, str(folder))
+    save.save(Run(), "table", None, TABLE, str(folder))
+    manifest = folder / "tiny" / "manifest.json"
+    before = manifest.read_bytes()
+    monkeypatch.setattr(store, "now", lambda: "another day")
+    monkeypatch.setattr(store, "versions", lambda: {"numpy": "another"})
+    save.save(Run(), "fig", drawing(), TABLE, str(folder))
+    assert manifest.read_bytes() == before
+    save.save(Run(), "fig", drawing(2.0), TABLE, str(folder))
+    made = {
+        n: f["made"] == "another day" for n, f in json.loads(manifest.read_text())["files"].items()
+    }
+    assert made == {"fig.csv": False, "fig.pdf": True, "fig.png": True, "table.csv": False}
+    save.save(Run(Settings(seed=8)), "table", None, TABLE, str(folder))  # other settings
+    assert json.loads(manifest.read_text())["files"]["table.csv"]["made"] == "another day"
 
 
 def test_the_same_drawing_gives_the_same_files(folder):
