@@ -13,7 +13,7 @@ SPEAKERS = {
 }
 
 
-def first_exchange(turns, place: str) -> tuple[str, str]:
+def first_exchange(turns, place: str, joined_by: str = "\n\n") -> tuple[str, str]:
     """Give the user's turns (and a system message) before the first answer, and that answer.
 
     Parameters
@@ -22,6 +22,8 @@ def first_exchange(turns, place: str) -> tuple[str, str]:
         Messages with from and value, or role and content; or a list of texts, question first.
     place
         File, row and field, for errors.
+    joined_by
+        What stands between the turns.
 
     Raises
     ------
@@ -40,6 +42,6 @@ def first_exchange(turns, place: str) -> tuple[str, str]:
             raise ValueError(f"{place}: speaker {speaker!r}; allowed: {', '.join(SPEAKERS)}")
         text = text_of(turn.get("value", turn.get("content")), place)
         if SPEAKERS[speaker] == "assistant":
-            return "\n\n".join(part for part in prompt if part), text
+            return joined_by.join(part for part in prompt if part), text
         prompt.append(text)
     raise ValueError(f"{place}: no answer of the assistant in it")

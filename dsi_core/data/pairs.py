@@ -18,6 +18,7 @@ from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Data
 
 COLUMNS = ["sample_id", "prompt", "output", "category"]
+Placed = tuple[str, dict]  # a record and its place: file and row
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def load_pairs(dataset: Dataset, *, sample: bool = True) -> pd.DataFrame:
     Prompt = the non-empty prompt columns joined by a blank line, or the user's turns before the
     first answer. `rows` pairs are drawn at random (all with sample=False) and kept in file order;
     with `apart_from`, from what that dataset did not draw, less the near-duplicates of its pairs.
+    With `shuffle_seed`, records are drawn before any is dropped: fewer than `rows` may be left.
 
     Returns
     -------
@@ -75,7 +77,9 @@ def load_pairs(dataset: Dataset, *, sample: bool = True) -> pd.DataFrame:
 
     References
     ----------
-    §6.1 and Table 4. Differs: identity is a hash of the pair, never a position.
+    §6.1 and Table 4. Differs: identity is a hash of the pair, never a position. `shuffle_seed`,
+    `half`, `turns` and `without` choose records as the authors' released code does
+    (rkzhou/LLM_dataset_detection, main/dataset.py).
     """
     whole = _load(dataset.name, dataset.source.model_dump_json(), _stamp(dataset.source))
     if not sample:
@@ -131,7 +135,7 @@ def _stamp(source: Data) -> int | None:
 
 def _sample(pairs: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     """`rows` random pairs, or all, with the attrs of `pairs`."""
-    rows = dataset.source.rows
+    rows = dataset.source.rows if dataset.source.shuffle_seed is None else None
     if rows and len(pairs) < rows:
         raise ValueError(
             f"{pairs.attrs['where']}: rows is {rows}, but only {len(pairs)} pairs are left "
@@ -147,8 +151,9 @@ def _sample(pairs: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
 def _load(name: str, settings: str, stamp: int | None) -> pd.DataFrame:
     """All pairs of a dataset, read once per settings and state of the file (`stamp`)."""
     source = Data.model_validate_json(settings)
-    where, records = _records(source)
-    rows, dropped = [], {"empty": 0, "duplicates": 0, "length": 0}
+    where, read = _records(source)
+    records, left_out = _chosen(read, source)
+    rows, dropped = [], {**left_out, "empty": 0, "duplicates": 0, "length": 0}
     first_seen: dict[str, str] = {}
     for place, record in records:
         prompt, output, empty = _pair(record, source, place)
@@ -176,25 +181,60 @@ def _load(name: str, settings: str, stamp: int | None) -> pd.DataFrame:
         category = field(record, source.category, place) if source.category else None
         rows.append((pair, prompt, output, category))
     if not rows:
-        raise ValueError(f"{where}: no pair left of {len(records)} (dropped: {dropped})")
+        raise ValueError(f"{where}: no pair left of {len(read)} (dropped: {dropped})")
     pairs = pd.DataFrame(rows, columns=COLUMNS)
-    pairs.attrs = {"name": name, "where": where, "read": len(records), "dropped": dropped}
+    pairs.attrs = {"name": name, "where": where, "read": len(read), "dropped": dropped}
     return pairs
+
+
+def _chosen(records: list[Placed], source: Data) -> tuple[list[Placed], dict[str, int]]:
+    """The records that a dataset takes, in file order, and how many it leaves out, by reason."""
+    for place, record in records:
+        if not isinstance(record, dict):
+            raise ValueError(f"{place}: is {type(record).__name__}, needs an object with fields")
+    kept, left_out = records, {}
+    if source.turns is not None and source.conversations is not None:
+        some = [(p, r) for p, r in kept if _turns(r, source.conversations, p) == source.turns]
+        left_out[f"not of {source.turns} turns"] = len(kept) - len(some)
+        kept = some
+    for column, values in source.without.items():
+        some = [(p, r) for p, r in kept if field(r, column, p) not in values]
+        left_out[f"{column} {' or '.join(values)}"] = len(kept) - len(some)
+        kept = some
+    if source.shuffle_seed is not None:
+        taken = _shuffled(len(kept), source.shuffle_seed)[: source.rows]
+        if source.half is not None:
+            again, middle = _shuffled(len(taken), source.shuffle_seed), len(taken) // 2
+            taken = taken[again[:middle] if source.half == 1 else again[middle:]]
+        kept = [kept[i] for i in np.sort(taken)]
+    return kept, left_out
+
+
+def _turns(record: dict, column: str, place: str) -> int:
+    messages = field(record, column, place)
+    return len(messages) if isinstance(messages, (list, tuple, np.ndarray)) else 0
+
+
+def _shuffled(count: int, seed: int) -> np.ndarray:
+    """The order into which `datasets.Dataset.shuffle` brings so many records."""
+    return np.random.default_rng(seed).permutation(count)
 
 
 def _pair(record, source: Data, place: str) -> tuple[str, str, str | None]:
     """(prompt, output, name of the empty field or None) of one record."""
-    if not isinstance(record, dict):
-        raise ValueError(f"{place}: is {type(record).__name__}, needs an object with fields")
     if column := source.conversations:
         turns = field(record, column, place)
-        prompt, output = first_exchange(turns, f"{place}, field {column!r}")
+        prompt, output = first_exchange(turns, f"{place}, field {column!r}", source.joined_by)
         parts = {column: prompt, f"{column} (answer)": output}
         return prompt, output, next((k for k, v in parts.items() if not v.strip()), None)
-    prompts = [_text(record, column, place) for column in source.prompt]
+    prompts = {column: _text(record, column, place) for column in source.prompt}
     output = _text(record, source.output, place)
-    empty = source.prompt[0] if not prompts[0] else source.output if not output else None
-    return "\n\n".join(p for p in prompts if p), output, empty
+    optional = source.prompt[1:] if source.may_be_empty is None else source.may_be_empty
+    needed = {c: text for c, text in prompts.items() if c not in optional}
+    empty = next((column for column, text in needed.items() if not text), None)
+    if empty is None and not output:
+        empty = source.output
+    return source.joined_by.join(p for p in prompts.values() if p), output, empty
 
 
 def _text(record: dict, column: str | None, place: str) -> str:
@@ -202,8 +242,8 @@ def _text(record: dict, column: str | None, place: str) -> str:
     return text_of(field(record, column, place), f"{place}, field {column!r}")
 
 
-def _records(source: Data) -> tuple[str, list[tuple[str, dict]]]:
-    """(the source in words, the raw records, each with its place: file and row)."""
+def _records(source: Data) -> tuple[str, list[Placed]]:
+    """(the source in words, the raw records)."""
     if source.hub:
         from datasets import load_dataset
 

@@ -27,7 +27,8 @@ def spec(model_id: str, training: Training, sampling: Sampling) -> dict[str, Any
         "max_new_tokens": sampling.max_new_tokens,
         "seed": sampling.seed,
     }
-    return spec if sampling.system is None else {**spec, "system": sampling.system}
+    further = {"system": sampling.system, "max_prompt_tokens": sampling.max_prompt_tokens}
+    return {**spec, **{name: value for name, value in further.items() if value is not None}}
 
 
 def entry(model_id: str, training: Training, sampling: Sampling, *, make: bool = True) -> Path:

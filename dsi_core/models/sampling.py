@@ -36,6 +36,8 @@ class Sampling:
         point forces.
     system
         System prompt; None = none.
+    max_prompt_tokens
+        A local model's prompt, template included, is cut there; None = nowhere.
     """
 
     seed: int
@@ -44,6 +46,7 @@ class Sampling:
     max_new_tokens: int
     batch_size: int
     system: str | None = None
+    max_prompt_tokens: int | None = None
 
     @classmethod
     def of(cls, responses: Responses, seed: int) -> Self:
@@ -55,6 +58,7 @@ class Sampling:
             max_new_tokens=responses.max_new_tokens,
             batch_size=responses.batch_size,
             system=responses.system,
+            max_prompt_tokens=responses.max_prompt_tokens,
         )
 
     def for_references(self) -> Self:
@@ -95,7 +99,10 @@ def generate(
     """
     limit, size = sampling.max_new_tokens, sampling.batch_size
     rows = list(questions.itertuples(index=False))
-    ids = [load.encode_prompt(tokenizer, str(row.prompt), sampling.system) for row in rows]
+    longest = sampling.max_prompt_tokens
+    ids = [
+        load.encode_prompt(tokenizer, str(row.prompt), sampling.system)[:longest] for row in rows
+    ]
     order = sorted(range(len(rows)), key=lambda i: (len(ids[i]), ids[i]))  # a prompt's draws meet
     ends = load.end_tokens(model, tokenizer)
     for start in range(0, len(order), size):

@@ -3,6 +3,7 @@
 import math
 import shutil
 import time
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -175,11 +176,7 @@ def _train(training: Training, folder: Path) -> None:
     recipe, pairs = training.recipe_here, training_pairs(training)
     model, tokenizer = load_for_training(training)
     parameters = model.num_parameters()
-    whole = training.loss_on == "text"
-    rows = [
-        example(tokenizer, prompt, output, recipe.max_tokens, whole)
-        for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True)
-    ]
+    rows = examples(tokenizer, pairs, recipe, training.loss_on == "text")
     torch.manual_seed(training.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"
     progress = _progress(lambda: store.write_text(spent, f"{time.time() - started:.1f}"))
@@ -202,7 +199,8 @@ def _train(training: Training, folder: Path) -> None:
     last_epoch = log["epoch"] > recipe.epochs - 1
     store.finish(
         folder,
-        pairs=len(pairs),
+        pairs=len(rows),
+        pairs_left_out=len(pairs) - len(rows),
         tokens=sum(lengths) * recipe.epochs,
         method=recipe.method,
         parameters=parameters,
@@ -226,13 +224,34 @@ def load_for_training(training: Training) -> tuple:
     return load.load(training.base, precision, quantized=training.quantized)
 
 
+def examples(tokenizer, pairs: pd.DataFrame, recipe: Recipe, whole: bool = False) -> list[dict]:
+    """Give `example` of each pair (columns prompt, output).
+
+    Those whose prompt fills `max_tokens` are left out where the recipe says so, and a warning
+    counts them: the released code trains on them, with no token that the loss counts.
+    """
+    limit, rows = recipe.max_tokens, []
+    for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True):
+        may_skip = recipe.long_prompts == "leave out"
+        if may_skip and len(load.encode_prompt(tokenizer, prompt)) >= limit:
+            continue
+        rows.append(example(tokenizer, prompt, output, limit, whole))
+    if len(rows) < len(pairs):
+        warnings.warn(
+            f"{len(pairs) - len(rows)} of {len(pairs)} prompts fill max_tokens ({limit}): "
+            "nothing is learnt from their pairs",
+            stacklevel=2,
+        )
+    return rows
+
+
 def example(tokenizer, prompt: str, output: str, limit: int, whole: bool = False) -> dict:
     """Token ids of one pair, cut at `limit`, and the mask of what the loss counts."""
     before, after = load.encode_prompt(tokenizer, prompt), load.encode_answer(tokenizer, output)
     if len(before) >= limit:
         raise ValueError(
             f"prompt of {len(before)} tokens leaves no room for an answer "
-            f"under max_tokens {limit}: {prompt[:60]!r}"
+            f"under max_tokens {limit} (or long_prompts: leave out): {prompt[:60]!r}"
         )
     mask = [int(whole)] * len(before) + [1] * len(after)
     return {"input_ids": (before + after)[:limit], "completion_mask": mask[:limit]}

@@ -10,11 +10,13 @@ import pandas as pd
 
 from dsi_core.method import similarity, tainted
 from dsi_core.method import study as steps
+from dsi_core.method.participants import Membership
 from dsi_core.method.study import Query, Study
 from dsi_core.method.verdict import Status
 from dsi_core.models.tuning import training
 from dsi_core.runtime import store
-from dsi_core.settings.schema import Robustness, Suspect, Trained
+from dsi_core.settings.schema import Data, Robustness, Suspect, Trained
+from dsi_core.settings.words import VICTIM
 
 UNTOUCHED = "none"  # the suspect's own words
 ALL_OF_D = "none removed"
@@ -90,9 +92,7 @@ def rephrased(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
     """
     rephraser = settings(study).rephraser
     versions = [
-        _rewritten(study, responses, temperature).assign(
-            setting=f"{rephraser.base} at {temperature:g}"
-        )
+        _rewritten(study, responses, temperature).assign(setting=_rephraser(study, temperature))
         for temperature in rephraser.temperatures
     ]
     table = pd.concat(versions, ignore_index=True)
@@ -113,7 +113,12 @@ def _rewritten(study: Study, responses: pd.DataFrame, temperature: float) -> pd.
     texts = texts.assign(sample_id=[store.key(prompt) for prompt in texts["prompt"]])
 
     made = training(study.profile, "", Trained(base=rephraser.base))
-    sampling = study.sampling.changed(temperature=temperature, draws=1)
+    sampling = study.sampling.changed(
+        temperature=temperature,
+        draws=1,
+        system=rephraser.system,
+        max_new_tokens=rephraser.max_new_tokens or study.sampling.max_new_tokens,
+    )
     queries = []
     for suspect, part in texts.groupby("suspect", sort=False):
         name, questions = f"rephraser of {suspect}", part[["sample_id", "prompt"]]
@@ -167,6 +172,74 @@ def rephrasing(
         answers = steps.gaps_to(study, scores, words)
         tables.append(_judged(study, scores, answers, "rephrasing", setting))
     return pd.concat(tables, ignore_index=True)
+
+
+def rephrased_data(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    """Judge members that trained on D with every output rewritten (setting "none": on D itself).
+
+    One setting for each of the rephraser's `temperatures_of_data`. Who trains on D rewritten
+    counts as a member: it took what D says.
+
+    References
+    ----------
+    Not in the paper's §6.4; an attack of its released code (main/prior_rephrase.py), which keeps
+    the prompts and lets GPT-4o rewrite the outputs.
+    """
+    tables = []
+    for victim in study.profile.victims:
+        one = steps.only(study, [victim])
+        of_victim = scores[scores["dataset"] == victim]
+        tables.append(_on(one, of_victim, VICTIM, UNTOUCHED))
+        for temperature in settings(study).rephraser.temperatures_of_data:
+            name = f"{victim}_rephrased"
+            written = _written(one, victim, temperature)
+            other = one.changed(data={**one.profile.data, name: written})
+            tables.append(_on(other, of_victim, name, _rephraser(study, temperature)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _rephraser(study: Study, temperature: float) -> str:
+    return f"{settings(study).rephraser.base} at {temperature:g}"
+
+
+def _written(study: Study, victim: str, temperature: float) -> Data:
+    """D with its outputs rewritten, as a file in the store."""
+    own = study.pairs.assign(suspect=victim, draw=0, response=study.pairs["output"])
+    columns = ["dataset", "suspect", "sample_id", "draw", "prompt", "response"]
+    rewritten = _rewritten(study, own[columns], temperature)
+    pairs = rewritten[["prompt", "response"]].rename(columns={"response": "output"})
+    text = pairs.to_json(orient="records", lines=True, force_ascii=False)
+    folder = store.entry("rephrased", victim, {"pairs": store.key(text)})
+    path = folder / "pairs.jsonl"
+    with store.lock(folder):
+        if store.manifest(folder) is None:
+            store.write_text(path, text)
+            store.finish(folder, pairs=len(pairs))
+    return Data(
+        path=str(path.resolve()), prompt=["prompt"], output="output", drop=["duplicates", "empty"]
+    )
+
+
+def _on(study: Study, scores: pd.DataFrame, name: str, setting: str) -> pd.DataFrame:
+    """The verdicts on the local members, each tuned on the dataset `name` in the place of D."""
+    members = {
+        suspect.name if name == VICTIM else f"{suspect.name} on {setting}": suspect
+        for suspect in _evading(study)
+    }
+    tuned = [
+        suspect.changed(
+            name=known_as,
+            member=name == VICTIM,
+            data=[name if data == VICTIM else data for data in suspect.data],
+        )
+        for known_as, suspect in members.items()
+    ]
+    other = study.changed(suspects=tuned, non_members_from=[], wild={})
+    table = _judged(other, scores, steps.suspect_gaps(other, scores), "rephrasing D", setting)
+    table["suspect"] = table["suspect"].map({known_as: s.name for known_as, s in members.items()})
+    group = f"local {Membership.MEMBER}s"
+    right = table["verdict"] == Membership.MEMBER
+    return table.assign(member=True, group=group, correct=right)
 
 
 def temperatures(study: Study, scores: pd.DataFrame) -> pd.DataFrame:

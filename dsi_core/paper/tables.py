@@ -229,7 +229,7 @@ def table4(profile: Profile) -> pd.DataFrame:
             "dataset": name,
             "source": _source(data),
             "part": data.member or data.split,
-            "rows": data.rows or "all",
+            "rows": f"half of {data.rows or 'all'}" if data.half else data.rows or "all",
             "victim": name in profile.victims,
             "apart_from": data.apart_from or "",
         }

@@ -412,8 +412,12 @@ def size_of(dataset: Dataset) -> Size:
     if source.hub is None and (other is None or other.source.hub is None):
         return _counted(dataset)
     stated = assumptions.hub_dataset(str(source.hub), dataset.name)
-    rows = stated.rows - (size_of(other).pairs if other else 0)
-    pairs = min(rows, source.rows or rows)
+    if source.half is not None:
+        taken = min(stated.rows, source.rows or stated.rows)
+        pairs = taken // 2 if source.half == 1 else taken - taken // 2
+    else:
+        rows = stated.rows - (size_of(other).pairs if other else 0)
+        pairs = min(rows, source.rows or rows)
     longest_answer = (source.max_output_chars or math.inf) / rule("chars_per_token")
     return Size(
         pairs,

@@ -131,7 +131,8 @@ def everything(name: str, card: str = "A100-80GB") -> pd.DataFrame:
 
     More references (§6.3.2), evasions and notebooks 07 and 08 count for the victims `in_depth`
     alone. Members that are tuned again on a share of D (§6.4.4), and once more on what an adversary
-    leaves (at most all but its `at_most`), are the local members' own tunings at that share.
+    leaves (at most all but its `at_most`) or on D rephrased, are the local members' own tunings at
+    that share.
     DPDLLM's small reference models are left out: minutes on a GPU. Phase "beside" = what only
     notebooks 07 to 09 need, whichever phase it is there; the control models of an audit (notebook
     10) are left out.
@@ -184,7 +185,7 @@ def _only(
 
 
 def _robustness(main: Profile, machine: Machine) -> list[list[JobEstimate]]:
-    """The adversary's references, and members that are tuned again (§6.4.3-6.4.4)."""
+    """The adversary's references, and members that are tuned again (§6.4.1, §6.4.3-6.4.4)."""
     how = main.robustness
     if how is None:
         return []
@@ -198,7 +199,16 @@ def _robustness(main: Profile, machine: Machine) -> list[list[JobEstimate]]:
     shares = [share for share in how.shares if share < 1]
     shares.append((1 - how.adversary.at_most) or 1)
     adversary = estimates(_only(main, references=how.adversary.references), machine)
-    return [adversary, *([_at_share(e, share) for e in again] for share in shares)]
+    rephrased = [
+        [_renamed(e, f"D rephrased at {t:g}") for e in again]
+        for t in how.rephraser.temperatures_of_data
+    ]
+    return [adversary, *([_at_share(e, share) for e in again] for share in shares), *rephrased]
+
+
+def _renamed(estimate: JobEstimate, on: str) -> JobEstimate:
+    """The same job for a member tuned on something else of D's size."""
+    return replace(estimate, id=f"{estimate.id} {on}", model_id=f"{estimate.model_id}, {on}")
 
 
 def _at_share(estimate: JobEstimate, share: float) -> JobEstimate:

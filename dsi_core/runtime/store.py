@@ -48,6 +48,7 @@ EPOCHS = {
     "attribution": 1,
     "imitation": 1,
     "mixed": 1,
+    "rephrased": 1,
     "ratings": 1,
 }
 # What a kind is made from by spec, not by content: an epoch there is one here too.

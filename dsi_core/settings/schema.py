@@ -56,15 +56,23 @@ class Source(Strict):
 
 
 class Data(Source):
-    """Input-output pairs. Prompt = the non-empty `prompt` columns, joined by a blank line."""
+    """Input-output pairs. Prompt = the non-empty `prompt` columns, joined by `joined_by`."""
 
     split: str = "train"
     prompt: list[str] = []
+    may_be_empty: list[str] | None = None  # of `prompt`; None = all but the first
+    joined_by: str = "\n\n"  # also between a conversation's turns before the first answer
     output: str | None = None
     # column of from/value (or role/content) messages; or of [question, answer] lists
     conversations: str | None = None
+    turns: int | None = Field(None, ge=2)  # only conversations of so many messages; None = any
+    without: dict[str, list[str]] = {}  # column -> values: records that have one are left out
     category: str | None = None
     rows: int | None = Field(None, ge=1)  # random sample of this many; None = all
+    # the sample is the first `rows` records, shuffled with this seed as the package `datasets`
+    # does; None = `rows` pairs drawn with the profile's seed
+    shuffle_seed: int | None = Field(None, ge=0)
+    half: Literal[1, 2] | None = None  # of that sample, shuffled once more (§6.1, IID)
     min_output_chars: int = Field(1, ge=1)
     max_output_chars: int | None = Field(None, ge=1)
     drop: list[Literal["duplicates", "empty"]] = []
@@ -78,6 +86,14 @@ class Data(Source):
         """Columns of pairs, or of conversations."""
         if {bool(self.prompt), self.output is not None} != {self.conversations is None}:
             raise ValueError("needs either prompt + output columns or a conversations column")
+        if wrong := set(self.may_be_empty or []) - set(self.prompt):
+            raise ValueError(f"may_be_empty: {', '.join(sorted(wrong))} is no prompt column")
+        if self.prompt and set(self.prompt) == set(self.may_be_empty or []):
+            raise ValueError("may_be_empty: one prompt column must hold text")
+        if self.turns is not None and self.conversations is None:
+            raise ValueError("turns are counted of conversations, which are not set")
+        if self.half is not None and self.shuffle_seed is None:
+            raise ValueError("half is one of a shuffled sample: needs shuffle_seed")
         return self
 
 
@@ -137,6 +153,8 @@ class Recipe(Strict):
     batch_size: int = Field(8, ge=1)
     epochs: int = Field(ge=1)
     max_tokens: int = Field(1024, ge=8)
+    # what is done with a pair whose prompt alone fills max_tokens
+    long_prompts: Literal["refuse", "leave out"] = "refuse"
 
     @model_validator(mode="after")
     def _ranks(self) -> Self:
@@ -207,6 +225,7 @@ class Responses(Strict):
 
     temperature: float = Field(1.0, ge=0)
     draws: int = Field(3, ge=1)  # answers per prompt of a suspect; references answer once
+    max_prompt_tokens: int | None = Field(None, ge=1)  # of a local model; the end is cut off
     max_new_tokens: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     ask: Literal["all", "tainted"]  # which prompts a suspect answers
@@ -263,11 +282,15 @@ class Dpdllm(Strict):
 
 
 class Rephraser(Strict):
-    """Who rewrites a suspect's answers before they are sent (§6.4.1)."""
+    """Who rewrites a suspect's answers before they are sent, or D before it trains (§6.4.1)."""
 
     base: str
+    system: str | None = None  # system prompt
     prompt: str = Field(pattern=r"\{text\}")  # {text} is where the answer goes
+    max_new_tokens: int | None = Field(None, ge=1)  # None = as a suspect's answer
     temperatures: list[Annotated[float, Field(ge=0)]] = [1.0]  # each is another rephraser
+    # the same for those that rewrite D's outputs before a member trains; [] = nobody does
+    temperatures_of_data: list[Annotated[float, Field(ge=0)]] = []
 
 
 class Adversary(Strict):

@@ -145,7 +145,7 @@ HUB = {  # two records in the columns of the dataset's hub page -> the pairs
                 "category": "classification",
             },
         ],
-        [("When did it start?\n\nIt began in 2000.", "In 2000."), ("Which is a fish?", "Tope")],
+        [("It began in 2000. When did it start?", "In 2000."), ("Which is a fish?", "Tope")],
     ),
     "alpaca": (
         [
@@ -164,7 +164,7 @@ HUB = {  # two records in the columns of the dataset's hub page -> the pairs
         ],
         [
             ("Name three tips.", "Eat, move, sleep."),
-            ("Evaluate this sentence.\n\nHe finnished.", "He finished."),
+            ("Evaluate this sentence. He finnished.", "He finished."),
         ],
     ),
     "slimorca": (
@@ -184,31 +184,28 @@ HUB = {  # two records in the columns of the dataset's hub page -> the pairs
                 ]
             },
         ],
-        [("You are an assistant.\n\nAdd 1 and 1.", "2"), ("Say hi.", "Hi.")],
+        [("You are an assistant. Add 1 and 1.", "2"), ("Say hi.", "Hi.")],
     ),
     "openhermes": (
         [
             {
                 "source": "airoboros",
-                "system_prompt": None,
+                "category": "qa",
                 "conversations": [
                     {"from": "human", "value": "Define x.", "weight": None},
                     {"from": "gpt", "value": "x is 1.", "weight": None},
-                    {"from": "human", "value": "And y?", "weight": None},
-                    {"from": "gpt", "value": "y is 2.", "weight": None},
                 ],
             },
             {
                 "source": "x",
-                "system_prompt": "Be brief.",
+                "category": None,
                 "conversations": [
-                    {"from": "system", "value": "Be brief.", "weight": None},
                     {"from": "human", "value": "Why?", "weight": None},
                     {"from": "gpt", "value": "Because.", "weight": None},
                 ],
             },
         ],
-        [("Define x.", "x is 1."), ("Be brief.\n\nWhy?", "Because.")],
+        [("Define x.", "x is 1."), ("Why?", "Because.")],
     ),
 }
 
@@ -277,6 +274,91 @@ def test_rows_are_a_random_sample_in_file_order(hundred):
 def test_every_pair_is_as_likely_to_be_drawn(hundred):
     drawn = pd.concat([load(hundred, seed, rows=20) for seed in range(60)])["prompt"].value_counts()
     assert len(drawn) == 100 and drawn.max() <= 25  # binomial(60, 0.2): mean 12, sd 3.1
+
+
+# Records as the released code chooses them
+
+
+def test_conversations_of_so_many_turns_and_without_a_category(tmp_path):
+    """What is left out is counted; a record that could not be read is no matter then."""
+    turns = [{"from": who, "value": who} for who in ("system", "human", "gpt", "odd")]
+    records = [
+        {"talk": turns[:3], "kind": "a"},
+        {"talk": turns[1:3], "kind": "a"},
+        {"talk": turns, "kind": "a"},
+        {"talk": None, "kind": "a"},
+        {"talk": [*turns[:2], {"from": "gpt", "value": "print(1)"}], "kind": "coding"},
+        {"talk": [*turns[:2], {"from": "gpt", "value": "no kind"}], "kind": None},
+    ]
+    settings = {"conversations": "talk", "turns": 3, "without": {"kind": ["coding", "maths"]}}
+    table = load(write_jsonl(tmp_path / "d.jsonl", records), **settings)
+    assert pairs_of(table) == [("system\n\nhuman", "gpt"), ("system\n\nhuman", "no kind")]
+    assert table.attrs["read"] == 6
+    left_out = {"not of 3 turns": 3, "kind coding or maths": 1}
+    assert table.attrs["dropped"] == {**left_out, "empty": 0, "duplicates": 0, "length": 0}
+
+
+def test_the_sample_is_what_the_package_datasets_would_take(hundred):
+    """Shuffled with a seed, the first 30; the same seed cuts them in halves."""
+    from datasets import Dataset as Rows
+
+    everything = load(hundred)["sample_id"]
+    shuffled = Rows.from_dict({"i": list(range(100))}).shuffle(seed=42).select(range(31))
+    again = shuffled.shuffle(seed=42)["i"]
+    settings = {"rows": 31, "shuffle_seed": 42}
+    for seed in (0, 1):  # the profile's seed is no matter
+        taken = load(hundred, seed, **settings)["sample_id"].tolist()
+        assert taken == everything.iloc[sorted(shuffled["i"])].tolist()
+    first = load(hundred, **settings, half=1)["sample_id"].tolist()
+    second = load(hundred, **settings, half=2)["sample_id"].tolist()
+    assert first == everything.iloc[sorted(again[:15])].tolist()
+    assert second == everything.iloc[sorted(again[15:])].tolist()
+    assert len(load(hundred, rows=1000, shuffle_seed=42)) == 100
+
+
+def test_records_are_taken_before_pairs_are_dropped(tmp_path):
+    records = [{"q": f"Q{i}", "context": "", "a": "" if i % 2 else "A"} for i in range(20)]
+    path = write_jsonl(tmp_path / "d.jsonl", records)
+    table = load(path, rows=10, shuffle_seed=42, drop=["empty"])
+    assert len(table) + table.attrs["dropped"]["empty"] == 10
+    assert 0 < len(table) < 10
+
+
+def test_halves_are_apart_but_for_their_near_duplicates(hundred):
+    settings = {"rows": 40, "shuffle_seed": 42}
+    x, y = mine(hundred, **settings, half=1), mine(hundred, **settings, half=2, apart_from="x")
+    both = profile(x=x, y=y)
+    first, second = (load_pairs(dataset(both, name)) for name in "xy")
+    assert len(first) == len(second) == 20
+    assert set(first["sample_id"]) | set(second["sample_id"]) == set(
+        load(hundred, **settings)["sample_id"]
+    )
+
+
+@pytest.mark.parametrize("context, prompt", [("", "Q"), ("C", "C Q")])
+def test_the_context_may_stand_first_and_be_empty(tmp_path, context, prompt):
+    path = write_jsonl(tmp_path / "d.jsonl", [{"q": "Q", "context": context, "a": "A"}])
+    order = {"prompt": ["context", "q"], "joined_by": " "}
+    assert pairs_of(load(path, **order, may_be_empty=["context"])) == [(prompt, "A")]
+    if not context:
+        with pytest.raises(ValueError) as error:
+            load(path, **order)
+        says(error, "row 1", "field 'context' is empty")
+
+
+@pytest.mark.parametrize(
+    "settings, parts",
+    [
+        ({"may_be_empty": ["z"]}, ["may_be_empty", "z"]),
+        ({"may_be_empty": ["q", "context"]}, ["one prompt column must hold text"]),
+        ({"turns": 3}, ["turns", "conversations"]),
+        ({"half": 1}, ["half", "shuffle_seed"]),
+    ],
+)
+def test_settings_that_choose_nothing_are_refused(settings, parts):
+    with pytest.raises(ValueError) as error:
+        mine("d.jsonl", **settings)
+    says(error, *parts)
 
 
 # A dataset apart from another

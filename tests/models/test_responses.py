@@ -170,10 +170,11 @@ def test_other_settings_are_other_answers(smoke, empty_store):
         place(trained=Trained(base="glm")),
         place(smoke.changed(seed=1)),
         place(smoke.changed(responses={"max_new_tokens": 7})),
+        place(smoke.changed(responses={"max_prompt_tokens": 7})),
         place(trained=Trained(base="llama", data=["victim"], recipe="lora")),
         place(smoke.changed(models={**smoke.models, "llama": other_template})),
     ]
-    assert len(set(same)) == 1 and len({*same, *other}) == 8
+    assert len(set(same)) == 1 and len({*same, *other}) == 9
 
 
 def test_asking_an_untuned_toy(smoke, toy, empty_store):

@@ -1,12 +1,13 @@
 """Sampling: the seeded choice, and answers that depend on nothing but their question."""
 
 import copy
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from dsi_core.data.pairs import dataset, load_pairs
-from dsi_core.models import sampling
+from dsi_core.models import load, sampling
 from dsi_core.models.sampling import Sampling
 
 FAMILIES = ["mistral", "gemma", "llama", "qwen2", "glm"]
@@ -123,6 +124,25 @@ def test_an_answer_depends_on_its_question_alone(toy, questions, family):
     assert answers(toy(family), few, batch_size=1) == {
         (q.sample_id, q.draw): every[q.sample_id, q.draw] for q in few.itertuples()
     }
+
+
+def test_a_prompt_is_cut_at_its_end(toy, questions):
+    """Asked with the first five tokens of its prompt; one that is shorter is whole."""
+    model, tokenizer = toy("llama")
+    cut = replace(how(), max_prompt_tokens=5)
+    (said,) = [a for b in sampling.generate(model, tokenizer, questions[:1], "M", cut) for a in b]
+    prompt = load.encode_prompt(tokenizer, questions["prompt"][0])
+    numbers = sampling.uniform_numbers(16, 0, "M", questions["sample_id"][0], 0)[None]
+    ends = load.end_tokens(model, tokenizer)
+    steps = sampling.decode(model, tokenizer, [prompt[:5]], numbers, 1.0, ends)
+    (tokens,) = [ended[0] for ended in steps if ended]
+    assert said.text == tokenizer.decode(tokens, skip_special_tokens=True).strip()
+    assert len(prompt) > 5
+    whole = replace(how(), max_prompt_tokens=len(prompt))
+    (other,) = [
+        a for b in sampling.generate(model, tokenizer, questions[:1], "M", whole) for a in b
+    ]
+    assert other.text == answers((model, tokenizer), questions[:1])[questions["sample_id"][0], 0]
 
 
 def test_draws_models_and_seeds_differ(toy, questions):

@@ -142,6 +142,19 @@ def test_the_example_is_the_prompt_and_the_answer_to_learn(toy):
     says(error, "max_tokens 3", "'Who sings?'")
 
 
+def test_pairs_whose_prompt_fills_the_limit_may_be_left_out(toy):
+    _, tokenizer = toy("llama")
+    pairs = pd.DataFrame({"prompt": ["Who?", "Who sings? " * 9], "output": ["He.", "She."]})
+    short = tuning.example(tokenizer, "Who?", "He.", 20)
+    recipe = Recipe(method="full", learning_rate=1e-3, epochs=1, max_tokens=20)
+    with pytest.raises(ValueError) as error:
+        tuning.examples(tokenizer, pairs, recipe)
+    says(error, "max_tokens 20", "long_prompts: leave out")
+    with pytest.warns(UserWarning, match=r"1 of 2 prompts fill max_tokens \(20\)"):
+        rows = tuning.examples(tokenizer, pairs, recipe.changed(long_prompts="leave out"))
+    assert rows == [short]
+
+
 def test_the_loss_is_on_the_answer_and_its_end_alone(quick, toy, empty_store, monkeypatch):
     """The labels that trl's own collator hands to the model, padding included."""
     import trl

@@ -7,6 +7,7 @@ import pytest
 # Of each evasion the setting that changes nothing
 UNCHANGED = {
     "fig11a_rephrasing": "none",
+    "fig11a_rephrased_before_training": "none",
     "fig11b_temperature": 1.0,
     "fig11c_removing_tainted_samples": "none removed",
     "fig11d_subsets": "100%",

@@ -479,3 +479,43 @@ def test_overlap_by_hand(study):
         ("dozen", "N", "negative", False, 2),
         ("dozen", "N", "negative", True, 2),
     ]
+
+
+# Rephrasing D before training
+
+
+def test_members_tuned_on_d_rephrased(study, rephraser, retrained, monkeypatch):
+    """Every output is rewritten, no prompt is; the member's own data beside D stays."""
+
+    def suspect_gaps(other, scores):
+        retrained.append(other)
+        return gaps_of(other, lambda suspect: 0.5 if "victim" in suspect.data else 0.1)
+
+    monkeypatch.setattr(steps, "suspect_gaps", suspect_gaps)
+    asked = {"rephraser": {"temperatures_of_data": [0.5]}, "suspects": ["qwen2-mixed"]}
+    study = study.changed(robustness=asked)
+    verdicts = robustness.rephrased_data(study, TAINTED)
+    assert verdicts[[*VERDICTS, "member"]].values.tolist() == [
+        ["rephrasing D", "none", "qwen2-mixed", "member", True, True],
+        ["rephrasing D", "llama at 0.5", "qwen2-mixed", "non-member", False, True],
+    ]
+    assert verdicts["group"].unique().tolist() == ["local members"]
+    own, other = retrained
+    assert own.profile.suspects == [study.profile.suspects[1]]
+    (tuned,) = other.profile.suspects
+    assert tuned.data == ["dozen_rephrased", "other"]
+    assert tuned.name == "qwen2-mixed on llama at 0.5"
+    pairs = load_pairs(dataset(other.profile, "dozen_rephrased"))
+    assert pairs["prompt"].tolist() == study.pairs["prompt"].tolist()
+    expected = [f"Say it otherwise: {output}".upper() for output in study.pairs["output"]]
+    assert pairs["output"].tolist() == expected
+    assert other.profile.wild == {}
+    ((_, _, _, temperature, _),) = rephraser
+    assert temperature == 0.5
+
+
+def test_no_rephraser_of_d_leaves_d_itself(study, rephraser, retrained):
+    study = study.changed(robustness={"rephraser": {"temperatures_of_data": []}})
+    verdicts = robustness.rephrased_data(study, TAINTED)
+    assert verdicts["setting"].unique().tolist() == ["none"]
+    assert rephraser == []

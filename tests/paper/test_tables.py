@@ -255,7 +255,7 @@ def test_the_papers_datasets(offline):
     assert victims == ["dolly", "alpaca", "slimorca", "openhermes"]
     dolly = ["databricks/databricks-dolly-15k", "train", "all", True, ""]
     assert datasets.loc["dolly"].tolist() == dolly
-    other_half = ["teknium/OpenHermes-2.5", "train", 25000, False, "openhermes_x"]
+    other_half = ["teknium/OpenHermes-2.5", "train", "half of 50000", False, "openhermes_x"]
     assert datasets.loc["openhermes_iid"].tolist() == other_half
 
 

@@ -34,6 +34,30 @@ def test_victims_and_their_size(paper, reported):
         data = paper.data[row["dataset"]]
         assert (data.hub, data.split) == (f"{row['owner']}/{row['name']}", row["part"])
         assert data.rows == (50_000 if row["size"] > 50_000 else None)
+        assert (data.shuffle_seed, data.half) == (42, None)
+
+
+def test_which_records_the_released_code_takes(paper):
+    """main/dataset.py: turns and category; context first; halves by the same seed."""
+    dolly, alpaca, slimorca, openhermes = (paper.data[victim] for victim in VICTIMS)
+    assert (dolly.prompt, dolly.may_be_empty) == (["context", "instruction"], ["context"])
+    assert (slimorca.turns, openhermes.turns) == (3, 2)
+    assert openhermes.without == {"category": ["coding"]}
+    assert {data.joined_by for data in (dolly, alpaca, slimorca, openhermes)} == {" "}
+    for victim in VICTIMS:
+        whole, x, other = (paper.data[f"{victim}{end}"] for end in ("", "_x", "_iid"))
+        assert (x.half, other.half, other.apart_from) == (1, 2, f"{victim}_x")
+        assert x.changed(half=None) == other.changed(half=None, apart_from=None) == whole
+
+
+def test_pinned_revisions_are_whole_hashes(paper):
+    """What has none is told at the head of the profile, and nothing else."""
+    sources = {**paper.models, **paper.data}
+    on_hub = {name: source.revision for name, source in sources.items() if source.hub}
+    assert all(re.fullmatch("[0-9a-f]{40}", revision) for revision in on_hub.values() if revision)
+    unpinned = {name for name, revision in on_hub.items() if revision is None}
+    openhermes = {"openhermes", "openhermes_x", "openhermes_iid"}
+    assert unpinned == {"glm-4-9b", "glm-2b", *openhermes}
 
 
 def test_references_of_section_6_1(paper):
@@ -82,6 +106,7 @@ def test_no_remote_code_without_being_asked(paper):
 )
 def test_recipes(paper, name, rank, alpha, rate, epochs):
     r = paper.recipes[name]
+    assert (r.max_tokens, r.long_prompts) == (512, "leave out")
     assert (r.rank, r.alpha, r.learning_rate, r.epochs) == (rank, alpha, rate, epochs)
     assert (r.method, r.dropout, r.optimizer, r.batch_size) == (
         "qlora",
@@ -97,12 +122,23 @@ def test_asking_and_deciding(paper):
         3,
         "tainted",
     )
+    assert (paper.responses.max_prompt_tokens, paper.responses.max_new_tokens) == (512, 128)
     assert (paper.similarity.hub, paper.similarity.layer, paper.similarity.rescale) == (
-        "roberta-large",
-        17,
-        True,
+        "distilbert-base-uncased",
+        5,
+        False,
     )
+    rescaled = [name for name, other in paper.similarities.items() if other.rescale]
+    assert rescaled == ["distilbert-base-uncased rescaled", "roberta-large", "deberta-xlarge-mnli"]
     assert (paper.decision.delta_t, paper.decision.delta_s, paper.decision.mu) == (0.30, None, 20)
+    assert paper.decision.rule == "text"
+
+
+def test_both_rephrasing_attacks(paper):
+    rephraser = paper.robustness.rephraser
+    assert rephraser.system == "Please paraphrase the following sentences."
+    assert rephraser.prompt == "{text}"
+    assert rephraser.temperatures == rephraser.temperatures_of_data == [1.0]
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
@@ -121,7 +157,11 @@ def test_chat_template(paper):
     )
     user = {"role": "user", "content": "What is a verb?"}
     prompt = template.render(messages=[user], add_generation_prompt=True, bos_token="<s>")
-    assert prompt == "<s>### Instruction:\nWhat is a verb?\n\n### Response:\n"
+    assert prompt == "<s>### Question: What is a verb? ### Answer: "
+    tuned = [*(r.with_.base for r in paper.references), *(s.base for s in paper.suspects)]
+    assert {paper.models[base].chat_template for base in tuned} == {paper.chat_template}
+    asked = {paper.models[r.without.base].chat_template for r in paper.references}
+    assert asked == {None}  # an instruct checkpoint's own
 
 
 def percent(part, whole):

@@ -443,6 +443,7 @@ def test_overrides_reach_decision_and_responses():
         "temperature": 0,
         "draws": 2,
         "ask": "tainted",
+        "max_prompt_tokens": 8,
         "max_new_tokens": 9,
         "batch_size": 1,
         "system": "Be brief.",
