@@ -107,36 +107,41 @@ def _between_marks(text: str, block: str) -> str:
 
 def observations(read: Read) -> Numbers:
     """§4 and Eq. 1: near-copies, similarity before and after, tainted samples."""
-    means = read("sec4_similarity_before_and_after").groupby(["reference", "side"])["raw"].mean()
-    tainted = read("eq1_weakest_gaps")["tainted"]
+    similarity = read("sec4_similarity_before_and_after").groupby("reference", sort=False)
+    gaps = read("eq1_weakest_gaps")
+    first = gaps[gaps["dataset"] == gaps["dataset"].iloc[0]]
     return {
-        "copies_after": _copies(read("table1_near_copies_after_tuning")),
-        "copies_before": _copies(read("table2_near_copies_before_tuning")),
-        "raw": {
-            name: f"{means[name, 'before']:.2f} → {means[name, 'after']:.2f}"
-            for name in means.index.unique("reference")
-        },
-        "tainted": int(tainted.sum()),
-        "samples": len(tainted),
+        "copies_after": _of_each(read("table1_near_copies_after_tuning"), _copies),
+        "copies_before": _of_each(read("table2_near_copies_before_tuning"), _copies),
+        "raw": {name: _of_each(part, _before_and_after) for name, part in similarity},
+        "tainted": _of_each(gaps, _tainted_of, whole=_tainted_of),
+        "first": {"tainted": int(first["tainted"].sum()), "samples": len(first)},
     }
 
 
 def non_iid(read: Read) -> Numbers:
     """§6.2: verdicts, Table 6, Table 8, the evidence behind the vote."""
-    evidence = read("sec6_2_evidence").groupby(["member", "suspect"])["evidence"].median()
-    innocent = evidence[False]
+    by = ["dataset", "member", "suspect"]
+    medians = read("sec6_2_evidence").groupby(by)["evidence"].median().reset_index()
+    innocent = medians.loc[~medians["member"], "evidence"]
     verdicts = read("sec6_2_verdicts")
+    wrong = verdicts[~verdicts["correct"]]
+    missed, accused = wrong[wrong["member"]], wrong[~wrong["member"]]
     return {
-        "verdicts": list(verdicts.itertuples()),
+        "datasets": list(verdicts["dataset"].unique()),
+        "listed": _listed(verdicts["dataset"].unique()),
+        "votes": _votes(verdicts),
         "right": int(verdicts["correct"].sum()),
         "models": len(verdicts),
         "table6": {
-            method: f"{_by_group(part)}; {_scores(part)}"
+            method: f"{_by_group(part)}; {_of_each(part, _scores)}"
             for method, part in read("table6_non_iid").groupby("method")
         },
         "table8": _by_group(read("table8_no_selection")),
-        "weak_median": f"{evidence[True]['smollm2-weak']:.2f}",
-        "innocent_medians": f"{innocent.min():.2f} and {innocent.max():.2f}",
+        "missed": _named(missed),
+        "accused": _named(accused),
+        "missed_medians": _span(medians.merge(missed[by])["evidence"], ".2f"),
+        "innocent_medians": _span(innocent, ".2f"),
         "innocent_positive": _span(_positive(verdicts, member=False)),
     }
 
@@ -144,7 +149,7 @@ def non_iid(read: Read) -> Numbers:
 def iid(read: Read) -> Numbers:
     """§6.2, suspects that trained on the other half of D."""
     verdicts = read("fig06_iid_positive_against_negative")
-    medians = read("sec6_2_iid_evidence").groupby("suspect")["evidence"].median()
+    medians = read("sec6_2_iid_evidence").groupby(["dataset", "suspect"])["evidence"].median()
     split = read("sec6_1_split")
     return {
         "table7": {
@@ -152,11 +157,31 @@ def iid(read: Read) -> Numbers:
             for method, part in read("table7_iid").groupby("method")
         },
         "suspects": len(verdicts),
-        "right": int(verdicts["correct"].sum()),
+        "right": _of_each(verdicts, _of, whole=_of),
+        "accused": _named(verdicts[~verdicts["correct"]]),
         "positive": _span(verdicts["positive"]),
-        "medians": f"{medians.min():.2f} to {medians.max():.2f}",
-        "near_duplicates": f"{split['dropped: near-duplicates of faq'].sum():.0f}",
+        "medians": _span(medians, ".2f"),
+        "near_duplicates": f"{split.filter(like='near-duplicates').sum().sum():.0f}",
     }
+
+
+def by_dataset(read: Read) -> list[Numbers]:
+    """Tables 6 to 8, a column for each dataset, with the paper's sums."""
+    tables = {"6": "table6_non_iid", "7": "table7_iid", "8": "table8_no_selection"}
+    rows = []
+    for number, name in tables.items():
+        paper = _vote_and_baseline(f"table{number}")
+        say = _one_and_two if number == "7" else _members_and_not
+        for method, part in read(name).groupby("method", sort=False):
+            columns = part.groupby("dataset", sort=False)
+            rows.append(
+                {
+                    "what": f"Table {number}, {method}",
+                    "ours": {name: _by_group(of) for name, of in columns},
+                    "paper": say(paper[method]) if method in paper else "-",
+                }
+            )
+    return rows
 
 
 def ablations(read: Read) -> Numbers:
@@ -229,11 +254,11 @@ def robustness(read: Read) -> Numbers:
 
 def cost(read: Read) -> Numbers:
     """§6.5, Table 9: minutes of one core."""
-    row = read("table9_time").iloc[0]
+    table = read("table9_time")
     return {
-        "offline": f"{60 * row['offline_hours']:.0f} min",
-        "online": f"{60 * row['online_hours']:.1f} min",
-        "percent": f"{row['online_percent']:.1f}%",
+        "offline": f"{_span(60 * table['offline_hours'], '.0f')} min",
+        "online": f"{_span(60 * table['online_hours'], '.1f')} min",
+        "percent": f"{_span(table['online_percent'], '.1f')}%",
     }
 
 
@@ -372,6 +397,7 @@ SECTIONS: list[Callable[[Read], Numbers]] = [
     observations,
     non_iid,
     iid,
+    by_dataset,
     ablations,
     robustness,
     cost,
@@ -413,7 +439,8 @@ def the_papers() -> Numbers:
 
 def claims(read: Read) -> dict[str, bool]:
     """What the template says in words, and whether the tables bear it."""
-    verdicts = read("sec6_2_verdicts").set_index("suspect")
+    verdicts = read("sec6_2_verdicts")
+    first = verdicts["dataset"].iloc[0]  # what is said of the baseline is said of this one
     fig9 = read("fig09_more_references")
     fooled = fig9["references"] == "Gemma-3 alone"
     evaded = read("fig11a_rephrasing").groupby("setting")["correct"].sum()
@@ -422,7 +449,7 @@ def claims(read: Read) -> dict[str, bool]:
     subsets = read("fig11d_subsets")
     subsets = subsets.assign(share_of_d=subsets["setting"].str.rstrip("%").astype(int))
     faithful = read("table7_iid").query("method == 'DPDLLM (faithful)'")
-    clean = read("fig05_dpdllm").set_index("suspect")
+    clean = read("fig05_dpdllm").query("dataset == @first").set_index("suspect")
     table6, table8 = read("table6_non_iid"), read("table8_no_selection")
     ours = table6[table6["method"] == "dataset inference"].reset_index(drop=True)
     tally = read("grey_box_tally").set_index("method")["local members"]
@@ -436,10 +463,12 @@ def claims(read: Read) -> dict[str, bool]:
     alike = known[known["kind"] == "data like D"]
     innocent = known[~known["member"]]
     power = read("audit_power")
-    half = read("fig05_dpdllm_faithful").query("not member")
+    half = read("fig05_dpdllm_faithful").query("dataset == @first and not member")
     return {
-        "the one miss is smollm2-weak": list(verdicts.index[~verdicts["correct"]])
-        == ["smollm2-weak"],
+        "who is missed is smollm2-weak, and nobody is accused": set(
+            verdicts.loc[~verdicts["correct"], "suspect"]
+        )
+        == {"smollm2-weak"},
         "Table 8 equals Table 6": ours[["correct", "total"]].equals(table8[["correct", "total"]]),
         "all IID non-members are cleared": bool(
             read("fig06_iid_positive_against_negative")["correct"].all()
@@ -495,6 +524,44 @@ def claims(read: Read) -> dict[str, bool]:
     }
 
 
+def _of_each(
+    table: pd.DataFrame,
+    say: Callable[[pd.DataFrame], str],
+    whole: Callable[[pd.DataFrame], str] | None = None,
+) -> str:
+    """What there is to say of each dataset, by name where there are several; first of them all."""
+    parts = table.groupby("dataset", sort=False)
+    if parts.ngroups == 1:
+        return say(table)
+    each = "; ".join(f"{name} {say(part)}" for name, part in parts)
+    return f"{whole(table)} ({each})" if whole else each
+
+
+def _before_and_after(similarity: pd.DataFrame) -> str:
+    means = similarity.groupby("side")["raw"].mean()
+    return f"{means['before']:.2f} → {means['after']:.2f}"
+
+
+def _tainted_of(gaps: pd.DataFrame) -> str:
+    return f"{gaps['tainted'].sum()} of {len(gaps)}"
+
+
+def _votes(verdicts: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """For each suspect, and each dataset that it is accused of, the vote and whether it is wrong."""
+    table: dict[str, dict[str, str]] = {}
+    for row in verdicts.itertuples():
+        vote = f"{row.positive} to {row.negative}, {row.verdict}"
+        said = vote if row.correct else f"{vote}: **wrong**"
+        table.setdefault(row.suspect, {})[row.dataset] = said
+    return table
+
+
+def _named(verdicts: pd.DataFrame) -> str:
+    """Who was judged, in words: "a of faq, b of faq and chat"; "none"."""
+    datasets = verdicts.groupby("suspect", sort=False)["dataset"].unique()
+    return ", ".join(f"{who} of {_listed(of)}" for who, of in datasets.items()) or "none"
+
+
 def _copies(table: pd.DataFrame) -> str:
     every = table[table["category"] == "all"]
     counts = [f"{row.tainted} of {row.total}" for row in every.itertuples()]
@@ -502,7 +569,8 @@ def _copies(table: pd.DataFrame) -> str:
 
 
 def _by_group(table: pd.DataFrame, prefix: str = "local ") -> str:
-    parts = table[["group", "correct", "total"]].itertuples(index=False)
+    sums = table.groupby("group", sort=False)[["correct", "total"]].sum()
+    parts = sums.itertuples(name=None)
     return ", ".join(f"{group.removeprefix(prefix)} {k}/{n}" for group, k, n in parts)
 
 
@@ -551,9 +619,9 @@ def _ranges(right: pd.Series, models: int) -> str:
     )
 
 
-def _listed(numbers: list[int]) -> str:
-    *first, last = map(str, numbers)
-    return f"{', '.join(first)} and {last}"
+def _listed(items: Iterable) -> str:
+    *first, last = map(str, items)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _called(rates: pd.DataFrame) -> str:
@@ -573,12 +641,14 @@ def _vote_and_baseline(item: str) -> dict[str, pd.DataFrame]:
 
 
 def _members_and_not(table: pd.DataFrame) -> str:
-    """Sums over groups, which must be the same of every dataset: "members 20/20, ..."."""
+    """Sums over groups, once where every dataset has the same: "members 20/20, ..."."""
     member = ~table["group"].str.contains("non-")
-    sums = table.groupby(["dataset", member])[["correct", "total"]].sum()
-    (yes,) = set(sums.xs(True, level=1).itertuples(index=False, name=None))
-    (no,) = set(sums.xs(False, level=1).itertuples(index=False, name=None))
-    return f"members {yes[0]}/{yes[1]}, non-members {no[0]}/{no[1]}"
+    sums = table.groupby(["dataset", member], sort=False)[["correct", "total"]].sum()
+    said = []
+    for what, truth in (("members", True), ("non-members", False)):
+        each = [f"{k}/{n}" for k, n in sums.xs(truth, level=1).itertuples(index=False)]
+        said.append(f"{what} {each[0] if len(set(each)) == 1 else ' '.join(each)}")
+    return ", ".join(said)
 
 
 def _one_and_two(table: pd.DataFrame) -> str:

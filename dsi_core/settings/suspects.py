@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dsi_core.settings.profile import Profile
     from dsi_core.settings.schema import Suspect
 
-MEMBERS_ELSEWHERE = "members of other datasets"  # their row in a table
+FROM_OTHERS = "non-members from other datasets"  # their row in a table
 
 
 def suspects_of(profile: Profile, victim: str) -> list[Suspect]:
@@ -28,6 +28,6 @@ def _on(profile: Profile, member: Suspect, other: str) -> Suspect:
     return member.changed(
         name=f"{member.name} on {other}",
         member=False,
-        group=MEMBERS_ELSEWHERE,
+        group=FROM_OTHERS,
         data=[dataset_of(profile, other, name) for name in member.data],
     )

@@ -35,7 +35,7 @@ def test_every_branch_occurs(outputs, results):
     assert knows["positive"] > 0 and knows["correct"]
     assert untuned["negative"] > 0 and untuned["correct"]
     terse = verdicts.loc["llama-full on terse"]
-    assert terse["group"] == "members of other datasets" and not terse["member"]
+    assert terse["group"] == "non-members from other datasets" and not terse["member"]
     assert terse["filtered"] > 0 and terse["verdict"] == "inconclusive"
     tainted = study.find_tainted(run, scores)["tainted"].sum()
     assert (verdicts[VOTES].sum(axis=1) == tainted).all()

@@ -42,7 +42,7 @@ def test_a_sentence_that_is_no_longer_true_is_refused(figures):
     changed(figures, "sec6_2_verdicts", verdict="non-member", correct=False)
     with pytest.raises(ValueError) as error:
         results.pages(figures)
-    says(error, "the one miss is smollm2-weak", str(figures), "results.md.j2")
+    says(error, "who is missed is smollm2-weak", str(figures), "results.md.j2")
 
 
 def test_thresholds_with_the_same_count_are_one_range(figures):

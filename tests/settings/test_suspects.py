@@ -23,7 +23,7 @@ def test_members_of_other_datasets_follow_the_profiles_suspects(smoke):
     places = ["terse"] * 4 + ["dozen_iid"] * 4
     named = [f"{m} on {d}" for m, d in zip(MEMBERS * 2, places, strict=True)]
     assert [s.name for s in others] == named
-    assert {(s.member, s.group) for s in others} == {(False, "members of other datasets")}
+    assert {(s.member, s.group) for s in others} == {(False, "non-members from other datasets")}
     assert others[1].data == ["terse", "other"] and others[1].recipe == "heart"
 
 
