@@ -15,7 +15,7 @@ import re
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -355,7 +355,6 @@ def status() -> pd.DataFrame:
         folder = spec.parent
         name, _, number = folder.name.rpartition("-")
         facts = manifest(folder)
-        size_bytes = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
         rows.append(
             {
                 "kind": folder.parent.name,
@@ -363,7 +362,7 @@ def status() -> pd.DataFrame:
                 "key": number,
                 "settings": _plain_settings(spec),
                 "complete": facts is not None,
-                "MB": round(size_bytes / 1e6, 1),
+                "MB": round(_size_bytes(folder) / 1e6, 1),
                 "seconds": (facts or {}).get("seconds"),
                 "finished": (facts or {}).get("finished", ""),
             }
@@ -371,6 +370,16 @@ def status() -> pd.DataFrame:
     columns = ["kind", "name", "key", "settings", "complete", "MB", "seconds", "finished"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values(["finished", "kind", "name"], ignore_index=True)
+
+
+def _size_bytes(folder: Path) -> int:
+    """Of a folder's files; a run may remove some meanwhile."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += (Path(place) / name).stat().st_size
+    return size
 
 
 def _plain_settings(path: Path) -> str:

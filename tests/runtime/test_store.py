@@ -317,6 +317,7 @@ def test_status_lists_every_entry(empty_store, monkeypatch):
     store.finish(later, seconds=4.5)
     store.finish(earlier)
     (open_ / "checkpoints").mkdir()
+    (open_ / "gone").symlink_to(open_ / "removed meanwhile")
     table = store.status()
     assert table["name"].tolist() == ["d", "c", "a-b"]  # newest last
     assert table["key"].tolist() == [store.key(specs[n]) for n in ("d", "c", "a-b")]
