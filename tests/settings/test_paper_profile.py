@@ -106,7 +106,7 @@ def test_no_remote_code_without_being_asked(paper):
 )
 def test_recipes(paper, name, rank, alpha, rate, epochs):
     r = paper.recipes[name]
-    assert (r.max_tokens, r.long_prompts) == (512, "leave out")
+    assert (r.max_tokens, r.long_prompts, r.warmup_steps) == (512, "leave out", 2)
     assert (r.rank, r.alpha, r.learning_rate, r.epochs) == (rank, alpha, rate, epochs)
     assert (r.method, r.dropout, r.optimizer, r.batch_size) == (
         "qlora",
