@@ -165,10 +165,10 @@ def iid(read: Read) -> Numbers:
     }
 
 
-def by_dataset(read: Read) -> list[Numbers]:
+def by_dataset(read: Read) -> Numbers:
     """Tables 6 to 8, a column for each dataset, with the paper's sums."""
     tables = {"6": "table6_non_iid", "7": "table7_iid", "8": "table8_no_selection"}
-    rows = []
+    rows: list[Numbers] = []
     for number, name in tables.items():
         paper = _vote_and_baseline(f"table{number}")
         say = _one_and_two if number == "7" else _members_and_not
@@ -178,10 +178,10 @@ def by_dataset(read: Read) -> list[Numbers]:
                 {
                     "what": f"Table {number}, {method}",
                     "ours": {name: _by_group(of) for name, of in columns},
-                    "paper": say(paper[method]) if method in paper else "-",
+                    "paper": say(paper[str(method)]) if method in paper else "-",
                 }
             )
-    return rows
+    return {"rows": rows}
 
 
 def ablations(read: Read) -> Numbers:
@@ -449,7 +449,7 @@ def claims(read: Read) -> dict[str, bool]:
     subsets = read("fig11d_subsets")
     subsets = subsets.assign(share_of_d=subsets["setting"].str.rstrip("%").astype(int))
     faithful = read("table7_iid").query("method == 'DPDLLM (faithful)'")
-    clean = read("fig05_dpdllm").query("dataset == @first").set_index("suspect")
+    clean = _of_dataset(read("fig05_dpdllm"), first).set_index("suspect")
     table6, table8 = read("table6_non_iid"), read("table8_no_selection")
     ours = table6[table6["method"] == "dataset inference"].reset_index(drop=True)
     tally = read("grey_box_tally").set_index("method")["local members"]
@@ -463,7 +463,7 @@ def claims(read: Read) -> dict[str, bool]:
     alike = known[known["kind"] == "data like D"]
     innocent = known[~known["member"]]
     power = read("audit_power")
-    half = read("fig05_dpdllm_faithful").query("dataset == @first and not member")
+    half = _of_dataset(read("fig05_dpdllm_faithful"), first).query("not member")
     return {
         "who is missed is smollm2-weak, and nobody is accused": set(
             verdicts.loc[~verdicts["correct"], "suspect"]
@@ -537,6 +537,10 @@ def _of_each(
     return f"{whole(table)} ({each})" if whole else each
 
 
+def _of_dataset(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    return table[table["dataset"] == name]
+
+
 def _before_and_after(similarity: pd.DataFrame) -> str:
     means = similarity.groupby("side")["raw"].mean()
     return f"{means['before']:.2f} → {means['after']:.2f}"
@@ -547,12 +551,12 @@ def _tainted_of(gaps: pd.DataFrame) -> str:
 
 
 def _votes(verdicts: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """For each suspect, and each dataset that it is accused of, the vote and whether it is wrong."""
+    """For each suspect the vote on each dataset that it is accused of, and whether it is wrong."""
     table: dict[str, dict[str, str]] = {}
-    for row in verdicts.itertuples():
-        vote = f"{row.positive} to {row.negative}, {row.verdict}"
-        said = vote if row.correct else f"{vote}: **wrong**"
-        table.setdefault(row.suspect, {})[row.dataset] = said
+    for row in verdicts.to_dict("records"):
+        vote = f"{row['positive']} to {row['negative']}, {row['verdict']}"
+        said = vote if row["correct"] else f"{vote}: **wrong**"
+        table.setdefault(row["suspect"], {})[row["dataset"]] = said
     return table
 
 
