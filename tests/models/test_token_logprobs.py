@@ -211,10 +211,7 @@ def test_texts_are_read_once_and_stored(smoke, toy, empty_store, monkeypatch):
 
 def test_a_model_that_knows_a_text_by_heart_gives_it_higher_scores(smoke, one_thread, empty_store):
     """Orientation: the tuned toy against fresh pairs of the same kind, and against its base."""
-    few = smoke.changed(
-        recipes={**smoke.recipes, "heart": smoke.recipes["heart"].changed(epochs=25)}
-    )
-    pairs = pd.concat([load_pairs(dataset(few, d)).head(6) for d in ("dozen", "dozen_iid")])
+    pairs = pd.concat([load_pairs(dataset(smoke, d)).head(6) for d in ("dozen", "dozen_iid")])
     texts = pairs.rename(columns={"output": "answer"}).assign(variant="original", number=0)
     texts = texts[["sample_id", "prompt", "variant", "number", "answer"]].reset_index(drop=True)
 
@@ -227,8 +224,9 @@ def test_a_model_that_knows_a_text_by_heart_gives_it_higher_scores(smoke, one_th
             attacks.min_k_plus_plus(x.logprobs, x.means, x.stds, x.mask),
         )
 
-    by_heart = tuning.training(few, "dozen", Trained(base="llama", data=["victim"], recipe="heart"))
-    for tuned, before in zip(scores(by_heart), scores(untuned(few, "llama")), strict=True):
+    known = Trained(base="llama", data=["victim"], recipe="heart")
+    by_heart = tuning.training(smoke, "dozen", known)
+    for tuned, before in zip(scores(by_heart), scores(untuned(smoke, "llama")), strict=True):
         assert tuned[:6].min() > tuned[6:].max()
         assert (tuned[:6] > before[:6]).all()
     assert store.manifest(tuning.entry(by_heart, make=False)) is not None

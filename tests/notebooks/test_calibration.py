@@ -35,7 +35,7 @@ def test_the_twin_tells_who_knows_the_published_half(outputs):
     knows = twin.loc["llama-full"]
     assert knows["p_permutation"] == pytest.approx(1 / 5000, abs=5e-5)  # of so many permutations
     assert knows["p"] == pytest.approx(2 * knows["p_permutation"])  # of two tests the better
-    assert knows["sure_after"] == 15
+    assert knows["sure_after"] < knows["of"] == 20
 
 
 def test_simulated_audits_rarely_accuse_an_innocent_and_find_who_learnt_all(outputs):
