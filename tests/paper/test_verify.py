@@ -1,0 +1,81 @@
+"""Released answers, verified: what is made anew is compared, and what moved is said."""
+
+import pandas as pd
+import pytest
+from helpers import says, table
+
+from dsi_core.paper import verify
+from dsi_core.runtime import packing, released, store
+
+
+@pytest.fixture(scope="module")
+def answers(ran, tmp_path_factory):
+    """What notebook 02 left on smoke, released."""
+    ran("02")
+    place = tmp_path_factory.mktemp("verify") / "answers"
+    packing.pack("smoke", place, whole_store=True)
+    return place
+
+
+@pytest.fixture
+def elsewhere(answers, tmp_path, monkeypatch):
+    monkeypatch.setenv("DSI_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv(released.SWITCH, str(answers))
+
+
+def test_the_same_machine_makes_the_same_models(elsewhere):
+    found = verify.verify("smoke", models=2)
+    assert len(found.models) == 2 and found.models["model"].str.startswith("R").tolist() == [1, 0]
+    assert (found.models["loss_here"] == found.models["loss_released"]).all()
+    assert found.models["identical"].tolist() == [1, 1]
+    assert found.models["similarity"].tolist() == pytest.approx([1, 1], abs=1e-5)
+    assert found.models["evidence_moved"].iloc[1] == pytest.approx(0, abs=1e-5)
+    assert found.changed.empty and "None of the" in found.sentence
+    apart = store.root() / "verify"
+    assert len(list(apart.glob("here/tuned/*/manifest.json"))) == 2
+    assert not (store.root() / "tuned").exists() and not (store.root() / "responses").exists()
+
+
+def test_a_release_that_lacks_answers_is_refused(elsewhere, monkeypatch):
+    start = verify.study.start
+    monkeypatch.setattr(verify.study, "start", lambda name: start(name, seed=5))
+    with pytest.raises(ValueError) as error:
+        verify.verify("smoke")
+    says(error, "released answers of profile 'smoke' lack R mistral", "dsi release")
+
+
+def test_no_release_is_said_before_anything_is_read(monkeypatch):
+    monkeypatch.setenv(released.SWITCH, released.OFF)
+    with pytest.raises(ValueError, match="no released answers of profile 'smoke'"):
+        verify.verify("smoke")
+
+
+def test_own_answers_take_the_place_of_the_released_ones():
+    known = table("suspect sample_id draw response", ("M", "a", 0, "x"), ("N", "a", 0, "y"))
+    own = table("model_id sample_id draw response", ("M", "a", 0, ""))
+    assert verify._replaced(known, own, "suspect")["response"].tolist() == ["", "y"]
+
+
+def test_the_sentence_says_what_moved():
+    models = pd.DataFrame(
+        {
+            "dataset": "faq",
+            "model": ["R^t G", "M"],
+            "loss_released": [0.1, 0.2],
+            "loss_here": [0.15, 0.1],
+            "answers": [1, 3],
+            "identical": [1.0, 1 / 3],
+            "similarity": [1.0, 0.8],
+            "evidence_moved": [float("nan"), 0.25],
+        }
+    )
+    changed = table(
+        "dataset suspect verdict_released verdict_here", ("faq", "M", "member", "non-member")
+    )
+    assert verify._sentence(models, 7, changed, (46, 45), "cpu fp32, here", "cuda bf16, GPU") == (
+        "R^t G, M of faq were tuned and asked here (cpu fp32, here) beside the released answers "
+        "(cuda bf16, GPU). Final losses moved by 0.100 nats per token at most; evidence of a "
+        "sample by 0.250 on average; of 4 answers 50% are the released ones word for word, and "
+        "their mean similarity to these is 0.850 (1 = the same). Tainted are 45 samples instead "
+        "of 46. Of 7 verdicts 1 changed: M (released: member, here: non-member)."
+    )
