@@ -133,5 +133,7 @@ def test_bad_parameters_are_refused_before_any_work(monkeypatch):
         reproduce.reproduce("smal")
     with pytest.raises(ValueError, match="no notebook begins with '77'"):
         reproduce.reproduce("smoke", only="77")
+    with pytest.raises(ValueError, match="no released answers of profile 'smoke'"):
+        reproduce.reproduce("smoke", from_released=True)
     with pytest.raises(ValueError, match="unknown parameter deltat; known: profile, seed"):
         reproduce.check(ROOT / "notebooks" / "02_non_iid.ipynb", {"deltat": 1})

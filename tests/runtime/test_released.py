@@ -4,6 +4,8 @@ import json
 import sqlite3
 import zipfile
 from contextlib import closing
+from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 from helpers import says
@@ -199,3 +201,16 @@ def test_entries_of_another_format_are_refused(release):
     with pytest.raises(ValueError) as error:
         released.find("tuned", "M", TUNED)
     says(error, "format 3", f"format {store.FORMAT}")
+
+
+def test_what_is_committed_is_whole_small_and_without_weights(monkeypatch):
+    monkeypatch.delenv(released.SWITCH)
+    for place in released.releases():
+        files = released.read(place).files
+        assert {path.name for path in place.iterdir()} == {"manifest.json", *files}
+        assert sum(path.stat().st_size for path in place.iterdir()) < 20e6
+        for name, file in files.items():
+            assert released.sha256_of(place / name) == file.sha256, place / name
+            allowed = [packing.SPEC, packing.MANIFEST, *packing.CONTENT[name.partition(".")[0]]]
+            inside = {Path(entry).name for entry in names(place / name)}
+            assert all(any(fnmatch(entry, a) for a in allowed) for entry in inside)
