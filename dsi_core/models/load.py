@@ -4,10 +4,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from typing import TYPE_CHECKING, Literal
 
 from dsi_core.models import toy
 from dsi_core.runtime import jobs, store, wheels
@@ -15,6 +12,10 @@ from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.precision import Precision
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Model
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import BitsAndBytesConfig
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,9 @@ def is_ready(base: Base) -> bool:
 
 def _convert_gguf(parts: list[Path], folder: Path) -> None:
     """Join the parts of a GGUF file, de-quantise it to fp32 and keep it as safetensors."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     whole = folder / "model.gguf"
     with open(whole, "wb") as file:
         for part in parts:
@@ -137,6 +141,9 @@ def load(
     ValueError
         For a tokenizer without an end token.
     """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     source, where = base.source, prepare(base)
     on_hub: dict = {}
     if source.hub:
@@ -166,7 +173,9 @@ def load(
     return model.eval(), tokenizer
 
 
-def _nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
+def _nf4(dtype: "torch.dtype") -> "BitsAndBytesConfig":
+    from transformers import BitsAndBytesConfig
+
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

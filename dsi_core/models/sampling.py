@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import pandas as pd
 import torch
-from transformers import DynamicCache
 
 from dsi_core.models import load
 from dsi_core.runtime import jobs
@@ -147,6 +146,8 @@ def decode(
     ends
         Tokens that end an answer.
     """
+    from transformers import DynamicCache
+
     unique = sorted(set(map(tuple, prompts)))
     copies = torch.tensor([unique.index(tuple(p)) for p in prompts], device=model.device)
     padded = tokenizer.pad({"input_ids": [list(u) for u in unique]}, return_tensors="pt")

@@ -3,22 +3,14 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from tokenizers.processors import TemplateProcessing
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    BertConfig,
-    BertModel,
-    PreTrainedTokenizerFast,
-)
+from typing import TYPE_CHECKING, Any
 
 from dsi_core.data.pairs import Dataset, dataset, load_pairs
 from dsi_core.runtime import store
 from dsi_core.settings.profile import Profile
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 FAMILIES: dict[
     str, dict[str, Any]
@@ -75,8 +67,11 @@ def corpus(profile: Profile) -> Corpus:
     return Corpus(tuple(dataset(profile, name) for name in kept), profile.seed)
 
 
-def tokenizer(corpus: Corpus) -> PreTrainedTokenizerFast:
+def tokenizer(corpus: Corpus) -> "PreTrainedTokenizerFast":
     """Train a byte-level BPE of 512 tokens on the corpus."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -101,6 +96,9 @@ def tokenizer(corpus: Corpus) -> PreTrainedTokenizerFast:
 
 def make(corpus: Corpus, family: str, folder: Path) -> None:
     """Write a random causal model of `family` and its tokenizer into `folder`."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
     tokens = tokenizer(corpus)
     config = AutoConfig.for_model(
         **FAMILIES[family],
@@ -120,6 +118,10 @@ def make(corpus: Corpus, family: str, folder: Path) -> None:
 
 def make_bert(corpus: Corpus, folder: Path) -> None:
     """Write a random two-layer BERT and its tokenizer, which adds <cls> and <sep>, to `folder`."""
+    import torch
+    from tokenizers.processors import TemplateProcessing
+    from transformers import BertConfig, BertModel
+
     tokens = tokenizer(corpus)
     tokens.backend_tokenizer.post_processor = TemplateProcessing(
         single="<cls> $A <sep>",

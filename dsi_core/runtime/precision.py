@@ -28,13 +28,15 @@ class Precision:
         Where models run.
     dtype
         Of weights and products. Full tuning holds its weights in fp32 whatever this says.
-    nf4
-        Whether bitsandbytes can quantise to four bits here; where it cannot, QLoRA becomes LoRA.
     """
 
     device: Literal["cpu", "cuda"]
     dtype: Dtype
-    nf4: bool
+
+    @property
+    def nf4(self) -> bool:
+        """Whether bitsandbytes can quantise to four bits; where it cannot, QLoRA becomes LoRA."""
+        return _nf4_works(self.device)
 
     def label(self, *, quantized: bool = False) -> str:
         """Name it in keys and manifests: "cpu fp32", or "cuda bf16 nf4" of a quantised model."""
@@ -54,7 +56,7 @@ def detect(dtype: Literal["auto", "fp32", "bf16"] = "auto") -> Precision:
     device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype == "auto":
         dtype = "bf16" if device == "cuda" else _of_cpu()
-    return Precision(device, dtype, _nf4_works(device))
+    return Precision(device, dtype)
 
 
 def _of_cpu() -> Dtype:
@@ -94,6 +96,7 @@ def product_flops(dtype: Dtype) -> float:
     return 2 * PRODUCT**3 / min(measured.times)
 
 
+@lru_cache
 def _nf4_works(device: str) -> bool:
     """Whether bitsandbytes has its kernels here; a warning gives the reason when it has not."""
     try:

@@ -201,9 +201,8 @@ def _state(path: Path) -> tuple[int, int]:
 def _as_released(spec: dict, labels: list[str]) -> Iterator[dict]:
     """A spec as it is, then with each released precision in the place of this machine's own."""
     yield spec
-    said = set(precisions(spec))
-    here = detect()
-    if said and said <= {here.label(), here.label(quantized=True)}:
+    said = {label.removesuffix(NF4) for label in precisions(spec)}
+    if said == {detect().label()}:
         for label in labels:
             if not label.endswith(NF4):
                 yield _replaced(spec, label, nf4=f"{label}{NF4}" in labels)

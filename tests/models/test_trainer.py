@@ -102,7 +102,7 @@ def test_in_bf16_what_is_tuned_stays_fp32(smoke, empty_store, method):
 @pytest.mark.parametrize(("kind", "pairs"), [("AVX512", 8), ("AVX2", 2), ("DEFAULT", 2)])
 def test_pairs_at_once_fit_the_cpu(monkeypatch, tmp_path, kind, pairs):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: kind)
-    here = precision.Precision("cpu", "fp32", nf4=False)
+    here = precision.Precision("cpu", "fp32")
     recipe = Recipe(method="full", learning_rate=1e-3, epochs=1, batch_size=8)
     arguments = tuning.arguments(recipe, 0, tmp_path, 48, here)
     assert arguments.per_device_train_batch_size == pairs

@@ -428,13 +428,13 @@ def test_without_four_bit_kernels_lora_takes_its_place(quick, toy, empty_store, 
     import bitsandbytes.functional
 
     assert precision.detect().nf4
-    precision.detect.cache_clear()
+    precision._nf4_works.cache_clear()
     monkeypatch.setattr(bitsandbytes.functional, "quantize_4bit", lambda *_, **__: 1 / 0)
     with pytest.warns(UserWarning, match="no NF4 quantisation here .division by zero."):
         folder = tuning.tune(training(quick, "dozen", trained("llama", "qlora")))
     assert store.manifest(folder)["method"] == "lora"
     monkeypatch.undo()
-    precision.detect.cache_clear()
+    precision._nf4_works.cache_clear()
     base, tokenizer = toy("llama")
     assert pd.read_csv(folder / "loss.csv")["loss"].iloc[0] == pytest.approx(
         loss_by_hand(

@@ -67,7 +67,7 @@ def release(gpu_store, tmp_path, monkeypatch):
 def cpu(monkeypatch):
     from dsi_core.runtime.precision import Precision
 
-    monkeypatch.setattr(released, "detect", lambda: Precision("cpu", "fp32", nf4=False))
+    monkeypatch.setattr(released, "detect", lambda: Precision("cpu", "fp32"))
 
 
 def names(path):
