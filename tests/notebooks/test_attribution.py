@@ -21,10 +21,10 @@ def test_each_figure_has_its_table(outputs):
     assert not list(outputs.glob("attribution_released*"))
 
 
-def test_nine_models_five_bases_and_one_chosen_method(methods):
+def test_eleven_models_five_bases_and_one_chosen_method(methods):
     assert set(methods["level"]) == {"k3", "k2", "k1"}
     assert methods["chosen"].sum() == 1
-    assert (methods["total"] == 9).all() and (methods["chance"] == 0.2).all()
+    assert (methods["total"] == 11).all() and (methods["chance"] == 0.2).all()
     by_perplexity = methods["method"].str.startswith("perplexity")
     assert by_perplexity.any() and (methods.loc[by_perplexity, "cv_total"] == 10).all()
 
