@@ -22,7 +22,7 @@ from dsi_core.settings.words import dataset_of
 
 # Pairs at once on a CPU, by what torch's kernels use there; the gradient is the same. Wide vectors
 # want many rows; with narrow ones fewer are faster, for their activations stay in the cache.
-CPU_MICRO_BATCH = {"AVX512": 8}
+CPU_MICRO_BATCH = {"AVX512": 4}
 CPU_MICRO_BATCH_ELSEWHERE = 2
 
 
