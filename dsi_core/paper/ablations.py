@@ -260,8 +260,8 @@ def rules_side_by_side(verdicts: pd.DataFrame) -> pd.DataFrame:
     right = counts["correct"].astype(str) + "/" + counts["total"].astype(str)
     named = counts.assign(column=place + ": " + what, right=right)
     wide = named.pivot(index=by, columns="column", values="right")
-    order = counts[by].drop_duplicates()
-    return order.merge(wide.reset_index(), on=by, validate="1:1")
+    order = pd.concat(part[by] for _, part in counts.groupby("dataset", sort=False))
+    return order.drop_duplicates().merge(wide.reset_index(), on=by, validate="1:1")
 
 
 def with_more_references(study: Study) -> Study:
