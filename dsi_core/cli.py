@@ -143,7 +143,7 @@ def verify(
 def results(
     check: Annotated[bool, typer.Option("--check", help="Say whether it is as written.")] = False,
 ) -> None:
-    """Write notebooks/pages/results.md and the README's five results anew, from figures/small."""
+    """Write notebooks/pages/results.md and the README's short results anew, from figures/small."""
     with _clear_errors():
         from dsi_core.paper import results
 
