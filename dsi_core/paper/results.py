@@ -264,11 +264,11 @@ def baseline(read: Read) -> Numbers:
 
 
 def cost(read: Read) -> Numbers:
-    """§6.5, Table 9: minutes of one core."""
+    """§6.5, Table 9: minutes of one worker."""
     table = read("table9_time")
     return {
-        "offline": f"{_span(60 * table['offline_hours'], '.0f')} min",
-        "online": f"{_span(60 * table['online_hours'], '.1f')} min",
+        "offline": f"{_span(60 * table['offline_hours'], '.1f')} min",
+        "online": f"{_span(60 * table['online_hours'], '.2f')} min",
         "percent": f"{_span(table['online_percent'], '.1f')}%",
     }
 
