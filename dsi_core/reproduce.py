@@ -16,7 +16,7 @@ from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
 from dsi_core.runtime import packing, released, store
 from dsi_core.runtime.devices import cores
-from dsi_core.runtime.environment import variables
+from dsi_core.runtime.environment import ONE_THREAD, variables
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import profile as profiles
 
@@ -136,7 +136,7 @@ def reproduce(
         Seconds allowed for one cell.
     from_released
         What the store lacks is read from the released answers, where these have it, and notebooks
-        run side by side, one a core; else they alone make whatever is missing.
+        run side by side, a core for each; else they run one after another and make what is missing.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def reproduce(
         check(notebook, values)
     figures, started = ROOT / figures_dir / profile, time.time()
     together = min(cores(), SIDE_BY_SIDE, len(chosen)) if from_released else 1
-    with variables({} if from_released else {released.SWITCH: released.OFF}):
+    with variables(ONE_THREAD if from_released else {released.SWITCH: released.OFF}):
         if together == 1:
             ends = [_run(notebook, profile, values, timeout) for notebook in chosen]
         else:
