@@ -174,9 +174,14 @@ class Reading:
         return token_logprobs.entry(self.training, self.texts, self.prefix, make=False)
 
     @property
+    def title(self) -> str:
+        """What a person would call it."""
+        return f"{self.model} ({self.victim})"
+
+    @property
     def job(self) -> jobs.Job:
         """The work of it."""
-        title = f"{self.model} ({self.victim}): {len(self.texts)} texts"
+        title = f"{self.title}: {len(self.texts)} texts"
         arguments = self.training, self.texts, self.prefix
         cost = len(self.texts) + self.training.passes
         return jobs.Job(title, token_logprobs.score, arguments, cost)
@@ -249,7 +254,7 @@ def token_values(studies: Sequence[Study]) -> pd.DataFrame:
             planned += [(table, reading) for reading in readings(run.profile, str(victim), table)]
     missing = {r.folder: r for _, r in planned if store.manifest(r.folder) is None}
     pending.announce(
-        [pending.Work(r.model, r.training, texts=len(r.texts)) for r in missing.values()]
+        [pending.Work(r.title, r.training, texts=len(r.texts)) for r in missing.values()]
     )
     load.prepare_all(reading.training.base for reading in missing.values())
     jobs.run([reading.job for reading in missing.values()])

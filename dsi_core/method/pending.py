@@ -19,7 +19,7 @@ TEMPLATE = 15  # tokens of a chat format
 ANSWER = 60  # tokens, where no data tell how long answers are
 SHARE_OF_PEAK = 0.45  # of a matrix product's operations that tuning and answering reach on a CPU
 FORWARD, ADAPTERS, FULL = 2, 4, 6  # operations per parameter and token
-SHOWN = 8  # names in a line
+SHOWN = 4  # names in a line
 KINDS = ["tuned", "responses"]  # whose manifests tell how fast they were
 
 
@@ -77,10 +77,9 @@ def _untuned(work: Iterable[Work]) -> list[Work]:
 
 
 def _named(work: Sequence[Work]) -> str:
-    names = list(dict.fromkeys(w.name for w in work))
-    shown = ", ".join(names[:SHOWN])
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{len(names)} model{'s' if len(names) > 1 else ''} ({shown}{more})"
+    shown = ", ".join(w.name for w in work[:SHOWN])
+    more = f" and {len(work) - SHOWN} more" if len(work) > SHOWN else ""
+    return f"{len(work)} model{'s' if len(work) > 1 else ''} ({shown}{more})"
 
 
 def _time(seconds: float) -> str:

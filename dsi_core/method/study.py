@@ -169,7 +169,7 @@ class Query:
         """What is lacking of it."""
         known = responses.read(*self.folders)
         count = len(responses.unanswered(known, self.questions, self.sampling.draws))
-        return pending.Work(self.model_id, self.training, answers=count)
+        return pending.Work(self.title, self.training, answers=count)
 
     @property
     def missing(self) -> bool:
