@@ -24,7 +24,7 @@ from dsi_core.attribution.replies import RELEASED
 from dsi_core.attribution.tables import Level, score_columns
 from dsi_core.evidence import intervals
 from dsi_core.method.study import Study
-from dsi_core.runtime import jobs
+from dsi_core.runtime import jobs, released, store
 from dsi_core.settings.reported import reported
 
 
@@ -91,7 +91,7 @@ def compare(study: Study, replies: pd.DataFrame) -> Compared:
 
 
 def judged(setup: Setup, replies: pd.DataFrame, bases: list[str]) -> pd.DataFrame:
-    """Score every reply of one dataset by every method that applies.
+    """Score every reply of one dataset by every method that applies; kept in the store.
 
     Returns
     -------
@@ -99,7 +99,24 @@ def judged(setup: Setup, replies: pd.DataFrame, bases: list[str]) -> pd.DataFram
         The columns of `replies` but texts, and method, level, split (its name), and the scores for
         each base (`tables.score_columns`).
     """
-    replies = replies.reset_index(drop=True)
+    spec = {
+        "replies": store.key(replies.to_dict("list")),
+        "methods": list(METHODS),
+        "bases": bases,
+        "seed": setup.seed,
+        "attribution": store.spec_of(setup.attribution),
+        "backbone": setup.backbone.spec,
+    }
+    folder = released.entry("attribution", "judged", spec)
+    with store.lock(folder):
+        if store.manifest(folder) is None:
+            scores = _judged(setup, replies.reset_index(drop=True), bases)
+            store.write_table(folder / "scores.parquet", scores)
+            store.finish(folder, replies=len(scores))
+    return pd.read_parquet(folder / "scores.parquet")
+
+
+def _judged(setup: Setup, replies: pd.DataFrame, bases: list[str]) -> pd.DataFrame:
     with_nats = all(nats_under(base) in replies for base in bases)
     trials = [
         (method, split)
