@@ -243,9 +243,10 @@ def test_the_published_baseline_needs_no_model(smoke, empty_store, monkeypatch):
     monkeypatch.setattr(bert_score, "BERTScorer", no_scorer)
     monkeypatch.setattr(similarity, "raw_scores", no_scorer)
     paper = load_profile("paper")
-    assert (paper.similarity.hub, paper.similarity.layer) == ("roberta-large", 17)
+    roberta = paper.similarities["roberta-large"]
+    assert (roberta.hub, roberta.layer) == ("roberta-large", 17)
     expected = Baseline(0.83122575, None, "bert-score's published baseline")
-    assert similarity.baseline(backbone(paper), dataset(paper, "dolly")) == expected
+    assert similarity.baseline(backbone(paper, roberta), dataset(paper, "dolly")) == expected
     assert (
         expected.f1
         == pd.read_csv(f"{bert_score.__path__[0]}/rescale_baseline/en/roberta-large.tsv").iloc[17][
