@@ -69,7 +69,9 @@ def stored(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float, name: st
     with store.lock(folder):
         if store.manifest(folder) is None:
             near = find(pairs, others, threshold)
-            store.write_table(folder / "near.parquet", pairs.loc[near, ["sample_id"]])
+            # a new table: that of the pairs says where on this machine they come from
+            ids = pd.DataFrame({"sample_id": pairs.loc[near, "sample_id"].tolist()}, dtype=object)
+            store.write_table(folder / "near.parquet", ids)
             store.finish(folder, pairs=len(pairs), near_duplicates=int(near.sum()))
     found = pd.read_parquet(folder / "near.parquet")["sample_id"]
     return pairs["sample_id"].isin(found)

@@ -135,3 +135,14 @@ def test_none_is_lost(common, size):
     own = [[f"r{row}w{i}" for i in range(size)] for row in range(1000)]
     mine, theirs = [(" ".join(w), "So.") for w in own], [(" ".join(w[:common]), "So.") for w in own]
     assert sum(of(mine, theirs, common / size)) == 1000
+
+
+def test_it_is_searched_once_and_keeps_no_place(empty_store, monkeypatch):
+    mine = pairs(("a b c d", "So."), ("Why?", "w x y z")).assign(sample_id=["one", "two"])
+    theirs = pairs(("a b c d", "So.")).assign(sample_id=["three"])
+    mine.attrs["where"] = "/home/somebody/pairs.jsonl"
+    assert near_duplicates.stored(mine, theirs, 0.8, "mine").tolist() == [True, False]
+    monkeypatch.setattr(near_duplicates, "find", None)
+    assert near_duplicates.stored(mine, theirs, 0.8, "mine").tolist() == [True, False]
+    (path,) = empty_store.glob("near_duplicates/*/near.parquet")
+    assert b"somebody" not in path.read_bytes()
