@@ -193,7 +193,8 @@ def plot_rules(table: pd.DataFrame) -> Figure:
         )
         ax.get_legend().remove()
         ax.axhline(HALF, color=COLORS["line"], linewidth=0.8)
-        title = f"{some['tainted'].iloc[0]} samples tainted at {delta:.2f}"
+        tainted = some["tainted"].iloc[0]
+        title = f"{tainted} sample{'s' if tainted != 1 else ''} tainted at {delta:.2f}"
         ax.set(xlabel="samples that vote", ylim=(-0.03, 1.03), title=title)
         ax.margins(x=0.15)
     for ax, dataset in zip(axes[:, 0], datasets, strict=True):

@@ -1,0 +1,106 @@
+"""What the page of results says in words, and whether the tables bear it."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+Read = Callable[[str], pd.DataFrame]  # a table of the figures' folder, by its name
+
+
+def claims(read: Read) -> dict[str, bool]:
+    """What the template says in words, and whether the tables bear it."""
+    verdicts = read("sec6_2_verdicts")
+    fig9 = read("fig09_more_references")
+    fooled = fig9["references"] == "Gemma-3 alone"
+    evaded = read("fig11a_rephrasing").groupby("setting")["correct"].sum()
+    warm = read("fig11b_temperature").groupby("setting")["correct"].sum()
+    removal = read("fig11c_removing_tainted_samples")
+    removed = removal[removal["setting"] == "50% removed"]
+    subsets = read("fig11d_subsets")
+    subsets = subsets.assign(share_of_d=subsets["setting"].str.rstrip("%").astype(int))
+    faithful = read("table7_iid").query("method == 'DPDLLM (faithful)'")
+    table6, table8 = read("table6_non_iid"), read("table8_no_selection")
+    ours = table6[table6["method"] == "dataset inference"].reset_index(drop=True)
+    changed = ours[ours["correct"] != table8["correct"]]
+    lost = set(changed[["dataset", "group"]].itertuples(index=False, name=None))
+    harsh = read("sec6_3_rules").query("member and delta > 0.8 and selection == 'all of D'")
+    iid_verdicts = read("fig06_iid_positive_against_negative")
+    accused_iid = iid_verdicts[~iid_verdicts["correct"]]
+    tally = read("grey_box_tally").set_index("method")
+    by_probability = tally[tally["access"] == "probabilities"]
+    shares = tally.drop(columns=["access", "needs"]).map(lambda text: len(set(text.split("/"))))
+    right_everywhere = (shares == 1).all(axis=1)
+    leak = read("grey_box_leak")
+    vote = leak["method"] == "black-box dataset inference"
+    others = leak[~vote].pivot(index="method", columns="suspect", values="verdict")
+    accused = others["smollm2-full on validation"]
+    imitators = read("imitation_verdicts")
+    scores = read("imitation_budgets").query("metric == 'rouge_l'").set_index("model")["mean"]
+    known = read("audit_known_models")
+    alike = known[known["kind"] == "data like D"]
+    innocent = known[~known["member"]]
+    power = read("audit_power")
+    return {
+        "who is missed is smollm2-weak, and nobody is accused": set(
+            verdicts.loc[~verdicts["correct"], "suspect"]
+        )
+        == {"smollm2-weak"},
+        "without selection all members of faq_swedish are lost, nothing else changes": lost
+        == {("faq_swedish", "local members")},
+        "at the released scale no member is found by all of D": not harsh["correct"].any(),
+        "only on faq_swedish are IID non-members accused": set(accused_iid["dataset"])
+        == {"faq_swedish"},
+        "Gemma-3 alone calls all IID non-members members, the others none": not fig9.loc[
+            fooled, "correct"
+        ].any()
+        and bool((fig9.loc[~fooled, "correct"] == fig9.loc[~fooled, "total"]).all()),
+        "greedy rephrasing changes nothing, at temperature 1 nobody is caught": evaded["none"]
+        == evaded["smollm2 at 0"]
+        and evaded["smollm2 at 1"] == 0,
+        "one more member is caught at temperature 0.5": warm[0.5] == warm[0.0] + 1
+        and warm[0.0] == warm[1.0],
+        "half of D suffices to be caught, a quarter does not": bool(
+            subsets.loc[subsets["share_of_d"] >= 50, "correct"].all()
+        )
+        and not subsets.loc[subsets["share_of_d"] <= 25, "correct"].any(),
+        "one of two members escapes by one sample after the removal": removed[
+            ["positive", "negative"]
+        ]
+        .apply(lambda vote: vote["positive"] - vote["negative"], axis=1)
+        .min()
+        == -1
+        and removed["correct"].sum() == 1,
+        "faithful calls all IID non-members of faq and chat members": not faithful.query(
+            "dataset != 'faq_swedish'"
+        )["correct"].any(),
+        "what reads probabilities finds all members": set(by_probability["local members"])
+        == {"4/4"},
+        "the neighbourhood attack errs nowhere": right_everywhere["neighbours"]
+        and right_everywhere["DIA (few)"],
+        "SaMIA and CDD miss one member": set(tally.loc[["samia", "cdd"], "local members"])
+        == {"3/4"},
+        "with the leaked set all grey-box methods miss the member, the vote is right": bool(
+            leak.loc[vote, "correct"].all()
+        )
+        and bool((others["smollm2-full on D + validation"] == "non-member").all()),
+        "only DIA accuses who trained on the leaked set alone": set(
+            accused.index[accused == "member"]
+        )
+        == {"DIA (few)", "DIA (released)"},
+        "who saw all of D is caught, who saw none is cleared, the rest is missed": bool(
+            imitators.loc[imitators["seen"].isin([0, 1]), "correct"].all()
+        )
+        and not imitators.loc[imitators["seen"].between(0.1, 0.9), "correct"].any(),
+        "no imitator comes closer to the target than its untuned base": scores.filter(
+            like="imitator of"
+        ).max()
+        < scores["imitator's base, untuned"],
+        "all controls on data like D rank before all others": alike["lean"].min()
+        > innocent.drop(alike.index)["lean"].max(),
+        "without their kind each of them would rank first": bool(
+            (alike["p_other_kinds"] - 1 / (len(innocent) - len(alike) + 1)).abs().max() < 1e-5
+        ),
+        "one that learnt half is always found": bool(
+            (power.loc[power["learnt"] == 0.5, "found"] == 1).all()
+        ),
+    }
