@@ -4,6 +4,7 @@ import math
 import shutil
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -158,13 +159,46 @@ def tune(training: Training) -> Path | None:
     return folder
 
 
+def tune_through(trainings: Sequence[Training]) -> None:
+    """Tune one model, and keep it after as many epochs as each of `trainings` has.
+
+    At a constant learning rate a short training is the beginning of a longer one, so each keeps
+    the weights that it would have had by itself, for the cost of the longest alone.
+
+    Raises
+    ------
+    ValueError
+        Where they differ in more than epochs, or the learning rate falls.
+    """
+    recipes = [t.recipe.changed(epochs=1) if t.recipe else None for t in trainings]
+    alike = {
+        store.key([replace(t, recipe=r).spec, t.loss_on])
+        for t, r in zip(trainings, recipes, strict=True)
+    }
+    names = ", ".join(t.name for t in trainings)
+    if len(alike) > 1:
+        raise ValueError(f"{names}: need trainings that differ in epochs alone")
+    if not all(r and r.schedule.startswith("constant") for r in recipes):
+        raise ValueError(f"{names}: need a recipe with `schedule: constant` (or with warm-up)")
+    missing = [t for t in trainings if store.manifest(entry(t)) is None]
+    if missing:
+        longest = max(missing, key=_epochs)
+        with store.lock(entry(longest)):
+            _train(longest, entry(longest), [t for t in missing if t is not longest])
+
+
+def _epochs(training: Training) -> int:
+    return training.recipe_here.epochs
+
+
 def load_tuned(training: Training) -> tuple:
     """Tune a model if needed and load it: (model, tokenizer), as `load.load`."""
     tuned = tune(training)
     return load.load(training.base, training.precision, tuned=tuned, quantized=training.quantized)
 
 
-def _train(training: Training, folder: Path) -> None:
+def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -> None:
+    """Train, and keep the model on the way as each of `shorter` (`tune_through`) would be."""
     import torch
     from datasets import Dataset as Rows
     from transformers import PrinterCallback
@@ -190,7 +224,27 @@ def _train(training: Training, folder: Path) -> None:
     )
     trainer.remove_callback(PrinterCallback)  # the loss goes to loss.csv
     trainer.create_model_card = lambda **_: None  # a checkpoint is not for the hub
+
+    def keep(training: Training) -> None:
+        _keep(trainer, training, rows, pairs, parameters, time.time() - started)
+
+    trainer.add_callback(_on_the_way(shorter, keep))
     trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
+    keep(training)
+    spent.unlink(missing_ok=True)
+    shutil.rmtree(checkpoints, ignore_errors=True)  # only now: a crash before it continues
+
+
+def _keep(
+    trainer,
+    training: Training,
+    rows: list[dict],
+    pairs: pd.DataFrame,
+    parameters: int,
+    seconds: float,
+) -> None:
+    """Write weights, losses and manifest of a model as it is now."""
+    folder, recipe = entry(training), training.recipe_here
     steps = pd.DataFrame([r for r in trainer.state.log_history if "loss" in r])
     log = steps[["step", "epoch", "loss", "learning_rate"]]
     store.write_text(folder / "loss.csv", log.to_csv(index=False))
@@ -208,10 +262,8 @@ def _train(training: Training, folder: Path) -> None:
         pairs_at_token_limit=sum(n == recipe.max_tokens for n in lengths),
         precision=training.precision.label(quantized=training.quantized),
         device=device_name(),
-        seconds=round(time.time() - started, 1),
+        seconds=round(seconds, 1),
     )
-    spent.unlink(missing_ok=True)
-    shutil.rmtree(checkpoints, ignore_errors=True)  # only now: a crash before it continues
 
 
 def load_for_training(training: Training) -> tuple:
@@ -356,6 +408,19 @@ def _last_complete(checkpoints: Path) -> str | None:
     complete = [p.parent for p in checkpoints.glob("checkpoint-*/trainer_state.json")]
     newest = max(complete, key=lambda p: int(p.name.split("-")[1]), default=None)
     return str(newest) if newest else None
+
+
+def _on_the_way(shorter: Sequence[Training], keep: Callable[[Training], None]):
+    """Call `keep` with each of the shorter trainings at the end of its last epoch."""
+    from transformers import TrainerCallback
+
+    class OnTheWay(TrainerCallback):
+        def on_epoch_end(self, args, state, control, **kwargs):
+            for training in shorter:
+                if _epochs(training) == round(state.epoch):
+                    keep(training)
+
+    return OnTheWay()
 
 
 def _progress(saved):

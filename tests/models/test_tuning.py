@@ -424,6 +424,45 @@ def test_one_step_is_one_step_of_gradient_descent(quick, toy, empty_store):
     ]
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_model_kept_on_the_way_is_the_one_that_trained_no_longer(
+    quick, toy, tmp_path, monkeypatch, method
+):
+    steady = QUICK[method].changed(schedule="constant_with_warmup", warmup_steps=2, batch_size=2)
+    recipes = {f"after {n}": steady.changed(epochs=n) for n in (1, 2, 3)}
+    profile = quick.changed(recipes={**quick.recipes, **recipes})
+    series = [training(profile, "dozen", trained("llama", name)) for name in recipes]
+    monkeypatch.setenv("DSI_STORE", str(tmp_path / "together"))
+    tuning.tune_through(series)
+    monkeypatch.setattr(tuning, "_train", None)  # all three are there
+    together = [tuning.tune(t) for t in series]
+    tuning.tune_through(series)
+    monkeypatch.undo()
+    monkeypatch.setenv("DSI_STORE", str(tmp_path / "alone"))
+    for found, one in zip(together[:2], series[:2], strict=True):
+        alone = tuning.tune(one)
+        weights = [loaded(profile, "llama", tuned=f)[0].state_dict() for f in (alone, found)]
+        assert max((weights[0][n] - weights[1][n]).abs().max().item() for n in weights[0]) < 1e-6
+        losses = [pd.read_csv(f / "loss.csv") for f in (alone, found)]
+        pd.testing.assert_frame_equal(*losses)
+        kept = [store.manifest(f) for f in (alone, found)]
+        assert kept[0]["final_loss"] == kept[1]["final_loss"]
+        assert kept[0]["tokens"] == kept[1]["tokens"]
+
+
+def test_only_trainings_that_differ_in_epochs_share_their_beginning(quick):
+    steady = QUICK["full"].changed(schedule="constant")
+    recipes = {"one": steady.changed(epochs=1), "two": steady.changed(learning_rate=0.1)}
+    profile = quick.changed(recipes={**quick.recipes, **recipes})
+    one, two, falling = (
+        training(profile, "dozen", trained("llama", name)) for name in ("one", "two", "full")
+    )
+    with pytest.raises(ValueError, match="differ in epochs alone"):
+        tuning.tune_through([one, two])
+    with pytest.raises(ValueError, match="schedule: constant"):
+        tuning.tune_through([falling])
+
+
 def test_without_four_bit_kernels_lora_takes_its_place(quick, toy, empty_store, monkeypatch):
     import bitsandbytes.functional
 
