@@ -1,0 +1,137 @@
+"""A file of answers (answers.jsonl): what a model said elsewhere, as a suspect or as a control."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dsi_core.data.fields import text_of
+from dsi_core.data.files import read_file
+
+COLUMNS = ["sample_id", "draw", "response"]
+NAMED = 3  # prompts that are quoted where some are unknown
+
+
+def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
+    """Read the answers to samples from a file of records, one for each answer.
+
+    A record has `response`, and `sample_id` or `prompt` (as the sample's, but for spaces around
+    it; samples that share a prompt share its answers). `draw` tells several answers to a sample
+    apart: integers, in whose order they are numbered from 0; without it, in the order of the file.
+    Other fields are ignored.
+
+    Parameters
+    ----------
+    path
+        Any format of `data.files.read_file`.
+    samples
+        Columns sample_id and prompt.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns sample_id, draw (0, 1, ... for each sample), response, in the order of `samples`;
+        a sample that nothing answers has no row. Its attrs hold unknown: the prompts and
+        sample_ids in the file that are no sample's, each once.
+
+    Raises
+    ------
+    ValueError
+        Naming file, row and field for a record without an answer or a question, with a prompt
+        other than its sample's, or with the draw of an earlier one; and where no record answers
+        one of the samples.
+    """
+    path = Path(path)
+    prompts = dict(zip(samples["sample_id"], samples["prompt"].str.strip(), strict=True))
+    by_prompt: dict[str, list[str]] = {}
+    for sample, prompt in prompts.items():
+        by_prompt.setdefault(prompt, []).append(sample)
+    found: dict[str, dict[int, str]] = {sample: {} for sample in prompts}
+    unknown: dict[str, None] = {}
+    records = read_file(path)
+    for place, record in _placed(path, records):
+        response = _response(record, place)
+        asked, name = _asked(record, prompts, by_prompt, place)
+        if not asked:
+            unknown[name] = None
+        for sample in asked:
+            draw = _draw(record, len(found[sample]), place)
+            if draw in found[sample]:
+                raise ValueError(
+                    f"{place}, field 'draw': {name!r} has another answer of draw {draw}; "
+                    "number the answers to one sample from 0, or leave all draws out"
+                )
+            found[sample][draw] = response
+    rows = [
+        (sample, number, draws[draw])
+        for sample, draws in found.items()
+        for number, draw in enumerate(sorted(draws))
+    ]
+    if not rows:
+        raise ValueError(
+            f"{path}: none of its {len(records)} answers is to one of the {len(prompts)} samples; "
+            f"{described(list(unknown))}"
+        )
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    table.attrs["unknown"] = list(unknown)
+    return table
+
+
+def described(unknown: list[str]) -> str:
+    """Say which questions of a file are no sample's."""
+    quoted = ", ".join(repr(name[:60]) for name in unknown[:NAMED])
+    more = ", ..." if len(unknown) > NAMED else ""
+    return f"{len(unknown)} question(s) that are no sample's: {quoted}{more}"
+
+
+def _placed(path: Path, records: list) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each record with its place in words."""
+    for row, record in enumerate(records, start=1):
+        place = f"{path}, row {row}"
+        if not isinstance(record, dict):
+            raise ValueError(f"{place}: is {type(record).__name__}, needs an object with fields")
+        yield place, record
+
+
+def _response(record: dict[str, Any], place: str) -> str:
+    """Its answer; an empty text is one, an absent field is a mistake."""
+    if record.get("response") is None:
+        raise ValueError(
+            f"{place}, field 'response': is missing, needs the answer as text "
+            f'("" = it said nothing); has {", ".join(map(str, record))}'
+        )
+    return text_of(record["response"], f"{place}, field 'response'")
+
+
+def _asked(
+    record: dict[str, Any], prompts: dict[str, str], by_prompt: dict[str, list[str]], place: str
+) -> tuple[list[str], str]:
+    """(the samples that a record answers, what it calls them)."""
+    sample, prompt = (
+        text_of(record.get(name), f"{place}, field {name!r}") for name in ("sample_id", "prompt")
+    )
+    if not sample and not prompt:
+        raise ValueError(
+            f"{place}: says neither 'prompt' nor 'sample_id'; has {', '.join(map(str, record))}"
+        )
+    if not sample:
+        return by_prompt.get(prompt, []), prompt
+    if sample not in prompts:
+        return [], sample
+    if prompt and prompt != prompts[sample]:
+        raise ValueError(
+            f"{place}, field 'prompt': {prompt[:60]!r} is not the prompt of sample {sample}, "
+            f"which is {prompts[sample][:60]!r}"
+        )
+    return [sample], sample
+
+
+def _draw(record: dict[str, Any], following: int, place: str) -> int:
+    """Its draw, or else the following number."""
+    draw = record.get("draw")
+    if draw is None:
+        return following
+    if isinstance(draw, bool) or not str(draw).isdecimal():
+        raise ValueError(f"{place}, field 'draw': {draw!r}, needs an integer of at least 0")
+    return int(draw)
