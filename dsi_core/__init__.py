@@ -15,6 +15,7 @@ ROOMS = [
     "data",
     "models",
     "method",
+    "protect",
     "evidence",
     "paper",
     "audit",

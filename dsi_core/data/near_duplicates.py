@@ -58,6 +58,31 @@ def find(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float) -> pd.Seri
     return pd.Series(marks, index=pairs.index, dtype=bool)
 
 
+def within(pairs: pd.DataFrame, threshold: float) -> list[tuple[int, int]]:
+    """Find the near-duplicates of a table in itself, as `find` tells them.
+
+    Returns
+    -------
+    list of (int, int)
+        Positions of two rows, the later one first.
+    """
+    index = MinHashLSH(num_perm=BANDS * ROWS, params=(BANDS, ROWS))
+    sides = [(words(p), words(o)) for p, o in zip(pairs["prompt"], pairs["output"], strict=True)]
+    found = []
+    for i, (prompt, output) in enumerate(sides):
+        # sets of both sides at once are at least as near as the less near side
+        sketch = _sketch(frozenset(f"p{w}" for w in prompt) | frozenset(f"o{w}" for w in output))
+        for j in sorted(index.query(sketch)):
+            other_prompt, other_output = sides[j]
+            if (
+                jaccard(prompt, other_prompt) >= threshold
+                and jaccard(output, other_output) >= threshold
+            ):
+                found.append((i, j))
+        index.insert(i, sketch)
+    return found
+
+
 def stored(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float, name: str) -> pd.Series:
     """`find`, searched once and kept in the store: at 50,000 pairs it takes an hour.
 

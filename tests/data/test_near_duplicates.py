@@ -146,3 +146,25 @@ def test_it_is_searched_once_and_keeps_no_place(empty_store, monkeypatch):
     assert near_duplicates.stored(mine, theirs, 0.8, "mine").tolist() == [True, False]
     (path,) = empty_store.glob("near_duplicates/*/near.parquet")
     assert b"somebody" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("threshold", ["0.8", "1"])
+def test_within_a_table_the_same_as_comparing_every_pair(threshold):
+    rng = random.Random(threshold)
+    words = ["one", "two", "three", "four", "five"]
+    rows = [
+        tuple(" ".join(rng.choices(words, k=rng.randint(0, 6))) for _ in "po") for _ in range(150)
+    ]
+
+    def near(a, b):
+        a, b = set(a.split()), set(b.split())
+        return a == b or Fraction(len(a & b), len(a | b)) >= Fraction(threshold)
+
+    expected = [
+        (i, j)
+        for i in range(150)
+        for j in range(i)
+        if near(rows[i][0], rows[j][0]) and near(rows[i][1], rows[j][1])
+    ]
+    assert expected
+    assert near_duplicates.within(pairs(*rows), float(threshold)) == expected
