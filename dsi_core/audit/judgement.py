@@ -158,7 +158,7 @@ def _vote(statuses: pd.Series) -> Vote:
 
 def _twin(plan: Plan, evidence: pd.DataFrame) -> TwinTest:
     planned = first_planned(plan)
-    return twin.test(
+    return twin.betting_test(
         evidence.assign(published=evidence["part"] == Part.PUBLISHED),
         plan.prepared.in_parts,
         planned,

@@ -80,6 +80,35 @@ def running_statistic(evidence: ArrayLike) -> np.ndarray:
     return np.maximum.accumulate(scaled)
 
 
+def less_controls(values: ArrayLike, of_controls: ArrayLike) -> np.ndarray:
+    """Subtract from each sample's value what the controls have there on average.
+
+    They never saw D, so this takes away what is the sample's own: how easy it is, or which of two
+    wordings everybody prefers. An exact test stays exact, as the controls know no labels.
+
+    Parameters
+    ----------
+    values
+        The suspect's, shape (samples,); NaN stays NaN.
+    of_controls
+        Shape (controls, samples); NaN is passed over; where no control has a value, their mean over
+        the samples is taken. No control leaves the values as they are.
+
+    Returns
+    -------
+    values
+        Shape (samples,), in the same unit.
+    """
+    values, of_controls = np.asarray(values, float), np.asarray(of_controls, float)
+    answered = ~np.isnan(of_controls)
+    if not answered.any():
+        return values
+    counts = answered.sum(axis=0)
+    totals = np.where(answered, of_controls, 0.0).sum(axis=0)
+    means = np.divide(totals, counts, where=counts > 0, out=np.full(len(values), np.nan))
+    return values - np.where(counts > 0, means, np.nanmean(means))
+
+
 def p_values(suspect: ArrayLike, controls: ArrayLike) -> np.ndarray:
     """Rank p-value after each sample: (1 + controls whose statistic is as large) / (K + 1).
 

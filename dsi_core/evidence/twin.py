@@ -8,11 +8,16 @@ tuned on both parts alike, and nothing before this step looks at the labels.)
 """
 
 from dataclasses import asdict, dataclass
+from itertools import combinations
+from math import comb
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
+from dsi_core.evidence import looks as at_looks
 from dsi_core.evidence import permutation, sequential
+from dsi_core.evidence.looks import DEALS, ExactTest, Looks
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,94 @@ class TwinTest:
     p: float
 
 
+def test(
+    evidence: ArrayLike,
+    published: ArrayLike,
+    groups: ArrayLike,
+    looks: Looks,
+    seed: int,
+    deals: int = DEALS,
+) -> ExactTest:
+    """Test the evidence so far against the labels, dealt anew.
+
+    Parameters
+    ----------
+    evidence
+        How close the answers are to the sample's own text, shape (samples asked,), in the order of
+        asking; higher = closer; NaN (nothing usable was answered) is passed over.
+    published
+        Whether a sample was published, shape (samples planned,), in that order: the labels of all,
+        as they are dealt anew over all.
+    groups
+        Shape (samples planned,): samples of one group share a label.
+    looks
+        Planned over these samples. The order of asking and they must not depend on the labels.
+    seed
+        Of the random deals.
+    deals
+        How many; where there are fewer ways to deal the labels each is counted once.
+
+    Returns
+    -------
+    test
+        Its statistic: the mean evidence of the published samples less that of the withheld ones so
+        far; higher = knows the published part better. NaN while a part has none.
+
+    Raises
+    ------
+    ValueError
+        Where the shapes do not fit the looks, or a group has both labels.
+
+    References
+    ----------
+    Fisher's randomisation test.
+    """
+    evidence, groups = np.asarray(evidence, float), np.asarray(groups)
+    labels = np.asarray(published, bool)
+    at_looks.check_samples(looks, len(evidence), published=len(labels), groups=len(groups))
+    _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
+    if (labels != labels[first][group_of]).any():
+        raise ValueError("samples of one group share a label, but some were published, some not")
+    dealt = _dealt(labels[first], deals, np.random.default_rng(seed))
+    sums = np.zeros((len(first), looks.taken(len(evidence))))
+    counts = np.zeros_like(sums)
+    for look, after in enumerate(looks.after[: sums.shape[1]]):
+        usable = np.flatnonzero(~np.isnan(evidence[:after]))
+        np.add.at(sums[:, look], group_of[usable], evidence[usable])
+        np.add.at(counts[:, look], group_of[usable], 1.0)
+    inside, of_inside = dealt @ sums, dealt @ counts
+    with np.errstate(invalid="ignore", divide="ignore"):
+        withheld = (sums.sum(axis=0) - inside) / (counts.sum(axis=0) - of_inside)
+        statistics = inside / of_inside - withheld
+    usable = int((~np.isnan(evidence)).sum())
+    smallest = attainable(len(first), int(labels[first].sum()), deals)
+    return at_looks.test(statistics, looks, usable, smallest)
+
+
+def attainable(groups: int, published: int, deals: int = DEALS) -> float:
+    """Give the smallest p-value that so many groups, of which these are published, allow.
+
+    1 / (ways to deal the labels), at least 1 / (deals + 1).
+    """
+    return max(1 / comb(groups, published), 1 / (deals + 1))
+
+
+def _dealt(labels: np.ndarray, deals: int, rng: np.random.Generator) -> np.ndarray:
+    """The true labels of the groups, then others: all there are, or random ones.
+
+    Shape (deals + 1, groups), 1 = published.
+    """
+    size, published = len(labels), int(labels.sum())
+    if comb(size, published) > deals + 1:
+        random = rng.permuted(np.tile(labels, (deals, 1)), axis=1)
+        return np.vstack([labels, random]).astype(float)
+    every = np.array(list(combinations(range(size), published)), int).reshape(-1, published)
+    ways = np.zeros((len(every), size), bool)
+    np.put_along_axis(ways, every, True, axis=1)
+    others = ways[(ways != labels).any(axis=1)]
+    return np.vstack([labels, others]).astype(float)
+
+
 def difference(evidence: np.ndarray, published: np.ndarray) -> float:
     """Mean evidence of the published samples less that of the withheld ones.
 
@@ -61,7 +154,7 @@ def difference(evidence: np.ndarray, published: np.ndarray) -> float:
     return float(np.mean(evidence[published]) - np.mean(evidence[~published]))
 
 
-def test(
+def betting_test(
     table: pd.DataFrame, in_all: tuple[int, int], planned: int, seed: int = 0, *, may_stop: bool
 ) -> TwinTest:
     """Test the samples queried so far against the private twin.
@@ -110,7 +203,7 @@ def test(
 def compare(
     evidence: pd.DataFrame, in_all: tuple[int, int], alpha: float, seed: int = 0
 ) -> pd.DataFrame:
-    """`test` of every model once all was queried, and when it could have stopped.
+    """`betting_test` of every model once all was queried, and when it could have stopped.
 
     Parameters
     ----------
@@ -137,7 +230,7 @@ def compare(
             {
                 "model": name,
                 "member": member,
-                **asdict(test(table, in_all, sum(in_all), seed, may_stop=True)),
+                **asdict(betting_test(table, in_all, sum(in_all), seed, may_stop=True)),
                 "sure_after": sequential.stopped_after(path >= 2 / alpha),
                 "of": sum(in_all),
             }

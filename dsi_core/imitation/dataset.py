@@ -13,9 +13,9 @@ from dsi_core.data.files import read_file
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.imitation import bootstrap
 from dsi_core.imitation.bootstrap import AnswerFate, Fate
-from dsi_core.imitation.scores import rouge_l
 from dsi_core.method import participants, similarity, study, verdict
 from dsi_core.method.accusation import profile_of
+from dsi_core.method.closeness import Measure, closeness
 from dsi_core.method.study import Study
 from dsi_core.runtime import released, store
 from dsi_core.settings.extensions import Imitation
@@ -248,7 +248,7 @@ def held_out(run: Study, accused: Study) -> pd.DataFrame:
     texts = table.rename(columns={"response": "a", "answer": "b"})[["a", "b"]]
     raw = similarity.raw_scores(accused.backbone, texts)
     return table.assign(
-        rouge_l=rouge_l(table["response"], table["answer"]),
+        rouge_l=closeness(Measure.ROUGE_L, table["response"], table["answer"]),
         bertscore=study.scale(accused, pd.Series(NAME, index=table.index), raw),
     )
 

@@ -1,12 +1,10 @@
 """Imitation, the curve: how close imitators' answers come to the target's, by budget."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from rouge_score.rouge_scorer import RougeScorer
 from scipy import stats
 
 from dsi_core.evidence import intervals
@@ -45,19 +43,6 @@ class LogLinear:
             return np.inf
         with np.errstate(over="ignore"):
             return float(np.float64(10.0) ** ((level - self.intercept) / self.slope))
-
-
-def rouge_l(candidates: Iterable[str], references: Iterable[str]) -> np.ndarray:
-    """Give the ROUGE-L F of each candidate with its reference: rouge-score, without stemming.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (texts,), in [0, 1], higher = closer; 0 for a blank text.
-    """
-    scorer = RougeScorer(["rougeL"])
-    pairs = zip(references, candidates, strict=True)
-    return np.array([scorer.score(*pair)["rougeL"].fmeasure for pair in pairs])
 
 
 def curve(scores: pd.DataFrame) -> pd.DataFrame:

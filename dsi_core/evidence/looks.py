@@ -1,0 +1,232 @@
+"""Exact tests that may be looked at several times: what the labels, dealt anew, would have come to.
+
+If a model never saw D, which label a coin gave each sample says nothing about its answers: given
+all answers, the true deal of labels is one more random deal. So among the true deal and many random
+ones each is equally likely to have the largest statistic. A few looks are planned before the first
+question and alpha is spent over them: at a look the deals with the largest statistics are rejected,
+as many as are spent by then, and stay rejected. Over all looks at most a share alpha of the deals
+is rejected, and so is the true one with a chance of at most alpha, whenever one stops.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+DEALS = 9999  # random ones, beside the true one
+# Statistics this close are equal: sums of the same numbers in another order differ by less. They
+# are means of similarities, of the order of 0.01 to 1.
+TIE = 1e-12
+WHOLE = 1e-9  # a number of deals this close below a whole one is that one
+
+
+@dataclass(frozen=True)
+class Looks:
+    """When a test is looked at, fixed before the first question.
+
+    Attributes
+    ----------
+    after
+        Samples asked by each look, rising; the last is all that are planned.
+    alpha
+        The chance of accusing an innocent model, over all looks together.
+    exponent
+        Of the share of the samples asked, for the share of alpha that is spent by then: 1 = evenly,
+        2 = less at first.
+    """
+
+    after: tuple[int, ...]
+    alpha: float
+    exponent: float
+
+    def __post_init__(self) -> None:
+        rises = all(a < b for a, b in pairwise((0, *self.after)))
+        if not (self.after and rises and 0 < self.alpha < 1 and self.exponent > 0):
+            raise ValueError(
+                f"looks after {self.after} samples, alpha {self.alpha}, exponent {self.exponent}: "
+                "needs rising numbers from 1, an alpha between 0 and 1 and an exponent above 0"
+            )
+
+    @property
+    def planned(self) -> int:
+        """Samples that are asked at most."""
+        return self.after[-1]
+
+    def spent(self, look: int) -> float:
+        """Alpha spent by a look (0 = the first): alpha x (samples by then / planned)^exponent."""
+        return self.alpha * (self.after[look] / self.planned) ** self.exponent
+
+    def taken(self, asked: int) -> int:
+        """How many looks are due once so many samples were asked."""
+        return sum(after <= asked for after in self.after)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look showed.
+
+    Attributes
+    ----------
+    after
+        Samples asked, whatever was usable of their answers.
+    statistic
+        Of the true deal; higher = knows what was published better; NaN where there is none.
+    p
+        Share of the deals that were rejected earlier or have as large a statistic; once crossed,
+        that of the look that crossed.
+    spent
+        Alpha spent by now.
+    crossed
+        Whether the true deal is rejected, now or earlier: p <= spent, in whole deals.
+    """
+
+    after: int
+    statistic: float
+    p: float
+    spent: float
+    crossed: bool
+
+
+@dataclass(frozen=True)
+class ExactTest:
+    """What an exact test says of a suspect.
+
+    Attributes
+    ----------
+    p
+        The stage-wise p-value: at the look that found, that look's; at the last one, that look's.
+        At an earlier look that did not find, its p x alpha / spent, at most 1: about the alpha at
+        which this plan would have found by now. At most alpha exactly when `found`; 1 before the
+        first look.
+    found
+        Whether a look found evidence of training.
+    found_after
+        Samples asked by then; None = not found.
+    usable
+        Samples asked whose answers were usable.
+    planned
+        Samples that are asked at most.
+    attainable
+        The smallest p that the labels and deals allow, whatever is answered: an audit with one
+        above alpha cannot find anything.
+    looks
+        Those taken so far.
+    """
+
+    p: float
+    found: bool
+    found_after: int | None
+    usable: int
+    planned: int
+    attainable: float
+    looks: tuple[Look, ...]
+
+
+def planned(samples: int, alpha: float, count: int = 12, exponent: float = 1.0) -> Looks:
+    """Plan looks evenly over the samples, in the order of asking; the last is after all.
+
+    Parameters
+    ----------
+    samples
+        How many are asked at most.
+    alpha, exponent
+        As `Looks` has them.
+    count
+        How many looks; as many as samples where there are fewer.
+
+    Raises
+    ------
+    ValueError
+        Without a sample or a look, or for an alpha that is none.
+
+    References
+    ----------
+    Lan and DeMets, "Discrete sequential boundaries for clinical trials", Biometrika 70 (1983).
+    """
+    if samples < 1 or count < 1:
+        raise ValueError(f"{count} looks over {samples} samples: needs at least one of each")
+    count = min(count, samples)
+    return Looks(tuple(samples * k // count for k in range(1, count + 1)), alpha, exponent)
+
+
+def check_samples(looks: Looks, asked: int, **planned: int) -> None:
+    """Refuse fewer or more samples than the looks are planned for.
+
+    asked: at most as many; planned: what is given of each sample, and of how many; as many.
+    """
+    for name, count in planned.items():
+        if count != looks.planned:
+            raise ValueError(f"{name} of {count} samples, but looks planned over {looks.planned}")
+    if asked > looks.planned:
+        raise ValueError(f"{asked} samples asked, but looks planned over {looks.planned}")
+
+
+def test(statistics: ArrayLike, looks: Looks, usable: int, attainable: float) -> ExactTest:
+    """Test the true deal of labels against random ones, at the looks taken so far.
+
+    Parameters
+    ----------
+    statistics
+        Shape (deals + 1, looks taken), row 0 that of the true deal; higher = more like a model
+        that knows what was published. NaN (a deal that leaves nothing to compare) is the smallest.
+    looks
+        The looks planned.
+    usable, attainable
+        As `ExactTest` has them.
+
+    Returns
+    -------
+    test
+        Ties count against finding: the true deal is rejected at a look if it, the deals rejected
+        earlier and those with as large a statistic are together at most spent x (deals + 1).
+
+    References
+    ----------
+    Barnard's Monte Carlo test. With alpha spent over looks: Lan and DeMets (1983).
+    """
+    statistics = np.asarray(statistics, float)
+    rejected = np.zeros(len(statistics), bool)
+    steps: list[Look] = []
+    for look, column in enumerate(statistics.T):
+        spent = looks.spent(look)
+        as_large = _as_large(column, rejected)
+        share = steps[-1].p if rejected[0] else float(as_large[0] / len(column))
+        rejected |= as_large <= spent * len(column) + WHOLE
+        step = Look(looks.after[look], float(column[0]), share, spent, bool(rejected[0]))
+        steps.append(step)
+    crossed = [step.after for step in steps if step.crossed]
+    return ExactTest(
+        p=_p(steps, looks.alpha),
+        found=bool(crossed),
+        found_after=crossed[0] if crossed else None,
+        usable=usable,
+        planned=looks.planned,
+        attainable=attainable,
+        looks=tuple(steps),
+    )
+
+
+def _as_large(column: np.ndarray, rejected: np.ndarray) -> np.ndarray:
+    """For each deal not yet rejected: it, those rejected and those with as large a statistic."""
+    left = np.flatnonzero(~rejected)
+    values = np.nan_to_num(column[left], nan=-np.inf, neginf=-np.inf)
+    order = np.argsort(-values)
+    values = values[order]
+    with np.errstate(invalid="ignore"):  # -inf less -inf: no drop
+        drops = values[:-1] - values[1:] > TIE
+    # of a run of equal values each counts up to the run's end
+    ends = np.r_[np.flatnonzero(drops) + 1, len(left)]
+    counts = np.full(len(column), len(column))
+    counts[left[order]] = np.repeat(ends, np.diff(ends, prepend=0))
+    counts[left] += len(column) - len(left)
+    counts[rejected] = len(column) + 1  # not to be rejected again
+    return counts
+
+
+def _p(steps: list[Look], alpha: float) -> float:
+    """As `ExactTest` has it."""
+    if not steps:
+        return 1.0
+    last = steps[-1]
+    return last.p if last.crossed else min(1.0, last.p * alpha / last.spent)

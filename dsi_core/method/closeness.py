@@ -1,0 +1,148 @@
+"""How close an answer is to a given text: the measures that the exact tests of an audit rest on.
+
+They are contrasts within one model, an answer's closeness to two texts or to texts of two parts, so
+that no reference model is needed.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+from rouge_score.rouge_scorer import RougeScorer
+
+from dsi_core.method import similarity
+from dsi_core.method.similarity import Backbone
+
+GRAM = 3  # words
+
+
+class Measure(StrEnum):
+    """How close an answer is to a text; in [0, 1], higher = closer."""
+
+    ROUGE_L = "rouge_l"
+    CONTAINMENT = "containment"
+    SUBSTRING = "substring"
+    BERTSCORE = "bertscore"
+
+
+class Combine(StrEnum):
+    """How a sample's answers make one number, by pandas' names."""
+
+    MEAN = "mean"
+    MAX = "max"
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A measure, and how a sample's answers are combined."""
+
+    measure: Measure
+    combine: Combine
+
+
+DEFAULT = Statistic(Measure.ROUGE_L, Combine.MEAN)
+
+
+def closeness(
+    measure: Measure,
+    answers: Iterable[str],
+    texts: Iterable[str],
+    backbone: Backbone | None = None,
+) -> np.ndarray:
+    """Give the closeness of each answer to its text.
+
+    Parameters
+    ----------
+    measure
+        Rouge_l: ROUGE-L F, without stemming. Containment: share of the text's different runs of
+        `GRAM` words that the answer has too. Substring: longest run of words that both have, as a
+        share of the text's words. Bertscore: raw F1, 0 where it is negative.
+    answers, texts
+        As many of each.
+    backbone
+        For bertscore.
+
+    Returns
+    -------
+    closeness
+        Shape (answers,), in [0, 1], higher = closer; 0 for a blank answer or text.
+
+    Raises
+    ------
+    ValueError
+        For bertscore without a backbone.
+    """
+    answers, texts = list(answers), list(texts)
+    match measure:
+        case Measure.ROUGE_L:
+            scorer = RougeScorer(["rougeL"])
+            scores = [
+                scorer.score(*pair)["rougeL"].fmeasure for pair in zip(texts, answers, strict=True)
+            ]
+            return np.array(scores, float)
+        case Measure.BERTSCORE:
+            if backbone is None:
+                raise ValueError(f"{measure} needs a backbone, the other measures do not")
+            pairs = pd.DataFrame({"a": answers, "b": texts}, dtype=object)
+            return similarity.raw_scores(backbone, pairs).clip(min=0)
+    of_words = _containment if measure == Measure.CONTAINMENT else _substring
+    pairs = zip(answers, texts, strict=True)
+    return np.array([of_words(_words(answer), _words(text)) for answer, text in pairs], float)
+
+
+def per_sample(
+    statistic: Statistic, answers: pd.DataFrame, texts: pd.Series, backbone: Backbone | None = None
+) -> pd.Series:
+    """Give the closeness of each sample's answers to its text, as one number.
+
+    Parameters
+    ----------
+    statistic
+        The measure and how answers are combined.
+    answers
+        Usable ones, columns sample_id and response: any number to each sample.
+    texts
+        Indexed by sample_id; answers to other samples are left out.
+    backbone
+        For bertscore.
+
+    Returns
+    -------
+    pandas.Series
+        With the index of `texts`, in [0, 1]; NaN for a sample without an answer.
+    """
+    answers = answers[answers["sample_id"].isin(texts.index)]
+    own = answers["sample_id"].map(texts)
+    close = closeness(statistic.measure, answers["response"], own, backbone)
+    by_sample = pd.Series(close, dtype=float).groupby(answers["sample_id"].to_numpy())
+    return by_sample.agg(str(statistic.combine)).reindex(texts.index)
+
+
+def _words(text: str) -> list[str]:
+    """Without case and punctuation."""
+    return re.findall(r"\w+", text.lower())
+
+
+def _containment(answer: Sequence[str], text: Sequence[str]) -> float:
+    """The share of the text's runs of words that the answer has; of all it has, if it is short."""
+    size = min(GRAM, len(text))
+    if not size:
+        return 0.0
+    wanted = _runs(text, size)
+    return len(wanted & _runs(answer, size)) / len(wanted)
+
+
+def _runs(words: Sequence[str], size: int) -> set[tuple[str, ...]]:
+    return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
+
+
+def _substring(answer: Sequence[str], text: Sequence[str]) -> float:
+    """The longest run of words in both, as a share of the text's."""
+    if not text:
+        return 0.0
+    matcher = SequenceMatcher(None, answer, text, autojunk=False)
+    return matcher.find_longest_match().size / len(text)
