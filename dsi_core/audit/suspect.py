@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import pandas as pd
+
+from dsi_core.audit.refusals import refuses
 from dsi_core.runtime import store
 from dsi_core.settings.schema import Endpoint, Model
 
@@ -29,9 +32,7 @@ MEANINGS = {
     AnswerStatus.ANSWERED: "a text of its own",
     AnswerStatus.SHORT: "under mu bytes (§5.3)",
     AnswerStatus.EMPTY: "no text",
-    AnswerStatus.REFUSED: (
-        "marked as a refusal by the service, or worded as one where the oracle's is not"
-    ),
+    AnswerStatus.REFUSED: "a refusal without substance, or marked as one by the service",
     AnswerStatus.FILTERED: "withheld by the service's content filter",
     AnswerStatus.TRUNCATED: "cut by the service before the length that is compared",
 }
@@ -68,29 +69,6 @@ class AnswerFacts:
 
 SAYS_NOTHING = AnswerFacts()
 
-_APOLOGY = (
-    r"((i am|i'm) ((very|so|really|truly) )?sorry|sorry|my apologies|(i )?apologi[sz]e"
-    r"|unfortunately)?\W*(but )?"
-)
-_CANNOT = (
-    r"(can't|cannot|can not|could not|couldn't|won't|will not|unable to|not able to"
-    r"|not allowed to|not permitted to|must decline to|decline to|refuse to) "
-)
-_DO = (
-    r"(really |directly )?(help|assist|provide|answer|comply|share|discuss|fulfil|engage|generate"
-    r"|create|give|offer|do that|do this|respond|continue|support|complete|process|write|produce)"
-)
-_REFUSAL = re.compile(
-    rf"\W*(as an? (ai|artificial intelligence|language model)\b"
-    rf"|{_APOLOGY}(i|we)( am|'m| are|'re)? {_CANNOT}{_DO})",
-    re.I,
-)
-
-
-def refuses(text: str) -> bool:
-    """Tell whether a text opens as assistants decline: "I cannot help", "as an AI ..."."""
-    return bool(_REFUSAL.match(text.replace("’", "'")))
-
 
 def status(
     text: str, oracle: str, mu: int, facts: AnswerFacts = SAYS_NOTHING, limit: int = 0
@@ -122,6 +100,15 @@ def status(
     if facts.finish == "length" and (facts.tokens or size / 2) < limit:
         return AnswerStatus.TRUNCATED
     return AnswerStatus.SHORT if size < mu else AnswerStatus.ANSWERED
+
+
+def with_refusals(answers: pd.DataFrame) -> pd.DataFrame:
+    """Count refused answers as answers: the other reading, to see how much hangs on the rule.
+
+    answers: columns response and status, others are kept. A refusal without a text stays one.
+    """
+    counted = (answers["status"] == AnswerStatus.REFUSED) & (answers["response"] != "")
+    return answers.assign(status=answers["status"].mask(counted, str(AnswerStatus.ANSWERED)))
 
 
 def model(

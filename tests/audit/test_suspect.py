@@ -1,45 +1,12 @@
 """Kinds of answers, and what may be named as a suspect."""
 
 import pytest
+from helpers import table
 
 from dsi_core.audit import suspect
 from dsi_core.audit.suspect import AnswerFacts, AnswerStatus
 
 LONG = "The shed may be built without a permit."
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "I'm sorry, but I can't help with that.",
-        "I’m sorry, I cannot assist with this request.",
-        "Sorry, I am unable to provide that.",
-        "As an AI language model, I have no opinion.",
-        "I cannot answer that question.",
-        "Unfortunately, I can't share this.",
-        "I must decline to answer.",
-        "I apologize, but I will not write that.",
-    ],
-)
-def test_refusals(text):
-    assert suspect.refuses(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        LONG,
-        "I'm sorry to hear that. The permit takes four weeks.",
-        "I can help with that.",
-        "You cannot build without a permit.",
-        "I cannot swim.",
-        "Sorry for the delay: the answer is yes.",
-        "Help is provided by the town.",
-        "As an architect, you draw the plans.",
-    ],
-)
-def test_no_refusals(text):
-    assert not suspect.refuses(text)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +18,7 @@ def test_no_refusals(text):
         ({"text": "", "finish": "content_filter"}, "filtered"),
         ({"text": LONG, "refused": True}, "refused"),
         ({"text": "I cannot help with that, sadly."}, "refused"),
+        ({"text": f"I cannot give legal advice, but here it is: {LONG}"}, "answered"),
         ({"text": LONG, "finish": "length", "tokens": 64}, "answered"),
         ({"text": LONG, "finish": "length", "tokens": 12}, "truncated"),
         ({"text": LONG, "finish": "length"}, "truncated"),
@@ -66,6 +34,20 @@ def test_status(facts, wanted):
 def test_a_dataset_of_refusals_is_not_refused():
     status = suspect.status("I cannot help with that, sadly.", "I cannot help with that.", 20)
     assert status is AnswerStatus.ANSWERED
+
+
+def test_refused_answers_can_be_counted_as_answers():
+    answers = table(
+        "draw response status",
+        (0, "I cannot help with that.", "refused"),
+        (1, "", "refused"),
+        (2, LONG, "answered"),
+        (3, "Yes.", "short"),
+        (4, LONG, "truncated"),
+    )
+    counted = suspect.with_refusals(answers)
+    assert counted["status"].tolist() == ["answered", "refused", "answered", "short", "truncated"]
+    assert answers["status"].tolist()[0] == "refused"
 
 
 def test_every_status_is_explained():
