@@ -50,6 +50,7 @@ EPOCHS = {
     "mixed": 1,
     "rephrased": 1,
     "ratings": 1,
+    "draws": 1,
 }
 # What a kind is made from by spec, not by content: an epoch there is one here too.
 UPSTREAM = {

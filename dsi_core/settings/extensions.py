@@ -1,4 +1,4 @@
-"""What a profile may hold for notebooks 07-09: imitation, attribution, grey box."""
+"""What a profile may hold for notebooks 07-10: imitation, attribution, grey box, calibration."""
 
 from typing import Annotated, Literal, Self
 
@@ -115,6 +115,49 @@ class Attribution(Strict):
                 f"attribution: backbone is the language model {self.backbone.model!r}; "
                 "needs an encoder (hub, path, package or toy)"
             )
+        return self
+
+
+class Steady(Strict):
+    """A base tuned at a constant learning rate, and kept after several numbers of epochs."""
+
+    base: str
+    recipe: str
+    epochs: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
+
+
+class Calibration(Strict):
+    """How often the exact tests err, and what they find: models of many draws of data and coin."""
+
+    # JSON Lines: q, first and second (two wordings of the answer), part (0, 1, ...); a draw is of
+    # two neighbouring parts
+    wordings: str
+    development: list[int]  # draws on which the statistic is chosen...
+    confirmation: list[int]  # ...and those on which it is confirmed
+    weak: Imitator  # of every draw
+    strengths: list[Steady] = []
+    strength_draws: list[int] = []
+    # shares of D that a member trains on, tuned as the weak one
+    shares: list[Annotated[float, Field(gt=0, lt=1)]] = []
+    share_draws: list[int] = []
+    # other pairs for each pair of D that a member trains on
+    dilutions: list[Annotated[int, Field(ge=1)]] = []
+    diluted_with: list[str] = []  # datasets, in this order
+    dilution_draws: list[int] = []
+    other_wording: Imitator | None = None  # trained on the wordings that the coin did not choose
+    other_wording_draws: list[int] = []
+    innocents: list[Suspect] = []  # that saw nothing of the wordings
+    answers: dict[str, str] = {}  # innocents whose answers are in a file: prompt, response
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """What is chosen on some draws is confirmed on others, and other draws are of these."""
+        if both := set(self.development) & set(self.confirmation):
+            raise ValueError(f"confirmation: {sorted(both)} are draws of development, too")
+        known = {*self.development, *self.confirmation}
+        for name in ("strength_draws", "share_draws", "dilution_draws", "other_wording_draws"):
+            if new := set(getattr(self, name)) - known:
+                raise ValueError(f"{name}: {sorted(new)} are no draws; allowed: {sorted(known)}")
         return self
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError, model_validator
 
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import checks
-from dsi_core.settings.extensions import Attribution, GreyBox, Imitation
+from dsi_core.settings.extensions import Attribution, Calibration, GreyBox, Imitation
 from dsi_core.settings.schema import (
     Data,
     Decision,
@@ -64,6 +64,7 @@ class Profile(Strict):
     imitation: Imitation | None = None
     attribution: Attribution | None = None
     grey_box: GreyBox | None = None
+    calibration: Calibration | None = None
     suites: dict[str, dict[str, Any]] = {}  # `SUITE_PARTS` that one notebook replaces
 
     @model_validator(mode="after")
