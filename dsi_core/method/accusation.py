@@ -5,7 +5,7 @@ from dsi_core.settings.schema import Data, Suspect
 from dsi_core.settings.words import IID
 
 # Sections of a profile that belong to its own study alone.
-STUDY_ONLY = ("dpdllm", "robustness", "grey_box", "attribution", "imitation")
+STUDY_ONLY = ("dpdllm", "robustness", "grey_box", "attribution", "imitation", "calibration")
 
 
 def profile_of(
