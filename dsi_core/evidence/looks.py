@@ -189,12 +189,19 @@ def test(statistics: ArrayLike, looks: Looks, usable: int, attainable: float) ->
     rejected = np.zeros(len(statistics), bool)
     steps: list[Look] = []
     for look, column in enumerate(statistics.T):
-        spent = looks.spent(look)
-        as_large = _as_large(column, rejected)
-        share = steps[-1].p if rejected[0] else float(as_large[0] / len(column))
-        rejected |= as_large <= spent * len(column) + WHOLE
-        step = Look(looks.after[look], float(column[0]), share, spent, bool(rejected[0]))
-        steps.append(step)
+        values = np.nan_to_num(column, nan=-np.inf, neginf=-np.inf)
+        spent, gone = looks.spent(look), int(rejected.sum())
+        ordered = np.sort(values[~rejected])[::-1]
+        ends = _ends_of_runs(ordered)
+        p = (
+            steps[-1].p
+            if rejected[0]
+            else (gone + _as_large(values[0], ordered, ends)) / len(values)
+        )
+        fitting = ends[gone + ends <= spent * len(values) + WHOLE]
+        if len(fitting):
+            rejected |= values >= ordered[fitting[-1] - 1]
+        steps.append(Look(looks.after[look], float(column[0]), p, spent, bool(rejected[0])))
     crossed = [step.after for step in steps if step.crossed]
     return ExactTest(
         p=_p(steps, looks.alpha),
@@ -207,21 +214,17 @@ def test(statistics: ArrayLike, looks: Looks, usable: int, attainable: float) ->
     )
 
 
-def _as_large(column: np.ndarray, rejected: np.ndarray) -> np.ndarray:
-    """For each deal not yet rejected: it, those rejected and those with as large a statistic."""
-    left = np.flatnonzero(~rejected)
-    values = np.nan_to_num(column[left], nan=-np.inf, neginf=-np.inf)
-    order = np.argsort(-values)
-    values = values[order]
+def _ends_of_runs(ordered: np.ndarray) -> np.ndarray:
+    """How many values there are up to the end of each run of equal ones; largest first."""
     with np.errstate(invalid="ignore"):  # -inf less -inf: no drop
-        drops = values[:-1] - values[1:] > TIE
-    # of a run of equal values each counts up to the run's end
-    ends = np.r_[np.flatnonzero(drops) + 1, len(left)]
-    counts = np.full(len(column), len(column))
-    counts[left[order]] = np.repeat(ends, np.diff(ends, prepend=0))
-    counts[left] += len(column) - len(left)
-    counts[rejected] = len(column) + 1  # not to be rejected again
-    return counts
+        drops = ordered[:-1] - ordered[1:] > TIE
+    return np.r_[np.flatnonzero(drops) + 1, len(ordered)]
+
+
+def _as_large(value: float, ordered: np.ndarray, ends: np.ndarray) -> int:
+    """How many values are as large as one of them, ties included."""
+    larger = np.count_nonzero(ordered > value)
+    return int(ends[np.searchsorted(ends, larger, side="right")])
 
 
 def _p(steps: list[Look], alpha: float) -> float:
@@ -229,4 +232,4 @@ def _p(steps: list[Look], alpha: float) -> float:
     if not steps:
         return 1.0
     last = steps[-1]
-    return last.p if last.crossed else min(1.0, last.p * alpha / last.spent)
+    return last.p if last.crossed else min(1.0, last.p * (alpha / last.spent))

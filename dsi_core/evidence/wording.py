@@ -45,7 +45,8 @@ def test(
     -------
     test
         Its statistic: the mean of sign x (preference - mean preference so far), sign = 1 where the
-        first wording was published, else -1; in similarity, higher = prefers what was published.
+        first wording was published, else -1; in similarity, higher = prefers what was published;
+        NaN while there is none.
         (Everybody prefers some wordings: without centring the statistic would rest on how many of
         those the coin chose.)
 
@@ -68,10 +69,12 @@ def test(
         raise ValueError("samples of one group share a coin, but their wordings were chosen apart")
     weights = np.zeros((len(first), looks.taken(len(preference))))
     for look, after in enumerate(looks.after[: weights.shape[1]]):
-        so_far = preference[:after]
-        usable = np.flatnonzero(~np.isnan(so_far))
-        centred = so_far[usable] - so_far[usable].mean() if len(usable) else so_far[usable]
-        np.add.at(weights[:, look], coin_of[usable], centred / max(1, len(usable)))
+        usable = np.flatnonzero(~np.isnan(preference[:after]))
+        if not len(usable):
+            weights[:, look] = np.nan
+            continue
+        centred = preference[usable] - preference[usable].mean()
+        np.add.at(weights[:, look], coin_of[usable], centred / len(usable))
     usable = int((~np.isnan(preference)).sum())
     return at_looks.test(coins @ weights, looks, usable, attainable(len(first), deals))
 
