@@ -60,15 +60,21 @@ def source(
             raise ValueError(f"{given}: name its columns with --prompt and --output")
         hub = given.removeprefix("hub:")
         return Data(hub=hub, prompt=list(prompt), output=output, rows=rows)
-    path = str(Path(given).resolve())
-    if named:
-        return Data(path=path, prompt=list(prompt), output=output, rows=rows)
-    if not Path(given).is_file():
+    if not named and not Path(given).is_file():
         raise ValueError(
             f"{given!r} is neither a file, nor hub:owner/name, nor a dataset of "
             f"profile {profile.name!r}: {', '.join(profile.data)}"
         )
-    return Data(path=path, **_recognised(Path(given)), rows=rows)
+    found = of_file(given, prompt=prompt, output=output)
+    return found if rows is None else found.changed(rows=rows)
+
+
+def of_file(given: str | Path, *, prompt: tuple[str, ...] = (), output: str | None = None) -> Data:
+    """Give the source that a file is, with its columns as named or recognised (see `source`)."""
+    path = Path(given).resolve()
+    if prompt or output is not None:
+        return Data(path=str(path), prompt=list(prompt), output=output)
+    return Data(path=str(path), **_recognised(Path(given)))
 
 
 def _recognised(path: Path) -> dict:

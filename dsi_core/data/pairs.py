@@ -43,6 +43,16 @@ class Dataset:
     apart_from: "Dataset | None" = None
 
 
+@dataclass(frozen=True)
+class Record:
+    """A record as its file has it (`fields`), where it stands (file and row), and its pair."""
+
+    place: str
+    fields: dict
+    prompt: str
+    output: str
+
+
 def dataset(profile: Profile, name: str) -> Dataset:
     """Find the dataset that a profile calls `name`."""
     source = profile.data[name]
@@ -102,6 +112,23 @@ def load_pairs(dataset: Dataset, *, sample: bool = True) -> pd.DataFrame:
             f"(dropped: {pairs.attrs['dropped']})"
         )
     return pairs
+
+
+def read_records(source: Data) -> list[Record]:
+    """Read every record of a source, none drawn or dropped, with the pair that `load_pairs` makes.
+
+    Raises
+    ------
+    ValueError
+        As `load_pairs` does, but for duplicates; naming the place of an empty field.
+    """
+    found = []
+    for place, record in _of_fields(_records(source)[1]):
+        prompt, output, empty = _pair(record, source, place)
+        if empty:
+            raise ValueError(f"{place}: field {empty!r} is empty; needs text")
+        found.append(Record(place, record, prompt, output))
+    return found
 
 
 def untouched(dataset: Dataset, others: Sequence[Dataset]) -> pd.DataFrame:
@@ -189,16 +216,13 @@ def _load(name: str, settings: str, stamp: int | None) -> pd.DataFrame:
 
 def _chosen(records: list[Placed], source: Data) -> tuple[list[Placed], dict[str, int]]:
     """The records that a dataset takes, in file order, and how many it leaves out, by reason."""
-    for place, record in records:
-        if not isinstance(record, dict):
-            raise ValueError(f"{place}: is {type(record).__name__}, needs an object with fields")
-    kept, left_out = records, {}
+    kept, left_out = _of_fields(records), {}
     if source.turns is not None and source.conversations is not None:
         some = [(p, r) for p, r in kept if _turns(r, source.conversations, p) == source.turns]
         left_out[f"not of {source.turns} turns"] = len(kept) - len(some)
         kept = some
     for column, values in source.without.items():
-        some = [(p, r) for p, r in kept if field(r, column, p) not in values]
+        some = [(p, r) for p, r in kept if str(field(r, column, p)) not in values]
         left_out[f"{column} {' or '.join(values)}"] = len(kept) - len(some)
         kept = some
     if source.shuffle_seed is not None:
@@ -208,6 +232,13 @@ def _chosen(records: list[Placed], source: Data) -> tuple[list[Placed], dict[str
             taken = taken[again[:middle] if source.half == 1 else again[middle:]]
         kept = [kept[i] for i in np.sort(taken)]
     return kept, left_out
+
+
+def _of_fields(records: list[Placed]) -> list[Placed]:
+    for place, record in records:
+        if not isinstance(record, dict):
+            raise ValueError(f"{place}: is {type(record).__name__}, needs an object with fields")
+    return records
 
 
 def _turns(record: dict, column: str, place: str) -> int:

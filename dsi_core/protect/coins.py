@@ -41,17 +41,26 @@ def groups(rows: pd.DataFrame, column: str | None = None) -> pd.Series:
     pandas.Series
         The group of each row, with the index of `rows`: the smallest `row_key` in it.
     """
-    joined = []
+    near = []
     for wording in ("first", "second"):
         if wording in rows:
             pairs = rows[["prompt", wording]].set_axis(["prompt", "output"], axis=1)
-            joined += near_duplicates.within(pairs, NEAR_DUPLICATE)
-    if column is not None:
-        first_seen: dict = {}
-        for i, value in enumerate(rows[column]):
-            if not pd.isna(value):
-                joined.append((i, first_seen.setdefault(value, i)))
-    return _joined(rows, joined)
+            near += near_duplicates.within(pairs, NEAR_DUPLICATE)
+    return _joined(rows, near + _equal(rows, column))
+
+
+def documents(rows: pd.DataFrame, column: str | None = None) -> pd.Series:
+    """Find what shares a coin by `column` alone, as `groups` does with near-duplicates."""
+    return _joined(rows, _equal(rows, column))
+
+
+def _equal(rows: pd.DataFrame, column: str | None) -> list[tuple[int, int]]:
+    """Each row with the first one that has its value in a column."""
+    if column is None:
+        return []
+    first_seen: dict = {}
+    some = [(i, value) for i, value in enumerate(rows[column]) if pd.notna(value)]
+    return [(i, first_seen.setdefault(value, i)) for i, value in some]
 
 
 def _joined(rows: pd.DataFrame, pairs: list[tuple[int, int]]) -> pd.Series:

@@ -1,0 +1,465 @@
+"""A kit: what its owner publishes, what he keeps, and the commitment that binds both.
+
+    published.jsonl    the owner's own columns, with what the coin chose; for everybody
+    commitment.json    hashes, counts and date, nothing private; to be published with it
+    private.jsonl      the salt, every row, what the coin said; for its owner alone
+
+A kit is made once: who may toss again until the coin pleases has tossed no coin.
+"""
+
+import hashlib
+import json
+import secrets
+import stat
+import warnings
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import pandas as pd
+from pydantic import ValidationError
+
+from dsi_core.data.pairs import read_records
+from dsi_core.evidence import twin, wording
+from dsi_core.protect import coins, rows
+from dsi_core.protect.rows import Rows
+from dsi_core.protect.wordings import refuse_near_copies
+from dsi_core.runtime import store
+from dsi_core.settings.profile import explain
+from dsi_core.settings.schema import Data, Strict
+
+FORMAT: Final = 1
+KITS = Path("kits")
+PUBLISHED, PRIVATE, COMMITMENT = "published.jsonl", "private.jsonl", "commitment.json"
+SALT_BYTES = 32
+SHARE = 0.5
+LEAST_P = 0.05  # a kit whose smallest possible p is above this could never find anything
+COLUMNS = [
+    "sample_id",
+    "group",
+    "prompt",
+    "text",
+    "other",
+    "published",
+    "first_published",
+]
+
+
+Said = TypeVar("Said", bound=Strict)
+
+
+class Kind(StrEnum):
+    """What a kit's coin decided: which rows are published, or which wording of each."""
+
+    PRIVATE = "private twin"
+    WORDING = "wording twin"
+
+
+class Commitment(Strict):
+    """What commitment.json says: which private file there was, and when. Nothing private.
+
+    Attributes
+    ----------
+    format, kind, name
+        Of the file; of the kit; of the dataset.
+    late
+        The split was there before, thrown by a coin of its owner's: the kit cannot show which.
+    rows, groups
+        How many, and how many of them got a coin of their own.
+    published
+        Rows in published.jsonl.
+    private_sha256
+        Of private.jsonl, whose salt keeps it from being guessed.
+    published_sha256
+        Of published.jsonl.
+    made
+        When, by the clock of the machine: it proves nothing before somebody else has seen it.
+    """
+
+    format: Literal[1] = FORMAT
+    kind: Kind
+    name: str
+    late: bool
+    rows: int
+    groups: int
+    published: int
+    private_sha256: str
+    published_sha256: str
+    made: str
+
+
+class Header(Strict):
+    """The first line of private.jsonl: the salt, in hex digits, and how the kit was made.
+
+    share: of the groups, published; of a new private twin only. prompt, output, conversations: the
+    columns of published.jsonl.
+    """
+
+    format: Literal[1] = FORMAT
+    kind: Kind
+    name: str
+    late: bool
+    salt: str
+    share: float | None
+    prompt: list[str]
+    output: str | None
+    conversations: str | None
+
+    def source(self, path: Path) -> Data:
+        """Say how published.jsonl is read."""
+        given = self.model_dump(include={"prompt", "output", "conversations"})
+        return Data(path=str(path.resolve()), **given)
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A kit as its owner has it, checked against its commitment.
+
+    Parameters
+    ----------
+    folder
+        Where it lies.
+    kind
+        What its coin decided.
+    name
+        Of the dataset.
+    rows
+        Columns sample_id (`coins.row_key`), group (of rows that share a coin), prompt, text (the
+        output that is published, or would be), other (of a wording twin: the wording that was kept
+        back), published (bool) and first_published (of a wording twin, bool), in the order of the
+        data.
+    commitment
+        What was published of it.
+    """
+
+    folder: Path
+    kind: Kind
+    name: str
+    rows: pd.DataFrame
+    commitment: Commitment
+
+    @property
+    def readable_by_others(self) -> bool:
+        """Whether others than its owner may read the private file on this machine."""
+        return bool(stat.S_IMODE((self.folder / PRIVATE).stat().st_mode) & 0o077)
+
+    @property
+    def wordings(self) -> pd.DataFrame:
+        """Of a wording twin the rows' prompt, first and second, as they were before the coin."""
+        first = self.rows["first_published"].astype(bool)
+        return pd.DataFrame(
+            {
+                "prompt": self.rows["prompt"],
+                "first": self.rows["text"].where(first, self.rows["other"]),
+                "second": self.rows["other"].where(first, self.rows["text"]),
+            }
+        )
+
+
+def make(
+    data: str | Path,
+    out: Path | None = None,
+    *,
+    prompt: tuple[str, ...] = (),
+    output: str | None = None,
+    wordings: str | None = None,
+    withheld: str | Path | None = None,
+    group: str | None = None,
+    share: float | None = None,
+    salt: bytes | None = None,
+) -> Kit:
+    """Make a kit, or finish one whose making was interrupted.
+
+    Parameters
+    ----------
+    data, prompt, output, wordings, withheld, group
+        As `rows.read` takes them. With `wordings` it is a wording twin, else a private twin; with
+        `withheld` the split is the owner's own, and so is the unit of its coin: a row, or `group`.
+    out
+        A new folder; None = kits/<name of the data> in the working directory.
+    share
+        Of the groups of a private twin, that are published, in (0, 1); None = `SHARE`.
+    salt
+        For tests and demonstrations, where a kit must come out alike again. None = secret and by
+        chance, as a kit needs it that shall convince anybody.
+
+    Raises
+    ------
+    ValueError
+        As `rows.read`; for too few groups; for wordings that are near copies; where the folder
+        holds a kit, finished or of other data.
+    """
+    if share is not None and (wordings or withheld):
+        raise ValueError("--share is that of a private twin whose coin is tossed now")
+    if share is not None and not 0 < share < 1:
+        raise ValueError(f"--share {share}: allowed is a number between 0 and 1, e.g. 0.5")
+    kind = Kind.WORDING if wordings else Kind.PRIVATE
+    given = rows.read(
+        data, prompt=prompt, output=output, wordings=wordings, withheld=withheld, group=group
+    )
+    folder = KITS / Path(data).stem if out is None else out
+    _refuse_occupied(folder)
+    units = _units(given, kind, late=withheld is not None)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with store.lock(folder):
+        _refuse_occupied(folder)  # by a run beside this one
+        salt = salt or _fallen(folder) or secrets.token_bytes(SALT_BYTES)
+        header = Header(
+            kind=kind,
+            name=Path(data).stem,
+            late=withheld is not None,
+            salt=salt.hex(),
+            share=None if wordings or withheld else SHARE if share is None else share,
+            prompt=given.source.prompt,
+            output=given.source.output,
+            conversations=given.source.conversations,
+        )
+        tossed = _tossed(given.table, units, header)
+        _refuse_hopeless(tossed, kind)
+        _write(folder, header, tossed)
+    return read(folder)
+
+
+def read(folder: Path) -> Kit:
+    """Read a kit and check it against its commitment.
+
+    The hashes; that the coin fell as its salt says; that published.jsonl holds what the coin chose.
+    Warns where others may read the private file.
+
+    Raises
+    ------
+    ValueError
+        Naming the file that is missing, of another format, or does not match.
+    """
+    for name in (COMMITMENT, PRIVATE, PUBLISHED):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder / name}: no such file; `dsi protect` makes a kit")
+    committed = _parsed(Commitment, (folder / COMMITMENT).read_bytes(), folder / COMMITMENT)
+    hashes = {PRIVATE: committed.private_sha256, PUBLISHED: committed.published_sha256}
+    for name, expected in hashes.items():
+        if (found := _sha256((folder / name).read_bytes())) != expected:
+            raise ValueError(
+                f"{folder / name} is not the file that {COMMITMENT} commits to: its SHA-256 is "
+                f"{found}, committed is {expected}"
+            )
+    header, table = _private(folder / PRIVATE)
+    said = committed.model_dump(include=set(_counts(header, table)))
+    if said != _counts(header, table):
+        raise ValueError(
+            f"{folder / COMMITMENT} says {said}, but {PRIVATE} holds {_counts(header, table)}"
+        )
+    _check_coin(folder / PRIVATE, header, table)
+    _check_published(folder / PUBLISHED, header, table)
+    kit = Kit(folder, committed.kind, committed.name, table, committed)
+    if kit.readable_by_others:
+        warnings.warn(
+            f"others than its owner may read {folder / PRIVATE} (chmod 600 it): from when it has "
+            "leaked, a model may be trained on what it holds, and a test of it is exact no more",
+            stacklevel=2,
+        )
+    return kit
+
+
+def questions(kit: Kit) -> pd.DataFrame:
+    """Give what a suspect is asked: columns sample_id and prompt, of every row.
+
+    Of a private twin that shows it the prompts that were withheld, and never an output.
+    """
+    return kit.rows[["sample_id", "prompt"]].copy()
+
+
+def _units(given: Rows, kind: Kind, late: bool) -> pd.Series:
+    """The group of each row. Raises `ValueError` for wordings that no test could tell apart."""
+    table = given.table
+    column = "document" if "document" in table else None
+    if kind == Kind.WORDING:
+        refuse_near_copies(table)
+    if not late:
+        return coins.groups(table, column)
+    # near-duplicates joined now would be none that the owner's coin knew
+    units = coins.documents(table, column)
+    split = table.assign(unit=units).groupby("unit")["published"].nunique()
+    if len(torn := split.index[split > 1]):
+        one = table[units == torn[0]].drop_duplicates("published")
+        raise ValueError(
+            f"{' and '.join(one['place'])} have the same value of --group "
+            f"({one['document'].iloc[0]!r}), but one is published and one withheld: the coin was "
+            "not tossed for each of these groups"
+        )
+    return units
+
+
+def _tossed(table: pd.DataFrame, units: pd.Series, header: Header) -> pd.DataFrame:
+    """The rows with what the coin said of them (`COLUMNS`)."""
+    keys = [coins.row_key(p, f) for p, f in zip(table["prompt"], table["first"], strict=True)]
+    tossed = table.assign(
+        order=range(len(table)), sample_id=keys, group=units, text=table["first"], other=None
+    )
+    if header.kind == Kind.WORDING:
+        first = _first_published(units, header)
+        tossed["text"] = table["first"].where(first, table["second"])
+        tossed["other"] = table["second"].where(first, table["first"])
+        tossed["published"], tossed["first_published"] = True, first
+    else:
+        if not header.late:
+            tossed["published"] = _published(units, header)
+        tossed["first_published"] = None
+    if header.late:  # an order that does not show which is which
+        tossed = tossed.sort_values("sample_id")
+    return tossed.reset_index(drop=True)
+
+
+def _first_published(units: pd.Series, header: Header) -> pd.Series:
+    heads = {key: coins.toss(bytes.fromhex(header.salt), key) for key in units.unique()}
+    return units.map(heads).astype(bool)
+
+
+def _published(units: pd.Series, header: Header) -> pd.Series:
+    assert header.share is not None, "a private twin that was tossed here has a share"
+    return units.isin(coins.published(bytes.fromhex(header.salt), units, header.share))
+
+
+def smallest_p(table: pd.DataFrame, kind: Kind) -> float:
+    """Give the smallest p-value that the coins of a kit's rows allow."""
+    count = table["group"].nunique()
+    if kind == Kind.WORDING:
+        return wording.attainable(count)
+    return twin.attainable(count, table.loc[table["published"], "group"].nunique())
+
+
+def _refuse_hopeless(tossed: pd.DataFrame, kind: Kind) -> None:
+    if (p := smallest_p(tossed, kind)) > LEAST_P:
+        raise ValueError(
+            f"{len(tossed)} rows share {tossed['group'].nunique()} coins, with which no p-value "
+            f"can be below {p:.2g}: it takes more rows, or more that share no coin, to come to "
+            f"{LEAST_P}"
+        )
+
+
+def _write(folder: Path, header: Header, tossed: pd.DataFrame) -> None:
+    """The private file first, so that a coin that fell stays, and the commitment last."""
+    rows = [_line(row) for row in tossed[COLUMNS].to_dict("records")]
+    private = _lines([header.model_dump_json(), *rows])
+    published = _lines(_published_lines(tossed, header.output))
+    path = folder / PRIVATE
+    if path.exists() and path.read_bytes() != private.encode():
+        raise ValueError(
+            f"{folder} holds a kit that was begun with other data or options, and its coin has "
+            "fallen; choose another folder with --out"
+        )
+    store.write_text(path, private, private=True)
+    store.write_text(folder / PUBLISHED, published)
+    commitment = Commitment(
+        **_counts(header, tossed),
+        private_sha256=_sha256(private.encode()),
+        published_sha256=_sha256(published.encode()),
+        made=store.now(),
+    )
+    store.write_text(folder / COMMITMENT, commitment.model_dump_json(indent=1) + "\n")
+
+
+def _counts(header: Header, table: pd.DataFrame) -> dict[str, Any]:
+    """What a commitment says of a private file beside its hash."""
+    return {
+        "kind": header.kind,
+        "name": header.name,
+        "late": header.late,
+        "rows": len(table),
+        "groups": table["group"].nunique(),
+        "published": int(table["published"].sum()),
+    }
+
+
+def _published_lines(tossed: pd.DataFrame, output: str | None) -> list[str]:
+    """The published rows with all columns of their owner's, in the owner's order."""
+    chosen = tossed[tossed["published"]].sort_values("order")
+    lines = []
+    for row in chosen.to_dict("records"):
+        fields = row["fields"]
+        if row["first_published"] is not None:
+            assert output is not None, "a wording is published in a column"
+            fields = {**fields, output: row["text"]}
+        lines.append(_line(fields))
+    return lines
+
+
+def _refuse_occupied(folder: Path) -> None:
+    """Nothing is replaced: neither a kit nor a file that only has the name of one of its files."""
+    if (folder / COMMITMENT).exists():
+        raise ValueError(
+            f"{folder} holds a kit already, which is never made again: a coin that is tossed until "
+            "it pleases is none. Choose another folder with --out for other data"
+        )
+    if (folder / PUBLISHED).exists() and not (folder / PRIVATE).exists():
+        raise ValueError(f"{folder / PUBLISHED} is there already; choose another folder with --out")
+
+
+def _fallen(folder: Path) -> bytes | None:
+    """The salt of a kit whose making was interrupted; None = no coin has been tossed there."""
+    path = folder / PRIVATE
+    return bytes.fromhex(_private(path)[0].salt) if path.exists() else None
+
+
+def _private(path: Path) -> tuple[Header, pd.DataFrame]:
+    first, *lines = path.read_bytes().splitlines()
+    try:
+        table = pd.DataFrame([json.loads(line) for line in lines], columns=COLUMNS, dtype=object)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a kit's private file: {error}") from None
+    return _parsed(Header, first, path), table.astype({"published": bool})
+
+
+def _parsed(record: type[Said], text: bytes, path: Path) -> Said:
+    try:
+        return record.model_validate_json(text)
+    except ValidationError as error:
+        raise ValueError(explain(error, str(path))) from None
+
+
+def _check_coin(path: Path, header: Header, table: pd.DataFrame) -> None:
+    """The keys are those of the texts, and the coin fell as the salt says."""
+    first = table["text"]
+    if header.kind == Kind.WORDING:
+        first = first.where(table["first_published"].astype(bool), table["other"])
+    keys = [coins.row_key(p, f) for p, f in zip(table["prompt"], first, strict=True)]
+    smallest = table.groupby("group")["sample_id"].transform("min")
+    if table["sample_id"].tolist() != keys or (smallest != table["group"]).any():
+        raise ValueError(f"{path}: a sample_id or group is not the one that its texts give")
+    if header.late:
+        return  # its owner's coin
+    if header.kind == Kind.WORDING:
+        right = _first_published(table["group"], header) == table["first_published"].astype(bool)
+    else:
+        right = _published(table["group"], header) == table["published"]
+    if not right.all():
+        raise ValueError(
+            f"{path}: in {(~right).sum()} of {len(right)} rows the coin is not what the salt "
+            f"gives, the first: sample_id {table['sample_id'][~right].iloc[0]}"
+        )
+
+
+def _check_published(path: Path, header: Header, table: pd.DataFrame) -> None:
+    found = [(record.prompt, record.output) for record in read_records(header.source(path))]
+    chosen = table[table["published"]]
+    if sorted(found) != sorted(zip(chosen["prompt"], chosen["text"], strict=True)):
+        raise ValueError(f"{path} does not hold what the coin of {PRIVATE} chose")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _lines(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _line(record: dict) -> str:
+    """A record as a line of JSON; a number that is none, as a Parquet file has it, is null."""
+    plain = {k: None if isinstance(v, float) and v != v else v for k, v in record.items()}
+    return json.dumps(plain, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know, as text or as what it is made of: dates, NumPy's values."""
+    return value.isoformat() if hasattr(value, "isoformat") else value.tolist()
