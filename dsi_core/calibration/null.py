@@ -1,0 +1,199 @@
+"""The null: innocent models under coins thrown anew, and an accuser who tries again and again.
+
+A coin thrown anew knows nothing of any answer, so every finding here is an error, whatever the
+model was trained on. The answers are real; only the coins are simulated.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from dsi_core.calibration.trials import DEALS, Samples
+from dsi_core.evidence import looks
+from dsi_core.protect.kit import Kind
+
+
+class Circumstance(StrEnum):
+    """What might disturb a test that is exact."""
+
+    FIXED = "one look, after all samples"
+    LOOKS = "stopped at the first look that finds"
+    REFUSALS = "the clearest third of the answers refused"
+    TIES = "closeness rounded to one decimal"
+    DOCUMENTS = "coins of documents of up to 6 samples"
+
+
+@dataclass(frozen=True)
+class Innocent:
+    """A model's values for both twins, in a fixed order: as `Samples.values`."""
+
+    name: str
+    wording: np.ndarray
+    private: np.ndarray
+
+    def values(self, kind: Kind) -> np.ndarray:
+        """Those of one kind."""
+        return self.wording if kind == Kind.WORDING else self.private
+
+
+def innocents(close: pd.DataFrame, rows: pd.DataFrame) -> list[Innocent]:
+    """Take every model's closeness to the first wording, and its preference for it.
+
+    close: model, row, first, second; rows: column row, whose order is kept. A model that answered
+    fewer of the prompts is of fewer samples.
+    """
+    found = []
+    for name, part in close.groupby("model", sort=False):
+        kept = part.set_index("row").reindex(rows["row"]).dropna(how="all")
+        first, second = kept["first"].to_numpy(), kept["second"].to_numpy()
+        found.append(Innocent(str(name), first - second, first))
+    return found
+
+
+def p_values(
+    models: list[Innocent],
+    coins: int,
+    samples: int,
+    seed: int,
+    circumstances: list[Circumstance] | None = None,
+    alpha: float = 0.05,
+    deals: int = DEALS,
+) -> pd.DataFrame:
+    """Test innocent models under coins thrown anew.
+
+    Parameters
+    ----------
+    models
+        As `innocents` gives them.
+    coins
+        For each model, kind and circumstance.
+    samples
+        Of each audit, drawn at random from those that the model answered.
+    seed
+        Of coins, samples and orders.
+    circumstances
+        None = all.
+    alpha
+        Of the looks.
+    deals
+        Of each test.
+
+    Returns
+    -------
+    pandas.DataFrame
+        model, kind, circumstance, coin, p, found (at alpha; every one an error).
+    """
+    rng, rows = np.random.default_rng(seed), []
+    for circumstance in circumstances or list(Circumstance):
+        count = 1 if circumstance == Circumstance.FIXED else 12
+        planned = looks.planned(samples, alpha, count)
+        for model in models:
+            for kind in Kind:
+                values = model.values(kind)
+                for coin in range(coins):
+                    chosen = rng.permutation(len(values))[:samples]
+                    seen = _thrown(kind, values[chosen], circumstance, rng)
+                    tested = seen.test(planned, int(rng.integers(2**31)), deals)
+                    rows.append((model.name, kind, circumstance, coin, tested.p, tested.found))
+    columns = ["model", "kind", "circumstance", "coin", "p", "found"]
+    return pd.DataFrame(rows, columns=columns).astype({"kind": str, "circumstance": str})
+
+
+def _thrown(
+    kind: Kind, values: np.ndarray, circumstance: Circumstance, rng: np.random.Generator
+) -> Samples:
+    """The samples of an audit under a coin thrown anew."""
+    size = len(values)
+    groups = np.arange(size)
+    if circumstance == Circumstance.DOCUMENTS:
+        groups = np.repeat(np.arange(size), rng.integers(1, 7, size))[:size]
+        values = np.sort(values)  # samples of a document are alike
+        order = rng.permutation(size)
+        values, groups = values[order], groups[order]
+    if circumstance == Circumstance.TIES:
+        values = np.round(values, 1)
+    if circumstance == Circumstance.REFUSALS:
+        far = np.abs(values - np.nanmedian(values))
+        values = np.where(far > np.nanquantile(far, 2 / 3), np.nan, values)
+    _, of = np.unique(groups, return_inverse=True)
+    labels = rng.integers(0, 2, of.max() + 1).astype(bool)
+    if kind == Kind.PRIVATE:
+        labels = rng.permutation(np.arange(of.max() + 1) % 2 == 0)
+    return Samples(kind, values, labels[of], groups)
+
+
+def errors(tested: pd.DataFrame, levels: tuple[float, ...] = (0.05, 0.01)) -> pd.DataFrame:
+    """Say how often innocent models were found, beside the band of an exact test.
+
+    Parameters
+    ----------
+    tested
+        As `p_values` returns it.
+    levels
+        A p at most this is a finding.
+
+    Returns
+    -------
+    pandas.DataFrame
+        kind, circumstance, level, tests, errors, share, band_low and band_high (95% of exact tests
+        of this level lie between them), inside (not above the band: fewer errors are no fault).
+    """
+    rows = []
+    for (kind, circumstance), part in tested.groupby(["kind", "circumstance"], sort=False):
+        for level in levels:
+            count, wrong = len(part), int((part["p"] <= level).sum())
+            low, high = stats.binom.interval(0.95, count, level)
+            rows.append(
+                {
+                    "kind": kind,
+                    "circumstance": circumstance,
+                    "level": level,
+                    "tests": count,
+                    "errors": wrong,
+                    "share": wrong / count,
+                    "band_low": low / count,
+                    "band_high": high / count,
+                    "inside": wrong <= high,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def accuser(
+    tested: pd.DataFrame, tries: tuple[int, ...] = (1, 2, 5, 10, 20), alpha: float = 0.05
+) -> pd.DataFrame:
+    """Say how often somebody accuses an innocent model who may try again until he finds.
+
+    He throws another coin, or audits again with other settings, and reports the best p. What stops
+    him is a commitment, made before (one coin), and the log (so many audits).
+
+    Parameters
+    ----------
+    tested
+        As `p_values`, of one circumstance.
+    tries
+        How many he makes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        kind, tries, accused (share of innocent models, if he reports the best p alone), shared (if
+        he has to share alpha among his tries).
+    """
+    rows = []
+    for kind, part in tested.groupby("kind", sort=False):
+        ps = part.sort_values(["model", "coin"])["p"].to_numpy()
+        for count in tries:
+            best = ps[: len(ps) // count * count].reshape(-1, count).min(axis=1)
+            rows.append(
+                {
+                    "kind": kind,
+                    "tries": count,
+                    "accused": float((best <= alpha).mean()),
+                    "shared": float((best <= alpha / count).mean()),
+                }
+            )
+    return pd.DataFrame(rows)
