@@ -1,4 +1,4 @@
-"""The coin: what shares one, by hand, and that it is fair, fixed by its salt and by nothing else."""
+"""The coin: what shares one, by hand; that it is fair, and fixed by its salt alone."""
 
 import hashlib
 import hmac

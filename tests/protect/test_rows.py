@@ -1,0 +1,116 @@
+"""What an owner gives: matched by prompt; what is missing, doubled or differing is named."""
+
+import pytest
+from helpers import says, write_jsonl
+
+from dsi_core.protect import rows as given
+
+
+def read(*sources, **options):
+    return given.read(*sources, **options).table
+
+
+def test_two_columns(one_file, rows):
+    table = read(one_file, wordings="answer,answer2")
+    assert table["first"].tolist() == [r["answer"] for r in rows]
+    assert table["second"].tolist() == [r["answer2"] for r in rows]
+    assert list(table["fields"][0]) == ["id", "question", "source", "answer"]
+    assert table["place"][2] == "ferries.jsonl, row 3"
+
+
+def test_a_second_file_in_any_order_is_matched_by_prompt(plain, second, one_file):
+    two = read(plain, wordings=str(second))
+    one = read(one_file, wordings="answer,answer2")
+    assert two[["prompt", "first", "second"]].equals(one[["prompt", "first", "second"]])
+
+
+def test_the_first_wording_is_the_column_that_is_published(one_file):
+    table = read(one_file, wordings="answer2,answer", prompt=("question",))
+    assert table["first"][0].startswith("Buy one")
+    assert list(table["fields"][0]) == ["id", "question", "source", "answer2"]
+
+
+def test_prompts_that_do_not_match_are_named(plain, rows, tmp_path):
+    others = [{"question": r["question"], "answer": r["answer2"]} for r in rows]
+    others[0]["question"] = others[0]["question"].replace("cost?", "costs?")
+    others[1]["question"] = "Is there any soup?"
+    others[3]["question"] = others[2]["question"]
+    path = write_jsonl(tmp_path / "second.jsonl", others)
+    with pytest.raises(ValueError) as error:
+        read(plain, wordings=str(path))
+    says(
+        error,
+        "second.jsonl, row 4: same prompt as second.jsonl, row 3",
+        "second.jsonl, row 1: its prompt 'What does the ferry to island0 costs?' differs from "
+        "that of plain.jsonl, row 1",
+        "second.jsonl, row 2: no row of the data has its prompt 'Is there any soup?'",
+        "plain.jsonl, row 2: no second wording has its prompt",
+        "plain.jsonl, row 4: no second wording",
+    )
+
+
+def test_at_most_ten_rows_are_listed():
+    assert given.listed(["a", "b"]) == "a; b"
+    assert given.listed(map(str, range(12))) == "0; 1; 2; 3; 4; 5; 6; 7; 8; 9; and 2 more"
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"wordings": "answer,answer3"}, "row 1: no column 'answer3'; has id, question"),
+        ({"wordings": "answer"}, "neither a file nor two columns"),
+        ({"wordings": "answer,answer"}, "neither a file nor two columns"),
+        ({"wordings": "nowhere.jsonl"}, "neither a file nor two columns"),
+        ({"wordings": "answer2,answer"}, "name the prompt's columns with --prompt"),
+        ({"wordings": "answer,answer2", "output": "id"}, "--output 'id'"),
+        ({"wordings": "answer,answer2", "withheld": "x.jsonl"}, "give one of them"),
+        ({"group": "author"}, "row 1: no column 'author'"),
+    ],
+)
+def test_what_is_refused(one_file, options, words):
+    with pytest.raises(ValueError) as error:
+        read(one_file, **options)
+    says(error, words)
+
+
+def test_an_empty_second_wording_is_named(rows, tmp_path):
+    rows[4]["answer2"] = "  "
+    path = write_jsonl(tmp_path / "my.jsonl", rows)
+    with pytest.raises(ValueError, match=r"my.jsonl, row 5: field 'answer2' is empty"):
+        read(path, wordings="answer,answer2")
+
+
+def test_a_row_that_is_published_and_withheld_is_named(plain, rows, tmp_path):
+    kept = write_jsonl(tmp_path / "kept.jsonl", [{"question": "q", "answer": "a"}, rows[3]])
+    with pytest.raises(ValueError) as error:
+        read(plain, withheld=kept)
+    says(error, "kept.jsonl, row 2 and plain.jsonl, row 4: both published and withheld")
+
+
+def test_a_pair_that_comes_twice_is_named_in_either_wording(rows, tmp_path):
+    rows[5] = {**rows[2], "answer": "Something else entirely."}
+    path = write_jsonl(tmp_path / "my.jsonl", rows)
+    with pytest.raises(ValueError) as error:
+        read(path, wordings="answer,answer2")
+    says(error, "my.jsonl, row 6 and my.jsonl, row 3: the same prompt and output")
+    rows[5]["answer2"], rows[5]["answer"] = rows[2]["answer"], "Something else entirely."
+    path = write_jsonl(tmp_path / "other.jsonl", rows)
+    with pytest.raises(ValueError, match=r"row 6 and other.jsonl, row 3"):
+        read(path, wordings="answer,answer2")
+
+
+def test_a_conversation_has_no_column_for_a_wording(tmp_path):
+    talk = [
+        [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "a"}] for i in "ab"
+    ]
+    path = write_jsonl(tmp_path / "talks.jsonl", [{"messages": turns} for turns in talk])
+    assert read(path)["prompt"].tolist() == ["qa", "qb"]
+    with pytest.raises(ValueError, match="a conversation has no column"):
+        read(path, wordings=str(path))
+
+
+def test_values_of_the_group_column(rows, tmp_path):
+    for r, value in zip(rows, ["a", None, "", 7, 7, float("nan")], strict=False):
+        r["source"] = value
+    found = read(write_jsonl(tmp_path / "my.jsonl", rows), group="source")["document"]
+    assert found.dropna()[:5].to_dict() == {0: "a", 3: "7", 4: "7", 6: "page 3", 7: "page 3"}
