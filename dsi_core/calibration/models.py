@@ -203,6 +203,15 @@ def answers(profile: Profile, models: Sequence[Model], rows: pd.DataFrame) -> pd
     return table.rename(columns={"sample_id": "row"})[["model", "row", "draw", "response"]]
 
 
+def shifted(profile: Profile, models: Sequence[Model], rows: pd.DataFrame) -> pd.DataFrame:
+    """Let models answer in each of the other ways of `shifts`: as `answers`, with shift."""
+    tables = [
+        answers(profile.changed(responses=fields), models, rows).assign(shift=name)
+        for name, fields in how(profile).shifts.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
 def published(drawn: Draw) -> Dataset:
     """Give D of a draw as data to train on."""
     return _written(drawn, "text")

@@ -1,6 +1,6 @@
 """What a profile may hold for notebooks 07-10: imitation, attribution, grey box, calibration."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -146,6 +146,10 @@ class Calibration(Strict):
     dilution_draws: list[int] = []
     other_wording: Imitator | None = None  # trained on the wordings that the coin did not choose
     other_wording_draws: list[int] = []
+    # other ways to ask, by name: fields of `responses`
+    shifts: dict[str, dict[str, Any]] = {}
+    shift_draws: list[int] = []
+    beside_draw: int | None = None  # whose models the vote, SaMIA and DIA judge, too
     innocents: list[Suspect] = []  # that saw nothing of the wordings
     answers: dict[str, str] = {}  # innocents whose answers are in a file: prompt, response
 
@@ -155,7 +159,13 @@ class Calibration(Strict):
         if both := set(self.development) & set(self.confirmation):
             raise ValueError(f"confirmation: {sorted(both)} are draws of development, too")
         known = {*self.development, *self.confirmation}
-        for name in ("strength_draws", "share_draws", "dilution_draws", "other_wording_draws"):
+        for name in (
+            "strength_draws",
+            "share_draws",
+            "dilution_draws",
+            "other_wording_draws",
+            "shift_draws",
+        ):
             if new := set(getattr(self, name)) - known:
                 raise ValueError(f"{name}: {sorted(new)} are no draws; allowed: {sorted(known)}")
         return self
