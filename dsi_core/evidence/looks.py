@@ -189,7 +189,7 @@ def test(statistics: ArrayLike, looks: Looks, usable: int, attainable: float) ->
     rejected = np.zeros(len(statistics), bool)
     steps: list[Look] = []
     for look, column in enumerate(statistics.T):
-        values = np.nan_to_num(column, nan=-np.inf, neginf=-np.inf)
+        values = np.where(np.isnan(column), -np.inf, column)
         spent, gone = looks.spent(look), int(rejected.sum())
         ordered = np.sort(values[~rejected])[::-1]
         ends = _ends_of_runs(ordered)
@@ -218,7 +218,7 @@ def _ends_of_runs(ordered: np.ndarray) -> np.ndarray:
     """How many values there are up to the end of each run of equal ones; largest first."""
     with np.errstate(invalid="ignore"):  # -inf less -inf: no drop
         drops = ordered[:-1] - ordered[1:] > TIE
-    return np.r_[np.flatnonzero(drops) + 1, len(ordered)]
+    return np.append(np.flatnonzero(drops) + 1, len(ordered))
 
 
 def _as_large(value: float, ordered: np.ndarray, ends: np.ndarray) -> int:

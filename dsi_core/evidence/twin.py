@@ -105,16 +105,17 @@ def test(
     if (labels != labels[first][group_of]).any():
         raise ValueError("samples of one group share a label, but some were published, some not")
     dealt = _dealt(labels[first], deals, np.random.default_rng(seed))
-    sums = np.zeros((len(first), looks.taken(len(evidence))))
-    counts = np.zeros_like(sums)
-    for look, after in enumerate(looks.after[: sums.shape[1]]):
+    taken = looks.taken(len(evidence))
+    sums = np.zeros((2, len(first), taken))  # of evidence, of samples: by group, at each look
+    for look, after in enumerate(looks.after[:taken]):
         usable = np.flatnonzero(~np.isnan(evidence[:after]))
-        np.add.at(sums[:, look], group_of[usable], evidence[usable])
-        np.add.at(counts[:, look], group_of[usable], 1.0)
-    inside, of_inside = dealt @ sums, dealt @ counts
+        np.add.at(sums[0, :, look], group_of[usable], evidence[usable])
+        np.add.at(sums[1, :, look], group_of[usable], 1.0)
+    total, samples = sums.sum(axis=1)
+    inside, published_samples = np.split(dealt @ np.hstack(sums), 2, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        withheld = (sums.sum(axis=0) - inside) / (counts.sum(axis=0) - of_inside)
-        statistics = inside / of_inside - withheld
+        withheld = (total - inside) / (samples - published_samples)
+        statistics = inside / published_samples - withheld
     usable = int((~np.isnan(evidence)).sum())
     smallest = attainable(len(first), int(labels[first].sum()), deals)
     return at_looks.test(statistics, looks, usable, smallest)
@@ -135,7 +136,8 @@ def _dealt(labels: np.ndarray, deals: int, rng: np.random.Generator) -> np.ndarr
     """
     size, published = len(labels), int(labels.sum())
     if comb(size, published) > deals + 1:
-        random = rng.permuted(np.tile(labels, (deals, 1)), axis=1)
+        lots = rng.random((deals, size))  # the groups with the smallest are published
+        random = lots <= np.partition(lots, published - 1, axis=1)[:, [published - 1]]
         return np.vstack([labels, random]).astype(float)
     every = np.array(list(combinations(range(size), published)), int).reshape(-1, published)
     ways = np.zeros((len(every), size), bool)
