@@ -11,16 +11,19 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from dsi_core.audit.budget import Budget
-from dsi_core.audit.judgement import DecidedBy, Vote
+from dsi_core.audit.judgement import Answer, Vote
+from dsi_core.audit.log import Entry
 from dsi_core.audit.prepared_json import Compared
+from dsi_core.audit.reach import Power, Reach
 from dsi_core.audit.readable import Readable
 from dsi_core.audit.run import Ended
+from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.runtime import store
 from dsi_core.settings.profile import explain
 
 NAME = "audit.json"
-FORMAT: Final = 2  # 1 = before there was a number
+FORMAT: Final = 3  # 2 = with a private twin in the preparation
 
 
 def _finite(value: float | None) -> float | None:
@@ -33,7 +36,8 @@ Number = Annotated[float | None, BeforeValidator(_finite)]  # None = there is no
 class SuspectFacts(Readable):
     """Who was asked: an API and its model with the extra fields of a request, a folder or a hub id.
 
-    called_itself: the names under which the service answered.
+    answers: the SHA-256 of a file of answers that stood for it. called_itself: the names under
+    which the service answered.
     """
 
     name: str
@@ -42,18 +46,38 @@ class SuspectFacts(Readable):
     extra: dict[str, Any] | None = None
     folder: str | None = None
     hub: str | None = None
+    answers: str | None = None
     called_itself: list[str]
 
 
 class DatasetFacts(Readable):
-    """What was asked about. prepared: when; folder: where, from the audit's folder."""
+    """What was asked about.
+
+    samples: that it has; to_ask: that can be asked about (all of a kit, the tainted ones of a
+    preparation); made: when; folder: where, from the audit's folder.
+    """
 
     name: str
     samples: int
-    tainted: int
+    to_ask: int
     dropped: dict[str, int]
-    prepared: str
+    made: str
     folder: str
+
+
+class CommitmentFacts(Readable):
+    """What a kit committed to before the audit.
+
+    late: the split was there before. sha256: of the kit's private and of its published file, and
+    of the commitment itself.
+    """
+
+    late: bool
+    rows: int
+    groups: int
+    published: int
+    made: str
+    sha256: dict[str, str]
 
 
 class Queried(Readable):
@@ -96,23 +120,46 @@ class Manner(Readable):
     system: str | None
 
 
+class ThresholdFacts(Readable):
+    """C: what decides whether a sample is tainted, and its vote."""
+
+    delta_t: float = Field(alias="delta_t")
+    delta_s: float = Field(alias="delta_s")
+    similarity: dict[str, Any]
+    references: list[str]
+    controls_were_asked_with: Manner
+
+
 class SettingsFacts(Readable):
-    """The settings of the audit and of its preparation."""
+    """The settings of the audit.
+
+    Attributes
+    ----------
+    statistic
+        What is compared, in words.
+    begun
+        When they were fixed, before the first question (UTC).
+    control_answers
+        SHA-256 of the files of control answers, by name (A and B).
+    method
+        C: of the preparation.
+    """
 
     alpha: float
     stops_early: bool
+    looks: list[int]
+    exponent: float | None
+    statistic: str
     budget: BudgetFacts
     answers_to_a_prompt: int
     temperature: float
     max_new_tokens: int
     system_prompt: str | None
-    controls_were_asked_with: Manner
     seed: int
-    delta_t: float = Field(alias="delta_t")
-    delta_s: float = Field(alias="delta_s")
     mu: int
-    similarity: dict[str, Any]
-    references: list[str]
+    begun: str
+    control_answers: dict[str, str]
+    method: ThresholdFacts | None
 
     @property
     def manner(self) -> Manner:
@@ -120,56 +167,151 @@ class SettingsFacts(Readable):
         return Manner(temperature=self.temperature, system=self.system_prompt)
 
 
-class ControlsFacts(Readable):
-    """Number 2, as `evidence.controls.RankTest` has it."""
+class LookFacts(Readable):
+    """One look of an exact test, as `evidence.looks.Look` has it."""
 
     model_config = ConfigDict(from_attributes=True)
 
+    after: int
+    statistic: Number
+    p: float
+    spent: float
+    crossed: bool
+
+
+class ExactFacts(Readable):
+    """A and B: an exact test, as `evidence.looks.ExactTest` has it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    p: float
+    found: bool
+    found_after: int | None
+    usable: int
+    planned: int
+    attainable: float
+    looks: list[LookFacts]
+
+    @property
+    def statistic(self) -> float | None:
+        """At the last look taken; None = there was none."""
+        return self.looks[-1].statistic if self.looks else None
+
+
+class StratumFacts(Readable):
+    """C: the rank among the controls of one kind and base."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    kind: str
+    base: str
     controls: int
-    lean: Number
     p: float
     smallest_p: float
-    can_reach_alpha: bool
-    false_positives: Number
 
 
-class TwinFacts(Readable):
-    """Number 3, as `evidence.twin.TwinTest` has it."""
+class RankFacts(Readable):
+    """C: the rank, as `evidence.controls.RankTest` has it.
+
+    p: the largest over the strata; supports: the smallest alpha at which they all allow a finding.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
-    published: int
-    withheld: int
-    difference: Number
-    wealth: float
-    largest: float
-    p_sequential: float
-    p_permutation: Number
-    planned: int
+    strata: list[StratumFacts]
     p: float
+    supports: float
+    lean: Number
+    samples: int
+
+
+class AuditsFacts(Readable):
+    """Which audit of this suspect with this kit or preparation it is.
+
+    Attributes
+    ----------
+    counted
+        Whether the log could be written.
+    number, of
+        The how manieth of how many audits of this suspect; None = not counted.
+    of_all
+        Audits of any suspect.
+    at_most
+        What as many audits can come to: the chance that one of those of this suspect accuses an
+        innocent model is at most the sum of their alphas, which is not shared among them.
+    earlier
+        The other audits of this suspect.
+    """
+
+    counted: bool
+    number: int | None
+    of: int
+    of_all: int
+    at_most: float
+    earlier: list[Entry]
 
 
 class AuditFacts(Readable):
-    """audit.json: what was concluded, from what, and what that assumes."""
+    """audit.json: what was concluded, from what, and what that assumes.
 
-    format: Literal[2] = FORMAT
+    Attributes
+    ----------
+    kind, letter
+        Of the evidence: A private twin, B wording twin, C after the fact.
+    conclusion, answer, p, alpha
+        In a sentence and in parts; p None = there is no test.
+    reach
+        What the samples with a usable answer allow; planned: what all samples planned do.
+    exact, sensitivity
+        A and B: the test, and the same with every answer counted that is a text, refusals too.
+    power
+        A and B: how often the plan finds models that lean so much to what was published.
+    vote, rank
+        C.
+    commitment
+        A and B: of the kit.
+    audits
+        From the log.
+    case, examiner, command, commit, machine
+        As given with --case and --examiner; what was run, without a key, by which version, where.
+    sha256, root
+        Of every file behind the numbers, by its path from the audit's folder; root: of the list of
+        them (`record.SUMS`).
+    """
+
+    format: Literal[3] = FORMAT
+    kind: Kind
+    letter: str
     conclusion: str
+    answer: Answer
+    p: float | None
+    alpha: float
+    reach: Reach
+    planned: Reach
+    exact: ExactFacts | None
+    sensitivity: ExactFacts | None
+    power: dict[str, Power]
+    vote: Vote | None
+    rank: RankFacts | None
     suspect: SuspectFacts
     dataset: DatasetFacts
+    commitment: CommitmentFacts | None
+    audits: AuditsFacts
     queried: Queried
     settings: SettingsFacts
-    vote: Vote
-    controls: ControlsFacts | None
-    twin: TwinFacts | None
-    p: float | None
-    decided_by: DecidedBy | None
     statuses: dict[AnswerStatus, int]
     blind_check: list[Compared]
     assumptions: dict[str, str]
     limits: list[str]
+    case: str | None = None
+    examiner: str | None = None
+    command: str | None = None
+    commit: str
+    machine: str
     versions: dict[str, str]
     made: str
     sha256: dict[str, str] = {}
+    root: str = ""
 
 
 def write(folder: Path, facts: AuditFacts) -> None:
@@ -187,7 +329,7 @@ def read(folder: Path) -> AuditFacts:
     if number != FORMAT:
         raise ValueError(
             f"{path} is in format {number}, this version of dsi_core reads format "
-            f"{FORMAT}: run the same `dsi audit` again, which asks nothing twice"
+            f"{FORMAT}: use the version that wrote it, or audit the suspect again"
         )
     try:
         return AuditFacts.model_validate(content)

@@ -1,37 +1,41 @@
-"""What the answers so far say of a suspect.
+"""What the answers so far say of a suspect: an exact test (A, B), or vote and rank (C)."""
 
-Three numbers: the vote (Eq. 2), the rank among the controls, the private twin.
-"""
-
-import json
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 import pandas as pd
 
-from dsi_core.audit import suspect
-from dsi_core.audit.plan import Plan
+from dsi_core.audit import reach, suspect
+from dsi_core.audit.plan import Plan, complete
 from dsi_core.audit.prepared import RESPONSE, Prepared
-from dsi_core.audit.prepared_json import Part
+from dsi_core.audit.reach import Reach
+from dsi_core.audit.refusals import refuses
+from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerFacts, AnswerStatus
-from dsi_core.evidence import controls, sequential, twin
+from dsi_core.evidence import controls, twin, wording
 from dsi_core.evidence.controls import RankTest
-from dsi_core.evidence.twin import TwinTest
-from dsi_core.method import study, verdict
+from dsi_core.evidence.looks import ExactTest
+from dsi_core.method import closeness, study, verdict
 from dsi_core.method.participants import Membership
 from dsi_core.method.verdict import Status
 
-FIRST_PLAN = "first_plan.json"  # how many samples were planned when the audit began
 ANSWER = ["sample_id", "draw"]
 FACTS = list(AnswerFacts.__dataclass_fields__)
+LABEL = {Kind.PRIVATE: "published", Kind.WORDING: "first_published"}  # what the coin decided
+# The texts that an answer is compared with: its closeness to them, by the sample's column
+TEXTS = {
+    Kind.PRIVATE: {"close": "output"},
+    Kind.WORDING: {"close_first": "first", "close_second": "second"},
+}
 
 
-class DecidedBy(StrEnum):
-    """Which number decides: the twin where there is one, else the controls."""
+class Answer(StrEnum):
+    """What an audit answers."""
 
-    TWIN = "twin"
-    CONTROLS = "controls"
+    FOUND = "found"
+    NO_FINDING = "no finding"
+    CANNOT = "cannot find"  # no answers could have been a finding
 
 
 @dataclass(frozen=True)
@@ -54,94 +58,193 @@ class Judgement:
     ----------
     samples, answers
         How many samples count, and how many answers there are in all.
-    vote, controls, twin
-        The three numbers; None where there are no controls, or no withheld part.
+    answer, p
+        What is concluded, and the p-value that decides; None = there is no test.
+    reach
+        What the samples that count and have evidence allow.
+    exact
+        A and B: the test.
+    sensitivity
+        The same with every answer that is a text counted, refusals among them.
+    vote, rank
+        C: the two numbers; rank is None where there are no controls.
     statuses
         Answers by what became of them.
     table
-        Answers with status and their gap to each reference.
+        Answers with status and, A and B, their closeness to the kit's texts; C, their gap to each
+        reference.
     evidence
-        Of each sample that counts: sample_id, part, evidence, status (a `verdict.Status`).
-    control_statistics
-        The controls' `controls.final_statistics`, over all samples of the plan.
+        Of each sample that counts: A and B as `_of_samples`; C sample_id, evidence, status (a
+        `verdict.Status`).
     curve
-        As `curve` gives it.
+        How the evidence grew: A and B a row per look; C as `curve` gives it.
     """
 
     samples: int
     answers: int
-    vote: Vote
-    controls: RankTest | None
-    twin: TwinTest | None
+    answer: Answer
+    p: float | None
+    reach: Reach
+    exact: ExactTest | None
+    sensitivity: ExactTest | None
+    vote: Vote | None
+    rank: RankTest | None
     statuses: dict[AnswerStatus, int]
     table: pd.DataFrame
     evidence: pd.DataFrame
-    control_statistics: pd.Series
     curve: pd.DataFrame
 
     @property
-    def decided_by(self) -> DecidedBy | None:
-        """Which number `p` is of; None = there is neither."""
-        if self.twin is not None:
-            return DecidedBy.TWIN
-        return DecidedBy.CONTROLS if self.controls is not None else None
-
-    @property
-    def p(self) -> float | None:
-        """The twin's p-value, else the controls', else None."""
-        deciding = self.twin or self.controls
-        return None if deciding is None else deciding.p
+    def found(self) -> bool:
+        """Whether it is a finding."""
+        return self.answer is Answer.FOUND
 
 
 def judge(plan: Plan, answers: pd.DataFrame) -> Judgement:
     """Say what the answers so far (as `plan.answers`) tell."""
-    prepared = plan.prepared
-    samples = _complete(plan, answers)
-    outputs = samples[["sample_id", "prompt", "output"]]
-    table = _with_gaps(plan, answers.merge(outputs, on="sample_id"))
-    mu = prepared.study.profile.decision.mu
-    judged = verdict.evidence(table, prepared.study.delta_s, mu)
-    judged = judged[["sample_id", "evidence", "status"]]
-    evidence = samples.merge(judged, on="sample_id", how="left")
-    known = known_evidence(prepared, plan.samples, plan.draws)
-    statistics = controls.final_statistics(known[~known["member"]])
-    ranked = None
-    if len(statistics):
-        ranked = controls.test(evidence["evidence"].to_numpy(), statistics, plan.alpha)
+    return _exactly(plan, answers) if plan.prepared is None else _after_the_fact(plan, answers)
+
+
+# ------------------------------------------------------------------------------- A and B: a kit
+
+
+def _exactly(plan: Plan, answers: pd.DataFrame) -> Judgement:
+    samples = complete(plan, answers)
+    columns = list(dict.fromkeys(["sample_id", *TEXTS[plan.subject.kind].values()]))
+    table = _with_closeness(plan, answers.merge(samples[columns], on="sample_id"))
+    usable = table[table["status"] == AnswerStatus.ANSWERED]
+    evidence = _of_samples(plan, samples, usable)
+    exact = _tested(plan, evidence)
+    every = _of_samples(plan, samples, table[table["response"] != ""])
+    allowed = reach.reach(plan, samples[evidence["evidence"].notna().to_numpy()])
+    answer = Answer.FOUND if exact.found else Answer.NO_FINDING
     return Judgement(
         samples=len(samples),
         answers=len(answers),
-        vote=_vote(evidence["status"]),
-        controls=ranked,
-        twin=_twin(plan, evidence) if prepared.in_parts[1] else None,
+        answer=answer if exact.found or allowed.can_reach_alpha else Answer.CANNOT,
+        p=exact.p,
+        reach=allowed,
+        exact=exact,
+        sensitivity=_tested(plan, every),
+        vote=None,
+        rank=None,
         statuses=_statuses(table),
-        table=table,
+        table=table.drop(columns=columns[1:]),
         evidence=evidence,
-        control_statistics=statistics,
-        curve=curve(plan, evidence, statistics),
+        curve=pd.DataFrame(exact.looks, columns=["after", "statistic", "p", "spent", "crossed"]),
     )
 
 
-def _complete(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
-    """The samples, in order, before the first that lacks an answer."""
-    counts = answers.groupby("sample_id")["draw"].nunique()
-    enough = counts.reindex(plan.samples["sample_id"], fill_value=0) >= plan.draws
-    return plan.samples[enough.to_numpy().cumprod().astype(bool)]
+def _with_closeness(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
+    """Answers with status and closeness to each text; neither depends on what the coin decided."""
+    texts = TEXTS[plan.subject.kind]
+    own = answers[list(texts.values())].to_numpy().tolist()
+    oracles = [next(filter(refuses, both), both[0]) for both in own]
+    table = answers.assign(status=_status_of(plan, answers, oracles))
+    for column, text in texts.items():
+        close = closeness.closeness(closeness.DEFAULT.measure, answers["response"], answers[text])
+        table[column] = close
+    return table
+
+
+def _of_samples(plan: Plan, samples: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+    """One row per sample, in order.
+
+    Columns sample_id, group, what the coin decided (`LABEL`), the closeness of its answers to each
+    text, preference (B, to the first wording) or own (A), of_controls (NaN = none), and evidence,
+    which is tested: the one less the other. NaN where there is no answer.
+    """
+    kind, whole = plan.subject.kind, plan.samples[["sample_id"]]
+    columns = list(TEXTS[kind])
+    by_sample = answers.groupby("sample_id")[columns].agg(str(closeness.DEFAULT.combine))
+    values = _value(kind, by_sample).reindex(whole["sample_id"]).to_numpy()
+    of_controls = _of_controls(plan)
+    table = samples[["sample_id", "group", LABEL[kind]]].reset_index(drop=True)
+    table = table.merge(by_sample.reset_index(), on="sample_id", how="left", validate="1:1")
+    table["value"] = values[: len(table)]
+    corrected = controls.less_controls(values, of_controls)
+    table["of_controls"] = (values - corrected)[: len(table)] if len(of_controls) else np.nan
+    table["evidence"] = corrected[: len(table)]
+    return table
+
+
+def _value(kind: Kind, by_sample: pd.DataFrame) -> pd.Series:
+    """A: closeness to the sample's text; B: preference for the first wording."""
+    if kind is Kind.PRIVATE:
+        return by_sample["close"]
+    return by_sample["close_first"] - by_sample["close_second"]
+
+
+def _of_controls(plan: Plan) -> np.ndarray:
+    """The value of each control on each planned sample, shape (controls, samples)."""
+    texts = plan.samples.set_index("sample_id")
+    values = []
+    for _, said in plan.controls.groupby("control"):
+        columns = {
+            column: closeness.per_sample(closeness.DEFAULT, said, texts[text])
+            for column, text in TEXTS[plan.subject.kind].items()
+        }
+        values.append(_value(plan.subject.kind, pd.DataFrame(columns)).to_numpy())
+    return np.array(values).reshape(len(values), len(texts))
+
+
+def _tested(plan: Plan, evidence: pd.DataFrame) -> ExactTest:
+    assert plan.looks is not None
+    kind = plan.subject.kind
+    test = wording.test if kind is Kind.WORDING else twin.test
+    return test(
+        evidence["evidence"].to_numpy(),
+        plan.samples[LABEL[kind]].to_numpy(),
+        plan.samples["group"].to_numpy(),
+        plan.looks,
+        plan.subject.seed,
+    )
+
+
+# ----------------------------------------------------------------------------- C: after the fact
+
+
+def _after_the_fact(plan: Plan, answers: pd.DataFrame) -> Judgement:
+    prepared = plan.prepared
+    assert prepared is not None
+    samples = complete(plan, answers)
+    table = _with_gaps(plan, answers.merge(samples, on="sample_id"))
+    judged = verdict.evidence(table, prepared.study.delta_s, plan.subject.mu)
+    evidence = samples[["sample_id"]].merge(
+        judged[["sample_id", "evidence", "status"]], on="sample_id", how="left"
+    )
+    known = known_evidence(prepared, plan.draws)
+    innocent = known[~known["member"]]
+    rank = None
+    if len(innocent):
+        rank = controls.test(evidence["evidence"].to_numpy(), innocent)
+    allowed = reach.reach(plan, samples[evidence["evidence"].notna().to_numpy()])
+    answer = Answer.NO_FINDING if allowed.can_reach_alpha else Answer.CANNOT
+    return Judgement(
+        samples=len(samples),
+        answers=len(answers),
+        answer=Answer.FOUND if rank is not None and rank.p <= plan.alpha else answer,
+        p=None if rank is None else rank.p,
+        reach=allowed,
+        exact=None,
+        sensitivity=None,
+        vote=_vote(evidence["status"]),
+        rank=rank,
+        statuses=_statuses(table),
+        table=table,
+        evidence=evidence,
+        curve=curve(plan, evidence, innocent),
+    )
 
 
 def _with_gaps(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
     """Answers (sample_id, draw, response, output, `FACTS`), with status and gaps."""
-    prepared, limit = plan.prepared, plan.responses.max_new_tokens
-    mu = prepared.study.profile.decision.mu
-    statuses = []
-    for answer in answers.to_dict("records"):
-        said = AnswerFacts(**{name: answer[name] for name in FACTS})
-        status = suspect.status(answer["response"], answer["output"], mu, said, limit)
-        statuses.append(str(status))
+    prepared = plan.prepared
+    assert prepared is not None
     answers = answers.assign(
         dataset=prepared.facts.name,
         suspect=plan.suspect,
-        status=pd.Series(statuses, index=answers.index, dtype=object),
+        status=_status_of(plan, answers, answers["output"]),
     )
     if answers.empty:
         return answers.assign(reference=None, gap=np.nan)
@@ -156,88 +259,71 @@ def _vote(statuses: pd.Series) -> Vote:
     return Vote(verdict, positive, negative, filtered)
 
 
-def _twin(plan: Plan, evidence: pd.DataFrame) -> TwinTest:
-    planned = first_planned(plan)
-    return twin.betting_test(
-        evidence.assign(published=evidence["part"] == Part.PUBLISHED),
-        plan.prepared.in_parts,
-        planned,
-        plan.sampling.seed,
-        may_stop=plan.stops_early or planned != len(plan.samples),
-    )
-
-
-def _statuses(table: pd.DataFrame) -> dict[AnswerStatus, int]:
-    counts = table.drop_duplicates(ANSWER)["status"].value_counts()
-    return {status: int(counts.get(str(status), 0)) for status in AnswerStatus}
-
-
-def known_evidence(prepared: Prepared, samples: pd.DataFrame, draws: int) -> pd.DataFrame:
-    """Give the known models' evidence on samples, from so many responses to each.
+def known_evidence(prepared: Prepared, draws: int) -> pd.DataFrame:
+    """Give the known models' evidence on all tainted samples, from so many responses to each.
 
     Returns
     -------
     pandas.DataFrame
-        Columns model, member, group, sample_id, part, evidence, status; each model's samples in
-        the given order.
+        Columns model, member, group, base, sample_id, evidence, status; each model's samples in
+        the order of asking.
     """
-    known = prepared.known
-    known = known[(known["draw"] < draws) & known["sample_id"].isin(samples["sample_id"])]
+    known = prepared.known[prepared.known["draw"] < draws]
+    columns = ["model", "member", "group", "base", "sample_id", "evidence", "status"]
     if known.empty:
-        columns = ["model", "member", "group", "sample_id", "part", "evidence", "status"]
         return pd.DataFrame(columns=columns).astype({"member": bool})
     mu = prepared.study.profile.decision.mu
     judged = verdict.evidence(known, prepared.study.delta_s, mu)
-    models = known[["suspect", "member", "group"]].drop_duplicates()
-    each = models.merge(samples[["sample_id", "part"]], how="cross")
+    models = known[["suspect", "member", "group", "base"]].drop_duplicates()
+    each = models.merge(prepared.tainted[["sample_id"]], how="cross")
     table = each.merge(judged, on=["suspect", "sample_id"], how="left", validate="1:1")
-    return table.rename(columns={"suspect": "model"}).astype({"member": bool})
+    return table.rename(columns={"suspect": "model"}).astype({"member": bool})[columns]
 
 
-def curve(plan: Plan, evidence: pd.DataFrame, statistics: pd.Series) -> pd.DataFrame:
-    """Tell how the evidence grew.
+def curve(plan: Plan, evidence: pd.DataFrame, innocent: pd.DataFrame) -> pd.DataFrame:
+    """Tell how vote and rank grew.
 
     Parameters
     ----------
     evidence
-        Columns evidence, status and part, in the order of asking.
-    statistics
-        The controls'.
+        Columns evidence and status, in the order of asking.
+    innocent
+        The controls', as `known_evidence`.
 
     Returns
     -------
     pandas.DataFrame
-        A row per sample: sample (1, 2, ...), queries, positive, negative (so far), p_controls and
-        wealth (NaN throughout where there is no such test).
+        A row per sample: sample (1, 2, ...), queries, positive, negative (so far), and p (NaN
+        throughout where there are no controls).
     """
     count = np.arange(1, len(evidence) + 1)
-    values = evidence["evidence"].to_numpy()
-    p_controls = wealth = np.full(len(evidence), np.nan)
-    if len(statistics):
-        path = controls.running_statistic(values)
-        p_controls = controls.p_values(path, statistics.to_numpy())
-    in_parts = plan.prepared.in_parts
-    if in_parts[1]:
-        wealth = sequential.wealth(values, evidence["part"] == Part.PUBLISHED, in_parts)
+    p = np.full(len(evidence), np.nan)
+    if len(innocent):
+        p = controls.path(evidence["evidence"].to_numpy(), innocent)
     return pd.DataFrame(
         {
             "sample": count,
             "queries": count * plan.draws,
             "positive": (evidence["status"] == str(Status.POSITIVE)).cumsum().to_numpy(),
             "negative": (evidence["status"] == str(Status.NEGATIVE)).cumsum().to_numpy(),
-            "p_controls": p_controls,
-            "wealth": wealth,
+            "p": p,
         }
     )
 
 
-def first_planned(plan: Plan) -> int:
-    """Tell how many samples were planned when this audit began.
+# ----------------------------------------------------------------------------------------- both
 
-    The permutation test is over these: were it made again after each raise of the budget, its
-    error would grow with every look.
-    """
-    path = plan.folder / FIRST_PLAN
-    if not path.exists():
-        return len(plan.samples)
-    return json.loads(path.read_text(encoding="utf-8"))["samples"]
+
+def _status_of(plan: Plan, answers: pd.DataFrame, oracles) -> pd.Series:
+    statuses = []
+    for answer, oracle in zip(answers.to_dict("records"), oracles, strict=True):
+        said = AnswerFacts(**{name: answer[name] for name in FACTS})
+        limit = plan.responses.max_new_tokens
+        status = suspect.status(answer["response"], oracle, plan.subject.mu, said, limit)
+        statuses.append(str(status))
+    return pd.Series(statuses, index=answers.index, dtype=object)
+
+
+def _statuses(table: pd.DataFrame) -> dict[AnswerStatus, int]:
+    counts = table.drop_duplicates(ANSWER)["status"].value_counts()
+    return {status: int(counts.get(str(status), 0)) for status in AnswerStatus}

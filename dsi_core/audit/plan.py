@@ -4,25 +4,33 @@ Answers lie in `audits/<dataset>/<suspect>-<key>/responses.jsonl`, one line each
 """
 
 import re
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from dsi_core.audit import answers_file, plan_file, subject
 from dsi_core.audit.budget import Budget, Tokens, read_budget
+from dsi_core.audit.plan_file import PlanFile
 from dsi_core.audit.prepared import Prepared
-from dsi_core.audit.readable import Readable
+from dsi_core.audit.subject import Kind, Subject
 from dsi_core.audit.suspect import AnswerFacts
+from dsi_core.evidence import looks as group_sequential
+from dsi_core.evidence.looks import Looks
+from dsi_core.method import closeness
 from dsi_core.models import endpoint, responses
 from dsi_core.models.load import Base
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
+from dsi_core.protect.kit import Kit
 from dsi_core.runtime import store
 from dsi_core.runtime.precision import detect
-from dsi_core.settings.schema import Model, Responses
+from dsi_core.runtime.released import sha256_of
+from dsi_core.settings.profile import load_profile
+from dsi_core.settings.schema import Endpoint, Model, Responses
 
 AUDITS = Path("audits")  # in the working directory
 MODEL_ID = "suspect"  # a local suspect's; its random numbers depend on it
@@ -30,6 +38,8 @@ BYTES_PER_TOKEN = 4  # about, of a text
 CHAT_TOKENS = 16  # about, that a chat format adds to a prompt...
 MOST_CHAT_TOKENS = 32  # ...and at most
 COLUMNS = [*responses.COLUMNS, *(field.name for field in fields(AnswerFacts))]
+LOOKS = 12  # of an exact test that may stop early
+EVIDENCE = "evidence of Eq. 2"  # the statistic of an audit after the fact
 
 
 @dataclass(frozen=True)
@@ -38,16 +48,26 @@ class Plan:
 
     Attributes
     ----------
-    prepared
-        The dataset.
+    subject
+        What it is about.
+    kit, prepared
+        The same in full: one of them, the other is None.
     suspect, model
-        The suspect's name, and where it is.
+        The suspect's name, and where it is; None = `answers_file` holds what it said.
+    answers_file
+        A file of answers that stands for the suspect.
     responses
-        How it is prompted: as the known models were, but for what was chosen for this audit.
+        How it is prompted: as the subject says, but for what was chosen for this audit.
     samples
         Those to ask about at most, in order.
     alpha
         The chance of accusing an innocent model.
+    looks
+        When an exact test looks; None = no coin was thrown, there is none.
+    controls
+        Answers of models that cannot have seen the data: control, sample_id, draw, response.
+    control_files
+        Where these were read.
     stops_early
         Ask no more once the p-value is at most alpha.
     budget
@@ -56,31 +76,42 @@ class Plan:
         The folder in which the audit's own is made.
     """
 
-    prepared: Prepared
+    subject: Subject
+    kit: Kit | None
+    prepared: Prepared | None
     suspect: str
-    model: Model
+    model: Model | None
+    answers_file: Path | None
     responses: Responses
     samples: pd.DataFrame
     alpha: float
+    looks: Looks | None
+    controls: pd.DataFrame
+    control_files: tuple[Path, ...]
     stops_early: bool
     budget: Budget
     out: Path
 
     @property
+    def remote(self) -> Endpoint | None:
+        """The suspect's API; None = it has none."""
+        return None if self.model is None else self.model.endpoint
+
+    @property
     def base(self) -> Base:
         """What is prompted."""
-        return Base(MODEL_ID, self.model, self.prepared.study.profile.chat_template)
+        assert self.model is not None, "a file of answers is not prompted"
+        return Base(MODEL_ID, self.model, self.subject.chat_template)
 
     @property
     def training(self) -> Training:
         """The same as a local model that is loaded as it is."""
-        profile = self.prepared.study.profile
-        return Training(self.base, detect(profile.precision), profile.seed)
+        return Training(self.base, detect(self.subject.precision), self.subject.seed)
 
     @property
     def sampling(self) -> Sampling:
         """How it is prompted."""
-        return Sampling.of(self.responses, self.prepared.study.profile.seed)
+        return Sampling.of(self.responses, self.subject.seed)
 
     @property
     def draws(self) -> int:
@@ -88,19 +119,20 @@ class Plan:
         return self.sampling.draws
 
     @cached_property
+    def suspect_key(self) -> str:
+        """Name what the suspect is, whatever it is called."""
+        if self.answers_file is not None:
+            return store.key({"answers": sha256_of(self.answers_file)})
+        return store.key(self.base.spec)
+
+    @cached_property
     def name(self) -> str:
         """The name of the audit's folder.
 
-        Its key is of all that decides the answers: the preparation's content, the suspect, how it
-        is prompted. Budget, alpha and stopping are not in it, so that they may be changed later.
+        Its key is of the subject's content and the suspect. What else decides the answers and the
+        test is fixed by plan.json in the folder.
         """
-        asked = {"temperature", "draws", "max_new_tokens", "system"}
-        spec = {
-            "prepared": self.prepared.facts.sha256,
-            "suspect": self.base.spec,
-            "seed": self.prepared.study.profile.seed,
-            "responses": self.responses.model_dump(include=asked),
-        }
+        spec = {"subject": dict(self.subject.hashes), "suspect": self.suspect_key}
         return f"{_file_name(self.suspect)}-{store.key(spec)}"
 
     @property
@@ -109,21 +141,53 @@ class Plan:
         return self.out / self.name
 
     @property
-    def earlier_folder(self) -> Path:
-        """Where earlier versions put it: into the preparation."""
-        return self.prepared.folder / self.name
+    def fixed(self) -> PlanFile:
+        """What plan.json fixes before the first question."""
+        return PlanFile(
+            kind=self.subject.kind,
+            suspect=self.suspect,
+            alpha=self.alpha,
+            samples=len(self.samples),
+            stops_early=self.stops_early,
+            looks=() if self.looks is None else self.looks.after,
+            exponent=None if self.looks is None else self.looks.exponent,
+            answers_to_a_prompt=self.draws,
+            temperature=self.responses.temperature,
+            system_prompt=self.responses.system,
+            max_new_tokens=self.responses.max_new_tokens,
+            statistic=EVIDENCE if self.looks is None else str(closeness.DEFAULT),
+            controls=tuple(sha256_of(path) for path in self.control_files),
+            seed=self.subject.seed,
+        )
+
+    @property
+    def queries(self) -> int:
+        """Answers to get at most."""
+        return len(self.samples) * self.draws
+
+    @property
+    def affordable(self) -> int:
+        """Samples that a budget in queries suffices for, at most those planned."""
+        if self.budget.queries is None:
+            return len(self.samples)
+        return min(len(self.samples), self.budget.queries // self.draws)
 
 
 def plan(
-    prepared: Prepared,
+    about: Kit | Prepared,
     suspect: str,
-    model: Model,
+    model: Model | None,
     *,
+    answers: str | Path | None = None,
+    profile: str | None = None,
+    control_answers: Sequence[str | Path] = (),
     out: str | Path | None = None,
     alpha: float = 0.05,
+    samples: int | None = None,
     draws: int | None = None,
     system: str | None = None,
     temperature: float | None = None,
+    max_new_tokens: int | None = None,
     budget: str | None = None,
     price_in: float | None = None,
     price_out: float | None = None,
@@ -133,19 +197,28 @@ def plan(
 
     Parameters
     ----------
-    suspect, model
-        As `suspect.model` gives them.
+    about
+        A kit or a preparation.
+    suspect, model, answers
+        Its name, and where it is: a model as `suspect.model` gives it, or a file of its answers.
+    profile
+        With a kit: the name of that whose way of asking is taken; None = `settings.defaults`.
+    control_answers
+        With a kit: files of answers of models that cannot have seen the data.
     out
         The folder in which the audit's own is made; None = audits/<dataset> in the working
         directory. An audit goes on only where it began.
     alpha
         The chance of accusing an innocent model.
+    samples
+        How many to ask about at most; None = all there are.
     draws
-        Answers to each prompt, at most those of the known models; None = as many.
-    system, temperature
-        None = as the known models were prompted.
+        Answers to each prompt; of a preparation at most those of the known models. None = as the
+        subject says.
+    system, temperature, max_new_tokens
+        None = as the subject says.
     budget
-        As `budget.limits` reads it; money needs both prices.
+        As `budget.limits` reads it; money needs both prices. It limits the asking, not the plan.
     price_in, price_out
         Money per million tokens read and written.
     stop_early
@@ -154,133 +227,146 @@ def plan(
     Raises
     ------
     ValueError
-        For a setting or folder that is not allowed, and where no sample is tainted.
+        For a setting or folder that is not allowed, where there is nothing to ask about, and where
+        the audit has begun under another plan.
     """
-    profile = prepared.study.profile
     if not 0 < alpha < 1:
         raise ValueError(f"alpha is {alpha}, needs a number between 0 and 1")
-    if prepared.tainted.empty:
-        raise ValueError(f"{prepared.folder} has no tainted sample: no suspect can be judged by it")
-    most = profile.responses.draws
-    if draws is not None and draws not in range(1, most + 1):
-        raise ValueError(
-            f"responses is {draws}; allowed: 1 to {most}, as the known models answered {most} times"
-        )
-    chosen = {"draws": draws, "system": system, "temperature": temperature}
+    kit, prepared = (None, about) if isinstance(about, Prepared) else (about, None)
+    if prepared is not None:
+        _refuse(prepared, draws, max_new_tokens, control_answers)
+        if profile is not None:
+            raise ValueError(f"--profile {profile} goes with --kit; a preparation has its own")
+        whole = subject.of_prepared(prepared)
+    else:
+        assert kit is not None
+        whole = subject.of_kit(kit, None if profile is None else load_profile(profile))
+    chosen = {
+        "draws": draws or _given_draws(answers, whole),
+        "system": system,
+        "temperature": temperature,
+        "max_new_tokens": max_new_tokens,
+    }
+    asked = whole.samples.head(_how_many(samples, len(whole.samples)))
+    stops_early = model is not None and model.endpoint is not None
+    stops_early = stops_early if stop_early is None else stop_early
+    looks = None
+    if kit is not None:
+        # who asks everything in any case looks once: no alpha is spent before
+        count = LOOKS if stops_early else 1
+        looks = group_sequential.planned(len(asked), alpha, count)
     planned = Plan(
+        subject=whole,
+        kit=kit,
         prepared=prepared,
         suspect=suspect,
         model=model,
-        responses=profile.responses.changed(**{k: v for k, v in chosen.items() if v is not None}),
-        samples=prepared.tainted,
+        answers_file=None if answers is None else Path(answers),
+        responses=whole.responses.changed(**{k: v for k, v in chosen.items() if v is not None}),
+        samples=asked,
         alpha=alpha,
-        stops_early=model.endpoint is not None if stop_early is None else stop_early,
+        looks=looks,
+        controls=_controls(control_answers, whole.samples),
+        control_files=tuple(Path(path) for path in control_answers),
+        stops_early=stops_early,
         budget=read_budget(budget, price_in, price_out),
-        out=_place(prepared, out),
+        out=_place(whole, out),
     )
-    if planned.budget.queries is None:
-        return planned
-    affordable = planned.budget.queries // planned.draws
-    if not affordable:
+    if not planned.affordable:
         raise ValueError(
             f"a budget of {planned.budget.queries} queries is less than one sample, "
             f"which takes {planned.draws}"
         )
-    return replace(planned, samples=planned.samples.head(affordable))
+    plan_file.check(planned.folder, planned.fixed)
+    return planned
 
 
-def _place(prepared: Prepared, out: str | Path | None) -> Path:
-    """Where the audit's folder is made: never in the preparation."""
-    name = _file_name(prepared.facts.name)
+def _refuse(
+    prepared: Prepared,
+    draws: int | None,
+    max_new_tokens: int | None,
+    control_answers: Sequence[str | Path],
+) -> None:
+    """What an audit of a preparation cannot be asked for."""
+    if prepared.tainted.empty:
+        raise ValueError(f"{prepared.folder} has no tainted sample: no suspect can be judged by it")
+    most = prepared.study.profile.responses.draws
+    if draws is not None and draws not in range(1, most + 1):
+        raise ValueError(
+            f"responses is {draws}; allowed: 1 to {most}, as the known models answered {most} times"
+        )
+    if max_new_tokens is not None:
+        raise ValueError(
+            f"max_new_tokens is {max_new_tokens}; with --prepared it is the preparation's "
+            f"({prepared.study.profile.responses.max_new_tokens}), as the known models were asked"
+        )
+    if control_answers:
+        raise ValueError(
+            "--control-answers go with --kit; a preparation has controls of its own, and "
+            "`dsi prepare --control-answers` adds others"
+        )
+
+
+def _given_draws(answers: str | Path | None, about: Subject) -> int | None:
+    """How often a file answers a sample; of a preparation at most as often as the known models."""
+    if answers is None:
+        return None
+    most = int(answers_file.read(answers, about.samples)["draw"].max()) + 1
+    return min(most, about.responses.draws) if about.kind is Kind.AFTER else most
+
+
+def _how_many(samples: int | None, most: int) -> int:
+    if not most:
+        raise ValueError("there is no sample to ask about")
+    if samples is not None and samples not in range(1, most + 1):
+        raise ValueError(f"samples is {samples}; allowed: 1 to {most}, as many as there are")
+    return most if samples is None else samples
+
+
+def _controls(files: Sequence[str | Path], samples: pd.DataFrame) -> pd.DataFrame:
+    """The answers of all controls, each a file, in one table."""
+    tables = [
+        answers_file.read(path, samples).assign(control=f"{number}. {Path(path).stem}")
+        for number, path in enumerate(files, start=1)
+    ]
+    nobody = pd.DataFrame(columns=["control", *answers_file.COLUMNS])
+    return pd.concat([nobody, *tables], ignore_index=True) if tables else nobody
+
+
+def _place(about: Subject, out: str | Path | None) -> Path:
+    """Where the audit's folder is made: never in what it is about."""
+    name = _file_name(about.name)
     place = AUDITS / name if out is None else Path(out)
-    if not place.resolve().is_relative_to(prepared.folder.resolve()):
+    if not place.resolve().is_relative_to(about.folder.resolve()):
         return place
     if out is not None:
-        raise ValueError(f"--out {out} lies in the preparation; an audit needs another folder")
-    return AUDITS / f"{name}-audits"  # earlier versions prepared in audits/<dataset> itself
+        what = "preparation" if about.kind is Kind.AFTER else "kit"
+        raise ValueError(f"--out {out} lies in the {what}; an audit needs another folder")
+    return AUDITS / f"{name}-audits"
 
 
 def _file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.+_]+", "-", name)
 
 
-class Expected(Readable):
-    """Tokens and their price."""
+def answers(plan: Plan) -> pd.DataFrame:
+    """Read the stored answers: sample_id, draw, response, and the fields of `AnswerFacts`."""
+    rows = responses.read(plan.folder, columns=COLUMNS).to_dict("records")
+    unsaid = asdict(AnswerFacts())
+    filled = [{**unsaid, **{k: v for k, v in row.items() if pd.notna(v)}} for row in rows]
+    return pd.DataFrame(filled, columns=COLUMNS)
 
-    tokens_read: int
-    tokens_written: int
-    cost: float
 
+def complete(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
+    """Give the samples, in order, before the first that lacks an answer.
 
-class DryRun(Readable):
-    """What would be asked, and what it may cost.
-
-    Attributes
-    ----------
-    suspect, folder
-        Who, and where the answers are or will be.
-    samples, queries
-        To ask about and to send, at most.
-    already_answered
-        Of these queries.
-    about, at_most
-        The cost: with four bytes a token and answers as long as the references', and at most.
-    prompts
-        The first ones.
-    first_request
-        The body that an API would get; None for a local model.
+    A file of answers is all there is: what it lacks was not answered.
     """
-
-    suspect: str
-    folder: str
-    samples: int
-    queries: int
-    already_answered: int
-    about: Expected
-    at_most: Expected
-    prompts: list[str]
-    first_request: dict[str, Any] | None
-
-
-def dry_run(plan: Plan, shown: int = 5) -> DryRun:
-    """Tell what would be asked and what it may cost; nothing is sent. shown: prompts to quote."""
-    samples = plan.samples
-    answers_of_references = plan.prepared.scores[["response_before", "response_after"]].stack()
-    written = answers_of_references.str.len().mean() / BYTES_PER_TOKEN
-    read = samples["prompt"].str.len().sum() / BYTES_PER_TOKEN + CHAT_TOKENS * len(samples)
-    about = Tokens(read * plan.draws, written * len(samples) * plan.draws)
-    most = np.sum([worst(plan, p) for p in samples["prompt"]], axis=0) * plan.draws
-    return DryRun(
-        suspect=plan.suspect,
-        folder=str(plan.folder),
-        samples=len(samples),
-        queries=len(samples) * plan.draws,
-        already_answered=len(answers(plan)),
-        about=_expected(plan.budget, about),
-        at_most=_expected(plan.budget, Tokens(*most)),
-        prompts=samples["prompt"].head(shown).tolist(),
-        first_request=_first_request(plan),
-    )
-
-
-def _expected(budget: Budget, tokens: Tokens) -> Expected:
-    cost = round(float(budget.cost(tokens)), 6)
-    return Expected(tokens_read=int(tokens.read), tokens_written=int(tokens.written), cost=cost)
-
-
-def _first_request(plan: Plan) -> dict[str, Any] | None:
-    remote, sampling, first = plan.model.endpoint, plan.sampling, plan.samples.iloc[0]
-    if remote is None:
-        return None
-    seed = endpoint.draw_seed(sampling.seed, first["sample_id"], 0)
-    return endpoint.request(
-        remote,
-        first["prompt"],
-        sampling.temperature,
-        sampling.max_new_tokens,
-        seed,
-        sampling.system,
-    )
+    if plan.answers_file is not None:
+        return plan.samples
+    counts = answers.groupby("sample_id")["draw"].nunique()
+    enough = counts.reindex(plan.samples["sample_id"], fill_value=0) >= plan.draws
+    return plan.samples[enough.to_numpy().cumprod().astype(bool)]
 
 
 def worst(plan: Plan, prompt: str) -> Tokens:
@@ -290,18 +376,6 @@ def worst(plan: Plan, prompt: str) -> Tokens:
     """
     size = len(f"{plan.responses.system or ''}{prompt}".encode())
     return Tokens(size + MOST_CHAT_TOKENS, plan.responses.max_new_tokens)
-
-
-def answers(plan: Plan) -> pd.DataFrame:
-    """Read the stored answers: sample_id, draw, response, and the fields of `AnswerFacts`.
-
-    An audit that an earlier version began inside the preparation counts until it is taken over.
-    """
-    folder = plan.folder if plan.folder.exists() else plan.earlier_folder
-    rows = responses.read(folder, columns=COLUMNS).to_dict("records")
-    unsaid = asdict(AnswerFacts())
-    filled = [{**unsaid, **{k: v for k, v in row.items() if pd.notna(v)}} for row in rows]
-    return pd.DataFrame(filled, columns=COLUMNS)
 
 
 def spent(plan: Plan, answered: pd.DataFrame) -> float:
@@ -317,3 +391,19 @@ def spent(plan: Plan, answered: pd.DataFrame) -> float:
         money += counted.read * plan.budget.price_read
         money += counted.written * plan.budget.price_written
     return money / 1e6
+
+
+def first_request(plan: Plan) -> dict[str, Any] | None:
+    """Give the body of the first request that an API would get; None without one."""
+    sampling, first = plan.sampling, plan.samples.iloc[0]
+    if plan.remote is None:
+        return None
+    seed = endpoint.draw_seed(sampling.seed, first["sample_id"], 0)
+    return endpoint.request(
+        plan.remote,
+        first["prompt"],
+        sampling.temperature,
+        sampling.max_new_tokens,
+        seed,
+        sampling.system,
+    )

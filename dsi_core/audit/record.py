@@ -1,70 +1,57 @@
 """The record of an audit: audit.json and the tables behind its numbers.
 
-The tables, which say what was withheld and hold the answers, may be read by the folder's owner
-alone.
+The tables, which say what the coin decided and hold the answers, may be read by the folder's owner
+alone. `SUMS` lists the SHA-256 of every file behind the numbers, as the command `sha256sum -c`
+reads it; its own SHA-256 stands for all of them.
 """
 
-import hashlib
 import os
-from collections.abc import Callable
+import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from dsi_core.audit import audit_json, prepared, prepared_json
+from dsi_core.audit import audit_json, conclusion, log, plan_file, prepared, prepared_json, reach
 from dsi_core.audit.audit_json import (
     AuditFacts,
+    AuditsFacts,
     BudgetFacts,
-    ControlsFacts,
+    CommitmentFacts,
     DatasetFacts,
+    ExactFacts,
     Manner,
     Queried,
+    RankFacts,
     SettingsFacts,
     SuspectFacts,
-    TwinFacts,
+    ThresholdFacts,
 )
-from dsi_core.audit.judgement import DecidedBy, Judgement, known_evidence
+from dsi_core.audit.judgement import Judgement, known_evidence
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.prepared import Prepared
-from dsi_core.audit.run import RESPONSES, Outcome
+from dsi_core.audit.run import RESPONSES, Outcome, entry
+from dsi_core.audit.subject import Kind
 from dsi_core.evidence import controls
 from dsi_core.models import endpoint
+from dsi_core.protect import kit as kits
+from dsi_core.protect.kit import Kit
 from dsi_core.runtime import store
+from dsi_core.runtime.released import sha256_of
 
 ANSWERS = "answers.jsonl"
 EVIDENCE, CURVE, KNOWN = "evidence.csv", "curve.csv", "known.csv"
+SUMS = "files.sha256"
 SUSPECT = "the suspect"  # its kind among the known models
 
-ASSUMPTIONS = {
-    "vote": (
-        "None is needed to count, but the count has no known error rate: the thresholds are the "
-        "paper's conventions."
-    ),
-    "controls": (
-        "An innocent model is like one more of the control models: each of them all is equally "
-        "likely to lean most. That is a choice of controls, not a fact; a model tuned on data much "
-        "like the dataset is only covered if some controls were, too."
-    ),
-    "twin": (
-        "A fair coin, thrown before the release, decided which samples were withheld, and nobody "
-        "else has them. Nothing else is assumed, about the model or the data."
-    ),
-}
-LIMITS = [
-    "A p-value is the chance of evidence at least this strong from an innocent model, under the "
-    "assumption beside it. It is not the chance that the model is innocent.",
-    "No finding does not show that the model was not trained on the dataset: it may have learnt it "
-    "too weakly, from another wording, or hide it behind a filter.",
-    "A finding says that the model answers like one trained on these samples. How they came to its "
-    "maker (a licence, another publication of the same texts) is not visible in its answers.",
-    "Asking shows the prompts to whoever runs the service, those of withheld samples too (not "
-    "their outputs): for the next audit they are no longer private.",
-    "The service may change the model behind a name at any time; the answers are those of the "
-    "times given here.",
-]
-AGAINST = {DecidedBy.TWIN: "the private twin", DecidedBy.CONTROLS: "the control models"}
+
+@dataclass(frozen=True)
+class Occasion:
+    """What an audit is for, as its report quotes it: free texts, and what was run."""
+
+    case: str | None = None
+    examiner: str | None = None
+    command: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,105 +62,89 @@ class Audit:
     ----------
     facts
         audit.json.
-    prepared
-        The dataset.
-    answers
-        With status, and gap to each reference.
-    evidence
-        sample_id, part, evidence, status of each sample that counts, in the order of asking.
-    curve
-        As `judgement.curve`.
+    kit, prepared
+        What it was about; the other is None.
+    answers, evidence, curve
+        As `Judgement` has table, evidence and curve.
     known
-        As `judgement.known_evidence`, of all samples of the plan.
+        C: as `judgement.known_evidence`; else None.
     """
 
     folder: Path
     facts: AuditFacts
-    prepared: Prepared
+    kit: Kit | None
+    prepared: Prepared | None
     answers: pd.DataFrame
     evidence: pd.DataFrame
     curve: pd.DataFrame
-    known: pd.DataFrame
+    known: pd.DataFrame | None
 
 
-def headline(plan: Plan, judged: Judgement) -> str:
-    """Say the outcome in one sentence, the vote in another."""
-    vote, alpha = judged.vote, f"{plan.alpha:g}"
-    if judged.p is None or judged.decided_by is None:
-        first = "No error rate can be given: there are neither control models nor a private twin."
-    else:
-        tested = f"p = {judged.p:.3g} against {AGAINST[judged.decided_by]}"
-        if judged.p <= plan.alpha:
-            first = f"{plan.suspect} answers like a model that was trained on the dataset "
-            first += f"({tested}, alpha = {alpha})."
-        else:
-            first = f"No finding at alpha = {alpha} ({tested}); that does not show that "
-            first += f"{plan.suspect} was not trained on the dataset."
-    return (
-        f"{first} The paper's vote: {vote.verdict}, {vote.positive} positive and "
-        f"{vote.negative} negative samples of {judged.samples} asked."
-    )
-
-
-def write(plan: Plan, outcome: Outcome) -> Audit:
+def write(plan: Plan, outcome: Outcome, occasion: Occasion | None = None) -> Audit:
     """Write audit.json and the tables into the audit's folder, and read them back."""
     folder, judged = plan.folder, outcome.judgement
-    known = known_evidence(plan.prepared, plan.samples, plan.draws)
-    answers = prepared.wide(judged.table)
+    answers = judged.table if plan.prepared is None else prepared.wide(judged.table)
     tables = {
         ANSWERS: answers.to_json(orient="records", lines=True, force_ascii=False),
-        EVIDENCE: _csv(judged.evidence[["sample_id", "part", "evidence", "status"]]),
+        EVIDENCE: _csv(judged.evidence),
         CURVE: _csv(judged.curve),
-        KNOWN: _csv(known),
     }
+    if plan.prepared is not None:
+        tables[KNOWN] = _csv(known_evidence(plan.prepared, plan.draws))
     for name, text in tables.items():
         store.write_text(folder / name, text, private=True)
-    hashes = {
-        prepared_json.NAME: _hash(plan.prepared.folder / prepared_json.NAME),
-        **plan.prepared.facts.sha256,
-        **{name: _hash(folder / name) for name in [RESPONSES, *tables]},
-    }
-    audit_json.write(folder, _facts(plan, outcome).changed(sha256=hashes))
+    there = _from(folder, plan.subject.folder)
+    hashes = {f"{there}/{name}": value for name, value in plan.subject.hashes.items()}
+    hashes |= {name: sha256_of(folder / name) for name in [plan_file.NAME, RESPONSES, *tables]}
+    sums = "".join(f"{value}  {name}\n" for name, value in sorted(hashes.items()))
+    store.write_text(folder / SUMS, sums)
+    facts = _facts(plan, outcome, occasion or Occasion())
+    audit_json.write(folder, facts.changed(sha256=hashes, root=sha256_of(folder / SUMS)))
+    log.end(plan.subject.folder, entry(plan).audit, str(judged.answer), judged.p)
     return read(folder)
 
 
 def add_hash(audit: Audit, name: str) -> None:
     """Enter the SHA-256 of a file of the audit's folder into audit.json."""
-    hashes = {**audit.facts.sha256, name: _hash(audit.folder / name)}
+    hashes = {**audit.facts.sha256, name: sha256_of(audit.folder / name)}
     audit_json.write(audit.folder, audit.facts.changed(sha256=hashes))
 
 
 def read(folder: str | Path) -> Audit:
-    """Read an audit's folder, and the preparation from where audit.json says that it is.
+    """Read an audit's folder, and what it was about from where audit.json says that it is.
 
     Raises
     ------
     ValueError
-        Where there is no audit.json, where its format is another, where its preparation is not
-        where it was or not what it was.
+        Where there is no audit.json, where its format is another, where its kit or preparation is
+        not where it was or not what it was.
     """
     folder = Path(folder)
     facts = audit_json.read(folder)
     place = (folder.resolve() / facts.dataset.folder).resolve()
-    dataset = prepared.read(place)
-    if facts.sha256[prepared_json.NAME] != _hash(place / prepared_json.NAME):
-        raise ValueError(
-            f"{place} is not the preparation that {folder / audit_json.NAME} was made with"
-        )
-    text = (folder / ANSWERS).read_text(encoding="utf-8")
-    answers = prepared.long(prepared.lines(text), dataset.study.profile)
-    evidence, curve, known = (
-        pd.read_csv(folder / name, dtype={"sample_id": str}) for name in (EVIDENCE, CURVE, KNOWN)
+    kit = dataset = known = None
+    if facts.kind is Kind.AFTER:
+        dataset, name = prepared.read(place), prepared_json.NAME
+    else:
+        kit, name = kits.read(place), kits.COMMITMENT
+    if facts.sha256[f"{facts.dataset.folder}/{name}"] != sha256_of(place / name):
+        what = "kit" if dataset is None else "preparation"
+        raise ValueError(f"{place} is not the {what} that {folder / audit_json.NAME} was made with")
+    answers = prepared.lines((folder / ANSWERS).read_text(encoding="utf-8"))
+    if dataset is not None:
+        answers = prepared.long(answers, dataset.study.profile)
+        known = _read(folder / KNOWN)
+    return Audit(
+        folder, facts, kit, dataset, answers, _read(folder / EVIDENCE), _read(folder / CURVE), known
     )
-    return Audit(folder, facts, dataset, answers, evidence, curve, known)
 
 
 def known_models(audit: Audit) -> pd.DataFrame:
-    """Put the suspect among the known models: `controls.compare` over the samples asked about."""
-    asked = audit.known["sample_id"].isin(audit.evidence["sample_id"])
-    known = audit.known[asked].astype({"member": object})
+    """C: put the suspect among the known models, `controls.compare` over all tainted samples."""
+    assert audit.known is not None, "an exact test has no known models"
+    known = audit.known.astype({"member": object})
     name = f"{audit.facts.suspect.name} ({SUSPECT})"
-    suspect = audit.evidence.assign(model=name, group=SUSPECT, member=None)
+    suspect = audit.evidence.assign(model=name, group=SUSPECT, base=None, member=None)
     return controls.compare(pd.concat([known, suspect]))
 
 
@@ -181,46 +152,60 @@ def _csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False)
 
 
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _facts(plan: Plan, outcome: Outcome) -> AuditFacts:
-    judged, dataset = outcome.judgement, plan.prepared
-    return AuditFacts(
-        conclusion=headline(plan, judged),
-        suspect=_suspect(plan, judged),
-        dataset=DatasetFacts(
-            name=dataset.facts.name,
-            samples=len(dataset.samples),
-            tainted=len(dataset.tainted),
-            dropped=dataset.facts.dropped,
-            prepared=dataset.facts.made,
-            folder=_from(plan.folder, dataset.folder),
-        ),
-        queried=_queried(plan, outcome),
-        settings=_settings(plan),
-        vote=judged.vote,
-        controls=_if_any(ControlsFacts.model_validate, judged.controls),
-        twin=_if_any(TwinFacts.model_validate, judged.twin),
-        p=judged.p,
-        decided_by=judged.decided_by,
-        statuses=judged.statuses,
-        blind_check=dataset.facts.blind,
-        assumptions=ASSUMPTIONS,
-        limits=LIMITS,
-        versions=store.versions(),
-        made=store.now(),
-    )
-
-
-def _if_any(make: Callable[[Any], Any], value: Any) -> Any:
-    return None if value is None else make(value)
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype={"sample_id": str, "group": str})
 
 
 def _from(folder: Path, other: Path) -> str:
     """Where `other` lies, from `folder`, without naming this machine."""
     return Path(os.path.relpath(other.resolve(), folder.resolve())).as_posix()
+
+
+def _facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
+    judged, kind = outcome.judgement, plan.subject.kind
+    power = {} if judged.found else reach.power(plan)
+    assumptions = {str(kind): conclusion.ASSUMPTIONS[kind]}
+    if judged.vote is not None:
+        assumptions["vote"] = conclusion.VOTE_ASSUMES
+    limits = conclusion.LIMITS[kind]
+    if plan.kit is not None and plan.kit.commitment.late:
+        limits = [conclusion.LATE, *limits]
+    return AuditFacts(
+        kind=kind,
+        letter=kind.letter,
+        conclusion=conclusion.after(plan, judged, power),
+        answer=judged.answer,
+        p=judged.p,
+        alpha=plan.alpha,
+        reach=judged.reach,
+        planned=reach.reach(plan, plan.samples),
+        exact=None if judged.exact is None else ExactFacts.model_validate(judged.exact),
+        sensitivity=_sensitivity(judged),
+        power=power,
+        vote=judged.vote,
+        rank=None if judged.rank is None else RankFacts.model_validate(judged.rank),
+        suspect=_suspect(plan, judged),
+        dataset=_dataset(plan),
+        commitment=_commitment(plan),
+        audits=_audits(plan),
+        queried=_queried(plan, outcome),
+        settings=_settings(plan),
+        statuses=judged.statuses,
+        blind_check=[] if plan.prepared is None else plan.prepared.facts.blind,
+        assumptions=assumptions,
+        limits=limits,
+        case=occasion.case,
+        examiner=occasion.examiner,
+        command=occasion.command,
+        commit=store.commit(),
+        machine=f"{store.cpu()}; {platform.system()} {platform.machine()}",
+        versions=store.versions(),
+        made=store.now(),
+    )
+
+
+def _sensitivity(judged: Judgement) -> ExactFacts | None:
+    return None if judged.sensitivity is None else ExactFacts.model_validate(judged.sensitivity)
 
 
 def _once(judged: Judgement) -> pd.DataFrame:
@@ -229,20 +214,59 @@ def _once(judged: Judgement) -> pd.DataFrame:
 
 def _suspect(plan: Plan, judged: Judgement) -> SuspectFacts:
     called_itself = sorted(set(_once(judged)["model"]) - {""})
-    remote = plan.model.endpoint
-    if remote is None:
-        return SuspectFacts(
-            name=plan.suspect,
-            folder=plan.model.path,
-            hub=plan.model.hub,
-            called_itself=called_itself,
-        )
-    return SuspectFacts(
-        name=plan.suspect,
-        api=endpoint.place(remote),
-        model=remote.model,
-        extra=remote.extra,
-        called_itself=called_itself,
+    facts = SuspectFacts(name=plan.suspect, called_itself=called_itself)
+    if plan.answers_file is not None:
+        return facts.changed(answers=sha256_of(plan.answers_file))
+    if plan.remote is not None:
+        api = endpoint.place(plan.remote)
+        return facts.changed(api=api, model=plan.remote.model, extra=plan.remote.extra)
+    assert plan.model is not None
+    return facts.changed(folder=plan.model.path, hub=plan.model.hub)
+
+
+def _dataset(plan: Plan) -> DatasetFacts:
+    subject = plan.subject
+    samples, dropped, made = len(subject.samples), {}, ""
+    if plan.prepared is not None:
+        samples, made = len(plan.prepared.samples), plan.prepared.facts.made
+        dropped = plan.prepared.facts.dropped
+    elif plan.kit is not None:
+        made = plan.kit.commitment.made
+    return DatasetFacts(
+        name=subject.name,
+        samples=samples,
+        to_ask=len(subject.samples),
+        dropped=dropped,
+        made=made,
+        folder=_from(plan.folder, subject.folder),
+    )
+
+
+def _commitment(plan: Plan) -> CommitmentFacts | None:
+    if plan.kit is None:
+        return None
+    said = plan.kit.commitment
+    return CommitmentFacts(
+        late=said.late,
+        rows=said.rows,
+        groups=said.groups,
+        published=said.published,
+        made=said.made,
+        sha256=dict(plan.subject.hashes),
+    )
+
+
+def _audits(plan: Plan) -> AuditsFacts:
+    place, this = plan.subject.folder, entry(plan).audit
+    known = log.of_suspect(place, plan.suspect_key)
+    ids = [one.audit for one in known]
+    return AuditsFacts(
+        counted=this in ids,
+        number=ids.index(this) + 1 if this in ids else None,
+        of=len(ids),
+        of_all=len(log.read(place)),
+        at_most=min(1.0, sum(one.alpha for one in known) or plan.alpha),
+        earlier=[one for one in known if one.audit != this],
     )
 
 
@@ -263,27 +287,40 @@ def _queried(plan: Plan, outcome: Outcome) -> Queried:
 
 
 def _settings(plan: Plan) -> SettingsFacts:
+    fixed = plan_file.read(plan.folder)
+    return SettingsFacts(
+        alpha=fixed.alpha,
+        stops_early=fixed.stops_early,
+        looks=list(fixed.looks),
+        exponent=fixed.exponent,
+        statistic=fixed.statistic,
+        budget=BudgetFacts.of(plan.budget),
+        answers_to_a_prompt=fixed.answers_to_a_prompt,
+        temperature=fixed.temperature,
+        max_new_tokens=fixed.max_new_tokens,
+        system_prompt=fixed.system_prompt,
+        seed=fixed.seed,
+        mu=plan.subject.mu,
+        begun=fixed.begun,
+        control_answers={path.name: sha256_of(path) for path in plan.control_files},
+        method=_method(plan),
+    )
+
+
+def _method(plan: Plan) -> ThresholdFacts | None:
+    if plan.prepared is None:
+        return None
     study = plan.prepared.study
-    profile, queried = study.profile, plan.sampling
-    controls_asked = profile.responses
+    profile = study.profile
     similarity = profile.similarity.model_dump(exclude_none=True)
     if "path" in similarity:
         similarity["path"] = prepared_json.portable(similarity["path"], plan.prepared.folder)
-    return SettingsFacts(
-        alpha=plan.alpha,
-        stops_early=plan.stops_early,
-        budget=BudgetFacts.of(plan.budget),
-        answers_to_a_prompt=queried.draws,
-        temperature=queried.temperature,
-        max_new_tokens=queried.max_new_tokens,
-        system_prompt=queried.system,
-        controls_were_asked_with=Manner(
-            temperature=controls_asked.temperature, system=controls_asked.system
-        ),
-        seed=queried.seed,
+    return ThresholdFacts(
         delta_t=profile.decision.delta_t,
         delta_s=study.delta_s,
-        mu=profile.decision.mu,
         similarity=similarity,
         references=[r.name for r in profile.references],
+        controls_were_asked_with=Manner(
+            temperature=profile.responses.temperature, system=profile.responses.system
+        ),
     )

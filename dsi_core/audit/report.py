@@ -16,13 +16,11 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dsi_core.audit import record
-from dsi_core.audit.audit_json import ControlsFacts, Manner, TwinFacts
-from dsi_core.audit.prepared_json import Against, Part
+from dsi_core.audit.audit_json import ExactFacts, Manner, RankFacts
 from dsi_core.audit.record import Audit
 from dsi_core.audit.run import Ended
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.data.common_words import common
-from dsi_core.evidence import blind
 from dsi_core.runtime import store
 
 NAME = "report.html"
@@ -34,7 +32,7 @@ PICTURES = {  # by name: what is to be seen, for who cannot see it
 ENDED = {
     Ended.STOPPED_EARLY: "stopped, as the evidence sufficed",
     Ended.ALL_PROMPTED: "all that was planned was asked",
-    Ended.MONEY_SPENT: "stopped, as the next sample could have exceeded the budget",
+    Ended.BUDGET_SPENT: "stopped, as the next sample could have exceeded the budget",
 }
 SHOWN_ANSWERS = 20  # at most, of those that are no evidence...
 SHOWN_CHARACTERS = 300  # ...and of each
@@ -89,7 +87,7 @@ def page(audit: Audit, pictures: Mapping[str, bytes]) -> str:
             suspect=audit.facts.suspect.name,
             conclusion=audit.facts.conclusion,
             who_asked_what=_who_asked_what(audit),
-            three_numbers=_three_numbers(audit),
+            numbers=_numbers(audit),
             pictures={
                 name: {"alt": alt, "png": b64encode(pictures.get(name, b"")).decode()}
                 for name, alt in PICTURES.items()
@@ -113,9 +111,9 @@ def who_asked_what(audit: Audit) -> str:
     return _part("table", _who_asked_what(audit))
 
 
-def three_numbers(audit: Audit) -> str:
-    """Show vote, controls and twin: the result and the assumption of each."""
-    return _part("table", _three_numbers(audit), wide=True)
+def numbers(audit: Audit) -> str:
+    """Show the exact test, or vote and rank: the result and the assumption of each."""
+    return _part("table", _numbers(audit), wide=True)
 
 
 def most_telling(audit: Audit, count: int = TOLD_EACH) -> str:
@@ -134,7 +132,7 @@ def refused(audit: Audit) -> str:
 
 
 def blind_check(audit: Audit) -> str:
-    """Show the blind checks, with a warning where the twin is none."""
+    """Show the blind checks."""
     return _part("blind_check", _blind_check(audit))
 
 
@@ -172,16 +170,15 @@ def _who_asked_what(audit: Audit) -> Table:
         "model": suspect.model,
         "folder": suspect.folder,
         "hub": suspect.hub,
+        "answers": suspect.answers,
     }
     place = "; ".join(f"{name}: {value}" for name, value in named.items() if value)
+    tainted = "tainted (training on them changes every reference model's answer)"
+    to_ask = tainted if settings.method else "in the kit"
     rows = [
         ["Suspect", f"{suspect.name} ({place})"],
         ["It called itself", ", ".join(suspect.called_itself) or "it gave no name"],
-        [
-            "Dataset",
-            f"{data.name}: {data.samples} pairs, of which {data.tainted} are tainted (training on "
-            "them changes every reference model's answer)",
-        ],
+        ["Dataset", f"{data.name}: {data.samples} pairs, of which {data.to_ask} are {to_ask}"],
         [
             "Asked",
             f"{queried.answers} answers to {queried.samples} samples (at most "
@@ -194,11 +191,13 @@ def _who_asked_what(audit: Audit) -> Table:
             f"{queried.tokens_read} read, {queried.tokens_written} written{_cost(audit)}",
         ],
         ["Asked how", f"{_said(settings.manner)}, up to {settings.max_new_tokens} new tokens"],
-        ["Reference models", ", ".join(settings.references)],
     ]
-    if settings.manner != settings.controls_were_asked_with:
+    if settings.method is None:
+        return Table(rows)
+    rows.append(["Reference models", ", ".join(settings.method.references)])
+    if settings.manner != settings.method.controls_were_asked_with:
         caution = (
-            f"control models were asked at {_said(settings.controls_were_asked_with)}: "
+            f"control models were asked at {_said(settings.method.controls_were_asked_with)}: "
             "they and the suspect were not treated alike"
         )
         rows.append(["Caution", caution])
@@ -219,64 +218,56 @@ def _said(manner: Manner) -> str:
     return f"temperature {manner.temperature:g}, system prompt {manner.system!r}"
 
 
-def _three_numbers(audit: Audit) -> Table:
+def _numbers(audit: Audit) -> Table:
     facts = audit.facts
-    vote, assumes = facts.vote, facts.assumptions
+    assumes = facts.assumptions
+    head = ["number", "result", "what it assumes"]
+    if facts.exact is not None:
+        rows = [[f"The {facts.kind}", _exact(facts.exact), assumes[facts.kind]]]
+        if facts.sensitivity is not None:
+            said = f"p = {facts.sensitivity.p:.3g}"
+            rows.append(["The same with refused answers counted", said, "the same"])
+        return Table(rows, head)
+    vote = facts.vote
+    assert vote is not None
     counted = (
         f"{vote.verdict}: {vote.positive} positive, {vote.negative} negative, "
         f"{vote.filtered} without a usable answer"
     )
-    against_controls = _controls(facts.controls, facts.settings.alpha)
-    with_twin = _twin(facts.twin, facts.settings.stops_early, facts.queried.of_at_most)
     rows = [
         ["1. The paper's vote", counted, assumes["vote"]],
-        ["2. Against control models", against_controls, assumes["controls"]],
-        ["3. With the private twin", with_twin, assumes["twin"]],
+        ["2. Against control models", _rank(facts.rank), assumes[facts.kind]],
     ]
-    return Table(rows, ["number", "result", "what it assumes"])
+    return Table(rows, head)
 
 
-def _controls(test: ControlsFacts | None, alpha: float) -> str:
+def _exact(test: ExactFacts) -> str:
+    said = f"p = {test.p:.3g}; {test.usable} samples with a usable answer, at most {test.planned}; "
+    return f"{said}the smallest possible p is {test.attainable:.2g}; {len(test.looks)} looks"
+
+
+def _rank(test: RankFacts | None) -> str:
     if test is None:
         return "not available: the preparation has no control models"
-    said = f"p = {test.p:.3g} with {test.controls} controls; "
-    said += f"the smallest possible is {test.smallest_p:.3g}"
-    if test.false_positives is not None:
-        said += f"; the same test calls {test.false_positives:.0%} of the controls members "
-        said += "when each is left out in turn"
-    if test.can_reach_alpha:
-        return f"{said}."
-    return f"{said}. So few controls can never reach alpha = {alpha:g}."
-
-
-def _twin(test: TwinFacts | None, stops_early: bool, at_most: int) -> str:
-    if test is None:
-        return "not available: no part of the data was withheld"
-    other_plan = test.planned != at_most
-    valid = "valid whenever the asking stops" if stops_early or other_plan else "permutation test"
-    said = f"p = {test.p:.3g} ({valid}); "
-    if other_plan:
-        said += f"its permutation test is over the {test.planned} samples planned when the audit "
-        said += "began; "
-    if test.difference is not None:
-        said += f"mean evidence {test.difference:+.3f} higher on the published part; "
-    said += f"{test.published} published and {test.withheld} withheld samples with evidence; "
-    return f"{said}largest wealth {test.largest:.3g}"
+    said = f"p = {test.p:.3g}, the largest over {len(test.strata)} kinds and bases of controls; "
+    return f"{said}they can support a finding at alpha = {test.supports:.3g} and above"
 
 
 def telling(audit: Audit, count: int = TOLD_EACH) -> pd.DataFrame:
-    """Choose the published samples with the most and with the least evidence, `count` each.
+    """Choose the samples with the most and with the least evidence, `count` each.
 
-    The withheld ones stay private. Returns sample_id, evidence, why.
+    Returns sample_id, evidence, why.
     """
-    published = audit.evidence[audit.evidence["part"] == Part.PUBLISHED].dropna(subset="evidence")
-    ordered = published.sort_values(["evidence", "sample_id"], ascending=[False, True])
+    usable = audit.evidence.dropna(subset="evidence")
+    ordered = usable.sort_values(["evidence", "sample_id"], ascending=[False, True])
     top = ordered.head(count).assign(why="among the strongest evidence")
     bottom = ordered.iloc[count:].tail(count).iloc[::-1].assign(why="among the weakest")
     return pd.concat([top, bottom])[["sample_id", "evidence", "why"]]
 
 
-def _most_telling(audit: Audit, count: int = TOLD_EACH) -> list[Sample]:
+def _most_telling(audit: Audit, count: int = TOLD_EACH) -> list[Sample] | None:
+    if audit.prepared is None:
+        return None
     chosen = telling(audit, count).to_dict("records")
     return [_sample(audit, sample["sample_id"], sample["why"]) for sample in chosen]
 
@@ -287,6 +278,7 @@ def _sample(audit: Audit, sample_id: str, why: str) -> Sample:
     The suspect's best answer, the oracle, and those of the reference model whose tuning brings it
     nearest, with and without the data.
     """
+    assert audit.prepared is not None
     samples = audit.prepared.samples
     pair = samples[samples["sample_id"] == sample_id].to_dict("records")[0]
     of_sample = audit.answers["sample_id"] == sample_id
@@ -304,7 +296,7 @@ def _sample(audit: Audit, sample_id: str, why: str) -> Sample:
         Text(f"{nearest}, trained on the dataset", common(answer, reference["response_after"])),
         Text(f"{nearest}, not trained on it", common(answer, reference["response_before"])),
     ]
-    title = f"evidence {weakest.max():+.2f}, sample {sample_id} ({pair['part']})"
+    title = f"evidence {weakest.max():+.2f}, sample {sample_id}"
     return Sample(f"{why}: {title}" if why else title, pair["prompt"], texts)
 
 
@@ -314,12 +306,13 @@ def _refused(audit: Audit) -> dict[str, Any]:
     once = audit.answers.drop_duplicates(["sample_id", "draw"])
     out = once[once["status"] != AnswerStatus.ANSWERED]
     shown = out.head(SHOWN_ANSWERS)
-    withheld = audit.evidence["part"] == Part.WITHHELD
-    private = set(audit.evidence.loc[withheld, "sample_id"])
+    withheld = set()
+    if "published" in audit.evidence:
+        withheld = set(audit.evidence.loc[~audit.evidence["published"], "sample_id"])
     rows = []
     for answer in shown.to_dict("records"):
         text = answer["response"][:SHOWN_CHARACTERS] or "(empty)"
-        if answer["sample_id"] in private:
+        if answer["sample_id"] in withheld:
             text = "(withheld sample)"
         rows.append([answer["sample_id"], answer["draw"] + 1, answer["status"], text])
     return {
@@ -330,19 +323,14 @@ def _refused(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _blind_check(audit: Audit) -> dict[str, Any]:
-    checks = audit.facts.blind_check
+def _blind_check(audit: Audit) -> Table:
     rows = []
-    for check in checks:
+    for check in audit.facts.blind_check:
         auc = "too few pairs"
         if check.auc is not None:
             auc = f"{check.auc:.2f} ({check.low:.2f} to {check.high:.2f})"
         rows.append([check.name, auc, " and ".join(map(str, check.pairs))])
-    twins = [check for check in checks if check.against is Against.TWIN]
-    return {
-        "told_apart": any(blind.tells_apart(check.auc) for check in twins),
-        "table": Table(rows, ["the published data against", "AUC (95%)", "pairs"]),
-    }
+    return Table(rows, ["the dataset against", "AUC (95%)", "pairs"])
 
 
 def _to_check(audit: Audit) -> dict[str, Any]:

@@ -4,8 +4,7 @@ Every answer is on the disk when it arrives: an interrupted audit goes on where 
 asks nor pays for an answer twice.
 """
 
-import json
-import shutil
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -15,9 +14,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from dsi_core.audit import judgement
+from dsi_core.audit import answers_file, judgement, log, plan_file
 from dsi_core.audit.judgement import Judgement
+from dsi_core.audit.log import Entry
 from dsi_core.audit.plan import MODEL_ID, Plan, answers, spent, worst
+from dsi_core.audit.plan_file import PlanFile
 from dsi_core.audit.suspect import SAYS_NOTHING, AnswerFacts
 from dsi_core.evidence import controls
 from dsi_core.models import endpoint, responses
@@ -34,7 +35,7 @@ class Ended(StrEnum):
 
     STOPPED_EARLY = "stopped early"  # the evidence sufficed
     ALL_PROMPTED = "all prompted"  # that was planned
-    MONEY_SPENT = "money spent"  # the next sample could have exceeded the budget
+    BUDGET_SPENT = "budget spent"  # the next sample could have exceeded it
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Outcome:
 
 
 def run(plan: Plan) -> Outcome:
-    """Ask until the evidence suffices, until all is asked, or until the money is spent.
+    """Ask until the evidence suffices, until all is asked, or until the budget is spent.
 
     Raises
     ------
@@ -55,70 +56,109 @@ def run(plan: Plan) -> Outcome:
         When a question stays unanswered: what came before is stored, and a rerun goes on.
     """
     begin(plan)
-    queries, answered = len(plan.samples) * plan.draws, len(answers(plan))
+    answered = min(len(answers(plan)), plan.queries)
     bar = tqdm(
-        total=queries,
-        initial=min(answered, queries),
-        desc=plan.suspect,
-        unit=" answers",
-        disable=None,
+        total=plan.queries, initial=answered, desc=plan.suspect, unit=" answers", disable=None
     )
     with store.lock(plan.folder), bar:
+        _take_given(plan)
         while True:
             stored = answers(plan)
             judged = judgement.judge(plan, stored)
             cost = spent(plan, stored) if plan.budget.has_prices else None
-            if plan.stops_early and judged.p is not None and judged.p <= plan.alpha:
+            if judged.samples == len(plan.samples):
+                return Outcome(judged, cost, Ended.ALL_PROMPTED)
+            if plan.stops_early and judged.found:
                 return Outcome(judged, cost, Ended.STOPPED_EARLY)
             questions = next_questions(plan, stored)
             if questions.empty:
-                complete = judged.samples == len(plan.samples)
-                ended = Ended.ALL_PROMPTED if complete else Ended.MONEY_SPENT
-                return Outcome(judged, cost, ended)
+                return Outcome(judged, cost, Ended.BUDGET_SPENT)
             _ask(plan, questions, bar)
 
 
 def begin(plan: Plan) -> None:
-    """Make the audit's folder, or take over the one that an earlier version put elsewhere.
+    """Make the audit's folder, fix its plan, and enter it in the log beside what it is about.
 
     What the suspect answers is read by the folder's owner alone.
     """
-    if not plan.folder.exists() and (plan.earlier_folder / RESPONSES).exists():
-        shutil.copytree(plan.earlier_folder, plan.folder)
     plan.folder.mkdir(parents=True, exist_ok=True)
     path = plan.folder / RESPONSES
     path.touch(mode=0o600)
     path.chmod(0o600)
-    if not (plan.folder / judgement.FIRST_PLAN).exists():
-        planned = {"samples": len(plan.samples), "at": store.now()}
-        store.write_text(plan.folder / judgement.FIRST_PLAN, json.dumps(planned))
+    if not plan_file.lies_in(plan.folder):
+        plan_file.write(plan.folder, plan.fixed)
+    if not log.begin(plan.subject.folder, entry(plan)):
+        warnings.warn(
+            f"{plan.subject.folder / log.NAME} cannot be written: this audit is not counted, and "
+            "the report says so",
+            stacklevel=2,
+        )
+
+
+def _take_given(plan: Plan) -> None:
+    """Take over the answers of a file that stands for the suspect, once."""
+    if plan.answers_file is None or (plan.folder / RESPONSES).stat().st_size:
+        return
+    said = answers_file.read(plan.answers_file, plan.samples)
+    said = said[said["draw"] < plan.draws]
+    keep(plan.folder, ((row, row.response, SAYS_NOTHING) for row in said.itertuples()))
+
+
+def entry(plan: Plan) -> Entry:
+    """Say what the log says of an audit that has begun."""
+    fixed = plan_file.read(plan.folder)
+    return Entry(
+        audit=store.key([fixed.model_dump(mode="json"), plan.name]),
+        suspect=plan.suspect,
+        key=plan.suspect_key,
+        folder=plan.name,
+        alpha=fixed.alpha,
+        settings=_settings(fixed),
+        begun=fixed.begun,
+    )
+
+
+def _settings(fixed: PlanFile) -> dict:
+    chosen = {"samples", "answers_to_a_prompt", "temperature", "system_prompt", "max_new_tokens"}
+    return fixed.model_dump(include=chosen, by_alias=True)
 
 
 def next_questions(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:
     """Give the next block of questions (sample_id, prompt, draw): whole samples, in order.
 
-    As many as keep all connections busy, or all where nothing stops early. Empty at the end, or
-    when the next sample might cost more than is left.
+    Up to the next look, or, without looks, as many as keep all connections busy; all of them where
+    nothing stops early. Empty at the end, or when the next sample might exceed the budget.
     """
     wanted = responses.unanswered(stored, plan.samples, plan.draws)
-    remote, block = plan.model.endpoint, len(plan.samples)
-    if remote is not None and plan.stops_early:
-        busy = -(-remote.concurrency // plan.draws)
-        block = max(controls.MIN_SAMPLES, busy)
-    first = wanted["sample_id"].unique()[:block]
+    first = wanted["sample_id"].unique()[: _block(plan, wanted)]
     chosen = wanted[wanted["sample_id"].isin(first)]
-    if plan.budget.money is None:
-        return chosen
-    costs = [plan.budget.cost(worst(plan, prompt)) for prompt in chosen["prompt"]]
-    fits = spent(plan, stored) + np.cumsum(costs) <= plan.budget.money
+    fits = np.full(len(chosen), True)
+    if plan.budget.queries is not None:
+        fits &= len(stored) + np.arange(1, len(chosen) + 1) <= plan.budget.queries
+    if plan.budget.money is not None:
+        costs = [plan.budget.cost(worst(plan, prompt)) for prompt in chosen["prompt"]]
+        fits &= spent(plan, stored) + np.cumsum(costs) <= plan.budget.money
     whole = pd.Series(fits, index=chosen["sample_id"]).groupby(level=0, sort=False).all()
     return chosen[chosen["sample_id"].isin(whole.index[whole.cummin()])]
 
 
+def _block(plan: Plan, wanted: pd.DataFrame) -> int:
+    """How many samples of those that lack an answer are asked about next."""
+    if not plan.stops_early:
+        return len(plan.samples)
+    if plan.looks is not None:
+        lacking = plan.samples["sample_id"].isin(wanted["sample_id"])
+        first = int(lacking.argmax()) if lacking.any() else len(lacking) - 1
+        until = next(after for after in plan.looks.after if after > first)
+        return int(lacking.head(until).sum())
+    if plan.remote is None:
+        return len(plan.samples)
+    return max(controls.MIN_SAMPLES, -(-plan.remote.concurrency // plan.draws))
+
+
 def _ask(plan: Plan, questions: pd.DataFrame, bar: tqdm) -> None:
-    remote = plan.model.endpoint
-    if remote is not None:
-        replies = endpoint.answers(remote, questions, plan.sampling)
+    if plan.remote is not None:
+        replies = endpoint.answers(plan.remote, questions, plan.sampling)
         keep(plan.folder, ((row, reply.text, _facts(reply)) for row, reply in replies), bar.update)
         return
     arguments = plan.folder, plan.training, questions, plan.sampling

@@ -117,10 +117,11 @@ def model(
     base_url: str | None = None,
     name: str | None = None,
     key_env: str | None = None,
+    answers: Path | None = None,
     trust_remote_code: bool = False,
     **endpoint,
-) -> tuple[str, Model]:
-    """Find the suspect: a short name, and where it is.
+) -> tuple[str, Model | None]:
+    """Find the suspect: a short name, and where it is (None = a file holds its answers).
 
     Parameters
     ----------
@@ -128,18 +129,25 @@ def model(
         A folder or a hub id; or None, with the next three.
     base_url, name, key_env
         Of an API: its address, what it calls the model, the variable that holds the key.
+    answers
+        A file of its answers, which stands for it.
     endpoint
         More fields of `settings.schema.Endpoint`.
 
     Raises
     ------
     ValueError
-        For anything else, and for both.
+        For anything else, and for more than one.
     """
-    if (base_url is None) == (given is None):
+    if sum(one is not None for one in (base_url, given, answers)) != 1:
         raise ValueError(
-            "a suspect is either --base-url with --model, or --suspect: a folder or a hub id"
+            "a suspect is either --base-url with --model, or --suspect: a folder or a hub id, or "
+            "--answers: a file of what it said"
         )
+    if answers is not None:
+        if not answers.is_file():
+            raise ValueError(f"--answers {answers}: no such file")
+        return answers.stem, None
     if base_url is not None:
         if not name:
             raise ValueError(

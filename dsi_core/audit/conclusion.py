@@ -1,0 +1,165 @@
+"""What an audit concludes, in sentences: each kind of evidence has its own, and they never mix.
+
+"Trained" is said of a finding of an exact test alone. After the fact nothing tells training from
+knowledge.
+"""
+
+from dsi_core.audit.judgement import Answer, Judgement
+from dsi_core.audit.plan import Plan
+from dsi_core.audit.reach import Power, Reach
+from dsi_core.audit.subject import Kind
+
+ASSUMPTIONS = {
+    Kind.PRIVATE: (
+        "A fair coin, tossed before the release for each group of samples, decided which were "
+        "withheld; nobody else has them, and the service looks nothing up that was published. "
+        "Nothing else is assumed, about the model or the data."
+    ),
+    Kind.WORDING: (
+        "A fair coin, tossed before the release for each group of samples, decided which of two "
+        "wordings was published; nobody else has the other, and the service looks nothing up that "
+        "was published. Nothing else is assumed, about the model or the data."
+    ),
+    Kind.AFTER: (
+        "A model that never saw the dataset is like one more of the control models, within every "
+        "kind of them: each is equally likely to lean most. That is a choice of controls, not a "
+        "fact. Knowledge of the subject, data like this, or the style of the answers can make a "
+        "model lean as much."
+    ),
+}
+VOTE_ASSUMES = (
+    "None is needed to count, but the count has no known error rate: the thresholds are the "
+    "paper's conventions."
+)
+P_VALUE = (
+    "A p-value is the chance of evidence at least this strong from a model that never saw the "
+    "dataset, under the assumption beside it. It is not the chance that the model is innocent."
+)
+NO_FINDING = (
+    "No finding does not show that the model was not trained on the dataset: it may have learnt it "
+    "too weakly, from another wording, or hide it behind a filter."
+)
+HOW_IT_CAME = (
+    "How the data came to the model's maker (a licence, another publication of the same texts) is "
+    "not visible in its answers."
+)
+SERVICE = (
+    "The service may change the model behind a name at any time; the answers are those of the "
+    "times given here."
+)
+LIMITS = {
+    Kind.PRIVATE: [
+        P_VALUE,
+        NO_FINDING,
+        HOW_IT_CAME,
+        "Asking shows the prompts to whoever runs the service, those of withheld samples too (not "
+        "their outputs).",
+        SERVICE,
+    ],
+    Kind.WORDING: [
+        P_VALUE,
+        NO_FINDING,
+        HOW_IT_CAME,
+        "Asking shows published prompts alone; the wording that was kept back is sent to nobody.",
+        SERVICE,
+    ],
+    Kind.AFTER: [
+        P_VALUE,
+        NO_FINDING,
+        "A finding says that the model answers more like a model tuned on the dataset than these "
+        "controls do. It does not say why.",
+        SERVICE,
+    ],
+}
+LATE = (
+    "The owner's own split was committed to afterwards: that a coin made it, and that it was "
+    "tossed once, rests on the owner's word."
+)
+
+
+def before(plan: Plan, within: Reach, power: dict[str, Power]) -> str:
+    """Say what an audit can find, before it is paid for."""
+    if not within.can_reach_alpha:
+        return _cannot(plan, within)
+    said = f"A finding at alpha = {plan.alpha:g} is possible with {within.samples} samples "
+    said += f"(smallest p-value {within.attainable:.2g})."
+    return f"{said} {_power(power, 'is found')}" if power else said
+
+
+def after(plan: Plan, judged: Judgement, power: dict[str, Power]) -> str:
+    """Say what an audit concludes."""
+    if plan.prepared is not None:
+        return f"{_after_the_fact(plan, judged)} {_vote(judged)}"
+    if judged.answer is Answer.FOUND:
+        return (
+            f"{plan.suspect} was trained on the published part of {plan.subject.name} or on a copy "
+            f"of it (p = {judged.p:.2g}, {plan.subject.kind}, alpha = {plan.alpha:g})."
+        )
+    if judged.answer is Answer.CANNOT:
+        return f"{_cannot(plan, judged.reach)} {_so_far(plan, judged)}"
+    said = f"No finding at alpha = {plan.alpha:g} (p = {judged.p:.2g}, {plan.subject.kind}). "
+    said += f"{_so_far(plan, judged)} "
+    if judged.samples == len(plan.samples):
+        said += f"{_power(power, 'would have been found')} "
+    return f"{said}It does not show that {plan.suspect} was not trained on {plan.subject.name}."
+
+
+def _so_far(plan: Plan, judged: Judgement) -> str:
+    """How many samples the conclusion rests on."""
+    said = f"Asked were {judged.samples} of {len(plan.samples)} samples planned, of which "
+    said += f"{judged.reach.samples} have a usable answer."
+    if judged.samples < len(plan.samples):
+        said += " A rerun with a larger budget goes on under the same plan."
+    return said
+
+
+def _cannot(plan: Plan, within: Reach) -> str:
+    said = f"This audit cannot find anything at alpha = {plan.alpha:g}: "
+    if plan.prepared is not None:
+        if within.attainable > plan.alpha:
+            return said + (
+                "these controls cannot support it, as within one kind and base of them no p-value "
+                f"can be below {within.attainable:.2g}."
+            )
+        return said + f"{within.samples} samples with a usable answer are too few."
+    return said + (
+        f"with {within.samples} samples with a usable answer no p-value can be below "
+        f"{within.attainable:.2g}, or none of the looks planned allows one at its share of alpha."
+    )
+
+
+def _power(power: dict[str, Power], verb: str) -> str:
+    effects = " / ".join(f"{one.effect:g}" for one in power.values())
+    found = " / ".join(f"{one.found:.2f}" for one in power.values())
+    return (
+        f"A model that leans {' / '.join(power)} to what was published ({effects} standard "
+        f"deviations of a sample) {verb} with probability {found}."
+    )
+
+
+def _after_the_fact(plan: Plan, judged: Judgement) -> str:
+    rank = judged.rank
+    if rank is None:
+        return "No p-value can be given: there are no control models."
+    if judged.answer is Answer.FOUND:
+        return (
+            f"{plan.suspect} answers more like a model tuned on {plan.subject.name} than these "
+            f"control models do (p = {rank.p:.2g}, the largest over {len(rank.strata)} kinds and "
+            f"bases of them, alpha = {plan.alpha:g}). That does not tell learning from the dataset "
+            "from knowing its subject."
+        )
+    if judged.answer is Answer.CANNOT:
+        return _cannot(plan, judged.reach)
+    return (
+        f"No finding at alpha = {plan.alpha:g} (p = {rank.p:.2g}, the largest over "
+        f"{len(rank.strata)} kinds and bases of control models)."
+    )
+
+
+def _vote(judged: Judgement) -> str:
+    vote = judged.vote
+    assert vote is not None
+    return (
+        f"The paper's vote, which has no error rate: {vote.positive} positive and {vote.negative} "
+        f"negative samples of {judged.samples} asked."
+    )

@@ -1,0 +1,109 @@
+"""A dry run: what an audit would ask, what that may cost, and what it could find at all."""
+
+from typing import Any
+
+import numpy as np
+
+from dsi_core.audit import conclusion
+from dsi_core.audit.budget import Budget, Tokens
+from dsi_core.audit.plan import BYTES_PER_TOKEN, CHAT_TOKENS, Plan, answers, first_request, worst
+from dsi_core.audit.reach import Power, Reach, power, reach
+from dsi_core.audit.readable import Readable
+from dsi_core.audit.subject import Kind
+
+
+class Expected(Readable):
+    """Tokens and their price."""
+
+    tokens_read: int
+    tokens_written: int
+    cost: float
+
+
+class DryRun(Readable):
+    """What would be asked, what it may cost, and what could come of it.
+
+    Attributes
+    ----------
+    conclusion
+        What this audit can find, in a sentence.
+    kind
+        Of the evidence.
+    reach
+        Of all samples planned.
+    within_budget
+        Of those that a budget in queries suffices for.
+    power
+        By how strongly a model leans, as `reach.power`; empty where no coin was thrown.
+    suspect, folder
+        Who, and where the answers are or will be.
+    samples, queries
+        To ask about and to send, at most.
+    looks
+        After how many samples the test looks.
+    already_answered
+        Of these queries.
+    about, at_most
+        The cost: with four bytes a token and answers as long as the texts, and at most.
+    prompts
+        The first ones.
+    first_request
+        The body that an API would get; None for a local model.
+    """
+
+    conclusion: str
+    kind: Kind
+    reach: Reach
+    within_budget: Reach
+    power: dict[str, Power]
+    suspect: str
+    folder: str
+    samples: int
+    queries: int
+    looks: tuple[int, ...]
+    already_answered: int
+    about: Expected
+    at_most: Expected
+    prompts: list[str]
+    first_request: dict[str, Any] | None
+
+
+def dry_run(plan: Plan, shown: int = 5) -> DryRun:
+    """Tell what would be asked and what it may cost; nothing is sent. shown: prompts to quote."""
+    samples = plan.samples
+    asked = samples["prompt"].head(plan.affordable)
+    read = asked.str.len().sum() / BYTES_PER_TOKEN + CHAT_TOKENS * len(asked)
+    written = _length_of_texts(plan) / BYTES_PER_TOKEN
+    about = Tokens(read * plan.draws, written * len(asked) * plan.draws)
+    most = np.sum([worst(plan, prompt) for prompt in asked], axis=0) * plan.draws
+    within, found = reach(plan, samples.head(plan.affordable)), power(plan)
+    return DryRun(
+        conclusion=conclusion.before(plan, within, found),
+        kind=plan.subject.kind,
+        reach=reach(plan, samples),
+        within_budget=within,
+        power=found,
+        suspect=plan.suspect,
+        folder=str(plan.folder),
+        samples=len(samples),
+        queries=plan.affordable * plan.draws,
+        looks=() if plan.looks is None else plan.looks.after,
+        already_answered=len(answers(plan)),
+        about=_expected(plan.budget, about),
+        at_most=_expected(plan.budget, Tokens(*most)),
+        prompts=samples["prompt"].head(shown).tolist(),
+        first_request=first_request(plan),
+    )
+
+
+def _length_of_texts(plan: Plan) -> float:
+    """Bytes, about, of an answer: as long as the references', or as a kit's texts."""
+    if plan.prepared is None:
+        return float(plan.samples["output"].str.len().mean())
+    answered = plan.prepared.scores[["response_before", "response_after"]].stack()
+    return float(answered.str.len().mean())
+
+
+def _expected(budget: Budget, tokens: Tokens) -> Expected:
+    cost = round(float(budget.cost(tokens)), 6)
+    return Expected(tokens_read=int(tokens.read), tokens_written=int(tokens.written), cost=cost)

@@ -1,0 +1,96 @@
+"""audits.jsonl: every audit that was begun with a kit or a preparation, beside it.
+
+Who audits one suspect again and again, with other settings, until something is found, is counted.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from dsi_core.runtime import store
+from dsi_core.settings.schema import Strict
+
+NAME = "audits.jsonl"
+
+
+class Entry(Strict):
+    """One audit.
+
+    Attributes
+    ----------
+    audit
+        Names it: a rerun that goes on is the same.
+    suspect, key
+        Its name, and what it is (an address and a model, a folder's content).
+    folder
+        The name of the audit's folder.
+    alpha
+        The error that this audit alone allows.
+    settings
+        How the suspect is asked, and how many samples there are.
+    begun, ended
+        When (UTC); None = it never came to its end.
+    answer, p
+        Its outcome.
+    """
+
+    audit: str
+    suspect: str
+    key: str
+    folder: str
+    alpha: float
+    settings: dict[str, Any]
+    begun: str
+    ended: str | None = None
+    answer: str | None = None
+    p: float | None = None
+
+
+def begin(place: Path, entry: Entry) -> bool:
+    """Enter an audit, once. Returns whether the place could be written to."""
+    if any(known.audit == entry.audit for known in read(place)):
+        return True
+    return _append(place, entry.model_dump(exclude_none=True))
+
+
+def end(place: Path, audit: str, answer: str, p: float | None) -> None:
+    """Enter how an audit ended, unless that is what the log says of it already."""
+    known = {entry.audit: entry for entry in read(place)}.get(audit)
+    if known is None or (known.answer, known.p) != (answer, p):
+        _append(place, {"audit": audit, "ended": store.now(), "answer": answer, "p": p})
+
+
+def read(place: Path) -> list[Entry]:
+    """Read the audits in the order in which they began; none where there is no log."""
+    path = place / NAME
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    found: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        try:
+            said = json.loads(line) if line else {}
+        except json.JSONDecodeError:
+            message = f"{path}, line {number}: is not JSON; no line may be changed"
+            raise ValueError(message) from None
+        if said:
+            found[said["audit"]] = {**found.get(said["audit"], {}), **said}
+    return [Entry.model_validate(said) for said in found.values() if "begun" in said]
+
+
+def of_suspect(place: Path, key: str) -> list[Entry]:
+    """Read the audits of one suspect, by its key."""
+    return [entry for entry in read(place) if entry.key == key]
+
+
+def _append(place: Path, said: dict[str, Any]) -> bool:
+    """Add a line that its owner alone may read."""
+    line = json.dumps(said, ensure_ascii=False) + "\n"
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    try:
+        number = os.open(place / NAME, flags, 0o600)
+    except OSError:  # a disc that cannot be written to, somebody else's folder
+        return False
+    with open(number, "a", encoding="utf-8") as file:
+        file.write(line)
+        store.flush(file)
+    return True

@@ -1,0 +1,113 @@
+"""plan.json: what an audit fixed before its first question, so that no rerun can choose again."""
+
+import json
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import ValidationError
+
+from dsi_core.audit.readable import Readable
+from dsi_core.audit.subject import Kind
+from dsi_core.runtime import store
+from dsi_core.settings.profile import explain
+
+NAME = "plan.json"
+FORMAT: Final = 1
+OPTIONS = {  # the option that sets a field
+    "alpha": "--alpha",
+    "samples": "--samples",
+    "stops_early": "--ask-all or --stop-early",
+    "answers_to_a_prompt": "--responses",
+    "temperature": "--temperature",
+    "system_prompt": "--system-prompt",
+    "max_new_tokens": "--max-new-tokens",
+    "controls": "--control-answers",
+    "seed": "--profile",
+}
+
+
+class PlanFile(Readable):
+    """What is fixed.
+
+    Attributes
+    ----------
+    suspect
+        Its name.
+    samples
+        How many are asked about at most.
+    looks
+        After how many samples an exact test looks; empty = there is none.
+    exponent
+        How alpha is spent over the looks (`evidence.looks`).
+    statistic
+        What is compared, in words.
+    controls
+        SHA-256 of each file of control answers.
+    begun
+        When (UTC).
+    """
+
+    format: Literal[1] = FORMAT
+    kind: Kind
+    suspect: str
+    alpha: float
+    samples: int
+    stops_early: bool
+    looks: tuple[int, ...]
+    exponent: float | None
+    answers_to_a_prompt: int
+    temperature: float
+    system_prompt: str | None
+    max_new_tokens: int
+    statistic: str
+    controls: tuple[str, ...] = ()
+    seed: int
+    begun: str = ""
+
+
+def lies_in(folder: Path) -> bool:
+    """Tell whether an audit has begun in a folder."""
+    return (folder / NAME).is_file()
+
+
+def write(folder: Path, planned: PlanFile) -> PlanFile:
+    """Write plan.json, with the time."""
+    begun = planned.changed(begun=store.now())
+    store.write_text(folder / NAME, begun.json_text())
+    return begun
+
+
+def read(folder: Path) -> PlanFile:
+    """Read plan.json. Raises `ValueError` for one of another format."""
+    path = folder / NAME
+    try:
+        return PlanFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise ValueError(explain(error, str(path))) from None
+
+
+def check(folder: Path, planned: PlanFile) -> None:
+    """Compare a plan with the one that an audit in the folder began with.
+
+    Raises
+    ------
+    ValueError
+        Naming the first field that differs, both values, and what can be done.
+    """
+    if not lies_in(folder):
+        return
+    there = read(folder)
+    for name in PlanFile.model_fields:
+        fixed, wanted = getattr(there, name), getattr(planned, name)
+        if name == "begun" or fixed == wanted:
+            continue
+        option = f" ({OPTIONS[name]})" if name in OPTIONS else ""
+        raise ValueError(
+            f"{folder / NAME}: {name.replace('_', ' ')} is {_said(fixed)}, now asked for is "
+            f"{_said(wanted)}{option}; a plan is fixed before the first question: repeat it as it "
+            "was, or begin another audit with another --out, which the log counts"
+        )
+
+
+def _said(value: Any) -> str:
+    return str(list(value) if isinstance(value, tuple) else value)

@@ -1,0 +1,107 @@
+"""What an audit can find at all: the smallest p-value that it allows, and its power.
+
+Known before the first question, from the samples, coins and controls planned.
+"""
+
+from dataclasses import asdict
+from functools import cache
+
+import pandas as pd
+
+from dsi_core.audit.plan import LOOKS, Plan
+from dsi_core.audit.readable import Readable
+from dsi_core.audit.subject import Kind
+from dsi_core.evidence import controls, twin, wording
+from dsi_core.evidence import looks as group_sequential
+from dsi_core.evidence import power as powers
+from dsi_core.evidence.looks import Looks
+
+RUNS = 500  # simulated audits
+# How strongly a model leans to what was published, in standard deviations of a sample's evidence
+LEANS = {"weakly": 0.3, "moderately": 0.5, "strongly": 0.8}
+
+
+class Reach(Readable):
+    """What so many samples allow.
+
+    Attributes
+    ----------
+    samples
+        How many.
+    attainable
+        The smallest possible p-value, whatever is answered.
+    can_reach_alpha
+        Whether a finding is possible.
+    """
+
+    samples: int
+    attainable: float
+    can_reach_alpha: bool
+
+
+class Power(Readable):
+    """How often an audit under the plan finds a model that leans so much to what was published.
+
+    Attributes
+    ----------
+    effect
+        In standard deviations of a sample (`evidence.power`).
+    found, low, high
+        The share of simulated audits and its 95% Wilson interval.
+    median_samples
+        Asked until found; None = never found.
+    """
+
+    effect: float
+    found: float
+    low: float
+    high: float
+    median_samples: float | None
+
+
+def reach(plan: Plan, samples: pd.DataFrame) -> Reach:
+    """Say what some samples of a plan, in the order of asking, allow.
+
+    samples: rows of `plan.samples`; those without evidence may have been left out.
+    """
+    smallest = _attainable(plan, samples)
+    if plan.looks is None:
+        possible = smallest <= plan.alpha and len(samples) >= controls.MIN_SAMPLES
+    else:
+        possible = any(
+            _attainable(plan, samples[samples.index < after]) <= plan.looks.spent(look)
+            for look, after in enumerate(plan.looks.after)
+        )
+    return Reach(samples=len(samples), attainable=smallest, can_reach_alpha=possible)
+
+
+def _attainable(plan: Plan, samples: pd.DataFrame) -> float:
+    """The smallest p-value that these samples' coins, or else the controls, allow."""
+    if plan.prepared is not None:
+        return controls.supports(plan.prepared.known)
+    coins = samples.drop_duplicates("group")
+    if plan.subject.kind is Kind.WORDING:
+        return wording.attainable(len(coins))
+    return twin.attainable(len(coins), int(coins["published"].sum()))
+
+
+def power(plan: Plan) -> dict[str, Power]:
+    """Simulate audits under the plan, by how much a model leans; empty where nothing is exact.
+
+    Samples that share a coin count as one.
+    """
+    if plan.looks is None:
+        return {}
+    coins = plan.samples["group"].nunique()
+    count = min(LOOKS, len(plan.looks.after))
+    looks = group_sequential.planned(coins, plan.alpha, count, plan.looks.exponent)
+    return {
+        name: _power(str(plan.subject.kind), coins, effect, looks, plan.subject.seed)
+        for name, effect in LEANS.items()
+    }
+
+
+@cache  # a second of simulation, asked for before and after an audit
+def _power(kind: str, coins: int, effect: float, looks: Looks, seed: int) -> Power:
+    said = powers.power(kind, coins, effect, looks, RUNS, seed)
+    return Power(effect=effect, **asdict(said))

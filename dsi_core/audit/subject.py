@@ -1,0 +1,132 @@
+"""What an audit is about, a kit or a preparation: what a plan needs to know of either."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from dsi_core.audit import prepared_json
+from dsi_core.audit.prepared import Prepared
+from dsi_core.protect import kit as kits
+from dsi_core.protect.kit import Kit
+from dsi_core.runtime.released import sha256_of
+from dsi_core.settings import defaults
+from dsi_core.settings.profile import Profile
+from dsi_core.settings.schema import Responses
+
+FILES_OF_KIT = (kits.COMMITMENT, kits.PRIVATE, kits.PUBLISHED)
+
+
+class Kind(StrEnum):
+    """The kind of evidence; kinds are never mixed in one audit."""
+
+    PRIVATE = "private twin"  # A: a coin kept a part of D unpublished
+    WORDING = "wording twin"  # B: a coin chose which of two wordings was published
+    AFTER = "after the fact"  # C: D alone, and models chosen as controls
+
+    @property
+    def letter(self) -> str:
+        """A, B or C."""
+        return {Kind.PRIVATE: "A", Kind.WORDING: "B", Kind.AFTER: "C"}[self]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an audit is about.
+
+    Attributes
+    ----------
+    kind
+        Of the evidence that it allows.
+    name
+        Of the dataset.
+    folder
+        Where it lies.
+    hashes
+        SHA-256 of its files, by name.
+    samples
+        Those that may be asked about, in the order of asking: random by `seed`, the same for every
+        suspect, and blind to every coin. Columns sample_id, prompt, output; of a kit also group
+        and, by its kind, published (A) or first_published, first and second (B).
+    responses
+        How the suspect is asked unless the audit says otherwise.
+    chat_template
+        For a local suspect whose tokenizer has none.
+    precision
+        Of a local suspect's weights, as in a profile.
+    seed
+        Of the order of asking, the answers and the re-dealt coins.
+    mu
+        Shorter answers, in UTF-8 bytes, are no evidence.
+    """
+
+    kind: Kind
+    name: str
+    folder: Path
+    hashes: Mapping[str, str]
+    samples: pd.DataFrame
+    responses: Responses
+    chat_template: str
+    precision: Literal["auto", "fp32", "bf16"]
+    seed: int
+    mu: int
+
+
+def of_prepared(prepared: Prepared) -> Subject:
+    """Say what an audit needs of a preparation: its tainted samples, in the order of asking."""
+    profile = prepared.study.profile
+    return Subject(
+        kind=Kind.AFTER,
+        name=prepared.facts.name,
+        folder=prepared.folder,
+        hashes={
+            prepared_json.NAME: sha256_of(prepared.folder / prepared_json.NAME),
+            **prepared.facts.sha256,
+        },
+        samples=prepared.tainted[["sample_id", "prompt", "output"]],
+        responses=profile.responses,
+        chat_template=profile.chat_template,
+        precision=profile.precision,
+        seed=profile.seed,
+        mu=profile.decision.mu,
+    )
+
+
+def of_kit(kit: Kit, profile: Profile | None = None) -> Subject:
+    """Say what an audit needs of a kit.
+
+    profile: whose way of asking is taken; None = `settings.defaults`.
+    """
+    seed = defaults.SEED if profile is None else profile.seed
+    return Subject(
+        kind=Kind(kit.kind.value),
+        name=kit.name,
+        folder=kit.folder,
+        hashes={name: sha256_of(kit.folder / name) for name in FILES_OF_KIT},
+        samples=_of_kit(kit, seed),
+        responses=defaults.RESPONSES if profile is None else profile.responses,
+        chat_template=defaults.CHAT_TEMPLATE if profile is None else profile.chat_template,
+        precision="auto" if profile is None else profile.precision,
+        seed=seed,
+        mu=defaults.MU if profile is None else profile.decision.mu,
+    )
+
+
+def in_order(samples: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Put samples into the order of asking, whatever order they come in."""
+    ordered = samples.sort_values("sample_id", ignore_index=True)
+    return ordered.sample(frac=1, random_state=seed, ignore_index=True)
+
+
+def _of_kit(kit: Kit, seed: int) -> pd.DataFrame:
+    """The rows of a kit, both wordings by their order of writing and not of publication."""
+    rows = kit.rows.rename(columns={"text": "output"})
+    columns = ["sample_id", "group", "prompt", "output"]
+    if Kind(kit.kind.value) is Kind.PRIVATE:
+        return in_order(rows[[*columns, "published"]].astype({"published": bool}), seed)
+    rows = rows.assign(**kit.wordings[["first", "second"]])
+    chosen = rows[[*columns, "first_published", "first", "second"]]
+    return in_order(chosen.astype({"first_published": bool}), seed)
