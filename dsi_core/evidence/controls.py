@@ -2,23 +2,48 @@
 
 Does M's evidence speak more for the tuned references than theirs? An innocent M is taken to be one
 more draw of whatever the controls are draws of, so that each of the K + 1 models is equally likely
-to have the largest statistic. That is an assumption about the choice of controls, not a fact:
-controls tuned on data like D are the hardest, and an M tuned on such data must be compared with
-them.
+to have the largest statistic. That is an assumption about the choice of controls, not a fact, and
+controls of several kinds and bases are no one population: easy ones would only make p smaller. So
+M is ranked within each *stratum*, the controls of one kind and base, and the largest p counts. It
+says that M answers more like a model tuned on D than each of these kinds does, which an M that
+merely knows the subject may do too; never that it was trained.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from dsi_core.evidence import intervals
-
 # Statistics this close are equal: a control's were rounded to be stored, a suspect's are fresh.
 TIE = 1e-6
 # Samples with evidence before the statistic counts: fixed in advance, as one or two say nothing.
 MIN_SAMPLES = 5
+STRATUM = ["group", "base"]
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """The suspect among the controls of one kind and base.
+
+    Attributes
+    ----------
+    kind, base
+        What they were tuned on, and which model they were.
+    controls
+        How many, K.
+    p
+        The suspect's rank among them; in [1 / (K + 1), 1].
+    smallest_p
+        1 / (K + 1).
+    """
+
+    kind: str
+    base: str
+    controls: int
+    p: float
+    smallest_p: float
 
 
 @dataclass(frozen=True)
@@ -27,27 +52,24 @@ class RankTest:
 
     Attributes
     ----------
-    controls
-        How many there are, K.
+    strata
+        Of the controls, in the order in which they are given.
+    p
+        The largest over the strata; 1 without controls.
+    supports
+        The smallest alpha at which a finding is possible: the largest `smallest_p`, that of the
+        stratum with the fewest controls.
     lean
         The suspect's `running_statistic` after the samples queried so far (-inf = too few).
-    p
-        Its rank among the controls; in [1 / (K + 1), 1].
-    smallest_p
-        1 / (K + 1).
-    can_reach_alpha
-        Whether `smallest_p` is at most alpha.
-    false_positives
-        The share of the controls that the test calls members at alpha, each against all the
-        others (leave-one-out); None under two controls.
+    samples
+        Of these, those with evidence.
     """
 
-    controls: int
-    lean: float
+    strata: tuple[Stratum, ...]
     p: float
-    smallest_p: float
-    can_reach_alpha: bool
-    false_positives: float | None
+    supports: float
+    lean: float
+    samples: int
 
 
 def running_statistic(evidence: ArrayLike) -> np.ndarray:
@@ -80,40 +102,11 @@ def running_statistic(evidence: ArrayLike) -> np.ndarray:
     return np.maximum.accumulate(scaled)
 
 
-def less_controls(values: ArrayLike, of_controls: ArrayLike) -> np.ndarray:
-    """Subtract from each sample's value what the controls have there on average.
-
-    They never saw D, so this takes away what is the sample's own: how easy it is, or which of two
-    wordings everybody prefers. An exact test stays exact, as the controls know no labels.
-
-    Parameters
-    ----------
-    values
-        The suspect's, shape (samples,); NaN stays NaN.
-    of_controls
-        Shape (controls, samples); NaN is passed over; where no control has a value, their mean over
-        the samples is taken. No control leaves the values as they are.
-
-    Returns
-    -------
-    values
-        Shape (samples,), in the same unit.
-    """
-    values, of_controls = np.asarray(values, float), np.asarray(of_controls, float)
-    answered = ~np.isnan(of_controls)
-    if not answered.any():
-        return values
-    counts = answered.sum(axis=0)
-    totals = np.where(answered, of_controls, 0.0).sum(axis=0)
-    means = np.divide(totals, counts, where=counts > 0, out=np.full(len(values), np.nan))
-    return values - np.where(counts > 0, means, np.nanmean(means))
-
-
 def p_values(suspect: ArrayLike, controls: ArrayLike) -> np.ndarray:
     """Rank p-value after each sample: (1 + controls whose statistic is as large) / (K + 1).
 
-    Valid whenever one stops: the last value, with all queried, is the usual rank p-value of
-    exchangeable models, and no earlier one is smaller.
+    Never rises, so that one may stop at any sample: the last value, with all queried, is the usual
+    rank p-value of exchangeable models, and no earlier one is smaller.
 
     Parameters
     ----------
@@ -145,41 +138,98 @@ def final_statistics(evidence: pd.DataFrame) -> pd.Series:
     return by_model.agg(lambda values: running_statistic(values.to_numpy())[-1])
 
 
-def leave_one_out(statistics: pd.Series) -> pd.Series:
-    """Each control's p-value against all the others.
+def less_controls(values: ArrayLike, of_controls: ArrayLike) -> np.ndarray:
+    """Subtract from each sample's value what the controls have there on average.
 
-    Their share at or under alpha is the leave-one-out false-positive rate.
+    They never saw D, so this takes away what is the sample's own: how easy it is, or which of two
+    wordings everybody prefers. An exact test stays exact, as the controls know no labels.
+
+    Parameters
+    ----------
+    values
+        The suspect's, shape (samples,); NaN stays NaN.
+    of_controls
+        Shape (controls, samples); NaN is passed over; where no control has a value, their mean over
+        the samples is taken. No control leaves the values as they are.
+
+    Returns
+    -------
+    values
+        Shape (samples,), in the same unit.
     """
-    ps = {name: p_values([value], statistics.drop(name))[0] for name, value in statistics.items()}
-    return pd.Series(ps, dtype=float)
+    values, of_controls = np.asarray(values, float), np.asarray(of_controls, float)
+    answered = ~np.isnan(of_controls)
+    if not answered.any():
+        return values
+    counts = answered.sum(axis=0)
+    totals = np.where(answered, of_controls, 0.0).sum(axis=0)
+    means = np.divide(totals, counts, where=counts > 0, out=np.full(len(values), np.nan))
+    return values - np.where(counts > 0, means, np.nanmean(means))
 
 
-def test(evidence: ArrayLike, statistics: pd.Series, alpha: float) -> RankTest:
-    """Rank a suspect's evidence so far among the controls.
+def supports(sizes: Iterable[int]) -> float:
+    """Give the smallest alpha at which strata of so many controls allow a finding; 1 for none."""
+    return max((1 / (size + 1) for size in sizes), default=1.0)
+
+
+def path(evidence: ArrayLike, controls: pd.DataFrame) -> np.ndarray:
+    """Rank a suspect after each sample: the largest `p_values` over the strata.
 
     Parameters
     ----------
     evidence
         The suspect's, shape (samples,), in the order queried.
-    statistics
-        The controls' `final_statistics`.
-    alpha
-        The error allowed.
+    controls
+        As `test` has them.
+
+    Returns
+    -------
+    p
+        Shape (samples,). Never rises; 1 without controls.
     """
-    path = running_statistic(evidence)
-    lean = float(path[-1]) if len(path) else float("-inf")
-    smallest = 1 / (len(statistics) + 1)
-    false_positives = None
-    if len(statistics) > 1:
-        false_positives = float((leave_one_out(statistics) <= alpha).mean())
+    running = running_statistic(evidence)
+    by_stratum = [p_values(running, statistics) for _, statistics in _strata(controls)]
+    return np.max(by_stratum, axis=0, initial=0.0) if by_stratum else np.ones(len(running))
+
+
+def test(evidence: ArrayLike, controls: pd.DataFrame) -> RankTest:
+    """Rank a suspect's evidence so far among the controls of each kind and base.
+
+    Parameters
+    ----------
+    evidence
+        The suspect's, shape (samples,), in the order queried; NaN (nothing usable was answered) is
+        passed over.
+    controls
+        Columns model, group (its kind), base, evidence: each model's over *all* tainted samples,
+        however many the suspect is asked about, in that order. Were it over those asked about,
+        every raise of a budget would be one more look.
+    """
+    running = running_statistic(evidence)
+    lean = float(running[-1]) if len(running) else float("-inf")
+    strata = [
+        Stratum(
+            kind=kind,
+            base=base,
+            controls=len(statistics),
+            p=float(p_values([lean], statistics)[0]),
+            smallest_p=supports([len(statistics)]),
+        )
+        for (kind, base), statistics in _strata(controls)
+    ]
     return RankTest(
-        controls=len(statistics),
+        strata=tuple(strata),
+        p=max((stratum.p for stratum in strata), default=1.0),
+        supports=supports(stratum.controls for stratum in strata),
         lean=lean,
-        p=float(p_values([lean], statistics)[0]) if len(path) else 1.0,
-        smallest_p=smallest,
-        can_reach_alpha=bool(smallest <= alpha),
-        false_positives=false_positives,
+        samples=int((~np.isnan(np.asarray(evidence, float))).sum()),
     )
+
+
+def _strata(controls: pd.DataFrame) -> list[tuple[tuple[str, str], pd.Series]]:
+    """The final statistic of each control, by kind and base."""
+    by_kind = controls.groupby(STRATUM, sort=False, dropna=False)
+    return [((kind, base), final_statistics(part)) for (kind, base), part in by_kind]
 
 
 def compare(evidence: pd.DataFrame) -> pd.DataFrame:
@@ -188,37 +238,33 @@ def compare(evidence: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     evidence
-        Columns model, group, member (None = the suspect), evidence, status; each model's samples
-        in the order queried.
+        Columns model, group, base, member (None = the suspect), evidence, status; each model's
+        samples in the order queried.
 
     Returns
     -------
     table
-        Columns model, kind, member, positive, negative, vote, lean (the final statistic), p, and
-        p_other_kinds: p against the controls of other groups only, as if nobody had thought of
-        this kind of innocent model. Largest statistic first.
+        Columns model, kind, base, member, positive, negative, vote, lean (the final statistic) and
+        p, the largest over the strata of controls. Largest statistic first.
     """
-    models = evidence[["model", "group", "member"]].drop_duplicates("model").set_index("model")
-    kinds, members = models["group"].to_dict(), models["member"].to_dict()
-    statistics = final_statistics(evidence).to_dict()
-    controls = [name for name, member in members.items() if member is not None and not member]
+    innocent = evidence[evidence["member"].eq(False)]
     rows = []
     for name, part in evidence.groupby("model", sort=False):
-        others = {c: statistics[c] for c in controls if c != name}
-        of_other_kinds = [value for c, value in others.items() if kinds[c] != kinds[name]]
+        who = part.iloc[0]
+        ranked = test(part["evidence"], innocent[innocent["model"] != name])
         counts = part["status"].value_counts()
         positive, negative = int(counts.get("positive", 0)), int(counts.get("negative", 0))
         rows.append(
             {
                 "model": name,
-                "kind": kinds[name],
-                "member": members[name],
+                "kind": who["group"],
+                "base": who["base"],
+                "member": who["member"],
                 "positive": positive,
                 "negative": negative,
                 "vote": _vote(positive, negative),
-                "lean": statistics[name],
-                "p": p_values([statistics[name]], list(others.values()))[0],
-                "p_other_kinds": p_values([statistics[name]], of_other_kinds)[0],
+                "lean": ranked.lean,
+                "p": ranked.p,
             }
         )
     return pd.DataFrame(rows).sort_values("lean", ascending=False, ignore_index=True)
@@ -229,34 +275,3 @@ def _vote(positive: int, negative: int) -> str:
     if positive > negative:
         return "member"
     return "non-member" if positive + negative else "inconclusive"
-
-
-def rates(compared: pd.DataFrame, alpha: float) -> pd.DataFrame:
-    """How often vote and rank call a known model a member.
-
-    Parameters
-    ----------
-    compared
-        As `compare` returns it.
-    alpha
-        The error allowed.
-
-    Returns
-    -------
-    table
-        Columns who (members | a kind of controls), by (vote | rank at alpha | rank without its
-        kind), models, called (members), share and its 95% Wilson interval low, high.
-    """
-    rows = []
-    for (member, kind), part in compared.groupby(["member", "kind"], sort=False):
-        ways = {
-            "vote": part["vote"] == "member",
-            f"rank at {alpha:g}": part["p"] <= alpha,
-            f"rank at {alpha:g}, its kind unknown": part["p_other_kinds"] <= alpha,
-        }
-        who = "members" if member else f"controls: {kind}"
-        for by, called in ways.items():
-            rows.append({"who": who, "by": by, "models": len(part), "called": int(called.sum())})
-    table = pd.DataFrame(rows)
-    table = table.assign(share=table["called"] / table["models"])
-    return intervals.with_wilson(table, "called", "models")

@@ -1,12 +1,11 @@
 """Against control models: the statistic, its rank, and that stopping early errs no more."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from dsi_core.evidence import controls
+from dsi_core.evidence.controls import Stratum
 
 
 def test_the_running_statistic_by_hand():
@@ -24,30 +23,75 @@ def test_p_values_count_controls_at_least_as_high():
     assert ps == pytest.approx([1.0, 1.0, 0.75, 0.25])
 
 
-def test_a_suspect_that_says_nothing_is_not_accused():
-    statistics = pd.Series({"a": 1.0, "b": -np.inf})
-    result = controls.test(np.array([np.nan] * 9), statistics, 0.5)
-    assert result.p == 1.0 and result.lean == -np.inf
-    assert controls.test(np.array([]), statistics, 0.5).p == 1.0
-
-
-def test_facts_of_the_test():
-    statistics = pd.Series({"a": 0.1, "b": 0.2, "c": 9.0})
-    result = controls.test(np.full(9, 0.5), statistics, 0.5)
-    assert (result.controls, result.smallest_p, result.can_reach_alpha) == (3, 0.25, True)
-    assert result.lean == pytest.approx(1.5)
-    assert result.p == 0.5  # only c has more than 0.5 x sqrt(9)
-    # Leave-one-out, c has p = 1/3, b 2/3, a 1.
-    assert result.false_positives == pytest.approx(1 / 3)
-    alone = controls.test(np.full(9, 0.5), pd.Series({"a": 0.1}), 0.05)
-    assert not alone.can_reach_alpha and alone.false_positives is None
-
-
-def test_the_record_keeps_the_names_that_reports_know():
-    result = controls.test(np.full(9, 0.5), pd.Series({"a": 0.1}), 0.05)
-    assert list(dataclasses.asdict(result)) == [
-        *("controls", "lean", "p", "smallest_p", "can_reach_alpha", "false_positives")
+def known(*models):
+    """Evidence of controls, each (model, group, base, level), six samples of one level."""
+    parts = [
+        pd.DataFrame({"model": [name] * 6, "group": group, "base": base, "evidence": level})
+        for name, group, base, level in models
     ]
+    return pd.concat(parts, ignore_index=True)
+
+
+CONTROLS = known(
+    ("a", "untuned", "gpt", 0.1),
+    ("b", "untuned", "gpt", 0.2),
+    ("c", "alike", "gpt", 0.7),
+    ("d", "alike", "gpt", 0.4),
+    ("e", "alike", "gpt", 0.5),
+    ("f", "alike", "bert", 0.3),
+)
+
+
+def test_a_suspect_is_ranked_within_each_kind_and_base():
+    """Nine of 0.5 come to 1.5; six of 0.7 to 1.7, six of 0.5 to 1.2."""
+    result = controls.test(np.append(np.full(9, 0.5), np.nan), CONTROLS)
+    assert result.strata == (
+        Stratum("untuned", "gpt", 2, pytest.approx(1 / 3), pytest.approx(1 / 3)),
+        Stratum("alike", "gpt", 3, 0.5, 0.25),
+        Stratum("alike", "bert", 1, 0.5, 0.5),
+    )
+    assert result.p == result.supports == 0.5
+    assert result.lean == pytest.approx(1.5) and result.samples == 9
+
+
+def test_easy_controls_make_no_p_smaller():
+    easy = known(*((f"easy {n}", "untuned", "gpt", -1.0) for n in range(50)))
+    few, many = (
+        controls.test(np.full(9, 0.5), table) for table in (CONTROLS, pd.concat([CONTROLS, easy]))
+    )
+    assert few.p == many.p and few.supports == many.supports
+    assert many.strata[0].p == many.strata[0].smallest_p == pytest.approx(1 / 53)
+
+
+def test_a_suspect_that_says_nothing_is_not_accused():
+    result = controls.test(np.full(9, np.nan), CONTROLS)
+    assert (result.p, result.lean, result.samples) == (1.0, -np.inf, 0)
+    assert controls.test(np.array([]), CONTROLS).p == 1.0
+
+
+def test_without_controls_nothing_is_supported():
+    result = controls.test(np.full(9, 0.5), CONTROLS.head(0))
+    assert (result.strata, result.p, result.supports) == ((), 1.0, 1.0)
+    assert controls.path([0.5, 0.5], CONTROLS.head(0)).tolist() == [1.0, 1.0]
+    assert controls.supports([]) == 1.0 and controls.supports([4, 59, 19]) == 1 / 5
+
+
+def test_the_path_never_rises_and_ends_at_the_test():
+    evidence = np.array([0.9, np.nan, 0.8, 0.7, 0.9, 0.8, 0.1, 0.1])
+    path = controls.path(evidence, CONTROLS)
+    assert path.tolist() == [1.0] * 5 + [0.5] * 3
+    assert [controls.test(evidence[:n], CONTROLS).p for n in range(1, 9)] == path.tolist()
+    assert controls.path([], CONTROLS).size == 0
+
+
+def test_the_controls_mean_of_each_sample_is_subtracted():
+    """Means 0.2 and 0.4; where none has a value their mean, 0.3."""
+    of_controls = [[0.1, 0.4, np.nan], [0.3, np.nan, np.nan]]
+    left = controls.less_controls([1.0, 1.0, 1.0], of_controls)
+    assert left == pytest.approx([0.8, 0.6, 0.7])
+    assert np.isnan(controls.less_controls([np.nan, 1.0, 1.0], of_controls)[0])
+    for none in (np.empty((0, 2)), np.full((3, 2), np.nan)):
+        assert controls.less_controls([0.5, np.nan], none)[0] == 0.5
 
 
 def test_stopping_early_errs_no_more_than_waiting():
@@ -63,69 +107,44 @@ def test_stopping_early_errs_no_more_than_waiting():
     assert early == late and abs(early / 1000 - 0.1) < 3 * np.sqrt(0.09 / 1000)
 
 
-def test_leave_one_out_and_final_statistics():
+def test_final_statistics():
     table = pd.DataFrame({"model": ["a"] * 5 + ["b"] * 5, "evidence": [0.1] * 5 + [0.4] * 5})
     statistics = controls.final_statistics(table)
     assert statistics.to_dict() == pytest.approx({"a": 0.1 * np.sqrt(5), "b": 0.4 * np.sqrt(5)})
-    assert controls.leave_one_out(statistics).to_dict() == {"a": 1.0, "b": 0.5}
-
-
-# Known models
 
 
 def known_models():
-    """The suspect, a member and three controls of two kinds, five samples each of one level."""
+    """The suspect, a member and three controls of two strata, six samples each of one level."""
     levels = [
         ("suspect", "the suspect", None, 0.5),
-        ("member", "local members", True, 0.9),
-        ("a1", "untuned", False, 0.1),
-        ("a2", "untuned", False, 0.6),
-        ("b1", "tuned", False, 0.2),
+        ("member", "local members", "gpt", 0.9),
+        ("a1", "untuned", "gpt", 0.1),
+        ("a2", "untuned", "gpt", 0.6),
+        ("b1", "tuned", "gpt", 0.2),
     ]
-    parts = []
-    for model, group, member, level in levels:
-        status = "positive" if level > 0.4 else "negative"
-        part = pd.DataFrame({"model": [model] * 5, "group": group, "evidence": level})
-        parts.append(part.assign(status=status, member=pd.Series([member] * 5, dtype=object)))
-    return pd.concat(parts, ignore_index=True)
+    table = known(*levels)
+    members = {"suspect": None, "member": True}
+    status = np.where(table["evidence"] > 0.4, "positive", "negative")
+    member = pd.Series([members.get(name, False) for name in table["model"]], dtype=object)
+    return table.assign(status=status, member=member)
 
 
 def test_compare_by_hand():
-    """Each control against the two others, everybody else against all three."""
+    """Everybody against all three controls, each of them against the two others."""
     table = controls.compare(known_models()).set_index("model")
     assert table.index.tolist() == ["member", "a2", "suspect", "b1", "a1"]
     levels = np.array([0.9, 0.6, 0.5, 0.2, 0.1])
-    assert table["lean"].to_numpy() == pytest.approx(np.sqrt(5) * levels)
+    assert table["lean"].to_numpy() == pytest.approx(np.sqrt(6) * levels)
+    # of the untuned ones 2, 1 or none, of the tuned one or none is as large
     assert table["p"].to_dict() == pytest.approx(
-        {"member": 1 / 4, "a2": 1 / 3, "suspect": 2 / 4, "b1": 2 / 3, "a1": 1}
-    )
-    assert table["p_other_kinds"].to_dict() == pytest.approx(
-        {"member": 1 / 4, "a2": 1 / 2, "suspect": 2 / 4, "b1": 2 / 3, "a1": 1}
+        {"member": 1 / 2, "a2": 1 / 2, "suspect": 2 / 3, "b1": 2 / 3, "a1": 1}
     )
     assert table["vote"].tolist() == ["member"] * 3 + ["non-member"] * 2
     assert table["member"].tolist() == [True, False, None, False, False]
+    assert table["kind"].tolist()[:2] == ["local members", "untuned"]
 
 
 def test_a_model_without_evidence_has_no_vote():
     table = known_models().assign(status="filtered", evidence=np.nan)
     compared = controls.compare(table)
     assert set(compared["vote"]) == {"inconclusive"} and (compared["p"] == 1).all()
-
-
-def test_rates_by_hand():
-    compared = controls.compare(known_models()).dropna(subset="member")
-    table = controls.rates(compared, 0.4).set_index(["who", "by"])
-    called = {key: (row.called, row.models) for key, row in table.iterrows()}
-    assert called == {
-        ("members", "vote"): (1, 1),
-        ("members", "rank at 0.4"): (1, 1),
-        ("members", "rank at 0.4, its kind unknown"): (1, 1),
-        ("controls: untuned", "vote"): (1, 2),
-        ("controls: untuned", "rank at 0.4"): (1, 2),
-        ("controls: untuned", "rank at 0.4, its kind unknown"): (0, 2),
-        ("controls: tuned", "vote"): (0, 1),
-        ("controls: tuned", "rank at 0.4"): (0, 1),
-        ("controls: tuned", "rank at 0.4, its kind unknown"): (0, 1),
-    }
-    row = table.loc[("controls: untuned", "vote")]
-    assert (row["share"], row["low"], row["high"]) == (0.5, 0.095, 0.905)  # Wilson, 1 of 2
