@@ -177,6 +177,7 @@ class LookFacts(Readable):
     p: float
     spent: float
     crossed: bool
+    needed: Number
 
 
 class ExactFacts(Readable):

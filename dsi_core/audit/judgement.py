@@ -1,6 +1,6 @@
 """What the answers so far say of a suspect: an exact test (A, B), or vote and rank (C)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 import numpy as np
@@ -15,7 +15,7 @@ from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerFacts, AnswerStatus
 from dsi_core.evidence import controls, twin, wording
 from dsi_core.evidence.controls import RankTest
-from dsi_core.evidence.looks import ExactTest
+from dsi_core.evidence.looks import ExactTest, Look
 from dsi_core.method import closeness, study, verdict
 from dsi_core.method.participants import Membership
 from dsi_core.method.verdict import Status
@@ -131,7 +131,7 @@ def _exactly(plan: Plan, answers: pd.DataFrame) -> Judgement:
         statuses=_statuses(table),
         table=table.drop(columns=columns[1:]),
         evidence=evidence,
-        curve=pd.DataFrame(exact.looks, columns=["after", "statistic", "p", "spent", "crossed"]),
+        curve=pd.DataFrame(exact.looks, columns=[f.name for f in fields(Look)]),
     )
 
 

@@ -79,6 +79,8 @@ class Look:
         Alpha spent by now.
     crossed
         Whether the true deal is rejected, now or earlier: p <= spent, in whole deals.
+    needed
+        The smallest statistic that is rejected at this look; NaN where none can be.
     """
 
     after: int
@@ -86,6 +88,7 @@ class Look:
     p: float
     spent: float
     crossed: bool
+    needed: float
 
 
 @dataclass(frozen=True)
@@ -199,9 +202,10 @@ def test(statistics: ArrayLike, looks: Looks, usable: int, attainable: float) ->
             else (gone + _as_large(values[0], ordered, ends)) / len(values)
         )
         fitting = ends[gone + ends <= spent * len(values) + WHOLE]
-        if len(fitting):
-            rejected |= values >= ordered[fitting[-1] - 1]
-        steps.append(Look(looks.after[look], float(column[0]), p, spent, bool(rejected[0])))
+        needed = float(ordered[fitting[-1] - 1]) if len(fitting) else float("nan")
+        rejected |= values >= needed  # of NaN: none
+        step = Look(looks.after[look], float(column[0]), p, spent, bool(rejected[0]), needed)
+        steps.append(step)
     crossed = [step.after for step in steps if step.crossed]
     return ExactTest(
         p=_p(steps, looks.alpha),

@@ -55,6 +55,16 @@ def test_what_was_rejected_earlier_stays_spent():
     assert (found.usable, found.planned, found.attainable) == (10, 10, 0.1)
 
 
+def test_what_a_statistic_needs_is_the_smallest_that_is_rejected():
+    """Two of ten deals, the 9 and the 8, then two more; none where the ties are too many."""
+    first = [7, 9, 8, 6, 5, 4, 3, 2, 1, 0]
+    steps = looks.test(columns(first, [7, 0, 0, 9, 8, 6, 5, 4, 3, 2]), TWO, 10, 0.1).looks
+    assert [step.needed for step in steps] == [8, 8]
+    assert np.isnan(
+        looks.test(columns([9, 9, 9, 6, 5, 4, 3, 2, 1, 0]), TWO, 5, 0.1).looks[0].needed
+    )
+
+
 def test_a_finding_stands_whatever_follows():
     result = looks.test(columns(range(10, 0, -1), range(10)), TWO, 10, 0.1)
     assert (result.p, result.found_after) == (0.1, 5)
