@@ -1,17 +1,22 @@
 """The blind check: how well a classifier that queries no model tells two sets of texts apart.
 
-If it can tell the published part from its withheld twin, the twin is no twin, and a model may
-answer the two differently without having seen either. If it can tell D from what the control models
-were tuned on, those controls are easy ones.
+If it can tell D from what the control models were tuned on, a model may answer the two differently
+without having seen either, and those controls are easy ones. The p-value is exact: had a coin
+decided which pair is of which set, the classifier, fitted anew to labels dealt anew, would do as
+well as it did in a share p of the deals.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
 
-from dsi_core.evidence import intervals, ranks
+from dsi_core.evidence import intervals
 
-WARN_ABOVE = 0.6
+ALPHA = 0.05  # the p-value up to which sets are told apart
+POWER = 0.8
+TIE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,12 @@ class BlindCheck:
         may fall far below 0.5. NaN where there were too few pairs for a classifier.
     low, high
         Its 95% interval (`intervals.newcombe`), or NaN.
+    p
+        Share of the deals of labels, the true one counted, with as large an AUROC; NaN with it.
+        Close to 1: the sets are more alike than sets drawn at random, an atypical draw.
+    noticed
+        The AUROC that would come to a p of at most `ALPHA` with a probability of `POWER`: a
+        difference that leaves less may go unnoticed. NaN with `auc`, 1 at most.
     pairs
         How many, of (one set, the other).
     """
@@ -33,19 +44,32 @@ class BlindCheck:
     auc: float
     low: float
     high: float
+    p: float
+    noticed: float
     pairs: tuple[int, int]
 
 
-def check(one: np.ndarray, other: np.ndarray) -> BlindCheck:
-    """Compare the scores of two sets: shapes (n,) and (m,), higher = likelier of the first set.
+def check(auc: float, relabelled: ArrayLike, pairs: tuple[int, int]) -> BlindCheck:
+    """Compare an AUROC with those of the same pairs under labels dealt anew.
 
-    Scores of NaN, of sets too small for a classifier, give NaN.
+    Parameters
+    ----------
+    auc
+        In [0, 1], of `pairs`; NaN of sets too small for a classifier.
+    relabelled
+        Shape (deals,): the AUROC that came out of each, each by a classifier of its own.
+    pairs
+        How many, of (one set, the other).
     """
-    auc = ranks.auroc(one, other)
-    low, high = intervals.newcombe(auc, len(one), len(other))
-    return BlindCheck(auc, low, high, (len(one), len(other)))
-
-
-def tells_apart(auc: float | None) -> bool:
-    """Whether an AUROC is one to warn of: above `WARN_ABOVE`; not where there is none."""
-    return auc is not None and auc > WARN_ABOVE
+    low, high = intervals.newcombe(auc, *pairs)
+    if np.isnan(auc):
+        return BlindCheck(auc, low, high, np.nan, np.nan, pairs)
+    values = np.sort(np.asarray(relabelled, float))[::-1]
+    count = len(values) + 1
+    p = (1 + np.count_nonzero(values >= auc - TIE)) / count
+    # the largest deals that may be as large, without the true one
+    allowed = int(ALPHA * count + TIE) - 1
+    noticed = 1.0
+    if 0 <= allowed < len(values):
+        noticed = min(1.0, values[allowed] + stats.norm.ppf(POWER) * values.std())
+    return BlindCheck(auc, low, high, float(p), float(noticed), pairs)

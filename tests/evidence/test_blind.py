@@ -1,4 +1,4 @@
-"""The blind check's numbers from scores: the AUROC, its interval, and when to warn."""
+"""The blind check's numbers from AUROCs: its interval, its p-value and what it would notice."""
 
 import dataclasses
 
@@ -7,29 +7,28 @@ import pytest
 
 from dsi_core.evidence import blind
 
-
-def test_check_by_hand():
-    """0.8 beats all three, 0.4 two, 0.6 all three: 8 of 9 pairs."""
-    result = blind.check(np.array([0.8, 0.4, 0.6]), np.array([0.1, 0.5, 0.2]))
-    assert result.auc == pytest.approx(8 / 9) and result.pairs == (3, 3)
-    assert 0 < result.low < 8 / 9 < result.high < 1
+RELABELLED = np.linspace(0.30, 0.66, 19)  # 0.30, 0.32, ... 0.66
 
 
-def test_a_perfect_score_of_few_pairs_is_no_certainty():
-    result = blind.check(np.arange(4) + 10.0, np.arange(4))
-    assert result.auc == 1.0 and result.low == pytest.approx(0.5823, abs=1e-4)
-    assert result.high == 1.0
+def test_p_counts_the_deals_with_as_large_an_auroc():
+    """0.60 to 0.66 are four of 19, and the true deal: 5 of 20."""
+    result = blind.check(0.6, RELABELLED, (20, 30))
+    assert result.p == 5 / 20 and (result.auc, result.pairs) == (0.6, (20, 30))
+    assert result.low < 0.5 < 0.6 < result.high
+    assert blind.check(0.9, RELABELLED, (20, 30)).p == 1 / 20 == blind.ALPHA
+    assert blind.check(0.1, RELABELLED, (20, 30)).p == 1.0
+
+
+def test_what_would_be_noticed_lies_above_all_but_what_alpha_allows():
+    """Of 20 deals one, the true one, may be as large: 0.66 must be reached, by 0.84 of an SD."""
+    result = blind.check(0.5, RELABELLED, (20, 30))
+    assert result.noticed == pytest.approx(0.66 + 0.8416 * RELABELLED.std(), abs=1e-4)
+    assert blind.check(0.5, RELABELLED + 0.3, (20, 30)).noticed == 1.0
+    assert blind.check(0.5, RELABELLED[:9], (20, 30)).noticed == 1.0  # of 10 deals none
 
 
 def test_no_scores_no_answer():
-    result = blind.check(np.full(3, np.nan), np.full(40, np.nan))
-    numbers = dataclasses.asdict(result)
+    numbers = dataclasses.asdict(blind.check(np.nan, [], (3, 40)))
     assert numbers.pop("pairs") == (3, 40)
-    assert list(numbers) == ["auc", "low", "high"] and np.isnan(list(numbers.values())).all()
-
-
-@pytest.mark.parametrize(
-    "auc, warns", [(0.61, True), (0.6, False), (0.2, False), (None, False), (np.nan, False)]
-)
-def test_when_to_warn(auc, warns):
-    assert blind.tells_apart(auc) is warns
+    assert list(numbers) == ["auc", "low", "high", "p", "noticed"]
+    assert np.isnan(list(numbers.values())).all()
