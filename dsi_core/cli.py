@@ -164,6 +164,7 @@ GIVEN = "A file of its answers (prompt or sample_id, and response), when it cann
 CONTROLS = "With --kit: a file of answers of a model that cannot have seen the data; repeatable."
 WORDINGS = "Two output columns, first,second, or a file with the same prompts: a coin chooses."
 SHARE = "Of the coins, how many publish. Default: 0.5; with --wordings everything is published."
+NO_TOSS = "Say what it could find and what to look at; toss no coin and write nothing."
 AUDITS = "The audit's folder is made in this one; it goes on only there. Default: audits/<dataset>."
 
 _data = _panel("The data")
@@ -187,6 +188,7 @@ def protect(
     prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
     output: Annotated[Text, _data("The output column.")] = None,
     share: Annotated[float | None, _data(SHARE)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=NO_TOSS)] = False,
     out: Annotated[Path | None, typer.Option(help="Default: kits/<name of the data>.")] = None,
 ) -> None:
     """Before publishing: let a coin choose what is published, and commit to it.
@@ -194,11 +196,10 @@ def protect(
     The kit holds what to publish and what to keep; `dsi audit --kit` needs it.
     """
     with _clear_errors():
-        from dsi_core.protect import kit, summary
+        from dsi_core.protect import draft, kit, summary
 
-        made = kit.make(
+        drafted = draft.draft(
             data,
-            out,
             prompt=tuple(prompt or ()),
             output=output,
             wordings=wordings,
@@ -206,7 +207,10 @@ def protect(
             group=group,
             share=share,
         )
-    typer.echo(summary.describe(made))
+        made = None if dry_run else kit.toss(drafted, out)
+    typer.echo(summary.of_draft(drafted))
+    if made is not None:
+        typer.echo(summary.of_kit(made))
 
 
 @app.command(

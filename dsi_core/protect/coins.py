@@ -89,10 +89,15 @@ def published(salt: bytes, keys: Iterable[str], share: float = 0.5) -> set[str]:
     keys
         Of the groups; one that comes again counts once.
     share
-        Of the groups, in (0, 1), rounded to at least one published and one withheld.
+        Of the groups, in (0, 1).
     """
-    drawn = sorted(set(keys), key=lambda key: _digest(salt, key))
-    return set(drawn[: min(max(round(share * len(drawn)), 1), len(drawn) - 1)])
+    by_digest = sorted(set(keys), key=lambda key: _digest(salt, key))
+    return set(by_digest[: drawn(len(by_digest), share)])
+
+
+def drawn(groups: int, share: float) -> int:
+    """Say how many of so many groups are published: a share, at least one and never all."""
+    return min(max(round(share * groups), 1), groups - 1)
 
 
 def _digest(salt: bytes, key: str) -> bytes:

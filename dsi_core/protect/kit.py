@@ -13,7 +13,6 @@ import secrets
 import stat
 import warnings
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -21,10 +20,8 @@ import pandas as pd
 from pydantic import ValidationError
 
 from dsi_core.data.pairs import read_records
-from dsi_core.evidence import twin, wording
-from dsi_core.protect import coins, rows
-from dsi_core.protect.rows import Rows
-from dsi_core.protect.wordings import refuse_near_copies
+from dsi_core.protect import coins
+from dsi_core.protect.draft import Draft, Kind, draft
 from dsi_core.runtime import store
 from dsi_core.settings.profile import explain
 from dsi_core.settings.schema import Data, Strict
@@ -33,8 +30,6 @@ FORMAT: Final = 1
 KITS = Path("kits")
 PUBLISHED, PRIVATE, COMMITMENT = "published.jsonl", "private.jsonl", "commitment.json"
 SALT_BYTES = 32
-SHARE = 0.5
-LEAST_P = 0.05  # a kit whose smallest possible p is above this could never find anything
 COLUMNS = [
     "sample_id",
     "group",
@@ -47,13 +42,6 @@ COLUMNS = [
 
 
 Said = TypeVar("Said", bound=Strict)
-
-
-class Kind(StrEnum):
-    """What a kit's coin decided: which rows are published, or which wording of each."""
-
-    PRIVATE = "private twin"
-    WORDING = "wording twin"
 
 
 class Commitment(Strict):
@@ -125,7 +113,7 @@ class Kit:
     name
         Of the dataset.
     rows
-        Columns sample_id (`coins.row_key`), group (of rows that share a coin), prompt, text (the
+        Columns sample_id, group (of rows that share a coin), prompt, text (the
         output that is published, or would be), other (of a wording twin: the wording that was kept
         back), published (bool) and first_published (of a wording twin, bool), in the order of the
         data.
@@ -158,28 +146,21 @@ class Kit:
 
 
 def make(
-    data: str | Path,
-    out: Path | None = None,
-    *,
-    prompt: tuple[str, ...] = (),
-    output: str | None = None,
-    wordings: str | None = None,
-    withheld: str | Path | None = None,
-    group: str | None = None,
-    share: float | None = None,
-    salt: bytes | None = None,
+    data: str | Path, out: Path | None = None, *, salt: bytes | None = None, **options: Any
 ) -> Kit:
-    """Make a kit, or finish one whose making was interrupted.
+    """Make a kit of a file: `toss` the coin of its `draft`, which takes the options."""
+    return toss(draft(data, **options), out, salt=salt)
+
+
+def toss(draft: Draft, out: Path | None = None, *, salt: bytes | None = None) -> Kit:
+    """Toss the coin and write the kit, or finish one whose writing was interrupted.
 
     Parameters
     ----------
-    data, prompt, output, wordings, withheld, group
-        As `rows.read` takes them. With `wordings` it is a wording twin, else a private twin; with
-        `withheld` the split is the owner's own, and so is the unit of its coin: a row, or `group`.
+    draft
+        What the coin is tossed for.
     out
-        A new folder; None = kits/<name of the data> in the working directory.
-    share
-        Of the groups of a private twin, that are published, in (0, 1); None = `SHARE`.
+        A new folder; None = kits/<name of the dataset> in the working directory.
     salt
         For tests and demonstrations, where a kit must come out alike again. None = secret and by
         chance, as a kit needs it that shall convince anybody.
@@ -187,37 +168,25 @@ def make(
     Raises
     ------
     ValueError
-        As `rows.read`; for too few groups; for wordings that are near copies; where the folder
-        holds a kit, finished or of other data.
+        Where the folder holds a kit, finished or of another draft, or other files of such names.
     """
-    if share is not None and (wordings or withheld):
-        raise ValueError("--share is that of a private twin whose coin is tossed now")
-    if share is not None and not 0 < share < 1:
-        raise ValueError(f"--share {share}: allowed is a number between 0 and 1, e.g. 0.5")
-    kind = Kind.WORDING if wordings else Kind.PRIVATE
-    given = rows.read(
-        data, prompt=prompt, output=output, wordings=wordings, withheld=withheld, group=group
-    )
-    folder = KITS / Path(data).stem if out is None else out
+    folder = KITS / draft.name if out is None else out
     _refuse_occupied(folder)
-    units = _units(given, kind, late=withheld is not None)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with store.lock(folder):
         _refuse_occupied(folder)  # by a run beside this one
         salt = salt or _fallen(folder) or secrets.token_bytes(SALT_BYTES)
         header = Header(
-            kind=kind,
-            name=Path(data).stem,
-            late=withheld is not None,
+            kind=draft.kind,
+            name=draft.name,
+            late=draft.late,
             salt=salt.hex(),
-            share=None if wordings or withheld else SHARE if share is None else share,
-            prompt=given.source.prompt,
-            output=given.source.output,
-            conversations=given.source.conversations,
+            share=draft.share,
+            prompt=draft.source.prompt,
+            output=draft.source.output,
+            conversations=draft.source.conversations,
         )
-        tossed = _tossed(given.table, units, header)
-        _refuse_hopeless(tossed, kind)
-        _write(folder, header, tossed)
+        _write(folder, header, _tossed(draft.table, header))
     return read(folder)
 
 
@@ -269,41 +238,17 @@ def questions(kit: Kit) -> pd.DataFrame:
     return kit.rows[["sample_id", "prompt"]].copy()
 
 
-def _units(given: Rows, kind: Kind, late: bool) -> pd.Series:
-    """The group of each row. Raises `ValueError` for wordings that no test could tell apart."""
-    table = given.table
-    column = "document" if "document" in table else None
-    if kind == Kind.WORDING:
-        refuse_near_copies(table)
-    if not late:
-        return coins.groups(table, column)
-    # near-duplicates joined now would be none that the owner's coin knew
-    units = coins.documents(table, column)
-    split = table.assign(unit=units).groupby("unit")["published"].nunique()
-    if len(torn := split.index[split > 1]):
-        one = table[units == torn[0]].drop_duplicates("published")
-        raise ValueError(
-            f"{' and '.join(one['place'])} have the same value of --group "
-            f"({one['document'].iloc[0]!r}), but one is published and one withheld: the coin was "
-            "not tossed for each of these groups"
-        )
-    return units
-
-
-def _tossed(table: pd.DataFrame, units: pd.Series, header: Header) -> pd.DataFrame:
-    """The rows with what the coin said of them (`COLUMNS`)."""
-    keys = [coins.row_key(p, f) for p, f in zip(table["prompt"], table["first"], strict=True)]
-    tossed = table.assign(
-        order=range(len(table)), sample_id=keys, group=units, text=table["first"], other=None
-    )
+def _tossed(table: pd.DataFrame, header: Header) -> pd.DataFrame:
+    """The rows with what the coin said of them (`COLUMNS`), and where they stand in the file."""
+    tossed = table.assign(order=range(len(table)), text=table["first"], other=None)
     if header.kind == Kind.WORDING:
-        first = _first_published(units, header)
+        first = _first_published(table["group"], header)
         tossed["text"] = table["first"].where(first, table["second"])
         tossed["other"] = table["second"].where(first, table["first"])
         tossed["published"], tossed["first_published"] = True, first
     else:
         if not header.late:
-            tossed["published"] = _published(units, header)
+            tossed["published"] = _published(table["group"], header)
         tossed["first_published"] = None
     if header.late:  # an order that does not show which is which
         tossed = tossed.sort_values("sample_id")
@@ -318,23 +263,6 @@ def _first_published(units: pd.Series, header: Header) -> pd.Series:
 def _published(units: pd.Series, header: Header) -> pd.Series:
     assert header.share is not None, "a private twin that was tossed here has a share"
     return units.isin(coins.published(bytes.fromhex(header.salt), units, header.share))
-
-
-def smallest_p(table: pd.DataFrame, kind: Kind) -> float:
-    """Give the smallest p-value that the coins of a kit's rows allow."""
-    count = table["group"].nunique()
-    if kind == Kind.WORDING:
-        return wording.attainable(count)
-    return twin.attainable(count, table.loc[table["published"], "group"].nunique())
-
-
-def _refuse_hopeless(tossed: pd.DataFrame, kind: Kind) -> None:
-    if (p := smallest_p(tossed, kind)) > LEAST_P:
-        raise ValueError(
-            f"{len(tossed)} rows share {tossed['group'].nunique()} coins, with which no p-value "
-            f"can be below {p:.2g}: it takes more rows, or more that share no coin, to come to "
-            f"{LEAST_P}"
-        )
 
 
 def _write(folder: Path, header: Header, tossed: pd.DataFrame) -> None:

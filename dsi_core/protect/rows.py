@@ -1,7 +1,6 @@
 """What an owner gives: rows with one wording or two, or in two parts, from one file or from two."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -17,24 +16,6 @@ ALIKE = 90  # of 100: from which a prompt that fits none is taken for another on
 NAMED = 10  # so many rows are named in an error
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The rows of a dataset before its coin is tossed.
-
-    Parameters
-    ----------
-    table
-        Columns place (file and row), fields (as they would be published, a dict), prompt, first
-        (the output, its first wording), and perhaps second (the other wording), published (bool,
-        of a split that exists already) and document (what shares a coin).
-    source
-        The file, and which columns hold prompt and output.
-    """
-
-    table: pd.DataFrame
-    source: Data
-
-
 def read(
     data: str | Path,
     *,
@@ -43,7 +24,7 @@ def read(
     wordings: str | None = None,
     withheld: str | Path | None = None,
     group: str | None = None,
-) -> Rows:
+) -> tuple[pd.DataFrame, Data]:
     """Read what is to be protected.
 
     Parameters
@@ -59,6 +40,15 @@ def read(
         The part that was kept back, of a split that exists already.
     group
         A column: rows with an equal value share a coin.
+
+    Returns
+    -------
+    table
+        Columns place (file and row), fields (as they would be published, a dict), prompt, first
+        (the output, its first wording), and perhaps second (the other wording), published (bool,
+        of a split that exists already) and document (the value of `group`).
+    source
+        The file, and which columns hold prompt and output.
 
     Raises
     ------
@@ -104,7 +94,7 @@ def read(
             for record, place in zip(table["fields"], table["place"], strict=True)
         ]
     _refuse_twice(table)
-    return Rows(table, source)
+    return table, source
 
 
 def listed(lines: Iterable[str]) -> str:

@@ -1,97 +1,135 @@
-"""What `dsi protect` says of a kit: how much it can find, what to look at, publish and keep."""
+"""What `dsi protect` says: how much a kit can find, what to look at, what to publish and keep."""
 
 import pandas as pd
 
 from dsi_core.data import near_duplicates
-from dsi_core.protect import kit as kits
+from dsi_core.evidence import looks, power
 from dsi_core.protect import wordings
 from dsi_core.protect.coins import NEAR_DUPLICATE
-from dsi_core.protect.kit import COMMITMENT, PRIVATE, PUBLISHED, Kind, Kit
+from dsi_core.protect.draft import Draft, Kind
+from dsi_core.protect.kit import COMMITMENT, PRIVATE, PUBLISHED, Kit
 from dsi_core.protect.rows import listed
 from dsi_core.protect.wordings import LONGER, NEAR_COPY, SHORTER
 
-BEGIN = 50  # characters by which a row is named
+ALPHA = 0.05
+SAMPLES = (25, 50, 100)
+MOST = 400  # samples for which power is simulated
+EFFECTS = (0.2, 0.4, 0.6, 0.8)
+RUNS = 100  # simulated audits for each cell: its share is right within 0.1
+MEASURED = {
+    Kind.WORDING: "its mean preference for the published wording",
+    Kind.PRIVATE: "how much closer it comes to published outputs than to withheld ones",
+}
 
 
-def describe(kit: Kit) -> str:
-    """Say it in a few lines for the terminal."""
-    parts = [_counts(kit)]
-    if kit.commitment.late:
+def of_draft(draft: Draft) -> str:
+    """Say how much a kit could find, and what to look at before the coin is tossed."""
+    parts = [_counts(draft)]
+    if draft.late:
         parts.append(
-            "the split existed before this commitment: that a coin decided it, and of which unit, "
+            "the split is there before the commitment: that a coin decided it, and of which unit, "
             "is its owner's word"
         )
-    if kit.kind == Kind.WORDING:
-        compared = wordings.compare(kit.wordings)
+    if draft.kind is Kind.WORDING:
+        compared = wordings.compare(draft.table)
         near = int((compared["jaccard"] >= NEAR_COPY).sum())
         parts.append(
             f"the two wordings of a row share {compared['jaccard'].mean():.0%} of their words on "
             f"average (Jaccard; ROUGE-L {compared['rouge_l'].mean():.2f}); near copies: {near} of "
             f"{len(compared)}"
         )
-    parts += [f"warning: {text}" for text in warnings(kit)]
-    parts.append(f"smallest p of an audit: {kits.smallest_p(kit.rows, kit.kind):.2g}")
-    parts += [
-        f"publish  {kit.folder / PUBLISHED}, and {kit.folder / COMMITMENT} with it or before; let "
-        "somebody else date it (a repository, an archive, a time stamp): its date must come before "
-        "the publication",
-        f"keep     {kit.folder / PRIVATE} to yourself, with a backup: whoever sees it can undo the "
-        "test, whoever loses it cannot audit",
-    ]
+    parts += [f"warning: {text}" for text in warnings(draft)]
+    parts.append(f"smallest p of an audit: {draft.smallest_p:.2g}")
+    parts.append(
+        f"how often an audit at alpha {ALPHA} finds a model that trained on what is published, by "
+        f"samples asked, each with a coin of its own, and by {MEASURED[draft.kind]} (in standard "
+        f"deviations over the samples):\n{power_table(draft).to_string(index=False)}"
+    )
     return "\n".join(parts)
 
 
-def warnings(kit: Kit) -> list[str]:
-    """Say what costs power, or should be looked at before the dataset is published."""
-    return _of_wordings(kit) if kit.kind == Kind.WORDING else _of_parts(kit)
+def of_kit(kit: Kit) -> str:
+    """Say what to do with each of its files."""
+    return (
+        f"publish {kit.folder / PUBLISHED}\n"
+        f"before  {kit.folder / COMMITMENT}, where somebody else dates it (a repository, an "
+        "archive, a time stamp): a commitment that is not older than the publication shows "
+        "nothing\n"
+        f"keep    {kit.folder / PRIVATE}, to yourself and with a backup: from when others have it "
+        "the test is exact no more, and without it there is none"
+    )
 
 
-def _counts(kit: Kit) -> str:
-    said, sizes = kit.commitment, kit.rows["group"].value_counts()
-    text = f"{kit.folder}: {said.kind} of {said.name}, {said.rows} rows with {said.groups} coins"
+def power_table(draft: Draft, seed: int = 0) -> pd.DataFrame:
+    """Simulate audits of such a kit: column samples, then one for each effect.
+
+    samples: as many of its coins, and all of them (at most `MOST`).
+    """
+    every, published = min(draft.groups, MOST), draft.published_groups / draft.groups
+    # parts of other sizes than halves have the power of a smaller effect between halves
+    factor = 1.0 if draft.kind is Kind.WORDING else 2 * (published * (1 - published)) ** 0.5
+    rows = []
+    for samples in sorted({*(n for n in SAMPLES if n < every), every}):
+        plan = looks.planned(samples, ALPHA)
+        found = {
+            f"{effect} SD": power.power(
+                draft.kind, samples, effect * factor, plan, RUNS, seed
+            ).found
+            for effect in EFFECTS
+        }
+        rows.append({"samples": samples, **found})
+    return pd.DataFrame(rows).round(2)
+
+
+def warnings(draft: Draft) -> list[str]:
+    """Say what costs power, or lets others tell which wording is which."""
+    if draft.kind is Kind.WORDING:
+        return _of_wordings(draft.table)
+    return _of_parts(draft.table) if draft.late else []  # else near-duplicates share a coin
+
+
+def _counts(draft: Draft) -> str:
+    sizes = draft.table["group"].value_counts()
+    text = f"{draft.name}: {draft.kind}, {len(draft.table)} rows with {draft.groups} coins"
     if sizes.max() > 1:
         text += f" (up to {sizes.max()} rows share one)"
-    if kit.kind == Kind.PRIVATE:
-        text += f"; {said.published} published, {said.rows - said.published} withheld"
+    if draft.kind is Kind.PRIVATE:
+        text += f", of which {draft.published_groups} publish their rows"
     return text
 
 
-def _of_wordings(kit: Kit) -> list[str]:
-    texts = kit.wordings
-    compared = wordings.compare(texts)
+def _of_wordings(table: pd.DataFrame) -> list[str]:
+    compared = wordings.compare(table)
     outside = ~compared["length"].between(SHORTER, LONGER)
-    lengths = compared["length"].map("{:.2f} times as long".format)
     jaccard = compared["jaccard"].map("{:.2f}".format)
+    lengths = compared["length"].map("{:.2f} times as long".format)
     found = [
         (compared["jaccard"] >= NEAR_COPY, "near copies, which add nothing", jaccard),
         (compared["numbers"] != "", "numbers differ", compared["numbers"]),
-        (compared["names"] != "", "names differ (or words with a capital)", compared["names"]),
+        (compared["names"] != "", "names (words with a capital) differ", compared["names"]),
         (outside, f"lengths differ (outside {SHORTER} to {LONGER})", lengths),
     ]
     said = [
-        f"{what} in {marked.sum()} of {len(texts)} rows: {_rows(texts[marked], detail[marked])}"
+        f"{what} in {marked.sum()} of {len(table)} rows: {_rows(table[marked], detail[marked])}"
         for marked, what, detail in found
         if marked.any()
     ]
-    if habits := wordings.habits(texts):
+    if habits := wordings.habits(table):
         said.append(f"the two sides can be told apart by habits: {listed(habits)}")
     return said
 
 
-def _of_parts(kit: Kit) -> list[str]:
-    if not kit.commitment.late:
-        return []  # near-duplicates share a coin
-    pairs = kit.rows.rename(columns={"text": "output"})
+def _of_parts(table: pd.DataFrame) -> list[str]:
+    pairs = table.rename(columns={"first": "output"})
     published, withheld = pairs[pairs["published"]], pairs[~pairs["published"]]
     near = near_duplicates.find(withheld, published, NEAR_DUPLICATE)
     if not near.any():
         return []
     return [
         f"{near.sum()} withheld rows nearly repeat a published one, so that whoever trains on "
-        f"that knows them too: {listed(repr(p[:BEGIN]) for p in withheld.loc[near, 'prompt'])}"
+        f"that knows them too: {listed(withheld.loc[near, 'place'])}"
     ]
 
 
-def _rows(texts: pd.DataFrame, details: pd.Series) -> str:
-    prompts = texts["prompt"].str[:BEGIN]
-    return listed(f"{p!r} ({d})" for p, d in zip(prompts, details, strict=True))
+def _rows(table: pd.DataFrame, details: pd.Series) -> str:
+    return listed(f"{p} ({d})" for p, d in zip(table["place"], details, strict=True))

@@ -7,7 +7,7 @@ from dsi_core.protect import rows as given
 
 
 def read(*sources, **options):
-    return given.read(*sources, **options).table
+    return given.read(*sources, **options)[0]
 
 
 def test_two_columns(one_file, rows):

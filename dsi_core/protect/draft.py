@@ -1,0 +1,144 @@
+"""What a coin will be tossed for: the rows of a dataset, and which of them share a coin."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import pandas as pd
+
+from dsi_core.evidence import twin, wording
+from dsi_core.protect import coins, rows
+from dsi_core.protect.wordings import refuse_near_copies
+from dsi_core.settings.schema import Data
+
+SHARE = 0.5
+LEAST_P = 0.05  # a kit whose smallest possible p is above this could never find anything
+
+
+class Kind(StrEnum):
+    """What a kit's coin decides: which rows are published, or which wording of each."""
+
+    PRIVATE = "private twin"
+    WORDING = "wording twin"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A kit before its coin is tossed.
+
+    Parameters
+    ----------
+    name
+        Of the dataset.
+    kind
+        What the coin will decide.
+    share
+        Of the groups of a private twin, which are published; None = every row is, in one wording,
+        or the split is there already.
+    source
+        The file, and which columns hold prompt and output.
+    table
+        As `rows.read` gives it, with sample_id (`coins.row_key`) and group (of rows that share a
+        coin).
+    """
+
+    name: str
+    kind: Kind
+    share: float | None
+    source: Data
+    table: pd.DataFrame
+
+    @property
+    def late(self) -> bool:
+        """Whether the split is there already."""
+        return "published" in self.table
+
+    @property
+    def groups(self) -> int:
+        """How many coins there are."""
+        return self.table["group"].nunique()
+
+    @property
+    def published_groups(self) -> int:
+        """How many of them publish their rows: of a wording twin all."""
+        if self.late:
+            return self.table.loc[self.table["published"], "group"].nunique()
+        return self.groups if self.share is None else coins.drawn(self.groups, self.share)
+
+    @property
+    def smallest_p(self) -> float:
+        """The smallest p-value of an audit: one over the ways in which the coins can fall."""
+        if self.kind is Kind.WORDING:
+            return wording.attainable(self.groups)
+        return twin.attainable(self.groups, self.published_groups)
+
+
+def draft(
+    data: str | Path,
+    *,
+    prompt: tuple[str, ...] = (),
+    output: str | None = None,
+    wordings: str | None = None,
+    withheld: str | Path | None = None,
+    group: str | None = None,
+    share: float | None = None,
+) -> Draft:
+    """Read a dataset and find what shares a coin.
+
+    Parameters
+    ----------
+    data, prompt, output, wordings, withheld, group
+        As `rows.read` takes them. With `wordings` it is a wording twin, else a private twin; with
+        `withheld` the split is the owner's own, and so is the unit of its coin: a row, or `group`.
+    share
+        Of the groups of a private twin, which are published, in (0, 1); None = `SHARE`.
+
+    Raises
+    ------
+    ValueError
+        As `rows.read`; for wordings that are near copies, a group in both parts, and so few coins
+        that no audit could find anything.
+    """
+    if share is not None and (wordings or withheld):
+        raise ValueError("--share is that of a private twin whose coin is tossed now")
+    if share is not None and not 0 < share < 1:
+        raise ValueError(f"--share {share}: allowed is a number between 0 and 1, e.g. 0.5")
+    table, source = rows.read(
+        data, prompt=prompt, output=output, wordings=wordings, withheld=withheld, group=group
+    )
+    if wordings:
+        refuse_near_copies(table)
+    keys = [coins.row_key(p, f) for p, f in zip(table["prompt"], table["first"], strict=True)]
+    column = "document" if "document" in table else None
+    # of a split that exists, near-duplicates joined now would be none that its coin knew
+    units = coins.documents(table, column) if withheld else coins.groups(table, column)
+    table = table.assign(sample_id=keys, group=units)
+    if withheld:
+        _refuse_torn(table)
+    made = Draft(
+        name=Path(data).stem,
+        kind=Kind.WORDING if wordings else Kind.PRIVATE,
+        share=None if wordings or withheld else SHARE if share is None else share,
+        source=source,
+        table=table,
+    )
+    if made.smallest_p > LEAST_P:
+        raise ValueError(
+            f"{len(table)} rows share {made.groups} coins, with which no p-value can be below "
+            f"{made.smallest_p:.2g}: it takes more rows, or more that share no coin, to come to "
+            f"{LEAST_P}"
+        )
+    return made
+
+
+def _refuse_torn(table: pd.DataFrame) -> None:
+    """A group in both parts had no coin of its own."""
+    parts = table.groupby("group")["published"].transform("nunique")
+    torn = table[parts > 1]
+    if len(torn):
+        one = torn[torn["group"] == torn["group"].iloc[0]].drop_duplicates("published")
+        raise ValueError(
+            f"{' and '.join(one['place'])} have the same value of --group "
+            f"({one['document'].iloc[0]!r}), but one is published and one withheld: the coin was "
+            "not tossed for each of these groups"
+        )
