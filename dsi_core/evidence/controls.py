@@ -188,7 +188,7 @@ def path(evidence: ArrayLike, controls: pd.DataFrame) -> np.ndarray:
         Shape (samples,). Never rises; 1 without controls.
     """
     running = running_statistic(evidence)
-    by_stratum = [p_values(running, statistics) for _, statistics in _strata(controls)]
+    by_stratum = [p_values(running, statistics) for _, _, statistics in _strata(controls)]
     return np.max(by_stratum, axis=0, initial=0.0) if by_stratum else np.ones(len(running))
 
 
@@ -215,7 +215,7 @@ def test(evidence: ArrayLike, controls: pd.DataFrame) -> RankTest:
             p=float(p_values([lean], statistics)[0]),
             smallest_p=supports([len(statistics)]),
         )
-        for (kind, base), statistics in _strata(controls)
+        for kind, base, statistics in _strata(controls)
     ]
     return RankTest(
         strata=tuple(strata),
@@ -226,10 +226,10 @@ def test(evidence: ArrayLike, controls: pd.DataFrame) -> RankTest:
     )
 
 
-def _strata(controls: pd.DataFrame) -> list[tuple[tuple[str, str], pd.Series]]:
+def _strata(controls: pd.DataFrame) -> list[tuple[str, str, pd.Series]]:
     """The final statistic of each control, by kind and base."""
     by_kind = controls.groupby(STRATUM, sort=False, dropna=False)
-    return [((kind, base), final_statistics(part)) for (kind, base), part in by_kind]
+    return [(str(k), str(base), final_statistics(part)) for (k, base), part in by_kind]
 
 
 def compare(evidence: pd.DataFrame) -> pd.DataFrame:

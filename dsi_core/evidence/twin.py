@@ -108,11 +108,11 @@ def test(
     taken = looks.taken(len(evidence))
     sums = np.zeros((2, len(first), taken))  # of evidence, of samples: by group, at each look
     for look, after in enumerate(looks.after[:taken]):
-        usable = np.flatnonzero(~np.isnan(evidence[:after]))
-        np.add.at(sums[0, :, look], group_of[usable], evidence[usable])
-        np.add.at(sums[1, :, look], group_of[usable], 1.0)
+        kept = np.flatnonzero(~np.isnan(evidence[:after]))
+        np.add.at(sums[0, :, look], group_of[kept], evidence[kept])
+        np.add.at(sums[1, :, look], group_of[kept], 1.0)
     total, samples = sums.sum(axis=1)
-    inside, published_samples = np.split(dealt @ np.hstack(sums), 2, axis=1)
+    inside, published_samples = dealt @ sums
     with np.errstate(invalid="ignore", divide="ignore"):
         withheld = (total - inside) / (samples - published_samples)
         statistics = inside / published_samples - withheld

@@ -69,12 +69,12 @@ def test(
         raise ValueError("samples of one group share a coin, but their wordings were chosen apart")
     weights = np.zeros((len(first), looks.taken(len(preference))))
     for look, after in enumerate(looks.after[: weights.shape[1]]):
-        usable = np.flatnonzero(~np.isnan(preference[:after]))
-        if not len(usable):
+        kept = np.flatnonzero(~np.isnan(preference[:after]))
+        if not len(kept):
             weights[:, look] = np.nan
             continue
-        centred = preference[usable] - preference[usable].mean()
-        np.add.at(weights[:, look], coin_of[usable], centred / len(usable))
+        centred = preference[kept] - preference[kept].mean()
+        np.add.at(weights[:, look], coin_of[kept], centred / len(kept))
     usable = int((~np.isnan(preference)).sum())
     return at_looks.test(coins @ weights, looks, usable, attainable(len(first), deals))
 

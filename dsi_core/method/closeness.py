@@ -43,6 +43,9 @@ class Statistic:
     measure: Measure
     combine: Combine
 
+    def __str__(self) -> str:
+        return f"{self.combine} {self.measure}"
+
 
 DEFAULT = Statistic(Measure.ROUGE_L, Combine.MEAN)
 
@@ -90,8 +93,8 @@ def closeness(
             pairs = pd.DataFrame({"a": answers, "b": texts}, dtype=object)
             return similarity.raw_scores(backbone, pairs).clip(min=0)
     of_words = _containment if measure == Measure.CONTAINMENT else _substring
-    pairs = zip(answers, texts, strict=True)
-    return np.array([of_words(_words(answer), _words(text)) for answer, text in pairs], float)
+    both = zip(answers, texts, strict=True)
+    return np.array([of_words(_words(answer), _words(text)) for answer, text in both], float)
 
 
 def per_sample(
