@@ -1,59 +1,18 @@
-"""Number 3, against a private twin: the owner kept a random part of the data unpublished.
+"""Number 3 of a private twin: does M know better what a coin published than what it kept back?
 
-Does M know the published part better? If M never saw D, a coin that decided before the release
-which sample is published tells nothing about M's answers: given the answers, every way to deal out
-the labels "published" and "withheld" is equally likely. Both tests (`permutation`, `sequential`)
-are exact under that alone, for any model, any data and any number of samples. (The references are
-tuned on both parts alike, and nothing before this step looks at the labels.)
+The owner kept a random part of the data unpublished. To a model that never saw D both parts are
+alike, or some samples are easier: which of them were published says nothing about its answers.
+Exact, for any model, any data and any number of samples, and no other model is needed.
 """
 
-from dataclasses import asdict, dataclass
 from itertools import combinations
 from math import comb
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from dsi_core.evidence import looks as at_looks
-from dsi_core.evidence import permutation, sequential
 from dsi_core.evidence.looks import DEALS, ExactTest, Looks
-
-
-@dataclass(frozen=True)
-class TwinTest:
-    """What the private twin says of a suspect.
-
-    Attributes
-    ----------
-    published, withheld
-        Samples with evidence.
-    difference
-        Mean evidence of the published samples less that of the withheld ones; higher = M knows the
-        published part better; NaN where a part has none.
-    wealth, largest
-        The gambler's wealth (`sequential.wealth`) now, and the largest so far, at least 1.
-    p_sequential
-        1 / largest.
-    p_permutation
-        Of the first `planned` samples. NaN before all of them were queried, unless nothing may
-        stop; and where a part has no evidence.
-    planned
-        How many samples were to be queried, as fixed before the first answer.
-    p
-        The one to report: `p_permutation` if nothing may stop; else twice the smaller of both
-        (Bonferroni), which is valid whenever one stops.
-    """
-
-    published: int
-    withheld: int
-    difference: float
-    wealth: float
-    largest: float
-    p_sequential: float
-    p_permutation: float
-    planned: int
-    p: float
 
 
 def test(
@@ -111,11 +70,12 @@ def test(
         kept = np.flatnonzero(~np.isnan(evidence[:after]))
         np.add.at(sums[0, :, look], group_of[kept], evidence[kept])
         np.add.at(sums[1, :, look], group_of[kept], 1.0)
-    total, samples = sums.sum(axis=1)
-    inside, published_samples = dealt @ sums
+    total, count = sums.sum(axis=1)
+    inside, count_inside = dealt @ sums
+    one_part_alone = (count_inside == 0) | (count_inside == count)
     with np.errstate(invalid="ignore", divide="ignore"):
-        withheld = (total - inside) / (samples - published_samples)
-        statistics = inside / published_samples - withheld
+        difference = inside / count_inside - (total - inside) / (count - count_inside)
+    statistics = np.where(one_part_alone, np.nan, difference)
     usable = int((~np.isnan(evidence)).sum())
     smallest = attainable(len(first), int(labels[first].sum()), deals)
     return at_looks.test(statistics, looks, usable, smallest)
@@ -144,97 +104,3 @@ def _dealt(labels: np.ndarray, deals: int, rng: np.random.Generator) -> np.ndarr
     np.put_along_axis(ways, every, True, axis=1)
     others = ways[(ways != labels).any(axis=1)]
     return np.vstack([labels, others]).astype(float)
-
-
-def difference(evidence: np.ndarray, published: np.ndarray) -> float:
-    """Mean evidence of the published samples less that of the withheld ones.
-
-    Higher = M knows the published part better. NaN where a part is empty.
-    """
-    if published.all() or not published.any():
-        return float("nan")
-    return float(np.mean(evidence[published]) - np.mean(evidence[~published]))
-
-
-def betting_test(
-    table: pd.DataFrame, in_all: tuple[int, int], planned: int, seed: int = 0, *, may_stop: bool
-) -> TwinTest:
-    """Test the samples queried so far against the private twin.
-
-    Parameters
-    ----------
-    table
-        Columns evidence (NaN = nothing usable was answered) and published (bool), in the order
-        queried.
-    in_all
-        How many samples could be queried, (published, withheld).
-    planned
-        Samples to query, as fixed before the first answer.
-    seed
-        Of the permutation test.
-    may_stop
-        Whether fewer, or more, than planned may be queried depending on the evidence.
-    """
-    usable = table.dropna(subset="evidence")
-    evidence, published = usable["evidence"].to_numpy(), usable["published"].to_numpy(bool)
-    path = sequential.wealth(table["evidence"], table["published"], in_all)
-    largest = max(1.0, path.max(initial=1.0))
-    p_permutation = float("nan")
-    if len(table) >= planned or not may_stop:
-        fixed = table.head(planned).dropna(subset="evidence")
-        p_permutation = permutation.p_of_difference(
-            fixed["evidence"].to_numpy(), fixed["published"].to_numpy(bool), seed
-        )
-    if may_stop:
-        p = min(1.0, 2 * np.nanmin([1 / largest, p_permutation]))
-    else:
-        p = 1.0 if np.isnan(p_permutation) else p_permutation
-    return TwinTest(
-        published=int(published.sum()),
-        withheld=int((~published).sum()),
-        difference=difference(evidence, published),
-        wealth=float(path[-1]) if len(path) else 1.0,
-        largest=float(largest),
-        p_sequential=float(1 / largest),
-        p_permutation=p_permutation,
-        planned=planned,
-        p=float(p),
-    )
-
-
-def compare(
-    evidence: pd.DataFrame, in_all: tuple[int, int], alpha: float, seed: int = 0
-) -> pd.DataFrame:
-    """`betting_test` of every model once all was queried, and when it could have stopped.
-
-    Parameters
-    ----------
-    evidence
-        Columns model, member, part, evidence; each model's samples in the order queried.
-    in_all
-        How many samples there are, (published, withheld).
-    alpha
-        The error allowed, which the sequential and the permutation test share.
-    seed
-        Of the permutation test.
-
-    Returns
-    -------
-    table
-        Columns model, member, the fields of `TwinTest`, sure_after (samples queried when the
-        wealth suffices for alpha; None = never) and of (samples there are).
-    """
-    rows = []
-    for (name, member), part in evidence.groupby(["model", "member"], sort=False):
-        table = part.assign(published=part["part"] == "published")
-        path = sequential.wealth(table["evidence"], table["published"], in_all)
-        rows.append(
-            {
-                "model": name,
-                "member": member,
-                **asdict(betting_test(table, in_all, sum(in_all), seed, may_stop=True)),
-                "sure_after": sequential.stopped_after(path >= 2 / alpha),
-                "of": sum(in_all),
-            }
-        )
-    return pd.DataFrame(rows)

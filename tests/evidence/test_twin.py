@@ -1,10 +1,8 @@
 """The private twin: p by hand, against scipy, and of innocents under many deals of the labels."""
 
-import dataclasses
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 import pytest
 from innocents import CASES, DEALS, band, share_accused
 from scipy import stats
@@ -66,6 +64,23 @@ def test_what_was_not_usable_is_passed_over():
         outside = [EVIDENCE[i] for i in range(2, 6) if i not in chosen]
         differences.append(np.mean(inside) - np.mean(outside))
     assert result.p == np.mean(np.array(differences) >= 0.45 - 1e-9)
+
+
+def test_a_deal_that_leaves_one_part_alone_never_counts_as_large():
+    """Every deal of seven labels by hand, of which three samples were asked about."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        evidence, published = rng.random(3), np.isin(range(7), rng.permutation(7)[:4])
+
+        def difference(labels, evidence=evidence):
+            asked = labels[:3]
+            alone = asked.all() or not asked.any()
+            return -np.inf if alone else evidence[asked].mean() - evidence[~asked].mean()
+
+        every = [difference(np.isin(range(7), c)) for c in combinations(range(7), 4)]
+        p = np.mean(np.array(every) >= difference(published) - 1e-9)
+        result = twin.test(evidence, published, range(7), Looks((3, 7), 0.9, 1.0), 0)
+        assert result.looks[0].p == p
 
 
 @pytest.mark.parametrize("missing", [PUBLISHED, ~PUBLISHED, PUBLISHED | True])
@@ -140,65 +155,3 @@ def test_innocents_are_accused_as_often_as_alpha_says(kind, alpha):
 
     share, (low, high) = share_accused(kind, alpha, audit), band(alpha)
     assert share <= high and (share >= low or kind in MANY_TIES)
-
-
-def labelled(evidence, published):
-    return pd.DataFrame({"evidence": evidence, "published": published})
-
-
-def test_difference_by_hand():
-    assert twin.difference(EVIDENCE, PUBLISHED) == pytest.approx(2 / 3 - 0.1)
-    assert np.isnan(twin.difference(EVIDENCE, np.ones(6, bool)))
-
-
-def test_p_is_the_permutation_test_when_nothing_may_stop():
-    result = twin.betting_test(labelled(EVIDENCE, PUBLISHED), (3, 3), 6, may_stop=False)
-    assert result.p == result.p_permutation == pytest.approx(0.05)
-    assert (result.published, result.withheld) == (3, 3)
-    assert result.difference == pytest.approx(2 / 3 - 0.1)
-
-
-def test_p_with_stopping_is_twice_the_smaller():
-    table = labelled(EVIDENCE, PUBLISHED)
-    early = twin.betting_test(table.head(4), (3, 3), 6, may_stop=True)
-    end = twin.betting_test(table, (3, 3), 6, may_stop=True)
-    assert early.p == pytest.approx(min(1, 2 / early.largest))
-    assert early.p_sequential == pytest.approx(1 / early.largest)
-    assert end.p == pytest.approx(2 * min(1 / end.largest, 0.05))
-
-
-def test_the_permutation_is_of_what_was_planned_at_first():
-    """The first four labels (published, published, withheld, withheld by evidence 4, 3, 2, 1):
-    1 of 6 deals, however many follow."""
-    table = labelled([4.0, 3.0, 2.0, 1.0, 9.0, 8.0], [True, True, False, False, False, False])
-    raised = twin.betting_test(table, (2, 4), 4, may_stop=True)
-    assert raised.p_permutation == pytest.approx(1 / 6) and raised.planned == 4
-    assert raised.p == pytest.approx(2 * min(1 / raised.largest, 1 / 6))
-    assert np.isnan(twin.betting_test(table.head(3), (2, 4), 4, may_stop=True).p_permutation)
-
-
-def test_one_part_alone_wins_no_bet():
-    result = twin.betting_test(labelled([0.5, np.nan], [True, False]), (1, 1), 2, may_stop=True)
-    assert result.p == 1.0
-    assert np.isnan(result.p_permutation) and np.isnan(result.difference)
-
-
-def test_the_record_keeps_the_names_that_reports_know():
-    result = twin.betting_test(labelled(EVIDENCE, PUBLISHED), (3, 3), 6, may_stop=True)
-    assert list(dataclasses.asdict(result)) == [
-        *("published", "withheld", "difference", "wealth", "largest"),
-        *("p_sequential", "p_permutation", "planned", "p"),
-    ]
-
-
-def test_compare_says_when_the_queries_could_have_stopped():
-    """Evidence that follows the labels crosses 2 / 0.2 on the way; constant evidence never."""
-    part = ["published", "withheld"] * 10
-    clear = pd.DataFrame({"model": "clear", "member": True, "part": part})
-    clear["evidence"] = np.where(clear["part"] == "published", 1.0, 0.0)
-    flat = clear.assign(model="flat", member=False, evidence=0.5)
-    table = twin.compare(pd.concat([clear, flat]), (10, 10), 0.2).set_index("model")
-    assert table["of"].tolist() == [20, 20] and table["published"].tolist() == [10, 10]
-    assert 2 < table.loc["clear", "sure_after"] < 20
-    assert np.isnan(table.loc["flat", "sure_after"])
-    assert table.loc["flat", "p"] == 1.0 and table.loc["clear", "p"] < 0.001
