@@ -18,6 +18,7 @@ from dsi_core.method import similarity
 from dsi_core.method.similarity import Backbone
 
 GRAM = 3  # words
+CHARACTERS = 8  # two words or so; long enough not to be shared by chance
 
 
 class Measure(StrEnum):
@@ -26,6 +27,7 @@ class Measure(StrEnum):
     ROUGE_L = "rouge_l"
     CONTAINMENT = "containment"
     SUBSTRING = "substring"
+    CHARACTERS = "characters"
     BERTSCORE = "bertscore"
 
 
@@ -63,7 +65,10 @@ def closeness(
     measure
         Rouge_l: ROUGE-L F, without stemming. Containment: share of the text's different runs of
         `GRAM` words that the answer has too. Substring: longest run of words that both have, as a
-        share of the text's words. Bertscore: raw F1, 0 where it is negative.
+        share of the text's words. Characters: root of the share of the text's different runs of
+        `CHARACTERS` characters that the answer has too, without case and punctuation; the root
+        keeps a few well remembered samples from outweighing all the others. Bertscore: raw F1, 0
+        where it is negative.
     answers, texts
         As many of each.
     backbone
@@ -82,7 +87,7 @@ def closeness(
     answers, texts = list(answers), list(texts)
     match measure:
         case Measure.ROUGE_L:
-            scorer = RougeScorer(["rougeL"])
+            scorer = RougeScorer(["rougeL"], tokenizer=_Words())
             scores = [
                 scorer.score(*pair)["rougeL"].fmeasure for pair in zip(texts, answers, strict=True)
             ]
@@ -130,17 +135,34 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
+class _Words:
+    """Rouge-score's tokenizer, for every alphabet: its own knows a to z and digits alone."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return _words(text)
+
+
 def _containment(answer: Sequence[str], text: Sequence[str]) -> float:
-    """The share of the text's runs of words that the answer has; of all it has, if it is short."""
-    size = min(GRAM, len(text))
+    """The share of the text's runs of words that the answer has."""
+    return _share_of_runs(tuple(answer), tuple(text), GRAM)
+
+
+def _characters(answer: Sequence[str], text: Sequence[str]) -> float:
+    """The root of the share of the text's runs of characters that the answer has."""
+    return _share_of_runs(" ".join(answer), " ".join(text), CHARACTERS) ** 0.5
+
+
+def _share_of_runs(answer: Sequence, text: Sequence, size: int) -> float:
+    """The share of the text's different runs that the answer has; of all it has, if it is short."""
+    size = min(size, len(text))
     if not size:
         return 0.0
     wanted = _runs(text, size)
     return len(wanted & _runs(answer, size)) / len(wanted)
 
 
-def _runs(words: Sequence[str], size: int) -> set[tuple[str, ...]]:
-    return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)}
+def _runs(sequence: Sequence, size: int) -> set:
+    return {sequence[i : i + size] for i in range(len(sequence) - size + 1)}
 
 
 def _substring(answer: Sequence[str], text: Sequence[str]) -> float:

@@ -53,6 +53,28 @@ def test_substring(answer, text, score):
     assert closeness.closeness(Measure.SUBSTRING, [answer], [text]) == pytest.approx([score])
 
 
+@pytest.mark.parametrize(
+    ("answer", "text", "share"),
+    [
+        ("one two three", "One, two: THREE!", 1),
+        ("and two three", "one two three", 2 / 6),  # of six runs "two thre" and "wo three"
+        ("one two", "one two three", 0),  # seven characters
+        ("one two", "one", 1),  # a short text's only run is all of it
+        ("", "one two three", 0),
+        ("one", "", 0),
+    ],
+)
+def test_characters(answer, text, share):
+    (score,) = closeness(Measure.CHARACTERS, [answer], [text])
+    assert score == pytest.approx(share**0.5)
+
+
+@pytest.mark.parametrize("measure", [Measure.ROUGE_L, Measure.SUBSTRING, Measure.CHARACTERS])
+def test_every_alphabet_has_words(measure):
+    russian, greek = "где дом стоит", "πού είναι το σπίτι"
+    assert closeness(measure, [russian, russian], [russian, greek]).tolist() == [1, 0]
+
+
 def test_bertscore_is_raw_and_not_negative(monkeypatch):
     def scores(backbone, pairs):
         assert backbone == "backbone" and pairs.to_dict("list") == {"a": ["x", "y"], "b": ["z", ""]}
