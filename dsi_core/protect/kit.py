@@ -1,7 +1,7 @@
 """A kit: what its owner publishes, what he keeps, and the commitment that binds both.
 
     published.jsonl    the owner's own columns, with what the coin chose; for everybody
-    commitment.json    hashes, counts and date, nothing private; to be published with it
+    commitment.json    hashes, counts and date, nothing private; to be published before it
     private.jsonl      the salt, every row, what the coin said; for its owner alone
 
 A kit is made once: who may toss again until the coin pleases has tossed no coin.
@@ -14,10 +14,10 @@ import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 import pandas as pd
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from dsi_core.data.pairs import read_records
 from dsi_core.protect import coins
@@ -30,16 +30,7 @@ FORMAT: Final = 1
 KITS = Path("kits")
 PUBLISHED, PRIVATE, COMMITMENT = "published.jsonl", "private.jsonl", "commitment.json"
 SALT_BYTES = 32
-COLUMNS = [
-    "sample_id",
-    "group",
-    "prompt",
-    "text",
-    "other",
-    "published",
-    "first_published",
-]
-
+COLUMNS = ["sample_id", "group", "prompt", "text", "other", "published", "first_published"]
 
 Said = TypeVar("Said", bound=Strict)
 
@@ -88,11 +79,18 @@ class Header(Strict):
     kind: Kind
     name: str
     late: bool
-    salt: str
+    salt: str = Field(pattern="^([0-9a-f]{2})+$")
     share: float | None
     prompt: list[str]
     output: str | None
     conversations: str | None
+
+    @model_validator(mode="after")
+    def _share(self) -> Self:
+        """Only where rows were drawn now there is a share of them."""
+        if (self.share is not None) != (self.kind is Kind.PRIVATE and not self.late):
+            raise ValueError("share belongs to a new private twin, and only to it")
+        return self
 
     def source(self, path: Path) -> Data:
         """Say how published.jsonl is read."""
@@ -330,7 +328,7 @@ def _fallen(folder: Path) -> bytes | None:
 
 
 def _private(path: Path) -> tuple[Header, pd.DataFrame]:
-    first, *lines = path.read_bytes().splitlines()
+    first, *lines = path.read_bytes().splitlines() or [b""]
     try:
         table = pd.DataFrame([json.loads(line) for line in lines], columns=COLUMNS, dtype=object)
     except ValueError as error:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from helpers import SHARED, change, says, write_jsonl
 
-from dsi_core.data.pairs import dataset, load_pairs, sample_id
+from dsi_core.data.pairs import dataset, load_pairs, read_records, sample_id
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Data
@@ -808,3 +808,20 @@ def test_real_alpaca():
         "sample_id"
     ].tolist()
     assert len(few) == 200 and few == [i for i in table["sample_id"] if i in set(few)]
+
+
+def test_records_as_they_are_with_the_pair_that_is_loaded(tmp_path):
+    """All columns and untouched values beside the pair; a random sample is none."""
+    rows = [
+        {"n": n, **dict(zip("qa", (row[0], row[2]), strict=True))} for n, row in enumerate(ROWS)
+    ]
+    source = Data(
+        path=str(write_jsonl(tmp_path / "my.jsonl", rows)), prompt=["q"], output="a", rows=1
+    )
+    found = read_records(source)
+    assert [record.fields for record in found] == rows
+    assert (found[2].place, found[2].prompt) == ("my.jsonl, row 3", "Où est la clé ?")
+    assert found[2].output == "Dans la boîte : 鍵 🔑"
+    write_jsonl(tmp_path / "my.jsonl", [*rows, {"q": "Why?", "a": " "}])
+    with pytest.raises(ValueError, match=r"my.jsonl, row 4: field 'a' is empty"):
+        read_records(source)

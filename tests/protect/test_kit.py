@@ -284,6 +284,19 @@ def test_a_missing_file_is_named(one_file, tmp_path, name):
         kit.read(folder)
 
 
+@pytest.mark.parametrize(
+    "change, words", [({"salt": "xyz"}, "salt"), ({"share": None}, "share"), (None, "setting")]
+)
+def test_a_header_that_is_none(plain, tmp_path, change, words):
+    folder = private_twin(plain, tmp_path / "kit").folder
+    header, *rows = lines(folder / PRIVATE)
+    write_jsonl(folder / PRIVATE, [] if change is None else [{**header, **change}, *rows])
+    committed_anew(folder)
+    with pytest.raises(ValueError) as error:
+        kit.read(folder)
+    says(error, PRIVATE, words)
+
+
 def test_another_format_is_refused(one_file, tmp_path):
     folder = wording_twin(one_file, tmp_path / "kit").folder
     committed_anew(folder, format=2)
