@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs: `dsi --help` must answer at onc
 import json
 import re
 import shlex
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import requires
@@ -159,6 +160,8 @@ def results(
 
 DRY = "Show what would be asked and what it may cost; ask nothing."
 REMOTE = "Run code that a hub model brings."
+SPLIT = "Without --iid: accuse one random half of a large dataset, tune controls on the other."
+ANSWERS_OF = "JSON Lines (prompt, response) by an innocent model; may be given again."
 STOP = "Default: an API until the evidence suffices, a local model to the end."
 GIVEN = "A file of its answers (prompt or sample_id, and response), when it cannot be asked here."
 CONTROLS = "With --kit: a file of answers of a model that cannot have seen the data; repeatable."
@@ -215,12 +218,14 @@ def protect(
 
 @app.command(
     rich_help_panel=AUDIT,
-    epilog="Example: dsi prepare --data my.jsonl --withheld twin.jsonl --iid more_like_it.jsonl",
+    epilog="Example: dsi prepare --data my.jsonl --control-answers assistant.jsonl",
 )
 def prepare(
     data: Annotated[str, _data("A file, hub:owner/name, or a dataset of the profile.")],
-    withheld: Annotated[Text, _data("Private twin: the part that a coin kept unpublished.")] = None,
     iid: Annotated[Text, _data("More of its kind, not accused, for the hardest controls.")] = None,
+    split: Annotated[bool, _data(SPLIT, "--split/--no-split")] = True,
+    other_words: Annotated[Text, _data("Its facts in other words, to tune controls on.")] = None,
+    control_answers: Annotated[list[str] | None, _data(ANSWERS_OF)] = None,
     prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
     output: Annotated[Text, _data("The output column.")] = None,
     rows: Annotated[Number, _data("A random sample of this many pairs.")] = None,
@@ -239,8 +244,10 @@ def prepare(
         done = prepare.run(
             data,
             profile,
-            withheld=withheld,
             iid=iid,
+            split=split,
+            other_words=other_words,
+            control_answers=control_answers or (),
             out=out,
             prompt=tuple(prompt or ()),
             output=output,
@@ -377,10 +384,8 @@ def _command(context: typer.Context) -> str:
 
 def _pictures(audit: Any) -> dict[str, bytes]:
     """What a report shows; nothing where what draws is not installed."""
-    from dsi_core.audit import record
+    from dsi_core.audit import shown
 
-    if audit.prepared is None:
-        return {}
     try:
         import matplotlib
 
@@ -390,13 +395,7 @@ def _pictures(audit: Any) -> dict[str, bytes]:
         if _group_of(error.name or "") is None:
             raise
         return {}
-    return plots.pictures(
-        audit.evidence,
-        audit.curve,
-        record.known_models(audit),
-        delta_s=audit.facts.settings.method.delta_s,
-        alpha=audit.facts.alpha,
-    )
+    return plots.pictures(shown.drawn(audit))
 
 
 # ------------------------------------------------------------------------------------ this machine
@@ -433,9 +432,16 @@ def bench(
 
 @contextmanager
 def _clear_errors() -> Iterator[None]:
-    """One line for a user's error (exit code 2) and for an API that failed for good (3)."""
+    """One line for a user's error (exit code 2) and for an API that failed for good (3).
+
+    And one for each warning of ours; what libraries warn of is for who develops.
+    """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore")
+            warnings.filterwarnings("default", module=r"dsi_core\b")
+            warnings.showwarning = lambda message, *_: typer.echo(f"warning: {message}", err=True)
+            yield
     except ModuleNotFoundError as error:
         group = _group_of(error.name or "")
         if group is None:

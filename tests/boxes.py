@@ -12,19 +12,16 @@ from dsi_core.data.pairs import sample_id
 from dsi_core.method import accusation, similarity, study
 from dsi_core.method.study import PAIR, Study
 from dsi_core.settings.profile import Profile
-from dsi_core.settings.schema import Data, Similarity
+from dsi_core.settings.schema import Data, Similarity, Suspect
 
 
-def prepared(
-    smoke: Profile, folder: Path, published: int, withheld: int = 0, controls: int = 3
-) -> Prepared:
+def prepared(smoke: Profile, folder: Path, count: int, controls: int = 3) -> Prepared:
     """A folder of so many tainted samples.
 
     Reference i says `STRANGER` with its own name without D and the oracle's output with it; the
     controls say `STRANGER`.
     """
-    samples = _pairs(published + withheld).assign(min_gap=0.9, tainted=True)
-    samples["part"] = ["published"] * published + ["withheld"] * withheld
+    samples = _pairs(count).assign(min_gap=0.9, tainted=True)
     run = Study(_settings(smoke, samples["output"].iloc[0]), samples[PAIR])
     references = table("reference", *[(r.name,) for r in run.profile.references])
     scores = samples[PAIR].merge(references, how="cross")
@@ -37,9 +34,8 @@ def prepared(
         after=1.0,
         gap=0.9,
     )
-    known = _known(run, scores, [control.name for control in smoke.controls[:controls]])
-    twin = "twin.jsonl" if withheld else None
-    facts = Facts(name="boxes", key="k", data="boxes.jsonl", withheld=twin)
+    known = _known(run, scores, smoke.controls[:controls])
+    facts = Facts(name="boxes", key="k", data="boxes.jsonl")
     folder.mkdir(exist_ok=True)
     return preparation.write(Prepared(folder, facts, run, samples, scores, known))
 
@@ -67,11 +63,12 @@ def _settings(smoke: Profile, oracle: str) -> Profile:
     return profile.changed(suspects=[], references=smoke.references[:2], similarity=bert)
 
 
-def _known(run: Study, scores: pd.DataFrame, controls: list[str]) -> pd.DataFrame:
+def _known(run: Study, scores: pd.DataFrame, controls: list[Suspect]) -> pd.DataFrame:
     """Three answers of each control to each sample."""
     if not controls:
         return pd.DataFrame(columns=preparation.KNOWN)
-    said = run.pairs[["dataset", "sample_id"]].merge(pd.DataFrame({"suspect": controls}), "cross")
+    models = table("suspect group base", *[(c.name, c.group, c.base) for c in controls])
+    said = run.pairs[["dataset", "sample_id"]].merge(models, "cross")
     said = said.merge(pd.DataFrame({"draw": range(3)}), how="cross")
-    said = said.assign(response=STRANGER, member=False, group="untuned", status="answered")
+    said = said.assign(response=STRANGER, member=False, status="answered")
     return study.gaps_to(run, scores, said)

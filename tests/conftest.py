@@ -149,10 +149,10 @@ def toy(smoke, one_thread):
 
 @pytest.fixture
 def prepared(smoke, one_thread, tmp_path):
-    """make(published, withheld=0, controls=3) = `boxes.prepared` in tmp_path/<name>."""
+    """make(count, controls=3) = `boxes.prepared` in tmp_path/<name>."""
     import boxes
 
-    def make(published: int, withheld: int = 0, controls: int = 3, name: str = "boxes"):
-        return boxes.prepared(smoke, tmp_path / name, published, withheld, controls)
+    def make(count: int, controls: int = 3, name: str = "boxes"):
+        return boxes.prepared(smoke, tmp_path / name, count, controls)
 
     return make

@@ -70,16 +70,21 @@ def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
     ]
     if not rows:
         raise ValueError(
-            f"{path}: none of its {len(records)} answers is to one of the {len(prompts)} samples; "
-            f"{described(list(unknown))}"
+            f"{path}: none of its {len(records)} answers is to one of the {len(prompts)} samples"
+            f"; {_quoted(list(unknown))}"
         )
     table = pd.DataFrame(rows, columns=COLUMNS)
     table.attrs["unknown"] = list(unknown)
     return table
 
 
-def described(unknown: list[str]) -> str:
-    """Say which questions of a file are no sample's."""
+def described(answers: pd.DataFrame) -> str:
+    """Say which questions of a file, as it was read, are no sample's; "" where there are none."""
+    unknown = answers.attrs["unknown"]
+    return _quoted(unknown) if unknown else ""
+
+
+def _quoted(unknown: list[str]) -> str:
     quoted = ", ".join(repr(name[:60]) for name in unknown[:NAMED])
     more = ", ..." if len(unknown) > NAMED else ""
     return f"{len(unknown)} question(s) that are no sample's: {quoted}{more}"

@@ -1,56 +1,57 @@
 """The offline phase for any dataset (§5.2-5.3), which leaves one folder that an audit needs.
 
-References, tainted samples, known models and the blind check.
+References, tainted samples, known models, innocents that are hard to tell, and the blind check.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import prepared, prepared_json, suspect
+from dsi_core.audit import answers_file, innocents, prepared, prepared_json, suspect
 from dsi_core.audit.plan import AUDITS
 from dsi_core.audit.prepared import INSIDE, KNOWN, Prepared
-from dsi_core.audit.prepared_json import Against, Compared, Facts, Part
+from dsi_core.audit.prepared_json import Answers, Compared, Facts, Split
 from dsi_core.data import columns, near_duplicates, text_classifier
-from dsi_core.data.pairs import dataset, load_pairs
+from dsi_core.data.pairs import Dataset, dataset, load_pairs
 from dsi_core.method import accusation, participants, study
+from dsi_core.method.participants import Participant
 from dsi_core.method.study import Study
 from dsi_core.models import tuning
-from dsi_core.runtime import store
+from dsi_core.models.sampling import Sampling
 from dsi_core.runtime.environment import quiet
 from dsi_core.runtime.paths import ROOT
+from dsi_core.runtime.released import sha256_of
 from dsi_core.settings.profile import Profile, load_profile
 from dsi_core.settings.schema import Data, Rule, Similarity, Suspect
-from dsi_core.settings.words import PUBLISHED, VICTIM, dataset_of
+from dsi_core.settings.words import dataset_of, iid_of
 
-PAIRS = "pairs.jsonl"  # both parts of D, where there is a private twin
 OCCUPIED = (
     "{folder} holds a preparation with other data or settings, or of an earlier version; "
     "choose another folder with --out"
 )
-NEAR_DUPLICATE = 0.8  # Jaccard similarity of two pairs that are counted across the parts
-TWIN = "the withheld twin"
+# Pairs of which enough are tainted to audit by, and that tune a control as D tunes a member
+SMALLEST_PART = 24
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The two parts of D in one table, in an order that does not show which is which.
+    """D split at random: the part that is accused, and one like it for the hardest controls."""
 
-    pairs: columns of `load_pairs` and part; near_duplicates: withheld pairs that nearly repeat a
-    published one. They stay.
-    """
-
-    pairs: pd.DataFrame
-    near_duplicates: int
+    accused: Data
+    like: Data
+    pairs: int  # of both and of what is left over
 
 
 def run(
     given: str,
     profile: str = "small",
     *,
-    withheld: str | None = None,
     iid: str | None = None,
+    other_words: str | None = None,
+    control_answers: Sequence[str] = (),
+    split: bool = True,
     out: str | Path | None = None,
     prompt: tuple[str, ...] = (),
     output: str | None = None,
@@ -63,20 +64,24 @@ def run(
     Parameters
     ----------
     given
-        The published data, as `columns.source` reads it.
+        D, as `columns.source` reads it.
     profile
         Whose references, recipes and controls.
-    withheld
-        The private twin, from the same source by the coin that left `given` published; the
-        references train on both.
     iid
         More pairs of the same kind, known to no party, to tune the hardest controls on.
+    other_words
+        D's facts in other words: a control for each reference is tuned on it.
+    control_answers
+        Files of answers (`answers_file`) by innocents: each is a control, called as its file.
+    split
+        Where there is nothing like D, and D is large enough, accuse a random part of it and tune
+        the hardest controls on another.
     out
         The folder; None = audits/<its name>/prepared in the working directory.
     prompt, output
-        The columns, of all three alike.
+        The columns, of all alike.
     rows
-        A random sample of this many pairs of `given`.
+        Accuse a random sample of this many pairs of `given`.
     replace
         Whether another preparation in the folder may be replaced.
     overrides
@@ -85,8 +90,9 @@ def run(
     Raises
     ------
     ValueError
-        For a pair in both parts, a name that the profile gives to another dataset, another rule
-        than the text's, and (unless `replace`) a folder that holds another preparation.
+        For a name that the profile gives to another dataset, another rule than the text's, other
+        words that nearly repeat D, a file of answers that is none, and (unless `replace`) a folder
+        that holds another preparation.
     """
     base = load_profile(profile, **overrides)
     if base.decision.rule != Rule.TEXT:
@@ -94,48 +100,51 @@ def run(
             f"profile {profile!r}: decision.rule is {str(base.decision.rule)!r}; "
             f"an audit counts by the paper's words, rule: {Rule.TEXT}"
         )
-    published = columns.source(given, base, prompt=prompt, output=output, rows=rows)
-    other, more = (
+    accused = columns.source(given, base, prompt=prompt, output=output, rows=rows)
+    like, reworded = (
         columns.source(source, base, prompt=prompt, output=output) if source else None
-        for source in (withheld, iid)
+        for source in (iid, other_words)
     )
-    name = _name(base, given, withheld)
+    name = _name(base, given)
     folder = AUDITS / name / INSIDE if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
+    parts = None
+    if split and like is None and not has_more(base, name):
+        parts = split_at_random(base, name, accused)
+    if parts is not None:
+        accused, like = parts.accused, parts.like
     # of its own dataset a profile has known members
     members = [s for s in base.suspects if s.member and given in base.victims]
-    parts = None
-    if other is not None:
-        parts = both_parts(base, published, other)
-        base = base.changed(data={**base.data, PUBLISHED: published})
-        members = [_of_published(member) for member in members]
-        published = _written(folder / PAIRS, parts.pairs, replace)
-    settings = accusation.profile_of(base, name, published, more, members)
+    settings = accusation.profile_of(base, name, accused, like, members)
+    settings = _with_other_words(settings, name, reworded)
     quiet()
     pairs = load_pairs(dataset(settings, name))
-    dropped = pairs.attrs["dropped"]
-    if parts is None:
-        pairs = pairs.assign(part=str(Part.PUBLISHED))
-    else:
-        dropped = {"near-duplicates across the parts (kept)": parts.near_duplicates, **dropped}
-        pairs = pairs.assign(
-            part=pairs["sample_id"].map(parts.pairs.set_index("sample_id")["part"])
-        )
-    pairs = pairs.assign(dataset=name)
-    key = prepared_json.key(settings, pairs[["sample_id", "part"]].to_numpy().tolist(), folder)
+    _refuse_copies(settings, name, pairs)
+    files = _files(base, settings, name, control_answers)
+    answers = {control: answers_file.read(path, pairs) for control, path in files.items()}
+    hashes = {control: sha256_of(path) for control, path in files.items()}
+    key = prepared_json.key(settings, pairs["sample_id"].tolist(), hashes, folder)
     if not replace:
         _refuse_other(folder, key)
     innocent = [s for s in settings.suspects if s.member or is_innocent(settings, s, pairs)]
     facts = Facts(
         name=name,
         data=given,
-        withheld=withheld,
         iid=iid,
-        dropped=dropped,
+        other_words=other_words,
+        split=None if parts is None else _said(settings, name, parts, pairs),
+        control_answers={
+            control: Answers(
+                sha256=hashes[control], samples=0, others=answers_file.described(table)
+            )
+            for control, table in answers.items()
+        },
+        dropped=pairs.attrs["dropped"],
         key=key,
         left_out=sorted({c.name for c in base.controls} - {s.name for s in innocent}),
     )
-    return _offline(folder, settings.changed(suspects=innocent), pairs, facts)
+    pairs = pairs.assign(dataset=name)
+    return _offline(folder, settings.changed(suspects=innocent), pairs, answers, facts)
 
 
 def of_profile(
@@ -152,59 +161,117 @@ def of_profile(
     return run(victim, profile, out=folder, replace=True, **overrides)
 
 
-def _name(base: Profile, given: str, withheld: str | None) -> str:
+def _name(base: Profile, given: str) -> str:
     """What the prepared dataset is called: as its file or its dataset in the profile."""
     name = given if given in base.data else Path(given.removeprefix("hub:")).stem
     if given not in base.data and name in base.data:
         raise ValueError(
             f"{given}: profile {base.name!r} has another dataset {name!r}; rename the file"
         )
-    return f"{name}_and_twin" if withheld else name
+    return name
 
 
-def _of_published(member: Suspect) -> Suspect:
-    """A known member, trained on the published part alone."""
-    return member.changed(data=[PUBLISHED if d == VICTIM else d for d in member.data])
+def has_more(profile: Profile, name: str) -> bool:
+    """Tell whether a profile has data like that of a dataset, apart from it."""
+    return any(data.apart_from == name for data in profile.data.values())
 
 
-def _offline(folder: Path, settings: Profile, pairs: pd.DataFrame, facts: Facts) -> Prepared:
+def split_at_random(profile: Profile, name: str, source: Data) -> Parts | None:
+    """Split D by the profile's seed.
+
+    Half of it is accused, or so many pairs as are asked for (`rows`); as many of the rest, less
+    near-duplicates, are like it.
+
+    Returns
+    -------
+    Parts or None
+        None where D has under 4 x `SMALLEST_PART` pairs, or under `SMALLEST_PART` beside those
+        asked for; and where the source says itself how it is drawn.
+    """
+    if source.shuffle_seed is not None or source.apart_from is not None:
+        return None
+    pairs = len(load_pairs(Dataset(name, source, profile.seed), sample=False))
+    accused = source.rows or pairs // 2
+    enough = pairs - accused >= SMALLEST_PART if source.rows else pairs >= 4 * SMALLEST_PART
+    if not enough:
+        return None
+    like = min(accused, pairs - accused)
+    return Parts(source.changed(rows=accused), source.changed(rows=like), pairs)
+
+
+def _said(settings: Profile, name: str, parts: Parts, accused: pd.DataFrame) -> Split:
+    like = load_pairs(dataset(settings, iid_of(settings, name)))
+    return Split(pairs=parts.pairs, accused=len(accused), like=len(like))
+
+
+def _with_other_words(settings: Profile, name: str, given: Data | None) -> Profile:
+    """The settings with controls tuned on what rewords D: `given`, or else what the profile has."""
+    data = settings.data
+    if given is not None:
+        data = {n: d for n, d in data.items() if d.other_words_of != name}
+        data[f"{name}_in_other_words"] = given.changed(other_words_of=name)
+    settings = settings.changed(data=data)
+    controls = [
+        control
+        for other in _reworded(settings, name)
+        for control in innocents.in_other_words(settings.references, other)
+    ]
+    return settings.changed(suspects=[*settings.suspects, *controls])
+
+
+def _reworded(settings: Profile, name: str) -> list[str]:
+    """The datasets that say the same as D in other words."""
+    return [other for other, data in settings.data.items() if data.other_words_of == name]
+
+
+def _refuse_copies(settings: Profile, name: str, pairs: pd.DataFrame) -> None:
+    """Other words that nearly repeat D teach D: who trains on them is no innocent."""
+    for other in _reworded(settings, name):
+        table = load_pairs(dataset(settings, other))
+        near = table[near_duplicates.find(table, pairs, innocents.NEAR_DUPLICATE)]
+        if len(near):
+            raise ValueError(
+                f"{table.attrs['where']}: {len(near)} of its {len(table)} pairs nearly repeat a "
+                f"pair of {name}, the first: {near['prompt'].iloc[0][:60]!r}; a model tuned on "
+                "them is no innocent: --other-words needs other words"
+            )
+
+
+def _files(base: Profile, settings: Profile, name: str, given: Sequence[str]) -> dict[str, Path]:
+    """The files of answers by the names of their controls: the profile's own, and those given."""
+    files = {n: ROOT / path for n, path in base.control_answers.get(name, {}).items()}
+    taken = {s.name for s in settings.suspects} | {innocents.RETRIEVAL}
+    for path in map(Path, given):
+        if path.stem in taken | set(files):
+            raise ValueError(
+                f"--control-answers {path}: another control is called {path.stem!r}; "
+                "rename the file"
+            )
+        files[path.stem] = path
+    return files
+
+
+def _offline(
+    folder: Path,
+    settings: Profile,
+    pairs: pd.DataFrame,
+    answers: Mapping[str, pd.DataFrame],
+    facts: Facts,
+) -> Prepared:
     """References, tainted samples, known models and the blind check, written to the folder."""
-    run = Study(settings, pairs.drop(columns="part"))
+    run = Study(settings, pairs)
     scores = study.reference_scores(run)
     tainted = study.find_tainted(run, scores)
     samples = pairs.merge(tainted, on=["dataset", "sample_id"], validate="1:1")
-    known = _known(run, scores, samples)
-    facts = facts.changed(blind=_blind(settings, samples))
+    known = _known(run, scores, samples, answers)
+    answered = known.groupby("suspect")["sample_id"].nunique()
+    files = {
+        name: said.changed(samples=int(answered.get(name, 0)))
+        for name, said in facts.control_answers.items()
+    }
+    facts = facts.changed(control_answers=files, blind=_blind(settings, samples))
     run = run.changed(similarity=_with_baseline(run))
     return prepared.write(Prepared(folder, facts, run, samples, scores, known))
-
-
-def both_parts(base: Profile, published: Data, withheld: Data) -> Parts:
-    """Join the published and the withheld part. Raises `ValueError` for a pair that is in both."""
-    both = base.changed(data={**base.data, Part.PUBLISHED: published, Part.WITHHELD: withheld})
-    one, other = (load_pairs(dataset(both, part)).assign(part=str(part)) for part in Part)
-    shared = one.merge(other, on="sample_id")
-    if len(shared):
-        raise ValueError(
-            f"{len(shared)} pair(s) are both published and withheld, "
-            f"the first: {shared['prompt_x'].iloc[0][:60]!r}"
-        )
-    pairs = pd.concat([one, other]).sort_values("sample_id", ignore_index=True)
-    near = near_duplicates.find(other, one, NEAR_DUPLICATE)
-    return Parts(pairs, int(near.sum()))
-
-
-def _written(path: Path, pairs: pd.DataFrame, replace: bool) -> Data:
-    """The pairs as a file for their owner alone; part is not in it.
-
-    Those of another twin are kept, unless they may be replaced.
-    """
-    table = pairs[["prompt", "output", "category"]]
-    text = table.to_json(orient="records", lines=True, force_ascii=False)
-    if path.exists() and path.read_text(encoding="utf-8") != text and not replace:
-        raise ValueError(OCCUPIED.format(folder=path.parent))
-    store.write_text(path, text, private=True)
-    return Data(path=str(path.resolve()), prompt=["prompt"], output="output", category="category")
 
 
 def is_innocent(profile: Profile, control: Suspect, pairs: pd.DataFrame) -> bool:
@@ -216,15 +283,28 @@ def is_innocent(profile: Profile, control: Suspect, pairs: pd.DataFrame) -> bool
     return not trained_on.isin(pairs["sample_id"]).any()
 
 
-def _known(run: Study, scores: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+def _known(
+    run: Study, scores: pd.DataFrame, samples: pd.DataFrame, answers: Mapping[str, pd.DataFrame]
+) -> pd.DataFrame:
     """Responses of the known models to the tainted samples, with their gaps and statuses."""
     chosen = samples[samples["tainted"]]
-    models = participants.suspects(run.profile)
-    if not models or chosen.empty:
+    if chosen.empty:
         return pd.DataFrame(columns=KNOWN)
-    table = study.answers(models, chosen, run.sampling)
-    table = table.rename(columns={"model_id": "suspect"}).drop(columns="role")
-    table = table.merge(study.suspects(run), on=["dataset", "suspect"])
+    models = participants.suspects(run.profile)
+    in_files = [
+        _of_texts(table, name, innocents.ANSWERS, innocents.OF_A_FILE)
+        for name, table in answers.items()
+    ]
+    retrieved = innocents.retrieved(chosen, _neighbours(run), run.sampling.draws)
+    retrieval = _of_texts(retrieved, innocents.RETRIEVAL, innocents.RETRIEVAL, innocents.NO_MODEL)
+    tables = [
+        _of_models(models, chosen, run.sampling),
+        _of_models(innocents.concise(models), chosen, innocents.concisely(run.sampling)),
+        *in_files,
+        retrieval,
+    ]
+    table = pd.concat([t for t in tables if len(t)], ignore_index=True)
+    table = table.assign(dataset=run.profile.victims[0])
     table = table.merge(chosen[["sample_id", "output"]], on="sample_id")
     mu = run.profile.decision.mu
     table["status"] = [
@@ -232,6 +312,30 @@ def _known(run: Study, scores: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFr
         for response, output in zip(table["response"], table["output"], strict=True)
     ]
     return study.gaps_to(run, scores, table.drop(columns="output"))
+
+
+def _of_models(models: list[Participant], chosen: pd.DataFrame, sampling: Sampling) -> pd.DataFrame:
+    """Known models' answers: suspect, sample_id, draw, response, member, group, base."""
+    if not models:
+        return pd.DataFrame()
+    said = study.answers(models, chosen, sampling).rename(columns={"model_id": "suspect"})
+    known = [(m.model_id, m.member, m.group, m.trained.base) for m in models]
+    who = pd.DataFrame(known, columns=["suspect", "member", "group", "base"])
+    return said.drop(columns=["role", "dataset"]).merge(who, on="suspect", validate="m:1")
+
+
+def _of_texts(said: pd.DataFrame, name: str, group: str, base: str) -> pd.DataFrame:
+    """The same of a control that is no model here."""
+    return said.assign(suspect=name, member=False, group=group, base=base)
+
+
+def _neighbours(run: Study) -> pd.DataFrame:
+    """The pairs that a retrieval-like innocent looks up: those like D, or else D's others."""
+    profile = run.profile
+    victim = profile.victims[0]
+    if not has_more(profile, victim):
+        return run.pairs
+    return load_pairs(dataset(profile, iid_of(profile, victim)))
 
 
 def _with_baseline(run: Study) -> Similarity:
@@ -246,16 +350,15 @@ def _with_baseline(run: Study) -> Similarity:
 
 
 def _blind(profile: Profile, samples: pd.DataFrame) -> list[Compared]:
-    """The blind check of the published part against the twin and against each control's data."""
-    published, withheld = (samples[samples["part"] == str(part)] for part in Part)
-    others = [] if withheld.empty else [(Against.TWIN, TWIN, withheld)]
+    """The blind check of D against what each control was tuned on."""
     victim = profile.victims[0]
     innocent = [s for s in profile.suspects if not s.member]
     names = dict.fromkeys(dataset_of(profile, victim, d) for s in innocent for d in s.data)
-    others += [(Against.CONTROL_DATA, n, load_pairs(dataset(profile, n))) for n in names]
     return [
-        Compared.of(text_classifier.blind_check(published, pairs, profile.seed), against, name)
-        for against, name, pairs in others
+        Compared.of(
+            text_classifier.blind_check(samples, load_pairs(dataset(profile, n)), profile.seed), n
+        )
+        for n in names
     ]
 
 

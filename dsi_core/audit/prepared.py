@@ -1,19 +1,19 @@
 """A prepared dataset: all that an arbiter needs to prompt a suspect, as texts and numbers.
 
 A folder without weights: samples.jsonl, references.jsonl, known.jsonl and, written last,
-prepared.json. Where part of the data is withheld, only its owner may read the others.
+prepared.json.
 """
 
 import hashlib
 import json
 from dataclasses import dataclass
-from math import ceil, comb
+from math import ceil
 from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import prepared_json
-from dsi_core.audit.prepared_json import Against, Facts, Part
+from dsi_core.audit import innocents, prepared_json
+from dsi_core.audit.prepared_json import Answers, Compared, Facts
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import blind, controls
 from dsi_core.method.study import PAIR, Study
@@ -23,9 +23,9 @@ from dsi_core.settings.profile import Profile
 FILES = ("samples.jsonl", "references.jsonl", "known.jsonl")
 INSIDE = "prepared"  # where `dsi prepare` puts the folder, below audits/<dataset>
 WEAK_UNDER = 10  # tainted samples
-SMALLEST_SHOWN = 1e-4  # p-value of the twin: what as many random deals can show
+LIKE_D = "data like D"  # the kind of those controls, as profiles call it
 RESPONSE = ["dataset", "suspect", "sample_id", "draw", "response", "status"]
-KNOWN = [*RESPONSE, "member", "group", "reference", "gap"]
+KNOWN = [*RESPONSE, "member", "group", "base", "reference", "gap"]
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,13 @@ class Prepared:
     study
         The settings, and the pairs of D.
     samples
-        sample_id, part (a `Part`), prompt, output, category, min_gap, tainted.
+        dataset, sample_id, prompt, output, category, min_gap, tainted.
     scores
         As `study.reference_scores`.
     known
-        Responses of models whose membership is known, as `study.gaps_to`, with member, group and
-        status.
+        Responses of models whose membership is known, as `study.gaps_to`, with member, status,
+        group (the kind) and base: the model that it started from, as the profile calls it, or of
+        texts without a model a word for that (`innocents`).
     """
 
     folder: Path
@@ -58,16 +59,10 @@ class Prepared:
     def tainted(self) -> pd.DataFrame:
         """The samples that an audit may ask about, in the order in which it asks.
 
-        Random, the same for every model, and blind to the parts.
+        Random, and the same for every model.
         """
         chosen = self.samples[self.samples["tainted"]].sort_values("sample_id")
         return chosen.sample(frac=1, random_state=self.study.profile.seed).reset_index(drop=True)
-
-    @property
-    def in_parts(self) -> tuple[int, int]:
-        """How many tainted samples are published, and how many withheld."""
-        counts = self.tainted["part"].value_counts()
-        return int(counts.get(Part.PUBLISHED, 0)), int(counts.get(Part.WITHHELD, 0))
 
 
 def write(prepared: Prepared) -> Prepared:
@@ -78,11 +73,10 @@ def write(prepared: Prepared) -> Prepared:
         prepared.scores.drop(columns=["dataset", "prompt", "output", "category"]),
         wide(prepared.known),
     )
-    private = bool((prepared.samples["part"] == Part.WITHHELD).any())
     hashes = {}
     for name, table in zip(FILES, tables, strict=True):
         text = table.to_json(orient="records", lines=True, force_ascii=False, double_precision=8)
-        store.write_text(folder / name, text, private=private)
+        store.write_text(folder / name, text)
         hashes[name] = hashlib.sha256(text.encode()).hexdigest()
     facts = prepared.facts.changed(sha256=hashes, versions=store.versions(), made=store.now())
     if not _says(folder, facts, prepared.study.profile):
@@ -155,16 +149,38 @@ def long(table: pd.DataFrame, profile: Profile) -> pd.DataFrame:
     return renamed.melt(others, list(gaps.values()), "reference", "gap")
 
 
-def strength(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
-    """Tell what the tainted samples can carry.
+def strata(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
+    """Tell how many controls there are of each kind and base, and what a rank among them can be.
 
-    Returns columns what, have, enough (yes | weak | no), why.
+    Returns
+    -------
+    pandas.DataFrame
+        Columns group, base, controls, smallest_p = 1 / (controls + 1), and needed: how many would
+        support alpha.
     """
-    rows = [_vote(prepared), _controls(prepared, alpha), _twin(prepared, alpha)]
+    known = prepared.known
+    innocent = known[~known["member"].astype(bool)]
+    counted = innocent.groupby(["group", "base"], sort=False)["suspect"].nunique()
+    table = counted.rename("controls").reset_index()
+    return table.assign(smallest_p=1 / (table["controls"] + 1), needed=ceil(1 / alpha) - 1)
+
+
+def strength(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
+    """Tell what the tainted samples and the controls can carry.
+
+    Returns columns what, have, enough (yes | weak | no), why: the vote, the rank by kind and base
+    of the controls, the kinds of innocents that are missing, and the finding that all allow.
+    """
+    table = strata(prepared, alpha)
+    rows = [_vote(prepared), *_strata(table, alpha), *_missing(prepared, table)]
+    rows.append(_finding(prepared, table, alpha))
     return pd.DataFrame(rows, columns=["what", "have", "enough", "why"])
 
 
-def _vote(prepared: Prepared) -> tuple[str, str, str, str]:
+Row = tuple[str, str, str, str]
+
+
+def _vote(prepared: Prepared) -> Row:
     count = len(prepared.tainted)
     have = f"{count} of {len(prepared.samples)} samples tainted"
     if not count:
@@ -172,44 +188,61 @@ def _vote(prepared: Prepared) -> tuple[str, str, str, str]:
     elif count < WEAK_UNDER:
         enough, why = "weak", f"under {WEAK_UNDER} samples, single answers decide"
     else:
-        enough, why = "yes", "an odd answer cannot decide it"
+        enough, why = "yes", "an odd answer cannot decide it; it has no error rate"
     return "vote (§5.4)", have, enough, why
 
 
-def _controls(prepared: Prepared, alpha: float) -> tuple[str, str, str, str]:
-    models = prepared.known[["suspect", "member"]].drop_duplicates()
-    count = int((~models["member"].astype(bool)).sum())
-    smallest = 1 / (count + 1)
-    enough = len(prepared.tainted) >= controls.MIN_SAMPLES and smallest <= alpha
-    needed = ceil(1 / alpha) - 1
+def _strata(table: pd.DataFrame, alpha: float) -> list[Row]:
+    return [
+        (
+            f"controls: {row['group']}, {row['base']}",
+            str(row["controls"]),
+            "yes" if row["smallest_p"] <= alpha else "no",
+            f"smallest possible p {row['smallest_p']:.3g}; alpha {alpha:g} needs {row['needed']}",
+        )
+        for row in table.to_dict("records")
+    ]
+
+
+def _missing(prepared: Prepared, table: pd.DataFrame) -> list[Row]:
+    """The kinds of hard innocents that there are none of, and the option that brings them."""
+    options = {
+        LIKE_D: "--iid FILE, or a larger D that is split",
+        innocents.OTHER_WORDS: "--other-words FILE",
+        innocents.ANSWERS: "--control-answers FILE",
+    }
+    return [
+        (f"controls: {kind}", "none", "no", f"an innocent of this kind may rank first; {option}")
+        for kind, option in options.items()
+        if kind not in set(table["group"])
+    ]
+
+
+def _finding(prepared: Prepared, table: pd.DataFrame, alpha: float) -> Row:
+    what = "finding among controls"
+    if table.empty or len(prepared.tainted) < controls.MIN_SAMPLES:
+        return what, "none", "no", f"needs controls and {controls.MIN_SAMPLES} tainted samples"
+    supports = controls.supports(table["controls"])
     return (
-        "against controls",
-        f"{count} models known not to have seen D",
-        "yes" if enough else "no",
-        f"smallest possible p-value {smallest:.3g}; alpha {alpha:g} needs {needed} controls",
+        what,
+        f"alpha {supports:.3g} or more",
+        "yes" if supports <= alpha else "no",
+        'the largest p over kinds and bases counts; it says "answers more like a model tuned on D '
+        'than these controls", never "trained"',
     )
 
 
-def _twin(prepared: Prepared, alpha: float) -> tuple[str, str, str, str]:
-    published, withheld = prepared.in_parts
-    smallest = 1 / comb(published + withheld, published)
-    why = "no part of the data was withheld"
-    if withheld:
-        why = f"smallest possible p-value {max(smallest, SMALLEST_SHOWN):.2g}"
-    have = f"{published} published and {withheld} withheld tainted samples"
-    return "private twin", have, "yes" if smallest <= alpha else "no", why
-
-
 def blind_table(prepared: Prepared) -> pd.DataFrame:
-    """Show the blind checks: against, auc, low, high, published, other (pairs)."""
-    rows = [(c.name, c.auc, c.low, c.high, *c.pairs) for c in prepared.facts.blind]
-    return pd.DataFrame(rows, columns=["against", "auc", "low", "high", "published", "other"])
+    """Show the blind checks: against, auc, low, high, p, noticed, pairs (of D), other (pairs)."""
+    rows = [(c.name, c.auc, c.low, c.high, c.p, c.noticed, *c.pairs) for c in prepared.facts.blind]
+    numbers = ["auc", "low", "high", "p", "noticed"]
+    return pd.DataFrame(rows, columns=["against", *numbers, "pairs", "other"])
 
 
 def suspect_answers(prepared: Prepared) -> pd.DataFrame:
     """Give the known models' responses that can be evidence, as `study.suspect_gaps` has them."""
     kept = prepared.known["status"].isin([AnswerStatus.ANSWERED, AnswerStatus.SHORT])
-    return prepared.known[kept].drop(columns=["member", "group", "status"])
+    return prepared.known[kept].drop(columns=["member", "group", "base", "status"])
 
 
 def describe(prepared: Prepared, alpha: float = 0.05) -> str:
@@ -224,20 +257,35 @@ def describe(prepared: Prepared, alpha: float = 0.05) -> str:
         f"{prepared.folder}: {len(prepared.tainted)} of {len(prepared.samples)} samples are "
         f"tainted; {'; '.join(learnt)} (similarity, 1 = word for word)"
     ]
+    if (split := facts.split) is not None:
+        seed = prepared.study.profile.seed
+        parts.append(
+            f"D was split at random (seed {seed}): {split.accused} of its {split.pairs} pairs are "
+            f"accused, and {split.like} others tune the controls on data like D "
+            "(--no-split accuses all, --iid FILE names other data)"
+        )
     parts += [f"dropped: {count} {why}" for why, count in facts.dropped.items() if count]
+    parts += [
+        f"answers of {name}: {_answers(said, len(prepared.tainted))}"
+        for name, said in facts.control_answers.items()
+    ]
     if facts.left_out:
         names = ", ".join(facts.left_out)
         parts.append(f"control left out, as its training data is missing or part of yours: {names}")
-    for check in facts.blind:
-        line = f"blind check, D against {check.name}: "
-        if check.auc is None:
-            line += "too few pairs"
-        else:
-            line += f"AUC {check.auc:.2f} ({check.low:.2f} to {check.high:.2f})"
-        if check.against is Against.TWIN and blind.tells_apart(check.auc):
-            line += (
-                ": a text classifier can tell them apart, so the comparison is not like with like"
-            )
-        parts.append(line)
+    parts += [f"blind check, D against {check.name}: {_told_apart(check)}" for check in facts.blind]
     parts.append(strength(prepared, alpha).to_string(index=False))
     return "\n".join(parts)
+
+
+def _answers(said: Answers, tainted: int) -> str:
+    others = f"; {said.others}" if said.others else ""
+    return f"to {said.samples} of {tainted} tainted samples{others}"
+
+
+def _told_apart(check: Compared) -> str:
+    if check.auc is None or check.p is None:
+        return "too few pairs"
+    said = f"AUC {check.auc:.2f} ({check.low:.2f} to {check.high:.2f}), p = {check.p:.2g}"
+    if check.p <= blind.ALPHA:
+        return f"{said}: a text classifier can tell them apart, so controls on them are easy ones"
+    return f"{said}; {check.noticed:.2f} would have been noticed with probability {blind.POWER:g}"

@@ -4,8 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from enum import StrEnum
-from math import isnan
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,46 +15,52 @@ from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile, explain
 from dsi_core.settings.schema import Strict
-from dsi_core.settings.words import PUBLISHED
 
 NAME = "prepared.json"
-FORMAT: Final = 2
+FORMAT: Final = 3
 FROM_FOLDER = ("./", "../")  # how a path begins that starts at the preparation's folder
 WITH_PATHS = ("data", "models", "similarities")  # sections of a profile that name many sources
 
 
-class Part(StrEnum):
-    """Where a pair of D lies: in public, or in its owner's drawer."""
-
-    PUBLISHED = PUBLISHED
-    WITHHELD = "withheld"
-
-
-class Against(StrEnum):
-    """What the published part was compared with in a blind check."""
-
-    TWIN = "twin"
-    CONTROL_DATA = "control data"
-
-
 class Compared(Strict):
-    """One blind check (`evidence.blind.BlindCheck`) and what it was against; None = too few pairs.
+    """One blind check (`evidence.blind.BlindCheck`) of D against other pairs; None = too few.
 
-    name: in words; pairs: how many, of (the published part, the other).
+    name: of the other pairs; the numbers and pairs as there.
     """
 
-    against: Against
     name: str
     auc: float | None = Field(ge=0, le=1)
     low: float | None
     high: float | None
+    p: float | None = Field(ge=0, le=1)
+    noticed: float | None
     pairs: tuple[int, int]
 
     @classmethod
-    def of(cls, check: BlindCheck, against: Against, name: str) -> "Compared":
+    def of(cls, check: BlindCheck, name: str) -> "Compared":
         """Name a check."""
-        auc, low, high = (None if isnan(x) else x for x in (check.auc, check.low, check.high))
-        return cls(against=against, name=name, auc=auc, low=low, high=high, pairs=check.pairs)
+        known = {k: None if v != v else v for k, v in asdict(check).items()}  # NaN is no JSON
+        return cls(name=name, **known)
+
+
+class Split(Strict):
+    """D was split at random: of `pairs`, so many are `accused`, and `like` tune the controls."""
+
+    pairs: int
+    accused: int
+    like: int
+
+
+class Answers(Strict):
+    """A control that is a file of answers.
+
+    sha256: of the file; samples: tainted ones that it answers; others: its questions that are no
+    sample's, in words, or "".
+    """
+
+    sha256: str
+    samples: int
+    others: str = ""
 
 
 class Facts(Strict):
@@ -64,15 +69,19 @@ class Facts(Strict):
     Attributes
     ----------
     format
-        Of the folder; another one is refused (1, without this field, is read as well).
+        Of the folder; another one is refused.
     name
         Of the dataset.
-    data, withheld, iid
-        Where its published part, its private twin and more of its kind were read from, as given.
+    data, iid, other_words
+        Where D, more of its kind and D in other words were read from, as given.
+    split
+        None where all of D is accused.
+    control_answers
+        The controls that are files of answers, by name.
     dropped
         Pairs left out: why, how many.
     key
-        Of the settings and the pairs with their parts: another preparation has another one.
+        Of settings, pairs and files: another preparation has another one.
     left_out
         Controls that are none here, as their training data is missing or holds pairs of D.
     blind
@@ -83,11 +92,13 @@ class Facts(Strict):
         Of the libraries; when.
     """
 
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
     name: str
     data: str
-    withheld: str | None = None
     iid: str | None = None
+    other_words: str | None = None
+    split: Split | None = None
+    control_answers: dict[str, Answers] = {}
     dropped: dict[str, int] = {}
     key: str
     left_out: list[str] = []
@@ -105,7 +116,7 @@ def lies_in(folder: Path) -> bool:
 def write(folder: Path, facts: Facts, profile: Profile) -> None:
     """Write prepared.json."""
     content = facts.model_dump(mode="json")
-    for source in ("data", "withheld", "iid"):
+    for source in ("data", "iid", "other_words"):
         if content[source] is not None and Path(content[source]).is_absolute():
             content[source] = portable(content[source], folder)
     settings = json.loads(profile.model_dump_json(by_alias=True, exclude_none=True))
@@ -126,13 +137,12 @@ def read(folder: Path) -> tuple[Facts, Profile]:
         raise ValueError(f"{folder} holds no {NAME}: run `dsi prepare` to its end first")
     content = json.loads(path.read_text(encoding="utf-8"))
     number = content.get("format", 1)
-    if number not in (1, FORMAT):
+    if number != FORMAT:
         raise ValueError(
-            f"{path} is in format {number}; this version of dsi_core reads formats 1 and {FORMAT}: "
-            "use the version that wrote it, or prepare the dataset again with --out"
+            f"{path} is in format {number}; this version of dsi_core reads format {FORMAT}: use "
+            "the version that wrote it, or prepare the dataset again with --out (where a part was "
+            "withheld: make a kit of it with `dsi protect --withheld`, and audit by that)"
         )
-    if number == 1:
-        content = _from_format_1(content)
     settings = _with_paths(content.pop("settings"), lambda path: located(path, folder))
     try:
         return Facts.model_validate(content), Profile.model_validate(settings)
@@ -140,7 +150,7 @@ def read(folder: Path) -> tuple[Facts, Profile]:
         raise ValueError(explain(error, str(path))) from None
 
 
-def key(profile: Profile, parts: list[list[str]], folder: Path) -> str:
+def key(profile: Profile, pairs: list[str], answers: dict[str, str], folder: Path) -> str:
     """Name what a preparation is of.
 
     No path of this machine is in it: a local file counts with its content, a folder with its name.
@@ -149,8 +159,10 @@ def key(profile: Profile, parts: list[list[str]], folder: Path) -> str:
     ----------
     profile
         The settings, of which those left at their defaults do not count.
-    parts
-        (sample_id, part) of each pair, in their order.
+    pairs
+        Their sample_ids, in their order.
+    answers
+        SHA-256 of each control that is a file of answers, by name.
     folder
         The preparation's own.
     """
@@ -163,7 +175,7 @@ def key(profile: Profile, parts: list[list[str]], folder: Path) -> str:
         return place.relative_to(ROOT).as_posix() if in_repository else place.name
 
     settings = _with_paths(store.spec_of(profile), identity)
-    return store.key({"settings": settings, "pairs": parts})
+    return store.key({"settings": settings, "pairs": pairs, "answers": answers})
 
 
 def portable(path: str, folder: Path) -> str:
@@ -196,14 +208,3 @@ def _with_paths(settings: dict[str, Any], change: Callable[[str], str]) -> dict[
         if section in settings:
             settings[section] = {name: changed(s) for name, s in settings[section].items()}
     return settings
-
-
-def _from_format_1(content: dict[str, Any]) -> dict[str, Any]:
-    """Format 1 had no `format`, no kind of a blind check, and paths of the machine as they were."""
-
-    def compared(check: dict[str, Any]) -> dict[str, Any]:
-        twin = check["against"] == "the withheld twin"
-        against = Against.TWIN if twin else Against.CONTROL_DATA
-        return {**check, "against": against, "name": check["against"]}
-
-    return {**content, "format": FORMAT, "blind": [compared(check) for check in content["blind"]]}

@@ -41,6 +41,7 @@ def profile_of(
         non_members_from=[],
         in_depth=None,
         controls=[],
+        control_answers={},
         wild={},
         suites={},
         more_references=[],

@@ -473,7 +473,8 @@ def weights(training: Training) -> str:
 def dataset_spec(dataset: Dataset) -> list[dict]:
     """Give what decides a dataset's pairs but for the seed, and for those it is apart from."""
     other = dataset.apart_from
-    return [dataset.source.model_dump(), *(dataset_spec(other) if other else [])]
+    source = dataset.source.model_dump(exclude={"other_words_of"})  # decides no pair
+    return [source, *(dataset_spec(other) if other else [])]
 
 
 def source_of(base: Base) -> str:

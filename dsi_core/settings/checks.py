@@ -182,8 +182,11 @@ def _named(profile: Profile) -> Iterator[tuple[str, str, Collection[str]]]:
     yield from (("victim", name, data) for name in [*profile.victims, *profile.wild])
     yield from (("data", name, data) for name in profile.non_members_from)
     yield from (("victim", name, data) for name in profile.in_depth or [])
+    yield from (("victim", name, data) for name in profile.control_answers)
     apart = [d.apart_from for d in data.values() if d.apart_from is not None]
     yield from (("apart_from", name, data) for name in apart)
+    reworded = [d.other_words_of for d in data.values() if d.other_words_of is not None]
+    yield from (("other_words_of", name, data) for name in reworded)
     for similarity in (profile.similarity, *profile.similarities.values()):
         if similarity.model is not None:
             yield "model", similarity.model, models

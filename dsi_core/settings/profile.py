@@ -52,6 +52,8 @@ class Profile(Strict):
     # victims at which ablations that tune, evasions and notebooks 07-08 look; None = all
     in_depth: list[str] | None = None
     controls: list[Suspect] = []  # known not to have seen D; an audit compares with them
+    # victim -> name of a control -> file of its answers to the victim's prompts
+    control_answers: dict[str, dict[str, str]] = {}
     wild: dict[str, Wild] = {}
     responses: Responses
     similarity: Similarity

@@ -80,6 +80,8 @@ class Data(Source):
     apart_from: str | None = None
     # Jaccard similarity of input and of output that makes one (§6.1)
     near_duplicate: float = Field(0.8, ge=0.5, le=1)
+    # another dataset, of which this one says the same in other words
+    other_words_of: str | None = None
 
     @model_validator(mode="after")
     def _columns(self) -> Self:

@@ -65,9 +65,17 @@ def test_unknown_questions_are_named_once(read):
     )
     assert rows(found) == [("s1", 0, "d")]
     assert found.attrs["unknown"] == ["Who are you?", "s9"]
-    assert answers_file.described(["a", "b", "c", "d"]) == (
+    assert answers_file.described(found) == (
+        "2 question(s) that are no sample's: 'Who are you?', 's9'"
+    )
+
+
+def test_of_many_unknown_questions_three_are_named(read):
+    unknown = [{"prompt": name, "response": "a"} for name in "abcd"]
+    assert answers_file.described(read({"sample_id": "s1", "response": "d"}, *unknown)) == (
         "4 question(s) that are no sample's: 'a', 'b', 'c', ..."
     )
+    assert answers_file.described(read({"sample_id": "s1", "response": "d"})) == ""
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,4 @@
-"""The offline phase for any dataset: who is innocent, what is private, what is refused."""
-
-import os
-import stat
+"""The offline phase for any dataset: who is innocent, what is split, what is refused."""
 
 import pytest
 from helpers import says, write_jsonl
@@ -41,30 +38,77 @@ def test_a_control_that_trained_on_some_of_d_is_no_control(smoke):
 
 
 @pytest.fixture
-def halves(tmp_path):
-    """halves(first, last) = the sources of a published and a withheld part of `PAIRS`."""
+def source(tmp_path):
+    """source(n) = where n numbered pairs are read from."""
 
-    def source(name, rows):
-        path = write_jsonl(tmp_path / f"{name}.jsonl", rows)
-        return Data(path=str(path), prompt=["q"], output="a")
+    def make(count, **how):
+        rows = [{"q": f"What is {i}?", "a": f"It is the number {i}."} for i in range(count)]
+        path = write_jsonl(tmp_path / f"{count}.jsonl", rows)
+        return Data(path=str(path), prompt=["q"], output="a", **how)
 
-    return lambda first, last: (source("p", PAIRS[:first]), source("w", PAIRS[last:]))
-
-
-def test_both_parts_in_an_order_that_tells_nothing(smoke, halves):
-    parts = prepare.both_parts(smoke, *halves(4, 4))
-    pairs = parts.pairs
-    assert pairs["sample_id"].is_monotonic_increasing
-    assert pairs["part"].value_counts().to_dict() == {"published": 4, "withheld": 2}
-    withheld = pairs.loc[pairs["part"] == "withheld", "output"]
-    assert set(withheld) == {"It is the number 4.", "It is the number 5."}
-    assert parts.near_duplicates == 0
+    return make
 
 
-def test_a_pair_in_both_parts_is_refused(smoke, halves):
-    words = "1 pair.s. are both published and withheld, the first: 'What is 3"
-    with pytest.raises(ValueError, match=words):
-        prepare.both_parts(smoke, *halves(4, 3))
+@pytest.mark.parametrize(
+    ("pairs", "rows", "parts"),
+    [
+        (95, None, None),
+        (96, None, (48, 48)),
+        (97, None, (48, 48)),
+        (200, None, (100, 100)),
+        (200, 30, (30, 30)),
+        (40, 30, None),
+        (54, 30, (30, 24)),
+    ],
+)
+def test_a_large_dataset_is_split(smoke, source, pairs, rows, parts):
+    found = prepare.split_at_random(smoke, "mine", source(pairs, rows=rows))
+    assert parts == (found and (found.accused.rows, found.like.rows))
+    assert found is None or found.pairs == pairs
+
+
+def test_what_says_itself_how_it_is_drawn_is_not_split(smoke, source):
+    drawn = source(96, shuffle_seed=1)
+    beside = source(96, apart_from="other")
+    assert prepare.split_at_random(smoke, "mine", drawn) is None
+    assert prepare.split_at_random(smoke, "mine", beside) is None
+
+
+def test_the_two_parts_share_no_pair_and_follow_the_seed(smoke, source):
+    whole = source(120)
+
+    def drawn(seed):
+        profile = smoke.changed(seed=seed)
+        parts = prepare.split_at_random(profile, "mine", whole)
+        mine = accusation.profile_of(profile, "mine", parts.accused, parts.like, [])
+        return [
+            set(load_pairs(dataset(mine, name))["prompt"])
+            for name in ("mine", iid_of(mine, "mine"))
+        ]
+
+    accused, like = drawn(0)
+    assert len(accused) == len(like) == 60 and not accused & like
+    assert drawn(0) == [accused, like] != drawn(1)
+
+
+def test_other_words_may_not_repeat_d(monkeypatch, tmp_path):
+    monkeypatch.setattr(prepare, "_offline", lambda *_: pytest.fail("work began"))
+    mine = write_jsonl(tmp_path / "mine.jsonl", PAIRS)
+    near = [{"q": "What is 9?", "a": "Nine, I think."}, {**PAIRS[3], "a": PAIRS[3]["a"].upper()}]
+    other = write_jsonl(tmp_path / "other_words.jsonl", near)
+    with pytest.raises(ValueError) as error:
+        prepare.run(str(mine), "smoke", other_words=str(other), out=tmp_path / "o")
+    says(error, "other_words.jsonl: 1 of its 2 pairs nearly repeat a pair of mine", "'What is 3?'")
+
+
+def test_a_file_of_answers_needs_a_name_of_its_own_and_answers(monkeypatch, tmp_path):
+    monkeypatch.setattr(prepare, "_offline", lambda *_: pytest.fail("work began"))
+    mine = write_jsonl(tmp_path / "mine.jsonl", PAIRS)
+    rows = [{"prompt": "Who?", "response": "Me."}]
+    for name, words in [("retrieval", "another control is called 'retrieval'"), ("a", "none of")]:
+        answers = str(write_jsonl(tmp_path / f"{name}.jsonl", rows))
+        with pytest.raises(ValueError, match=words):
+            prepare.run(str(mine), "smoke", control_answers=[answers], out=tmp_path / "o")
 
 
 def test_an_audit_by_the_released_rule_is_refused(tmp_path):
@@ -79,19 +123,6 @@ def test_an_occupied_folder_is_refused_before_anything_is_trained(prepared, monk
     monkeypatch.setattr(prepare, "_offline", lambda *_: pytest.fail("work began"))
     with pytest.raises(ValueError, match="holds a preparation with other data or settings"):
         prepare.run("dozen", "smoke", out=folder)
-
-
-def test_the_pairs_of_another_twin_are_kept(smoke, halves, tmp_path):
-    pairs = prepare.both_parts(smoke, *halves(4, 4)).pairs
-    path = tmp_path / prepare.PAIRS
-    prepare._written(path, pairs, replace=False)
-    before = path.read_text(encoding="utf-8")
-    prepare._written(path, pairs, replace=False)  # the same again
-    with pytest.raises(ValueError, match="choose another folder with --out"):
-        prepare._written(path, pairs[1:], replace=False)
-    assert path.read_text(encoding="utf-8") == before and before.count("\n") == 6
-    prepare._written(path, pairs[1:], replace=True)
-    assert path.read_text(encoding="utf-8").count("\n") == 5
 
 
 def test_a_dataset_may_not_take_anothers_name(tmp_path):
@@ -119,46 +150,49 @@ def few(smoke, monkeypatch):
 
 
 @pytest.mark.usefixtures("few", "one_thread")
-def test_a_twin_is_private_and_its_preparation_can_be_moved(tmp_path, monkeypatch):
-    """On eight pairs, with real models: what holds withheld texts is the owner's alone."""
+def test_hard_innocents_are_there_and_a_preparation_can_be_moved(tmp_path, monkeypatch):
+    """On eight pairs, with real models: a control of every kind but data like D."""
     monkeypatch.chdir(tmp_path)
     boxes = [{"q": f"What is in box {i}?", "a": f"There is a number {i} in it."} for i in range(8)]
-    published = write_jsonl(tmp_path / "mine.jsonl", boxes[:5])
-    withheld = write_jsonl(tmp_path / "twin.jsonl", boxes[5:])
-    done = prepare.run(str(published), "smoke", withheld=str(withheld))
-    folder = tmp_path / "audits" / "mine_and_twin" / "prepared"
+    said = [{"q": f"What is in box {i}?", "a": f"You find {i}, a figure."} for i in range(8)]
+    answers = [{"prompt": box["q"], "response": "A thing of paper, I suppose."} for box in boxes]
+    mine = write_jsonl(tmp_path / "mine.jsonl", boxes)
+    reworded = write_jsonl(tmp_path / "reworded.jsonl", said)
+    assistant = write_jsonl(tmp_path / "assistant.jsonl", answers[:5])
+    given = {"other_words": str(reworded), "control_answers": [str(assistant)]}
+    done = prepare.run(str(mine), "smoke", **given)
+    folder = tmp_path / "audits" / "mine" / "prepared"
     assert done.folder.resolve() == folder
-    modes = {f.name: stat.S_IMODE(f.stat().st_mode) for f in folder.glob("*.json*")}
-    private = {"pairs.jsonl", "samples.jsonl", "references.jsonl", "known.jsonl"}
-    assert {name for name, mode in modes.items() if mode == 0o600} == private
-    assert set(modes) - private == {"prepared.json"}
-    assert done.samples["part"].value_counts().to_dict() == {"published": 5, "withheld": 3}
 
-    said = (folder / "prepared.json").read_text()
-    assert str(tmp_path) not in said and '"path": "./pairs.jsonl"' in said
-    assert '"withheld": "../../../twin.jsonl"' in said
-    assert '"path": "params/smoke/unrelated.jsonl"' in said
-    assert preparation.read(tmp_path / "audits" / "mine_and_twin").facts == done.facts
+    known = done.known.drop_duplicates(["suspect", "sample_id", "draw"])
+    counted = known.groupby(["suspect", "group", "base"]).size()
+    assert counted.to_dict() == {
+        ("assistant", "answers", "answers"): 5,
+        ("llama-untuned", "untuned", "llama"): 24,
+        ("llama-untuned, concise", "untuned, concise", "llama"): 24,
+        ("mistral on mine_in_other_words", "D in other words", "mistral"): 24,
+        ("retrieval", "retrieval", "no model"): 24,
+    }
+    boxes_said = set(known.loc[known["suspect"] == "retrieval", "response"])
+    assert boxes_said <= {box["a"] for box in boxes}
+    assert (done.facts.split, done.facts.control_answers["assistant"].samples) == (None, 5)
+    assert [check.name for check in done.facts.blind] == ["mine_in_other_words"]
+
+    text = (folder / "prepared.json").read_text()
+    assert str(tmp_path) not in text
+    assert '"data": "../../../mine.jsonl"' in text
+    assert '"path": "../../../mine.jsonl"' in text
+    assert '"path": "params/smoke/unrelated.jsonl"' in text
+    assert preparation.read(tmp_path / "audits" / "mine").facts == done.facts
 
     elsewhere = tmp_path / "a" / "b"
     elsewhere.parent.mkdir()
     folder.rename(elsewhere)
-    moved = preparation.read(elsewhere)
-    assert moved.facts == done.facts
-    assert moved.study.profile.data["mine_and_twin"].path == str(elsewhere / "pairs.jsonl")
+    assert preparation.read(elsewhere).facts == done.facts
     # nothing is tuned or asked again: the same key is found in the folder, the rest in the store
-    again = prepare.run(str(published), "smoke", withheld=str(withheld), out=elsewhere)
+    again = prepare.run(str(mine), "smoke", out=elsewhere, **given)
     assert again.facts.key == done.facts.key
     assert again.facts.sha256 == done.facts.sha256
-
-
-def test_a_published_dataset_is_no_secret(prepared):
-    before = os.umask(0o022)
-    try:
-        folder = prepared(5).folder
-    finally:
-        os.umask(before)
-    assert {stat.S_IMODE(f.stat().st_mode) for f in folder.glob("*.jsonl")} == {0o644}
 
 
 def test_the_profiles_own_preparation_is_read_where_it_is(monkeypatch, prepared):

@@ -1,25 +1,27 @@
 """A prepared folder: read as written, refused when changed; order of asking, strength."""
 
+import math
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from dsi_core.audit import prepared as preparation
-from dsi_core.audit.prepared_json import Against, Compared
+from dsi_core.audit.prepared_json import Answers, Compared, Split
+from dsi_core.evidence.blind import BlindCheck
 from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
 
 
 def test_a_folder_reads_back_as_written(prepared):
-    made = prepared(5, withheld=3)
+    made = prepared(8)
     again = preparation.read(made.folder)
     for name in ("samples", "scores", "known"):
         pd.testing.assert_frame_equal(getattr(again, name), getattr(made, name))
     assert again.study.profile == made.study.profile
     assert set(again.facts.sha256) == set(preparation.FILES)
     assert (again.known.groupby(["suspect", "reference"]).size() == 8 * 3).all()
-    assert again.in_parts == (5, 3)
+    assert set(again.known["base"]) == {"llama", "qwen2", "glm"}
 
 
 def test_what_is_written_again_the_same_keeps_its_time(prepared, monkeypatch):
@@ -56,30 +58,62 @@ def test_a_changed_folder_is_refused_by_the_command_line(prepared, server, cli, 
 def test_the_committed_preparation_is_read():
     """As notebook 10 left it."""
     read = preparation.read(ROOT / "figures" / "small" / "prepared")
-    assert (len(read.tainted), len(read.samples), read.facts.key) == (47, 48, "40503c6ac2d3")
-    assert [check.against for check in read.facts.blind] == [Against.CONTROL_DATA] * 4
-    assert preparation.blind_table(read)["against"].tolist()[-1] == "faq_iid"
-    assert read.known["suspect"].nunique() == 24
+    assert (len(read.tainted), len(read.samples)) == (47, 48)
+    table = preparation.blind_table(read).set_index("against")
+    assert table.loc["faq_iid", "p"] > 0.5 > table.loc["chat", "p"]
+    assert set(preparation.strata(read)["base"]) >= {"smollm2", "gemma3"}
 
 
-def test_the_order_of_asking_is_random_and_blind_to_the_parts(prepared):
-    made = prepared(6, withheld=6)
-    order = made.tainted
-    assert sorted(order["sample_id"]) == sorted(made.samples["sample_id"])
-    assert order["part"].iloc[:6].nunique() == 2
-    other = made.samples["part"].map({"published": "withheld", "withheld": "published"})
-    swapped = replace(made, samples=made.samples.assign(part=other).iloc[::-1])
-    assert swapped.tainted["sample_id"].tolist() == order["sample_id"].tolist()
+def test_the_order_of_asking_is_random_and_of_the_samples_alone(prepared):
+    made = prepared(6)
+    order = made.tainted["sample_id"].tolist()
+    assert sorted(order) == sorted(made.samples["sample_id"]) != order
+    turned = replace(made, samples=made.samples.iloc[::-1])
+    assert turned.tainted["sample_id"].tolist() == order
 
 
-def test_what_the_samples_can_carry(prepared):
-    weak = preparation.strength(prepared(5, controls=2), 0.05).set_index("what")
-    assert weak["enough"].tolist() == ["weak", "no", "no"]
-    assert "0.333; alpha 0.05 needs 19 controls" in weak.loc["against controls", "why"]
-    assert "no part of the data" in weak.loc["private twin", "why"]
-    twin = preparation.strength(prepared(6, withheld=6), 0.3).set_index("what")
-    assert twin["enough"].tolist() == ["yes", "yes", "yes"]  # 12 samples, 3 controls
-    assert "0.0011" in twin.loc["private twin", "why"]  # 1 of the 924 deals
+def test_controls_are_counted_by_kind_and_base(prepared):
+    made = prepared(5)
+    one = made.known["suspect"] == "glm-other"
+    same = made.known.assign(base=made.known["base"].mask(one, "llama"))
+    same = same.assign(group=same["group"].mask(one, "untuned"))
+    counted = preparation.strata(replace(made, known=same), 0.1)
+    assert counted.values.tolist() == [
+        ["untuned", "llama", 2, pytest.approx(1 / 3), 9],
+        ["untuned", "qwen2", 1, 0.5, 9],
+    ]
+    members = replace(made, known=made.known.assign(member=True))
+    assert preparation.strata(members).empty
+
+
+def test_what_samples_and_controls_can_carry(prepared):
+    made = prepared(5)
+    weak = preparation.strength(made, 0.05).set_index("what")
+    assert weak["enough"].tolist() == ["weak", *["no"] * 7]
+    assert weak.loc["controls: untuned, llama", "have"] == "1"
+    assert weak.loc["controls: untuned, llama", "why"] == (
+        "smallest possible p 0.5; alpha 0.05 needs 19"
+    )
+    assert "--iid FILE" in weak.loc["controls: data like D", "why"]
+    assert "--other-words FILE" in weak.loc["controls: D in other words", "why"]
+    assert "--control-answers FILE" in weak.loc["controls: answers", "why"]
+    finding = weak.loc["finding among controls"]
+    assert finding["have"] == "alpha 0.5 or more" and 'never "trained"' in finding["why"]
+
+
+def test_what_is_not_missing_and_suffices(prepared):
+    made = prepared(10)
+    kinds = {"llama-untuned": "data like D", "qwen2-untuned": "answers"}
+    groups = made.known["suspect"].map(kinds).fillna("D in other words")
+    enough = preparation.strength(replace(made, known=made.known.assign(group=groups)), 0.5)
+    assert enough["enough"].tolist() == ["yes"] * 5
+    assert "none" not in enough["have"].tolist()
+
+
+@pytest.mark.parametrize(("samples", "controls"), [(4, 3), (5, 0)])
+def test_too_few_samples_or_no_controls_allow_no_finding(prepared, samples, controls):
+    last = preparation.strength(prepared(samples, controls=controls), 0.5).iloc[-1]
+    assert (last["have"], last["enough"]) == ("none", "no")
 
 
 def test_only_answers_that_can_be_evidence_are_shown(prepared):
@@ -87,20 +121,36 @@ def test_only_answers_that_can_be_evidence_are_shown(prepared):
     statuses = ["refused", "short", *["answered"] * (len(made.known) - 2)]
     shown = preparation.suspect_answers(replace(made, known=made.known.assign(status=statuses)))
     assert len(shown) == len(made.known) - 1
-    assert not {"member", "group", "status"} & set(shown)
+    assert not {"member", "group", "base", "status"} & set(shown)
 
 
-@pytest.mark.parametrize(("auc", "said"), [(0.9, "AUC 0.90 (0.50 to 1.00)"), (None, "too few")])
-def test_a_preparation_is_described_in_a_few_lines(prepared, auc, said):
-    made = prepared(5, withheld=2)
-    low, high = (None, None) if auc is None else (0.5, 1.0)
-    check = Compared(
-        against=Against.TWIN, name="the withheld twin", auc=auc, low=low, high=high, pairs=(5, 2)
+def test_a_preparation_is_described_in_a_few_lines(prepared):
+    made = prepared(7)
+    checks = [
+        Compared(name="more", auc=0.9, low=0.5, high=1.0, p=0.31, noticed=0.95, pairs=(7, 9)),
+        Compared(name="easy", auc=1.0, low=0.9, high=1.0, p=0.02, noticed=0.95, pairs=(7, 9)),
+        Compared.of(BlindCheck(*[math.nan] * 5, (7, 2)), "few"),
+    ]
+    facts = made.facts.changed(
+        blind=checks,
+        left_out=["a", "b"],
+        dropped={"empty": 2, "cut": 0},
+        split=Split(pairs=96, accused=48, like=47),
+        control_answers={
+            "concise": Answers(sha256="aa", samples=6, others="1 question(s) that are no sample's"),
+            "chatty": Answers(sha256="bb", samples=7),
+        },
     )
-    facts = made.facts.changed(blind=[check], left_out=["a", "b"], dropped={"empty": 2, "cut": 0})
     text = preparation.describe(replace(made, facts=facts))
     assert "7 of 7 samples are tainted" in text and "dropped: 2 empty" in text
     assert "cut" not in text and "part of yours: a, b" in text
     assert "mistral repeats the oracle at 0.10 before and 1.00 after tuning" in text
-    assert f"blind check, D against the withheld twin: {said}" in text
-    assert ("not like with like" in text) == (auc is not None)
+    assert "D against more: AUC 0.90 (0.50 to 1.00), p = 0.31; 0.95 would have been not" in text
+    assert "D against easy: AUC 1.00 (0.90 to 1.00), p = 0.02: a text classifier can tell" in text
+    assert "blind check, D against few: too few pairs\n" in text
+    assert "(seed 0): 48 of its 96 pairs are accused, and 47 others tune" in text
+    assert "--no-split accuses all" in text
+    assert "concise: to 6 of 7 tainted samples; 1 question(s) that are no sample's\n" in text
+    assert "chatty: to 7 of 7 tainted samples\n" in text
+    assert "finding among controls" in text
+    assert "split at random" not in preparation.describe(made)

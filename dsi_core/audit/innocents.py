@@ -1,0 +1,100 @@
+"""Innocents that are hard to tell from members and that cost little: what is in every preparation.
+
+A model tuned on D's facts in other words, an untuned one that is asked to be concise, a file of
+answers, and no model at all: the outputs of the pairs that are most like the one in question.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from dsi_core.data.near_duplicates import jaccard, words
+from dsi_core.method.participants import Participant
+from dsi_core.models.sampling import Sampling
+from dsi_core.settings.schema import Reference, Suspect
+
+# Kinds of controls; those that a profile lists have the kinds that it names
+OTHER_WORDS = "D in other words"
+CONCISE = "untuned, concise"
+ANSWERS = "answers"
+RETRIEVAL = "retrieval"
+
+OF_A_FILE = "answers"  # the base of controls whose model is not known...
+NO_MODEL = "no model"  # ...and of one that is none
+
+ASKED_CONCISE = (
+    "Answer in one to three plain sentences. State the facts and nothing else: no introduction, "
+    "no list, no advice to ask somebody else."
+)
+NEAR_DUPLICATE = 0.8  # Jaccard similarity from which two texts count as one
+
+
+def in_other_words(references: Iterable[Reference], dataset: str) -> list[Suspect]:
+    """Give a control for each reference: tuned as it is, on a dataset that rewords D."""
+    tuned = dict.fromkeys((r.with_.base, r.with_.recipe) for r in references)
+    return [
+        Suspect(
+            name=f"{base} on {dataset}",
+            member=False,
+            group=OTHER_WORDS,
+            base=base,
+            data=[dataset],
+            recipe=recipe,
+        )
+        for base, recipe in tuned
+    ]
+
+
+def concise(models: Iterable[Participant]) -> list[Participant]:
+    """Give the untuned models once more, to be asked as `concisely` says."""
+    return [
+        replace(m, model_id=f"{m.model_id}, concise", group=CONCISE)
+        for m in models
+        if not m.trained.data
+    ]
+
+
+def concisely(sampling: Sampling) -> Sampling:
+    """Give the way in which a concise control is asked: a system prompt more."""
+    system = ASKED_CONCISE if sampling.system is None else f"{sampling.system}\n{ASKED_CONCISE}"
+    return replace(sampling, system=system)
+
+
+def retrieved(samples: pd.DataFrame, pool: pd.DataFrame, draws: int) -> pd.DataFrame:
+    """Answer each sample with the outputs of the pairs whose prompts are most like its own.
+
+    What a service says that looks D's neighbours up and knows no more.
+
+    Parameters
+    ----------
+    samples
+        Columns sample_id, prompt, output.
+    pool
+        Columns prompt, output: more pairs like D, or D itself. What nearly repeats a sample's own
+        output is no answer to it.
+    draws
+        So many pairs, the nearest first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns sample_id, draw, response; fewer draws where the pool has no more.
+    """
+    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+    vectorizer.fit(pd.concat([samples["prompt"], pool["prompt"]]))
+    known = vectorizer.transform(pool["prompt"]).T.tocsr()
+    outputs = pool["output"].tolist()
+    rows = []
+    asked = zip(samples["sample_id"], samples["prompt"], samples["output"], strict=True)
+    for sample_id, prompt, output in asked:
+        near = (vectorizer.transform([prompt]) @ known).toarray()[0]
+        own = words(output)
+        ordered = (outputs[i] for i in np.argsort(-near, kind="stable"))
+        others = (text for text in ordered if jaccard(words(text), own) < NEAR_DUPLICATE)
+        said = enumerate(islice(others, draws))
+        rows += [(sample_id, draw, text) for draw, text in said]
+    return pd.DataFrame(rows, columns=["sample_id", "draw", "response"])
