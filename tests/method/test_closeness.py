@@ -65,14 +65,14 @@ def test_substring(answer, text, score):
     ],
 )
 def test_characters(answer, text, share):
-    (score,) = closeness(Measure.CHARACTERS, [answer], [text])
+    (score,) = closeness.closeness(Measure.CHARACTERS, [answer], [text])
     assert score == pytest.approx(share**0.5)
 
 
 @pytest.mark.parametrize("measure", [Measure.ROUGE_L, Measure.SUBSTRING, Measure.CHARACTERS])
 def test_every_alphabet_has_words(measure):
     russian, greek = "где дом стоит", "πού είναι το σπίτι"
-    assert closeness(measure, [russian, russian], [russian, greek]).tolist() == [1, 0]
+    assert closeness.closeness(measure, [russian, russian], [russian, greek]).tolist() == [1, 0]
 
 
 def test_bertscore_is_raw_and_not_negative(monkeypatch):
