@@ -57,7 +57,7 @@ def test_substring(answer, text, score):
     ("answer", "text", "share"),
     [
         ("one two three", "One, two: THREE!", 1),
-        ("and two three", "one two three", 2 / 6),  # of six runs "two thre" and "wo three"
+        ("and two three", "one two three", 3 / 6),  # " two thr", "two thre", "wo three"
         ("one two", "one two three", 0),  # seven characters
         ("one two", "one", 1),  # a short text's only run is all of it
         ("", "one two three", 0),
