@@ -298,6 +298,13 @@ def test_conversations_of_so_many_turns_and_without_a_category(tmp_path):
     assert table.attrs["dropped"] == {**left_out, "empty": 0, "duplicates": 0, "length": 0}
 
 
+def test_records_are_left_out_by_a_number_too(tmp_path):
+    records = [{"q": f"question {i}", "a": "answer", "part": i} for i in range(3)]
+    path = write_jsonl(tmp_path / "d.jsonl", records)
+    table = load(path, prompt=["q"], output="a", without={"part": ["0", "2"]})
+    assert pairs_of(table) == [("question 1", "answer")]
+
+
 def test_the_sample_is_what_the_package_datasets_would_take(hundred):
     """Shuffled with a seed, the first 30; the same seed cuts them in halves."""
     from datasets import Dataset as Rows

@@ -234,6 +234,16 @@ REFUSED = {  # path: value, parts of the message
         "twelve",
         ["unknown apart_from 'twelve'", "dozen, other, terse"],
     ),
+    "other words of nothing": (
+        "data/other/other_words_of",
+        "twelve",
+        ["unknown other_words_of 'twelve'", "dozen, other, terse"],
+    ),
+    "answers to nothing": (
+        "control_answers",
+        {"twelve": {"assistant": "answers.jsonl"}},
+        ["unknown victim 'twelve'"],
+    ),
     "apart from itself": ("data/other/apart_from", "other", ["'other'", "apart_from"]),
     "apart from what is apart from it": (
         "data",
