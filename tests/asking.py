@@ -10,18 +10,16 @@ from servers import reply
 
 from dsi_core.audit import plan as planning
 from dsi_core.audit import run, suspect
-from dsi_core.audit.prepared_json import Part
 from dsi_core.audit.run import Outcome
 from dsi_core.models import endpoint, responses
 
 AT = "2026-01-01T00:00:00+00:00"
-TABLES = ("table", "evidence", "control_statistics", "curve")
+TABLES = ("table", "evidence", "curve")
 
 
-def knows(prepared, *parts):
-    """A model that answers as D does for samples of these parts (default: all), else not."""
-    samples = prepared.samples[prepared.samples["part"].isin(parts or list(Part))]
-    known = dict(zip(samples["prompt"], samples["output"], strict=True))
+def knows(prepared):
+    """A model that answers as D does."""
+    known = dict(zip(prepared.samples["prompt"], prepared.samples["output"], strict=True))
     return lambda prompt, n: reply(known.get(prompt, STRANGER))
 
 
@@ -29,12 +27,15 @@ def stranger(prompt, n):
     return reply(STRANGER)
 
 
-def plan(prepared, server, *, attempts=2, timeout=60, name="m-1", key_env="TEST_KEY", **how):
-    """A plan for the server's model, in the folder that a command in tmp_path would take."""
+def plan(about, server, *, attempts=2, timeout=60, name="m-1", key_env="TEST_KEY", **how):
+    """A plan for the server's model, in the folder that a command in tmp_path would take.
+
+    about: a preparation or a kit.
+    """
     where = suspect.model(
         None, base_url=server.url, name=name, key_env=key_env, attempts=attempts, timeout=timeout
     )
-    return planning.plan(prepared, *where, out=audits_of(prepared.folder), **how)
+    return planning.plan(about, *where, **{"out": audits_of(about.folder), **how})
 
 
 def audits_of(folder: Path) -> Path:
@@ -77,11 +78,11 @@ def given(statuses) -> dict:
     return {str(kind): count for kind, count in statuses.items() if count}
 
 
-def answered(prepared, answer, *, name="some-model", **how):
+def answered(about, answer, *, name="some-model", **how):
     """(plan, outcome) of an audit whose suspect gave answer(sample, draw) to each question."""
     where = suspect.model(f"owner/{name}")
-    out = audits_of(prepared.folder)
-    made = planning.plan(prepared, *where, out=out, **{"alpha": 0.3, **how})
+    out = audits_of(about.folder)
+    made = planning.plan(about, *where, **{"out": out, "alpha": 0.5, **how})
     run.begin(made)
     with responses.appending(made.folder) as write:
         for sample in made.samples.itertuples():
@@ -92,6 +93,6 @@ def answered(prepared, answer, *, name="some-model", **how):
     return made, run.run(made)
 
 
-def knows_published(sample, draw):
-    """The answers of a model that knows the published samples."""
-    return sample.output if sample.part == "published" else STRANGER
+def member(sample, draw):
+    """The answers of a model that knows D."""
+    return sample.output

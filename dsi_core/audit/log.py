@@ -64,7 +64,7 @@ def end(place: Path, audit: str, answer: str, p: float | None) -> None:
 def read(place: Path) -> list[Entry]:
     """Read the audits in the order in which they began; none where there is no log."""
     path = place / NAME
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
     found: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         try:

@@ -8,6 +8,7 @@ from functools import cache
 
 import pandas as pd
 
+from dsi_core.audit import prepared
 from dsi_core.audit.plan import LOOKS, Plan
 from dsi_core.audit.readable import Readable
 from dsi_core.audit.subject import Kind
@@ -16,7 +17,7 @@ from dsi_core.evidence import looks as group_sequential
 from dsi_core.evidence import power as powers
 from dsi_core.evidence.looks import Looks
 
-RUNS = 500  # simulated audits
+RUNS = 200  # simulated audits
 # How strongly a model leans to what was published, in standard deviations of a sample's evidence
 LEANS = {"weakly": 0.3, "moderately": 0.5, "strongly": 0.8}
 
@@ -78,7 +79,9 @@ def reach(plan: Plan, samples: pd.DataFrame) -> Reach:
 def _attainable(plan: Plan, samples: pd.DataFrame) -> float:
     """The smallest p-value that these samples' coins, or else the controls, allow."""
     if plan.prepared is not None:
-        return controls.supports(plan.prepared.known)
+        if plan.prepared.known.empty:
+            return 1.0
+        return float(prepared.strata(plan.prepared, plan.alpha)["smallest_p"].max())
     coins = samples.drop_duplicates("group")
     if plan.subject.kind is Kind.WORDING:
         return wording.attainable(len(coins))

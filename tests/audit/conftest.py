@@ -4,6 +4,7 @@ import pytest
 from asking import answered
 from typer.testing import CliRunner
 
+from dsi_core.audit import reach
 from dsi_core.cli import app
 
 
@@ -28,7 +29,13 @@ def cli(options, monkeypatch, tmp_path):
 def asked(prepared):
     """make(answer) = (plan, outcome) of an audit that asked nobody (`asking.answered`)."""
 
-    def make(answer, *, published=8, withheld=0, **how):
-        return answered(prepared(published, withheld), answer, **how)
+    def make(answer, *, count=8, **how):
+        return answered(prepared(count), answer, **how)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def few_runs(monkeypatch):
+    """Power is simulated coarsely."""
+    monkeypatch.setattr(reach, "RUNS", 20)

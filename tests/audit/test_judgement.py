@@ -6,82 +6,57 @@ import pytest
 from asking import facts, given, knows, plan, stranger, vote
 from servers import reply
 
-from dsi_core.audit import record, run
-from dsi_core.audit.judgement import DecidedBy
+from dsi_core.audit import conclusion, record, run
+from dsi_core.audit.judgement import Answer
 from dsi_core.audit.run import Ended
 
 
 def test_a_member_leans_more_than_every_control(prepared, server):
-    """6 to 0 votes; statistic = sqrt(6) x mean evidence, above each of five controls': p = 1/6."""
+    """6 to 0 votes; statistic = sqrt(6) x mean evidence, above that of each stratum's control."""
     folder = prepared(6, controls=5)
     server.script = knows(folder)
-    outcome = run.run(plan(folder, server, stop_early=False))
+    outcome = run.run(plan(folder, server, alpha=0.5, stop_early=False))
     judged = outcome.judgement
     assert vote(outcome) == {"verdict": "member", "positive": 6, "negative": 0, "filtered": 0}
-    assert judged.p == judged.controls.p == pytest.approx(1 / 6)
-    assert judged.decided_by is DecidedBy.CONTROLS and judged.twin is None
+    assert judged.p == judged.rank.p == pytest.approx(1 / 2)
+    assert judged.answer is Answer.FOUND and judged.exact is None
     evidence = judged.evidence["evidence"]
     statistic = max(evidence[:t].mean() * math.sqrt(t) for t in (5, 6))
-    assert judged.controls.lean == pytest.approx(statistic)
+    assert judged.rank.lean == pytest.approx(statistic)
     assert evidence.min() > folder.study.delta_s
-    assert (judged.controls.lean > judged.control_statistics).all()
     assert outcome.ended is Ended.ALL_PROMPTED
     assert judged.answers == len(server.asked) == 18
 
 
 def test_who_answers_as_the_controls_do_is_not_accused(prepared, server):
-    """The same texts as five controls: as large a statistic as each, so p = (1 + 5) / 6."""
+    """The same texts as five controls: as large a statistic as each, so p = 1 in each stratum."""
     folder = prepared(6, controls=5)
     server.script = stranger
-    outcome = run.run(plan(folder, server, stop_early=False))
+    outcome = run.run(plan(folder, server, alpha=0.5, stop_early=False))
     judged = outcome.judgement
     assert vote(outcome) == {"verdict": "non-member", "positive": 0, "negative": 6, "filtered": 0}
-    assert judged.p == 1.0
-    assert judged.controls.lean == pytest.approx(judged.control_statistics.iloc[0])
+    assert judged.p == 1.0 and judged.answer is Answer.NO_FINDING
 
 
-def test_who_knows_only_the_published_part_is_found_by_the_twin(prepared, server):
-    """Five published samples lead four withheld ones: 1 of the 126 deals; the vote is 5 to 4."""
-    folder = prepared(5, withheld=4)
-    server.script = knows(folder, "published")
-    outcome = run.run(plan(folder, server, stop_early=False))
-    judged = outcome.judgement
-    assert judged.p == judged.twin.p == pytest.approx(1 / math.comb(9, 4))
-    assert judged.decided_by is DecidedBy.TWIN
-    assert vote(outcome) == {"verdict": "member", "positive": 5, "negative": 4, "filtered": 0}
-    by_part = judged.evidence.groupby("part")["evidence"]
-    assert by_part.min()["published"] > by_part.max()["withheld"]
-    difference = by_part.mean()["published"] - by_part.mean()["withheld"]
-    assert judged.twin.difference == pytest.approx(difference)
+def test_so_few_controls_can_support_no_finding(prepared, server):
+    """One in each stratum: p is never below 1/2, and no vote changes that."""
+    folder = prepared(6, controls=5)
+    server.script = knows(folder)
+    planned = plan(folder, server, stop_early=False)
+    judged = run.run(planned).judgement
+    assert judged.answer is Answer.CANNOT and judged.reach.attainable == 1 / 2
+    said = conclusion.after(planned, judged, {})
+    assert said.startswith("This audit cannot find anything at alpha = 0.05: these controls cannot")
+    assert "trained" not in said
 
 
-def test_one_withheld_sample_is_enough_to_compare(prepared, server):
-    """Five published samples lead the only withheld one: 1 of 6 deals."""
-    folder = prepared(5, withheld=1)
-    server.script = knows(folder, "published")
-    outcome = run.run(plan(folder, server, stop_early=False))
-    assert outcome.judgement.p == pytest.approx(1 / 6)
-
-
-def test_who_knows_the_withheld_part_better_is_not_accused(prepared, server):
-    """Every deal of the labels has a difference at least as large."""
-    folder = prepared(5, withheld=4)
-    server.script = knows(folder, "withheld")
-    judged = run.run(plan(folder, server, stop_early=False)).judgement
-    assert judged.p == judged.twin.p_permutation == 1.0
-    assert judged.twin.difference < 0
-
-
-def test_a_raised_budget_gets_no_second_permutation_test(prepared, server):
-    """It stays over the six samples planned at first; more of them only feed the bets."""
-    folder = prepared(5, withheld=4)
-    server.script = knows(folder, "published")
-    first = run.run(plan(folder, server, stop_early=False, budget="6 queries", draws=1)).judgement
-    assert first.p == first.twin.p_permutation and first.twin.planned == 6
-    later = run.run(plan(folder, server, stop_early=False, draws=1)).judgement
-    assert later.samples == 9 and later.twin.planned == 6
-    assert later.twin.p_permutation == first.p
-    assert later.p == pytest.approx(min(1, 2 * min(1 / later.twin.largest, first.p)))
+def test_fewer_samples_are_ranked_among_controls_over_all(prepared, server):
+    """The controls' statistics do not depend on how many samples the suspect is asked about."""
+    folder = prepared(12, controls=5)
+    server.script = stranger
+    few = run.run(plan(folder, server, samples=6, stop_early=False)).judgement
+    assert few.samples == 6 and few.p == 1.0
+    assert len(few.curve) == 6 and (few.curve["p"] == 1.0).all()
 
 
 NO_EVIDENCE = {
@@ -90,7 +65,7 @@ NO_EVIDENCE = {
     "refused": lambda oracle: reply(
         None, choices=[{"message": {"content": None, "refusal": oracle}, "finish_reason": "stop"}]
     ),
-    "refused in words": lambda oracle: reply(f"I'm sorry, but I can't help with that. {oracle}"),
+    "refused in words": lambda oracle: reply("I'm sorry, but I can't help with that."),
     "empty": lambda oracle: reply(" \n"),
     "short": lambda oracle: reply(oracle[:19]),
     "truncated": lambda oracle: reply(oracle, finish="length", tokens=12),
@@ -98,21 +73,18 @@ NO_EVIDENCE = {
 
 
 @pytest.mark.parametrize("kind", NO_EVIDENCE)
-@pytest.mark.parametrize("withheld", [0, 3])
-def test_a_suspect_that_says_nothing_usable_is_not_accused(prepared, server, kind, withheld):
-    """Though what it withholds is D's own text; with a twin or not, allowed to stop or not."""
-    folder = prepared(6 - withheld, withheld)
+def test_a_suspect_that_says_nothing_usable_is_not_accused(prepared, server, kind):
+    """Though what it withholds may be D's own text."""
+    folder = prepared(6)
     oracle = dict(zip(folder.samples["prompt"], folder.samples["output"], strict=True))
     server.script = lambda prompt, n: NO_EVIDENCE[kind](oracle[prompt])
-    for stop_early in (True, False):
-        quiet = plan(folder, server, stop_early=stop_early)
-        outcome = run.run(quiet)
-        judged = outcome.judgement
-        assert judged.vote.verdict == "inconclusive" and judged.vote.filtered == 6
-        assert judged.vote.positive == judged.vote.negative == 0
-        assert judged.p == judged.controls.p == 1.0
-        assert (judged.twin is not None) == bool(withheld)
-        assert given(judged.statuses) == {kind.split()[0]: 18}
+    quiet = plan(folder, server, alpha=0.5)
+    outcome = run.run(quiet)
+    judged = outcome.judgement
+    assert judged.vote.verdict == "inconclusive" and judged.vote.filtered == 6
+    assert judged.vote.positive == judged.vote.negative == 0
+    assert judged.p == judged.rank.p == 1.0 and judged.answer is Answer.CANNOT
+    assert given(judged.statuses) == {kind.split()[0]: 18}
     record.write(quiet, outcome)
     said = facts(folder.folder)
     assert given(said["statuses"]) == {kind.split()[0]: 18}
@@ -128,15 +100,16 @@ def test_a_refusal_now_and_then_costs_no_evidence(prepared, server):
     server.script = lambda prompt, n: healthy(prompt, n) if n == 1 else refusal
     judged = run.run(plan(folder, server, stop_early=False)).judgement
     assert given(judged.statuses) == {"answered": 5, "refused": 10}
-    assert judged.vote.positive == 5 and judged.p == pytest.approx(1 / 4)
+    assert judged.vote.positive == 5 and judged.p == pytest.approx(1 / 2)
 
 
-def test_without_controls_and_twin_there_is_a_vote_and_no_p(prepared, server):
+def test_without_controls_there_is_a_vote_and_no_p(prepared, server):
     folder = prepared(5, controls=0)
     server.script = knows(folder)
     planned = plan(folder, server)
     outcome = run.run(planned)
     judged = outcome.judgement
-    assert (judged.p, judged.decided_by, judged.vote.verdict) == (None, None, "member")
-    assert record.headline(planned, judged).startswith("No error rate can be given")
+    assert (judged.p, judged.rank, judged.vote.verdict) == (None, None, "member")
+    assert judged.answer is Answer.CANNOT
+    assert conclusion.after(planned, judged, {}).startswith("No p-value can be given")
     assert outcome.ended is Ended.ALL_PROMPTED

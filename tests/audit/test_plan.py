@@ -12,7 +12,9 @@ from helpers import says
 from dsi_core.audit import plan as planning
 from dsi_core.audit import prepared as preparation
 from dsi_core.audit import suspect
+from dsi_core.audit.dry_run import dry_run
 from dsi_core.models import endpoint
+from dsi_core.runtime import store
 
 
 def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(prepared, server, cli, tmp_path):
@@ -23,7 +25,9 @@ def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(prepared, server, cl
     done = cli(folder.folder, "--dry-run", *prices, *how)
     said = json.loads(done.stdout)
     assert done.exit_code == 0 and server.asked == [] and set(tmp_path.rglob("*")) == before
-    assert (said["samples"], said["queries"], said["already answered"]) == (4, 12, 0)
+    assert (said["samples"], said["queries"], said["already answered"]) == (10, 12, 0)
+    assert said["within budget"] == {"samples": 4, "attainable": 0.5, "can reach alpha": False}
+    assert said["power"] == {} and said["conclusion"].startswith("This audit cannot find anything")
     assert said["at most"] == {
         "tokens read": 12 * 49,
         "tokens written": 12 * 48,
@@ -47,35 +51,35 @@ def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(prepared, server, cl
 
 def test_a_dry_run_of_a_local_model_has_no_request(prepared):
     planned = planning.plan(prepared(5), *suspect.model("owner/name"))
-    dry = planning.dry_run(planned)
+    dry = dry_run(planned)
     assert dry.first_request is None and dry.queries == 15 and not planned.stops_early
     assert dry.folder.startswith("audits/boxes/name-")
 
 
-def test_what_decides_an_answer_decides_the_folder(prepared, server):
-    """Not what may be changed later: alpha, budget, stopping, patience."""
+def test_who_is_asked_about_what_decides_the_folder(prepared, server):
+    """Whatever else there is to choose is fixed by plan.json in it."""
     folder = prepared(6)
     one = plan(folder, server).folder
-    for same in ({"alpha": 0.2}, {"budget": "9"}, {"stop_early": False}, {"timeout": 5}):
+    for same in ({"alpha": 0.2}, {"budget": "9"}, {"draws": 2}, {"system": "x"}, {"timeout": 5}):
         assert plan(folder, server, **same).folder == one, same
-    for other in ({"draws": 2}, {"temperature": 0.5}, {"system": "Be brief."}, {"name": "m-2"}):
-        assert plan(folder, server, **other).folder != one, other
+    assert plan(folder, server, name="m-2").folder != one
     assert plan(prepared(5, name="fewer"), server).folder.name != one.name
 
 
-def test_the_folder_of_an_api_is_the_one_of_earlier_versions(prepared):
-    """Its key is of these facts, so that no answer is paid for again after an upgrade."""
+def test_the_folder_is_named_by_content_alone(prepared):
+    """The same on every machine, for the same preparation and suspect."""
     folder = prepared(5)
-    spec = {
-        "prepared": folder.facts.sha256,
-        "suspect": {"endpoint": {"base_url": "http://h/v1", "model": "org/m 1"}},
-        "seed": 0,
-        "responses": {"temperature": 1.0, "draws": 3, "max_new_tokens": 48, "system": None},
-    }
     whom = suspect.model(None, base_url="http://h/v1", name="org/m 1", key_env="K")
-    name = planning.plan(folder, *whom).folder.name
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
-    assert name == f"m-1-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    made = planning.plan(folder, *whom)
+    spec = {"endpoint": {"base_url": "http://h/v1", "model": "org/m 1"}}
+    assert made.suspect_key == store.key(spec)
+    hashes = {
+        f.name: hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in folder.folder.iterdir()
+        if f.suffix in (".json", ".jsonl")
+    }
+    name = store.key({"subject": hashes, "suspect": made.suspect_key})
+    assert made.folder.name == f"m-1-{name}"
 
 
 REFUSED = {
@@ -98,6 +102,11 @@ REFUSED_OPTIONS = {
         "a budget of 2 queries is less than one sample, which takes 3",
     ),
     "negative price": (["--price-in", "-1", "--price-out", "1"], "price"),
+    "no sample": (["--samples", "0"], "samples is 0; allowed: 1 to 5"),
+    "too many samples": (["--samples", "6"], "allowed: 1 to 5"),
+    "controls of a kit": (["--control-answers", "x.jsonl"], "go with --kit"),
+    "profile of a kit": (["--profile", "small"], "goes with --kit"),
+    "length of a kit": (["--max-new-tokens", "9"], "it is the preparation's (48)"),
     "alpha 1": (["--alpha", "1"], "alpha is 1.0"),
     "alpha 0": (["--alpha", "0"], "alpha is 0.0"),
     "no answer": (["--responses", "0"], "allowed: 1 to 3"),

@@ -6,52 +6,53 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from asking import knows_published, sha256
+from asking import member, sha256
 from helpers import STRANGER, says
 
-from dsi_core.audit import record
+from dsi_core.audit import conclusion, record
 from dsi_core.audit.run import Ended
 
 
 def test_the_numbers_read_back_as_they_were_judged(asked):
-    plan, outcome = asked(knows_published, withheld=8)
+    plan, outcome = asked(member)
     audit = record.write(plan, outcome)
     judged, said = outcome.judgement, audit.facts
-    assert said.vote == judged.vote and said.p == judged.p == judged.twin.p
-    assert (said.twin.p, said.twin.largest) == (judged.twin.p, judged.twin.largest)
-    assert (said.controls.p, said.controls.lean) == (judged.controls.p, judged.controls.lean)
-    assert said.decided_by == "twin" and said.queried.ended is Ended.ALL_PROMPTED
-    pd.testing.assert_frame_equal(
-        audit.evidence,
-        judged.evidence[["sample_id", "part", "evidence", "status"]].reset_index(drop=True),
-        check_dtype=False,
-    )
+    assert said.vote == judged.vote and said.p == judged.p == judged.rank.p
+    assert said.answer == judged.answer == "found" and said.reach == judged.reach
+    assert (said.rank.p, said.rank.lean) == (judged.rank.p, judged.rank.lean)
+    assert said.rank.supports == 0.5 and len(said.rank.strata) == 3
+    assert said.kind == "after the fact" and said.letter == "C"
+    assert said.exact is said.commitment is None and said.power == {}
+    assert said.queried.ended is Ended.ALL_PROMPTED
+    pd.testing.assert_frame_equal(audit.evidence, judged.evidence, check_dtype=False)
     pd.testing.assert_frame_equal(audit.curve, judged.curve, check_dtype=False)
-    assert len(audit.answers) == 16 * 3 * 2 and audit.prepared.folder == plan.prepared.folder
+    assert len(audit.answers) == 8 * 3 * 2 and audit.prepared.folder == plan.prepared.folder
 
 
 def test_audit_json_is_read_by_people(asked):
     """Words for names; a number that is none is null."""
-    plan, outcome = asked(knows_published, published=4)
+    plan, outcome = asked(member, count=4)
     folder = record.write(plan, outcome).folder
     said = json.loads((folder / "audit.json").read_text())
-    assert said["format"] == 2 and said["decided by"] == "controls" and said["twin"] is None
+    assert said["format"] == 3 and said["answer"] == "cannot find" and said["exact"] is None
     assert said["queried"]["of at most"] == 4 and said["queried"]["ended"] == "all prompted"
     assert said["settings"]["answers to a prompt"] == 3
-    assert said["settings"]["controls were asked with"] == {"temperature": 1.0, "system": None}
-    assert said["controls"]["lean"] is None  # four samples are too few for a statistic
-    assert np.isneginf(outcome.judgement.controls.lean) and said["controls"]["p"] == 1.0
+    method = said["settings"]["method"]
+    assert method["controls were asked with"] == {"temperature": 1.0, "system": None}
+    assert said["rank"]["lean"] is None  # four samples are too few for a statistic
+    assert np.isneginf(outcome.judgement.rank.lean) and said["rank"]["p"] == 1.0
     assert said["sha256"]["evidence.csv"] == sha256(folder / "evidence.csv")
+    assert said["root"] == sha256(folder / "files.sha256")
 
 
 def test_audit_json_names_no_place_of_this_machine(asked, tmp_path):
-    plan, outcome = asked(knows_published)
+    plan, outcome = asked(member)
     text = (record.write(plan, outcome).folder / "audit.json").read_text()
     assert str(tmp_path) not in text and str(tmp_path.parent) not in text
 
 
 def test_an_audit_moves_with_its_preparation(asked, tmp_path):
-    plan, outcome = asked(knows_published)
+    plan, outcome = asked(member)
     folder = record.write(plan, outcome).folder
     moved = shutil.copytree(tmp_path, tmp_path.with_name(f"{tmp_path.name}-moved"))
     audit = record.read(moved / folder.relative_to(tmp_path))
@@ -60,7 +61,7 @@ def test_an_audit_moves_with_its_preparation(asked, tmp_path):
 
 
 def test_an_audit_without_its_preparation_is_refused(asked, prepared):
-    plan, outcome = asked(knows_published)
+    plan, outcome = asked(member)
     folder = record.write(plan, outcome).folder
     prepared(5)  # another one in its place
     with pytest.raises(ValueError, match=r"is not the preparation that .*audit.json was made with"):
@@ -73,11 +74,11 @@ def test_an_audit_without_its_preparation_is_refused(asked, prepared):
 def test_other_formats_and_broken_fields_are_refused(asked, tmp_path):
     with pytest.raises(ValueError, match=r"holds no audit.json: run `dsi audit`"):
         record.read(tmp_path)
-    plan, outcome = asked(knows_published)
+    plan, outcome = asked(member)
     path = record.write(plan, outcome).folder / "audit.json"
     said = json.loads(path.read_text())
     for other, words in (
-        ({**said, "format": 3}, ("audit.json is in format 3", "asks nothing twice")),
+        ({**said, "format": 4}, ("audit.json is in format 4", "audit the suspect again")),
         ({k: v for k, v in said.items() if k != "format"}, ("is in format 1",)),
         ({**said, "p": "small"}, ("audit.json: 1 setting(s) refused", "p: ", "'small'")),
     ):
@@ -88,23 +89,20 @@ def test_other_formats_and_broken_fields_are_refused(asked, tmp_path):
 
 
 def test_the_suspect_stands_among_the_known_models(asked):
-    plan, outcome = asked(knows_published)
+    plan, outcome = asked(member)
     table = record.known_models(record.write(plan, outcome))
     assert table["kind"].tolist()[0] == "the suspect" and len(table) == 4
-    assert table["p"].iloc[0] == 0.25
+    assert table["p"].iloc[0] == 0.5
     assert table["vote"].tolist() == ["member"] + ["non-member"] * 3
 
 
 def test_a_suspect_with_a_known_models_name_stays_apart_from_it(asked):
     """An owner may audit, as a rehearsal, a model that the preparation knows."""
-    plan, outcome = asked(knows_published, name="llama-untuned")
+    plan, outcome = asked(member, name="llama-untuned")
     audit = record.write(plan, outcome)
     assert "llama-untuned" in set(audit.known["model"])
     table = record.known_models(audit)
     assert len(table) == 4 and table.set_index("kind").loc["the suspect", "positive"] == 8
-
-
-NO_FINDING = "No finding at alpha = 0.3 (p = 1 against the control models); that does not show"
 
 
 @pytest.mark.parametrize(
@@ -112,13 +110,15 @@ NO_FINDING = "No finding at alpha = 0.3 (p = 1 against the control models); that
     [
         (
             None,
-            "answers like a model that was trained on the dataset (p = 0.25 against the control "
-            "models, alpha = 0.3). The paper's vote: member, 8 positive and 0 negative samples",
+            "some-model answers more like a model tuned on boxes than these control models do "
+            "(p = 0.5, the largest over 3 kinds and bases of them, alpha = 0.5)",
         ),
-        (STRANGER, NO_FINDING),
-        ("", NO_FINDING),
+        (STRANGER, "No finding at alpha = 0.5 (p = 1, the largest over 3 kinds"),
+        ("", "This audit cannot find anything at alpha = 0.5: 0 samples with a usable answer"),
     ],
 )
-def test_headlines(asked, answer, words):
+def test_after_the_fact_nobody_is_said_to_be_trained(asked, answer, words):
     plan, outcome = asked(lambda s, d: s.output if answer is None else answer)
-    assert words in record.headline(plan, outcome.judgement)
+    said = conclusion.after(plan, outcome.judgement, {})
+    assert said.startswith(words) or words in said
+    assert "trained" not in said and "paper's vote, which has no error rate" in said

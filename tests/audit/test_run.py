@@ -18,6 +18,7 @@ from servers import KEY, cut_before, cut_within, error, page, reply, silent
 from dsi_core.audit import plan as planning
 from dsi_core.audit import prepared as preparation
 from dsi_core.audit import run
+from dsi_core.audit.dry_run import dry_run
 from dsi_core.audit.run import Ended
 from dsi_core.evidence import controls
 from dsi_core.models import endpoint
@@ -32,14 +33,14 @@ def last_line(done) -> str:
 
 
 def test_it_stops_asking_when_the_controls_suffice(prepared, server):
-    """Five samples are the fewest that count; then p = 1/6 is under 0.2. None in a rerun."""
+    """Five samples are the fewest that count; then p = 1/2 in each stratum. None in a rerun."""
     folder = prepared(12, controls=5)
     server.script = knows(folder)
-    early = plan(folder, server, alpha=0.2)
+    early = plan(folder, server, alpha=0.5)
     outcome = run.run(early)
     assert outcome.ended is Ended.STOPPED_EARLY
     assert outcome.judgement.samples == controls.MIN_SAMPLES == 5
-    assert outcome.judgement.p == pytest.approx(1 / 6)
+    assert outcome.judgement.p == pytest.approx(1 / 2)
     assert len(server.asked) == len(planning.answers(early)) == 15
     assert set(server.prompts()) == set(folder.tainted["prompt"].head(5))
     assert numbers(run.run(early)) == numbers(outcome) and len(server.asked) == 15
@@ -48,25 +49,9 @@ def test_it_stops_asking_when_the_controls_suffice(prepared, server):
 def test_it_asks_everything_of_a_stranger(prepared, server):
     folder = prepared(12, controls=5)
     server.script = stranger
-    whole = plan(folder, server, alpha=0.2)
+    whole = plan(folder, server, alpha=0.5)
     assert run.run(whole).ended is Ended.ALL_PROMPTED
     assert len(server.asked) == len(planning.answers(whole)) == 36
-
-
-def test_it_stops_asking_when_the_twin_suffices(prepared, server):
-    """After the first block of five at whose end the gambler's wealth was 2 / alpha = 10."""
-    folder = prepared(12, withheld=12)
-    server.script = knows(folder, "published")
-    whole = run.run(plan(folder, server, name="all", stop_early=False)).judgement.curve["wealth"]
-    first = int((whole >= 10).to_numpy().nonzero()[0][0]) + 1
-    server.asked.clear()
-    outcome = run.run(plan(folder, server, alpha=0.2))
-    judged = outcome.judgement
-    assert outcome.ended is Ended.STOPPED_EARLY
-    assert judged.samples == -(-first // 5) * 5 < 24
-    assert judged.p == pytest.approx(2 / whole.head(judged.samples).max()) and judged.p <= 0.2
-    assert len(server.asked) == judged.answers == 3 * judged.samples
-    assert judged.curve["wealth"].tolist() == whole.head(judged.samples).tolist()
 
 
 def test_what_every_request_holds(prepared, server):
@@ -225,12 +210,12 @@ def test_a_password_in_the_address_is_in_no_file(prepared, server, cli, tmp_path
 
 
 def test_only_its_owner_may_read_what_the_suspect_said(prepared, server, cli):
-    """Nor which samples were withheld; audit.json and the report are made to be shown."""
-    folder = prepared(5, withheld=3)
-    server.script = knows(folder, "published")
+    """Audit.json, the plan and the report are made to be shown."""
+    folder = prepared(5)
+    server.script = knows(folder)
     assert cli(folder.folder).exit_code == 0
     (audit,) = audits_of(folder.folder).iterdir()
-    shown = {"audit.json", "report.html", "curve.csv", "first_plan.json", ".lock"}
+    shown = {"audit.json", "report.html", "plan.json", "files.sha256", ".lock"}
     modes = {f.name: stat.S_IMODE(f.stat().st_mode) for f in audit.iterdir()}
     private = {name for name, mode in modes.items() if mode == 0o600}
     assert {"responses.jsonl", "answers.jsonl", "evidence.csv", "known.csv"} <= private
@@ -299,6 +284,10 @@ def test_a_killed_audit_goes_on_where_it_was(prepared, server, cli, options, tmp
             (said["queried"], "first"),
             (said["queried"], "last"),
             (said["dataset"], "folder"),
+            (said, "command"),
+            (said, "root"),
+            (said, "audits"),
+            (said["settings"], "begun"),
         ):
             part.pop(name)
     assert resumed == whole
@@ -311,32 +300,18 @@ def until(condition, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def test_an_audit_leaves_nothing_in_the_prepared_folder(prepared, server, cli):
+def test_an_audit_leaves_nothing_but_its_log_in_the_prepared_folder(prepared, server, cli):
     folder = prepared(5)
     before = {f.name: f.read_bytes() for f in folder.folder.iterdir()}
     server.script = knows(folder)
     done = cli(folder.folder)
     assert done.exit_code == 0 and "audits/boxes/m-1-" in done.stderr
-    assert {f.name: f.read_bytes() for f in folder.folder.iterdir()} == before
+    after = {f.name: f.read_bytes() for f in folder.folder.iterdir()}
+    (entry, end) = map(json.loads, after.pop("audits.jsonl").splitlines())
+    assert after == before
+    assert (entry["suspect"], end["answer"]) == ("m-1", "cannot find")
     (audit,) = audits_of(folder.folder).iterdir()
     assert done.stdout.splitlines()[-1] == str(audit.relative_to(audit.parents[2]) / "report.html")
-
-
-def test_an_audit_that_an_earlier_version_began_is_not_paid_for_again(prepared, server):
-    """It lies in the prepared folder, under the same name, readable by all."""
-    folder = prepared(5)
-    server.script = knows(folder)
-    begun = plan(folder, server, stop_early=False, budget="9")
-    outcome = run.run(begun)
-    begun.folder.rename(begun.earlier_folder)
-    (begun.earlier_folder / "responses.jsonl").chmod(0o644)
-    server.asked.clear()
-    rest = plan(folder, server, stop_early=False)
-    assert planning.dry_run(rest).already_answered == 9
-    later = run.run(rest)
-    assert (outcome.judgement.answers, later.judgement.answers, len(server.asked)) == (9, 15, 6)
-    assert later.judgement.samples == 5 and rest.folder.is_dir()
-    assert stat.S_IMODE((rest.folder / "responses.jsonl").stat().st_mode) == 0o600
 
 
 # --- Budgets -----------------------------------------------------------------------------------
@@ -348,7 +323,7 @@ def test_a_budget_in_queries_is_never_exceeded(prepared, server):
     server.script = stranger
     outcome = run.run(plan(folder, server, budget="10"))
     assert (outcome.judgement.samples, len(server.asked)) == (3, 9)
-    assert outcome.ended is Ended.ALL_PROMPTED
+    assert outcome.ended is Ended.BUDGET_SPENT
     later = run.run(plan(folder, server, budget="18"))
     assert later.judgement.answers == len(server.asked) == 18
 
@@ -366,7 +341,7 @@ def test_a_budget_in_money_without_the_servers_count_reckons_the_worst(
     how = {"price_in": 1, "price_out": 2, "stop_early": stop_early}
     outcome = run.run(plan(folder, server, budget="0.00175 USD", **how))
     assert (outcome.judgement.samples, outcome.judgement.answers, len(server.asked)) == (4, 12, 12)
-    assert outcome.ended is Ended.MONEY_SPENT
+    assert outcome.ended is Ended.BUDGET_SPENT
     assert outcome.cost == pytest.approx(12 * 145e-6)
 
 
@@ -376,13 +351,13 @@ def test_a_budget_in_money_goes_by_the_servers_count(prepared, server, stop_earl
 
     It asks while that much is left: 11 samples and no more.
     """
-    folder = prepared(10, withheld=8)
+    folder = prepared(18)
     usage = {"prompt_tokens": 20, "completion_tokens": 10}
     server.script = lambda prompt, n: reply(STRANGER, usage=usage)
     how = {"budget": "0.00165 USD", "price_in": 1, "price_out": 2, "stop_early": stop_early}
     outcome = run.run(plan(folder, server, **how))
     assert outcome.cost == pytest.approx(len(server.asked) * 40e-6)
-    assert outcome.ended is Ended.MONEY_SPENT
+    assert outcome.ended is Ended.BUDGET_SPENT
     assert 0.00165 - 438e-6 <= outcome.cost <= 0.00165 and outcome.judgement.samples == 11
     again = run.run(plan(folder, server, **how))
     assert again.judgement.answers == len(server.asked) == 33
@@ -402,4 +377,4 @@ def test_a_copy_of_a_preparation_goes_on_with_the_same_audit(prepared, server, t
     server.script = knows(folder)
     run.run(plan(folder, server, budget="9"))
     moved = preparation.read(shutil.copytree(folder.folder, tmp_path / "moved"))
-    assert planning.dry_run(plan(moved, server)).already_answered == 9
+    assert dry_run(plan(moved, server, budget="9")).already_answered == 9

@@ -1,0 +1,324 @@
+"""Audits by a kit, of a served model: what is found, what is not, what cannot be, what is sent."""
+
+import json
+import stat
+
+import pytest
+import twins
+from asking import answered, audits_of, plan
+from helpers import STRANGER, write_jsonl
+from servers import reply
+
+from dsi_core.audit import log, record, run
+from dsi_core.audit.judgement import Answer
+from dsi_core.audit.run import Ended
+from dsi_core.protect import kit as kits
+
+
+@pytest.fixture
+def wording(tmp_path):
+    return twins.wording(tmp_path, 8)
+
+
+@pytest.fixture
+def private(tmp_path):
+    return twins.private(tmp_path, 8)
+
+
+@pytest.fixture
+def audit(options, monkeypatch, tmp_path):
+    """audit(kit, *more) = the result of `dsi audit --kit`, called in tmp_path."""
+    from typer.testing import CliRunner
+
+    from dsi_core.cli import app
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(kit, *more, suspect=True):
+        whom = options if suspect else []
+        return CliRunner().invoke(app, ["audit", "--kit", str(kit.folder), *whom, *more])
+
+    return call
+
+
+def facts(kit) -> dict:
+    (found,) = audits_of(kit.folder).glob("*/audit.json")
+    return json.loads(found.read_text())
+
+
+# --- What is found, by hand --------------------------------------------------------------------
+
+
+def test_who_says_what_a_coin_published_is_found(wording, server):
+    """Eight coins, one look: of 256 ways to throw them only the true one fits so well."""
+    server.script = twins.knows(wording)
+    outcome = run.run(plan(wording, server, stop_early=False))
+    judged = outcome.judgement
+    assert judged.answer is Answer.FOUND and outcome.ended is Ended.ALL_PROMPTED
+    assert judged.p == judged.exact.attainable == pytest.approx(1 / 256)
+    assert [look.after for look in judged.exact.looks] == [8]
+    signs = judged.evidence["first_published"].map({True: 1, False: -1})
+    assert (judged.evidence["evidence"] * signs > 0).all()
+    assert len(server.asked) == judged.answers == 24
+
+
+def test_it_stops_asking_at_the_look_that_finds(wording, server):
+    """After k samples a true deal beats all but 1 of 2^k, and 0.2 k / 8 is spent: first at 4."""
+    server.script = twins.knows(wording)
+    outcome = run.run(plan(wording, server, alpha=0.2))
+    judged = outcome.judgement
+    assert outcome.ended is Ended.STOPPED_EARLY and judged.samples == 4
+    assert judged.p == pytest.approx(1 / 16) and judged.exact.found_after == 4
+    assert [look.after for look in judged.exact.looks] == [1, 2, 3, 4]
+    assert len(server.asked) == 12
+    run.run(plan(wording, server, alpha=0.2))
+    assert len(server.asked) == 12
+
+
+def test_who_prefers_the_first_wording_of_everything_is_not_found(wording, server):
+    server.script = twins.knows_all(wording)
+    outcome = run.run(plan(wording, server))
+    assert outcome.judgement.answer is Answer.NO_FINDING
+    assert outcome.judgement.p > 0.2 and outcome.ended is Ended.ALL_PROMPTED
+
+
+def test_who_knows_only_the_published_part_is_found(private, server):
+    """Four of eight are published: 1 of the 70 deals of the labels."""
+    server.script = twins.knows(private)
+    judged = run.run(plan(private, server, stop_early=False)).judgement
+    assert judged.answer is Answer.FOUND and judged.p == pytest.approx(1 / 70)
+    by_label = judged.evidence.groupby("published")["evidence"]
+    difference = by_label.mean()[True] - by_label.mean()[False]
+    assert judged.exact.looks[0].statistic == pytest.approx(difference)
+
+
+def test_who_knows_both_parts_is_not_found(private, server):
+    """As close to every text: all deals of the labels are alike."""
+    server.script = twins.knows_all(private)
+    judged = run.run(plan(private, server)).judgement
+    assert judged.answer is Answer.NO_FINDING and judged.p == 1.0
+
+
+# --- What is sent ------------------------------------------------------------------------------
+
+
+def test_of_a_wording_twin_published_prompts_alone_are_sent(wording, server):
+    server.script = twins.knows(wording)
+    run.run(plan(wording, server, stop_early=False))
+    sent = {tuple(m["content"] for m in body["messages"]) for body in server.asked}
+    assert sent == {(prompt,) for prompt in wording.rows["prompt"]}
+
+
+def test_no_output_of_a_private_twin_is_sent(private, server):
+    server.script = twins.knows(private)
+    run.run(plan(private, server, stop_early=False))
+    sent = json.dumps(server.asked)
+    assert not any(text in sent for text in private.rows["text"])
+
+
+def test_the_order_of_asking_is_blind_to_the_coin(tmp_path, server):
+    for make in (twins.wording, twins.private):
+        one, other = tmp_path / f"{make.__name__}-1", tmp_path / f"{make.__name__}-2"
+        one.mkdir(), other.mkdir()
+        kit, tossed_anew = make(one, 12), make(other, 12, salt=b"another salt".ljust(32))
+        label = "first_published" if make is twins.wording else "published"
+        assert kit.rows[label].tolist() != tossed_anew.rows[label].tolist()
+        asked = [plan(k, server).samples["sample_id"].tolist() for k in (kit, tossed_anew)]
+        assert asked[0] == asked[1] != sorted(asked[0])
+
+
+# --- What it rests on --------------------------------------------------------------------------
+
+
+def test_the_mean_of_controls_is_subtracted_per_sample(wording, server, tmp_path):
+    """Two controls, one of which prefers the first wording of everything."""
+    first = dict(zip(wording.rows["prompt"], wording.wordings["first"], strict=True))
+    one = [{"prompt": prompt, "response": text} for prompt, text in first.items()]
+    two = [{"prompt": prompt, "response": STRANGER} for prompt in first]
+    files = [write_jsonl(tmp_path / "a.jsonl", one), write_jsonl(tmp_path / "b.jsonl", two)]
+    server.script = twins.knows_all(wording)
+    planned = plan(wording, server, control_answers=files, stop_early=False)
+    judged = run.run(planned).judgement
+    table = judged.evidence
+    assert table["of_controls"].to_numpy() == pytest.approx(table["value"].to_numpy() / 2, abs=0.05)
+    assert (table["evidence"] + table["of_controls"]).to_numpy() == pytest.approx(
+        table["value"].to_numpy()
+    )
+    said = record.write(planned, run.run(planned)).facts.settings.control_answers
+    assert set(said) == {"a.jsonl", "b.jsonl"}
+
+
+def test_refused_answers_are_no_evidence_and_are_counted_apart(wording, server):
+    """Of one sample every answer is a refusal, whatever the coin said."""
+    first, healthy = plan(wording, server).samples.iloc[0], twins.knows(wording)
+    refusal = reply("I'm sorry, but I can't help with that.")
+    server.script = lambda prompt, n: refusal if prompt == first["prompt"] else healthy(prompt, n)
+    judged = run.run(plan(wording, server, stop_early=False)).judgement
+    assert judged.statuses["refused"] == 3 and judged.exact.usable == 7
+    assert judged.sensitivity.usable == 8
+    assert judged.p == pytest.approx(2 / 256)  # one coin no longer matters
+
+
+def test_who_says_nothing_cannot_be_judged(wording, server):
+    server.script = lambda prompt, n: reply(" ")
+    judged = run.run(plan(wording, server)).judgement
+    assert judged.answer is Answer.CANNOT and judged.p == 1.0 and judged.exact.usable == 0
+
+
+def test_a_file_of_answers_is_a_suspect(wording, audit, tmp_path):
+    """Nothing is asked; what the file lacks was not answered."""
+    said = wording.rows[["prompt", "text"]].iloc[:-1]
+    rows = [{"prompt": prompt, "response": text} for prompt, text in said.to_numpy()]
+    file = write_jsonl(tmp_path / "said.jsonl", rows)
+    done = audit(wording, "--answers", str(file), suspect=False)
+    assert done.exit_code == 0, done.output
+    found = facts(wording)
+    assert found["answer"] == "found" and found["suspect"]["name"] == "said"
+    assert found["exact"]["usable"] == 7 and found["settings"]["answers to a prompt"] == 1
+
+
+# --- What cannot be found ----------------------------------------------------------------------
+
+
+def test_an_audit_that_cannot_succeed_says_so_first(wording, server, audit):
+    """Four coins: no p below 1/16. In a dry run, and in the headline."""
+    dry = audit(wording, "--samples", "4", "--dry-run")
+    said = json.loads(dry.stdout)
+    assert said["reach"] == {"samples": 4, "attainable": 1 / 16, "can reach alpha": False}
+    assert said["conclusion"].startswith("This audit cannot find anything at alpha = 0.05")
+    assert server.asked == [] and not audits_of(wording.folder).exists()
+    server.script = twins.knows(wording)
+    done = audit(wording, "--samples", "4")
+    assert done.stdout.startswith("This audit cannot find anything at alpha = 0.05")
+    assert facts(wording)["answer"] == "cannot find"
+
+
+def test_a_dry_run_knows_what_a_budget_leaves(wording, audit):
+    said = json.loads(audit(wording, "--budget", "12", "--dry-run").stdout)
+    assert said["reach"]["can reach alpha"] and not said["within budget"]["can reach alpha"]
+    assert said["queries"] == 12 and said["samples"] == 8
+
+
+def test_no_finding_says_what_would_have_been_found(wording, server, audit):
+    server.script = twins.knows_all(wording)
+    done = audit(wording)
+    assert done.stdout.startswith("No finding at alpha = 0.05 (p = ")
+    power = facts(wording)["power"]
+    assert list(power) == ["weakly", "moderately", "strongly"]
+    assert power["weakly"]["found"] <= power["strongly"]["found"]
+    assert f"{power['strongly']['found']:.2f}" in done.stdout
+
+
+# --- What was fixed, and what is counted -------------------------------------------------------
+
+
+def test_a_finding_says_what_it_rests_on(wording, server, audit, tmp_path):
+    server.script = twins.knows(wording)
+    done = audit(wording, "--ask-all", "--case", "A 1", "--examiner", "M. Muster")
+    assert done.exit_code == 0, done.output
+    assert "m-1 was trained on the published part of boxes or on a copy of it (p = " in done.stdout
+    found = facts(wording)
+    assert (found["kind"], found["letter"], found["case"]) == ("wording twin", "B", "A 1")
+    assert found["examiner"] == "M. Muster" and found["power"] == {}
+    assert found["command"].startswith("dsi audit --kit ") and "--ask-all" in found["command"]
+    commitment = found["commitment"]
+    assert (commitment["groups"], commitment["rows"], commitment["late"]) == (8, 8, False)
+    assert commitment["sha256"]["commitment.json"] == record.sha256_of(
+        wording.folder / "commitment.json"
+    )
+    (folder,) = audits_of(wording.folder).iterdir()
+    assert found["root"] == record.sha256_of(folder / record.SUMS)
+    for line in (folder / record.SUMS).read_text().splitlines():
+        value, name = line.split("  ")
+        assert record.sha256_of(folder / name) == value == found["sha256"][name]
+    modes = {f.name: stat.S_IMODE(f.stat().st_mode) for f in folder.iterdir()}
+    assert {n for n, mode in modes.items() if mode == 0o600} == {
+        "responses.jsonl",
+        "answers.jsonl",
+        "evidence.csv",
+        "curve.csv",
+    }
+    assert record.read(folder).kit.rows.equals(wording.rows)
+
+
+def test_the_plan_is_fixed_before_the_first_question(wording, server, audit):
+    server.script = twins.knows_all(wording)
+    assert audit(wording).exit_code == 0
+    asked = len(server.asked)
+    for more, words in {
+        ("--alpha", "0.01"): "alpha is 0.05, now asked for is 0.01 (--alpha)",
+        ("--samples", "6"): "samples is 8, now asked for is 6 (--samples)",
+        ("--responses", "2"): "answers to a prompt is 3, now asked for is 2 (--responses)",
+        ("--temperature", "0.5"): "temperature is 1.0, now asked for is 0.5 (--temperature)",
+        ("--system-prompt", "x"): "system prompt is None, now asked for is x (--system-prompt)",
+        ("--ask-all",): "stops early is True, now asked for is False (--ask-all or --stop-early)",
+    }.items():
+        done = audit(wording, *more)
+        assert done.exit_code == 2 and words in done.stderr, done.stderr
+        assert "another --out, which the log counts" in done.stderr
+    assert len(server.asked) == asked
+
+
+def test_a_larger_budget_goes_on_under_the_same_plan(wording, server, audit):
+    server.script = twins.knows_all(wording)
+    done = audit(wording, "--budget", "13")
+    assert len(server.asked) == 12 and "Asked were 4 of 8 samples planned" in done.stdout
+    assert facts(wording)["queried"]["ended"] == "budget spent"
+    assert audit(wording).exit_code == 0 and len(server.asked) == 24
+    found = facts(wording)
+    assert found["audits"]["number"] == found["audits"]["of"] == 1
+    assert [look["after"] for look in found["exact"]["looks"]] == list(range(1, 9))
+
+
+def test_every_audit_of_a_suspect_is_counted(wording, server, audit):
+    """With other settings, another folder or alpha it is another one."""
+    server.script = twins.knows_all(wording)
+    assert audit(wording).exit_code == 0
+    assert audit(wording, "--out", "again", "--temperature", "0.5").exit_code == 0
+    done = audit(wording, "--out", "third", "--alpha", "0.01")
+    assert done.exit_code == 0
+    (third,) = (wording.folder.parent / "third").glob("*/audit.json")
+    audits = json.loads(third.read_text())["audits"]
+    assert (audits["counted"], audits["number"], audits["of"], audits["of all"]) == (True, 3, 3, 3)
+    assert audits["at most"] == pytest.approx(0.11)
+    assert [one["settings"]["temperature"] for one in audits["earlier"]] == [1.0, 0.5]
+    assert all(one["answer"] == "no finding" and one["p"] > 0.05 for one in audits["earlier"])
+    mode = (wording.folder / log.NAME).stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    assert kits.read(wording.folder).rows.equals(wording.rows)
+
+
+def test_where_the_log_cannot_be_written_the_audit_goes_on(wording, server, audit):
+    (wording.folder / log.NAME).mkdir()
+    server.script = twins.knows(wording)
+    done = audit(wording)
+    assert done.exit_code == 0 and "this audit is not counted" in done.stderr
+    audits = facts(wording)["audits"]
+    assert (audits["counted"], audits["number"], audits["of"]) == (False, None, 0)
+
+
+# --- What is refused ---------------------------------------------------------------------------
+
+
+def test_a_kit_that_does_not_match_is_refused(wording, server, audit):
+    """Another coin after the fact: no question is asked."""
+    path = wording.folder / "private.jsonl"
+    path.write_text(path.read_text().replace('"first_published": true', '"first_published": false'))
+    done = audit(wording)
+    assert done.exit_code == 2 and "private.jsonl" in done.stderr and server.asked == []
+
+
+def test_an_audit_is_of_a_kit_or_of_a_preparation(wording, audit):
+    done = audit(wording, "--prepared", str(wording.folder))
+    assert done.exit_code == 2 and "give one of them" in done.stderr
+
+
+def test_an_audit_of_another_kit_is_not_read(tmp_path):
+    kit = twins.wording(tmp_path, 8)
+    planned, outcome = answered(kit, lambda sample, draw: sample.output, alpha=0.05)
+    folder = record.write(planned, outcome).folder
+    for name in ("private.jsonl", "published.jsonl", "commitment.json"):
+        (kit.folder / name).unlink()
+    twins.wording(tmp_path, 8, salt=bytes(32))
+    with pytest.raises(ValueError, match="is not the kit that"):
+        record.read(folder)
