@@ -2,9 +2,11 @@
 
 import pytest
 from helpers import says, write_jsonl
+from typer.testing import CliRunner
 
 from dsi_core.audit import prepare
 from dsi_core.audit import prepared as preparation
+from dsi_core.cli import app
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import accusation
 from dsi_core.settings.profile import load_profile
@@ -193,6 +195,22 @@ def test_hard_innocents_are_there_and_a_preparation_can_be_moved(tmp_path, monke
     again = prepare.run(str(mine), "smoke", out=elsewhere, **given)
     assert again.facts.key == done.facts.key
     assert again.facts.sha256 == done.facts.sha256
+
+
+def test_what_the_command_line_hands_over(monkeypatch, prepared):
+    asked = {}
+    done = prepared(5)
+    monkeypatch.setattr(
+        prepare, "run", lambda *given, **how: asked.update(how, given=given) or done
+    )
+    words = (
+        "--data d.jsonl --other-words w.jsonl --control-answers a.jsonl --control-answers b.jsonl"
+    )
+    said = CliRunner().invoke(app, ["prepare", *words.split(), "--no-split", "--alpha", "0.3"])
+    assert said.exit_code == 0 and "alpha 0.3 needs 3" in said.output
+    assert (asked["given"], asked["split"]) == (("d.jsonl", "small"), False)
+    assert (asked["other_words"], asked["control_answers"]) == ("w.jsonl", ["a.jsonl", "b.jsonl"])
+    assert CliRunner().invoke(app, ["prepare", "--data", "d", "--withheld", "w"]).exit_code == 2
 
 
 def test_the_profiles_own_preparation_is_read_where_it_is(monkeypatch, prepared):
