@@ -5,17 +5,19 @@ nobody trained on, is the validation set that DIA asks for.
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 import numpy as np
 import pandas as pd
 
-from dsi_core.calibration import models
+from dsi_core.calibration import models, tables
 from dsi_core.calibration.draws import Draw
-from dsi_core.calibration.models import Model
+from dsi_core.calibration.models import Kind, Model
+from dsi_core.calibration.tables import Calibrated
 from dsi_core.data.pairs import load_pairs
 from dsi_core.evidence import controls, ranks
 from dsi_core.grey_box import attacks, dia
-from dsi_core.method import accusation, study, verdict
+from dsi_core.method import accusation, pending, study, verdict
 from dsi_core.method.study import Study
 from dsi_core.models import load, token_logprobs
 from dsi_core.models.token_logprobs import Variant
@@ -23,6 +25,76 @@ from dsi_core.runtime import jobs, store
 from dsi_core.settings.profile import Profile
 
 SPLITS = 10  # of DIA
+
+
+class Method(StrEnum):
+    """How a model is judged, beside the two exact tests, which have their kits' names."""
+
+    VOTE = "the vote"
+    RANK = "rank among innocents"
+    SAMIA = "SaMIA"
+    DIA = "DIA"
+
+
+def compare(run: Calibrated, alpha: float) -> pd.DataFrame:
+    """Judge every model of `beside_draw` by every method.
+
+    Returns
+    -------
+    pandas.DataFrame
+        model, kind, method, p (NaN = the method has none), score (as `votes`, `samia` and
+        `dataset_inference` have it; of the exact tests the effect; higher = more like a member),
+        accused (p at most alpha; of the vote: more positive than negative samples). A method that
+        cannot see a model has no row.
+
+    Raises
+    ------
+    ValueError
+        Where the profile names no such draw.
+    """
+    how = models.how(run.profile)
+    if how.beside_draw is None:
+        raise ValueError(f"profile {run.profile.name!r}: calibration has no beside_draw")
+    drawn = run.drawn[how.beside_draw]
+    rows = drawn.rows["row"]
+    answers = run.answers[run.answers["row"].isin(rows)]
+    known = [*models.of_draw(run.profile, drawn), *models.innocents(run.profile)]
+    names = [*(m.name for m in known), *how.answers]
+    answers = answers[answers["model"].isin(names)]
+    exact = tables.tried(run, drawn, names, alpha)
+    by_vote = votes(evidence(accused(run.profile, drawn), drawn, answers))
+    innocent = run.names(Kind.INNOCENT)
+    of_innocents = by_vote[by_vote["model"].isin(innocent)]
+    of_rank = [_rank(row, of_innocents) for row in by_vote.itertuples()]
+    by_words = samia(answers, drawn)
+    by_probability = dataset_inference(run.profile, known, drawn)
+    parts = [
+        exact.assign(method=exact["twin"], score=exact["effect"]),
+        by_vote.assign(method=Method.VOTE, score=by_vote["positive"] - by_vote["negative"]),
+        by_vote.assign(method=Method.RANK, p=of_rank, score=by_vote["statistic"]),
+        by_words.assign(method=Method.SAMIA, score=by_words["auroc"]),
+        by_probability.assign(method=Method.DIA, score=by_probability["d"]),
+    ]
+    table = pd.concat([part.astype({"method": str}) for part in parts], ignore_index=True)
+    voted = (table["method"] == Method.VOTE) & (table["vote"] == "member")
+    table = table.assign(accused=(table["p"] <= alpha) | voted)
+    kinds = run.models.set_index("model")["kind"]
+    table["kind"] = table["model"].map(kinds)
+    return table[["model", "kind", "method", "p", "score", "accused"]]
+
+
+def _rank(row, of_innocents: pd.DataFrame) -> float:
+    """The p of a model's statistic among those of the innocent models other than itself."""
+    others = of_innocents.loc[of_innocents["model"] != row.model, "statistic"]
+    return float(controls.p_values([row.statistic], others)[0])
+
+
+def tally(compared: pd.DataFrame) -> pd.DataFrame:
+    """Count who is accused: a row per method, a column per kind of model, "accused of all"."""
+    groups = compared.groupby(["method", "kind"], sort=False)["accused"].agg(["sum", "size"])
+    counts = groups["sum"].astype(int).astype(str) + " of " + groups["size"].astype(str)
+    methods, kinds = compared["method"].unique(), compared["kind"].unique()
+    return counts.unstack().loc[methods, kinds].rename_axis(columns=None).reset_index()
 
 
 def accused(profile: Profile, drawn: Draw) -> Study:
@@ -119,6 +191,7 @@ def dataset_inference(profile: Profile, members: Sequence[Model], drawn: Draw) -
     )
     folders = {m.name: token_logprobs.entry(m.training, texts, [], make=False) for m in members}
     missing = [m for m in members if store.manifest(folders[m.name]) is None]
+    pending.announce([pending.Work(m.name, m.training, texts=len(texts)) for m in missing])
     load.prepare_all(m.training.base for m in missing)
     jobs.run([jobs.Job(m.name, token_logprobs.score, (m.training, texts, [])) for m in missing])
     labels, table = rows["published"].to_numpy(bool), []

@@ -8,7 +8,8 @@ import pandas as pd
 
 from dsi_core.calibration.draws import Draw
 from dsi_core.data.pairs import Dataset, dataset, load_pairs
-from dsi_core.method import study
+from dsi_core.method import pending, study
+from dsi_core.method.study import Query
 from dsi_core.models import load, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
@@ -183,21 +184,28 @@ def of_draw(profile: Profile, drawn: Draw) -> list[Model]:
     return models
 
 
-def answers(profile: Profile, models: Sequence[Model], rows: pd.DataFrame) -> pd.DataFrame:
-    """Let models answer the prompts of a draw (columns row, prompt); tune what is missing.
+def queries(profile: Profile, models: Sequence[Model], rows: pd.DataFrame) -> list[Query]:
+    """Give what is put to models: the prompts of a draw (columns row, prompt).
 
     A question is named by its row, which no coin changes, so that no answer depends on one.
+    """
+    questions = rows[["row", "prompt"]].rename(columns={"row": "sample_id"})
+    sampling = Sampling.of(profile.responses, profile.seed)
+    return [Query(m.name, m.name, m.training, questions, sampling) for m in models]
+
+
+def answers(queries: Sequence[Query]) -> pd.DataFrame:
+    """Let models answer; tune what is missing, after a line that says so.
 
     Returns
     -------
     pandas.DataFrame
         Columns model, row, draw, response.
     """
-    questions = rows[["row", "prompt"]].rename(columns={"row": "sample_id"})
-    sampling = Sampling.of(profile.responses, profile.seed)
-    queries = [study.Query(m.name, m.name, m.training, questions, sampling) for m in models]
-    _tune_together([q.training for q in queries if q.missing])
-    study.query(queries)
+    missing = [query for query in queries if query.missing]
+    pending.announce([query.work for query in missing])
+    _tune_together(query.training for query in missing)
+    study.query(queries, announced=True)
     tables = [study.collected(query).assign(model=query.model_id) for query in queries]
     table = pd.concat(tables, ignore_index=True)
     return table.rename(columns={"sample_id": "row"})[["model", "row", "draw", "response"]]
@@ -206,7 +214,7 @@ def answers(profile: Profile, models: Sequence[Model], rows: pd.DataFrame) -> pd
 def shifted(profile: Profile, models: Sequence[Model], rows: pd.DataFrame) -> pd.DataFrame:
     """Let models answer in each of the other ways of `shifts`: as `answers`, with shift."""
     tables = [
-        answers(profile.changed(responses=fields), models, rows).assign(shift=name)
+        answers(queries(profile.changed(responses=fields), models, rows)).assign(shift=name)
         for name, fields in how(profile).shifts.items()
     ]
     return pd.concat(tables, ignore_index=True)

@@ -4,6 +4,7 @@ A coin thrown anew knows nothing of any answer, so every finding here is an erro
 model was trained on. The answers are real; only the coins are simulated.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -58,7 +59,7 @@ def p_values(
     coins: int,
     samples: int,
     seed: int,
-    circumstances: list[Circumstance] | None = None,
+    circumstances: Sequence[Circumstance] | None = None,
     alpha: float = 0.05,
     deals: int = DEALS,
 ) -> pd.DataFrame:
@@ -125,7 +126,11 @@ def _thrown(
     return Samples(kind, values, labels[of], groups)
 
 
-def errors(tested: pd.DataFrame, levels: tuple[float, ...] = (0.05, 0.01)) -> pd.DataFrame:
+def errors(
+    tested: pd.DataFrame,
+    levels: tuple[float, ...] = (0.05, 0.01),
+    by: tuple[str, ...] = ("kind", "circumstance"),
+) -> pd.DataFrame:
     """Say how often innocent models were found, beside the band of an exact test.
 
     Parameters
@@ -134,22 +139,23 @@ def errors(tested: pd.DataFrame, levels: tuple[float, ...] = (0.05, 0.01)) -> pd
         As `p_values` returns it.
     levels
         A p at most this is a finding.
+    by
+        Columns of `tested`; a row for each of their values and each level.
 
     Returns
     -------
     pandas.DataFrame
-        kind, circumstance, level, tests, errors, share, band_low and band_high (95% of exact tests
-        of this level lie between them), inside (not above the band: fewer errors are no fault).
+        `by`, level, tests, errors, share, band_low and band_high (95% of exact tests of this level
+        lie between them), inside (not above the band: fewer errors are no fault).
     """
     rows = []
-    for (kind, circumstance), part in tested.groupby(["kind", "circumstance"], sort=False):
+    for name, part in tested.groupby(list(by), sort=False):
         for level in levels:
             count, wrong = len(part), int((part["p"] <= level).sum())
             low, high = stats.binom.interval(0.95, count, level)
             rows.append(
                 {
-                    "kind": kind,
-                    "circumstance": circumstance,
+                    **dict(zip(by, name, strict=True)),
                     "level": level,
                     "tests": count,
                     "errors": wrong,
@@ -160,6 +166,23 @@ def errors(tested: pd.DataFrame, levels: tuple[float, ...] = (0.05, 0.01)) -> pd
                 }
             )
     return pd.DataFrame(rows)
+
+
+def curves(tested: pd.DataFrame, count: int = 100) -> pd.DataFrame:
+    """Give the distribution of each model's p-values.
+
+    Returns
+    -------
+    pandas.DataFrame
+        model, kind, level (`count` of them, evenly up to 1), share (of its tests whose p is at most
+        that; of an exact test at most the level, but for chance).
+    """
+    levels, tables = np.arange(1, count + 1) / count, []
+    for (model, kind), part in tested.groupby(["model", "kind"], sort=False):
+        ps = np.sort(part["p"].to_numpy())
+        share = np.searchsorted(ps, levels + looks.WHOLE, side="right") / len(ps)
+        tables.append(pd.DataFrame({"model": model, "kind": kind, "level": levels, "share": share}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def accuser(

@@ -1,8 +1,9 @@
 """The tables of notebook 10: what the exact tests find and how often they err, by what varies."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from dsi_core.audit import answers_file, suspect
@@ -10,6 +11,8 @@ from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.calibration import draws, models, null, trials
 from dsi_core.calibration.draws import Draw
 from dsi_core.calibration.models import Kind, Model
+from dsi_core.calibration.null import Circumstance
+from dsi_core.evidence import looks, power
 from dsi_core.method import closeness, similarity
 from dsi_core.method.closeness import Combine, Measure, Statistic
 from dsi_core.models import tuning
@@ -19,6 +22,7 @@ from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile, load_profile
 
 RUNS = 30  # orders of asking in which a model is tried
+SIMULATED = 200  # audits of a member that is weaker than those we have
 STATISTICS = [Statistic(measure, combine) for measure in Measure for combine in Combine]
 
 
@@ -56,24 +60,25 @@ class Calibrated:
 
 
 def run(profile: str) -> Calibrated:
-    """Ask every model of the profile's section `calibration`; tunes what the store lacks."""
+    """Ask every model of the profile's section `calibration`; tunes what the store lacks.
+
+    One line says what that is before it begins.
+    """
     settings = load_profile(profile)
     quiet()
     how = models.how(settings)
     pool = draws.pool(how.wordings)
     numbers = [*how.development, *how.confirmation]
     drawn = {number: draws.draw(pool, number) for number in numbers}
-    asked, tables = [], []
+    known, queries = models.innocents(settings), []
+    queries += models.queries(settings, known, pool)
     for one in drawn.values():
         of_draw = models.of_draw(settings, one)
-        tables.append(models.answers(settings, of_draw, one.rows))
-        asked += of_draw
-    innocents = models.innocents(settings)
-    if innocents:
-        tables.append(models.answers(settings, innocents, pool))
+        queries += models.queries(settings, of_draw, one.rows)
+        known += of_draw
     written = [_from_file(name, path, pool) for name, path in how.answers.items()]
-    answers = pd.concat([*tables, *written], ignore_index=True)
-    facts = [_facts(model) for model in [*asked, *innocents]]
+    answers = pd.concat([models.answers(queries), *written], ignore_index=True)
+    facts = [_facts(model) for model in known]
     facts += [
         {"model": name, "kind": str(Kind.INNOCENT), "group": "written"} for name in how.answers
     ]
@@ -141,47 +146,84 @@ def draws_table(run: Calibrated) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def statistics(run: Calibrated, numbers: Sequence[int], alpha: float) -> pd.DataFrame:
-    """Compare what may be measured, on the weak members of some draws.
+def side_by_side(run: Calibrated, number: int, count: int) -> pd.DataFrame:
+    """Show rows of a draw: prompt, first, second, published ("first", "second" or "nothing")."""
+    rows = run.drawn[number].rows
+    wording = np.where(rows["first_published"], "first", "second")
+    said = np.where(rows["published"], wording, "nothing")
+    return rows.assign(published=said)[["prompt", "first", "second", "published"]].head(count)
+
+
+def statistics(run: Calibrated, alpha: float) -> pd.DataFrame:
+    """Compare what may be measured, on the weak members.
 
     Returns
     -------
     pandas.DataFrame
-        measure, combine, kind, as `trials.summary`; the largest effect first.
+        draws ("development" | "confirmation"), measure, combine, twin, as `trials.summary`; of each
+        kind of draws and twin the largest effect first.
     """
-    tables = []
-    for statistic in STATISTICS:
-        tried = pd.concat(
-            [
-                _of_draw(run, run.drawn[n], run.names(Kind.WEAK, [n]), alpha, statistic)
-                for n in numbers
-            ]
-        )
-        tables.append(tried.assign(**{k: str(v) for k, v in asdict(statistic).items()}))
-    summed = trials.summary(pd.concat(tables), ["measure", "combine", "kind"])
-    return summed.sort_values(["kind", "effect"], ascending=[True, False], ignore_index=True)
+    how, found = models.how(run.profile), []
+    uses = {"development": how.development, "confirmation": how.confirmation}
+    for draws_for, numbers in uses.items():
+        for statistic in STATISTICS:
+            for n in numbers:
+                names = run.names(Kind.WEAK, [n])
+                tried = _of_draw(run, run.drawn[n], names, alpha, statistic)
+                words = {name: str(value) for name, value in asdict(statistic).items()}
+                found.append(tried.assign(draws=draws_for, **words))
+    whole = pd.concat(found).rename(columns={"kind": "twin"}).astype({"twin": str})
+    summed = trials.summary(whole, ["draws", "measure", "combine", "twin"])
+    order = ["draws", "twin", "effect"]
+    return summed.sort_values(order, ascending=[False, False, False], ignore_index=True)
+
+
+def choice(compared: pd.DataFrame) -> pd.DataFrame:
+    """Choose a statistic: the largest effect on development draws, mean over both twins.
+
+    Parameters
+    ----------
+    compared
+        As `statistics` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        measure, combine, development and confirmation (mean effects), chosen, default (what an
+        audit measures); the largest effect on development first.
+    """
+    by = ["measure", "combine"]
+    means = compared.pivot_table("effect", by, "draws", aggfunc="mean")
+    means = means[["development", "confirmation"]].rename_axis(columns=None).reset_index()
+    table = means.sort_values("development", ascending=False, ignore_index=True)
+    default = [str(value) for value in asdict(closeness.DEFAULT).values()]
+    is_default = (table[by] == default).all(axis=1)
+    return table.assign(chosen=table.index == 0, default=is_default)
 
 
 def members(
-    run: Calibrated, kind: Kind, alpha: float, numbers: Sequence[int] | None = None
+    run: Calibrated, kinds: Sequence[Kind], alpha: float, numbers: Sequence[int] | None = None
 ) -> pd.DataFrame:
-    """Try all members of a kind by both twins.
+    """Try all members of some kinds by both twins, each on its own draw.
 
-    Returns `trials.table` with what `Calibrated.models` says of each.
+    numbers: of the draws; None = all.
+
+    Returns `trials.table` with what `Calibrated.models` says of each, kind of the twin as `twin`.
     """
     tables = []
     for number, one in run.drawn.items():
-        names = run.names(kind, [number])
+        names = [name for kind in kinds for name in run.names(kind, [number])]
         if names and (numbers is None or number in numbers):
             tables.append(_of_draw(run, one, names, alpha))
-    if not tables:
-        return pd.DataFrame()
-    tried = pd.concat(tables, ignore_index=True).rename(columns={"kind": "twin"})
-    return tried.merge(run.models, on="model", validate="m:1")
+    return _with_facts(run, tables)
 
 
 def innocent_trials(run: Calibrated, alpha: float) -> pd.DataFrame:
-    """Try innocent models on the draws of confirmation: as `trials.table`, with their kind."""
+    """Try innocent models on the draws of confirmation: as `members`.
+
+    Those tuned on a draw's other wording are innocent of what the wording twin asks alone: a
+    private twin finds that they know the published rows, in whatever words.
+    """
     tables = []
     for number in models.how(run.profile).confirmation:
         one = run.drawn[number]
@@ -190,17 +232,124 @@ def innocent_trials(run: Calibrated, alpha: float) -> pd.DataFrame:
         counts = answered.groupby("model")["row"].nunique()
         names = [name for name in names if counts.get(name, 0) > len(one.rows) / 2]
         tables.append(_of_draw(run, one, names, alpha))
+    return _with_facts(run, tables)
+
+
+def weak_and_innocent(run: Calibrated, alpha: float) -> pd.DataFrame:
+    """Try the weak members of confirmation and the innocent models beside them: as `members`.
+
+    With who: what a model was tuned on, of an innocent one in a word.
+    """
+    weak = members(run, [Kind.WEAK], alpha, models.how(run.profile).confirmation)
+    table = pd.concat([weak, innocent_trials(run, alpha)], ignore_index=True)
+    innocent = table["kind"] == Kind.INNOCENT
+    return table.assign(who=table["kind"].mask(innocent, "innocent: " + table["group"]))
+
+
+def tried(run: Calibrated, one: Draw, names: list[str], alpha: float) -> pd.DataFrame:
+    """Try these models on a draw: as `members`."""
+    return _with_facts(run, [_of_draw(run, one, names, alpha)])
+
+
+def _with_facts(run: Calibrated, tables: list[pd.DataFrame]) -> pd.DataFrame:
+    if not tables:
+        columns = ["model", "twin", *(f for f in trials.Trials.__dataclass_fields__ if f != "kind")]
+        return pd.DataFrame(columns=[*columns, *run.models.columns.drop("model")])
     tried = pd.concat(tables, ignore_index=True).rename(columns={"kind": "twin"})
-    return tried.merge(run.models, on="model", validate="m:1")
+    return tried.merge(run.models, on="model", validate="m:1").astype({"twin": str})
 
 
-def thrown_anew(run: Calibrated, coins: int, samples: int, seed: int, alpha: float) -> pd.DataFrame:
-    """Test every model's answers under coins thrown anew, as `null.p_values`."""
-    close = trials.close(closeness.DEFAULT, run.answers, run.pool)
+def by_strength(tried: pd.DataFrame) -> pd.DataFrame:
+    """Average members by strength over draws.
+
+    Returns twin, group (the base), epochs, final_loss (mean, nats per token), and `trials.summary`.
+    """
+    by = ["twin", "group", "epochs"]
+    losses = tried.groupby(by, as_index=False)["final_loss"].mean()
+    return losses.merge(trials.summary(tried, by), on=by, validate="1:1")
+
+
+def by_exposure(tried: pd.DataFrame) -> pd.DataFrame:
+    """Average members over draws by how much of what they trained on was D.
+
+    Returns twin, exposure ("100% of D", "50% of D", "1 to 4": other pairs to each of D), and
+    `trials.summary`.
+    """
+    said = [
+        f"1 to {row.dilution}" if row.dilution else f"{row.share:.0%} of D"
+        for row in tried.itertuples()
+    ]
+    order = tried.assign(exposure=said).sort_values(
+        ["twin", "dilution", "share"], ascending=[False, True, False]
+    )
+    return trials.summary(order, ["twin", "exposure"])
+
+
+def weaker(
+    tried: pd.DataFrame, alpha: float, shares: Sequence[float] = (1.0, 0.5, 0.25)
+) -> pd.DataFrame:
+    """Simulate how often members are found whose effect is a share of the mean one of `tried`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        twin, share, effect, samples, found, low, high (95%), median_samples (as `power.Power`).
+    """
+    rows = []
+    for twin, part in tried.groupby("twin", sort=False):
+        samples = int(part["samples"].min())
+        planned = looks.planned(samples, alpha)
+        for share in shares:
+            effect = share * part["effect"].mean()
+            simulated = power.power(str(twin), samples, effect, planned, SIMULATED, seed=0)
+            facts = {"twin": twin, "share": share, "effect": effect, "samples": samples}
+            rows.append({**facts, **asdict(simulated)})
+    return pd.DataFrame(rows)
+
+
+def shifts(run: Calibrated, alpha: float) -> pd.DataFrame:
+    """Try a member, a model of the other wording and an innocent one, asked in other ways.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `members`, with shift; the first ones are asked as the profile asks ("as prepared").
+    """
+    profile, tables = run.profile, []
+    for number in models.how(profile).shift_draws:
+        one = run.drawn[number]
+        asked = [models.weak(profile, one), models.other_wording(profile, one)]
+        asked = [model for model in [*asked, *models.innocents(profile)[:1]] if model]
+        names = [model.name for model in asked]
+        others = _usable(models.shifted(profile, asked, one.rows), run.pool, profile)
+        ways = {"as prepared": run.answers}
+        ways |= {str(shift): part for shift, part in others.groupby("shift", sort=False)}
+        for shift, answers in ways.items():
+            tried = _of_draw(replace(run, answers=answers), one, names, alpha)
+            tables.append(tried.assign(shift=shift))
+    return _with_facts(run, tables)
+
+
+def thrown_anew(run: Calibrated, alpha: float) -> pd.DataFrame:
+    """Test models' answers under coins thrown anew, as `null.p_values`.
+
+    Innocent models, those of the other wordings, and the weak members of confirmation: they saw
+    what another coin chose, and of a coin thrown anew they are as innocent as the rest. An audit is
+    of as many samples as D has.
+    """
+    how, seed = models.how(run.profile), run.profile.seed
     names = [*run.names(Kind.INNOCENT), *run.names(Kind.OTHER_WORDING)]
-    chosen = null.innocents(close[close["model"].isin(names)], run.pool)
+    names += run.names(Kind.WEAK, how.confirmation)
+    answers = run.answers[run.answers["model"].isin(names)]
+    chosen = null.innocents(trials.close(closeness.DEFAULT, answers, run.pool), run.pool)
+    samples = min(len(one.published) for one in run.drawn.values())
     chosen = [model for model in chosen if len(model.wording) >= samples]
-    return null.p_values(chosen, coins, samples, seed, alpha=alpha)
+    others = [c for c in Circumstance if c != Circumstance.LOOKS]
+    parts = [
+        null.p_values(chosen, how.coins, samples, seed, [Circumstance.LOOKS], alpha),
+        null.p_values(chosen, how.coins_otherwise, samples, seed + 1, others, alpha),
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _of_draw(

@@ -188,14 +188,19 @@ class Query:
         return jobs.Job(self.title, responses.ask, arguments, cost)
 
 
-def query(queries: Iterable[Query], others: Iterable[jobs.Job] = ()) -> None:
+def query(
+    queries: Iterable[Query], others: Iterable[jobs.Job] = (), *, announced: bool = False
+) -> None:
     """Get whatever answers the store lacks, and do `others` beside, in parallel.
 
     Long jobs come first, so that no core waits at the end. Of the models that share one tuning
     only the first tunes: the others come late enough to find it done.
+
+    announced: whether what is lacking was said already.
     """
     missing = [q for q in _together(queries) if q.missing]
-    pending.announce([q.work for q in missing])
+    if not announced:
+        pending.announce([q.work for q in missing])
     load.prepare_all(q.training.base for q in missing)
     weights = [tuning.entry(q.training, make=False) for q in missing]
     work = list(others)

@@ -146,6 +146,9 @@ class Calibration(Strict):
     dilution_draws: list[int] = []
     other_wording: Imitator | None = None  # trained on the wordings that the coin did not choose
     other_wording_draws: list[int] = []
+    # thrown anew for each innocent model, to be stopped as an audit is, and in any other way
+    coins: int = Field(1000, ge=1)
+    coins_otherwise: int = Field(200, ge=1)
     # other ways to ask, by name: fields of `responses`
     shifts: dict[str, dict[str, Any]] = {}
     shift_draws: list[int] = []
