@@ -155,14 +155,14 @@ def strata(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns group, base, controls, smallest_p = 1 / (controls + 1), and needed: how many would
-        support alpha.
+        Columns group, base, controls, draws (answers to a prompt, of the one that gave fewest),
+        smallest_p = 1 / (controls + 1), and needed: how many controls would support alpha.
     """
-    known = prepared.known
-    innocent = known[~known["member"].astype(bool)]
-    counted = innocent.groupby(["group", "base"], sort=False)["suspect"].nunique()
-    table = counted.rename("controls").reset_index()
-    return table.assign(smallest_p=1 / (table["controls"] + 1), needed=ceil(1 / alpha) - 1)
+    innocent = prepared.known[~prepared.known["member"].astype(bool)]
+    keys = ["group", "base"]
+    draws = innocent.groupby([*keys, "suspect"], sort=False)["draw"].max() + 1
+    counted = draws.groupby(keys, sort=False).agg(controls="size", draws="min").reset_index()
+    return counted.assign(smallest_p=1 / (counted["controls"] + 1), needed=ceil(1 / alpha) - 1)
 
 
 def strength(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
@@ -172,7 +172,8 @@ def strength(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
     of the controls, the kinds of innocents that are missing, and the finding that all allow.
     """
     table = strata(prepared, alpha)
-    rows = [_vote(prepared), *_strata(table, alpha), *_missing(prepared, table)]
+    draws = prepared.study.sampling.draws
+    rows = [_vote(prepared), *_strata(table, draws, alpha), *_missing(table)]
     rows.append(_finding(prepared, table, alpha))
     return pd.DataFrame(rows, columns=["what", "have", "enough", "why"])
 
@@ -192,19 +193,19 @@ def _vote(prepared: Prepared) -> Row:
     return "vote (§5.4)", have, enough, why
 
 
-def _strata(table: pd.DataFrame, alpha: float) -> list[Row]:
-    return [
-        (
-            f"controls: {row['group']}, {row['base']}",
-            str(row["controls"]),
-            "yes" if row["smallest_p"] <= alpha else "no",
-            f"smallest possible p {row['smallest_p']:.3g}; alpha {alpha:g} needs {row['needed']}",
-        )
-        for row in table.to_dict("records")
-    ]
+def _strata(table: pd.DataFrame, draws: int, alpha: float) -> list[Row]:
+    rows = []
+    for row in table.to_dict("records"):
+        why = f"smallest possible p {row['smallest_p']:.3g}; alpha {alpha:g} needs {row['needed']}"
+        if row["draws"] < draws:  # the best of its answers counts
+            fewer = row["draws"]
+            why += f"; {fewer} of {draws} answers to a prompt: audit with --responses {fewer}"
+        enough = "yes" if row["smallest_p"] <= alpha else "no"
+        rows.append((f"controls: {row['group']}, {row['base']}", str(row["controls"]), enough, why))
+    return rows
 
 
-def _missing(prepared: Prepared, table: pd.DataFrame) -> list[Row]:
+def _missing(table: pd.DataFrame) -> list[Row]:
     """The kinds of hard innocents that there are none of, and the option that brings them."""
     options = {
         LIKE_D: "--iid FILE, or a larger D that is split",

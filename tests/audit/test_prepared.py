@@ -79,8 +79,8 @@ def test_controls_are_counted_by_kind_and_base(prepared):
     same = same.assign(group=same["group"].mask(one, "untuned"))
     counted = preparation.strata(replace(made, known=same), 0.1)
     assert counted.values.tolist() == [
-        ["untuned", "llama", 2, pytest.approx(1 / 3), 9],
-        ["untuned", "qwen2", 1, 0.5, 9],
+        ["untuned", "llama", 2, 3, pytest.approx(1 / 3), 9],
+        ["untuned", "qwen2", 1, 3, 0.5, 9],
     ]
     members = replace(made, known=made.known.assign(member=True))
     assert preparation.strata(members).empty
@@ -99,6 +99,17 @@ def test_what_samples_and_controls_can_carry(prepared):
     assert "--control-answers FILE" in weak.loc["controls: answers", "why"]
     finding = weak.loc["finding among controls"]
     assert finding["have"] == "alpha 0.5 or more" and 'never "trained"' in finding["why"]
+
+
+def test_who_answered_less_often_is_no_match(prepared):
+    """The best answer to a prompt counts, so that more of them are closer to anything."""
+    made = prepared(5)
+    once = made.known[(made.known["suspect"] != "glm-other") | (made.known["draw"] == 0)]
+    told = preparation.strength(replace(made, known=once)).set_index("what")["why"]
+    assert told["controls: other data, glm"].endswith(
+        "1 of 3 answers to a prompt: audit with --responses 1"
+    )
+    assert "answers to a prompt" not in told["controls: untuned, llama"]
 
 
 def test_what_is_not_missing_and_suffices(prepared):
