@@ -259,8 +259,10 @@ class AuditFacts(Readable):
     ----------
     kind, letter
         Of the evidence: A private twin, B wording twin, C after the fact.
-    conclusion, answer, p, alpha
-        In a sentence and in parts; p None = there is no test.
+    headline, conclusion
+        In one sentence; the same with what belongs to it.
+    answer, p, alpha
+        In parts; p None = there is no test.
     reach
         What the samples with a usable answer allow; planned: what all samples planned do.
     exact, sensitivity
@@ -283,6 +285,7 @@ class AuditFacts(Readable):
     format: Literal[3] = FORMAT
     kind: Kind
     letter: str
+    headline: str
     conclusion: str
     answer: Answer
     p: float | None

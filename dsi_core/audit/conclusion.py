@@ -39,9 +39,14 @@ NO_FINDING = (
     "No finding does not show that the model was not trained on the dataset: it may have learnt it "
     "too weakly, from another wording, or hide it behind a filter."
 )
+NOT_KNOWLEDGE = "That does not tell learning from the dataset from knowing its subject."
+LIKE_TUNED = (
+    "A finding says that the model answers more like a model tuned on the dataset than these "
+    "controls do. It does not say why: whoever knows the subject may do so too."
+)
 HOW_IT_CAME = (
-    "How the data came to the model's maker (a licence, another publication of the same texts) is "
-    "not visible in its answers."
+    "How much of the data the model learnt, and how it came to the model's maker (a licence, "
+    "another publication of the same texts), is not visible in these numbers."
 )
 SERVICE = (
     "The service may change the model behind a name at any time; the answers are those of the "
@@ -66,8 +71,7 @@ LIMITS = {
     Kind.AFTER: [
         P_VALUE,
         NO_FINDING,
-        "A finding says that the model answers more like a model tuned on the dataset than these "
-        "controls do. It does not say why.",
+        LIKE_TUNED,
         SERVICE,
     ],
 }
@@ -86,22 +90,35 @@ def before(plan: Plan, within: Reach, power: dict[str, Power]) -> str:
     return f"{said} {_power(power, 'is found')}" if power else said
 
 
-def after(plan: Plan, judged: Judgement, power: dict[str, Power]) -> str:
-    """Say what an audit concludes."""
+def headline(plan: Plan, judged: Judgement) -> str:
+    """Say what an audit concludes, in one sentence."""
     if plan.prepared is not None:
-        return f"{_after_the_fact(plan, judged)} {_vote(judged)}"
+        return _after_the_fact(plan, judged)
+    if judged.answer is Answer.CANNOT:
+        return _cannot(plan, judged.reach)
     if judged.answer is Answer.FOUND:
         return (
             f"{plan.suspect} was trained on the published part of {plan.subject.name} or on a copy "
             f"of it (p = {judged.p:.2g}, {plan.subject.kind}, alpha = {plan.alpha:g})."
         )
-    if judged.answer is Answer.CANNOT:
-        return f"{_cannot(plan, judged.reach)} {_so_far(plan, judged)}"
-    said = f"No finding at alpha = {plan.alpha:g} (p = {judged.p:.2g}, {plan.subject.kind}). "
-    said += f"{_so_far(plan, judged)} "
-    if judged.samples == len(plan.samples):
-        said += f"{_power(power, 'would have been found')} "
-    return f"{said}It does not show that {plan.suspect} was not trained on {plan.subject.name}."
+    return f"No finding at alpha = {plan.alpha:g} (p = {judged.p:.2g}, {plan.subject.kind})."
+
+
+def after(plan: Plan, judged: Judgement, power: dict[str, Power]) -> str:
+    """Say what an audit concludes, and what belongs to it: the headline first."""
+    said = [headline(plan, judged)]
+    if plan.prepared is not None:
+        if judged.answer is Answer.FOUND:
+            said.append(NOT_KNOWLEDGE)
+        return " ".join([*said, _vote(judged)])
+    if judged.answer is not Answer.FOUND:
+        said.append(_so_far(plan, judged))
+    if judged.answer is Answer.NO_FINDING:
+        if judged.samples == len(plan.samples):
+            said.append(_power(power, "would have been found"))
+        name, data = plan.suspect, plan.subject.name
+        said.append(f"It does not show that {name} was not trained on {data}.")
+    return " ".join(said)
 
 
 def _so_far(plan: Plan, judged: Judgement) -> str:
@@ -145,8 +162,7 @@ def _after_the_fact(plan: Plan, judged: Judgement) -> str:
         return (
             f"{plan.suspect} answers more like a model tuned on {plan.subject.name} than these "
             f"control models do (p = {rank.p:.2g}, the largest over {len(rank.strata)} kinds and "
-            f"bases of them, alpha = {plan.alpha:g}). That does not tell learning from the dataset "
-            "from knowing its subject."
+            f"bases of them, alpha = {plan.alpha:g})."
         )
     if judged.answer is Answer.CANNOT:
         return _cannot(plan, judged.reach)

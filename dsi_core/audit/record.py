@@ -27,7 +27,7 @@ from dsi_core.audit.audit_json import (
     SuspectFacts,
     ThresholdFacts,
 )
-from dsi_core.audit.judgement import Judgement, known_evidence
+from dsi_core.audit.judgement import Judgement, known_evidence, sensitivity
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.prepared import Prepared
 from dsi_core.audit.run import RESPONSES, Outcome, entry
@@ -173,6 +173,7 @@ def _facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
     return AuditFacts(
         kind=kind,
         letter=kind.letter,
+        headline=conclusion.headline(plan, judged),
         conclusion=conclusion.after(plan, judged, power),
         answer=judged.answer,
         p=judged.p,
@@ -180,7 +181,7 @@ def _facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
         reach=judged.reach,
         planned=reach.reach(plan, plan.samples),
         exact=None if judged.exact is None else ExactFacts.model_validate(judged.exact),
-        sensitivity=_sensitivity(judged),
+        sensitivity=_sensitivity(plan, judged),
         power=power,
         vote=judged.vote,
         rank=None if judged.rank is None else RankFacts.model_validate(judged.rank),
@@ -204,8 +205,10 @@ def _facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
     )
 
 
-def _sensitivity(judged: Judgement) -> ExactFacts | None:
-    return None if judged.sensitivity is None else ExactFacts.model_validate(judged.sensitivity)
+def _sensitivity(plan: Plan, judged: Judgement) -> ExactFacts | None:
+    if judged.exact is None:
+        return None
+    return ExactFacts.model_validate(sensitivity(plan, judged))
 
 
 def _once(judged: Judgement) -> pd.DataFrame:

@@ -1,102 +1,216 @@
-"""Audits: samples, growth of the evidence, the suspect among known models, power of the tests."""
+"""Audits: what the coins decided, looks, samples, the suspect among known models, power."""
 
+from collections.abc import Callable, Mapping
 from io import BytesIO
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from dsi_core.plots import style
-from dsi_core.plots.style import COLORS
+from dsi_core.plots.style import BLUE, COLORS, GREY, ORANGE
 
-MARKERS = {"published": "o", "withheld": "X"}
 SUSPECT = "the suspect"
+WIDTH = 6.4  # inches: still readable on a phone
+PARTS = {True: "published", False: "withheld"}
+SPREAD = 0.618  # the golden ratio: dots of a row, moved apart by its multiples, rarely overlap
 
 
-def plot_samples(evidence: pd.DataFrame, *, delta_s: float, ax: Axes | None = None) -> Axes:
-    """Draw the evidence of each sample, sorted.
+def plot_preference(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw each sample's preference for the published wording, sorted.
 
     Parameters
     ----------
-    evidence : DataFrame
-        part ("published" | "withheld"), evidence (Eq. 2; NaN = no usable answer), status
-        ("positive" | "negative" | "filtered"); a row per sample.
-    delta_s : float
-        Eq. 2's threshold, the dashed line.
+    table : DataFrame
+        value (difference of two similarities, above 0 = closer to the published wording; NaN = no
+        usable answer) and needed (the mean at which a model is found, in every row; NaN = none
+        would do); a row per sample.
     ax : Axes, optional
         Where to draw; new axes by default.
 
     Returns
     -------
     Axes
-        Orange = positive, blue = negative; crosses = withheld. The title counts all samples.
+        Orange = prefers what was published, blue = the other wording. A line at the mean, a dashed
+        one at what is needed.
     """
-    ax = style.axes(ax, 8, 3)
-    usable = evidence.dropna(subset="evidence")
-    ordered = usable.sort_values("evidence", ascending=False).reset_index(drop=True)
-    for part, marker in MARKERS.items():
-        rows = ordered[ordered["part"] == part]
-        if len(rows):
-            ax.scatter(
-                rows.index + 1,
-                rows["evidence"],
-                c=rows["status"].map(COLORS),
-                marker=marker,
-                s=32,
-                label=part,
-                linewidths=0,
-            )
-    ax.axhline(delta_s, color=COLORS["line"], linewidth=1, linestyle="--")
+    ax = style.axes(ax, WIDTH, 3.4)
+    values = table["value"].dropna().sort_values(ascending=False).to_numpy()
+    colors = np.where(values > 0, ORANGE, BLUE)
+    ax.vlines(np.arange(1, len(values) + 1), 0, values, colors=colors, linewidth=1)
+    ax.scatter(np.arange(1, len(values) + 1), values, c=colors, s=22, linewidths=0, zorder=3)
     ax.axhline(0, color=COLORS["zero"], linewidth=0.8)
-    counts = evidence["status"].value_counts()
-    positive, negative, unusable = (counts.get(s, 0) for s in ("positive", "negative", "filtered"))
-    title = f"{positive} positive (above delta_s = {delta_s:g}), {negative} negative, "
-    title += f"{unusable} without a usable answer"
-    ax.set(xlabel="samples asked, sorted", ylabel="evidence (Eq. 2)", title=title)
-    if ordered["part"].nunique() > 1:
-        ax.legend(loc="upper right")
+    _levels(ax, ax.axhline, values.mean() if len(values) else np.nan, table["needed"])
+    ax.set(xlabel="samples, sorted", ylabel="preference for the\npublished wording")
+    ax.grid(visible=False, axis="x")
+    style.whole_numbers(ax.xaxis)
     return ax
 
 
-def plot_curve(curve: pd.DataFrame, *, alpha: float, stop: bool = True) -> Figure:
-    """Votes, and the tests there are, against the queries asked.
+def plot_closeness(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how close the answers are to the samples' own texts, published against withheld.
 
     Parameters
     ----------
-    curve : DataFrame
-        As `judgement.curve`: queries, positive, negative (counts of samples so far), p_controls
-        and wealth (NaN throughout where there is no such test).
-    alpha : float
-        The chance of accusing an innocent model; the dashed lines are where a test is sure.
-    stop : bool
-        Whether the audit stopped once a test was sure: wealth then has to reach twice as much.
+    table : DataFrame
+        value (similarity, higher = closer; NaN = no usable answer), published (bool) and needed
+        (the difference of the means at which a model is found, in every row; NaN = none would
+        do); a row per sample.
+    ax : Axes, optional
+        Where to draw; new axes by default.
+
+    Returns
+    -------
+    Axes
+        A row of dots and a bar at the mean for either part; dashed what the published one's mean
+        would have to be.
+    """
+    ax = style.axes(ax, WIDTH, 2.8)
+    means = {}
+    for published, color in ((True, ORANGE), (False, BLUE)):
+        values = table.loc[table["published"] == published, "value"].dropna().to_numpy()
+        ax.scatter(values, published + _apart(len(values)), color=color, s=22, linewidths=0)
+        if len(values):
+            means[published] = values.mean()
+            ax.plot([means[published]] * 2, [published - 0.4, published + 0.4], color="black")
+    if False in means:
+        level = means[False] + table["needed"].iloc[0]
+        ax.plot([level] * 2, [0.6, 1.4], color=COLORS["line"], linestyle="--", label="needed")
+    ax.set(yticks=[1, 0], yticklabels=PARTS.values(), ylim=(-0.6, 1.6), ylabel="")
+    ax.set_xlabel("closeness of the answers to the text")
+    ax.grid(visible=False, axis="y")
+    return ax
+
+
+def plot_looks(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw what an exact test saw at each look, and what was needed there.
+
+    Parameters
+    ----------
+    table : DataFrame
+        after (samples asked), statistic, needed (the smallest that finds; NaN = none) and crossed
+        (bool); a row per look.
+    ax : Axes, optional
+        Where to draw; new axes by default.
+
+    Returns
+    -------
+    Axes
+        The statistic as a line, orange where it found; what was needed dashed.
+    """
+    ax = style.axes(ax, WIDTH, 2.8)
+    ax.plot(table["after"], table["needed"], "k--", marker="_", linewidth=1, label="needed")
+    ax.plot(table["after"], table["statistic"], color=GREY, linewidth=1.2, zorder=2)
+    for crossed, color, name in ((False, BLUE, "measured"), (True, ORANGE, "found")):
+        rows = table[table["crossed"] == crossed]
+        if len(rows):
+            ax.scatter(rows["after"], rows["statistic"], color=color, s=30, label=name, zorder=3)
+    ax.axhline(0, color=COLORS["zero"], linewidth=0.8)
+    ax.set(xlabel="samples asked", ylabel="difference")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(loc="best", fontsize=9)
+    return ax
+
+
+def plot_strata(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """How far models lean to the references trained on D, by their kind and base.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `controls.compare`: kind ("the suspect", or of models that are known), base, member
+        (None = the suspect), lean (-inf, too few samples, is no dot).
+    ax : Axes, optional
+        Where to draw; new axes by default.
+
+    Returns
+    -------
+    Axes
+        A row of dots for each kind and base, orange where it trained on D; the suspect is a line.
+    """
+    known = table[table["kind"] != SUSPECT]
+    rows = list(known.groupby(["member", "kind", "base"], sort=True, dropna=False))
+    ax = style.axes(ax, WIDTH, 1.4 + 0.34 * len(rows))
+    names = []
+    for place, ((member, kind, base), part) in enumerate(rows):
+        leans = part["lean"].replace(-np.inf, np.nan)
+        color = ORANGE if member else BLUE
+        ax.scatter(leans, place + 0.5 * _apart(len(part)), color=color, s=26, linewidths=0)
+        trained = ", trained on it" if member else ""
+        names.append(f"{kind} ({base}): {len(part)}{trained}")
+    lean = table.loc[table["kind"] == SUSPECT, "lean"].replace(-np.inf, np.nan)
+    for value in lean.dropna():
+        ax.axvline(value, color=COLORS[SUSPECT], linewidth=1.6)
+        label = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "fontsize": 10}
+        ax.annotate(SUSPECT, (value, 1), xycoords=("data", "axes fraction"), **label)
+    ax.set(yticks=range(len(rows)), ylim=(-0.7, len(rows) - 0.3), ylabel="")
+    ax.set_yticklabels(names, fontsize=9)
+    ax.set_xlabel("lean to the references trained on the dataset")
+    return ax
+
+
+def plot_samples(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw the evidence of each sample, sorted.
+
+    Parameters
+    ----------
+    table : DataFrame
+        evidence (Eq. 2; NaN = no usable answer), status ("positive" | "negative" | "filtered") and
+        threshold (Eq. 2's delta_s, in every row); a row per sample.
+    ax : Axes, optional
+        Where to draw; new axes by default.
+
+    Returns
+    -------
+    Axes
+        Orange = positive, blue = negative; dashed the threshold. The title counts all samples.
+    """
+    ax = style.axes(ax, WIDTH, 3)
+    ordered = table.dropna(subset="evidence").sort_values("evidence", ascending=False)
+    places = np.arange(1, len(ordered) + 1)
+    colors = ordered["status"].map(COLORS)
+    ax.scatter(places, ordered["evidence"], c=colors, s=26, linewidths=0)
+    ax.axhline(table["threshold"].iloc[0], color=COLORS["line"], linewidth=1, linestyle="--")
+    ax.axhline(0, color=COLORS["zero"], linewidth=0.8)
+    counts = table["status"].value_counts()
+    positive, negative, unusable = (counts.get(s, 0) for s in ("positive", "negative", "filtered"))
+    title = f"{positive} positive, {negative} negative, {unusable} without a usable answer"
+    ax.set(xlabel="samples, sorted", ylabel="evidence (Eq. 2)", title=title)
+    style.whole_numbers(ax.xaxis)
+    return ax
+
+
+def plot_curve(table: pd.DataFrame) -> Figure:
+    """Vote, and the rank among the controls, against the queries asked.
+
+    Parameters
+    ----------
+    table : DataFrame
+        queries, positive, negative (counts of samples so far), p (NaN throughout where there are
+        no controls) and alpha (in every row; dashed).
 
     Returns
     -------
     Figure
-        One to three axes: the vote, the controls' p-value, the twin's wealth.
+        One or two axes: the vote, the controls' p-value.
     """
-    tests = [t for t in ("p_controls", "wealth") if curve[t].notna().any()]
+    ranked = bool(table["p"].notna().any())
     figure, axes = plt.subplots(
-        1, 1 + len(tests), figsize=(3.6 + 3.6 * len(tests), 3), layout="constrained", squeeze=False
+        1, 1 + ranked, figsize=(WIDTH, 2.8), layout="constrained", squeeze=False
     )
     vote = axes[0, 0]
     for status in ("positive", "negative"):
-        vote.step(curve["queries"], curve[status], where="post", color=COLORS[status], label=status)
-    vote.set(xlabel="queries", ylabel="samples", title="1. the vote")
-    vote.legend()
-    for ax, test in zip(axes[0, 1:], tests, strict=True):
-        ax.step(curve["queries"], curve[test], where="post", color=COLORS[SUSPECT])
-        if test == "p_controls":
-            threshold = alpha
-            words = {"ylabel": "p-value", "title": "2. against controls: p, sure below the line"}
-        else:
-            threshold = (2 if stop else 1) / alpha
-            words = {"ylabel": "wealth", "title": "3. twin: wealth, sure above the line"}
-        ax.axhline(threshold, color=COLORS["threshold"], linestyle="--", linewidth=1)
-        ax.set(xlabel="queries", yscale="log", **words)
+        vote.step(table["queries"], table[status], where="post", color=COLORS[status], label=status)
+    vote.set(xlabel="answers", ylabel="samples", title="the vote")
+    vote.legend(fontsize=9)
+    if ranked:
+        rank = axes[0, 1]
+        rank.step(table["queries"], table["p"], where="post", color=COLORS[SUSPECT])
+        rank.axhline(table["alpha"].iloc[0], color=COLORS["threshold"], linestyle="--", linewidth=1)
+        rank.set(xlabel="answers", ylabel="p-value", title="against controls", yscale="log")
     return figure
 
 
@@ -186,36 +300,40 @@ def plot_power(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def pictures(
-    evidence: pd.DataFrame,
-    curve: pd.DataFrame,
-    known_models: pd.DataFrame,
-    *,
-    delta_s: float,
-    alpha: float,
-    stop: bool,
-) -> dict[str, bytes]:
+DRAWN: Mapping[str, Callable[[pd.DataFrame], Axes | Figure]] = {
+    "preference": plot_preference,
+    "closeness": plot_closeness,
+    "looks": plot_looks,
+    "strata": plot_strata,
+    "samples": plot_samples,
+    "curve": plot_curve,
+}
+
+
+def pictures(tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
     """Draw what the page of a report shows: PNG files by name, the same whenever they are drawn.
 
-    Parameters
-    ----------
-    evidence, delta_s
-        As for `plot_samples`.
-    curve, alpha, stop
-        As for `plot_curve`.
-    known_models
-        As for `plot_known_models`.
+    tables: by the names of `DRAWN`, as its functions take them; an empty one has no picture.
     """
     style.use()
-    drawn = {
-        "samples": plot_samples(evidence, delta_s=delta_s).figure,
-        "curve": plot_curve(curve, alpha=alpha, stop=stop),
-        "known_models": plot_known_models(known_models).figure,
-    }
-    return {name: _png(figure) for name, figure in drawn.items()}
+    return {name: _png(DRAWN[name](table)) for name, table in tables.items() if len(table)}
 
 
-def _png(figure: Figure | SubFigure) -> bytes:
+def _levels(ax: Axes, line: Callable, mean: float, needed: pd.Series) -> None:
+    """A line at the mean, a dashed one at what is needed; with their names."""
+    line(mean, color=COLORS["line"], linewidth=1.6, label="mean")
+    if needed.notna().any():
+        line(needed.iloc[0], color=COLORS["line"], linewidth=1, linestyle="--", label="needed")
+    ax.legend(loc="upper right", fontsize=9)
+
+
+def _apart(count: int) -> np.ndarray:
+    """How far the dots of a row are moved up or down, so that they do not hide each other."""
+    return (np.arange(count) * SPREAD) % 1 * 0.6 - 0.3
+
+
+def _png(drawn: Axes | Figure) -> bytes:
+    figure = drawn.figure if isinstance(drawn, Axes) else drawn
     assert isinstance(figure, Figure)
     file = BytesIO()
     figure.savefig(file, format="png", bbox_inches="tight", metadata={"Software": None})
