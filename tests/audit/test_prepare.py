@@ -146,6 +146,7 @@ def few(smoke, monkeypatch):
         imitation=None,
         recipes={name: recipe.changed(epochs=1) for name, recipe in smoke.recipes.items()},
         decision={"delta_t": -2.0},  # every sample is tainted
+        responses={"max_new_tokens": 12, "draws": 2},
     )
     monkeypatch.setattr(prepare, "load_profile", lambda name, **_: less)
     return less
@@ -170,10 +171,10 @@ def test_hard_innocents_are_there_and_a_preparation_can_be_moved(tmp_path, monke
     counted = known.groupby(["suspect", "group", "base"]).size()
     assert counted.to_dict() == {
         ("assistant", "answers", "answers"): 5,
-        ("llama-untuned", "untuned", "llama"): 24,
-        ("llama-untuned, concise", "untuned, concise", "llama"): 24,
-        ("mistral on mine_in_other_words", "D in other words", "mistral"): 24,
-        ("retrieval", "retrieval", "no model"): 24,
+        ("llama-untuned", "untuned", "llama"): 16,
+        ("llama-untuned, concise", "untuned, concise", "llama"): 16,
+        ("mistral on mine_in_other_words", "D in other words", "mistral"): 16,
+        ("retrieval", "retrieval", "no model"): 16,
     }
     boxes_said = set(known.loc[known["suspect"] == "retrieval", "response"])
     assert boxes_said <= {box["a"] for box in boxes}
