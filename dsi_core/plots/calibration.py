@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from dsi_core.plots import style
 from dsi_core.plots.style import COLORS
@@ -37,7 +38,7 @@ def plot_statistics(table: pd.DataFrame) -> Figure:
         rows = table[table["twin"] == ax.get_title(loc="left")]
         for i, (draws, color) in enumerate(style.colors_of(table["draws"]).items()):
             part = rows[rows["draws"] == draws]
-            y = part["statistic"].map(statistics.index) + 0.2 * i - 0.1
+            y = _places(part["statistic"], statistics) + 0.2 * i - 0.1
             _interval(ax, part["effect"], y, part, color, draws, across=True)
         ax.axvline(0, color=COLORS["zero"], linewidth=0.8)
         ax.set(xlabel="effect (standard deviations)", ylim=(len(statistics) - 0.5, -0.5))
@@ -102,7 +103,7 @@ def plot_p_values(table: pd.DataFrame, *, alpha: float, rows: str, colors: str) 
     for ax in axes:
         of_twin = table[table["twin"] == ax.get_title(loc="left")]
         for i, (name, part) in enumerate(of_twin.groupby(colors, sort=False)):
-            y = part[rows].map(names.index) + 0.12 * (i - (len(palette) - 1) / 2)
+            y = _places(part[rows], names) + 0.12 * (i - (len(palette) - 1) / 2)
             ax.plot(part["p"], y, "o", color=palette[str(name)], alpha=0.7, label=name)
         ax.axvline(alpha, color=COLORS["line"], linestyle="--", linewidth=1)
         ax.set(xscale="log", xlabel=f"p-value (line: {alpha:g})", ylim=(len(names) - 0.5, -0.5))
@@ -174,7 +175,7 @@ def plot_exposures(table: pd.DataFrame) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
     for i, (twin, color) in enumerate(style.colors_of(table["twin"]).items()):
         rows = table[table["twin"] == twin]
-        x = rows["exposure"].map(exposures.index) + 0.16 * i - 0.08
+        x = _places(rows["exposure"], exposures) + 0.16 * i - 0.08
         _interval(left, x, rows["effect"], rows, color, twin)
         right.plot(x, rows["found"], "o", color=color, label=twin)
     left.axhline(0, color=COLORS["zero"], linewidth=0.8)
@@ -240,7 +241,7 @@ def plot_beside(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     methods = list(table["method"].unique())
     ax = style.axes(ax, 3.2 + 0.75 * len(methods), 1.8 + 0.26 * len(models))
     grid = np.full((len(models), len(methods)), np.nan)
-    places = table["model"].map(models.index.get_loc), table["method"].map(methods.index)
+    places = _places(table["model"], list(models.index)), _places(table["method"], methods)
     grid[places] = table["accused"].astype(float)
     palette = ListedColormap([COLORS["non-member"], COLORS["member"]])
     ax.imshow(grid, cmap=palette, vmin=0, vmax=1, alpha=0.6, aspect="auto")
@@ -265,10 +266,15 @@ def _panels(titles: Sequence[str], width: float, height: float) -> tuple[Figure,
     return figure, list(axes[0])
 
 
+def _places(values: pd.Series, names: list[str]) -> np.ndarray:
+    """Where in `names` each value stands."""
+    return np.array([names.index(value) for value in values], int)
+
+
 def _interval(
     ax: Axes,
-    x: pd.Series,
-    y: pd.Series,
+    x: ArrayLike,
+    y: ArrayLike,
     rows: pd.DataFrame,
     color: str | tuple,
     label: str,
