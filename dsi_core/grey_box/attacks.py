@@ -34,6 +34,8 @@ class Attack(StrEnum):
     RECALL = "recall"
     LOWERCASE = "lowercase"
     NEIGHBOURS = "neighbours"
+    WBC = "wbc"
+    EZ_MIA = "ez_mia"
     SAMIA = "samia"
     CDD = "cdd"
 
@@ -81,6 +83,12 @@ NEEDS = {
     Attack.RECALL: _by_probabilities(", after a prefix too"),
     Attack.LOWERCASE: _by_probabilities(", in lower case too"),
     Attack.NEIGHBOURS: _by_probabilities(", of its neighbours too"),
+    Attack.WBC: _by_probabilities(", under the suspect's own untuned base too"),
+    Attack.EZ_MIA: Needs(
+        Access.PROBABILITIES,
+        "the probability of every token of the vocabulary at each place of a given text; the given "
+        f"tokens' under the suspect's own untuned base too; {UNSEEN}",
+    ),
     Attack.SAMIA: Needs(Access.TEXT, f"text alone: several answers to a text's prompt; {UNSEEN}"),
     Attack.CDD: Needs(
         Access.TEXT,
@@ -149,6 +157,66 @@ def min_k_plus_plus(
     """
     spread = stds > 1e-6
     return min_k(np.where(spread, (logprobs - means) / np.where(spread, stds, 1.0), 0.0), mask, k)
+
+
+# By comparison with the log-probabilities of the same tokens under the suspect's own untuned base:
+# moved = log p under the suspect - log p under the base, in nats, shape (texts, tokens)
+
+WINDOWS = (2, 3, 4, 6, 9, 13, 18, 25, 32, 40)  # tokens; those of the released code
+
+
+def windows(moved: np.ndarray, mask: np.ndarray, sizes: Sequence[int] = WINDOWS) -> np.ndarray:
+    """Give the share of a text's windows that tuning made likelier, in [0, 1].
+
+    Every run of so many tokens votes, whatever its shift; the score is the mean over the sizes. A
+    text shorter than a window is one window.
+
+    References
+    ----------
+    Chen et al. 2026 (WBC, arXiv 2601.02751) and their released code.
+    """
+    scores = []
+    for row, has in zip(moved, mask, strict=True):
+        steps = row[has]
+        votes = [
+            np.mean(np.convolve(steps, np.ones(min(size, len(steps))), "valid") > 0)
+            for size in sizes
+        ]
+        scores.append(np.mean(votes))
+    return np.array(scores)
+
+
+def surely_mispredicted(logprobs: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Tell which tokens the model cannot have predicted; shapes (texts, tokens).
+
+    The likeliest token's log p is at least the mean of log p, weighted by p, so that a token below
+    that mean is not it. A token above log 1/2 is; one between the two may be either, and is not
+    taken for mispredicted.
+    """
+    return logprobs < means
+
+
+def error_zone(moved: np.ndarray, mispredicted: np.ndarray) -> np.ndarray:
+    """Give the part of a text's shift at mispredicted tokens that goes up, in [0, 1].
+
+    It ranks texts as the ratio of what goes up to what goes down does. 1 where nothing goes down,
+    or nothing is mispredicted; 0.5 where nothing moves.
+
+    Parameters
+    ----------
+    mispredicted
+        The tokens that the suspect does not find the likeliest; False where there is no token.
+
+    References
+    ----------
+    Ilic et al. 2026 (EZ-MIA, arXiv 2601.12104), with the limits of their appendix: their released
+    code gives 0 where nothing goes down.
+    """
+    up = np.where(mispredicted, moved, 0.0).clip(min=0).sum(axis=1)
+    down = np.where(mispredicted, -moved, 0.0).clip(min=0).sum(axis=1)
+    moves = up + down > 0
+    still = np.where(mispredicted.any(axis=1), 0.5, 1.0)
+    return np.where(moves, up / np.where(moves, up + down, 1.0), still)
 
 
 # By comparison of a text's mean log-probability with another one, shape (texts,)

@@ -21,6 +21,7 @@ from dsi_core.data.pairs import Dataset, dataset, untouched
 from dsi_core.grey_box import attacks
 from dsi_core.grey_box.attacks import Attack
 from dsi_core.method import participants, pending, study
+from dsi_core.method.participants import Participant
 from dsi_core.method.study import Query, Study
 from dsi_core.models import load, token_logprobs
 from dsi_core.models.token_logprobs import Variant
@@ -159,7 +160,7 @@ def sets(run: Study) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Reading:
-    """Texts that one model reads: a suspect, or a reference (an untuned base)."""
+    """Texts that one model reads: a suspect, or an untuned base."""
 
     victim: str
     model: str
@@ -211,10 +212,21 @@ def texts(samples: pd.DataFrame, grey_box: GreyBox, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["sample_id", "prompt", "variant", "number", "answer"])
 
 
+def untuned(profile: Profile, victim: str) -> list[str]:
+    """Name the untuned bases that read a victim's texts: references, then suspects' own bases."""
+    own = [own_base(s) for s in participants.suspects(profile) if s.dataset == victim]
+    return list(dict.fromkeys([*settings(profile).references, *own]))
+
+
+def own_base(suspect: Participant) -> str:
+    """Name the model that a suspect was tuned from."""
+    return suspect.trained.base
+
+
 def readings(profile: Profile, victim: str, samples: pd.DataFrame) -> list[Reading]:
     """Plan who reads what of one victim's samples.
 
-    Suspects and references read the texts as they are, suspects the other versions too. Raises
+    Suspects and untuned bases read the texts as they are, suspects the other versions too. Raises
     `ValueError` for a suspect behind an endpoint, whose probabilities cannot be seen.
     """
     grey_box = settings(profile)
@@ -231,10 +243,10 @@ def readings(profile: Profile, victim: str, samples: pd.DataFrame) -> list[Readi
             f"{', '.join(remote)}: behind an endpoint; "
             "the probabilities of given texts cannot be seen there"
         )
-    bases = [training(profile, victim, Trained(base=b)) for b in grey_box.references]
+    bases = {b: training(profile, victim, Trained(base=b)) for b in untuned(profile, victim)}
     return [
         *(Reading(victim, s.model_id, False, s.training, originals, []) for s in suspects),
-        *(Reading(victim, attacks.named(b.base.name), True, b, originals, []) for b in bases),
+        *(Reading(victim, attacks.named(b), True, t, originals, []) for b, t in bases.items()),
         *(Reading(victim, s.model_id, False, s.training, versions, prefix) for s in suspects),
     ]
 
@@ -245,8 +257,8 @@ def token_values(studies: Sequence[Study]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        dataset, model (a reference is called "reference <base>"), reference (bool), part, prompt,
-        output, and the columns of `token_logprobs.read`.
+        dataset, model (an untuned base is called "reference <base>"), reference (bool), part,
+        prompt, output, and the columns of `token_logprobs.read`.
     """
     planned = []
     for run in studies:
@@ -317,13 +329,17 @@ def scores(studies: Sequence[Study], values: pd.DataFrame, responses: pd.DataFra
     """
     grey_box = settings(studies[0].profile)
     truth = pd.concat([study.suspects(run) for run in studies], ignore_index=True)
-    of_references = values[values["reference"]]
+    of_bases = values[values["reference"]]
+    models = [p for run in studies for p in participants.suspects(run.profile)]
+    bases = {(p.dataset, p.model_id): attacks.named(own_base(p)) for p in models}
     tables = []
     of_suspects = values[~values["reference"]]
     for (victim, suspect), own in of_suspects.groupby(["dataset", "model"], sort=False):
-        references = of_references[of_references["dataset"] == victim]
+        untuned = of_bases[of_bases["dataset"] == victim]
+        base = untuned[untuned["model"] == bases[str(victim), str(suspect)]]
         for view in READ:
-            table = _by_probabilities(own, references, view, grey_box.k)
+            table = _by_probabilities(own, untuned, view, grey_box)
+            table = pd.concat([table, _beside_base(own, base, view)], ignore_index=True)
             tables.append(_of(table, victim, suspect, view))
     for (victim, suspect), own in responses.groupby(["dataset", "suspect"], sort=False):
         table = _by_answers(own, grey_box.peak)
@@ -337,9 +353,10 @@ def _of(scores: pd.DataFrame, victim: Hashable, suspect: Hashable, view: View) -
 
 
 def _by_probabilities(
-    values: pd.DataFrame, references: pd.DataFrame, view: View, k: float
+    values: pd.DataFrame, untuned: pd.DataFrame, view: View, grey_box: GreyBox
 ) -> pd.DataFrame:
     """One suspect's scores by the attacks that see token probabilities, less its identity."""
+    k = grey_box.k
     original = values[values["variant"] == Variant.ORIGINAL].reset_index(drop=True)
     x = token_logprobs.padded(original, with_prompt=view is View.TEXT)
     own = attacks.mean_logprob(x.logprobs, x.mask)
@@ -351,9 +368,10 @@ def _by_probabilities(
         _scored(original, Attack.MIN_K, attacks.min_k(x.logprobs, x.mask, k)),
         _scored(original, Attack.MIN_K_PLUS_PLUS, spread),
     ]
-    for name, of_reference in references.groupby("model", sort=False):
+    for name in map(attacks.named, grey_box.references):
+        of_reference = untuned[untuned["model"] == name]
         score = attacks.reference(own, _means(original, of_reference, view))
-        tables.append(_scored(original, Attack.REFERENCE, score, str(name)))
+        tables.append(_scored(original, Attack.REFERENCE, score, name))
     compared = values[values["variant"] == Variant.RECALL].reset_index(drop=True)
     if compared.empty:
         return pd.concat(tables, ignore_index=True)
@@ -370,6 +388,25 @@ def _by_probabilities(
     return pd.concat(tables, ignore_index=True)
 
 
+def _beside_base(values: pd.DataFrame, base: pd.DataFrame, view: View) -> pd.DataFrame:
+    """One suspect's scores by the attacks that compare its tokens with its own base's."""
+    original = values[values["variant"] == Variant.ORIGINAL].reset_index(drop=True)
+    x, before = (
+        token_logprobs.padded(table, with_prompt=view is View.TEXT)
+        for table in (original, _ordered(original, base))
+    )
+    assert (x.mask == before.mask).all(), "a suspect and its base have one tokenizer"
+    moved = x.logprobs - before.logprobs
+    mispredicted = attacks.surely_mispredicted(x.logprobs, x.means)
+    return pd.concat(
+        [
+            _scored(original, Attack.WBC, attacks.windows(moved, x.mask)),
+            _scored(original, Attack.EZ_MIA, attacks.error_zone(moved, mispredicted)),
+        ],
+        ignore_index=True,
+    )
+
+
 def _scored(
     samples: pd.DataFrame, kind: Attack, score: np.ndarray, name: str | None = None
 ) -> pd.DataFrame:
@@ -378,10 +415,15 @@ def _scored(
 
 def _means(samples: pd.DataFrame, values: pd.DataFrame, view: View) -> np.ndarray:
     """Mean log-probabilities of `values`, in the order of `samples`."""
+    x = token_logprobs.padded(_ordered(samples, values), with_prompt=view is View.TEXT)
+    return attacks.mean_logprob(x.logprobs, x.mask)
+
+
+def _ordered(samples: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    """`values` in the order of `samples`."""
     ordered = samples[["sample_id"]].merge(values, on="sample_id", validate="1:1")
     assert len(ordered) == len(samples), f"{len(ordered)} readings of {len(samples)} samples"
-    x = token_logprobs.padded(ordered, with_prompt=view is View.TEXT)
-    return attacks.mean_logprob(x.logprobs, x.mask)
+    return ordered
 
 
 def plain(samples: pd.DataFrame, view: View) -> list[str]:

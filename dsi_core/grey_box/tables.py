@@ -87,7 +87,12 @@ def by_group(measured: pd.DataFrame) -> pd.DataFrame:
 
 def tpr(one: np.ndarray, other: np.ndarray, fpr: float) -> float:
     """Give the share of `one` above a threshold that at most the share `fpr` of `other` passes."""
-    return float(np.mean(one > np.sort(other)[::-1][int(fpr * len(other))]))
+    return float(np.mean(one > threshold(other, fpr)))
+
+
+def threshold(scores: np.ndarray, fpr: float) -> float:
+    """Give the lowest of `scores` that at most the share `fpr` of them lies above."""
+    return float(np.sort(scores)[::-1][int(fpr * len(scores))])
 
 
 # DIA

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dsi_core.method import similarity, tainted
+from dsi_core.method import similarity, tainted, usage
 from dsi_core.method import study as steps
 from dsi_core.method.participants import Membership
 from dsi_core.method.study import Query, Study
@@ -304,6 +304,36 @@ def subsets(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
 
     A smaller share is a part of every larger one.
     """
+    return _retrained(study, scores, "subset", _random_parts(study))
+
+
+def shares_by_text(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    """Estimate the share of D that the members of Fig. 11d were tuned on, from their answers.
+
+    Returns
+    -------
+    pandas.DataFrame
+        true (the share), and what `usage.by_vote` and `usage.by_closeness` say of each.
+    """
+    variants = _variants(study, _random_parts(study))
+    other = _tuned_anew(study, variants)
+    answers = steps.suspect_answers(other, scores)
+    verdicts = steps.verdicts(other, scores, steps.gaps_to(other, scores, answers))
+    by_closeness = usage.by_closeness(scores, answers, study.profile.seed)
+    estimated = pd.concat([usage.by_vote(verdicts), by_closeness])
+    sizes = study.pairs["dataset"].value_counts()
+    tables = []
+    for variant in variants:
+        table = estimated[estimated["suspect"] == variant.name]
+        gone = study.pairs.loc[study.pairs["sample_id"].isin(variant.leave_out), "dataset"]
+        left = 1 - gone.value_counts().reindex(sizes.index, fill_value=0) / sizes
+        tables.append(table.assign(suspect=variant.suspect.name, true=table["dataset"].map(left)))
+    table = pd.concat(tables, ignore_index=True)
+    return table[["dataset", "suspect", "true", "method", "share", "low", "high"]]
+
+
+def _random_parts(study: Study) -> dict[str, tuple[str, ...]]:
+    """{setting: what members on a random share of D do not see}."""
     left_out = {}
     for share in settings(study).shares:
         of_each = [
@@ -311,7 +341,7 @@ def subsets(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
             for _, part in study.pairs.groupby("dataset", sort=False)
         ]
         left_out[f"{share:.0%}"] = tuple(i for ids in of_each for i in ids)
-    return _retrained(study, scores, "subset", left_out)
+    return left_out
 
 
 def overlap(
@@ -348,13 +378,8 @@ def _retrained(
 
     left_out: setting -> sample_ids that the members do not see.
     """
-    variants = [
-        Variant(suspect, setting, ids)
-        for setting, ids in left_out.items()
-        for suspect in _evading(study)
-    ]
-    trained = {variant.name: variant.trained for variant in variants}
-    other = study.changed(suspects=list(trained.values()), non_members_from=[], wild={})
+    variants = _variants(study, left_out)
+    other = _tuned_anew(study, variants)
     table = _judged(other, scores, steps.suspect_gaps(other, scores), evasion, "")
     tables = [
         table[table["suspect"] == variant.name].assign(
@@ -363,6 +388,20 @@ def _retrained(
         for variant in variants
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def _variants(study: Study, left_out: dict[str, tuple[str, ...]]) -> list[Variant]:
+    return [
+        Variant(suspect, setting, ids)
+        for setting, ids in left_out.items()
+        for suspect in _evading(study)
+    ]
+
+
+def _tuned_anew(study: Study, variants: list[Variant]) -> Study:
+    """The same study of these suspects alone."""
+    trained = {variant.name: variant.trained for variant in variants}
+    return study.changed(suspects=list(trained.values()), non_members_from=[], wild={})
 
 
 def _evading(study: Study) -> list[Suspect]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dsi_core.data.pairs import Dataset, dataset, origin
+from dsi_core.grey_box import collect
 from dsi_core.imitation import bootstrap
 from dsi_core.imitation import dataset as imitation
 from dsi_core.method.participants import Participant, Role, suspects
@@ -30,7 +31,7 @@ TARGET = "an imitation's target"  # its answers, among the datasets of params/pl
 def grey_box(profile: Profile, machine: Machine) -> list[JobEstimate]:
     """Estimate notebook 07.
 
-    Every suspect and reference reads D and the validation set, and suspects the changed versions,
+    Every suspect and untuned base reads D and the validation set, suspects the changed versions
     too; then the asking. The two suspects that saw the validation set are left out.
     """
     how = profile.grey_box
@@ -56,7 +57,7 @@ def grey_box(profile: Profile, machine: Machine) -> list[JobEstimate]:
         for model in models:
             tokens = texts * whole + versions
             estimates.append(jobs.read(model, texts + compared, tokens, machine))
-        for base in how.references:
+        for base in collect.untuned(profile, victim):
             model = untuned(profile, victim, base, f"reference {base}")
             estimates.append(jobs.read(model, texts, texts * whole, machine))
         prompts = jobs.prompts_like(replace(size, pairs=asked, tainted=asked))

@@ -17,6 +17,8 @@ NAMES = {
     "min_k": "Min-K%",
     "min_k_plus_plus": "Min-K%++",
     "recall": "ReCaLL",
+    "wbc": "WBC",
+    "ez_mia": "EZ-MIA",
     "samia": "SaMIA",
     "cdd": "CDD",
 }
@@ -112,6 +114,47 @@ def _dots_and_median(ax: Axes, values: pd.Series, y: float, color: str) -> None:
     ax.plot(values, np.full(len(values), y), "o", color=color, markersize=4, alpha=0.6)
     (median,) = ax.plot(values.median(), y, "d", color=color, markersize=8)
     median.set(markeredgecolor="black", markeredgewidth=0.6)
+
+
+def plot_shares(shares: pd.DataFrame, by: str) -> Figure:
+    """Estimated share of D that was used, against the true one.
+
+    Parameters
+    ----------
+    shares : DataFrame
+        suspect, true, share, low and high (the 95% interval), all in [0, 1], and the column `by`.
+    by : str
+        A panel for each of its values.
+
+    Returns
+    -------
+    Figure
+        On the dashed line the estimate is right. Suspects stand a little beside each other.
+    """
+    panels, suspects = shares[by].unique(), list(shares["suspect"].unique())
+    colors = style.colors_of(suspects)
+    figure, axes = plt.subplots(
+        1,
+        len(panels),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
+        figsize=(2 + 3 * len(panels), 4),
+    )
+    for ax, name in zip(axes[0], panels, strict=True):
+        ax.plot([0, 1], [0, 1], color=COLORS["line"], linewidth=1, linestyle="--")
+        for row in shares[shares[by] == name].to_dict("records"):
+            place = suspects.index(row["suspect"]) - (len(suspects) - 1) / 2
+            x, color = row["true"] + 0.015 * place, colors[row["suspect"]]
+            ax.plot([x, x], [row["low"], row["high"]], color=color, linewidth=1.5, alpha=0.6)
+            ax.plot(x, row["share"], "o", color=color, markersize=5)
+        ax.set(title=NAMES.get(name, name), xlabel="share of D used", xlim=(-0.06, 1.06))
+        ax.set(ylim=(-0.03, 1.03))
+    axes[0, 0].set_ylabel("estimate, with 95% interval")
+    dots = [Line2D([], [], color=colors[s], marker="o", linestyle="none") for s in suspects]
+    figure.legend(dots, suspects, loc="outside upper center", ncols=4)
+    return figure
 
 
 def plot_beside(beside: pd.DataFrame, *, ax: Axes | None = None) -> Axes:

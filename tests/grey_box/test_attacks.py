@@ -72,6 +72,35 @@ def test_comparisons_by_hand():
     assert attacks.neighbourhood(own, nearby).tolist() == [2, 0, 2]
 
 
+def test_windows_by_hand():
+    moved, mask = rows([1.0, -2, 3, 1], [-1.0, 0.5], [0.0, 0.0])
+    # Of runs of two +1 and +4 of three go up, of three +2 and +2, and the whole
+    assert attacks.windows(moved, mask, sizes=(2,)) == pytest.approx([2 / 3, 0, 0])
+    assert attacks.windows(moved, mask, sizes=(1, 2, 3, 9)) == pytest.approx(
+        [(3 / 4 + 2 / 3 + 1 + 1) / 4, 1 / 8, 0]
+    )
+    assert attacks.windows(10 * moved, mask) == pytest.approx(attacks.windows(moved, mask))
+
+
+def test_error_zone_by_hand():
+    moved, mask = rows([2.0, -1, 5, -3], [1.0, 2], [-1.0], [0.0, 3], [4.0])
+    wrong = rows([1, 1, 0, 0], [1, 1], [1], [1, 0], [0])[0].astype(bool) & mask
+    # Up 2 and down 1; nothing down; nothing up; nothing moves; nothing is mispredicted
+    assert attacks.error_zone(moved, wrong) == pytest.approx([2 / 3, 1, 0, 0.5, 1])
+
+
+def test_what_moments_prove_of_the_likeliest_token():
+    """Of 500 distributions over 20 tokens: who is below the mean is never the likeliest one."""
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.full(20, 0.3), 500)
+    logs = np.log(p)
+    means = (p * logs).sum(axis=1, keepdims=True)
+    mispredicted = attacks.surely_mispredicted(logs, means)
+    likeliest = p == p.max(axis=1, keepdims=True)
+    assert not (mispredicted & likeliest).any()
+    assert mispredicted[p < 0.01].all()
+
+
 def test_neighbours_drop_or_swap_words():
     text = "one two three four five six seven eight nine ten"
     texts = {attacks.neighbour(text, 0.1, 0, "id", i) for i in range(60)}

@@ -93,6 +93,34 @@ def test_versions_of_the_texts(run):
     assert versions["neighbour", 1] == attacks.neighbour(original, 0.1, 0, one, 1) != original
 
 
+def test_untuned_bases_are_the_references_and_the_suspects_own(run):
+    own = ["llama", "qwen2", "mistral", "gemma", "glm"]
+    assert collect.untuned(run.profile, "dozen") == own
+    gemma = run.changed(grey_box={"references": ["gemma"]}, suspects=run.profile.suspects[:1])
+    assert collect.untuned(gemma.profile, "dozen") == ["gemma", "llama"]
+    read = collect.readings(gemma.profile, "dozen", collect.samples(gemma))
+    assert [(r.model, r.is_reference) for r in read] == [
+        ("llama-full", False),
+        ("reference gemma", True),
+        ("reference llama", True),
+        ("llama-full", False),
+    ]
+
+
+def test_a_suspect_is_compared_with_its_own_base(run, values_of, responses_of):
+    values = values_of(
+        {
+            "llama-full": lambda part, version, i: -1.0,
+            "reference llama": lambda part, version, i: -1.5,
+            "reference qwen2": lambda part, version, i: -0.5,
+        }
+    )
+    scores = collect.scores([run], values, responses_of(["llama-full"]))
+    assert set(scores["attack"]) >= {"reference llama", "wbc"}
+    assert "reference qwen2" not in set(scores["attack"])  # the base of another suspect
+    assert (scores.loc[scores["attack"] == "wbc", "score"] == 1).all()
+
+
 def test_a_model_behind_an_endpoint_shows_no_probabilities(run):
     far = Model(endpoint=Endpoint(base_url="http://localhost:1", model="m"))
     suspect = Suspect(name="far-away", member=False, base="far")
@@ -185,6 +213,8 @@ def test_every_attack_gets_its_own_numbers(run, values_of, responses_of):
             "lowercase": 3.1 / 1.1,
             "neighbours": own + (2.1 + 4.1) / 2,
             "recall": 0.6 / 1.1,
+            "wbc": 1.0,  # each token is likelier by 0.75
+            "ez_mia": 1.0,  # none is below its place's mean, -2
         }
     )
     text = (own * 3 - 9) / 4  # the prompt's one scored token, too
@@ -196,6 +226,8 @@ def test_every_attack_gets_its_own_numbers(run, values_of, responses_of):
             "min_k_plus_plus": -14,
             "reference llama": 0.75 * 3 / 4,
             "recall": ((-0.6 * 3 - 18) / 5) / text,
+            "wbc": 1.0,
+            "ez_mia": 0.5,  # the prompt's token is, and did not move
         }
     )
     assert at["sampled"].to_dict() == {"samia": 1.0, "cdd": 1.0}

@@ -19,6 +19,7 @@ def attacks(outputs):
 
 def test_each_figure_has_its_table(outputs):
     names = "auroc", "auroc_full_text", "beside_black_box", "dia_p_values", "leak"
+    names = *names, "shares", "shares_by_text"
     assert cells.figures(outputs) == {f"grey_box_{name}" for name in names}
 
 
@@ -33,6 +34,26 @@ def test_the_reference_model_itself_is_no_better_than_chance(attacks):
     assert own["auc"] == 0.5 and own["p"] == 0.5 and own["validation"] == 12
     loss = attacks.loc[("llama-untuned", "answer", "loss")]
     assert loss["low"] < 0.5 < loss["high"]
+
+
+def test_what_is_compared_with_the_own_base(attacks):
+    """Each suspect has its own; the base itself has not moved."""
+    suspects = attacks.index.get_level_values("suspect").unique()
+    both = attacks.loc[(suspects, "answer", ["wbc", "ez_mia"]), "auc"]
+    assert len(both) == 2 * len(suspects)
+    assert (both.loc["llama-untuned"] == 0.5).all()
+    assert (both.loc[["llama-full", "qwen2-mixed"]] > 0.9).all()
+
+
+def test_the_share_of_d_is_estimated_from_guesses_and_from_text(outputs):
+    suspects = pd.read_csv(outputs / "grey_box_shares_of_suspects.csv")
+    wbc = suspects[suspects["attack"] == "wbc"].set_index("suspect")
+    assert wbc.loc["llama-untuned", "share"] < 0.3 < wbc.loc["llama-untuned", "high"]
+    assert (wbc["low"] <= wbc["share"]).all() and (wbc["share"] <= wbc["high"]).all()
+    by_text = pd.read_csv(outputs / "grey_box_shares_by_text.csv")
+    assert set(by_text["method"]) == {"vote", "closeness"}
+    votes = by_text[by_text["method"] == "vote"].set_index("true")["share"]
+    assert votes[1.0] > 0.9 > 0.7 > votes[0.5]
 
 
 def test_beside_them_stand_the_votes_of_02(outputs, ran):

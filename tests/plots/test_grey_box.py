@@ -57,6 +57,24 @@ def test_p_values_stand_above_those_of_their_control():
     assert few.get_xscale() == "log"
 
 
+def test_shares_stand_against_the_true_ones():
+    shares = table(
+        "attack suspect true share low high",
+        ("loss", "m", 0.5, 0.4, 0.3, 0.6),
+        ("loss", "n", 0.5, 0.5, 0.2, 0.7),
+        ("wbc", "m", 1.0, 0.9, 0.8, 1.0),
+    )
+    loss, wbc = (figure := grey_box.plot_shares(shares, "attack")).axes
+    assert [title(ax) for ax in (loss, wbc)] == ["loss", "WBC"]
+    right, interval, dot, _, other = loss.lines
+    assert (list(right.get_xdata()), list(right.get_ydata())) == ([0, 1], [0, 1])
+    assert list(interval.get_ydata()) == [0.3, 0.6]
+    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (pytest.approx(0.4925), 0.4)
+    assert other.get_xdata()[0] == pytest.approx(0.5075)
+    assert len(wbc.lines) == 3
+    assert legend(figure) == ["m", "n"]
+
+
 BESIDE = table(
     "suspect member method verdict correct",
     ("m", True, "vote", "member", True),

@@ -1,0 +1,71 @@
+"""How much of D was used, from text alone, with the references as the two ends: none and all of D.
+
+Both ways say how much of D a suspect knows as the references do that were tuned on it. One that
+learnt all of D half as well and one that learnt half of it may look alike: read an estimate as what
+shows of D, at least so much of it.
+"""
+
+from dataclasses import asdict
+
+import pandas as pd
+
+from dsi_core.evidence import intervals, share
+from dsi_core.method import closeness
+
+COLUMNS = ["dataset", "suspect", "method", "share", "low", "high"]
+
+
+def by_vote(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Take each sample's vote for a guess: the share of the counted samples that are positive.
+
+    A reference that was tuned on D votes for it on every sample and one that was not on none, so
+    that there is nothing to debias.
+
+    Parameters
+    ----------
+    verdicts
+        As `study.verdicts` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        dataset, suspect, method, share, low, high (`wilson`).
+    """
+    counted = verdicts["positive"] + verdicts["negative"]
+    table = verdicts.assign(method="vote", counted=counted, share=verdicts["positive"] / counted)
+    return intervals.with_wilson(table, "positive", "counted")[COLUMNS].reset_index(drop=True)
+
+
+def by_closeness(scores: pd.DataFrame, answers: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Place the closeness of each suspect's answers to D's texts between that of the references'.
+
+    Parameters
+    ----------
+    scores
+        As `study.reference_scores` returns: the references' answers before tuning on D and after,
+        and D's texts.
+    answers
+        As `study.suspect_answers` returns.
+    seed
+        Of the interval, a bootstrap of the samples.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of `by_vote`.
+    """
+    rows = []
+    for (victim, suspect), own in answers.groupby(["dataset", "suspect"], sort=False):
+        of_victim = scores[scores["dataset"] == victim]
+        texts = of_victim.drop_duplicates("sample_id").set_index("sample_id")["output"]
+        found, before, after = (
+            closeness.per_sample(closeness.DEFAULT, said, texts).to_numpy()
+            for said in (own, _said(of_victim, "before"), _said(of_victim, "after"))
+        )
+        named = {"dataset": victim, "suspect": suspect, "method": "closeness"}
+        rows.append({**named, **asdict(share.of_means(found, after, before, seed))})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _said(scores: pd.DataFrame, side: str) -> pd.DataFrame:
+    return scores[["sample_id", f"response_{side}"]].set_axis(["sample_id", "response"], axis=1)
