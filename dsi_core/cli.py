@@ -362,6 +362,7 @@ def _read(kit: Path | None, prepared: Path | None) -> Any:
         return kits.read(kit)
     from dsi_core.audit import prepared as preparation
 
+    assert prepared is not None
     return preparation.read(prepared)
 
 

@@ -21,8 +21,7 @@ HEAVY = ["torch", "transformers", "pandas", "numpy", "matplotlib", "pydantic", "
 # what the groups notebooks, tune and extensions bring
 EXTRAS = [
     "IPython", "accelerate", "bitsandbytes", "datasets", "ipywidgets", "jupyterlab",
-    "krippendorff", "nbconvert", "papermill", "peft", "py3langid", "rouge_score", "sacrebleu",
-    "seaborn", "trl",
+    "krippendorff", "nbconvert", "papermill", "peft", "py3langid", "sacrebleu", "seaborn", "trl",
 ]  # fmt: skip
 
 RUN = "from dsi_core.cli import app; app()"

@@ -64,8 +64,6 @@ class Judgement:
         What the samples that count and have evidence allow.
     exact
         A and B: the test.
-    sensitivity
-        The same with every answer that is a text counted, refusals among them.
     vote, rank
         C: the two numbers; rank is None where there are no controls.
     statuses
@@ -86,7 +84,6 @@ class Judgement:
     p: float | None
     reach: Reach
     exact: ExactTest | None
-    sensitivity: ExactTest | None
     vote: Vote | None
     rank: RankTest | None
     statuses: dict[AnswerStatus, int]
@@ -115,7 +112,6 @@ def _exactly(plan: Plan, answers: pd.DataFrame) -> Judgement:
     usable = table[table["status"] == AnswerStatus.ANSWERED]
     evidence = _of_samples(plan, samples, usable)
     exact = _tested(plan, evidence)
-    every = _of_samples(plan, samples, table[table["response"] != ""])
     allowed = reach.reach(plan, samples[evidence["evidence"].notna().to_numpy()])
     answer = Answer.FOUND if exact.found else Answer.NO_FINDING
     return Judgement(
@@ -125,7 +121,6 @@ def _exactly(plan: Plan, answers: pd.DataFrame) -> Judgement:
         p=exact.p,
         reach=allowed,
         exact=exact,
-        sensitivity=_tested(plan, every),
         vote=None,
         rank=None,
         statuses=_statuses(table),
@@ -133,6 +128,12 @@ def _exactly(plan: Plan, answers: pd.DataFrame) -> Judgement:
         evidence=evidence,
         curve=pd.DataFrame(exact.looks, columns=[f.name for f in fields(Look)]),
     )
+
+
+def sensitivity(plan: Plan, judged: Judgement) -> ExactTest:
+    """Test once more with every answer counted that is a text, refusals among them (A and B)."""
+    texts = judged.table[judged.table["response"] != ""]
+    return _tested(plan, _of_samples(plan, plan.samples.head(judged.samples), texts))
 
 
 def _with_closeness(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
@@ -227,7 +228,6 @@ def _after_the_fact(plan: Plan, answers: pd.DataFrame) -> Judgement:
         p=None if rank is None else rank.p,
         reach=allowed,
         exact=None,
-        sensitivity=None,
         vote=_vote(evidence["status"]),
         rank=rank,
         statuses=_statuses(table),

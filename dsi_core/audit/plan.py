@@ -4,6 +4,7 @@ Answers lie in `audits/<dataset>/<suspect>-<key>/responses.jsonl`, one line each
 """
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -278,7 +279,20 @@ def plan(
             f"which takes {planned.draws}"
         )
     plan_file.check(planned.folder, planned.fixed)
+    if kit is not None:
+        _warn_of_long_texts(planned)
     return planned
+
+
+def _warn_of_long_texts(plan: Plan) -> None:
+    about = plan.samples["output"].str.encode("utf-8").str.len().median() / BYTES_PER_TOKEN
+    if about > 1.5 * plan.responses.max_new_tokens:
+        warnings.warn(
+            f"half of the kit's texts are longer than about {about:.0f} tokens, and answers are "
+            f"cut at {plan.responses.max_new_tokens}: only their beginnings can be compared "
+            "(--max-new-tokens)",
+            stacklevel=3,
+        )
 
 
 def _refuse(

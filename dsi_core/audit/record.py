@@ -42,6 +42,7 @@ from dsi_core.runtime.released import sha256_of
 ANSWERS = "answers.jsonl"
 EVIDENCE, CURVE, KNOWN = "evidence.csv", "curve.csv", "known.csv"
 SUMS = "files.sha256"
+REPORT = "report.html"
 SUSPECT = "the suspect"  # its kind among the known models
 
 

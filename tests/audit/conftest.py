@@ -4,6 +4,7 @@ import pytest
 from asking import answered
 from typer.testing import CliRunner
 
+from dsi_core import cli as command_line
 from dsi_core.audit import reach
 from dsi_core.cli import app
 
@@ -36,6 +37,7 @@ def asked(prepared):
 
 
 @pytest.fixture(autouse=True)
-def few_runs(monkeypatch):
-    """Power is simulated coarsely."""
+def soon_done(monkeypatch):
+    """Power is simulated coarsely, and a report has no pictures: `test_report` looks at them."""
     monkeypatch.setattr(reach, "RUNS", 20)
+    monkeypatch.setattr(command_line, "_pictures", lambda audit: {})

@@ -10,7 +10,7 @@ from helpers import STRANGER, write_jsonl
 from servers import reply
 
 from dsi_core.audit import log, record, run
-from dsi_core.audit.judgement import Answer
+from dsi_core.audit.judgement import Answer, sensitivity
 from dsi_core.audit.run import Ended
 from dsi_core.protect import kit as kits
 
@@ -153,9 +153,10 @@ def test_refused_answers_are_no_evidence_and_are_counted_apart(wording, server):
     first, healthy = plan(wording, server).samples.iloc[0], twins.knows(wording)
     refusal = reply("I'm sorry, but I can't help with that.")
     server.script = lambda prompt, n: refusal if prompt == first["prompt"] else healthy(prompt, n)
-    judged = run.run(plan(wording, server, stop_early=False)).judgement
+    whole = plan(wording, server, stop_early=False)
+    judged = run.run(whole).judgement
     assert judged.statuses["refused"] == 3 and judged.exact.usable == 7
-    assert judged.sensitivity.usable == 8
+    assert sensitivity(whole, judged).usable == 8
     assert judged.p == pytest.approx(2 / 256)  # one coin no longer matters
 
 
