@@ -18,6 +18,7 @@ by its true and false positive rates on reference models.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 DRAWS = 2000
 CONFIDENCE = 0.95
@@ -92,7 +93,7 @@ def _share(
     return Share(float(_solved(found, used, unused)), float(low), float(high))
 
 
-def _solved(found, used, unused) -> np.ndarray:
-    apart = np.asarray(used - unused, float)
-    apart = np.where(apart > 0, apart, np.nan)
+def _solved(found: ArrayLike, used: ArrayLike, unused: ArrayLike) -> np.ndarray:
+    found, used, unused = (np.asarray(values, float) for values in (found, used, unused))
+    apart = np.where(used > unused, used - unused, np.nan)
     return np.clip((found - unused) / apart, 0, 1)
