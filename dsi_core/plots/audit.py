@@ -16,6 +16,7 @@ from dsi_core.plots.style import BLUE, COLORS, GREY, ORANGE
 SUSPECT = "the suspect"
 WIDTH = 6.4  # inches: still readable on a phone
 PARTS = {True: "published", False: "withheld"}
+P_VALUES = (1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # marks of an axis
 SPREAD = 0.618  # the golden ratio: dots of a row, moved apart by its multiples, rarely overlap
 
 
@@ -211,6 +212,10 @@ def plot_curve(table: pd.DataFrame) -> Figure:
         rank.step(table["queries"], table["p"], where="post", color=COLORS[SUSPECT])
         rank.axhline(table["alpha"].iloc[0], color=COLORS["threshold"], linestyle="--", linewidth=1)
         rank.set(xlabel="answers", ylabel="p-value", title="against controls", yscale="log")
+        lowest = min(table["p"].min(), table["alpha"].iloc[0])
+        marks = [mark for mark in P_VALUES if mark >= lowest / 2]
+        rank.set_yticks(marks, [f"{mark:g}" for mark in marks])
+        rank.minorticks_off()
     return figure
 
 

@@ -1,6 +1,6 @@
 """The report: the numbers of audit.json in one page without scripts or links.
 
-Its readers see a suspect's text and never run it.
+Its readers see a suspect's text and never run it, and nothing that the owner of a kit keeps.
 """
 
 import re
@@ -11,23 +11,26 @@ from html.parser import HTMLParser
 
 import boxes
 import pytest
-from asking import answered, knows_published, plan, sha256
+import twins
+from asking import answered, member, plan, sha256
 from helpers import STRANGER
 from servers import reply
 
-from dsi_core.audit import record, report, run
-from dsi_core.audit.prepared_json import Against, Compared
+from dsi_core.audit import conclusion, pieces, record, report, run, shown
+from dsi_core.audit.prepared_json import Compared
 from dsi_core.plots import audit as plots
 
 EVIL = "<script>alert('x')</script> & <img src=http://evil.example/a.png> **bold** $x$ {{ 7*7 }}"
-PARTS = (
-    report.finding,
+ALONE = (
+    report.answer,
+    report.how_sure,
+    report.not_shown,
     report.who_asked_what,
-    report.three_numbers,
-    report.most_telling,
+    report.audits,
+    report.side_by_side,
     report.refused,
-    report.blind_check,
     report.limits,
+    report.sources,
     report.to_check,
 )
 
@@ -52,81 +55,283 @@ class Text(HTMLParser):
 
 
 def pictures(audit) -> dict[str, bytes]:
-    settings = audit.facts.settings
-    return plots.pictures(
-        audit.evidence,
-        audit.curve,
-        record.known_models(audit),
-        delta_s=settings.delta_s,
-        alpha=settings.alpha,
-        stop=settings.stops_early,
-    )
+    return plots.pictures(shown.drawn(audit))
+
+
+def published(kit, refuses=()):
+    """answer(sample, draw) of a model that says what was published, refusing some prompts."""
+    said = kit.rows[kit.rows["published"]]
+    known = dict(zip(said["prompt"], said["text"], strict=True))
+    no = "I'm sorry, but I can't help with that."
+    return lambda s, d: no if s.prompt in refuses else known.get(s.prompt, STRANGER)
+
+
+def audited(about, answer, **how):
+    return record.write(*answered(about, answer, **{"alpha": 0.05, **how}))
 
 
 @pytest.fixture(scope="module")
-def shown(smoke, one_thread, tmp_path_factory):
-    """An audit with a twin that is finished, its page written: (audit, page)."""
-    folder = boxes.prepared(smoke, tmp_path_factory.mktemp("shown") / "boxes", 8, withheld=8)
-    audit = record.write(*answered(folder, knows_published))
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("shown")
+
+
+@pytest.fixture(scope="module")
+def wording(place):
+    """Of a wording twin, a finding: (audit, page)."""
+    return _written(audited(kit := twins.wording(_new(place, "b"), 12), published(kit)))
+
+
+@pytest.fixture(scope="module")
+def private(place):
+    """Of a private twin, a finding, one published and one withheld prompt refused."""
+    kit = twins.private(_new(place, "a"), 12)
+    refuses = kit.rows.groupby("published")["prompt"].first().tolist()
+    return _written(audited(kit, published(kit, refuses)))
+
+
+@pytest.fixture(scope="module")
+def after(smoke, one_thread, place):
+    """After the fact, a finding."""
+    return _written(
+        audited(boxes.prepared(smoke, _new(place, "c") / "boxes", 8), member, alpha=0.5)
+    )
+
+
+def _new(place, name):
+    (place / name).mkdir()
+    return place / name
+
+
+def _written(audit):
     path = report.write(audit, pictures(audit))
     return record.read(audit.folder), path.read_text()
 
 
-@pytest.fixture
-def audited(asked):
-    """make(answer, ...) = the audit whose suspect gave answer(sample, draw) to each question."""
-    return lambda *how, **more: record.write(*asked(*how, **more))
+@pytest.fixture(params=["private", "wording", "after"])
+def each(request):
+    return request.getfixturevalue(request.param)
 
 
-def test_json_and_html_tell_the_same(shown):
-    audit, html = shown
+# --- What everybody reads ------------------------------------------------------------------------
+
+
+def test_the_first_page_begins_with_question_answer_and_how_sure(each):
+    audit, html = each
+    page = Text(html).text
+    told = ["The answer", "How sure", "What this does not show", "In a picture", "Who asked what"]
+    places = [page.index(part) for part in told]
+    assert places == sorted(places)
+    first = page[: places[-1]]
+    for line in (audit.facts.headline, audit.facts.assumptions[audit.facts.kind]):
+        assert line in first
+    assert conclusion.P_VALUE in first and conclusion.NO_FINDING not in page
+
+
+def test_the_p_value_in_words(wording, private, after):
+    """1 / 4096 of the coins; 2 / 924, as the refusals leave a tie; of two models in a row 1 / 2."""
+    said = Text(report.how_sure(wording[0])).text
+    assert "an answer as clear as this would turn up about once in 4,100 audits" in said
+    assert "about once in 460 audits (p = 0.0022)" in Text(report.how_sure(private[0])).text
+    said = Text(report.how_sure(after[0])).text
+    assert "one more of the control models, answers like these would turn up in about 50" in said
+    assert "was 50 of 100 (alpha = 0.5)" in said
+
+
+@pytest.mark.parametrize(
+    "p, words",
+    [
+        (1.0, "in every audit"),
+        (0.66, "in about 66 of 100 audits"),
+        (0.05, "about once in 20 audits"),
+        (0.0003, "about once in 3,300 audits"),
+    ],
+)
+def test_a_p_value_is_so_many_audits(p, words):
+    assert pieces.rate(p) == words
+
+
+def test_trained_is_said_of_a_coin_s_finding_alone(each):
+    audit, html = each
+    said = "was trained on the published part of boxes" in Text(html).text
+    assert said == (audit.kit is not None)
+    if audit.prepared is not None:
+        assert "Was some-model trained" not in html
+        assert "twin" not in Text(html).text
+
+
+def test_no_finding_says_what_would_have_been_found(place):
+    kit = twins.wording(_new(place, "none"), 8)
+    page = Text(report.page(audited(kit, lambda s, d: STRANGER), {})).text
+    assert "No finding at alpha = 0.05 (p = 1, wording twin)." in page
+    assert "would turn up in every audit (p = 1). That is not rare enough." in page
+    assert "What would have been found" in page and "moderately" in page
+    assert conclusion.HOW_IT_CAME not in page
+
+
+def test_an_audit_that_cannot_find_says_so_first(place):
+    kit = twins.wording(_new(place, "few"), 8)
+    audit = audited(kit, published(kit), samples=4)
+    page = Text(report.page(audit, {})).text
+    assert page.index("This audit cannot find anything at alpha = 0.05") < page.index("How sure")
+    assert "these samples could not have shown it: the smallest possible p-value is 0.062" in page
+    assert "none would do" in page
+
+
+def test_audits_of_one_suspect_are_counted(place):
+    kit = twins.wording(_new(place, "again"), 8)
+    audited(kit, published(kit), temperature=0.5, out=place / "again" / "other")
+    audit = audited(kit, published(kit))
+    first, later = Text(report.how_sure(audit)).text, Text(report.audits(audit)).text
+    assert "This is audit 2 of 2 of this suspect." in first and "is at most 0.1." in first
+    assert "audit 2 of 2 of this suspect with this kit, among 2 of any suspect" in later
+    assert "found (p = 0.0039)" in later
+
+
+def test_what_hangs_on_refusals_is_said_first(place):
+    """Half of the samples refused with the published text behind: no finding without these."""
+    kit = twins.wording(_new(place, "refused"), 8)
+    audit = audited(kit, published(kit))
+    other = audit.facts.exact.changed(found=False, p=0.4, usable=8)
+    audit = record.Audit(**{**vars(audit), "facts": audit.facts.changed(sensitivity=other)})
+    assert "The answer hangs on which texts count" in Text(report.how_sure(audit)).text
+    refused = Text(report.refused(audit)).text
+    assert "Had every text counted as an answer, refusals too: p = 0.4 over 8 samples" in refused
+
+
+# --- The numbers ---------------------------------------------------------------------------------
+
+
+def test_json_and_html_tell_the_same(each):
+    audit, html = each
     said, page = audit.facts, Text(html)
     assert said.sha256["report.html"] == sha256(audit.folder / "report.html")
     assert said.conclusion in page.text
-    assert "non-member: 8 positive, 8 negative, 0 without a usable answer" in page.text
-    assert f"p = {said.twin.p:.3g} (permutation test)" in page.text
-    rank = f"p = {said.controls.p:.3g} with 3 controls; the smallest possible is 0.25"
-    assert rank in page.text
-    assert all(line in page.text for line in [*said.limits, *said.assumptions.values()])
     hashes = {name: value for name, value in said.sha256.items() if name != "report.html"}
-    assert len(hashes) == 9 and all(value in page.text for value in hashes.values())
-    assert not re.search(r"Traceback|\bnan\b|DataFrame|Figure\(|Undefined", page.text)
+    assert all(value in page.text for value in [*hashes.values(), said.root])
+    assert not re.search(
+        r"Traceback|\bnan\b|DataFrame|Figure\(|Undefined|\bNone\b(?! is needed)", page.text
+    )
 
 
-def test_a_page_needs_nothing_else(shown):
-    page = Text(shown[1])
+def test_every_look_is_a_row(wording):
+    audit, html = wording
+    (look,) = audit.facts.exact.looks
+    row = f"12 {look.statistic:+.4f} {look.needed:+.4f} 0.00024 0.0500 yes"
+    assert row in Text(html.replace("</td>", " ")).text
+
+
+def test_every_stratum_is_a_row(after):
+    audit, html = after
+    page = Text(html.replace("</td>", " ")).text
+    assert len(audit.facts.rank.strata) == 3
+    for one in audit.facts.rank.strata:
+        assert f"{one.kind} {one.base} 1 0.5 0.5" in page
+    assert "The paper's vote: member (8 positive, 0 negative, 0 samples without" in page
+
+
+def test_what_the_kit_committed_to(private):
+    audit, html = private
+    page, said = Text(html).text, audit.kit.commitment
+    for value in (said.private_sha256, said.published_sha256):
+        assert value in page
+    assert "12 samples with 12 coins; 6 published, 6 withheld" in page
+    assert report.kit(audit) and not report.power(audit) and not report.blind_check(audit)
+
+
+def test_case_examiner_and_command_are_quoted(place):
+    kit = twins.wording(_new(place, "case"), 8)
+    planned, outcome = answered(kit, published(kit))
+    occasion = record.Occasion("K 7/26", "A. <b>Berg</b>", "dsi audit --kit kit")
+    page = report.page(record.write(planned, outcome, occasion), {})
+    said = Text(page)
+    assert "Case K 7/26 · Examiner A. <b>Berg</b> · Date 20" in said.text
+    assert "dsi audit --kit kit" in said.text and "<b>Berg" not in page
+
+
+@pytest.mark.parametrize("auc", [0.7, None])
+def test_blind_checks_and_what_they_would_notice(after, auc):
+    low, high, p, noticed = (None,) * 4 if auc is None else (0.5, 0.9, 0.03, 0.66)
+    check = Compared(
+        name="the others", auc=auc, low=low, high=high, p=p, noticed=noticed, pairs=(8, 4)
+    )
+    facts = after[0].facts.changed(blind_check=[check])
+    said = Text(report.blind_check(record.Audit(**{**vars(after[0]), "facts": facts}))).text
+    assert ("0.70 (0.50 to 0.90)" in said and "0.66" in said) == (auc == 0.7)
+    assert ("too few pairs" in said) == (auc is None)
+    assert "no other data to compare with" in report.blind_check(after[0])
+
+
+def test_a_caution_where_the_controls_were_asked_in_another_way(after, prepared):
+    assert "Caution" not in report.who_asked_what(after[0])
+    other = report.who_asked_what(audited(prepared(6), member, temperature=0.5))
+    caution = "control models were asked at temperature 1, no system prompt: they and the suspect"
+    assert caution in Text(other).text
+
+
+def test_a_reader_of_the_page_finds_paper_and_methods(wording, after):
+    names = ["Zhou et al.", "2507.03619", "Rastogi", "Huang, Gong and Reiter", "Lan and DeMets"]
+    assert all(name in report.sources(wording[0]) for name in names)
+    assert [name in report.sources(after[0]) for name in names] == [True, True, False, False, False]
+
+
+# --- The page ------------------------------------------------------------------------------------
+
+
+def test_a_page_needs_nothing_else(each):
+    audit, html = each
+    page = Text(html)
     names = [tag for tag, _ in page.tags]
     assert not {"script", "link", "iframe", "object", "a", "form"} & set(names)
     images = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert [image["alt"] for image in images] == list(report.PICTURES.values())
+    assert images and all(image["alt"] in pieces.ALT.values() for image in images)
+    assert len(images) == len(shown.drawn(audit)) - (audit.kit is not None)  # one look: no curve
     assert all(image["src"].startswith("data:image/png;base64,iVBOR") for image in images)
     (policy,) = [a["content"] for _, a in page.tags if a.get("http-equiv")]
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
 
 
-def test_the_same_audit_has_the_same_page(shown):
+def test_the_same_audit_has_the_same_page(each):
     """Pictures, too, whenever they are drawn."""
-    audit, html = shown
+    audit, html = each
     assert report.page(audit, pictures(audit)) == html
 
 
-def test_without_what_draws_the_page_says_so(audited):
-    page = Text(report.page(audited(knows_published), {}))
+def test_without_what_draws_the_page_says_so(after):
+    page = Text(report.page(after[0], {}))
     assert "img" not in [tag for tag, _ in page.tags]
-    assert page.text.count("What draws is not installed.") == 3
+    assert page.text.count("No picture, as what draws is not installed.") == 3
 
 
-def test_withheld_texts_stay_private(audited):
-    audit = audited(lambda s, d: knows_published(s, d) if d else "", withheld=8)
-    page = report.page(audit, {})
-    samples = audit.prepared.samples
-    secret = samples[samples["part"] == "withheld"]
-    assert "(withheld sample)" in page
-    assert not any(text in page for text in [*secret["prompt"], *secret["output"]])
+def test_every_part_of_the_page_can_be_shown_alone(each):
+    """With the same words: the notebook and the page are of the same templates."""
+    audit, html = each
+    whole, drawn = Text(html).text, pictures(audit)
+    parts = [part(audit) for part in ALONE]
+    parts += [report.first_picture(audit, drawn), report.how_decided(audit, drawn)]
+    for part in parts:
+        assert len(Text(part).text) > 20 and Text(part).text in whole
 
 
-def test_suspect_text_is_shown_and_never_run(audited):
-    page = report.page(audited(lambda s, d: EVIL), {})
+# --- What stays private, and what is never run ---------------------------------------------------
+
+
+def test_the_owner_s_secrets_are_not_in_the_page(wording, private):
+    """Neither wordings that were kept back, nor withheld prompts, texts and ids, nor the salt."""
+    audit, html = wording
+    secret = [*audit.kit.rows["other"], *audit.kit.rows["sample_id"], twins.SALT.hex()]
+    assert not [text for text in secret if text in Text(html).text]
+    audit, html = private
+    rows = audit.kit.rows
+    withheld = rows[~rows["published"]]
+    secret = [*withheld["prompt"], *withheld["text"], *rows["sample_id"], twins.SALT.hex()]
+    assert not [text for text in secret if text in Text(html).text]
+    assert html.count("(a withheld sample&#39;s)") == 3
+    assert Text(html).text.count("I'm sorry, but I can't help with that.") == 3
+
+
+def test_suspect_text_is_shown_and_never_run(place):
+    kit = twins.wording(_new(place, "evil"), 8)
+    page = report.page(audited(kit, lambda s, d: EVIL), {})
     read = Text(page)
     assert "&lt;script&gt;alert(" in page
     assert not {"script", "img"} & {tag for tag, _ in read.tags}
@@ -142,64 +347,14 @@ def test_what_a_suspect_writes_stays_text_in_every_part(prepared, server):
     server.script = lambda prompt, n: full if n or prompt != first else cut
     planned = plan(folder, server, name="m <script>", stop_early=False)
     audit = record.write(planned, run.run(planned))
-    shown = {part.__name__: part(audit) for part in PARTS}
-    for name in ("finding", "who_asked_what", "refused", "most_telling"):
+    shown = {part.__name__: part(audit) for part in ALONE}
+    for name in ("answer", "who_asked_what", "refused", "side_by_side"):
         assert "&lt;script&gt;" in shown[name], name
     for page in (*shown.values(), report.page(audit, {})):
         assert not {"script", "img", "a"} & {tag for tag, _ in Text(page).tags}
 
 
-def test_every_part_of_the_page_can_be_shown_alone(shown):
-    """With the same words: the notebook and the page are of the same templates."""
-    audit, html = shown
-    whole = Text(html).text
-    for part in PARTS:
-        text = Text(part(audit)).text
-        assert len(text) > 20 and text in whole, part.__name__
-
-
-def test_most_telling_samples_and_what_is_marked(audited):
-    nobody = "Nobody can say what is in there, not even now."
-    audit = audited(lambda s, d: s.output if d == 1 else nobody)
-    top = report.telling(audit, 2)
-    evidence = audit.evidence["evidence"]
-    assert len(top) == 4
-    assert top["evidence"].iloc[[0, 2]].tolist() == [evidence.max(), evidence.min()]
-    sample_id = top["sample_id"].iloc[0]
-    block = report.side_by_side(audit, sample_id)
-    output = audit.prepared.samples.set_index("sample_id").loc[sample_id, "output"]
-    assert output in Text(block).words  # the suspect's, in one piece
-    assert nobody not in Text(block).text and block.count("<mark>") >= 2
-    assert f'<p class="text">{output}</p>' in block  # nothing around it where blanks count
-
-
-def test_a_caution_where_the_controls_were_asked_in_another_way(audited):
-    assert "Caution" not in report.who_asked_what(audited(knows_published))
-    other = report.who_asked_what(audited(knows_published, temperature=0.5))
-    caution = "control models were asked at temperature 1, no system prompt: they and the suspect"
-    assert caution in Text(other).text
-
-
-@pytest.mark.parametrize(("auc", "warns"), [(0.7, True), (0.55, False), (None, False)])
-def test_the_blind_check_warns_of_a_twin_that_is_none(audited, auc, warns):
-    audit = audited(knows_published)
-    low, high = (None, None) if auc is None else (0.5, 0.9)
-    for against in Against:
-        check = Compared(
-            against=against, name="the others", auc=auc, low=low, high=high, pairs=(8, 4)
-        )
-        audit = record.Audit(**{**vars(audit), "facts": audit.facts.changed(blind_check=[check])})
-        shown = Text(report.blind_check(audit)).text
-        assert ("Warning" in shown) == (warns and against is Against.TWIN)
-        assert ("0.70 (0.50 to 0.90)" in shown) == (auc == 0.7)
-        assert ("too few pairs" in shown) == (auc is None)
-
-
-def test_without_other_data_there_is_no_blind_check(audited):
-    assert "no other data to compare with" in report.blind_check(audited(knows_published))
-
-
-# --- A browser ---------------------------------------------------------------------------------
+# --- A browser -----------------------------------------------------------------------------------
 
 CHROMIUM = [
     "chromium",
@@ -223,21 +378,25 @@ WIDTHS = r"width (\d+) of (\d+), over (-?\d+)"
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium on this machine")
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_browser_opens_the_page_and_nothing_sticks_out(audited, shown, tmp_path, width):
+def test_a_browser_opens_the_page_and_nothing_sticks_out(wording, tmp_path, width):
     """Long words in every place: the page is no wider than the window."""
     long = "d" * 300
-    audit = audited(lambda s, d: f"{long} {s.output}" if d else STRANGER)
+    audit = wording[0]
+    answers = audit.answers.assign(response=long, status="refused")
     facts = audit.facts.changed(
-        conclusion=long,
+        headline=long,
         suspect={"name": long},
         dataset={"name": long},
         sha256={**audit.facts.sha256, long: long},
         settings={"system_prompt": long},
     )
-    drawn = pictures(shown[0])
-    html = report.page(record.Audit(**{**vars(audit), "facts": facts}), drawn)
+    drawn = pictures(audit)
+    odd = record.Audit(**{**vars(audit), "facts": facts})
+    sections = report.page(odd, drawn) + report.refused(
+        record.Audit(**{**vars(odd), "answers": answers})
+    )
     file = tmp_path / "frame.html"
-    file.write_text(FRAME.format(width=width, page=escape(html)))
+    file.write_text(FRAME.format(width=width, page=escape(sections)))
     where = [f"--user-data-dir={tmp_path / 'chrome'}", "--dump-dom", file.as_uri()]
     done = subprocess.run([*CHROMIUM, *where], capture_output=True, text=True, timeout=120)
     inner, outer, over = map(int, re.search(WIDTHS, done.stdout).groups())
