@@ -1,8 +1,7 @@
 """How much of D was used, from text alone, with the references as the two ends: none and all of D.
 
 Both ways say how much of D a suspect knows as the references do that were tuned on it. One that
-learnt all of D half as well and one that learnt half of it may look alike: read an estimate as what
-shows of D, at least so much of it.
+learnt all of D half as well and one that learnt half of it look alike.
 """
 
 from dataclasses import asdict
