@@ -61,7 +61,10 @@ def test_the_committed_preparation_is_read():
     assert (len(read.tainted), len(read.samples)) == (47, 48)
     table = preparation.blind_table(read).set_index("against")
     assert table.loc["faq_iid", "p"] > 0.5 > table.loc["chat", "p"]
-    assert set(preparation.strata(read)["base"]) >= {"smollm2", "gemma3"}
+    strata = preparation.strata(read).set_index(["group", "base"])["controls"]
+    assert strata["data like D"].to_dict() == {"gemma3": 5, "smollm2": 7}
+    assert strata["answers", "answers"] == 2 and strata["retrieval", "no model"] == 1
+    assert strata["untuned, concise"].to_dict() == {"gemma3": 1, "smollm2": 1}
 
 
 def test_the_order_of_asking_is_random_and_of_the_samples_alone(prepared):
