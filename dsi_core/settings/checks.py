@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dsi_core.settings.schema import Reference, Suspect, Trained, Wild
 from dsi_core.settings.suspects import suspects_of
-from dsi_core.settings.words import IID, PUBLISHED, VICTIM, iid_of
+from dsi_core.settings.words import IID, VICTIM, iid_of
 
 if TYPE_CHECKING:
     from dsi_core.settings.profile import Profile
@@ -43,7 +43,7 @@ def references_train_on_the_victim(profile: Profile) -> None:
 def membership_follows_from_the_data(profile: Profile) -> None:
     """A suspect is a member if and only if it trains on D."""
     for suspect in [*profile.suspects, *profile.controls, *_imitation_suspects(profile)]:
-        if suspect.member != bool({VICTIM, PUBLISHED} & set(suspect.data)):
+        if suspect.member != (VICTIM in suspect.data):
             raise ValueError(
                 f"suspect {suspect.name!r}: member is {suspect.member} "
                 f"but its data is {suspect.data}"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from dsi_core.settings.schema import Data, Similarity, Strict, Suspect, Trained
-from dsi_core.settings.words import IID, PUBLISHED, VICTIM
+from dsi_core.settings.words import IID, VICTIM
 
 
 class Category(Strict):
@@ -83,7 +83,7 @@ class Imitation(Strict):
                 f"budgets {self.budgets}: must rise, up to twice pairs ({2 * self.pairs}), "
                 "as D and D' hold no more"
             )
-        if {VICTIM, IID, PUBLISHED} & set(self.target.data):
+        if {VICTIM, IID} & set(self.target.data):
             raise ValueError(
                 f"target: trains on {self.target.data}; "
                 "it is there before any dataset of the imitation"

@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from dsi_core.settings.profile import Profile
 
 VICTIM = "victim"  # the dataset under accusation
-PUBLISHED = "published"  # in an audit with a private twin: the part of the victim that was released
 IID = "iid"  # the dataset drawn beside the victim from its source: `apart_from: <victim>` (§6.1)
 
 
