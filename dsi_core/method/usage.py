@@ -17,8 +17,8 @@ COLUMNS = ["dataset", "suspect", "method", "share", "low", "high"]
 def by_vote(verdicts: pd.DataFrame) -> pd.DataFrame:
     """Take each sample's vote for a guess: the share of the counted samples that are positive.
 
-    A reference that was tuned on D votes for it on every sample and one that was not on none, so
-    that there is nothing to debias.
+    The references are its limits, for they vote for D on every sample and on none. Nothing is
+    debiased: a model tuned on data like D gets some votes as well.
 
     Parameters
     ----------

@@ -304,6 +304,30 @@ def grey_box(read: Read) -> Numbers:
     }
 
 
+def share_of_d(read: Read) -> Numbers:
+    """Notebook 07: how much of D was used."""
+    deals = read("grey_box_shares_over_deals")
+    suspects = read("grey_box_shares_of_suspects")
+    by_text = read("grey_box_shares_by_text")
+    of_text = read("grey_box_shares_of_suspects_by_text").set_index(["method", "suspect"])["share"]
+    held = by_text["true"].between(by_text["low"], by_text["high"])
+    by_method = held.groupby(by_text["method"]).agg(["sum", "size"])
+    halves = by_text[(by_text["method"] == "closeness") & (by_text["true"] == 0.5)]
+    return {
+        "error": _span(100 * deals.groupby("attack")["error"].mean(), ".0f"),
+        "held": _span(100 * deals.groupby("attack")["held"].mean(), ".0f"),
+        "least_held": f"{100 * deals['held'].min():.0f}",
+        "members": f"{suspects.loc[suspects['member'], 'share'].min():.2f}",
+        "innocent": f"{suspects.loc[~suspects['member'], 'share'].max():.2f}",
+        "by_text": {m: f"{row['sum']} of {row['size']}" for m, row in by_method.iterrows()},
+        "half_by_closeness": _span(halves["share"], ".2f"),
+        "weak": {m: f"{of_text[m, 'smollm2-weak']:.2f}" for m in ("vote", "closeness")},
+        "like_d": {
+            m: f"{of_text[m].filter(like='-iid').max():.2f}" for m in ("vote", "closeness")
+        },
+    }
+
+
 def attribution(read: Read) -> Numbers:
     """Notebook 08: from which base does a tuned model come."""
     own = read("attribution_own_methods")
@@ -414,6 +438,7 @@ SECTIONS: list[Callable[[Read], Numbers]] = [
     baseline,
     cost,
     grey_box,
+    share_of_d,
     attribution,
     imitation,
     audits,
