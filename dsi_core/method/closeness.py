@@ -98,7 +98,12 @@ def closeness(
                 raise ValueError(f"{measure} needs a backbone, the other measures do not")
             pairs = pd.DataFrame({"a": answers, "b": texts}, dtype=object)
             return similarity.raw_scores(backbone, pairs).clip(min=0)
-    of_words = _containment if measure == Measure.CONTAINMENT else _substring
+        case Measure.CONTAINMENT:
+            of_words = _containment
+        case Measure.SUBSTRING:
+            of_words = _substring
+        case Measure.CHARACTERS:
+            of_words = _characters
     both = zip(answers, texts, strict=True)
     return np.array([of_words(_words(answer), _words(text)) for answer, text in both], float)
 
