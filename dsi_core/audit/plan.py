@@ -121,9 +121,12 @@ class Plan:
 
     @cached_property
     def suspect_key(self) -> str:
-        """Name what the suspect is, whatever it is called."""
+        """Name what the suspect is, whatever it is called and however it is asked."""
         if self.answers_file is not None:
             return store.key({"answers": sha256_of(self.answers_file)})
+        if self.remote is not None:
+            place = endpoint.place(self.remote).rstrip("/")
+            return store.key({"api": place, "model": self.remote.model})
         return store.key(self.base.spec)
 
     @cached_property
@@ -157,6 +160,7 @@ class Plan:
             system_prompt=self.responses.system,
             max_new_tokens=self.responses.max_new_tokens,
             statistic=EVIDENCE if self.looks is None else str(closeness.DEFAULT),
+            extra={} if self.remote is None else self.remote.extra,
             controls=tuple(sha256_of(path) for path in self.control_files),
             seed=self.subject.seed,
         )

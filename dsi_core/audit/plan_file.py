@@ -21,6 +21,7 @@ OPTIONS = {  # the option that sets a field
     "temperature": "--temperature",
     "system_prompt": "--system-prompt",
     "max_new_tokens": "--max-new-tokens",
+    "extra": "--extra-body",
     "controls": "--control-answers",
     "seed": "--profile",
 }
@@ -41,6 +42,8 @@ class PlanFile(Readable):
         How alpha is spent over the looks (`evidence.looks`).
     statistic
         What is compared, in words.
+    extra
+        More fields of each request.
     controls
         SHA-256 of each file of control answers.
     begun
@@ -60,6 +63,7 @@ class PlanFile(Readable):
     system_prompt: str | None
     max_new_tokens: int
     statistic: str
+    extra: dict[str, Any] = {}
     controls: tuple[str, ...] = ()
     seed: int
     begun: str = ""

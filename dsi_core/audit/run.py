@@ -119,8 +119,8 @@ def entry(plan: Plan) -> Entry:
 
 
 def _settings(fixed: PlanFile) -> dict:
-    chosen = {"samples", "answers_to_a_prompt", "temperature", "system_prompt", "max_new_tokens"}
-    return fixed.model_dump(include=chosen, by_alias=True)
+    manner = {"temperature", "system_prompt", "max_new_tokens", "extra"}
+    return fixed.model_dump(include={"samples", "answers_to_a_prompt", *manner}, by_alias=True)
 
 
 def next_questions(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:

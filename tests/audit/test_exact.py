@@ -252,6 +252,10 @@ def test_the_plan_is_fixed_before_the_first_question(wording, server, audit):
         ("--responses", "2"): "answers to a prompt is 3, now asked for is 2 (--responses)",
         ("--temperature", "0.5"): "temperature is 1.0, now asked for is 0.5 (--temperature)",
         ("--system-prompt", "x"): "system prompt is None, now asked for is x (--system-prompt)",
+        (
+            "--extra-body",
+            '{"top_p": 1}',
+        ): "extra is {}, now asked for is {'top_p': 1} (--extra-body)",
         ("--ask-all",): "stops early is True, now asked for is False (--ask-all or --stop-early)",
     }.items():
         done = audit(wording, *more)
@@ -274,9 +278,9 @@ def test_a_larger_budget_goes_on_under_the_same_plan(wording, server, audit):
 def test_every_audit_of_a_suspect_is_counted(wording, server, audit):
     """With other settings, another folder or alpha it is another one."""
     server.script = twins.knows_all(wording)
-    assert audit(wording).exit_code == 0
-    assert audit(wording, "--out", "again", "--temperature", "0.5").exit_code == 0
-    done = audit(wording, "--out", "third", "--alpha", "0.01")
+    assert audit(wording, "--ask-all").exit_code == 0
+    assert audit(wording, "--ask-all", "--out", "again", "--temperature", "0.5").exit_code == 0
+    done = audit(wording, "--ask-all", "--out", "third", "--alpha", "0.01")
     assert done.exit_code == 0
     (third,) = (wording.folder.parent / "third").glob("*/audit.json")
     audits = json.loads(third.read_text())["audits"]

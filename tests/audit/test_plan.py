@@ -71,8 +71,7 @@ def test_the_folder_is_named_by_content_alone(prepared):
     folder = prepared(5)
     whom = suspect.model(None, base_url="http://h/v1", name="org/m 1", key_env="K")
     made = planning.plan(folder, *whom)
-    spec = {"endpoint": {"base_url": "http://h/v1", "model": "org/m 1"}}
-    assert made.suspect_key == store.key(spec)
+    assert made.suspect_key == store.key({"api": "http://h/v1", "model": "org/m 1"})
     hashes = {
         f.name: hashlib.sha256(f.read_bytes()).hexdigest()
         for f in folder.folder.iterdir()
