@@ -10,10 +10,12 @@ from html import escape
 from html.parser import HTMLParser
 
 import boxes
+import cells
 import pytest
 import twins
 from asking import answered, member, plan, sha256
 from helpers import STRANGER
+from IPython import display
 from servers import reply
 
 from dsi_core.audit import conclusion, pieces, record, report, run, shown
@@ -310,6 +312,16 @@ def test_every_part_of_the_page_can_be_shown_alone(each):
     parts += [report.first_picture(audit, drawn), report.how_decided(audit, drawn)]
     for part in parts:
         assert len(Text(part).text) > 20 and Text(part).text in whole
+
+
+def test_the_notebook_shows_the_same_parts(each, tmp_path, monkeypatch):
+    audit, html = each
+    shown = []
+    monkeypatch.setattr(display, "HTML", shown.append)
+    cells.run("audit", tmp_path / "ipython", folder=str(audit.folder))
+    said = Text("".join(shown)).text
+    whole = Text(html.split("<main>")[1]).text
+    assert said.replace(" ", "") == whole.replace(" ", "")
 
 
 # --- What stays private, and what is never run ---------------------------------------------------

@@ -1,4 +1,4 @@
-"""What an audit draws: samples, growth, known models and power are those of the table."""
+"""What an audit draws: what the coins decided, looks, samples, known models, power."""
 
 import math
 
@@ -14,37 +14,97 @@ from dsi_core.plots import audit
 NAN = math.nan
 ORANGE, BLUE = "#d55e00", "#0072b2"
 
+CONTRAST = table(
+    "sample value published needed",
+    (1, -0.2, True, 0.25),
+    (2, 0.5, True, 0.25),
+    (3, NAN, False, 0.25),
+    (4, 0.3, False, 0.25),
+)
+
+
+def test_preferences_are_sorted_and_coloured_by_their_side():
+    ax = audit.plot_preference(CONTRAST)
+    dots = ax.collections[-1]
+    assert points(dots) == [[1, 0.5], [2, 0.3], [3, -0.2]]
+    assert [to_hex(color) for color in dots.get_facecolor()] == [ORANGE, ORANGE, BLUE]
+    lines = {line.get_label(): line.get_ydata()[0] for line in ax.lines}
+    assert lines["mean"] == pytest.approx(0.2) and lines["needed"] == 0.25
+
+
+def test_where_no_mean_would_do_no_line_says_what_is_needed():
+    ax = audit.plot_preference(CONTRAST.assign(needed=NAN))
+    assert legend(ax) == ["mean"]
+
+
+def test_published_stands_above_withheld_with_their_means():
+    ax = audit.plot_closeness(CONTRAST)
+    published, withheld = ax.collections
+    assert [x for x, _ in points(published)] == [-0.2, 0.5]
+    assert [x for x, _ in points(withheld)] == [0.3]
+    assert all(y > 0.5 for _, y in points(published)) and points(withheld)[0][1] < 0.5
+    assert ticks(ax.yaxis) == ["published", "withheld"]
+    means = [line.get_xdata()[0] for line in ax.lines]
+    assert means == pytest.approx([0.15, 0.3, 0.3 + 0.25])  # the last: needed above withheld
+
+
+LOOKS = table(
+    "after statistic p spent crossed needed",
+    (4, 0.1, 0.2, 0.01, False, NAN),
+    (8, 0.3, 0.01, 0.02, True, 0.2),
+)
+
+
+def test_looks_show_what_was_measured_and_what_was_needed():
+    ax = audit.plot_looks(LOOKS)
+    assert legend(ax) == ["needed", "measured", "found"]
+    assert [points(dots) for dots in ax.collections] == [[[4, 0.1]], [[8, 0.3]]]
+    assert to_hex(ax.collections[1].get_facecolor()[0]) == ORANGE
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [NAN, 0.2])
+
+
+STRATA = table(
+    "model kind base member lean",
+    ("M", "the suspect", None, None, 1.5),
+    ("a", "members", "llama", True, 2.0),
+    ("b", "untuned", "llama", False, -np.inf),
+    ("c", "untuned", "llama", False, 0.5),
+    ("d", "untuned", "qwen2", False, 0.1),
+)
+
+
+def test_known_models_stand_in_rows_and_the_suspect_is_a_line():
+    ax = audit.plot_strata(STRATA)
+    rows = ["untuned (llama): 2", "untuned (qwen2): 1", "members (llama): 1, trained on it"]
+    assert ticks(ax.yaxis) == rows
+    leans = [[x for x, _ in points(dots)] for dots in ax.collections]
+    assert leans[1:] == [[0.1], [2.0]] and leans[0][-1] == 0.5  # b has too few samples for a lean
+    assert [to_hex(d.get_facecolor()[0]) for d in ax.collections] == [BLUE, BLUE, ORANGE]
+    assert [line.get_xdata()[0] for line in ax.lines] == [1.5]
+
+
 SAMPLES = table(
-    "part evidence status",
-    ("published", 0.5, "positive"),
-    ("withheld", 0.1, "negative"),
-    ("published", NAN, "filtered"),
-    ("published", -0.2, "negative"),
-    ("withheld", 0.7, "positive"),
+    "evidence status threshold",
+    (0.5, "positive", 0.3),
+    (0.1, "negative", 0.3),
+    (NAN, "filtered", 0.3),
+    (-0.2, "negative", 0.3),
+    (0.7, "positive", 0.3),
 )
 
 
 def test_samples_are_sorted_and_coloured_by_what_they_count_for():
-    ax = audit.plot_samples(SAMPLES, delta_s=0.3)
-    published, withheld = ax.collections
-    assert points(published) == [[2, 0.5], [4, -0.2]]
-    assert points(withheld) == [[1, 0.7], [3, 0.1]]
-    assert [to_hex(c) for c in published.get_facecolor()] == [ORANGE, BLUE]
-    assert legend(ax) == ["published", "withheld"]
-    said = "2 positive (above delta_s = 0.3), 2 negative, 1 without a usable answer"
-    assert title(ax) == said
+    ax = audit.plot_samples(SAMPLES)
+    (dots,) = ax.collections
+    assert points(dots) == [[1, 0.7], [2, 0.5], [3, 0.1], [4, -0.2]]
+    assert [to_hex(c) for c in dots.get_facecolor()] == [ORANGE, ORANGE, BLUE, BLUE]
+    assert title(ax) == "2 positive, 2 negative, 1 without a usable answer"
     assert [line.get_ydata()[0] for line in ax.lines] == [0.3, 0]
 
 
-def test_samples_of_one_part_need_no_legend():
-    ax = audit.plot_samples(SAMPLES[SAMPLES["part"] == "published"], delta_s=0.3)
-    assert len(ax.collections) == 1
-    assert ax.get_legend() is None
-
-
 def test_samples_without_any_usable_answer():
-    ax = audit.plot_samples(SAMPLES[2:3], delta_s=0.3)
-    assert not ax.collections
+    ax = audit.plot_samples(SAMPLES[2:3])
+    assert not points(ax.collections[0])
     assert title(ax).endswith("1 without a usable answer")
 
 
@@ -53,33 +113,29 @@ CURVE = pd.DataFrame(
         "queries": [3, 6, 9],
         "positive": [1, 1, 2],
         "negative": [0, 1, 1],
-        "p_controls": [0.5, 0.25, 0.04],
-        "wealth": [1.0, 4.0, 50.0],
+        "p": [0.5, 0.25, 0.04],
+        "alpha": 0.05,
     }
 )
 
 
-@pytest.mark.parametrize("stop, wealth", [(True, 40), (False, 20)])
-def test_the_curve_has_the_vote_and_both_tests(stop, wealth):
-    vote, controls, twin = audit.plot_curve(CURVE, alpha=0.05, stop=stop).axes
+def test_the_curve_has_the_vote_and_the_rank():
+    vote, rank = audit.plot_curve(CURVE).axes
     assert [list(line.get_ydata()) for line in vote.lines] == [[1, 1, 2], [0, 1, 1]]
     assert [to_hex(line.get_color()) for line in vote.lines] == [ORANGE, BLUE]
-    assert list(controls.lines[0].get_ydata()) == [0.5, 0.25, 0.04]
-    assert list(twin.lines[0].get_xdata()) == [3, 6, 9]
-    assert controls.lines[1].get_ydata()[0] == 0.05
-    assert twin.lines[1].get_ydata()[0] == pytest.approx(wealth)  # 2 / alpha where it may stop
-    assert [ax.get_ylabel() for ax in (vote, controls, twin)] == ["samples", "p-value", "wealth"]
-    assert controls.get_yscale() == twin.get_yscale() == "log"
+    assert list(rank.lines[0].get_ydata()) == [0.5, 0.25, 0.04]
+    assert rank.lines[1].get_ydata()[0] == 0.05
+    assert ticks(rank.yaxis) == ["1", "0.5", "0.2", "0.1", "0.05", "0.02"]
 
 
 def test_the_curve_of_an_audit_with_the_vote_alone():
-    (ax,) = audit.plot_curve(CURVE.assign(p_controls=NAN, wealth=NAN), alpha=0.05).axes
+    (ax,) = audit.plot_curve(CURVE.assign(p=NAN)).axes
     assert legend(ax) == ["positive", "negative"]
 
 
-def test_the_curve_with_a_twin_and_no_controls():
-    _, twin = audit.plot_curve(CURVE.assign(p_controls=NAN), alpha=0.05).axes
-    assert twin.get_ylabel() == "wealth"
+def test_an_audit_that_asked_nothing_has_no_pictures():
+    assert audit.pictures({"preference": CONTRAST[:0], "looks": LOOKS[:0]}) == {}
+    assert audit.pictures({"looks": LOOKS})["looks"].startswith(b"\x89PNG")
 
 
 KNOWN = table(
