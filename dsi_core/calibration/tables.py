@@ -22,6 +22,7 @@ from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile, load_profile
 
 RUNS = 30  # orders of asking in which a model is tried
+RUNS_EACH = 10  # the same for each of many statistics
 SIMULATED = 200  # audits of a member that is weaker than those we have
 STATISTICS = [Statistic(measure, combine) for measure in Measure for combine in Combine]
 
@@ -169,7 +170,7 @@ def statistics(run: Calibrated, alpha: float) -> pd.DataFrame:
         for statistic in STATISTICS:
             for n in numbers:
                 names = run.names(Kind.WEAK, [n])
-                tried = _of_draw(run, run.drawn[n], names, alpha, statistic)
+                tried = _of_draw(run, run.drawn[n], names, alpha, statistic, RUNS_EACH)
                 words = {name: str(value) for name, value in asdict(statistic).items()}
                 found.append(tried.assign(draws=draws_for, **words))
     whole = pd.concat(found).rename(columns={"kind": "twin"}).astype({"twin": str})
@@ -276,7 +277,7 @@ def by_exposure(tried: pd.DataFrame) -> pd.DataFrame:
     `trials.summary`.
     """
     said = [
-        f"1 to {row.dilution}" if row.dilution else f"{row.share:.0%} of D"
+        f"1 to {row.dilution:.0f}" if row.dilution else f"{row.share:.0%} of D"
         for row in tried.itertuples()
     ]
     order = tried.assign(exposure=said).sort_values(
@@ -358,9 +359,10 @@ def _of_draw(
     names: list[str],
     alpha: float,
     statistic: Statistic = closeness.DEFAULT,
+    runs: int = RUNS,
 ) -> pd.DataFrame:
     answers = run.answers[run.answers["model"].isin(names)]
     answers = answers[answers["row"].isin(one.rows["row"])]
     backbone = similarity.backbone(run.profile) if statistic.measure == Measure.BERTSCORE else None
     close = trials.close(statistic, answers, one.rows, backbone)
-    return trials.table(close, one, names, alpha=alpha, runs=RUNS)
+    return trials.table(close, one, names, alpha=alpha, runs=runs)

@@ -49,16 +49,20 @@ class Samples:
         """How strongly the values follow the labels, in their standard deviations.
 
         Of a wording twin: mean preference for what was published / SD of the centred preference.
-        Of a private twin: difference of the means / SD within the parts.
+        Of a private twin: difference of the means / SD within the parts. Infinite where nothing
+        else varies.
         """
         kept = ~np.isnan(self.values)
         values, labels = self.values[kept], self.labels[kept]
         if self.kind == Kind.WORDING:
             towards = np.where(labels, 1.0, -1.0) * (values - values.mean())
-            return float(towards.mean() / towards.std(ddof=1))
-        one, other = values[labels], values[~labels]
-        within = np.concatenate([one - one.mean(), other - other.mean()])
-        return float((one.mean() - other.mean()) / within.std(ddof=2))
+            difference, spread = towards.mean(), towards.std(ddof=1)
+        else:
+            one, other = values[labels], values[~labels]
+            within = np.concatenate([one - one.mean(), other - other.mean()])
+            difference, spread = one.mean() - other.mean(), within.std(ddof=2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(difference / spread)
 
     def ordered(self, order: np.ndarray) -> "Samples":
         """Give the same samples in another order, or some of them, or some again."""

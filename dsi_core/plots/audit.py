@@ -1,4 +1,4 @@
-"""Audits: what the coins decided, looks, samples, the suspect among known models, power."""
+"""Audits: what the coins decided, looks, samples, the suspect among known models."""
 
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -259,50 +259,6 @@ def plot_known_models(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         label.set_fontweight("bold" if kind == SUSPECT else "normal")
     ax.legend(loc="lower right", fontsize=8)
     return ax
-
-
-def plot_power(table: pd.DataFrame) -> Figure:
-    """What the tests find, and how many samples they ask, by the share of the data learnt.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As `simulation.stacked`: test, learnt in [0, 1] (at 0 whatever is found is an error), found
-        (share of runs), low, high (its 95% interval), samples (mean number asked), samples_all,
-        alpha.
-
-    Returns
-    -------
-    Figure
-        Left what is found, with alpha dashed; right the samples asked, of all.
-    """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
-    for test, color in style.colors_of(table["test"]).items():
-        rows = table[table["test"] == test]
-        left.errorbar(
-            rows["learnt"],
-            rows["found"],
-            [rows["found"] - rows["low"], rows["high"] - rows["found"]],
-            marker="o",
-            capsize=2,
-            color=color,
-            label=test,
-        )
-        asked = rows["samples"] / rows["samples_all"]
-        right.plot(rows["learnt"], asked, marker="o", color=color, label=test)
-    left.axhline(table["alpha"].iloc[0], color=COLORS["line"], linestyle="--", linewidth=1)
-    learnt = "share of the published samples that it learnt"
-    left.set(
-        xlabel=learnt,
-        ylabel="share of runs that found it",
-        ylim=(-0.03, 1.03),
-        title="found (dashed: alpha)",
-    )
-    right.set(
-        xlabel=learnt, ylabel="samples asked, of all", ylim=(0, 1.03), title="asked until sure"
-    )
-    left.legend()
-    return figure
 
 
 DRAWN: Mapping[str, Callable[[pd.DataFrame], Axes | Figure]] = {

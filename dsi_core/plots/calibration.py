@@ -74,7 +74,7 @@ def plot_null(table: pd.DataFrame) -> Figure:
                 label=model,
             )
         ax.plot([0, 1], [0, 1], color=COLORS["line"], linestyle="--", linewidth=1)
-        ax.set(xlabel="p-value", ylabel="share of coins with at most this p", aspect="equal")
+        ax.set(xlabel="p-value", ylabel="share of coins", aspect="equal")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize=7)
     return figure
@@ -110,7 +110,7 @@ def plot_p_values(table: pd.DataFrame, *, alpha: float, rows: str, colors: str) 
         ax.set_yticks(range(len(names)), names)
     if rows != colors:
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8)
+        figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=8)
     return figure
 
 
@@ -213,7 +213,7 @@ def plot_accuser(table: pd.DataFrame, *, alpha: float) -> Figure:
             rows["tries"], rows["shared"], "o-", color=COLORS["non-member"], label="shares alpha"
         )
         ax.axhline(alpha, color=COLORS["line"], linestyle="--", linewidth=1)
-        ax.set(xlabel="tries", ylabel="innocent models accused", ylim=(-0.03, 1.03))
+        ax.set(xlabel="tries", ylabel="innocents accused", ylim=(-0.03, 1.03))
         style.whole_numbers(ax.xaxis)
     axes[0].legend()
     return figure

@@ -1,4 +1,4 @@
-"""What an audit draws: what the coins decided, looks, samples, known models, power."""
+"""What an audit draws: what the coins decided, looks, samples, known models."""
 
 import math
 
@@ -158,33 +158,3 @@ def test_known_models_are_sorted_and_the_suspect_stands_out():
     assert len({to_hex(c.get_facecolor()[0]) for c in ax.collections}) == 3
     weights = [label.get_fontweight() for label in ax.get_yticklabels()]
     assert weights == ["normal", "bold", "normal", "normal"]
-
-
-POWER = table(
-    "test learnt found low high samples samples_all alpha",
-    ("control models", 0.0, 0.04, 0.02, 0.08, 48, 48, 0.05),
-    ("control models", 0.5, 0.9, 0.8, 0.95, 12, 48, 0.05),
-    ("private twin", 0.0, 0.01, 0.0, 0.04, 96, 96, 0.05),
-    ("private twin", 0.5, 1.0, 0.98, 1.0, 24, 96, 0.05),
-)
-
-
-def test_power_has_a_line_for_each_test():
-    left, right = audit.plot_power(POWER).axes
-    shares = [container.lines[0].get_ydata().tolist() for container in left.containers]
-    assert shares == [[0.04, 0.9], [0.01, 1.0]]
-    intervals = [c.lines[2][0].get_segments()[1][:, 1] for c in left.containers]
-    assert np.allclose(intervals, [(0.8, 0.95), (0.98, 1.0)])
-    assert [line.get_ydata().tolist() for line in right.lines] == [[1.0, 0.25], [1.0, 0.25]]
-    assert legend(left) == ["control models", "private twin"]
-    assert left.lines[-1].get_ydata()[0] == 0.05
-    pairs = zip(left.containers, right.lines, strict=True)
-    assert all(c.lines[0].get_color() == line.get_color() for c, line in pairs)
-
-
-def test_a_test_keeps_its_colour_where_it_is_alone():
-    def color(rows):
-        lines = dict(zip(rows["test"].unique(), audit.plot_power(rows).axes[1].lines, strict=True))
-        return to_hex(lines["private twin"].get_color())
-
-    assert color(POWER) == color(POWER[2:])
