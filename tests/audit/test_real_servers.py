@@ -14,16 +14,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import twins
 
+from dsi_core.audit import conclusion, prepare, record, run, suspect
 from dsi_core.audit import plan as planning
-from dsi_core.audit import prepare, record, run, suspect
+from dsi_core.audit.judgement import Answer
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.run import Ended, Outcome
 from dsi_core.models import load, tuning
 from dsi_core.runtime import wheels
 from dsi_core.runtime.precision import detect
 from dsi_core.settings.profile import load_profile
-from dsi_core.settings.schema import Trained
+from dsi_core.settings.schema import Data, Trained
 
 READY_WITHIN = 300  # seconds; about ten on a free core
 # else `transformers serve` ignores the temperature
@@ -160,13 +162,12 @@ def audit(prepared, url, name, *, extra=None, concurrency=1, **how) -> tuple[Pla
 
 
 def test_a_served_model_that_knows_d_by_heart_is_found(dozen, transformers_serve):
-    """By its path, as the server wants. It stops after a block: p = 1/4 is the least for three."""
+    """By its path, as the server wants. It stops after a block; with one control p is 1/2."""
     url, tuned, _ = transformers_serve
-    plan, outcome = audit(dozen, url, tuned, extra=SAMPLED, alpha=0.25)
+    plan, outcome = audit(dozen, url, tuned, extra=SAMPLED, alpha=0.5)
     judged = outcome.judgement
     assert judged.vote.verdict == "member" and judged.vote.positive >= 4
-    assert judged.p == pytest.approx(1 / 4)
-    assert (judged.controls.lean > judged.control_statistics).all()
+    assert judged.p == pytest.approx(1 / 2) and judged.answer is Answer.FOUND
     assert outcome.ended is Ended.STOPPED_EARLY
     assert (judged.samples, judged.answers) == (5, 15)
     answers = planning.answers(plan)
@@ -178,10 +179,10 @@ def test_a_served_model_that_knows_d_by_heart_is_found(dozen, transformers_serve
 
 def test_a_served_model_that_never_saw_d_is_not_accused(dozen, transformers_serve):
     url, _, untuned = transformers_serve
-    plan, outcome = audit(dozen, url, untuned, extra=SAMPLED, alpha=0.25, stop_early=False)
+    plan, outcome = audit(dozen, url, untuned, extra=SAMPLED, alpha=0.5, stop_early=False)
     judged = outcome.judgement
     assert judged.vote.verdict == "non-member" and judged.vote.positive == 0
-    assert judged.p > 0.25
+    assert judged.p > 0.5 and not judged.found
     assert outcome.ended is Ended.ALL_PROMPTED and judged.answers == 3 * len(dozen.tainted)
     # do_sample and the seeds do what they should
     assert planning.answers(plan).groupby("sample_id")["response"].nunique().eq(3).all()
@@ -201,26 +202,51 @@ def test_without_do_sample_the_server_ignores_the_temperature(dozen, transformer
 def test_a_real_model_that_never_saw_d_is_not_accused(dozen, llama_cpp):
     """SmolLM2 on six questions: fluent answers, most of them not nearer to D's by the threshold.
 
-    (Toy controls are no match for its English: with three of them p is what it can be at least,
-    and no finding.)
+    (Toy controls are no match for its English, and too few for a finding.)
     """
     plan, outcome = audit(dozen, llama_cpp, "smollm2", draws=1, budget="6", stop_early=False)
     judged = outcome.judgement
     assert judged.vote.verdict == "non-member"
-    assert outcome.ended is Ended.ALL_PROMPTED and judged.answers == 6
-    assert record.headline(plan, judged).startswith("No finding at alpha = 0.05")
+    assert outcome.ended is Ended.BUDGET_SPENT and judged.answers == 6
+    said = conclusion.after(plan, judged, {})
+    assert (
+        said.startswith("This audit cannot find anything at alpha = 0.05") and "trained" not in said
+    )
     answers = planning.answers(plan)
     assert (answers["response"].str.len() > 20).sum() >= 5
     assert (answers["prompt_tokens"] > 0).all() and set(answers["finish"]) <= {"stop", "length"}
     assert answers["tokens"].between(1, plan.responses.max_new_tokens).all()
 
 
+def test_who_trained_on_what_a_kit_published_is_found(smoke, transformers_serve, tmp_path):
+    """A coin chose one of two wordings of 12 rows; a model learns these by heart, is served, asked.
+
+    No reference model, no control: and an untuned model is not found.
+    """
+    url, _, untuned = transformers_serve
+    kit = twins.wording(tmp_path, 12)
+    published = Data(path=str(kit.folder / "published.jsonl"), prompt=["question"], output="answer")
+    profile = smoke.changed(data={**smoke.data, "boxes": published})
+    learnt = Trained(base="llama", data=["boxes"], recipe="heart")
+    member = tmp_path / "member"
+    for part in tuning.load_tuned(tuning.training(profile, "dozen", learnt)):
+        part.save_pretrained(member)
+    plan, outcome = audit(kit, url, member, extra=SAMPLED)
+    judged = outcome.judgement
+    assert judged.answer is Answer.FOUND and judged.p <= 0.05
+    assert outcome.ended is Ended.STOPPED_EARLY and judged.samples < 12
+    said = record.write(plan, outcome).facts.conclusion
+    assert said.startswith("member was trained on the published part of boxes or on a copy of it")
+    _, outcome = audit(kit, url, untuned, extra=SAMPLED)
+    assert outcome.judgement.answer is Answer.NO_FINDING
+
+
 def test_a_local_suspect_is_asked_by_ourselves(dozen, transformers_serve, tmp_path):
     """The same weights as a folder: every answer is there, none by a service's count."""
     _, tuned, _ = transformers_serve
-    plan = planning.plan(dozen, *suspect.model(str(tuned)), out=tmp_path, alpha=0.25)
+    plan = planning.plan(dozen, *suspect.model(str(tuned)), out=tmp_path, alpha=0.5)
     outcome = run.run(plan)
     judged = outcome.judgement
-    assert judged.vote.verdict == "member" and judged.p == pytest.approx(1 / 4)
+    assert judged.vote.verdict == "member" and judged.p == pytest.approx(1 / 2)
     assert outcome.ended is Ended.ALL_PROMPTED and judged.answers == 3 * len(dozen.tainted)
     assert record.write(plan, outcome).facts.suspect.folder == str(tuned)
