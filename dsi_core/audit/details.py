@@ -18,10 +18,13 @@ MEASURED = {
     Kind.WORDING: "how much closer the answers are to the published wording than to the one kept "
     "back (mean over the samples, less what the answers prefer on average)",
 }
+COMBINED = {"mean": "the mean", "max": "the largest"}
 CLOSENESS = {  # by the word of `method.closeness.Statistic` that names the measure
     "rouge_l": "the words that an answer and a text share in the same order (ROUGE-L F, 0 to 1)",
     "containment": "the share of a text's runs of three words that an answer has (0 to 1)",
     "substring": "the longest run of words in both, as a share of the text (0 to 1)",
+    "characters": "the root of the share of a text's runs of eight characters that an answer has "
+    "(0 to 1)",
     "bertscore": "BERTScore (F1, 0 to 1)",
 }
 ENDED = {
@@ -290,11 +293,11 @@ def to_check(audit: Audit) -> dict[str, Any]:
 
 
 def _by_looks(facts: AuditFacts, test: ExactFacts, pictures: Mapping[str, bytes]) -> dict[str, Any]:
-    measure = facts.settings.statistic.split()[-1]
+    combine, measure = facts.settings.statistic.split()
     after = ", ".join(map(str, facts.settings.looks))
     said = [
-        f"Measured is {MEASURED[facts.kind]}. Closeness is {CLOSENESS.get(measure, measure)}; of a "
-        f"sample's answers the {facts.settings.statistic.split()[0]} counts.",
+        f"Measured is {MEASURED[facts.kind]}. Closeness is {CLOSENESS[measure]}; of a sample's "
+        f"answers {COMBINED[combine]} counts.",
         "It is compared with what it would be had the coins fallen otherwise, thousands of times: "
         "p is the share of these that are as large. The plan was to look after "
         f"{after} samples, and at each look only a share of alpha = {facts.alpha:g} may be spent; "

@@ -18,8 +18,9 @@ from helpers import STRANGER
 from IPython import display
 from servers import reply
 
-from dsi_core.audit import conclusion, pieces, record, report, run, shown
+from dsi_core.audit import conclusion, details, pieces, record, report, run, shown
 from dsi_core.audit.prepared_json import Compared
+from dsi_core.method import closeness
 from dsi_core.plots import audit as plots
 
 EVIL = "<script>alert('x')</script> & <img src=http://evil.example/a.png> **bold** $x$ {{ 7*7 }}"
@@ -220,6 +221,11 @@ def test_every_look_is_a_row(wording):
     (look,) = audit.facts.exact.looks
     row = f"12 {look.statistic:+.4f} {look.needed:+.4f} 0.00024 0.0500 yes"
     assert row in Text(html.replace("</td>", " ")).text
+
+
+def test_every_statistic_has_words():
+    assert set(details.CLOSENESS) == set(closeness.Measure)
+    assert set(details.COMBINED) == set(closeness.Combine)
 
 
 def test_every_stratum_is_a_row(after):
