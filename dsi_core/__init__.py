@@ -25,6 +25,7 @@ ROOMS = [
     "planning",
     "plots",
     "benchmarks",
+    "calibration",
 ]
 
 __all__ = ["__version__", *ROOMS]

@@ -97,7 +97,7 @@ def test_a_member_is_found_however_it_is_asked(table):
 
 def test_who_tries_again_accuses_more_and_who_shares_alpha_does_not(table):
     accuser = table("accuser").pivot(index="tries", columns="kind")
-    assert (accuser["accused"].loc[20] > 0.3).all()
+    assert (accuser["accused"].loc[20] > accuser["accused"].loc[1]).all()
     assert (accuser["shared"].loc[20] <= 0.1).all()
 
 
