@@ -36,10 +36,10 @@ def claims(read: Read) -> dict[str, bool]:
     accused = others["smollm2-full on validation"]
     imitators = read("imitation_verdicts")
     scores = read("imitation_budgets").query("metric == 'rouge_l'").set_index("model")["mean"]
-    known = read("audit_known_models")
-    alike = known[known["kind"] == "data like D"]
-    innocent = known[~known["member"]]
-    power = read("audit_power")
+    choice = read("calibration_choice")
+    accuser = read("calibration_accuser").groupby("tries")
+    tried = read("calibration_weak").query("twin == 'wording twin'")
+    supports = read("calibration_strata")["smallest_p"].max()
     return {
         "who is missed is smollm2-weak, and nobody is accused": set(
             verdicts.loc[~verdicts["correct"], "suspect"]
@@ -95,12 +95,15 @@ def claims(read: Read) -> dict[str, bool]:
             like="imitator of"
         ).max()
         < scores["imitator's base, untuned"],
-        "all controls on data like D rank before all others": alike["lean"].min()
-        > innocent.drop(alike.index)["lean"].max(),
-        "without their kind each of them would rank first": bool(
-            (alike["p_other_kinds"] - 1 / (len(innocent) - len(alike) + 1)).abs().max() < 1e-5
+        "the statistic of an audit is the one chosen on the development draws": bool(
+            (choice["chosen"] == choice["default"]).all()
         ),
-        "one that learnt half is always found": bool(
-            (power.loc[power["learnt"] == 0.5, "found"] == 1).all()
+        "who tries again accuses more, who shares alpha does not": accuser["accused"]
+        .min()
+        .is_monotonic_increasing
+        and bool((accuser["shared"].max() <= 0.075).all()),
+        "a wording twin clears who was tuned on the other wording": bool(
+            (tried.loc[tried["kind"] == "on D's other wording", "p"] > 0.5).all()
         ),
+        "these controls cannot support a finding at 0.05": bool(supports > 0.05),
     }

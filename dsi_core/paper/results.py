@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from dsi_core.paper.claims import Read, claims
@@ -22,8 +23,6 @@ FIGURES = ROOT / "figures" / "small"
 PAGE = ROOT / "notebooks" / "pages" / "results.md"
 README = ROOT / "README.md"
 MARKS = ("<!-- Written by `dsi results`. -->", "<!-- Until here. -->")
-
-TESTS = {"controls": "control models", "twin": "private twin"}
 
 Numbers = dict[str, Any]
 
@@ -370,40 +369,83 @@ def imitation(read: Read) -> Numbers:
 
 
 def audits(read: Read) -> Numbers:
-    """Notebook 10 and three audits of served models: rank among controls, private twin, power."""
-    known, rates = read("audit_known_models"), read("audit_rates")
-    innocent = known[~known["member"]]
-    alike = innocent[innocent["kind"] == "data like D"]
-    ranked = rates[rates["by"] == "rank at 0.05"]
-    twin = read("audit_twin")
-    power = read("audit_power")
-    of_test = {
-        key: {row.learnt: row for row in power[power["test"] == test].itertuples()}
-        for key, test in TESTS.items()
-    }
-    blind = read("audit_blind_check").set_index("against").loc["faq_iid"]
+    """Notebook 10 and three audits of served models."""
+    errors = read("calibration_errors")
+    looked = errors[errors["circumstance"].str.startswith("stopped")]
+    by_model = read("calibration_errors_by_model")
+    choice = read("calibration_choice").query("chosen").iloc[0]
+    weak = read("calibration_weak_summary").query("who == 'weak member'").set_index("twin")
+    tried = read("calibration_weak")
+    clear = tried[tried["kind"] == "innocent"]
+    strengths = read("calibration_strengths").groupby("twin")
+    shifts = read("calibration_shifts")
+    accuser = read("calibration_accuser")
+    strata = read("calibration_strata")
+    known = read("calibration_controls")
+    blind = read("calibration_blind_check").set_index("against").loc["faq_iid"]
     return {
         "served": list(read("audit_served").itertuples()),
         "served_of": read("audit_served")["of"].iloc[0],
-        "found": _called(ranked[ranked["who"] == "members"]),
-        "found_by_vote": _called(rates[(rates["who"] == "members") & (rates["by"] == "vote")]),
-        "controls_called": _called(ranked[ranked["who"] != "members"]),
-        "alike": len(alike),
-        "others": len(innocent) - len(alike),
-        "twin_members": int(twin["member"].sum()),
-        "twin_innocent": int((~twin["member"]).sum()),
-        "twin_samples": int(twin["of"].iloc[0]),
-        "worst_member": f"{twin.loc[twin['member'], 'p'].max():.2g}",
-        "best_innocent": f"{twin.loc[~twin['member'], 'p'].min():.2g}",
-        "runs": int(power["runs"].iloc[0]),
-        "null": {key: _percent(rows[0.0]) for key, rows in of_test.items()},
-        "power": {key: f"{rows[0.3].found:.0%}" for key, rows in of_test.items()},
-        "queried": {
-            key: {share: _queried(rows[share]) for share in (0.5, 1.0)}
-            for key, rows in of_test.items()
+        "innocents": by_model["model"].nunique(),
+        "coins": f"{by_model['tests'].max():,}",
+        "errors": {
+            kind: " and ".join(f"{r.share:.2%} at {r.level:g}" for r in part.itertuples())
+            for kind, part in looked.groupby("kind")
         },
+        "within": f"{int(errors['inside'].sum())} of {len(errors)}",
+        "models_within": f"{int(by_model['inside'].sum())} of {len(by_model)}",
+        "statistic": f"{choice['measure']}, {choice['combine']} over answers",
+        "effects": f"{choice['development']:.2f} there and {choice['confirmation']:.2f} on others",
+        "draws": int(weak["models"].iloc[0]),
+        "weak": {twin: _found(row) for twin, row in weak.iterrows()},
+        "weak_least": {twin: f"{row['found_least']:.0%}" for twin, row in weak.iterrows()},
+        "innocent": {
+            twin: f"{int((part['p'] <= 0.05).sum())} of {len(part)}"
+            for twin, part in clear.groupby("twin")
+        },
+        "weaker": {
+            twin: {row["share"]: f"{row['found']:.0%}" for _, row in part.iterrows()}
+            for twin, part in read("calibration_weaker").groupby("twin")
+        },
+        "strengths": {twin: _from_which_loss(part) for twin, part in strengths},
+        "exposures": {
+            twin: ", ".join(f"{r.exposure} {r.found:.0%}" for r in part.itertuples())
+            for twin, part in read("calibration_exposures").groupby("twin")
+        },
+        "shifts": shifts["shift"].nunique(),
+        "shifted": {
+            kind: {
+                twin: f"{int((rows['p'] <= 0.05).sum())} of {len(rows)}"
+                for twin, rows in part.groupby("twin")
+            }
+            for kind, part in shifts.groupby("kind")
+        },
+        "tries": int(accuser["tries"].max()),
+        "accused": _span(accuser.loc[accuser["tries"] == accuser["tries"].max(), "accused"], ".0%"),
+        "shared": _span(accuser.loc[accuser["tries"] == accuser["tries"].max(), "shared"], ".1%"),
+        "tally": read("calibration_beside_tally").fillna("-").to_dict("records"),
+        "controls": int(strata["controls"].sum()),
+        "strata": len(strata),
+        "supports": f"{strata['smallest_p'].max():.2g}",
+        "known_members": _listed(known.loc[known["member"], "p"].map("{:.2g}".format)),
         "blind_iid": f"{blind['auc']:.2f} ({blind['low']:.2f} to {blind['high']:.2f})",
     }
+
+
+def _found(row: pd.Series) -> str:
+    """How often, and after how many samples."""
+    found = f"{row['found']:.0%} of orders"
+    after = row["samples_to_find"]
+    return f"{found}, after {after:g} samples in the median" if np.isfinite(after) else found
+
+
+def _from_which_loss(strengths: pd.DataFrame) -> str:
+    """The highest mean loss of each base at which 9 of 10 orders find a member."""
+    said = []
+    for base, part in strengths.groupby("group", sort=False):
+        found = part.loc[part["found"] >= 0.9, "final_loss"]
+        said.append(f"{base} {found.max():.2f}" if len(found) else f"{base} at none")
+    return ", ".join(said)
 
 
 def speed(read: Read) -> Numbers:
@@ -572,18 +614,6 @@ def _ranges(right: pd.Series, models: int) -> str:
 def _listed(items: Iterable) -> str:
     *first, last = map(str, items)
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _called(rates: pd.DataFrame) -> str:
-    return f"{rates['called'].sum()} of {rates['models'].sum()}"
-
-
-def _percent(row: Any) -> str:
-    return f"{row.found:.1%} ({100 * row.low:.1f} to {100 * row.high:.1f})"
-
-
-def _queried(row: Any) -> str:
-    return f"{row.samples / row.samples_all:.0%}"
 
 
 def _vote_and_baseline(item: str) -> dict[str, pd.DataFrame]:
