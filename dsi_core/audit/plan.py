@@ -289,7 +289,7 @@ def plan(
 
 
 def _warn_of_long_texts(plan: Plan) -> None:
-    about = plan.samples["output"].str.encode("utf-8").str.len().median() / BYTES_PER_TOKEN
+    about = plan.samples["output"].map(lambda text: len(text.encode())).median() / BYTES_PER_TOKEN
     if about > 1.5 * plan.responses.max_new_tokens:
         warnings.warn(
             f"half of the kit's texts are longer than about {about:.0f} tokens, and answers are "
