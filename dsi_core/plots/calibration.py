@@ -3,7 +3,7 @@
 A twin is "wording twin" or "private twin"; a found share is one of orders of asking.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -255,8 +255,9 @@ def plot_beside(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _panels(titles: Sequence[str], width: float, height: float) -> tuple[Figure, list[Axes]]:
+def _panels(titles: Iterable[str], width: float, height: float) -> tuple[Figure, list[Axes]]:
     """Axes beside each other, each with a title."""
+    titles = list(titles)
     size = (width * len(titles), height)
     figure, axes = plt.subplots(
         1, len(titles), figsize=size, layout="constrained", squeeze=False, sharey=True
@@ -282,6 +283,6 @@ def _interval(
     across: bool = False,
 ) -> None:
     """Dots with the interval of the effect, across or upright; none where it is NaN."""
-    error = [rows["effect"] - rows["low"], rows["high"] - rows["effect"]]
-    named = {"xerr" if across else "yerr": np.nan_to_num(error)}
-    ax.errorbar(x, y, fmt="o", color=color, capsize=2, markersize=5, label=label, **named)
+    error = np.nan_to_num([rows["effect"] - rows["low"], rows["high"] - rows["effect"]])
+    xerr, yerr = (error, None) if across else (None, error)
+    ax.errorbar(x, y, yerr, xerr, fmt="o", color=color, capsize=2, markersize=5, label=label)

@@ -1,0 +1,86 @@
+"""Tables of the calibration, from tables made by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import table
+
+from dsi_core.calibration import beside, null, tables
+from dsi_core.method import closeness
+
+A, B = "private twin", "wording twin"
+
+
+def test_the_statistic_with_the_largest_mean_effect_on_development_is_chosen():
+    default = closeness.DEFAULT
+    best = ("bertscore", "mean")
+    usual = (str(default.measure), str(default.combine))
+    compared = table(
+        "draws measure combine twin effect",
+        ("development", *best, A, 0.9),
+        ("development", *best, B, 0.5),
+        ("development", *usual, A, 0.2),
+        ("development", *usual, B, 0.6),
+        ("confirmation", *best, A, 0.1),
+        ("confirmation", *best, B, 0.3),
+        ("confirmation", *usual, A, 1.0),
+        ("confirmation", *usual, B, 1.0),
+    )
+    first, second = tables.choice(compared).to_dict("records")
+    assert (first["measure"], first["combine"]) == best
+    assert (first["development"], first["confirmation"]) == (
+        pytest.approx(0.7),
+        pytest.approx(0.2),
+    )
+    assert first["chosen"] and not first["default"]  # nothing is chosen by the confirmation
+    assert second["default"] and not second["chosen"]
+
+
+TRIED = table(
+    "twin group epochs share dilution final_loss effect found samples_to_find samples",
+    (B, "small", 2.0, 1.0, 0.0, 1.0, 0.5, 1.0, 20.0, 48),
+    (B, "small", 2.0, 1.0, 0.0, 2.0, 0.7, 0.5, 40.0, 48),
+    (B, "small", 2.0, 0.1, 0.0, 3.0, 0.1, 0.0, np.inf, 48),
+    (B, "small", 2.0, 1.0, 4.0, 3.0, 0.2, 0.0, np.inf, 48),
+)
+
+
+def test_members_of_a_base_and_epochs_are_averaged_over_draws():
+    (row,) = tables.by_strength(TRIED[:2]).to_dict("records")
+    assert (row["final_loss"], row["models"]) == (1.5, 2)
+    assert row["effect"] == pytest.approx(0.6) and row["found"] == 0.75
+
+
+def test_exposures_are_said_in_words_the_whole_of_d_first():
+    found = tables.by_exposure(TRIED).set_index("exposure")["effect"]
+    assert found.index.tolist() == ["100% of D", "10% of D", "1 to 4"]
+    assert found.tolist() == pytest.approx([0.6, 0.1, 0.2])
+
+
+def test_a_member_of_a_smaller_effect_is_found_less():
+    weaker = tables.weaker(TRIED[:2], 0.05, shares=(2.0, 0.5))
+    strong, weak = weaker.to_dict("records")
+    assert (strong["effect"], weak["effect"]) == (pytest.approx(1.2), pytest.approx(0.3))
+    assert strong["found"] > 0.95 and weak["found"] < 0.8 and strong["samples"] == 48
+
+
+def test_the_distribution_of_p_values_by_hand():
+    tested = pd.DataFrame({"model": "m", "kind": A, "p": [0.1, 0.5, 0.5, 1.0]})
+    curve = null.curves(tested, count=4)
+    assert curve["level"].tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert curve["share"].tolist() == [0.25, 0.75, 0.75, 1.0]
+
+
+def test_whom_each_method_accuses_is_counted_by_kind():
+    compared = table(
+        "model kind method accused",
+        ("a", "member", "DIA", True),
+        ("b", "member", "DIA", False),
+        ("c", "innocent", "DIA", True),
+        ("a", "member", "SaMIA", False),
+        ("b", "member", "SaMIA", False),
+    )
+    counted = beside.tally(compared)
+    assert counted["method"].tolist() == ["DIA", "SaMIA"]
+    assert counted["member"].tolist() == ["1 of 2", "0 of 2"]
+    assert counted.loc[0, "innocent"] == "1 of 1" and pd.isna(counted.loc[1, "innocent"])
