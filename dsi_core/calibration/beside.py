@@ -161,9 +161,10 @@ def samia(answers: pd.DataFrame, drawn: Draw) -> pd.DataFrame:
     rows = []
     for model, part in answers[answers["row"].isin(texts.index)].groupby("model", sort=False):
         said = part.groupby("row")["response"].agg(list)
-        scores = pd.Series({row: attacks.samia(given, texts[row]) for row, given in said.items()})
-        labels = published[scores.index].to_numpy(bool)
-        one, other = scores[labels].to_numpy(), scores[~labels].to_numpy()
+        scored = zip(said, texts[said.index], strict=True)
+        scores = np.array([attacks.samia(given, text) for given, text in scored])
+        labels = published[said.index].to_numpy(bool)
+        one, other = scores[labels], scores[~labels]
         rows.append(
             {
                 "model": model,

@@ -23,6 +23,7 @@ from dsi_core.settings.profile import Profile, load_profile
 
 RUNS = 30  # orders of asking in which a model is tried
 RUNS_EACH = 10  # the same for each of many statistics
+SHIFTED = [Kind.WEAK, Kind.OTHER_WORDING]  # kinds that are asked in other ways, too
 SIMULATED = 200  # audits of a member that is weaker than those we have
 STATISTICS = [Statistic(measure, combine) for measure in Measure for combine in Combine]
 
@@ -277,8 +278,8 @@ def by_exposure(tried: pd.DataFrame) -> pd.DataFrame:
     `trials.summary`.
     """
     said = [
-        f"1 to {row.dilution:.0f}" if row.dilution else f"{row.share:.0%} of D"
-        for row in tried.itertuples()
+        f"1 to {dilution:.0f}" if dilution else f"{share:.0%} of D"
+        for dilution, share in tried[["dilution", "share"]].to_numpy(float).tolist()
     ]
     order = tried.assign(exposure=said).sort_values(
         ["twin", "dilution", "share"], ascending=[False, True, False]
@@ -319,8 +320,8 @@ def shifts(run: Calibrated, alpha: float) -> pd.DataFrame:
     profile, tables = run.profile, []
     for number in models.how(profile).shift_draws:
         one = run.drawn[number]
-        asked = [models.weak(profile, one), models.other_wording(profile, one)]
-        asked = [model for model in [*asked, *models.innocents(profile)[:1]] if model]
+        asked = [m for m in models.of_draw(profile, one) if m.kind in SHIFTED]
+        asked += models.innocents(profile)[:1]
         names = [model.name for model in asked]
         others = _usable(models.shifted(profile, asked, one.rows), run.pool, profile)
         ways = {"as prepared": run.answers}

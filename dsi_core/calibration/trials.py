@@ -117,7 +117,7 @@ def samples(kind: Kind, close: pd.DataFrame, drawn: Draw, controls: Sequence[str
     """
     rows = drawn.published if kind == Kind.WORDING else drawn.rows
     by_model = {
-        model: part.set_index("row").loc[rows["row"]] for model, part in close.groupby("model")
+        str(model): part.set_index("row").loc[rows["row"]] for model, part in close.groupby("model")
     }
     first_published = rows["first_published"].to_numpy(bool)
 
