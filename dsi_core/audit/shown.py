@@ -74,18 +74,16 @@ def contrast(audit: Audit) -> pd.DataFrame:
     table = audit.evidence
     if test.looks:
         table = table.head(test.looks[-1].after)
-    value, published = table["evidence"], True
+    value = table["evidence"]
     if audit.facts.kind is Kind.WORDING:
         sign = table["first_published"].map({True: 1.0, False: -1.0})
         value = sign * (value - value.mean())
-    else:
-        published = table["published"]
     needed = test.looks[-1].needed if test.looks else None
     return pd.DataFrame(
         {
             "sample": range(1, len(table) + 1),
             "value": value,
-            "published": published,
+            "published": True if audit.facts.kind is Kind.WORDING else table["published"],
             "needed": float("nan") if needed is None else needed,
         }
     ).reset_index(drop=True)
@@ -140,21 +138,18 @@ def _sample(audit: Audit, chosen: dict) -> Sample:
 def _of_kit(audit: Audit, sample_id: str, usable: pd.DataFrame) -> tuple[str, list[Text]]:
     """The published text, and the answer that comes closest to it."""
     assert audit.kit is not None
-    row = audit.kit.rows.set_index("sample_id").loc[sample_id]
-    close = usable["close"] if audit.facts.kind is Kind.PRIVATE else _to_published(row, usable)
-    answer = str(usable.loc[close.idxmax(), "response"])
-    what = "The text that was published"
+    rows = audit.kit.rows
+    row = rows[rows["sample_id"] == sample_id].to_dict("records")[0]
+    close, what = "close", "The text that was published"
     if audit.facts.kind is Kind.WORDING:
+        close = "close_first" if row["first_published"] else "close_second"
         what = "The wording that was published"
+    answer = usable.sort_values(close, kind="stable")["response"].iloc[-1]
     texts = [
         Text("The suspect's answer that comes closest to it", [(answer, False)]),
         Text(what, common(answer, row["text"])),
     ]
-    return str(row["prompt"]), texts
-
-
-def _to_published(row: pd.Series, usable: pd.DataFrame) -> pd.Series:
-    return usable["close_first" if row["first_published"] else "close_second"]
+    return row["prompt"], texts
 
 
 def _of_prepared(audit: Audit, sample_id: str, usable: pd.DataFrame) -> tuple[str, list[Text]]:

@@ -40,7 +40,7 @@ def plot_preference(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     ax = style.axes(ax, WIDTH, 3.4)
     values = table["value"].dropna().sort_values(ascending=False).to_numpy()
-    colors = np.where(values > 0, ORANGE, BLUE)
+    colors = [ORANGE if value > 0 else BLUE for value in values]
     ax.vlines(np.arange(1, len(values) + 1), 0, values, colors=colors, linewidth=1)
     ax.scatter(np.arange(1, len(values) + 1), values, c=colors, s=22, linewidths=0, zorder=3)
     ax.axhline(0, color=COLORS["zero"], linewidth=0.8)
@@ -145,8 +145,15 @@ def plot_strata(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     lean = table.loc[table["kind"] == SUSPECT, "lean"].replace(-np.inf, np.nan)
     for value in lean.dropna():
         ax.axvline(value, color=COLORS[SUSPECT], linewidth=1.6)
-        label = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "fontsize": 10}
-        ax.annotate(SUSPECT, (value, 1), xycoords=("data", "axes fraction"), **label)
+        ax.annotate(
+            SUSPECT,
+            (value, 1),
+            (0, 4),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            fontsize=10,
+        )
     ax.set(yticks=range(len(rows)), ylim=(-0.7, len(rows) - 0.3), ylabel="")
     ax.set_yticklabels(names, fontsize=9)
     ax.set_xlabel("lean to the references trained on the dataset")
