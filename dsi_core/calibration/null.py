@@ -14,7 +14,7 @@ from scipy import stats
 
 from dsi_core.calibration.trials import DEALS, Samples
 from dsi_core.evidence import looks
-from dsi_core.protect.kit import Kind
+from dsi_core.evidence.power import Twin
 
 
 class Circumstance(StrEnum):
@@ -35,9 +35,9 @@ class Innocent:
     wording: np.ndarray
     private: np.ndarray
 
-    def values(self, kind: Kind) -> np.ndarray:
+    def values(self, kind: Twin) -> np.ndarray:
         """Those of one kind."""
-        return self.wording if kind == Kind.WORDING else self.private
+        return self.wording if kind == Twin.WORDING else self.private
 
 
 def innocents(close: pd.DataFrame, rows: pd.DataFrame) -> list[Innocent]:
@@ -92,7 +92,7 @@ def p_values(
         count = 1 if circumstance == Circumstance.FIXED else 12
         planned = looks.planned(samples, alpha, count)
         for model in models:
-            for kind in Kind:
+            for kind in Twin:
                 values = model.values(kind)
                 for coin in range(coins):
                     chosen = rng.permutation(len(values))[:samples]
@@ -104,7 +104,7 @@ def p_values(
 
 
 def _thrown(
-    kind: Kind, values: np.ndarray, circumstance: Circumstance, rng: np.random.Generator
+    kind: Twin, values: np.ndarray, circumstance: Circumstance, rng: np.random.Generator
 ) -> Samples:
     """The samples of an audit under a coin thrown anew."""
     size = len(values)
@@ -121,7 +121,7 @@ def _thrown(
         values = np.where(far > np.nanquantile(far, 2 / 3), np.nan, values)
     _, of = np.unique(groups, return_inverse=True)
     labels = rng.integers(0, 2, of.max() + 1).astype(bool)
-    if kind == Kind.PRIVATE:
+    if kind == Twin.PRIVATE:
         labels = rng.permutation(np.arange(of.max() + 1) % 2 == 0)
     return Samples(kind, values, labels[of], groups)
 

@@ -13,10 +13,10 @@ import pandas as pd
 from dsi_core.calibration.draws import Draw
 from dsi_core.evidence import intervals, looks, twin, wording
 from dsi_core.evidence.looks import ExactTest, Looks
+from dsi_core.evidence.power import Twin
 from dsi_core.method import closeness
 from dsi_core.method.closeness import Statistic
 from dsi_core.method.similarity import Backbone
-from dsi_core.protect.kit import Kind
 
 DEALS = 999  # of each trial: coarser than an audit's, as there are thousands
 
@@ -39,7 +39,7 @@ class Samples:
         Shape (samples,): what shares a coin.
     """
 
-    kind: Kind
+    kind: Twin
     values: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
@@ -54,7 +54,7 @@ class Samples:
         """
         kept = ~np.isnan(self.values)
         values, labels = self.values[kept], self.labels[kept]
-        if self.kind == Kind.WORDING:
+        if self.kind == Twin.WORDING:
             towards = np.where(labels, 1.0, -1.0) * (values - values.mean())
             difference, spread = towards.mean(), towards.std(ddof=1)
         else:
@@ -70,7 +70,7 @@ class Samples:
 
     def test(self, planned: Looks, seed: int, deals: int = DEALS) -> ExactTest:
         """Test the samples in their order."""
-        test = wording.test if self.kind == Kind.WORDING else twin.test
+        test = wording.test if self.kind == Twin.WORDING else twin.test
         return test(self.values, self.labels, self.groups, planned, seed, deals)
 
 
@@ -105,7 +105,7 @@ def close(
     return pd.concat(tables, ignore_index=True)[["model", "row", "first", "second"]]
 
 
-def samples(kind: Kind, close: pd.DataFrame, drawn: Draw, controls: Sequence[str] = ()) -> Samples:
+def samples(kind: Twin, close: pd.DataFrame, drawn: Draw, controls: Sequence[str] = ()) -> Samples:
     """Give what a test of a draw sees of one model.
 
     Parameters
@@ -115,7 +115,7 @@ def samples(kind: Kind, close: pd.DataFrame, drawn: Draw, controls: Sequence[str
     close
         Of that model, and of `controls`, whose mean for each sample is subtracted.
     """
-    rows = drawn.published if kind == Kind.WORDING else drawn.rows
+    rows = drawn.published if kind == Twin.WORDING else drawn.rows
     by_model = {
         str(model): part.set_index("row").loc[rows["row"]] for model, part in close.groupby("model")
     }
@@ -123,7 +123,7 @@ def samples(kind: Kind, close: pd.DataFrame, drawn: Draw, controls: Sequence[str
 
     def value(model: str) -> np.ndarray:
         first, second = (by_model[model][name].to_numpy() for name in ("first", "second"))
-        if kind == Kind.WORDING:
+        if kind == Twin.WORDING:
             return first - second
         return np.where(first_published, first, second)
 
@@ -131,7 +131,7 @@ def samples(kind: Kind, close: pd.DataFrame, drawn: Draw, controls: Sequence[str
     values = value(suspect)
     if controls:
         values = values - np.nanmean([value(control) for control in controls], axis=0)
-    labels = first_published if kind == Kind.WORDING else rows["published"].to_numpy(bool)
+    labels = first_published if kind == Twin.WORDING else rows["published"].to_numpy(bool)
     return Samples(kind, values, labels, rows["group"].to_numpy())
 
 
@@ -154,7 +154,7 @@ class Trials:
         half of them found.
     """
 
-    kind: Kind
+    kind: Twin
     samples: int
     effect: float
     p: float
@@ -195,7 +195,7 @@ def in_orders(
 
 def _drawn_again(seen: Samples, rng: np.random.Generator) -> np.ndarray:
     """Positions drawn with replacement, of a private twin as many from each part."""
-    if seen.kind == Kind.WORDING:
+    if seen.kind == Twin.WORDING:
         return rng.integers(len(seen.values), size=len(seen.values))
     parts = [np.flatnonzero(seen.labels == label) for label in (True, False)]
     return rng.permutation(np.concatenate([rng.choice(part, len(part)) for part in parts]))
@@ -216,7 +216,7 @@ def table(
     for model in models:
         others = [control for control in controls if control != model]
         part = close[close["model"].isin([model, *others])]
-        for kind in Kind:
+        for kind in Twin:
             seen = samples(kind, part, drawn, others)
             tried = in_orders(seen, alpha, runs, drawn.number, again=again)
             rows.append({"model": model, "draw": drawn.number, **asdict(tried)})

@@ -1,25 +1,18 @@
 """What a coin will be tossed for: the rows of a dataset, and which of them share a coin."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import pandas as pd
 
 from dsi_core.evidence import twin, wording
+from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins, rows
 from dsi_core.protect.wordings import refuse_near_copies
 from dsi_core.settings.schema import Data
 
 SHARE = 0.5
 LEAST_P = 0.05  # a kit whose smallest possible p is above this could never find anything
-
-
-class Kind(StrEnum):
-    """What a kit's coin decides: which rows are published, or which wording of each."""
-
-    PRIVATE = "private twin"
-    WORDING = "wording twin"
 
 
 @dataclass(frozen=True)
@@ -43,7 +36,7 @@ class Draft:
     """
 
     name: str
-    kind: Kind
+    kind: Twin
     share: float | None
     source: Data
     table: pd.DataFrame
@@ -68,7 +61,7 @@ class Draft:
     @property
     def smallest_p(self) -> float:
         """The smallest p-value of an audit: one over the ways in which the coins can fall."""
-        if self.kind is Kind.WORDING:
+        if self.kind is Twin.WORDING:
             return wording.attainable(self.groups)
         return twin.attainable(self.groups, self.published_groups)
 
@@ -117,7 +110,7 @@ def draft(
         _refuse_torn(table)
     made = Draft(
         name=Path(data).stem,
-        kind=Kind.WORDING if wordings else Kind.PRIVATE,
+        kind=Twin.WORDING if wordings else Twin.PRIVATE,
         share=None if wordings or withheld else SHARE if share is None else share,
         source=source,
         table=table,

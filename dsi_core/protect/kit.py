@@ -20,8 +20,9 @@ import pandas as pd
 from pydantic import Field, ValidationError, model_validator
 
 from dsi_core.data.pairs import read_records
+from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins
-from dsi_core.protect.draft import Draft, Kind, draft
+from dsi_core.protect.draft import Draft, draft
 from dsi_core.runtime import store
 from dsi_core.settings.profile import explain
 from dsi_core.settings.schema import Data, Strict
@@ -57,7 +58,7 @@ class Commitment(Strict):
     """
 
     format: Literal[1] = FORMAT
-    kind: Kind
+    kind: Twin
     name: str
     late: bool
     rows: int
@@ -76,7 +77,7 @@ class Header(Strict):
     """
 
     format: Literal[1] = FORMAT
-    kind: Kind
+    kind: Twin
     name: str
     late: bool
     salt: str = Field(pattern="^([0-9a-f]{2})+$")
@@ -88,7 +89,7 @@ class Header(Strict):
     @model_validator(mode="after")
     def _share(self) -> Self:
         """Only where rows were drawn now there is a share of them."""
-        if (self.share is not None) != (self.kind is Kind.PRIVATE and not self.late):
+        if (self.share is not None) != (self.kind is Twin.PRIVATE and not self.late):
             raise ValueError("share belongs to a new private twin, and only to it")
         return self
 
@@ -120,7 +121,7 @@ class Kit:
     """
 
     folder: Path
-    kind: Kind
+    kind: Twin
     name: str
     rows: pd.DataFrame
     commitment: Commitment
@@ -239,7 +240,7 @@ def questions(kit: Kit) -> pd.DataFrame:
 def _tossed(table: pd.DataFrame, header: Header) -> pd.DataFrame:
     """The rows with what the coin said of them (`COLUMNS`), and where they stand in the file."""
     tossed = table.assign(order=range(len(table)), text=table["first"], other=None)
-    if header.kind == Kind.WORDING:
+    if header.kind == Twin.WORDING:
         first = _first_published(table["group"], header)
         tossed["text"] = table["first"].where(first, table["second"])
         tossed["other"] = table["second"].where(first, table["first"])
@@ -346,7 +347,7 @@ def _parsed(record: type[Said], text: bytes, path: Path) -> Said:
 def _check_coin(path: Path, header: Header, table: pd.DataFrame) -> None:
     """The keys are those of the texts, and the coin fell as the salt says."""
     first = table["text"]
-    if header.kind == Kind.WORDING:
+    if header.kind == Twin.WORDING:
         first = first.where(table["first_published"].astype(bool), table["other"])
     keys = [coins.row_key(p, f) for p, f in zip(table["prompt"], first, strict=True)]
     smallest = table.groupby("group")["sample_id"].transform("min")
@@ -354,7 +355,7 @@ def _check_coin(path: Path, header: Header, table: pd.DataFrame) -> None:
         raise ValueError(f"{path}: a sample_id or group is not the one that its texts give")
     if header.late:
         return  # its owner's coin
-    if header.kind == Kind.WORDING:
+    if header.kind == Twin.WORDING:
         right = _first_published(table["group"], header) == table["first_published"].astype(bool)
     else:
         right = _published(table["group"], header) == table["published"]

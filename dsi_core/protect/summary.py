@@ -4,9 +4,10 @@ import pandas as pd
 
 from dsi_core.data import near_duplicates
 from dsi_core.evidence import looks, power
+from dsi_core.evidence.power import Twin
 from dsi_core.protect import wordings
 from dsi_core.protect.coins import NEAR_DUPLICATE
-from dsi_core.protect.draft import Draft, Kind
+from dsi_core.protect.draft import Draft
 from dsi_core.protect.kit import COMMITMENT, PRIVATE, PUBLISHED, Kit
 from dsi_core.protect.rows import listed
 from dsi_core.protect.wordings import LONGER, NEAR_COPY, SHORTER
@@ -17,8 +18,8 @@ MOST = 400  # samples for which power is simulated
 EFFECTS = (0.2, 0.4, 0.6, 0.8)
 RUNS = 100  # simulated audits for each cell: its share is right within 0.1
 MEASURED = {
-    Kind.WORDING: "its mean preference for the published wording",
-    Kind.PRIVATE: "how much closer it comes to published outputs than to withheld ones",
+    Twin.WORDING: "its mean preference for the published wording",
+    Twin.PRIVATE: "how much closer it comes to published outputs than to withheld ones",
 }
 
 
@@ -30,7 +31,7 @@ def of_draft(draft: Draft) -> str:
             "the split is there before the commitment: that a coin decided it, and of which unit, "
             "is its owner's word"
         )
-    if draft.kind is Kind.WORDING:
+    if draft.kind is Twin.WORDING:
         compared = wordings.compare(draft.table)
         near = int((compared["jaccard"] >= NEAR_COPY).sum())
         parts.append(
@@ -67,7 +68,7 @@ def power_table(draft: Draft, seed: int = 0) -> pd.DataFrame:
     """
     every, published = min(draft.groups, MOST), draft.published_groups / draft.groups
     # parts of other sizes than halves have the power of a smaller effect between halves
-    factor = 1.0 if draft.kind is Kind.WORDING else 2 * (published * (1 - published)) ** 0.5
+    factor = 1.0 if draft.kind is Twin.WORDING else 2 * (published * (1 - published)) ** 0.5
     rows = []
     for samples in sorted({*(n for n in SAMPLES if n < every), every}):
         plan = looks.planned(samples, ALPHA)
@@ -83,7 +84,7 @@ def power_table(draft: Draft, seed: int = 0) -> pd.DataFrame:
 
 def warnings(draft: Draft) -> list[str]:
     """Say what costs power, or lets others tell which wording is which."""
-    if draft.kind is Kind.WORDING:
+    if draft.kind is Twin.WORDING:
         return _of_wordings(draft.table)
     return _of_parts(draft.table) if draft.late else []  # else near-duplicates share a coin
 
@@ -93,7 +94,7 @@ def _counts(draft: Draft) -> str:
     text = f"{draft.name}: {draft.kind}, {len(draft.table)} rows with {draft.groups} coins"
     if sizes.max() > 1:
         text += f" (up to {sizes.max()} rows share one)"
-    if draft.kind is Kind.PRIVATE:
+    if draft.kind is Twin.PRIVATE:
         text += f", of which {draft.published_groups} publish their rows"
     return text
 

@@ -8,8 +8,8 @@ from dsi_core.calibration import trials
 from dsi_core.calibration.draws import Draw
 from dsi_core.calibration.trials import Samples
 from dsi_core.evidence import looks
+from dsi_core.evidence.power import Twin
 from dsi_core.method.closeness import Combine, Measure, Statistic
-from dsi_core.protect.kit import Kind
 
 
 def seen(kind, values, labels):
@@ -18,19 +18,19 @@ def seen(kind, values, labels):
 
 def test_the_effect_of_a_wording_twin_by_hand():
     # centred 1, -1, 1, -1; towards what was published 1, 1, 1, -1
-    one = seen(Kind.WORDING, [2, 0, 2, 0], [1, 0, 1, 1])
+    one = seen(Twin.WORDING, [2, 0, 2, 0], [1, 0, 1, 1])
     assert one.effect == pytest.approx(0.5 / 1.0)
 
 
 def test_the_effect_of_a_private_twin_by_hand():
     # means 3 and 1, deviations within the parts 1, -1, 1, -1
-    one = seen(Kind.PRIVATE, [4, 2, 2, 0], [1, 1, 0, 0])
+    one = seen(Twin.PRIVATE, [4, 2, 2, 0], [1, 1, 0, 0])
     assert one.effect == pytest.approx(2 / np.sqrt(4 / 2))
 
 
 def test_what_was_not_answered_has_no_effect():
-    whole = seen(Kind.PRIVATE, [4, 2, 2, 0], [1, 1, 0, 0])
-    with_gap = seen(Kind.PRIVATE, [4, 2, 2, 0, np.nan], [1, 1, 0, 0, 1])
+    whole = seen(Twin.PRIVATE, [4, 2, 2, 0], [1, 1, 0, 0])
+    with_gap = seen(Twin.PRIVATE, [4, 2, 2, 0, np.nan], [1, 1, 0, 0, 1])
     assert with_gap.effect == pytest.approx(whole.effect)
 
 
@@ -65,18 +65,18 @@ def close(drawn):
 
 
 def test_a_wording_twin_sees_the_preference_of_the_published_rows(close, drawn):
-    got = trials.samples(Kind.WORDING, close[close["model"] == "m"], drawn)
+    got = trials.samples(Twin.WORDING, close[close["model"] == "m"], drawn)
     assert got.values.tolist() == [1.0, -1.0] and got.labels.tolist() == [True, False]
 
 
 def test_a_private_twin_sees_how_close_every_row_is_to_what_would_be_published(close, drawn):
-    got = trials.samples(Kind.PRIVATE, close[close["model"] == "m"], drawn)
+    got = trials.samples(Twin.PRIVATE, close[close["model"] == "m"], drawn)
     assert got.values.tolist() == [1.0, 1.0, 0.0, 0.0]
     assert got.labels.tolist() == [True, True, False, False]
 
 
 def test_the_mean_of_controls_is_subtracted(close, drawn):
-    got = trials.samples(Kind.PRIVATE, close, drawn, ["control"])
+    got = trials.samples(Twin.PRIVATE, close, drawn, ["control"])
     assert got.values.tolist() == [0.0, 1.0, 0.0, 0.0]
 
 
@@ -84,7 +84,7 @@ def test_a_model_that_knows_is_found_in_every_order_and_one_that_does_not_in_few
     rng = np.random.default_rng(0)
     labels = rng.permutation(np.repeat([True, False], 20))
     noise = rng.normal(size=40)
-    for kind in Kind:
+    for kind in Twin:
         knows = seen(kind, noise + np.where(labels, 3.0, -3.0), labels)
         found = trials.in_orders(knows, 0.05, runs=10, seed=0)
         assert found.found == 1 and found.samples_to_find <= 20 and found.p < 0.001
@@ -95,7 +95,7 @@ def test_a_model_that_knows_is_found_in_every_order_and_one_that_does_not_in_few
 def test_samples_are_drawn_again_with_their_coins():
     rng = np.random.default_rng(0)
     labels = np.repeat([True, False], 10)
-    one = seen(Kind.PRIVATE, np.where(labels, 1.0, 0.0) + rng.normal(0, 0.01, 20), labels)
+    one = seen(Twin.PRIVATE, np.where(labels, 1.0, 0.0) + rng.normal(0, 0.01, 20), labels)
     again = trials.in_orders(one, 0.05, runs=5, seed=0, again=True)
     assert again.found == 1 and again.samples == 20
 
@@ -118,7 +118,7 @@ def test_a_summary_takes_models_for_what_varies():
 
 
 def test_a_trial_is_the_audits_own_test():
-    one = seen(Kind.WORDING, np.arange(8), [1, 0, 1, 0, 1, 1, 0, 1])
+    one = seen(Twin.WORDING, np.arange(8), [1, 0, 1, 0, 1, 1, 0, 1])
     planned = looks.planned(8, 0.05, 1)
     assert (
         one.test(planned, 0, deals=255).p

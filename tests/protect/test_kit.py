@@ -12,8 +12,9 @@ import pytest
 from helpers import says, write_jsonl
 from owner import SALT, without
 
+from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins, kit
-from dsi_core.protect.kit import COMMITMENT, PRIVATE, PUBLISHED, Kind
+from dsi_core.protect.kit import COMMITMENT, PRIVATE, PUBLISHED
 from dsi_core.runtime import store
 
 
@@ -53,7 +54,7 @@ def test_a_wording_twin_publishes_every_row_in_the_wording_of_the_coin(one_file,
         {**without(r, "answer2"), "answer": text} for r, text in zip(rows, chosen, strict=True)
     ]
     assert list(lines(made.folder / PUBLISHED)[0]) == ["id", "question", "source", "answer"]
-    assert made.kind == Kind.WORDING and made.name == "ferries"
+    assert made.kind == Twin.WORDING and made.name == "ferries"
     assert list(made.rows.columns) == kit.COLUMNS
     assert made.rows["text"].tolist() == chosen and made.rows["other"].tolist() == kept
     assert made.rows["first_published"].tolist() == heads and made.rows["published"].all()
@@ -73,7 +74,7 @@ def test_a_private_twin_publishes_half_of_the_groups(plain, rows, tmp_path):
     assert lines(made.folder / PUBLISHED) == [
         without(r, "answer2") for r, yes in zip(rows, published, strict=True) if yes
     ]
-    assert made.kind == Kind.PRIVATE and made.rows["other"].isna().all()
+    assert made.kind == Twin.PRIVATE and made.rows["other"].isna().all()
     said = made.commitment
     assert (said.rows, said.groups, said.published, said.late) == (12, 6, 6, False)
 
