@@ -321,7 +321,8 @@ def _by_looks(facts: AuditFacts, test: ExactFacts, pictures: Mapping[str, bytes]
     ]
     caption = "What was measured at each look (dots), and what was needed there (dashed)."
     drawn = [picture(pictures, "looks", caption)] if len(test.looks) > 1 else []
-    return {"said": said, "table": Table(rows, head), "pictures": drawn, "after": []}
+    table = Table(rows, head)
+    return {"said": said, "table": table, "shape": "numbers", "pictures": drawn, "after": []}
 
 
 def _by_controls(facts: AuditFacts, pictures: Mapping[str, bytes]) -> dict[str, Any]:
@@ -355,7 +356,8 @@ def _by_controls(facts: AuditFacts, pictures: Mapping[str, bytes]) -> dict[str, 
         picture(pictures, "curve", "How vote and p grew with the answers; dashed alpha."),
     ]
     head = ["kind of control", "base", "controls", "p", "smallest possible p"]
-    return {"said": said, "table": Table(rows, head), "pictures": drawn, "after": after}
+    table = Table(rows, head)
+    return {"said": said, "table": table, "shape": "wide", "pictures": drawn, "after": after}
 
 
 def _cost(audit: Audit) -> str:
