@@ -65,7 +65,7 @@ SHOWN_CHARACTERS = 300  # ...and of each
 def who_asked_what(audit: Audit) -> Table:
     """Give suspect, dataset, questions, times and settings."""
     facts = audit.facts
-    suspect, data, queried, settings = facts.suspect, facts.dataset, facts.queried, facts.settings
+    suspect, data, settings = facts.suspect, facts.dataset, facts.settings
     named = {
         "api": suspect.api,
         "model": suspect.model,
@@ -78,20 +78,8 @@ def who_asked_what(audit: Audit) -> Table:
     to_ask = f"of which {data.to_ask} are {tainted}" if settings.method else "all in the kit"
     rows = [
         ["Suspect", f"{suspect.name} ({place})"],
-        ["It called itself", ", ".join(suspect.called_itself) or "it gave no name"],
         ["Dataset", f"{data.name}: {data.samples} samples, {to_ask}; made {when(data.made)}"],
-        [
-            "Asked",
-            f"{queried.answers} answers to {queried.samples} samples (at most "
-            f"{queried.of_at_most}), {settings.answers_to_a_prompt} each, in {queried.requests} "
-            f"requests; {ENDED[queried.ended]}",
-        ],
-        ["When", f"{when(queried.first)} to {when(queried.last)}"],
-        [
-            "Tokens by the service's count",
-            f"{queried.tokens_read} read, {queried.tokens_written} written{_cost(audit)}",
-        ],
-        ["Asked how", f"{_said(settings.manner)}, up to {settings.max_new_tokens} new tokens"],
+        *(_read(audit) if suspect.answers else _asked(audit)),
     ]
     if settings.control_answers:
         rows.append(["Control answers", ", ".join(settings.control_answers)])
@@ -105,6 +93,43 @@ def who_asked_what(audit: Audit) -> Table:
         )
         rows.append(["Caution", caution])
     return Table(rows)
+
+
+def _asked(audit: Audit) -> list[list[str]]:
+    """How a model was asked."""
+    facts = audit.facts
+    queried, settings = facts.queried, facts.settings
+    return [
+        ["It called itself", ", ".join(facts.suspect.called_itself) or "it gave no name"],
+        [
+            "Asked",
+            f"{queried.answers} answers to {queried.samples} samples (at most "
+            f"{queried.of_at_most}), {settings.answers_to_a_prompt} each, in {queried.requests} "
+            f"requests; {ENDED[queried.ended]}",
+        ],
+        ["When", f"{when(queried.first)} to {when(queried.last)}"],
+        [
+            "Tokens by the service's count",
+            f"{queried.tokens_read} read, {queried.tokens_written} written{_cost(audit)}",
+        ],
+        ["Asked how", f"{_said(settings.manner)}, up to {settings.max_new_tokens} new tokens"],
+    ]
+
+
+def _read(audit: Audit) -> list[list[str]]:
+    """What is known of a file of answers."""
+    queried = audit.facts.queried
+    return [
+        [
+            "Read",
+            f"{queried.answers} answers to {queried.samples} samples (at most "
+            f"{queried.of_at_most}), at {when(queried.last)}",
+        ],
+        [
+            "Asked how",
+            "not known: who answered, when and how, is the word of whoever gave the file",
+        ],
+    ]
 
 
 def how_decided(audit: Audit, pictures: Mapping[str, bytes]) -> dict[str, Any]:

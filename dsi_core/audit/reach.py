@@ -3,6 +3,7 @@
 Known before the first question, from the samples, coins and controls planned.
 """
 
+from collections.abc import Collection
 from dataclasses import asdict
 from functools import cache
 
@@ -88,14 +89,15 @@ def _attainable(plan: Plan, samples: pd.DataFrame) -> float:
     return twin.attainable(len(coins), int(coins["published"].sum()))
 
 
-def power(plan: Plan) -> dict[str, Power]:
+def power(plan: Plan, without: Collection[str] = ()) -> dict[str, Power]:
     """Simulate audits under the plan, by how much a model leans; empty where nothing is exact.
 
-    Samples that share a coin count as one.
+    Samples that share a coin count as one, those `without` a usable answer (sample_id) not at all.
     """
-    if plan.looks is None:
+    usable = plan.samples[~plan.samples["sample_id"].isin(list(without))]
+    coins = usable["group"].nunique() if plan.looks is not None else 0
+    if plan.looks is None or not coins:
         return {}
-    coins = plan.samples["group"].nunique()
     count = min(LOOKS, len(plan.looks.after))
     looks = group_sequential.planned(coins, plan.alpha, count, plan.looks.exponent)
     return {

@@ -164,7 +164,8 @@ def _from(folder: Path, other: Path) -> str:
 
 def _facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
     judged, kind = outcome.judgement, plan.subject.kind
-    power = {} if judged.found else reach.power(plan)
+    without = judged.evidence.loc[judged.evidence["evidence"].isna(), "sample_id"]
+    power = {} if judged.found else reach.power(plan, without.tolist())
     assumptions = {str(kind): conclusion.ASSUMPTIONS[kind]}
     if judged.vote is not None:
         assumptions["vote"] = conclusion.VOTE_ASSUMES

@@ -371,6 +371,16 @@ def test_what_a_suspect_writes_stays_text_in_every_part(prepared, server):
         assert not {"script", "img", "a"} & {tag for tag, _ in Text(page).tags}
 
 
+def test_of_a_file_of_answers_no_settings_are_told(wording):
+    """Nobody here asked: a temperature or tokens would be made up."""
+    audit = wording[0]
+    facts = audit.facts.changed(suspect={"name": "file", "answers": "ab" * 32})
+    rows = dict(details.who_asked_what(record.Audit(**{**vars(audit), "facts": facts})).rows)
+    assert rows["Suspect"].endswith(f"a file of answers, SHA-256: {'ab' * 32})")
+    assert rows["Asked how"].startswith("not known") and "Read" in rows
+    assert not {"It called itself", "Asked", "Tokens by the service's count"} & set(rows)
+
+
 # --- A browser -----------------------------------------------------------------------------------
 
 CHROMIUM = [
