@@ -9,6 +9,8 @@ from dsi_core.audit.plan import Plan
 from dsi_core.audit.reach import Power, Reach
 from dsi_core.audit.subject import Kind
 
+# What a kind cannot tell from the published part: a private twin finds its facts in any words
+COPIES = {Kind.PRIVATE: "a copy or a rewording", Kind.WORDING: "a copy"}
 ASSUMPTIONS = {
     Kind.PRIVATE: (
         "A fair coin, tossed before the release for each group of samples, decided which were "
@@ -97,8 +99,9 @@ def headline(plan: Plan, judged: Judgement) -> str:
     if judged.answer is Answer.CANNOT:
         return _cannot(plan, judged.reach)
     if judged.answer is Answer.FOUND:
+        copy = COPIES[plan.subject.kind]
         return (
-            f"{plan.suspect} was trained on the published part of {plan.subject.name} or on a copy "
+            f"{plan.suspect} was trained on the published part of {plan.subject.name} or on {copy} "
             f"of it (p = {judged.p:.2g}, {plan.subject.kind}, alpha = {plan.alpha:g})."
         )
     return f"No finding at alpha = {plan.alpha:g} (p = {judged.p:.2g}, {plan.subject.kind})."
