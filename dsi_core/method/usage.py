@@ -10,7 +10,10 @@ import pandas as pd
 
 from dsi_core.evidence import intervals, share
 from dsi_core.method import closeness
+from dsi_core.method.closeness import Combine, Measure, Statistic
 
+# Linear in what is repeated: a share of means needs that
+OVERLAP = Statistic(Measure.ROUGE_L, Combine.MEAN)
 COLUMNS = ["dataset", "suspect", "method", "share", "low", "high"]
 
 
@@ -58,7 +61,7 @@ def by_closeness(scores: pd.DataFrame, answers: pd.DataFrame, seed: int) -> pd.D
         of_victim = scores[scores["dataset"] == victim]
         texts = of_victim.drop_duplicates("sample_id").set_index("sample_id")["output"]
         found, before, after = (
-            closeness.per_sample(closeness.DEFAULT, said, texts).to_numpy()
+            closeness.per_sample(OVERLAP, said, texts).to_numpy()
             for said in (own, _said(of_victim, "before"), _said(of_victim, "after"))
         )
         named = {"dataset": victim, "suspect": suspect, "method": "closeness"}

@@ -146,7 +146,9 @@ def no_proxy(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def audit(prepared, url, name, *, extra=None, concurrency=1, **how) -> tuple[Plan, Outcome]:
+def audit(
+    prepared, url, name, *, extra=None, concurrency=1, folder="audits", **how
+) -> tuple[Plan, Outcome]:
     """Audit a served model, one question at a time: `transformers serve` has one random state."""
     where = suspect.model(
         None,
@@ -157,7 +159,7 @@ def audit(prepared, url, name, *, extra=None, concurrency=1, **how) -> tuple[Pla
         attempts=2,
         timeout=300,
     )
-    plan = planning.plan(prepared, *where, out=prepared.folder.with_name("audits"), **how)
+    plan = planning.plan(prepared, *where, out=prepared.folder.with_name(folder), **how)
     return plan, run.run(plan)
 
 
@@ -193,7 +195,7 @@ def test_a_served_model_that_never_saw_d_is_not_accused(dozen, transformers_serv
 def test_without_do_sample_the_server_ignores_the_temperature(dozen, transformers_serve):
     """Three equal answers: the audit is none the worse, it pays for draws that tell nothing."""
     url, tuned, _ = transformers_serve
-    plan, outcome = audit(dozen, url, tuned, budget="15", stop_early=False)
+    plan, outcome = audit(dozen, url, tuned, folder="unsampled", budget="15", stop_early=False)
     assert planning.answers(plan).groupby("sample_id")["response"].nunique().eq(1).all()
     vote = outcome.judgement.vote
     assert (vote.verdict, vote.positive, vote.negative, vote.filtered) == ("member", 5, 0, 0)
