@@ -37,11 +37,10 @@ def entry(model_id: str, training: Training, sampling: Sampling, *, make: bool =
 
 
 def folders(model_id: str, training: Training, sampling: Sampling) -> list[Path]:
-    """Give the folders with one model's answers: the store's own, then a released one if any."""
+    """Give the folders with one model's answers: the store's own, then the released ones."""
     settings = spec(model_id, training, sampling)
     own = store.entry("responses", model_id, settings, make=False)
-    other = released.find("responses", model_id, settings)
-    return [own] if other is None else [own, other]
+    return [own, *dict.fromkeys(released.find_all("responses", model_id, settings))]
 
 
 def read(*folders: Path, columns: list[str] = COLUMNS) -> pd.DataFrame:

@@ -106,6 +106,14 @@ def find(kind: str, name: str, spec: dict) -> Path | None:
     ValueError
         An archive that is not the one that its manifest names, or is gone.
     """
+    return next(find_all(kind, name, spec), None)
+
+
+def find_all(kind: str, name: str, spec: dict) -> Iterator[Path]:
+    """Give the folders of all released entries that serve, as `find` does, the own precision first.
+
+    Answers of one model may have been drawn on several machines, each some of them.
+    """
     for place in releases():
         release = read(place)
         archive = release.files.get(f"{kind}.zip")
@@ -116,8 +124,7 @@ def find(kind: str, name: str, spec: dict) -> Path | None:
         for other in _as_released(spec, list(release.precision)):
             wanted = store.entry_name(kind, name, other)
             if wanted in known:
-                return _unpacked(path, archive.sha256) / wanted
-    return None
+                yield _unpacked(path, archive.sha256) / wanted
 
 
 def folders(kind: str) -> list[Path]:
