@@ -321,9 +321,7 @@ def share_of_d(read: Read) -> Numbers:
         "by_text": {m: f"{row['sum']} of {row['size']}" for m, row in by_method.iterrows()},
         "half_by_closeness": _span(halves["share"], ".2f"),
         "weak": {m: f"{of_text[m, 'smollm2-weak']:.2f}" for m in ("vote", "closeness")},
-        "like_d": {
-            m: f"{of_text[m].filter(like='-iid').max():.2f}" for m in ("vote", "closeness")
-        },
+        "like_d": {m: f"{of_text[m].filter(like='-iid').max():.2f}" for m in ("vote", "closeness")},
     }
 
 
