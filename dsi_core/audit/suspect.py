@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import pandas as pd
-
 from dsi_core.audit.refusals import refuses
 from dsi_core.runtime import store
 from dsi_core.settings.schema import Endpoint, Model
@@ -100,15 +98,6 @@ def status(
     if facts.finish == "length" and (facts.tokens or size / 2) < limit:
         return AnswerStatus.TRUNCATED
     return AnswerStatus.SHORT if size < mu else AnswerStatus.ANSWERED
-
-
-def with_refusals(answers: pd.DataFrame) -> pd.DataFrame:
-    """Count refused answers as answers: the other reading, to see how much hangs on the rule.
-
-    answers: columns response and status, others are kept. A refusal without a text stays one.
-    """
-    counted = (answers["status"] == AnswerStatus.REFUSED) & (answers["response"] != "")
-    return answers.assign(status=answers["status"].mask(counted, str(AnswerStatus.ANSWERED)))
 
 
 def model(

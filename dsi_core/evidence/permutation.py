@@ -10,50 +10,6 @@ from scipy import stats
 PERMUTATIONS = 9999
 
 
-def p_of_difference(
-    evidence: np.ndarray, published: np.ndarray, seed: int = 0, permutations: int = PERMUTATIONS
-) -> float:
-    """One-sided p-value of the difference of two means: a share of label deals.
-
-    Parameters
-    ----------
-    evidence
-        Shape (samples,), without NaN.
-    published
-        Shape (samples,), bool: the label of each.
-    seed, permutations
-        Of the random deals, where there are more ways to deal than `permutations`.
-
-    Returns
-    -------
-    p
-        The share of deals in which the mean evidence of the published samples exceeds that of the
-        others by as much; NaN where all labels are the same.
-
-    References
-    ----------
-    Fisher's randomisation test, by `scipy.stats.permutation_test`.
-    """
-    evidence, published = np.asarray(evidence, float), np.asarray(published, bool)
-    if published.all() or not published.any():
-        return float("nan")
-    # scipy wants two of each; the mean is then a matter of the one's rank
-    if published.sum() == 1:
-        return float(np.mean(evidence >= evidence[published]))
-    if (~published).sum() == 1:
-        return float(np.mean(evidence <= evidence[~published]))
-    return float(
-        stats.permutation_test(
-            (evidence[published], evidence[~published]),
-            lambda a, b, axis: np.mean(a, axis=axis) - np.mean(b, axis=axis),
-            vectorized=True,
-            alternative="greater",
-            n_resamples=permutations,
-            rng=np.random.default_rng(seed),
-        ).pvalue
-    )
-
-
 def p_of_matches(
     truth: np.ndarray, answer: np.ndarray, seed: int = 0, permutations: int = PERMUTATIONS
 ) -> float:

@@ -1,7 +1,6 @@
 """Kinds of answers, and what may be named as a suspect."""
 
 import pytest
-from helpers import table
 
 from dsi_core.audit import suspect
 from dsi_core.audit.suspect import AnswerFacts, AnswerStatus
@@ -34,20 +33,6 @@ def test_status(facts, wanted):
 def test_a_dataset_of_refusals_is_not_refused():
     status = suspect.status("I cannot help with that, sadly.", "I cannot help with that.", 20)
     assert status is AnswerStatus.ANSWERED
-
-
-def test_refused_answers_can_be_counted_as_answers():
-    answers = table(
-        "draw response status",
-        (0, "I cannot help with that.", "refused"),
-        (1, "", "refused"),
-        (2, LONG, "answered"),
-        (3, "Yes.", "short"),
-        (4, LONG, "truncated"),
-    )
-    counted = suspect.with_refusals(answers)
-    assert counted["status"].tolist() == ["answered", "refused", "answered", "short", "truncated"]
-    assert answers["status"].tolist()[0] == "refused"
 
 
 def test_every_status_is_explained():
