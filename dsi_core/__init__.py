@@ -13,6 +13,7 @@ ROOMS = [
     "settings",
     "runtime",
     "data",
+    "services",
     "models",
     "method",
     "protect",
@@ -26,6 +27,7 @@ ROOMS = [
     "plots",
     "benchmarks",
     "calibration",
+    "cli",
 ]
 
 __all__ = ["__version__", *ROOMS]

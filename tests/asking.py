@@ -11,7 +11,8 @@ from servers import reply
 from dsi_core.audit import plan as planning
 from dsi_core.audit import run, suspect
 from dsi_core.audit.run import Outcome
-from dsi_core.models import endpoint, responses
+from dsi_core.models import responses
+from dsi_core.services import endpoint
 
 AT = "2026-01-01T00:00:00+00:00"
 TABLES = ("table", "evidence", "curve")

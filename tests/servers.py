@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from dsi_core.models import endpoint
+from dsi_core.services import endpoint
 
 KEY = "sk-test/0123456789abcdef"
 TLS = cache(

@@ -22,7 +22,7 @@ from dsi_core.audit.suspect import AnswerFacts
 from dsi_core.evidence import looks as group_sequential
 from dsi_core.evidence.looks import Looks
 from dsi_core.method import closeness
-from dsi_core.models import endpoint, responses
+from dsi_core.models import responses
 from dsi_core.models.load import Base
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
@@ -30,6 +30,7 @@ from dsi_core.protect.kit import Kit
 from dsi_core.runtime import store
 from dsi_core.runtime.precision import detect
 from dsi_core.runtime.released import sha256_of
+from dsi_core.services import endpoint
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Endpoint, Model, Responses
 

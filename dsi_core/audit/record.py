@@ -33,11 +33,11 @@ from dsi_core.audit.prepared import Prepared
 from dsi_core.audit.run import RESPONSES, Outcome, entry
 from dsi_core.audit.subject import Kind
 from dsi_core.evidence import controls
-from dsi_core.models import endpoint
 from dsi_core.protect import kit as kits
 from dsi_core.protect.kit import Kit
 from dsi_core.runtime import store
 from dsi_core.runtime.released import sha256_of
+from dsi_core.services import endpoint
 
 ANSWERS = "answers.jsonl"
 EVIDENCE, CURVE, KNOWN = "evidence.csv", "curve.csv", "known.csv"

@@ -21,11 +21,12 @@ from dsi_core.audit.plan import MODEL_ID, Plan, answers, spent, worst
 from dsi_core.audit.plan_file import PlanFile
 from dsi_core.audit.suspect import SAYS_NOTHING, AnswerFacts
 from dsi_core.evidence import controls
-from dsi_core.models import endpoint, responses
-from dsi_core.models.endpoint import Reply
+from dsi_core.models import responses
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
 from dsi_core.runtime import jobs, store
+from dsi_core.services import endpoint
+from dsi_core.services.endpoint import Reply
 
 RESPONSES = "responses.jsonl"
 

@@ -4,12 +4,13 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from dsi_core.models import toy
 from dsi_core.runtime import jobs, store, wheels
 from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.precision import Precision
+from dsi_core.services.request import turns
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Model
 
@@ -182,15 +183,6 @@ def _nf4(dtype: "torch.dtype") -> "BitsAndBytesConfig":
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-
-
-Turn = dict[Literal["role", "content"], str]
-
-
-def turns(prompt: str, system: str | None = None) -> list[Turn]:
-    """Give the messages of one question: the system's, if there is one, and the user's."""
-    user: Turn = {"role": "user", "content": prompt}
-    return [user] if system is None else [{"role": "system", "content": system}, user]
 
 
 def encode_prompt(tokenizer, prompt: str, system: str | None = None) -> list[int]:

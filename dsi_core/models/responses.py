@@ -13,6 +13,7 @@ from dsi_core.models.sampling import Answer, Sampling, generate
 from dsi_core.models.tuning import Training, load_tuned
 from dsi_core.runtime import released, store
 from dsi_core.runtime.precision import device_name
+from dsi_core.services import endpoint
 
 COLUMNS = ["sample_id", "draw", "response"]
 COST = ["tokens", "seconds"]  # of each answer
@@ -145,10 +146,9 @@ def _answers(
     remote = training.base.source.endpoint
     if remote is None:
         return local_answers(model_id, training, questions, sampling)
-    from dsi_core.models import endpoint
-
     endpoint.connect(remote)  # a missing key is found before anything is asked
-    return endpoint.generate(remote, questions, sampling)
+    replies = endpoint.answers(remote, questions, sampling)
+    return ([Answer(row, reply.text, reply.tokens)] for row, reply in replies)
 
 
 def local_answers(

@@ -13,8 +13,8 @@ from dsi_core.audit import plan as planning
 from dsi_core.audit import prepared as preparation
 from dsi_core.audit import suspect
 from dsi_core.audit.dry_run import dry_run
-from dsi_core.models import endpoint
 from dsi_core.runtime import store
+from dsi_core.services import endpoint
 
 
 def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(prepared, server, cli, tmp_path):

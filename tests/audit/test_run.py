@@ -21,7 +21,7 @@ from dsi_core.audit import run
 from dsi_core.audit.dry_run import dry_run
 from dsi_core.audit.run import Ended
 from dsi_core.evidence import controls
-from dsi_core.models import endpoint
+from dsi_core.services import endpoint
 
 
 def last_line(done) -> str:

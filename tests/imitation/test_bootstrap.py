@@ -10,7 +10,6 @@ from helpers import change, says, table
 from dsi_core.imitation import bootstrap, dataset
 from dsi_core.imitation.bootstrap import Fate
 from dsi_core.method.study import Study
-from dsi_core.models.sampling import Answer
 from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import extensions
@@ -271,7 +270,7 @@ def test_too_few_instructions_are_an_error_that_counts_them(profile, stub, empty
 
 
 def test_a_target_behind_an_endpoint_is_asked_through_its_api(smoke, empty_store, monkeypatch):
-    from dsi_core.models import endpoint
+    from dsi_core.services import endpoint
 
     remote = Model(endpoint=Endpoint(base_url="http://localhost:1/v1", model="m"))
     profile = smoke.changed(
@@ -281,12 +280,12 @@ def test_a_target_behind_an_endpoint_is_asked_through_its_api(smoke, empty_store
     )
     sent = []
 
-    def generate(where, questions, sampling):
+    def answers(where, questions, sampling):
         sent.append((where.model, sampling))
         for row in questions.itertuples():
-            yield [Answer(row, row.prompt.upper(), 1)]
+            yield row, endpoint.Reply(row.prompt.upper(), "stop", 1, "m")
 
-    monkeypatch.setattr(endpoint, "generate", generate)
+    monkeypatch.setattr(endpoint, "answers", answers)
     monkeypatch.setenv("DSI_WORKERS", "0")  # in this process, where the API's double is
     questions = table("sample_id prompt category", ("x", "one", "a"), ("y", "two", "b"))
     target = bootstrap.target(profile)

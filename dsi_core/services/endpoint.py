@@ -22,9 +22,8 @@ import openai
 import pandas as pd
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
 
-from dsi_core.models import load
-from dsi_core.models.sampling import Answer, Sampling
 from dsi_core.runtime import jobs
+from dsi_core.services.request import Asking, turns
 from dsi_core.settings.schema import Endpoint
 
 # An answer longer than this x max_new_tokens ignores the limit it was given, and is cut
@@ -80,15 +79,7 @@ class Failure:
     pause_s: float = 0.0
 
 
-def generate(
-    endpoint: Endpoint, questions: pd.DataFrame, sampling: Sampling
-) -> Iterator[list[Answer]]:
-    """Yield what `answers` does, one at a time, as a local model's answers come."""
-    for row, reply in answers(endpoint, questions, sampling):
-        yield [Answer(row, reply.text, reply.tokens)]
-
-
-def answers(endpoint: Endpoint, questions: pd.DataFrame, sampling: Sampling) -> Iterator[tuple]:
+def answers(endpoint: Endpoint, questions: pd.DataFrame, asking: Asking) -> Iterator[tuple]:
     """Yield (row, `Reply`) in the order in which the answers arrive.
 
     After a question has failed none is begun or repeated; the answers under way are still yielded,
@@ -116,10 +107,10 @@ def answers(endpoint: Endpoint, questions: pd.DataFrame, sampling: Sampling) -> 
                 client,
                 endpoint,
                 row.prompt,
-                temperature=sampling.temperature,
-                max_new_tokens=sampling.max_new_tokens,
-                system=sampling.system,
-                seed=draw_seed(sampling.seed, row.sample_id, row.draw),
+                temperature=asking.temperature,
+                max_new_tokens=asking.max_new_tokens,
+                system=asking.system,
+                seed=draw_seed(asking.seed, row.sample_id, row.draw),
                 sample_id=row.sample_id,
                 stop=stop,
             )
@@ -229,7 +220,7 @@ def request(
     """Give the body of one request; what `endpoint.extra` names comes last."""
     return {
         "model": endpoint.model,
-        "messages": load.turns(prompt, system),
+        "messages": turns(prompt, system),
         "temperature": temperature,
         "max_tokens": max_new_tokens,
         "seed": seed,

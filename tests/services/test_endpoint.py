@@ -15,8 +15,8 @@ import pytest
 from helpers import says, table
 from servers import KEY, cut_before, cut_within, error, page, reply, silent, trickle
 
-from dsi_core.models import endpoint as api
 from dsi_core.models.sampling import Sampling
+from dsi_core.services import endpoint as api
 from dsi_core.settings.schema import Endpoint
 
 
@@ -37,8 +37,8 @@ def ask(server, *prompts, limit=8, **changes) -> tuple[dict, str | None]:
     """The answers by prompt that came before an error, and the error's text."""
     found = {}
     try:
-        for answers in api.generate(of(server, **changes), todo(*prompts), how(1.0, limit)):
-            found |= {answer.question.prompt: answer.text for answer in answers}
+        for row, answer in api.answers(of(server, **changes), todo(*prompts), how(1.0, limit)):
+            found[row.prompt] = answer.text
     except api.EndpointError as caught:
         assert caught.__context__ is None and caught.__cause__ is None
         return found, str(caught)
@@ -72,8 +72,8 @@ def test_answers_come_in_as_they_arrive(server):
     questions = table("sample_id prompt draw", ("a", "slow", 0), ("b", "fast", 0), ("b", "fast", 1))
     order, total = [], 0
     sampling = how(0.7, 9, seed=3)
-    for (answer,) in api.generate(of(server, concurrency=2), questions, sampling):
-        order.append((answer.question.sample_id, answer.question.draw, answer.text))
+    for row, answer in api.answers(of(server, concurrency=2), questions, sampling):
+        order.append((row.sample_id, row.draw, answer.text))
         total += answer.tokens
         if len(order) == 2:
             release.set()
@@ -207,7 +207,7 @@ def test_nobody_listens(pauses):
         address = f"http://name:word@127.0.0.1:{free.getsockname()[1]}/v1?token=word"
     endpoint = Endpoint(base_url=address, model="m", attempts=2)
     with pytest.raises(api.EndpointError) as caught:
-        list(api.generate(endpoint, todo("p"), how()))
+        list(api.answers(endpoint, todo("p"), how()))
     says(caught, "connection failed", "refused", "request 2 of 2")
     assert "word" not in str(caught.value)
 
@@ -221,7 +221,7 @@ def test_an_unusable_key_is_named_before_anything_is_asked(server, monkeypatch, 
     if value:
         monkeypatch.setenv("TEST_KEY", value)
     with pytest.raises(ValueError) as caught:
-        list(api.generate(of(server), todo("p"), how()))
+        list(api.answers(of(server), todo("p"), how()))
     says(caught, "TEST_KEY", state)
     assert server.asked == [] and "sk-" not in str(caught.value)
 
@@ -311,7 +311,7 @@ def test_a_failure_ends_the_pauses_of_the_others(server):
 
 def test_a_consumer_that_stops_begins_no_more(server):
     server.script = lambda prompt, n: reply("ok")
-    answers = api.generate(of(server, concurrency=1), todo(*map(str, range(200))), how())
+    answers = api.answers(of(server, concurrency=1), todo(*map(str, range(200))), how())
     next(answers)
     answers.close()
     time.sleep(0.2)
@@ -328,8 +328,8 @@ def test_our_own_errors_keep_their_kind(server, monkeypatch):
         "ask_one",
         lambda c, e, prompt, **more: 1 // (prompt == "good") and ask_one(c, e, prompt, **more),
     )
-    answers = api.generate(of(server, concurrency=1), todo("good", "bad"), how())
-    assert [answer.text for answer in next(answers)] == ["ok"]
+    answers = api.answers(of(server, concurrency=1), todo("good", "bad"), how())
+    assert next(answers)[1].text == "ok"
     with pytest.raises(ZeroDivisionError):
         next(answers)
 
