@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import dsi_core
 from dsi_core import cli
+from dsi_core.cli import errors
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = get_command(cli.app).commands
@@ -102,7 +103,7 @@ def test_a_missing_group_is_named():
 
 
 def test_a_module_that_no_group_brings_is_a_fault_and_not_an_answer():
-    with pytest.raises(ModuleNotFoundError), cli._clear_errors():
+    with pytest.raises(ModuleNotFoundError), errors.clear_errors():
         raise ModuleNotFoundError("No module named 'nonsense'", name="nonsense")
 
 

@@ -4,9 +4,9 @@ import pytest
 from asking import answered
 from typer.testing import CliRunner
 
-from dsi_core import cli as command_line
 from dsi_core.audit import reach
 from dsi_core.cli import app
+from dsi_core.cli import audit as command_line
 
 
 @pytest.fixture

@@ -1,0 +1,37 @@
+"""The command line, `dsi` (or `python -m dsi_core`).
+
+Nothing heavy is imported before a command runs: `dsi --help` must answer at once.
+"""
+
+from typing import Annotated
+
+import typer
+
+from dsi_core import __version__
+from dsi_core.cli import audit, machine, study
+from dsi_core.cli.errors import Commands
+
+app = typer.Typer(
+    name="dsi",
+    cls=Commands,
+    help="Did this language model train on my dataset?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for part in (study, audit, machine):
+    app.add_typer(part.app)  # without a name: its commands are commands of `dsi`
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dsi_core {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    """Show the version before any command."""

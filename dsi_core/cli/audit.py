@@ -1,0 +1,262 @@
+"""An audit of one model: a coin before publishing, a preparation, the audit itself."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dsi_core.cli.errors import group_of
+from dsi_core.cli.options import Number, Text, panel
+
+app = typer.Typer()
+
+AUDIT = "An audit of one model"
+DRY = "Show what would be asked and what it may cost; ask nothing."
+REMOTE = "Run code that a hub model brings."
+SPLIT = "Without --iid: accuse one random half of a large dataset, tune controls on the other."
+ANSWERS_OF = "JSON Lines (prompt, response) by an innocent model; may be given again."
+STOP = "Default: an API until the evidence suffices, a local model to the end."
+GIVEN = "A file of its answers (prompt or sample_id, and response), when it cannot be asked here."
+CONTROLS = "With --kit: a file of answers of a model that cannot have seen the data; repeatable."
+WORDINGS = "Two output columns, first,second, or a file with the same prompts: a coin chooses."
+SHARE = "Of the coins, how many publish. Default: 0.5; with --wordings everything is published."
+NO_TOSS = "Say what it could find and what to look at; toss no coin and write nothing."
+AUDITS = "The audit's folder is made in this one; it goes on only there. Default: audits/<dataset>."
+
+_data = panel("The data")
+_models = panel("References and controls")
+_asking = panel("What is asked")
+_suspect = panel("The suspect: an API, a folder or hub id, or a file of answers")
+_cost = panel("What it may cost")
+_about = panel("The dataset: a kit or a preparation")
+_report = panel("The report")
+
+
+@app.command(
+    rich_help_panel=AUDIT,
+    epilog="Example: dsi protect --data my.jsonl --wordings answer,answer2",
+)
+def protect(
+    data: Annotated[Path, _data("A file: JSON, JSONL, CSV or Parquet.")],
+    wordings: Annotated[Text, _data(WORDINGS)] = None,
+    withheld: Annotated[Path | None, _data("Of a split that exists: the part kept back.")] = None,
+    group: Annotated[Text, _data("A column: rows with an equal value share a coin.")] = None,
+    prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
+    output: Annotated[Text, _data("The output column.")] = None,
+    share: Annotated[float | None, _data(SHARE)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=NO_TOSS)] = False,
+    out: Annotated[Path | None, typer.Option(help="Default: kits/<name of the data>.")] = None,
+) -> None:
+    """Before publishing: let a coin choose what is published, and commit to it.
+
+    The kit holds what to publish and what to keep; `dsi audit --kit` needs it.
+    """
+    from dsi_core.protect import draft, kit, summary
+
+    drafted = draft.draft(
+        data,
+        prompt=tuple(prompt or ()),
+        output=output,
+        wordings=wordings,
+        withheld=withheld,
+        group=group,
+        share=share,
+    )
+    made = None if dry_run else kit.toss(drafted, out)
+    typer.echo(summary.of_draft(drafted))
+    if made is not None:
+        typer.echo(summary.of_kit(made))
+
+
+@app.command(
+    rich_help_panel=AUDIT,
+    epilog="Example: dsi prepare --data my.jsonl --control-answers assistant.jsonl",
+)
+def prepare(
+    data: Annotated[str, _data("A file, hub:owner/name, or a dataset of the profile.")],
+    iid: Annotated[Text, _data("More of its kind, not accused, for the hardest controls.")] = None,
+    split: Annotated[bool, _data(SPLIT, "--split/--no-split")] = True,
+    other_words: Annotated[Text, _data("Its facts in other words, to tune controls on.")] = None,
+    control_answers: Annotated[list[str] | None, _data(ANSWERS_OF)] = None,
+    prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
+    output: Annotated[Text, _data("The output column.")] = None,
+    rows: Annotated[Number, _data("A random sample of this many pairs.")] = None,
+    responses: Annotated[Number, _asking("Answers to each prompt.")] = None,
+    system_prompt: Annotated[Text, _asking("For the control models as for the suspect.")] = None,
+    alpha: Annotated[float, _asking("The audit's alpha, to say what it can find.")] = 0.05,
+    profile: Annotated[str, _models("Whose references, recipes and control models.")] = "small",
+    seed: Annotated[Number, _models("Default: the profile's.")] = None,
+    out: Annotated[Path | None, _models("Default: audits/<name of the data>/prepared.")] = None,
+) -> None:
+    """Offline: tune references, find tainted samples, ask control models; one folder holds all."""
+    from dsi_core.audit import prepare
+    from dsi_core.audit import prepared as preparation
+
+    done = prepare.run(
+        data,
+        profile,
+        iid=iid,
+        split=split,
+        other_words=other_words,
+        control_answers=control_answers or (),
+        out=out,
+        prompt=tuple(prompt or ()),
+        output=output,
+        rows=rows,
+        draws=responses,
+        system=system_prompt,
+        seed=seed,
+    )
+    typer.echo(preparation.describe(done, alpha))
+
+
+@app.command(
+    rich_help_panel=AUDIT,
+    epilog="Example: dsi audit --kit kits/my --base-url https://host/v1 --model name "
+    "--key-env MY_KEY --budget 150",
+)
+def audit(
+    context: typer.Context,
+    kit: Annotated[Path | None, _about("The kit that `dsi protect` made: an exact test.")] = None,
+    prepared: Annotated[
+        Path | None, _about("The folder that `dsi prepare` wrote: vote and control models.")
+    ] = None,
+    base_url: Annotated[Text, _suspect("An OpenAI-compatible API, e.g. https://host/v1.")] = None,
+    model: Annotated[Text, _suspect("The name by which the API knows the model.")] = None,
+    key_env: Annotated[Text, _suspect("The environment variable that holds the API key.")] = None,
+    concurrency: Annotated[int, _suspect("Requests at a time.")] = 4,
+    timeout: Annotated[float, _suspect("Seconds allowed for one request.")] = 120.0,
+    extra_body: Annotated[str, _suspect("JSON object with more fields of each request.")] = "{}",
+    suspect: Annotated[Text, _suspect("A folder or a hub id (instead of --base-url).")] = None,
+    trust_remote_code: Annotated[bool, _suspect(REMOTE, "--trust-remote-code")] = False,
+    answers: Annotated[Path | None, _suspect(GIVEN)] = None,
+    samples: Annotated[Number, _asking("Plan fewer samples. Default: all.")] = None,
+    responses: Annotated[Number, _asking("Answers to each prompt.")] = None,
+    system_prompt: Annotated[Text, _asking("Default: as the control models were asked.")] = None,
+    temperature: Annotated[float | None, _asking("Default: the preparation's, or 1.")] = None,
+    max_new_tokens: Annotated[Number, _asking("With --kit: an answer is cut there.")] = None,
+    alpha: Annotated[float, _asking("Chance that an innocent model is accused.")] = 0.05,
+    ask_all: Annotated[bool | None, _asking(STOP, "--ask-all/--stop-early")] = None,
+    control_answers: Annotated[list[Path] | None, _asking(CONTROLS)] = None,
+    profile: Annotated[Text, _asking("With --kit: ask as this profile does.")] = None,
+    budget: Annotated[Text, _cost('Queries (150), or money ("2.50 USD") at the prices.')] = None,
+    price_in: Annotated[float | None, _cost("Price of a million prompt tokens.")] = None,
+    price_out: Annotated[float | None, _cost("Price of a million new tokens.")] = None,
+    dry_run: Annotated[bool, _cost(DRY, "--dry-run")] = False,
+    out: Annotated[Path | None, _report(AUDITS)] = None,
+    case: Annotated[Text, _report("A case number, for the report.")] = None,
+    examiner: Annotated[Text, _report("Who audits, for the report.")] = None,
+) -> None:
+    """Online: ask a suspect, judge its answers, write a report. Interrupted, it goes on later.
+
+    What is asked and how it is judged is fixed before the first question (plan.json).
+    """
+    from dsi_core.audit import audit_json, record, report, run
+    from dsi_core.audit import dry_run as dry
+    from dsi_core.audit import plan as audit_plan
+    from dsi_core.audit import suspect as suspects
+
+    request: dict[str, Any] = {}
+    if base_url:
+        extra = _json_object(extra_body)
+        request = {"concurrency": concurrency, "timeout": timeout, "extra": extra}
+    name, where = suspects.model(
+        suspect,
+        base_url=base_url,
+        name=model,
+        key_env=key_env,
+        answers=answers,
+        trust_remote_code=trust_remote_code,
+        **request,
+    )
+    plan = audit_plan.plan(
+        _read(kit, prepared),
+        name,
+        where,
+        answers=answers,
+        profile=profile,
+        control_answers=control_answers or (),
+        out=out,
+        alpha=alpha,
+        samples=samples,
+        draws=responses,
+        system=system_prompt,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        budget=budget,
+        price_in=price_in,
+        price_out=price_out,
+        stop_early=None if ask_all is None else not ask_all,
+    )
+    if dry_run:
+        typer.echo(dry.dry_run(plan).json_text())
+        raise typer.Exit()
+    typer.echo(f"answers are kept in {plan.folder}, from where a rerun goes on", err=True)
+    occasion = record.Occasion(case, examiner, _command(context))
+    done = record.write(plan, run.run(plan), occasion)
+    page = report.write(done, _pictures(done))
+    typer.echo(done.facts.conclusion)
+    typer.echo(f"{done.folder / audit_json.NAME}\n{page}")
+
+
+def _read(kit: Path | None, prepared: Path | None) -> Any:
+    """What an audit is about."""
+    if (kit is None) == (prepared is None):
+        raise ValueError(
+            "an audit is of a kit (--kit, made before publication: an exact test) or of a "
+            "preparation (--prepared, after the fact): give one of them"
+        )
+    if kit is not None:
+        from dsi_core.protect import kit as kits
+
+        return kits.read(kit)
+    from dsi_core.audit import prepared as preparation
+
+    assert prepared is not None
+    return preparation.read(prepared)
+
+
+def _command(context: typer.Context) -> str:
+    """What was run, as one could type it. A password in an address is left out."""
+    words = ["dsi", context.info_name or ""]
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "")
+        if given is None or given.name != "COMMANDLINE":
+            continue
+        value = context.params[parameter.name]
+        if isinstance(value, bool):
+            words.append(parameter.opts[0] if value else [*parameter.secondary_opts, ""][0])
+            continue
+        for one in value if isinstance(value, list | tuple) else [value]:
+            text = re.sub("//[^/@]*@", "//", str(one))
+            words += [parameter.opts[0], text]
+    return shlex.join(filter(None, words))
+
+
+def _pictures(audit: Any) -> dict[str, bytes]:
+    """What a report shows; nothing where what draws is not installed."""
+    from dsi_core.audit import shown
+
+    try:
+        import matplotlib
+
+        matplotlib.use("agg")  # files only, whatever screen there is
+        from dsi_core.plots import audit as plots
+    except ModuleNotFoundError as error:
+        if group_of(error.name or "") is None:
+            raise
+        return {}
+    return plots.pictures(shown.drawn(audit))
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"--extra-body {text!r} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"--extra-body {text!r} is not a JSON object")
+    return value

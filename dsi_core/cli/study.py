@@ -1,0 +1,104 @@
+"""The paper's study: run it, plan it, pack its answers, check them, write its results."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dsi_core.cli.options import Number, Text
+
+app = typer.Typer()
+
+STUDY = "The paper's study"
+RELEASED = "Read what the store lacks from the released answers, or make all of it here."
+
+
+@app.command(rich_help_panel=STUDY, epilog="Example: dsi reproduce --profile smoke --only 02")
+def reproduce(
+    profile: Annotated[
+        str, typer.Option(help="smoke, small, paper, or a file of yours.")
+    ] = "small",
+    only: Annotated[Text, typer.Option(help='Begin of a notebook\'s name: "02".')] = None,
+    figures_dir: Annotated[str, typer.Option(help="Tables and figures go here.")] = "figures",
+    timeout: Annotated[Number, typer.Option(help="Seconds allowed for one cell.")] = None,
+    released: Annotated[bool, typer.Option("--released/--from-nothing", help=RELEASED)] = False,
+) -> None:
+    """Run the notebooks headlessly and regenerate every table and figure of a profile."""
+    from dsi_core.reproduce import reproduce as run
+
+    passed = run(profile, only or None, figures_dir, timeout, from_released=released)
+    raise typer.Exit(0 if passed else 1)
+
+
+@app.command(rich_help_panel=STUDY, epilog="Example: dsi plan --profile paper --card A100-80GB")
+def plan(
+    profile: Annotated[str, typer.Option(help="The study to plan.")] = "paper",
+    card: Annotated[str, typer.Option(help="As in params/plan.yaml, or cpu-core.")] = "A100-80GB",
+) -> None:
+    """Every job of a study with tokens, memory, hours and disk on a named card; nothing is run."""
+    from dsi_core.planning import assumptions, plan
+
+    jobs = plan.everything(profile, card)
+    parts = {
+        "assumptions": assumptions.table(),
+        "jobs": jobs.drop(columns=["id", "card"]),
+        "by dataset and phase": plan.totals(jobs),
+        "beside the paper's Table 9": plan.beside_paper(jobs),
+    }
+    for title, table in parts.items():
+        typer.echo(f"{title}\n{table.round(2).to_string(index=False)}\n")
+
+
+@app.command(rich_help_panel=STUDY, epilog="Example: dsi release --profile small")
+def release(
+    profile: Annotated[str, typer.Option(help="Whose study.")] = "small",
+    out: Annotated[
+        Path | None, typer.Option(help="Default: figures/<profile>/answers.", show_default=False)
+    ] = None,
+    whole_store: Annotated[
+        bool,
+        typer.Option("--whole-store", help="All complete entries, whoever made them: look first."),
+    ] = False,
+) -> None:
+    """Pack what models said and scored in a study, without weights, for stores that lack it.
+
+    Packed is what the profile's notebooks looked at when `dsi reproduce` last ran them.
+    """
+    from dsi_core.runtime import packing, released
+
+    made = packing.pack(profile, out, whole_store=whole_store)
+    for name, file in made.files.items():
+        typer.echo(f"{name:20} {file.entries:5} entries {file.bytes / 1e6:8.2f} MB")
+    total = sum(file.bytes for file in made.files.values())
+    typer.echo(f"{total / 1e6:.2f} MB in {out or released.folder_of(profile)}")
+
+
+@app.command(rich_help_panel=STUDY, epilog="Example: dsi verify --models 3")
+def verify(
+    profile: Annotated[str, typer.Option(help="Whose released answers.")] = "small",
+    models: Annotated[int, typer.Option(help="How many are tuned anew, by chance.", min=1)] = 3,
+    seed: Annotated[int, typer.Option(help="Of the choice of dataset and models.")] = 0,
+) -> None:
+    """Tune a few models anew, and say how far answers and verdicts are from the released ones.
+
+    Exit code 1 = a verdict changed.
+    """
+    from dsi_core.paper.verify import verify as run
+
+    found = run(profile, models, seed)
+    typer.echo(found.models.round(3).to_string(index=False))
+    typer.echo(f"\n{found.sentence}")
+    raise typer.Exit(1 if len(found.changed) else 0)
+
+
+@app.command(rich_help_panel=STUDY, epilog="Example: dsi results --check")
+def results(
+    check: Annotated[bool, typer.Option("--check", help="Say whether it is as written.")] = False,
+) -> None:
+    """Write notebooks/pages/results.md and the README's short results anew, from figures/small."""
+    from dsi_core.paper import results
+
+    if not check:
+        typer.echo("\n".join(map(str, results.write())))
+    elif stale := results.stale():
+        raise ValueError(f"not as `dsi results` writes it: {', '.join(map(str, stale))}")
