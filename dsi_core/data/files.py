@@ -1,86 +1,137 @@
-"""Files of records: JSON, JSONL, CSV, Parquet and dialogue YAML."""
+"""Files of records: JSON, CSV, Parquet and dialogue YAML, packed or not."""
 
-import json
+import lzma
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
-FORMATS = (".json", ".jsonl", ".csv", ".parquet", ".yml")
+from dsi_core.data import csv_files, json_files, text
+from dsi_core.settings.schema import Quotes
+
+FORMATS = {  # ending, in any case -> format; JSON and JSON Lines are told apart by content
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".yml": "yaml",
+    ".yaml": "yaml",
+}
+SHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+BATCH = 1024  # rows of a Parquet file that are read at a time
 
 
-def read_file(path: Path) -> list:
-    """Read the records of a file, one for each row, object or dialogue.
+@dataclass(frozen=True)
+class Reading:
+    """How a file of text is read, where its content does not say it.
 
-    Returns
-    -------
-    list
-        Of dicts by column; dialogues (`.yml`) have one column "conversations". Values are as the
-        file has them, but for CSV and YAML, whose every value is text.
+    Parameters
+    ----------
+    encoding
+        None = UTF-8, or as a byte-order mark says.
+    separator
+        Of CSV; None = found.
+    quotes
+        Of CSV.
+    """
+
+    encoding: str | None = None
+    separator: str | None = None
+    quotes: Quotes = Quotes.CHECKED
+
+
+PLAIN = Reading()
+
+
+def read_file(path: Path, reading: Reading = PLAIN) -> list:
+    """Read all `records` of a file."""
+    return list(records(path, reading))
+
+
+def records(path: Path, reading: Reading = PLAIN) -> Iterator[Any]:
+    """Read the records of a file, one for each row, object or dialogue; never all at once.
+
+    Yields
+    ------
+    dict
+        By column (or what else a JSON file holds); dialogues (YAML) have one column
+        "conversations". Values are as the file has them, but for CSV and YAML, whose every value is
+        text.
 
     Raises
     ------
     ValueError
         For an unknown format, a missing file, or one that cannot be read: with path, line, reason.
     """
-    if path.suffix not in FORMATS:
+    kind = _format(path)
+    try:
+        if text.head_of(path).startswith(b"PAR1"):
+            kind = "parquet"
+        if kind == "parquet":
+            yield from _parquet(path)
+            return
+        newline = "" if kind == "csv" else None
+        with text.opened(path, reading.encoding, newline) as file:
+            if kind == "json":
+                yield from json_files.records(file, path)
+            elif kind == "csv":
+                yield from csv_files.records(
+                    file, path, separator=reading.separator, quotes=reading.quotes
+                )
+            else:
+                yield from _dialogues(file, path)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, yaml.YAMLError, pa.ArrowException) as e:
+        raise ValueError(f"{path}: cannot be read as {kind}: {e}") from None
+
+
+def _format(path: Path) -> str:
+    """The format that a file's ending says."""
+    if path.is_dir():
         raise ValueError(
-            f"{path}: format {path.suffix!r} is not known; allowed: {', '.join(FORMATS)}"
+            f"{path} is a folder; give one file (pandas joins the Parquet files of a folder: "
+            "pandas.read_parquet(folder).to_parquet(file))"
+        )
+    endings = [ending.lower() for ending in path.suffixes]
+    if endings and endings[-1] in text.PACKED:
+        endings.pop()
+    ending = endings[-1] if endings else ""
+    if ending in SHEETS:
+        raise ValueError(
+            f"{path}: a spreadsheet is not read; save the sheet with the data as CSV UTF-8 "
+            "(File > Save As or Export) and give that file"
+        )
+    if ending not in FORMATS:
+        raise ValueError(
+            f"{path}: format {ending!r} is not known; allowed: {', '.join(FORMATS)}, each also "
+            f"with {', '.join(text.PACKED)}"
         )
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    if path.suffix == ".jsonl":
-        return _json_lines(path)
-    try:
-        return _READERS[path.suffix](path)
-    except (ValueError, TypeError, KeyError, OSError, yaml.YAMLError) as error:
-        # the errors of JSON, CSV and Arrow are ValueErrors
-        raise ValueError(f"{path}: cannot be read as {path.suffix[1:]}: {error}") from None
+    return FORMATS[ending]
 
 
-def _json(path: Path) -> list:
-    records = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(records, list):
-        raise ValueError(f"is a JSON {type(records).__name__}, needs a list of objects")
-    return records
+def _parquet(path: Path) -> Iterator[dict[str, Any]]:
+    with pq.ParquetFile(path) as file:
+        csv_files.refuse_twice(file.schema_arrow.names, path)
+        for batch in file.iter_batches(batch_size=BATCH):
+            yield from batch.to_pylist()
 
 
-def _csv(path: Path) -> list:
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first field for a row name
-        raise ValueError(
-            f"rows have more fields than the header's {len(table.columns)}; "
-            "quote fields that hold commas"
-        )
-    return table.to_dict("records")
-
-
-def _parquet(path: Path) -> list:
-    return pd.read_parquet(path).to_dict("records")
-
-
-def _dialogues(path: Path) -> list:
+def _dialogues(file: Any, path: Path) -> list:
     # BaseLoader: every scalar is text, so that an answer "Yes" does not become True
-    read = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    read = yaml.load(file, Loader=yaml.BaseLoader)
+    if isinstance(read, list):
+        return read
+    if not isinstance(read, dict) or not isinstance(read.get("conversations"), list):
+        raise ValueError(
+            f"{path}: cannot be read as yaml: needs a list of records, or of dialogues under "
+            "'conversations'"
+        )
     return [{"conversations": turns} for turns in read["conversations"]]
-
-
-_READERS = {".json": _json, ".csv": _csv, ".parquet": _parquet, ".yml": _dialogues}
-
-
-def _json_lines(path: Path) -> list:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: cannot be read as jsonl: {error}") from None
-    records = []
-    for number, line in enumerate(text.split("\n"), start=1):  # U+2028 may stand in a string
-        if not line.strip():
-            continue
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path}, line {number}: not valid JSON ({error}): {line[:80]!r}"
-            ) from None
-    return records

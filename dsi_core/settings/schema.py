@@ -55,16 +55,39 @@ class Source(Strict):
         return self
 
 
+class Quotes(StrEnum):
+    """What the quotation marks of a CSV file are."""
+
+    CHECKED = "checked"  # they enclose fields; a field of lines that look like rows is refused
+    TRUSTED = "trusted"  # they enclose fields, whatever their lines look like
+    TEXT = "text"  # characters like any other: a line is a row
+
+
+class Left(StrEnum):
+    """Which rows may be left out of a dataset; they are counted."""
+
+    EMPTY = "empty"  # no prompt, or no output
+    DUPLICATES = "duplicates"  # prompt and output as in an earlier row
+    TOO_LONG = "too-long"  # more than models are tuned on and asked with
+    NO_ANSWER = "no-answer"  # no output; a conversation without a text answer always is left out
+
+
 class Data(Source):
     """Input-output pairs. Prompt = the non-empty `prompt` columns, joined by `joined_by`."""
 
+    config: str | None = None  # of a hub dataset that has several
     split: str = "train"
+    encoding: str | None = None  # of a text file; None = UTF-8, or as its byte-order mark says
+    separator: str | None = Field(None, min_length=1, max_length=1)  # of CSV; None = found
+    quotes: Quotes = Quotes.CHECKED  # of CSV
     prompt: list[str] = []
     may_be_empty: list[str] | None = None  # of `prompt`; None = all but the first
     joined_by: str = "\n\n"  # also between a conversation's turns before the first answer
     output: str | None = None
     # column of from/value (or role/content) messages; or of [question, answer] lists
     conversations: str | None = None
+    # of preference data: the column of what was not chosen; the prompt is what both begin with
+    rejected: str | None = None
     turns: int | None = Field(None, ge=2)  # only conversations of so many messages; None = any
     without: dict[str, list[str]] = {}  # column -> values: records that have one are left out
     category: str | None = None
@@ -75,7 +98,7 @@ class Data(Source):
     half: Literal[1, 2] | None = None  # of that sample, shuffled once more (§6.1, IID)
     min_output_chars: int = Field(1, ge=1)
     max_output_chars: int | None = Field(None, ge=1)
-    drop: list[Literal["duplicates", "empty"]] = []
+    drop: list[Left] = []
     # another dataset of the same source: none of its pairs, nor near-duplicates of them
     apart_from: str | None = None
     # Jaccard similarity of input and of output that makes one (§6.1)
@@ -94,6 +117,8 @@ class Data(Source):
             raise ValueError("may_be_empty: one prompt column must hold text")
         if self.turns is not None and self.conversations is None:
             raise ValueError("turns are counted of conversations, which are not set")
+        if self.rejected is not None and self.conversations is None:
+            raise ValueError("rejected stands beside conversations, which are not set")
         if self.half is not None and self.shuffle_seed is None:
             raise ValueError("half is one of a shuffled sample: needs shuffle_seed")
         return self

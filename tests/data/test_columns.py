@@ -36,7 +36,7 @@ def test_conversations_need_no_names(smoke, tmp_path):
     [
         ({"x": 1, "y": 2}, "columns x, y fit 0 of the known layouts; name them with --prompt"),
         ({"q": "a", "a": "b", "prompt": "c", "response": "d"}, "fit 2 of the known layouts"),
-        (["a"], "its first record is list"),
+        (["a"], "its first record is str"),
     ],
 )
 def test_other_columns_are_never_guessed(smoke, tmp_path, record, words):

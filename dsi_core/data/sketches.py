@@ -1,0 +1,115 @@
+"""Sketches: which texts of many may be near-duplicates, without comparing each with each.
+
+A row's sketch is a byte of each of `COLUMNS` MinHashes of its words. Two rows agree in a column
+with the chance of their Jaccard similarity, so that rows which agree in a few columns drawn at
+random (a band) are candidates. Of `BANDS` bands each costs time and memory in proportion to the
+rows: where more than `NEIGHBOURS` agree, only the nearest of them are compared.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = 128
+BANDS = 160
+NEIGHBOURS = 32
+AGREE = 0.13  # chance that two rows at the threshold agree in one band, about
+DEVIATIONS = 6  # below what is expected at the threshold, to which agreeing columns may fall
+BLOCK = 2000  # rows sketched at once
+SEED = 20240507
+
+Words = Sequence[str]
+
+
+def sketch(rows: Iterator[tuple[Words, Words]]) -> np.ndarray:
+    """Sketch rows by the words of their two sides; the same word on both sides is two words.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (rows, `COLUMNS`), uint8.
+    """
+    blocks, block = [], []
+    for row in rows:
+        block.append(row)
+        if len(block) == BLOCK:
+            blocks.append(_sketched(block))
+            block = []
+    blocks.append(_sketched(block))
+    return np.concatenate(blocks)
+
+
+def _sketched(rows: list[tuple[Words, Words]]) -> np.ndarray:
+    if not rows:
+        return np.empty((0, COLUMNS), dtype=np.uint8)
+    sides = [side or ("",) for row in rows for side in row]  # a side without words has a mark
+    lengths = np.array([len(side) for side in sides])
+    words = pd.util.hash_array(np.array([*chain.from_iterable(sides)], dtype=object))
+    words ^= np.repeat(np.arange(len(sides)) % 2, lengths).astype(np.uint64) * np.uint64(SEED)
+    hashed = (words ^ (words >> np.uint64(32))).astype(np.uint32)
+    starts = np.concatenate([[0], np.cumsum(lengths)])[:-1][::2]
+    found = np.empty((len(rows), COLUMNS), dtype=np.uint8)
+    for column, (times, plus) in enumerate(_hashes()):
+        found[:, column] = np.minimum.reduceat(hashed * times + plus, starts) & 0xFF
+    return found
+
+
+@cache
+def _hashes() -> np.ndarray:
+    """An odd factor and a summand for each column, uint32: h -> factor h + summand mod 2^32."""
+    rng = np.random.default_rng(SEED)
+    drawn = rng.integers(0, 2**32, size=(COLUMNS, 2), dtype=np.uint32)
+    drawn[:, 0] |= 1
+    return drawn
+
+
+def width(threshold: float) -> int:
+    """Give the columns of a band: at most 8, which make one number."""
+    return min(8, round(np.log(AGREE) / np.log(threshold))) if threshold < 1 else 8
+
+
+def missed(threshold: float) -> float:
+    """Give the chance that two rows exactly at the threshold are no candidates of each other."""
+    from scipy.stats import binom
+
+    agree = np.arange(COLUMNS + 1)
+    chance = binom.pmf(agree, COLUMNS, threshold)
+    in_no_band = (1 - (agree / COLUMNS) ** width(threshold)) ** BANDS
+    return float(chance @ np.where(agree < _least(threshold), 1.0, in_no_band))
+
+
+def _least(threshold: float) -> int:
+    """In how many columns candidates agree at least."""
+    deviation = np.sqrt(COLUMNS * threshold * (1 - threshold))
+    return int(np.ceil(COLUMNS * threshold - DEVIATIONS * deviation))
+
+
+def alike(sketches: np.ndarray, one: np.ndarray, other: np.ndarray, threshold: float) -> np.ndarray:
+    """Tell which rows agree in so many columns that they may be near-duplicates.
+
+    one, other: places of rows, shape (candidates,). Returns bool of that shape.
+    """
+    enough = np.empty(len(one), dtype=bool)
+    for start in range(0, len(one), 100_000):
+        part = slice(start, start + 100_000)
+        agree = (sketches[one[part]] == sketches[other[part]]).sum(axis=1)
+        enough[part] = agree >= _least(threshold)
+    return enough
+
+
+def bands(sketches: np.ndarray, threshold: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Give each band: the rows' numbers, equal where they agree, and the order that sorts them.
+
+    Rows that agree stand by further columns, so that those that agree in more are neighbours.
+    """
+    rng = np.random.default_rng(SEED)
+    wide = width(threshold)
+    for _ in range(BANDS):
+        drawn = rng.choice(COLUMNS, 16, replace=False)
+        both = sketches.take(drawn, axis=1)
+        both[:, wide:8] = 0
+        key, further = both.view(np.uint64).T
+        yield key, np.lexsort((further, key))

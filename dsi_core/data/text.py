@@ -1,0 +1,159 @@
+"""Text of a file: unpacked, decoded, and where it cannot be, which byte and which encoding."""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+from charset_normalizer import from_bytes
+
+PACKED = (".gz", ".bz2", ".xz", ".zst")
+MARKS = [  # byte-order marks; that of UTF-32 begins like that of UTF-16
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+]
+OTHERS = [  # what is no text of records, by its first bytes
+    (b"PK\x03\x04", "a ZIP archive or a spreadsheet: unpack it, or save the sheet as CSV UTF-8"),
+    (b"\xd0\xcf\x11\xe0", "an Excel file: save the sheet as CSV UTF-8"),
+    (b"%PDF", "a PDF"),
+    (b"ARROW1", "an Arrow file: write it as Parquet (pyarrow, datasets: to_parquet)"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file: run `git lfs pull`"),
+    (b"<!doctype html", "a web page, not the file: download the file itself"),
+    (b"<html", "a web page, not the file: download the file itself"),
+]
+HEAD = 4096  # bytes at which a kind of file is recognised
+AROUND = 1 << 15  # bytes before and after a wrong one, of which the encoding is guessed
+CHUNK = 1 << 20
+
+
+def unpacked(path: Path) -> IO[bytes]:
+    """Open a file for reading bytes, unpacked if its first bytes say gzip, bzip2, xz or zstd."""
+    with path.open("rb") as file:
+        head = file.read(10)
+    if head.startswith(b"\x1f\x8b"):
+        return gzip.open(path)
+    if head.startswith(b"BZh") and head[4:] == b"1AY&SY":
+        return bz2.open(path)
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return lzma.open(path)
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        return pa.input_stream(str(path), compression="zstd")
+    return path.open("rb")
+
+
+def head_of(path: Path) -> bytes:
+    """Give a file's first unpacked bytes."""
+    with unpacked(path) as file:
+        return file.read(HEAD)
+
+
+@contextmanager
+def opened(path: Path, encoding: str | None, newline: str | None = None) -> Iterator[IO[str]]:
+    """Open a file of records as text.
+
+    Parameters
+    ----------
+    encoding
+        None = UTF-8. A byte-order mark says more than any name.
+    newline
+        As `open` takes it.
+
+    Raises
+    ------
+    ValueError
+        For a file that is no text; for bytes that are not in the encoding, with line, offset and
+        the likely encoding; for an unknown encoding.
+    """
+    head = head_of(path)
+    for start, what in OTHERS:
+        if head.lower().startswith(start.lower()):
+            raise ValueError(f"{path} is {what}")
+    if head[257:262] == b"ustar":
+        raise ValueError(f"{path} is a tar archive: unpack it, and give one file of it")
+    used = next((name for mark, name in MARKS if head.startswith(mark)), encoding or "utf-8")
+    if used == "utf-8":
+        _refuse_zeros(head, path)
+    try:
+        with unpacked(path) as raw, io.TextIOWrapper(raw, used, newline=newline) as file:
+            yield file
+    except LookupError:
+        raise ValueError(f"--encoding {used!r} is no text encoding that Python knows") from None
+    except UnicodeDecodeError:
+        raise ValueError(_misread(path, used)) from None
+
+
+def _refuse_zeros(head: bytes, path: Path) -> None:
+    """UTF-16 without a mark is valid UTF-8, full of zeros."""
+    zeros = [i for i, byte in enumerate(head) if byte == 0]
+    if not zeros:
+        return
+    odd = sum(i % 2 for i in zeros)
+    if len(zeros) > len(head) / 4 and odd in (0, len(zeros)):
+        likely = "utf-16-le" if odd else "utf-16-be"
+        raise ValueError(f"{path} is probably {likely}, not UTF-8: give --encoding {likely}")
+    raise ValueError(f"{path} is no text: byte {zeros[0]} is 0")
+
+
+def _misread(path: Path, encoding: str) -> str:
+    """Say which byte is not in the encoding, in which line, and what the encoding may be."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    read, lines, before = 0, 1, b""
+    with unpacked(path) as file:
+        while True:
+            chunk = file.read(CHUNK)
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                kept: bytes = error.object  # what was left of the chunk before, and this one
+                at = read + len(chunk) - len(kept) + error.start
+                lines += kept[: error.start].count(b"\n")
+                after = kept[error.start :] + file.read(AROUND)
+                before = (before + kept[: error.start])[-AROUND:]
+                wrong = kept[error.start]
+                break
+            assert chunk, "it was not in the encoding a moment ago"
+            read, lines, before = read + len(chunk), lines + chunk.count(b"\n"), chunk[-AROUND:]
+    said = f"{path}, line {lines}: byte 0x{wrong:02x} at offset {at} is not {_named(encoding)}"
+    line = before.rpartition(b"\n")[2] + after.partition(b"\n")[0]
+    return f"{said}; {_advice(before + after[:AROUND], line, encoding)}"
+
+
+def _advice(sample: bytes, line: bytes, encoding: str) -> str:
+    as_utf8 = sample.decode("utf-8", errors="replace")
+    wrong = as_utf8.count("\ufffd")
+    if encoding.startswith("utf-8") and sum(c > "\x7f" for c in as_utf8) > 2 * wrong:
+        return "the text around it is, so that this character is damaged: mend it in the file"
+    likely = _likely(sample)
+    if likely is None:
+        return "save the file as UTF-8, or name its encoding with --encoding"
+    seen = line.decode(likely, errors="replace").strip()[:60]
+    return (
+        f"it is probably {likely}, in which the line is {seen!r}: give --encoding {likely}, "
+        "or save the file as UTF-8"
+    )
+
+
+def _likely(sample: bytes) -> str | None:
+    """The likely encoding; of those that fit alike, the one that Windows writes most."""
+    found = list(from_bytes(sample))
+    if not found:
+        return None
+    alike = {name for one in found if one.chaos == found[0].chaos for name in _names(one)}
+    return "cp1252" if "cp1252" in alike else found[0].encoding
+
+
+def _names(found: Any) -> list[str]:
+    return [found.encoding, *found.could_be_from_charset]
+
+
+def _named(encoding: str) -> str:
+    return "UTF-8" if encoding.startswith("utf-8") else encoding
