@@ -113,7 +113,7 @@ def judged(setup: Setup, replies: pd.DataFrame, bases: list[str]) -> pd.DataFram
             scores = _judged(setup, replies.reset_index(drop=True), bases)
             store.write_table(folder / "scores.parquet", scores)
             store.finish(folder, replies=len(scores))
-    return pd.read_parquet(folder / "scores.parquet")
+    return store.read_table(folder / "scores.parquet")
 
 
 def _judged(setup: Setup, replies: pd.DataFrame, bases: list[str]) -> pd.DataFrame:

@@ -205,7 +205,7 @@ def _stored(
             names = [str(i) for i in range(scores.shape[1])]
             store.write_table(folder / "scores.parquet", pd.DataFrame(scores, columns=names))
             store.finish(folder, replies=len(scores))
-    return pd.read_parquet(folder / "scores.parquet").to_numpy()
+    return store.read_table(folder / "scores.parquet").to_numpy()
 
 
 class Encoder:

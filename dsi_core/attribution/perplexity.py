@@ -83,7 +83,7 @@ def with_nats(profile: Profile, replies: pd.DataFrame) -> pd.DataFrame:
 def _joined(replies: pd.DataFrame, tasks: list[Task]) -> pd.DataFrame:
     columns = {}
     for task in tasks:
-        values = pd.read_parquet(task.folder / "scores.parquet")
+        values = store.read_table(task.folder / "scores.parquet")
         texts = task.texts
         assert len(values) == len(texts), f"{task.folder}: {len(values)} of {len(texts)} texts"
         named = texts.assign(nats=values["nats"].to_numpy(), tokens=values["tokens"].to_numpy())

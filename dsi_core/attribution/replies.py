@@ -6,7 +6,6 @@ started from: the truth), tuned (False = it is that base), member (did it train 
 base or where there is no D) and reply, the text after the prompt.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +161,7 @@ def _replies(texts: dict, prompt: str, models: list[str], where: str) -> dict[st
 
 def _read(place: Path) -> Any:
     try:
-        return json.loads(place.read_text(encoding="utf-8"))
+        return store.read_json(place)
     except ValueError as error:
         raise ValueError(f"{place}: cannot be read as JSON: {error}") from None
 

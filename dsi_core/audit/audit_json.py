@@ -3,7 +3,6 @@
 No text of the data or of the suspect is in it but names and counts.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -15,7 +14,7 @@ from dsi_core.audit.judgement import Answer, Vote
 from dsi_core.audit.log import Entry
 from dsi_core.audit.prepared_json import Compared
 from dsi_core.audit.reach import Power, Reach
-from dsi_core.audit.readable import Readable
+from dsi_core.audit.readable import RESTORE, Readable
 from dsi_core.audit.run import Ended
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerStatus
@@ -328,7 +327,7 @@ def read(folder: Path) -> AuditFacts:
     path = folder / NAME
     if not path.is_file():
         raise ValueError(f"{folder} holds no {NAME}: run `dsi audit` to its end first")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = store.read_json(path, RESTORE)
     number = content.get("format", 1)
     if number != FORMAT:
         raise ValueError(

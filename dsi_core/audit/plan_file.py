@@ -1,12 +1,11 @@
 """plan.json: what an audit fixed before its first question, so that no rerun can choose again."""
 
-import json
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
-from dsi_core.audit.readable import Readable
+from dsi_core.audit.readable import RESTORE, Readable
 from dsi_core.audit.subject import Kind
 from dsi_core.runtime import store
 from dsi_core.settings.profile import explain
@@ -85,7 +84,7 @@ def read(folder: Path) -> PlanFile:
     """Read plan.json. Raises `ValueError` for one of another format."""
     path = folder / NAME
     try:
-        return PlanFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return PlanFile.model_validate(store.read_json(path, RESTORE))
     except ValidationError as error:
         raise ValueError(explain(error, str(path))) from None
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
+from dsi_core.audit.readable import RESTORE
 from dsi_core.evidence.blind import BlindCheck
 from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
@@ -135,7 +136,7 @@ def read(folder: Path) -> tuple[Facts, Profile]:
     path = folder / NAME
     if not lies_in(folder):
         raise ValueError(f"{folder} holds no {NAME}: run `dsi prepare` to its end first")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = store.read_json(path, RESTORE)
     number = content.get("format", 1)
     if number != FORMAT:
         raise ValueError(

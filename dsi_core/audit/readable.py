@@ -4,6 +4,8 @@ from pydantic import ConfigDict
 
 from dsi_core.settings.schema import Strict
 
+RESTORE = "restore it from a copy: nothing else knows what it held"  # should a file be damaged
+
 
 class Readable(Strict):
     """A record whose JSON has words for names: "of at most" is the field `of_at_most`.

@@ -33,5 +33,9 @@ def main(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="DSI_DEBUG", help="Show errors with tracebacks.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
-    """Show the version before any command."""
+    """Take what holds for every command, before it or behind it."""

@@ -1,52 +1,134 @@
 """The one place that turns exceptions into lines and exit codes."""
 
+import errno
+import os
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import requires
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
+from dsi_core.runtime.environment import any_text
+
+USER, SERVICE, FAULT, INTERRUPTED, UNREAD = 2, 3, 70, 130, 141  # exit codes
+ANYWHERE = ("--debug", "--quiet")  # options of `dsi` that may stand behind a command, too
+LONGEST = 600  # characters of a message
+KEPT = "what was finished is kept: the same command goes on from there"
+PLACES = (
+    "choose another place: --out or --figures-dir, $DSI_STORE for the store, $HF_HOME for models "
+    "of the hub"
+)
+
+# What helps, by what the system says
+REMEDIES = {
+    errno.ENOSPC: f"no space is left on this disk: free some, or {PLACES}; {KEPT}",
+    errno.EDQUOT: f"your quota of this disk is used up: free some, or {PLACES}; {KEPT}",
+    errno.EROFS: f"this place can only be read: {PLACES}",
+    errno.EACCES: f"you may not read or write there: {PLACES}",
+    errno.EPERM: f"you may not do this there: {PLACES}",
+    errno.EMFILE: "too many files are open: allow more (ulimit -n 4096), or set DSI_WORKERS or "
+    "--concurrency lower",
+    errno.ENFILE: "too many files are open on this machine: set DSI_WORKERS lower",
+    errno.ENAMETOOLONG: "this path or name is too long: take a shorter --out or $DSI_STORE",
+    errno.ENOTDIR: f"a file lies where a folder is needed: move it away, or {PLACES}",
+    errno.EEXIST: f"a file lies where a folder is needed: move it away, or {PLACES}",
+    errno.EISDIR: "this is a folder, and a file is needed: name the file in it",
+    errno.ENOENT: "there is no such file or folder: check the path and the working directory",
+    errno.ENOMEM: "no memory is left: set DSI_WORKERS=1, or a smaller batch_size in the profile",
+    errno.EIO: f"the disk cannot be read or written: {PLACES}; {KEPT}",
+    errno.ESTALE: "this network drive was taken away or changed meanwhile: connect it anew",
+    errno.ENOLCK: f"this disk has no locks, which keep two runs apart: {PLACES}",
+    errno.EOPNOTSUPP: f"this disk cannot do what is needed there, as locks: {PLACES}",
+}
+# Libraries of which an error says that the hub, or the way to it, does not answer
+HUB = {"datasets", "huggingface_hub", "requests", "urllib3", "httpx", "httpx2", "httpcore"}
+OF_HUB = ("huggingface.co", "on the Hub", "SOCKS proxy")  # what they say in Python's own errors
+UNREACHED = ("Connect", "Offline", "LocalEntry", "reach", "Timeout", "connect")
+PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy")
+
 
 class Commands(TyperGroup):
-    """The commands of `dsi`, whatever one of them raises."""
+    """The commands of `dsi`: what one of them raises is one line and an exit code."""
 
-    def invoke(self, context: typer.Context) -> Any:
+    def main(self, *args: Any, **more: Any) -> Any:
+        """Begin; no console is too poor for what is said."""
+        any_text()
+        return super().main(*args, **more)
+
+    def parse_args(self, context: Any, args: list[str]) -> list[str]:
+        """Read the options of `dsi` wherever they stand: a hint says "again with --debug"."""
+        moved = [word for word in args if word in ANYWHERE]
+        return super().parse_args(context, [*moved, *(w for w in args if w not in ANYWHERE)])
+
+    def invoke(self, context: Any) -> Any:
         """Run a command, with clear errors."""
-        with clear_errors():
-            return super().invoke(context)
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its five tries end in one line
+        with clear_errors(debug=context.params.get("debug", False)):
+            result = super().invoke(context)
+            sys.stdout.flush()  # here, and not at the end of Python: a closed pipe is no fault
+            return result
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
-    """One line for a user's error (exit code 2) and for an API that failed for good (3).
+def clear_errors(*, debug: bool = False) -> Iterator[None]:
+    """One line for what a user can mend (exit code 2) and for a service that failed for good (3).
 
-    And one for each warning of ours; what libraries warn of is for who develops.
+    And one for each warning of ours; what libraries warn of is for who develops. What nobody
+    foresaw is one line as well (70). debug: let errors through, for their tracebacks.
     """
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore")
+            if not debug:
+                warnings.filterwarnings("ignore")
             warnings.filterwarnings("default", module=r"dsi_core\b")
             warnings.showwarning = lambda message, *_: typer.echo(f"warning: {message}", err=True)
             yield
-    except ModuleNotFoundError as error:
-        group = group_of(error.name or "")
-        if group is None:
+    except KeyboardInterrupt:
+        if debug:
             raise
-        typer.echo(f"error: {error.name} is missing: pip install 'dsi_core[{group}]'", err=True)
-        raise typer.Exit(2) from None
-    except ValueError as error:
-        typer.echo(f"error: {_message(error)}", err=True)
-        raise typer.Exit(2) from None
+        _end(f"interrupted: {KEPT}", INTERRUPTED)
+    except BrokenPipeError:
+        _end_unread()
     except Exception as error:
-        from dsi_core.services.endpoint import EndpointError
-
-        if not isinstance(error, EndpointError):
+        if hasattr(error, "exit_code") or isinstance(error, typer.Abort):
+            raise  # typer's own
+        if debug:
             raise
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(3) from None
+        _end(f"error: {said(error)}", code(error))
+
+
+def said(error: BaseException) -> str:
+    """Say in one line what happened and what helps."""
+    if isinstance(error, ModuleNotFoundError) and (group := group_of(error.name or "")):
+        return f"{error.name} is missing: pip install 'dsi_core[{group}]'"
+    if _is_memory(error):
+        return (
+            f"{_line(error) or 'no memory is left'}: set DSI_WORKERS=1, or a smaller batch_size "
+            f"in the profile; {KEPT}"
+        )
+    if hub := _of_hub(error):
+        return _hub(hub)
+    if isinstance(error, OSError) and error.errno is not None:
+        return _of_system(error)
+    if code(error) != FAULT:
+        return _message(error)
+    name = type(error).__name__
+    return f"unexpected error: {name}: {_line(error)}; run again with --debug and report it"
+
+
+def code(error: BaseException) -> int:
+    """Give the exit code that an error ends with."""
+    if isinstance(error, ValueError | OSError) or _is_memory(error) or _of_hub(error):
+        return USER
+    if isinstance(error, ModuleNotFoundError) and group_of(error.name or ""):
+        return USER
+    if type(error).__module__.startswith("dsi_core.services."):
+        return SERVICE
+    return USER if _ours(error) else FAULT
 
 
 def group_of(module: str) -> str | None:
@@ -58,12 +140,89 @@ def group_of(module: str) -> str | None:
     return None
 
 
-def _message(error: ValueError) -> str:
+def _end(line: str, code: int) -> NoReturn:
+    typer.echo(line, err=True)
+    raise typer.Exit(code) from None
+
+
+def _end_unread() -> NoReturn:
+    """Whoever reads our output (`| head`) has enough: end without a word."""
+    with suppress(OSError, ValueError):  # not a file of the system
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(UNREAD) from None
+
+
+def _of_system(error: OSError) -> str:
+    number = error.errno
+    place = error.filename2 or error.filename
+    what = f"{_text(place)}: " if place is not None else ""
+    remedy = REMEDIES.get(number or 0)
+    reason = error.strerror or type(error).__name__
+    return f"{what}{remedy}" if remedy else f"{what}{reason}: look at this place and try again"
+
+
+def _text(path: Any) -> str:
+    return os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else f"file {path}"
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether memory ran out: this machine's, or a GPU's, which torch calls a RuntimeError."""
+    said_so = isinstance(error, RuntimeError) and "out of memory" in str(error).lower()
+    return isinstance(error, MemoryError) or said_so
+
+
+def _of_hub(error: BaseException | None) -> BaseException | None:
+    """The error of a library that speaks to the hub, in the chain of its causes."""
+    while error is not None and not _ours(error):
+        libraries = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+        plain = isinstance(error, OSError | ImportError) and getattr(error, "errno", None) is None
+        if libraries & HUB or (plain and any(word in str(error) for word in OF_HUB)):
+            return error
+        error = None if isinstance(error, ValueError) else error.__cause__ or error.__context__
+    return None
+
+
+def _ours(error: BaseException) -> bool:
+    return type(error).__module__.startswith("dsi_core.")
+
+
+def _hub(error: BaseException) -> str:
+    """Say what the hub refused, or that it was not reached, and what helps."""
+    names = " ".join(kind.__name__ for kind in type(error).__mro__)
+    line = _line(error)
+    if isinstance(error, ImportError):
+        return f"the model hub: {line}; the proxy is set by ${_proxy()}"
+    if any(word in f"{names} {line}" for word in UNREACHED):
+        proxy = f" through the proxy of ${_proxy()}" if _proxy() else ""
+        offline = ", $HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else ""
+        return (
+            f"the model hub cannot be reached{proxy}{offline}: give a file or a folder of this "
+            f"machine, or mend the way to it ({line})"
+        )
+    remedy = "try again, or give a file or a folder of this machine"
+    if "Gated" in names:
+        remedy = "ask for access on its page, and set $HF_TOKEN"
+    elif "NotFound" in names:
+        remedy = "check the name (owner/name); what is private needs a token ($HF_TOKEN)"
+    return f"the model hub: {line}: {remedy}"
+
+
+def _proxy() -> str | None:
+    """The variable that sets a proxy, as the hub's library reads them."""
+    return next((name for name in PROXIES if os.environ.get(name)), None)
+
+
+def _message(error: BaseException) -> str:
     """An error's message; of settings that pydantic refuses, which and why."""
-    refused = error.errors() if hasattr(error, "errors") else []
+    refused = error.errors() if hasattr(error, "errors") and callable(error.errors) else []
     lines = []
     for entry in refused:
         place = ".".join(map(str, entry["loc"]))
         why = entry["msg"].removeprefix("Value error, ")
         lines.append(f"{place}: {why}" if place else why)
-    return "; ".join(lines) or str(error)
+    return "; ".join(lines) or _line(error, LONGEST * 4)
+
+
+def _line(error: BaseException, longest: int = LONGEST // 2) -> str:
+    """An error's message on one line."""
+    return " ".join(str(error).split()).rstrip(".:")[:longest]

@@ -1,6 +1,5 @@
 """Said before work begins: which models must be tuned or asked here, and about how long."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -153,7 +152,7 @@ def _records() -> list[Record]:
 @cache
 def _record(folder: Path) -> Record:
     """What a complete entry says of its speed."""
-    spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+    spec = store.read_json(folder / "spec.json")
     facts = store.manifest(folder) or {}
     model = spec.get("model", spec)
     return Record(

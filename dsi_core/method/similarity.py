@@ -278,7 +278,7 @@ def baseline(backbone: Backbone, victim: Dataset, others: Sequence[Dataset] = ()
         pairs = pd.DataFrame({"a": [outputs[i] for i in first], "b": [outputs[i] for i in second]})
         estimate = float(raw_scores(backbone, pairs).mean())
         store.write_text(path, json.dumps({"f1": estimate, "spec": spec}, indent=1))
-    estimate = json.loads(path.read_text(encoding="utf-8"))["f1"]
+    estimate = store.read_json(path)["f1"]
     return Baseline(estimate, count, f"random pairs of {victim.name}'s answers")
 
 

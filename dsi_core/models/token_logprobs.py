@@ -331,7 +331,7 @@ def read(folder: Path) -> pd.DataFrame:
         sample_id, variant, number, prompt_tokens (how many of the values are of the prompt, the
         first ones), and the columns of `VALUES` with an array in each row.
     """
-    return pd.read_parquet(folder / "losses.parquet")
+    return store.read_table(folder / "losses.parquet")
 
 
 def padded(values: pd.DataFrame, *, with_prompt: bool = False) -> Padded:

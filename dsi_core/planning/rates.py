@@ -1,6 +1,5 @@
 """Measured rates: tokens per second of every finished tuning and asking in the store."""
 
-import json
 import re
 import statistics
 from collections import defaultdict
@@ -79,7 +78,7 @@ def _rate(folder: Path, kind: str) -> Rate | None:
     facts = store.manifest(folder) or {}
     if not facts.get("tokens") or not facts.get("seconds"):
         return None
-    spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+    spec = store.read_json(folder / "spec.json")
     if kind == "tuned":
         work = Kind(Step.TUNE, source_of(spec["base"]), facts["method"])
     else:

@@ -1,6 +1,7 @@
 """What libraries read when a process starts, and what they would say."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -54,3 +55,10 @@ def quiet() -> None:
         import datasets
 
         datasets.disable_progress_bars()
+
+
+def any_text() -> None:
+    """Let this process print any text: a console that lacks a character shows its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not a notebook's
+            stream.reconfigure(errors="backslashreplace")

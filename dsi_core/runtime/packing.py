@@ -149,7 +149,7 @@ def _described(profile: str, entries: dict[str, list[Path]], files: dict[str, Ar
     for kind, folders in entries.items():
         for folder in folders:
             facts = store.manifest(folder) or {}
-            spec = json.loads((folder / SPEC).read_text(encoding="utf-8"))
+            spec = store.read_json(folder / SPEC)
             precision.update(set(released.precisions(spec)))
             devices.update([facts["device"]] if "device" in facts else [])
             cpus.update([facts["cpu"]] if "cpu" in facts else [])

@@ -69,7 +69,7 @@ def _of_cpu() -> Dtype:
     name = str(capabilities.get("cpu_name", capabilities.get("architecture", "cpu")))
     path = store.root() / "precision.json"
     with store.lock(store.make_root()):
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        known = store.read_json(path, "remove it") if path.exists() else {}
         if name not in known:
             known[name] = {f"{t}_gflops": product_flops(t) / 1e9 for t in DTYPES}
             store.write_text(path, json.dumps(known, indent=1))

@@ -14,6 +14,7 @@ import platform
 import re
 import subprocess
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from dsi_core.runtime.paths import ROOT
@@ -33,6 +34,8 @@ from dsi_core.runtime.paths import ROOT
 # How entries are laid out and keyed. 1 = before there was a marker.
 FORMAT = 2
 MARKER = "format.json"
+LOCK = ".lock"  # in a folder; says who holds it
+PATIENCE_SECONDS = 5.0
 
 # One number per kind of entry. Add 1 when a mended bug, or a changed default of a setting, changes
 # results of this kind: what was made before is then made again. 1 adds nothing to the key.
@@ -115,7 +118,7 @@ def make_root() -> Path:
 def _format_of(folder: Path) -> int | None:
     """The format in which a folder holds results; None = it holds none."""
     try:
-        return json.loads((folder / MARKER).read_text(encoding="utf-8"))["format"]
+        return read_json(folder / MARKER, "restore it, or set $DSI_STORE anew")["format"]
     except FileNotFoundError:
         return 1 if any(folder.glob("*/*/spec.json")) else None
 
@@ -233,12 +236,94 @@ def _note_use(path: Path, name: str) -> None:
         file.write(f"{name}\n")
 
 
-def lock(folder: Path) -> FileLock:
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
     """Admit one writer per entry: a second run waits here, then finds the result.
 
-    The lock is freed when its holder dies.
+    After `PATIENCE_SECONDS` a warning says who is waited for. The lock is freed when its holder
+    dies.
     """
-    return FileLock(folder / ".lock")
+    file = FileLock(folder / LOCK)
+    if not _taken(file, PATIENCE_SECONDS):
+        warnings.warn(f"waiting for {folder}: {_holder(folder)}", stacklevel=3)
+        _taken(file, -1)
+    try:
+        yield
+    finally:
+        file.release()
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Admit one run to a folder, and refuse a second one at once.
+
+    Raises
+    ------
+    ValueError
+        Naming the process that holds the folder.
+    """
+    file = FileLock(folder / LOCK)
+    if not _taken(file, 0):
+        raise ValueError(
+            f"{folder}: {_holder(folder)}; wait until it has ended, or end that process"
+        )
+    try:
+        yield
+    finally:
+        file.release()
+
+
+def _taken(file: FileLock, seconds: float) -> bool:
+    """Take a lock within so many seconds (-1 = for ever), and leave in its file who holds it."""
+    try:
+        file.acquire(timeout=seconds)
+    except Timeout:
+        return False
+    except OSError as error:  # a network drive without locks does not say for which file
+        raise OSError(error.errno, error.strerror, error.filename or file.lock_file) from None
+    with suppress(OSError):  # Windows lets nobody write to a locked file
+        said = {"process": os.getpid(), "host": platform.node(), "since": now()}
+        Path(file.lock_file).write_text(json.dumps(said), encoding="utf-8")
+    return True
+
+
+def _holder(folder: Path) -> str:
+    try:
+        who = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        return (
+            f"another run holds it (process {who['process']} on {who['host']}, since "
+            f"{who['since']})"
+        )
+    except (OSError, ValueError, LookupError, TypeError):  # not written yet, or not to be read
+        return "another run holds it"
+
+
+def read_json(path: Path, remedy: str = "") -> Any:
+    """Read JSON that this package wrote.
+
+    remedy: what to do when it is no JSON any more; by default, to remove an entry of the store.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, where a write was cut off or the file was changed.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not UTF-8, not JSON
+        remedy = remedy or f"remove {path.parent}, what it held is made again"
+        raise ValueError(f"{path} is damaged ({error}): {remedy}") from None
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a Parquet file of the store. Raises `ValueError`, naming the file, for a damaged one."""
+    try:
+        return pd.read_parquet(path)
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{path} is damaged ({reason}): remove {path.parent}, what it held is made again"
+        ) from None
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
@@ -290,7 +375,7 @@ def finish(folder: Path, **facts) -> dict:
 def manifest(folder: Path) -> dict | None:
     """Read the manifest of a complete entry; None while it is not complete."""
     path = folder / "manifest.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return read_json(path) if path.exists() else None
 
 
 def now() -> str:
@@ -355,13 +440,13 @@ def status() -> pd.DataFrame:
     for spec in sorted(root().glob("*/*/spec.json")):
         folder = spec.parent
         name, _, number = folder.name.rpartition("-")
-        facts = manifest(folder)
+        facts, settings = _facts(folder)
         rows.append(
             {
                 "kind": folder.parent.name,
                 "name": name,
                 "key": number,
-                "settings": _plain_settings(spec),
+                "settings": settings,
                 "complete": facts is not None,
                 "MB": round(_size_bytes(folder) / 1e6, 1),
                 "seconds": (facts or {}).get("seconds"),
@@ -371,6 +456,14 @@ def status() -> pd.DataFrame:
     columns = ["kind", "name", "key", "settings", "complete", "MB", "seconds", "finished"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values(["finished", "kind", "name"], ignore_index=True)
+
+
+def _facts(folder: Path) -> tuple[dict | None, str]:
+    """An entry's manifest, and its settings in a line; a damaged entry says so there."""
+    try:
+        return manifest(folder), _plain_settings(folder / "spec.json")
+    except ValueError as error:
+        return None, str(error)
 
 
 def _size_bytes(folder: Path) -> int:
@@ -385,7 +478,7 @@ def _size_bytes(folder: Path) -> int:
 
 def _plain_settings(path: Path) -> str:
     """Numbers and method of a spec in one line; the whole is in the entry's spec.json."""
-    spec = json.loads(path.read_text(encoding="utf-8"))
+    spec = read_json(path)
     flat = {**spec, **(spec.get("recipe") or {})}
     return " ".join(
         f"{k}={v}" for k, v in flat.items() if isinstance(v, (int, float)) or k == "method"

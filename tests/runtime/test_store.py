@@ -1,6 +1,8 @@
 """The store: one place per spec, one format, files replaced in one step, one writer at a time."""
 
 import enum
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -8,6 +10,8 @@ import stat
 import subprocess
 import sys
 import threading
+import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -343,20 +347,70 @@ with FileLock(sys.argv[1]):
 
 def test_the_lock_keeps_a_second_process_out_until_its_holder_dies(empty_store):
     folder = store.entry("tuned", "m", {"seed": 1})
-    path = store.lock(folder).lock_file
+    path = folder / store.LOCK
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True
     )
     try:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(Timeout):
-            store.lock(folder).acquire(timeout=0.3)
-        with store.lock(store.entry("tuned", "m", {"seed": 2})).acquire(timeout=0.3) as other:
-            assert other.is_locked  # another entry is free
+        with pytest.raises(ValueError, match="another run holds it"), store.alone(folder):
+            pass
+        with store.alone(store.entry("tuned", "m", {"seed": 2})):  # another entry is free
+            pass
     finally:
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait()
-    with store.lock(folder).acquire(timeout=5) as mine:
-        assert mine.is_locked
-        with pytest.raises(Timeout):
-            FileLock(path).acquire(timeout=0.1)  # and it excludes others again
+    with store.lock(folder), pytest.raises(Timeout):
+        FileLock(path).acquire(timeout=0.1)  # and it excludes others again
+
+
+def test_who_waits_says_for_whom(empty_store, monkeypatch):
+    folder = store.entry("tuned", "m", {"seed": 1})
+    monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.05)
+    begun = threading.Event()
+
+    def wait():
+        begun.set()
+        with store.lock(folder):
+            pass
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with store.lock(folder):
+            second = threading.Thread(target=wait)
+            second.start()
+            begun.wait()
+            deadline = time.monotonic() + 5
+            while not said and time.monotonic() < deadline:
+                time.sleep(0.01)
+        second.join()
+    (warning,) = said
+    assert f"waiting for {folder}: another run holds it (process {os.getpid()} on " in str(
+        warning.message
+    )
+
+
+def test_a_disk_without_locks_is_named(empty_store, monkeypatch):
+    folder = store.entry("tuned", "m", {"seed": 1})
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError) as error, store.alone(folder):
+        pass
+    assert (error.value.errno, error.value.filename) == (errno.ENOLCK, str(folder / ".lock"))
+
+
+def test_a_damaged_entry_is_named_and_keeps_no_other_from_being_listed(empty_store):
+    whole, torn = (store.entry("tuned", name, {"seed": 1}) for name in ("whole", "torn"))
+    store.finish(whole)
+    (torn / "manifest.json").write_text('{"seconds": 4')
+    (torn / "scores.parquet").write_bytes(b"PAR1")
+    for read in (store.manifest, lambda folder: store.read_table(folder / "scores.parquet")):
+        with pytest.raises(ValueError) as error:
+            read(torn)
+        says(error, str(torn), "is damaged", f"remove {torn}")
+    table = store.status().set_index("name")
+    assert table["complete"].to_dict() == {"whole": True, "torn": False}
+    assert "is damaged" in table.loc["torn", "settings"]

@@ -177,7 +177,7 @@ def score(task: Task) -> Path:
 
 def read(task: Task) -> list[np.ndarray]:
     """Read the stored probabilities, in the order of the task's texts."""
-    stored = pd.read_parquet(task.folder / "scores.parquet")
+    stored = store.read_table(task.folder / "scores.parquet")
     table = task.texts[["sample_id"]].merge(stored, on="sample_id", validate="1:1")
     assert len(table) == len(task.texts), f"{task.folder}: {len(table)} of {len(task.texts)} texts"
     return table["probabilities"].tolist()
