@@ -13,7 +13,7 @@ from dsi_core.data.sketches import NEIGHBOURS
 from dsi_core.runtime import released, store
 
 PIECES = re.compile(r"\w+").findall
-MOST = 100  # rows with which one is compared in vain, before it is compared no more
+MOST = 30  # rows with which one is compared in vain, before it is compared no more
 KEPT = 20_000  # rows whose words are remembered
 
 
@@ -203,5 +203,5 @@ def stored(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float, name: st
             ids = pd.DataFrame({"sample_id": pairs.loc[near, "sample_id"].tolist()}, dtype=object)
             store.write_table(folder / "near.parquet", ids)
             store.finish(folder, pairs=len(pairs), near_duplicates=int(near.sum()))
-    found = pd.read_parquet(folder / "near.parquet")["sample_id"]
+    found = store.read_table(folder / "near.parquet")["sample_id"]
     return pairs["sample_id"].isin(found)
