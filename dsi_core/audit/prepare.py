@@ -6,6 +6,7 @@ References, tainted samples, known models, innocents that are hard to tell, and 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -51,11 +52,12 @@ def run(
     iid: str | None = None,
     other_words: str | None = None,
     control_answers: Sequence[str] = (),
-    split: bool = True,
+    half: bool = True,
     out: str | Path | None = None,
     prompt: tuple[str, ...] = (),
     output: str | None = None,
     rows: int | None = None,
+    reading: Mapping[str, Any] | None = None,
     replace: bool = False,
     **overrides,
 ) -> Prepared:
@@ -73,7 +75,7 @@ def run(
         D's facts in other words: a control for each reference is tuned on it.
     control_answers
         Files of answers (`answers_file`) by innocents: each is a control, called as its file.
-    split
+    half
         Where there is nothing like D, and D is large enough, accuse a random part of it and tune
         the hardest controls on another.
     out
@@ -82,6 +84,9 @@ def run(
         The columns, of all alike.
     rows
         Accuse a random sample of this many pairs of `given`.
+    reading
+        More settings of how D, and what is given beside it, are read, as `columns.source` takes
+        them.
     replace
         Whether another preparation in the folder may be replaced.
     overrides
@@ -100,16 +105,19 @@ def run(
             f"profile {profile!r}: decision.rule is {str(base.decision.rule)!r}; "
             f"an audit counts by the paper's words, rule: {Rule.TEXT}"
         )
-    accused = columns.source(given, base, prompt=prompt, output=output, rows=rows)
+    how = dict(reading or {})
+    accused = columns.source(given, base, prompt=prompt, output=output, rows=rows, **how)
     like, reworded = (
-        columns.source(source, base, prompt=prompt, output=output) if source else None
+        columns.source(source, base, prompt=prompt, output=output, **columns.fitting(source, how))
+        if source
+        else None
         for source in (iid, other_words)
     )
     name = _name(base, given)
     folder = AUDITS / name / INSIDE if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     parts = None
-    if split and like is None and not has_more(base, name):
+    if half and like is None and not has_more(base, name):
         parts = split_at_random(base, name, accused)
     if parts is not None:
         accused, like = parts.accused, parts.like

@@ -263,7 +263,7 @@ def describe(prepared: Prepared, alpha: float = 0.05) -> str:
         parts.append(
             f"D was split at random (seed {seed}): {split.accused} of its {split.pairs} pairs are "
             f"accused, and {split.like} others tune the controls on data like D "
-            "(--no-split accuses all, --iid FILE names other data)"
+            "(--whole accuses all, --iid FILE names other data)"
         )
     parts += [f"dropped: {count} {why}" for why, count in facts.dropped.items() if count]
     parts += [

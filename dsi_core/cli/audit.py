@@ -3,20 +3,26 @@
 import json
 import re
 import shlex
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from dsi_core.cli.errors import group_of
-from dsi_core.cli.options import Number, Text, panel
+from dsi_core.cli.errors import group_of, said
+from dsi_core.cli.options import AsJson, Number, Text, panel, reading
 
 app = typer.Typer()
 
 AUDIT = "An audit of one model"
 DRY = "Show what would be asked and what it may cost; ask nothing."
 REMOTE = "Run code that a hub model brings."
-SPLIT = "Without --iid: accuse one random half of a large dataset, tune controls on the other."
+HALF = "Without --iid: accuse one random half of a large dataset, tune controls on the other."
+CHAT = "The column of messages, instead of --prompt and --output."
+DROP = "Rows to leave out, counted: empty, duplicates, too-long, no-answer (with commas)."
+ENCODING = "Of a text file. Default: UTF-8, or as its byte-order mark says."
+SEPARATOR = "Of CSV. Default: the one of , ; tab | with which every row fits the header."
+QUOTES = "Of CSV: checked, trusted (may enclose lines that look like rows) or text (plain text)."
 ANSWERS_OF = "JSON Lines (prompt, response) by an innocent model; may be given again."
 STOP = "Default: an API until the evidence suffices, a local model to the end."
 GIVEN = "A file of its answers (prompt or sample_id, and response), when it cannot be asked here."
@@ -27,6 +33,7 @@ NO_TOSS = "Say what it could find and what to look at; toss no coin and write no
 AUDITS = "The audit's folder is made in this one; it goes on only there. Default: audits/<dataset>."
 
 _data = panel("The data")
+_file = panel("How the data is read")
 _models = panel("References and controls")
 _asking = panel("What is asked")
 _suspect = panel("The suspect: an API, a folder or hub id, or a file of answers")
@@ -47,6 +54,11 @@ def protect(
     prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
     output: Annotated[Text, _data("The output column.")] = None,
     share: Annotated[float | None, _data(SHARE)] = None,
+    conversations: Annotated[Text, _data(CHAT)] = None,
+    drop: Annotated[Text, _file(DROP)] = None,
+    encoding: Annotated[Text, _file(ENCODING)] = None,
+    separator: Annotated[Text, _file(SEPARATOR)] = None,
+    quotes: Annotated[Text, _file(QUOTES)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=NO_TOSS)] = False,
     out: Annotated[Path | None, typer.Option(help="Default: kits/<name of the data>.")] = None,
 ) -> None:
@@ -64,6 +76,13 @@ def protect(
         withheld=withheld,
         group=group,
         share=share,
+        **reading(
+            conversations=conversations,
+            drop=drop,
+            encoding=encoding,
+            separator=separator,
+            quotes=quotes,
+        ),
     )
     made = None if dry_run else kit.toss(drafted, out)
     typer.echo(summary.of_draft(drafted))
@@ -78,12 +97,20 @@ def protect(
 def prepare(
     data: Annotated[str, _data("A file, hub:owner/name, or a dataset of the profile.")],
     iid: Annotated[Text, _data("More of its kind, not accused, for the hardest controls.")] = None,
-    split: Annotated[bool, _data(SPLIT, "--split/--no-split")] = True,
+    half: Annotated[bool, _data(HALF, "--half/--whole")] = True,
     other_words: Annotated[Text, _data("Its facts in other words, to tune controls on.")] = None,
     control_answers: Annotated[list[str] | None, _data(ANSWERS_OF)] = None,
     prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
     output: Annotated[Text, _data("The output column.")] = None,
+    conversations: Annotated[Text, _data(CHAT)] = None,
     rows: Annotated[Number, _data("A random sample of this many pairs.")] = None,
+    drop: Annotated[Text, _file(DROP)] = None,
+    encoding: Annotated[Text, _file(ENCODING)] = None,
+    separator: Annotated[Text, _file(SEPARATOR)] = None,
+    quotes: Annotated[Text, _file(QUOTES)] = None,
+    config: Annotated[Text, _file("Of a hub dataset that has several.")] = None,
+    split: Annotated[Text, _file("Of a hub dataset. Default: train.")] = None,
+    revision: Annotated[Text, _file("Of a hub dataset: a commit, tag or branch.")] = None,
     responses: Annotated[Number, _asking("Answers to each prompt.")] = None,
     system_prompt: Annotated[Text, _asking("For the control models as for the suspect.")] = None,
     alpha: Annotated[float, _asking("The audit's alpha, to say what it can find.")] = 0.05,
@@ -99,13 +126,23 @@ def prepare(
         data,
         profile,
         iid=iid,
-        split=split,
+        half=half,
         other_words=other_words,
         control_answers=control_answers or (),
         out=out,
         prompt=tuple(prompt or ()),
         output=output,
         rows=rows,
+        reading=reading(
+            conversations=conversations,
+            drop=drop,
+            encoding=encoding,
+            separator=separator,
+            quotes=quotes,
+            config=config,
+            split=split,
+            revision=revision,
+        ),
         draws=responses,
         system=system_prompt,
         seed=seed,
@@ -146,6 +183,7 @@ def audit(
     price_in: Annotated[float | None, _cost("Price of a million prompt tokens.")] = None,
     price_out: Annotated[float | None, _cost("Price of a million new tokens.")] = None,
     dry_run: Annotated[bool, _cost(DRY, "--dry-run")] = False,
+    json_: AsJson = False,
     out: Annotated[Path | None, _report(AUDITS)] = None,
     case: Annotated[Text, _report("A case number, for the report.")] = None,
     examiner: Annotated[Text, _report("Who audits, for the report.")] = None,
@@ -192,14 +230,20 @@ def audit(
         stop_early=None if ask_all is None else not ask_all,
     )
     if dry_run:
-        typer.echo(dry.dry_run(plan).json_text())
+        would = dry.dry_run(plan)
+        typer.echo(would.json_text() if json_ else dry.summary(would))
         raise typer.Exit()
     typer.echo(f"answers are kept in {plan.folder}, from where a rerun goes on", err=True)
     occasion = record.Occasion(case, examiner, _command(context))
     done = record.write(plan, run.run(plan), occasion)
-    page = report.write(done, _pictures(done))
-    typer.echo(done.facts.conclusion)
-    typer.echo(f"{done.folder / audit_json.NAME}\n{page}")
+    page = report.write(done, {})  # before what may fail: a disk, a font, a library that draws
+    if not json_:
+        typer.echo(f"{done.facts.conclusion}\n{done.folder / audit_json.NAME}\n{page}")
+    if pictures := _pictures(done):
+        report.write(done, pictures)
+    if json_:
+        places = {"folder": str(done.folder), "report": str(page)}
+        typer.echo(json.dumps({**places, **json.loads(done.facts.json_text())}, indent=1))
 
 
 def _read(kit: Path | None, prepared: Path | None) -> Any:
@@ -237,7 +281,7 @@ def _command(context: typer.Context) -> str:
 
 
 def _pictures(audit: Any) -> dict[str, bytes]:
-    """What a report shows; nothing where what draws is not installed."""
+    """What a report shows; nothing where it cannot be drawn, which says why if it should be."""
     from dsi_core.audit import shown
 
     try:
@@ -245,11 +289,16 @@ def _pictures(audit: Any) -> dict[str, bytes]:
 
         matplotlib.use("agg")  # files only, whatever screen there is
         from dsi_core.plots import audit as plots
-    except ModuleNotFoundError as error:
-        if group_of(error.name or "") is None:
-            raise
+
+        return plots.pictures(shown.drawn(audit))
+    except Exception as error:
+        if not isinstance(error, ModuleNotFoundError) or group_of(error.name or "") is None:
+            warnings.warn(
+                f"the report has no pictures ({said(error)}); once that is mended, the same "
+                "command draws them, and asks nothing anew",
+                stacklevel=2,
+            )
         return {}
-    return plots.pictures(shown.drawn(audit))
 
 
 def _json_object(text: str) -> dict[str, Any]:

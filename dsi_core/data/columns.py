@@ -1,24 +1,37 @@
 """Where an audit's data is read from, and which columns hold prompt and output (before step 1)."""
 
 from pathlib import Path
+from typing import Any
 
-from dsi_core.data.files import read_file
+from dsi_core.data.files import Reading, records
 from dsi_core.settings.profile import Profile
-from dsi_core.settings.schema import Data
+from dsi_core.settings.schema import Data, Left
 
 LAYOUTS = [  # (prompt columns, output column) that are recognised without being named
     (("instruction", "input"), "output"),
+    (("instruction", "input"), "response"),
     (("instruction", "context"), "response"),
     (("instruction",), "output"),
     (("instruction",), "response"),
     (("prompt",), "completion"),
     (("prompt",), "response"),
     (("prompt",), "output"),
+    (("prompt",), "answer"),
+    (("prompt",), "chosen"),
     (("question", "context"), "answer"),
     (("question",), "answer"),
+    (("question",), "response"),
+    (("question",), "chosen"),
     (("q",), "a"),
+    (("query",), "response"),
+    (("query",), "answer"),
+    (("input",), "output"),
 ]
-CONVERSATIONS = ("conversations", "messages")
+BEFORE = ("system", "system_prompt", "history")  # columns that may stand before a prompt's, or not
+CONVERSATIONS = ("conversations", "messages", "conversation", "dialogue", "dialog")
+PREFERRED, REJECTED = "chosen", "rejected"  # both alone: each holds the prompt too
+OF_FILES = ("encoding", "separator", "quotes")  # settings of `Data` that a file alone has
+OF_THE_HUB = ("config", "split", "revision")
 
 
 def source(
@@ -28,6 +41,7 @@ def source(
     prompt: tuple[str, ...] = (),
     output: str | None = None,
     rows: int | None = None,
+    **reading: Any,
 ) -> Data:
     """Find where a dataset is read from: one of the profile by its name, a file, or the hub.
 
@@ -39,60 +53,125 @@ def source(
         The columns. Of a file they may be left out if they are one of `LAYOUTS` or `CONVERSATIONS`.
     rows
         A random sample of this many; None = as set, or all.
+    reading
+        More settings of `Data`: conversations, drop, those of `OF_FILES` and `OF_THE_HUB`; None =
+        not given.
 
     Raises
     ------
     ValueError
         With the columns there are when none or more than one layout fits, for a file that is not
-        there, and for columns given to a dataset of the profile.
+        there, and for settings that this kind of source does not have.
     """
+    reading = {name: value for name, value in reading.items() if value is not None}
+    sample = {} if rows is None else {"rows": rows}
     if given in profile.data:
-        if prompt or output:
+        if prompt or output or set(reading) - {"drop"}:
             raise ValueError(
                 f"{given!r} is a dataset of profile {profile.name!r}, whose columns are set there"
             )
-        known = profile.data[given]
-        return known.changed(rows=rows) if rows else known
-    on_hub = given.startswith("hub:")
-    named = bool(prompt) or output is not None
-    if on_hub:
+        return profile.data[given].changed(**sample, **reading)
+    named = bool(prompt) or output is not None or "conversations" in reading
+    if given.startswith("hub:"):
+        _refuse(given, "a hub dataset", reading, OF_FILES)
         if not named:
-            raise ValueError(f"{given}: name its columns with --prompt and --output")
+            raise ValueError(
+                f"{given}: name its columns with --prompt and --output, or with --conversations"
+            )
         hub = given.removeprefix("hub:")
-        return Data(hub=hub, prompt=list(prompt), output=output, rows=rows)
-    if not named and not Path(given).is_file():
+        return Data(hub=hub, prompt=list(prompt), output=output, **sample, **reading)
+    if not named and not Path(given).exists():
         raise ValueError(
             f"{given!r} is neither a file, nor hub:owner/name, nor a dataset of "
             f"profile {profile.name!r}: {', '.join(profile.data)}"
         )
-    found = of_file(given, prompt=prompt, output=output)
-    return found if rows is None else found.changed(rows=rows)
+    return of_file(given, prompt=prompt, output=output, **reading).changed(**sample)
 
 
-def of_file(given: str | Path, *, prompt: tuple[str, ...] = (), output: str | None = None) -> Data:
+def fitting(given: str, reading: dict[str, Any]) -> dict[str, Any]:
+    """Give the settings that a source beside D has too: of the hub or of files, and what is left.
+
+    A dataset of the profile has its own.
+    """
+    if given.startswith("hub:"):
+        return {k: v for k, v in reading.items() if k not in OF_FILES}
+    of_profile = not Path(given).exists()
+    return {k: v for k, v in reading.items() if k not in OF_THE_HUB and not of_profile}
+
+
+def of_file(
+    given: str | Path, *, prompt: tuple[str, ...] = (), output: str | None = None, **reading: Any
+) -> Data:
     """Give the source that a file is, with its columns as named or recognised (see `source`)."""
-    path = Path(given).resolve()
-    if prompt or output is not None:
-        return Data(path=str(path), prompt=list(prompt), output=output)
-    return Data(path=str(path), **_recognised(Path(given)))
+    reading = {name: value for name, value in reading.items() if value is not None}
+    _refuse(given, "a file", reading, OF_THE_HUB)
+    path = str(Path(given).resolve())
+    if prompt or output is not None or "conversations" in reading:
+        return Data(path=path, prompt=list(prompt), output=output, **reading)
+    how = Reading(**{name: reading[name] for name in OF_FILES if name in reading})
+    return Data(path=path, **_recognised(Path(given), how), **reading)
 
 
-def _recognised(path: Path) -> dict:
+def to_drop(given: str | None) -> list[Left] | None:
+    """Read what may be left out, "empty,duplicates"; None where nothing is given."""
+    if given is None:
+        return None
+    names = [name.strip() for name in given.split(",")]
+    if unknown := [name for name in names if name not in set(Left)]:
+        raise ValueError(f"--drop {unknown[0]!r}; allowed: {', '.join(Left)}")
+    return [Left(name) for name in dict.fromkeys(names)]
+
+
+def _refuse(given: str | Path, kind: str, reading: dict[str, Any], others: tuple) -> None:
+    if wrong := [f"--{name}" for name in others if name in reading]:
+        raise ValueError(f"{given} is {kind}, which has no {', '.join(wrong)}")
+
+
+def _recognised(path: Path, how: Reading) -> dict[str, Any]:
     """The columns of the only known layout that fits a file's first record."""
-    first = next(iter(read_file(path)), None)
+    first = next(records(path, how), None)
+    if first is None:
+        raise ValueError(f"{path}: holds no rows")
     if not isinstance(first, dict):
         raise ValueError(
             f"{path}: its first record is {type(first).__name__}, needs an object with fields"
         )
-    fits = [(set(p), o) for p, o in LAYOUTS if {*p, o} <= set(first)]
-    longest = [(p, o) for p, o in fits if not any(p < q and o == other for q, other in fits)]
-    settings: list[dict] = [
-        {"prompt": list(p), "output": o} for p, o in LAYOUTS if (set(p), o) in longest
+    real = {str(column).lower(): column for column in first}  # "Instruction" is known too
+    fits = [(p, o) for p, o in LAYOUTS if {*p, o} <= set(real)]
+    longest = [
+        (p, o) for p, o in fits if not any(set(p) < set(q) and o == other for q, other in fits)
     ]
-    settings += [{"conversations": column} for column in CONVERSATIONS if column in first]
+    settings = [_layout(p, o, real, first) for p, o in longest]
+    settings += [{"conversations": real[c]} for c in CONVERSATIONS if c in real]
+    if not settings and {PREFERRED, REJECTED} <= set(real):
+        return {"conversations": real[PREFERRED], "rejected": real[REJECTED]}
     if len(settings) != 1:
-        raise ValueError(
-            f"{path}: columns {', '.join(first)} fit {len(settings)} of the known layouts; "
-            "name them with --prompt and --output"
-        )
+        raise ValueError(f"{path}: {_unknown(list(first), len(settings))}")
     return settings[0]
+
+
+def _layout(
+    prompt: tuple[str, ...], output: str, real: dict[str, str], first: dict
+) -> dict[str, Any]:
+    before = [real[column] for column in BEFORE if column in real]
+    columns = [real[column] for column in prompt]
+    settings: dict[str, Any] = {"prompt": [*before, *columns], "output": real[output]}
+    if before:
+        settings["may_be_empty"] = [*before, *columns[1:]]
+    if output == "completion" and isinstance(first.get("label"), bool):
+        settings["without"] = {"label": ["False"]}  # what a model is tuned not to say
+    return settings
+
+
+def _unknown(columns: list[str], fits: int) -> str:
+    names = ", ".join(map(str, columns))
+    if [name.lower() for name in map(str, columns)] in (["text"], ["content"]):
+        return (
+            f"holds running text ({names}) and no pairs; a model is asked prompts and its answers "
+            "are compared with outputs: write both as columns, e.g. the begin and the rest of "
+            "each text"
+        )
+    return (
+        f"columns {names} fit {fits} of the known layouts; name them with --prompt and --output, "
+        "or with --conversations"
+    )

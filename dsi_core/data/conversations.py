@@ -1,47 +1,193 @@
 """Conversations: which turns of a dialogue are the prompt, and which is the oracle output."""
 
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 from dsi_core.data.fields import text_of
 
+
+class Role(StrEnum):
+    """Who speaks."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"
+    TOOL = "tool"
+    CALL = "call"  # the assistant's, of a tool: no answer in text
+
+
 SPEAKERS = {
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "system": "system",
+    "human": Role.USER,
+    "user": Role.USER,
+    "prompter": Role.USER,
+    "gpt": Role.ASSISTANT,
+    "assistant": Role.ASSISTANT,
+    "model": Role.ASSISTANT,
+    "chatgpt": Role.ASSISTANT,
+    "bing": Role.ASSISTANT,
+    "bard": Role.ASSISTANT,
+    "bot": Role.ASSISTANT,
+    "system": Role.SYSTEM,
+    "developer": Role.SYSTEM,
+    "tool": Role.TOOL,
+    "function": Role.TOOL,
+    "observation": Role.TOOL,
+    "ipython": Role.TOOL,
+    "tool_response": Role.TOOL,
+    "function_call": Role.CALL,
+    "tool_call": Role.CALL,
 }
+WHO = ("role", "from", "speaker")
+WHAT = ("content", "value", "text")
+TEXTS = ("text", "input_text", "output_text")  # types of the parts that are text
+# Fields of a message by which trainers leave an answer out: 0 or false
+WEIGHTS = ("weight", "train", "loss")
 
 
-def first_exchange(turns, place: str, joined_by: str = "\n\n") -> tuple[str, str]:
-    """Give the user's turns (and a system message) before the first answer, and that answer.
+class Unusable(StrEnum):
+    """Why a conversation holds no pair."""
+
+    NO_MESSAGES = "no messages"
+    BEGINS_WITH_ANSWER = "begins with an answer"
+    NO_ANSWER = "no text answer"
+    NOT_TRAINED = "no answer with a weight"
+    MEDIA = "images or other media"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message; `trained`: whether an answer counts when a model is tuned on it."""
+
+    role: Role
+    text: str
+    trained: bool = True
+    media: bool = False
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """The pair of a conversation, and how many answers in text there are in it."""
+
+    prompt: str
+    output: str
+    answers: int
+
+
+def exchange(turns: Sequence[Turn], joined_by: str, start: int = 0) -> Exchange | Unusable:
+    """Give the first trained answer in text, and all turns before it as its prompt.
 
     Parameters
     ----------
     turns
-        Messages with from and value, or role and content; or a list of texts, question first.
+        In their order.
+    joined_by
+        What stands between the turns of the prompt.
+    start
+        The first turn that may be the answer.
+    """
+    if not turns:
+        return Unusable.NO_MESSAGES
+    answers = [i for i, t in enumerate(turns) if t.role is Role.ASSISTANT and t.text]
+    trained = [i for i in answers if turns[i].trained and i >= start]
+    if not trained:
+        return Unusable.NOT_TRAINED if answers else Unusable.NO_ANSWER
+    before = turns[: trained[0]]
+    if all(turn.role is Role.SYSTEM for turn in before):
+        return Unusable.BEGINS_WITH_ANSWER
+    if any(turn.media for turn in before):
+        return Unusable.MEDIA
+    prompt = joined_by.join(turn.text for turn in before if turn.text)
+    return Exchange(prompt, turns[trained[0]].text, len(answers))
+
+
+def preferred(chosen: Any, rejected: Any, place: str, joined_by: str) -> Exchange | Unusable:
+    """Give the pair of preference data without a prompt: both sides begin with it.
+
+    References
+    ----------
+    The same reading as trl's `extract_prompt`; of texts, what ends in its last "Assistant:" (as in
+    the data of Bai et al., 2022) or at a space is the prompt.
+    """
+    if isinstance(chosen, str) and isinstance(rejected, str):
+        return _of_texts(chosen, rejected)
+    sides = [messages(side, place) for side in (chosen, rejected)]
+    return exchange(sides[0], joined_by, start=_common(*sides))
+
+
+def _common(one: Sequence, other: Sequence) -> int:
+    """How many members two sequences begin with alike."""
+    both = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in both if a != b), min(len(one), len(other)))
+
+
+def _of_texts(chosen: str, rejected: str) -> Exchange | Unusable:
+    alike = chosen[: _common(chosen, rejected)]
+    mark = "\n\nAssistant:"
+    if mark in alike:
+        cut = alike.rindex(mark) + len(mark)
+        prompt = chosen[:cut].removesuffix(mark).strip().removeprefix("Human:")
+    else:
+        cut = max(alike.rfind(space) for space in " \n\t") + 1
+        prompt = chosen[:cut]
+    if not prompt.strip():
+        return Unusable.BEGINS_WITH_ANSWER
+    if not chosen[cut:].strip():
+        return Unusable.NO_ANSWER
+    return Exchange(prompt.strip(), chosen[cut:].strip(), 1)
+
+
+def messages(value: Any, place: str) -> list[Turn]:
+    """Give the turns of a conversation.
+
+    Parameters
+    ----------
+    value
+        Messages with from and value, or role and content; or texts or pairs of texts, question
+        first. A message's content may be text, a list of parts, or absent.
     place
         File, row and field, for errors.
-    joined_by
-        What stands between the turns.
 
     Raises
     ------
     ValueError
-        For fewer than two messages, an unknown speaker, or no answer of the assistant.
+        For anything else, and for an unknown speaker.
     """
-    turns = list(turns) if isinstance(turns, (list, tuple, np.ndarray)) else turns
-    if not isinstance(turns, list) or len(turns) < 2:
-        raise ValueError(f"{place}: {str(turns)[:80]!r} needs a list of at least two messages")
-    if all(isinstance(turn, str) for turn in turns):  # [question, answer, ...]
-        return turns[0].strip(), turns[1].strip()
-    prompt: list[str] = []
-    for turn in turns:
-        speaker = turn.get("from", turn.get("role")) if isinstance(turn, dict) else None
-        if speaker not in SPEAKERS:
-            raise ValueError(f"{place}: speaker {speaker!r}; allowed: {', '.join(SPEAKERS)}")
-        text = text_of(turn.get("value", turn.get("content")), place)
-        if SPEAKERS[speaker] == "assistant":
-            return joined_by.join(part for part in prompt if part), text
-        prompt.append(text)
-    raise ValueError(f"{place}: no answer of the assistant in it")
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{place}: {str(value)[:80]!r} needs a list of messages")
+    if any(isinstance(turn, list | tuple) for turn in value):  # [[question, answer], ...]
+        value = [text for pair in value for text in (pair if isinstance(pair, list) else [pair])]
+    if value and all(isinstance(turn, str) for turn in value):  # [question, answer, ...]
+        who = (Role.USER, Role.ASSISTANT)
+        return [Turn(who[i % 2], text_of(text, place)) for i, text in enumerate(value)]
+    return [_message(turn, f"{place}, message {i}") for i, turn in enumerate(value, start=1)]
+
+
+def _message(message: Any, place: str) -> Turn:
+    fields = message if isinstance(message, dict) else {}
+    speaker = next((fields[name] for name in WHO if fields.get(name) is not None), None)
+    role = SPEAKERS.get(speaker.lower()) if isinstance(speaker, str) else None
+    if role is None:
+        raise ValueError(f"{place}: speaker {speaker!r}; allowed: {', '.join(SPEAKERS)}")
+    content = next((fields[name] for name in WHAT if fields.get(name) is not None), None)
+    text, media = _content(content, place)
+    if role is Role.ASSISTANT and (fields.get("tool_calls") or fields.get("function_call")):
+        role = Role.CALL
+    weights = [fields[name] for name in WEIGHTS if fields.get(name) is not None]
+    return Turn(role, text, trained=all(weights), media=media)
+
+
+def _content(content: Any, place: str) -> tuple[str, bool]:
+    """(the text of a message, whether it holds anything else)."""
+    if not isinstance(content, list | tuple):
+        return text_of(content, place), False
+    texts, media = [], False
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, dict) and part.get("type", "text") in TEXTS:
+            texts.append(text_of(part.get("text"), place))
+        else:
+            media = True
+    return text_of("\n".join(texts), place), media

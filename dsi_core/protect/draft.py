@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -30,6 +31,8 @@ class Draft:
         or the split is there already.
     source
         The file, and which columns hold prompt and output.
+    dropped
+        Why rows of the data are not in the table -> how many.
     table
         As `rows.read` gives it, with sample_id (`coins.row_key`) and group (of rows that share a
         coin).
@@ -39,6 +42,7 @@ class Draft:
     kind: Twin
     share: float | None
     source: Data
+    dropped: dict[str, int]
     table: pd.DataFrame
 
     @property
@@ -75,12 +79,13 @@ def draft(
     withheld: str | Path | None = None,
     group: str | None = None,
     share: float | None = None,
+    **reading: Any,
 ) -> Draft:
     """Read a dataset and find what shares a coin.
 
     Parameters
     ----------
-    data, prompt, output, wordings, withheld, group
+    data, prompt, output, wordings, withheld, group, reading
         As `rows.read` takes them. With `wordings` it is a wording twin, else a private twin; with
         `withheld` the split is the owner's own, and so is the unit of its coin: a row, or `group`.
     share
@@ -97,7 +102,13 @@ def draft(
     if share is not None and not 0 < share < 1:
         raise ValueError(f"--share {share}: allowed is a number between 0 and 1, e.g. 0.5")
     table, source = rows.read(
-        data, prompt=prompt, output=output, wordings=wordings, withheld=withheld, group=group
+        data,
+        prompt=prompt,
+        output=output,
+        wordings=wordings,
+        withheld=withheld,
+        group=group,
+        **reading,
     )
     if wordings:
         refuse_near_copies(table)
@@ -113,6 +124,7 @@ def draft(
         kind=Twin.WORDING if wordings else Twin.PRIVATE,
         share=None if wordings or withheld else SHARE if share is None else share,
         source=source,
+        dropped=table.attrs["dropped"],
         table=table,
     )
     if made.smallest_p > LEAST_P:

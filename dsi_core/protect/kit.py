@@ -49,6 +49,8 @@ class Commitment(Strict):
         How many, and how many of them got a coin of their own.
     published
         Rows in published.jsonl.
+    dropped
+        Rows of the data that are not in the kit: why, how many.
     private_sha256
         Of private.jsonl, whose salt keeps it from being guessed.
     published_sha256
@@ -64,6 +66,7 @@ class Commitment(Strict):
     rows: int
     groups: int
     published: int
+    dropped: dict[str, int] = {}
     private_sha256: str
     published_sha256: str
     made: str
@@ -72,8 +75,8 @@ class Commitment(Strict):
 class Header(Strict):
     """The first line of private.jsonl: the salt, in hex digits, and how the kit was made.
 
-    share: of the groups, published; of a new private twin only. prompt, output, conversations: the
-    columns of published.jsonl.
+    share: of the groups, published; of a new private twin only. prompt, may_be_empty, output,
+    conversations, rejected: the columns of published.jsonl, as in `Data`.
     """
 
     format: Literal[1] = FORMAT
@@ -83,8 +86,10 @@ class Header(Strict):
     salt: str = Field(pattern="^([0-9a-f]{2})+$")
     share: float | None
     prompt: list[str]
+    may_be_empty: list[str] | None = None
     output: str | None
     conversations: str | None
+    rejected: str | None = None
 
     @model_validator(mode="after")
     def _share(self) -> Self:
@@ -95,7 +100,8 @@ class Header(Strict):
 
     def source(self, path: Path) -> Data:
         """Say how published.jsonl is read."""
-        given = self.model_dump(include={"prompt", "output", "conversations"})
+        columns = {"prompt", "may_be_empty", "output", "conversations", "rejected"}
+        given = self.model_dump(include=columns)
         return Data(path=str(path.resolve()), **given)
 
 
@@ -182,10 +188,12 @@ def toss(draft: Draft, out: Path | None = None, *, salt: bytes | None = None) ->
             salt=salt.hex(),
             share=draft.share,
             prompt=draft.source.prompt,
+            may_be_empty=draft.source.may_be_empty,
             output=draft.source.output,
             conversations=draft.source.conversations,
+            rejected=draft.source.rejected,
         )
-        _write(folder, header, _tossed(draft.table, header))
+        _write(folder, header, _tossed(draft.table, header), draft.dropped)
     return read(folder)
 
 
@@ -264,7 +272,7 @@ def _published(units: pd.Series, header: Header) -> pd.Series:
     return units.isin(coins.published(bytes.fromhex(header.salt), units, header.share))
 
 
-def _write(folder: Path, header: Header, tossed: pd.DataFrame) -> None:
+def _write(folder: Path, header: Header, tossed: pd.DataFrame, dropped: dict[str, int]) -> None:
     """The private file first, so that a coin that fell stays, and the commitment last."""
     rows = [_line(row) for row in tossed[COLUMNS].to_dict("records")]
     private = _lines([header.model_dump_json(), *rows])
@@ -279,6 +287,7 @@ def _write(folder: Path, header: Header, tossed: pd.DataFrame) -> None:
     store.write_text(folder / PUBLISHED, published)
     commitment = Commitment(
         **_counts(header, tossed),
+        dropped=dropped,
         private_sha256=_sha256(private.encode()),
         published_sha256=_sha256(published.encode()),
         made=store.now(),
@@ -367,7 +376,7 @@ def _check_coin(path: Path, header: Header, table: pd.DataFrame) -> None:
 
 
 def _check_published(path: Path, header: Header, table: pd.DataFrame) -> None:
-    found = [(record.prompt, record.output) for record in read_records(header.source(path))]
+    found = [(record.prompt, record.output) for record in read_records(header.source(path))[0]]
     chosen = table[table["published"]]
     if sorted(found) != sorted(zip(chosen["prompt"], chosen["text"], strict=True)):
         raise ValueError(f"{path} does not hold what the coin of {PRIVATE} chose")
@@ -389,4 +398,11 @@ def _line(record: dict) -> str:
 
 def _plain(value: Any) -> Any:
     """What JSON does not know, as text or as what it is made of: dates, NumPy's values."""
-    return value.isoformat() if hasattr(value, "isoformat") else value.tolist()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise ValueError(
+        f"a column holds {type(value).__name__} ({str(value)[:40]!r}), which no JSON can hold; "
+        "take it out of the data"
+    )

@@ -1,7 +1,9 @@
 """What an owner gives: rows with one wording or two, or in two parts, from one file or from two."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rapidfuzz import fuzz, process
@@ -9,7 +11,7 @@ from rapidfuzz import fuzz, process
 from dsi_core.data import columns
 from dsi_core.data.fields import field, text_of
 from dsi_core.data.pairs import Record, read_records
-from dsi_core.settings.schema import Data
+from dsi_core.settings.schema import Data, Left
 
 COLUMNS = ["place", "fields", "prompt", "first"]
 ALIKE = 90  # of 100: from which a prompt that fits none is taken for another one, mistyped
@@ -24,6 +26,7 @@ def read(
     wordings: str | None = None,
     withheld: str | Path | None = None,
     group: str | None = None,
+    **reading: Any,
 ) -> tuple[pd.DataFrame, Data]:
     """Read what is to be protected.
 
@@ -40,13 +43,16 @@ def read(
         The part that was kept back, of a split that exists already.
     group
         A column: rows with an equal value share a coin.
+    reading
+        More settings, as `columns.of_file` takes them, of every file.
 
     Returns
     -------
     table
         Columns place (file and row), fields (as they would be published, a dict), prompt, first
         (the output, its first wording), and perhaps second (the other wording), published (bool,
-        of a split that exists already) and document (the value of `group`).
+        of a split that exists already) and document (the value of `group`). Its attrs hold dropped
+        (why -> how many rows are not in it).
     source
         The file, and which columns hold prompt and output.
 
@@ -69,22 +75,30 @@ def read(
         )
     if two and prompt:
         output = two[0]
-    source = columns.of_file(data, prompt=prompt, output=output)
+    source = columns.of_file(data, prompt=prompt, output=output, **reading)
     if two and source.output != two[0]:
         raise ValueError(
             f"{data}: its output column was taken to be {source.output!r}, which is not the first "
             f"of --wordings {wordings!r}; name the prompt's columns with --prompt"
         )
-    records = read_records(source)
+    records, dropped = read_records(source)
+    dropped = Counter(dropped)
+    if two and Left.EMPTY in source.drop:
+        whole = [record for record in records if _second(record, two[1])]
+        dropped["empty"] += len(records) - len(whole)
+        records = whole
     table = _table(records)
     if two:
         table = _with_second(table, [_text(record, two[1]) for record in records], source, two[1])
     elif wordings:
-        other = columns.of_file(wordings, prompt=prompt, output=output)
-        table = _with_second(table, _matched(records, read_records(other)), source)
+        other = columns.of_file(wordings, prompt=prompt, output=output, **reading)
+        second, _ = read_records(other)
+        table = _with_second(table, _matched(records, second), source)
     elif withheld:
-        other = columns.of_file(withheld, prompt=prompt, output=output)
-        kept = _table(read_records(other))
+        other = columns.of_file(withheld, prompt=prompt, output=output, **reading)
+        back, also_dropped = read_records(other)
+        dropped.update(also_dropped)
+        kept = _table(back)
         table = pd.concat(
             [table.assign(published=True), kept.assign(published=False)], ignore_index=True
         )
@@ -94,6 +108,7 @@ def read(
             for record, place in zip(table["fields"], table["place"], strict=True)
         ]
     _refuse_twice(table)
+    table.attrs["dropped"] = {why: count for why, count in dropped.items() if count}
     return table, source
 
 
@@ -122,10 +137,17 @@ def _table(records: list[Record]) -> pd.DataFrame:
 
 
 def _text(record: Record, column: str) -> str:
-    text = text_of(field(record.fields, column, record.place), f"{record.place}, field {column!r}")
+    text = _second(record, column)
     if not text:
-        raise ValueError(f"{record.place}: field {column!r} is empty; needs text")
+        raise ValueError(
+            f"{record.place}: field {column!r} is empty; needs text (--drop empty leaves such rows "
+            "out)"
+        )
     return text
+
+
+def _second(record: Record, column: str) -> str:
+    return text_of(field(record.fields, column, record.place), f"{record.place}, field {column!r}")
 
 
 def _with_second(

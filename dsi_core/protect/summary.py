@@ -3,6 +3,7 @@
 import pandas as pd
 
 from dsi_core.data import near_duplicates
+from dsi_core.data.pairs import said_of
 from dsi_core.evidence import looks, power
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import wordings
@@ -26,6 +27,8 @@ MEASURED = {
 def of_draft(draft: Draft) -> str:
     """Say how much a kit could find, and what to look at before the coin is tossed."""
     parts = [_counts(draft)]
+    if draft.dropped:
+        parts.append(f"{said_of(draft.dropped)}; the kit neither publishes nor withholds these")
     if draft.late:
         parts.append(
             "the split is there before the commitment: that a coin decided it, and of which unit, "
@@ -52,10 +55,9 @@ def of_draft(draft: Draft) -> str:
 def of_kit(kit: Kit) -> str:
     """Say what to do with each of its files."""
     return (
-        f"publish {kit.folder / PUBLISHED}\n"
-        f"before  {kit.folder / COMMITMENT}, where somebody else dates it (a repository, an "
-        "archive, a time stamp): a commitment that is not older than the publication shows "
-        "nothing\n"
+        f"first   publish {kit.folder / COMMITMENT}, where somebody else dates it (a repository, "
+        "an archive, a time stamp): a commitment that is not older than the data shows nothing\n"
+        f"then    publish {kit.folder / PUBLISHED}\n"
         f"keep    {kit.folder / PRIVATE}, to yourself and with a backup: from when others have it "
         "the test is exact no more, and without it there is none"
     )

@@ -207,9 +207,17 @@ def test_what_the_command_line_hands_over(monkeypatch, prepared):
     words = (
         "--data d.jsonl --other-words w.jsonl --control-answers a.jsonl --control-answers b.jsonl"
     )
-    said = CliRunner().invoke(app, ["prepare", *words.split(), "--no-split", "--alpha", "0.3"])
+    words += " --drop empty,too-long --split test --quotes text --conversations talk"
+    said = CliRunner().invoke(app, ["prepare", *words.split(), "--whole", "--alpha", "0.3"])
     assert said.exit_code == 0 and "alpha 0.3 needs 3" in said.output
-    assert (asked["given"], asked["split"]) == (("d.jsonl", "small"), False)
+    assert (asked["given"], asked["half"]) == (("d.jsonl", "small"), False)
+    given = {name: value for name, value in asked["reading"].items() if value is not None}
+    assert given == {
+        "conversations": "talk",
+        "drop": ["empty", "too-long"],
+        "quotes": "text",
+        "split": "test",
+    }
     assert (asked["other_words"], asked["control_answers"]) == ("w.jsonl", ["a.jsonl", "b.jsonl"])
     assert CliRunner().invoke(app, ["prepare", "--data", "d", "--withheld", "w"]).exit_code == 2
 

@@ -163,7 +163,7 @@ def test_a_preparation_is_described_in_a_few_lines(prepared):
     assert "D against easy: AUC 1.00 (0.90 to 1.00), p = 0.02: a text classifier can tell" in text
     assert "blind check, D against few: too few pairs\n" in text
     assert "(seed 0): 48 of its 96 pairs are accused, and 47 others tune" in text
-    assert "--no-split accuses all" in text
+    assert "--whole accuses all" in text
     assert "concise: to 6 of 7 tainted samples; 1 question(s) that are no sample's\n" in text
     assert "chatty: to 7 of 7 tainted samples\n" in text
     assert "finding among controls" in text

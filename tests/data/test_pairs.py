@@ -82,6 +82,8 @@ def test_the_same_pairs_from_every_format(tmp_path, ending):
         "where": str(path),
         "read": 3,
         "dropped": {"empty": 0, "duplicates": 0, "length": 0},
+        "unused": [],
+        "answers": (3, 3),
     }
 
 
@@ -398,6 +400,8 @@ def test_apart_is_a_random_sample_of_what_the_other_did_not_draw(hundred):
         "where": str(hundred),
         "read": 100,
         "dropped": {"empty": 0, "duplicates": 0, "length": 0, "near-duplicates of x": 0},
+        "unused": [],
+        "answers": (100, 100),
     }
 
 
@@ -620,7 +624,7 @@ WRONG = {  # file name, content, settings, parts of the message
         "d.jsonl",
         GOOD,
         {"min_output_chars": 2},
-        ["d.jsonl", "no pair left of 1", "'length': 1"],
+        ["d.jsonl", "no pair left of 1", "1 length"],
     ),
     "empty file": ("d.jsonl", "", {}, ["d.jsonl", "no pair left of 0"]),
     "broken YAML": (
@@ -639,7 +643,7 @@ WRONG = {  # file name, content, settings, parts of the message
         "d.jsonl",
         '{"turns": [{"from": "human", "value": "A"}, {"from": "robot", "value": "B"}]}\n',
         CHAT,
-        ["d.jsonl, row 1", "field 'turns'", "'robot'", "human, user, gpt, assistant, system"],
+        ["d.jsonl, row 1", "field 'turns', message 2", "'robot'", "human, user, prompter, gpt"],
     ),
     "turn is no message": (
         "d.jsonl",
@@ -657,7 +661,7 @@ WRONG = {  # file name, content, settings, parts of the message
         "d.jsonl",
         '{"turns": [{"from": "human", "value": "A"}]}\n',
         CHAT,
-        ["d.jsonl, row 1", "field 'turns'", "at least two"],
+        ["no pair left of 1 rows (left out: 1 no text answer)"],
     ),
     "text for a conversation": (
         "d.jsonl",
@@ -669,13 +673,13 @@ WRONG = {  # file name, content, settings, parts of the message
         "d.jsonl",
         '{"turns": [{"from": "human", "value": "A"}, {"from": "human", "value": "B"}]}\n',
         CHAT,
-        ["d.jsonl, row 1", "field 'turns'", "no answer"],
+        ["no pair left of 1 rows (left out: 1 no text answer)"],
     ),
     "empty answer in a conversation": (
         "d.jsonl",
         '{"turns": [{"from": "human", "value": "A"}, {"from": "gpt", "value": " "}]}\n',
         CHAT,
-        ["d.jsonl, row 1", "'turns (answer)' is empty"],
+        ["no pair left of 1 rows (left out: 1 no text answer)"],
     ),
 }
 
@@ -825,7 +829,8 @@ def test_records_as_they_are_with_the_pair_that_is_loaded(tmp_path):
     source = Data(
         path=str(write_jsonl(tmp_path / "my.jsonl", rows)), prompt=["q"], output="a", rows=1
     )
-    found = read_records(source)
+    found, dropped = read_records(source)
+    assert dropped == {}
     assert [record.fields for record in found] == rows
     assert (found[2].place, found[2].prompt) == ("my.jsonl, row 3", "Où est la clé ?")
     assert found[2].output == "Dans la boîte : 鍵 🔑"

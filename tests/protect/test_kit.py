@@ -129,7 +129,7 @@ def test_the_commitment_gives_nothing_away(one_file, rows, tmp_path):
     assert not any(part in text for part in secret)
     assert set(json.loads(text)) == {
         "format", "kind", "name", "late", "rows", "groups", "published", "private_sha256",
-        "published_sha256", "made",
+        "published_sha256", "made", "dropped",
     }  # fmt: skip
 
 

@@ -1,0 +1,53 @@
+"""Datasets of the Hugging Face hub."""
+
+from typing import TYPE_CHECKING
+
+from dsi_core.settings.schema import Data
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def rows(source: Data) -> "Dataset":
+    """Read the rows of a hub dataset, from the hub's cache where they are there.
+
+    Raises
+    ------
+    ValueError
+        In one line, for a dataset, configuration, split or revision that is not there or not open
+        to this account, and without a network.
+    """
+    import datasets
+
+    assert source.hub is not None, "asked for a hub dataset only"
+    datasets.disable_progress_bars()
+    try:
+        return datasets.load_dataset(
+            source.hub, source.config, split=source.split, revision=source.revision
+        )
+    except Exception as error:  # of five libraries: datasets, the hub's, fsspec, httpx, Arrow
+        raise ValueError(_said(source, error)) from error
+
+
+def _said(source: Data, error: Exception) -> str:
+    """What went wrong, with the option that helps."""
+    why = " ".join(str(error).split())
+    of = [f"--config {source.config}"] if source.config else []
+    of += [f"--split {source.split}"]
+    of += [f"--revision {source.revision}"] if source.revision else []
+    here = f"hub:{source.hub} ({', '.join(of)})"
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    kinds |= {kind.__name__ for kind in type(error.__cause__).__mro__}
+    kinds |= {kind.__name__ for kind in type(error.__context__).__mro__}
+    if "Config name is missing" in why or ("BuilderConfig" in why and "not found" in why):
+        return f"{here}: {why}: name one with --config"
+    if "GatedRepoError" in kinds or "gated" in why:
+        return f"{here}: its owner must let you read it (accept its terms, then `hf auth login`)"
+    if kinds & {"ConnectionError", "ConnectError", "TimeoutException", "OfflineModeIsEnabled"}:
+        return (
+            f"{here}: the hub cannot be reached and its files are not in the cache here ({why}); "
+            "download it where there is a network, and give the file"
+        )
+    if "split" in why.lower():
+        return f"{here}: {why}: name one with --split"
+    return f"{here}: cannot be read: {why}"
