@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsi_core.models import toy
 from dsi_core.runtime import jobs, store, wheels
@@ -49,7 +49,7 @@ class Base:
     def spec(self) -> dict:
         """What decides its content, for the store's keys."""
         if endpoint := self.source.endpoint:  # who answers; not how patiently it is asked, no key
-            kept = {"base_url", "model", "extra"}
+            kept = {"base_url", "model", "extra", "reasoning_tokens"}
             return {"endpoint": endpoint.model_dump(include=kept, exclude_defaults=True)}
         template = self.source.chat_template or self.chat_template
         spec = {**self.source.model_dump(exclude_defaults=True), "chat_template": template}
@@ -143,20 +143,9 @@ def load(
         For a tokenizer without an end token.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    source, where = base.source, prepare(base)
-    on_hub: dict = {}
-    if source.hub:
-        on_hub = {"trust_remote_code": source.trust_remote_code, "revision": source.revision}
-    tokenizer = AutoTokenizer.from_pretrained(where, padding_side="left", **on_hub)
-    tokenizer.chat_template = source.chat_template or tokenizer.chat_template or base.chat_template
-    if tokenizer.eos_token is None:
-        raise ValueError(
-            f"model {base.name!r}: its tokenizer has no end token, so no answer would ever end"
-        )
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer, where, on_hub = tokenizer_of(base), prepare(base), _on_hub(base)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision.dtype]
     full = tuned is not None and (tuned / "config.json").exists()
     model = AutoModelForCausalLM.from_pretrained(
@@ -172,6 +161,44 @@ def load(
         model = PeftModel.from_pretrained(model, tuned)
         model = model if quantized else model.merge_and_unload()
     return model.eval(), tokenizer
+
+
+def tokenizer_of(base: Base) -> Any:
+    """Load a model's tokenizer, which has a chat template, an end token and a padding token.
+
+    Raises
+    ------
+    ValueError
+        For a tokenizer without an end token.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(prepare(base), padding_side="left", **_on_hub(base))
+    own = base.source.chat_template or tokenizer.chat_template
+    tokenizer.chat_template = own or base.chat_template
+    if tokenizer.eos_token is None:
+        raise ValueError(
+            f"model {base.name!r}: its tokenizer has no end token, so no answer would ever end"
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def context_of(base: Base) -> int | None:
+    """Tell how many tokens a model can read and write in all; None where it does not say."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(prepare(base), **_on_hub(base)).get_text_config()
+    return getattr(config, "max_position_embeddings", None)
+
+
+def _on_hub(base: Base) -> dict[str, Any]:
+    """Further arguments of `from_pretrained` for a model of the hub."""
+    source = base.source
+    if not source.hub:
+        return {}
+    return {"trust_remote_code": source.trust_remote_code, "revision": source.revision}
 
 
 def _nf4(dtype: "torch.dtype") -> "BitsAndBytesConfig":
