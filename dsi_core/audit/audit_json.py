@@ -99,16 +99,18 @@ class Queried(Readable):
 
 
 class BudgetFacts(Readable):
-    """What the audit might cost; None = no limit. Prices: read, written."""
+    """What the audit might cost; None = no limit. Prices: read, written; None = unknown."""
 
     queries: int | None
     money: float | None
-    prices_per_million_tokens: tuple[float, float]
+    prices_per_million_tokens: tuple[float, float] | None
 
     @classmethod
     def of(cls, budget: Budget) -> "BudgetFacts":
         """Say a plan's budget."""
-        prices = budget.price_read, budget.price_written
+        prices = None
+        if budget.price_read is not None and budget.price_written is not None:
+            prices = budget.price_read, budget.price_written
         return cls(queries=budget.queries, money=budget.money, prices_per_million_tokens=prices)
 
 

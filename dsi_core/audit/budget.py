@@ -22,21 +22,22 @@ class Budget:
     queries, money
         Limits; None = none.
     price_read, price_written
-        Money per million tokens.
+        Money per million tokens; None = unknown, and so is what anything costs.
     """
 
     queries: int | None = None
     money: float | None = None
-    price_read: float = 0.0
-    price_written: float = 0.0
+    price_read: float | None = None
+    price_written: float | None = None
 
     @property
     def has_prices(self) -> bool:
         """Whether money can be counted."""
-        return bool(self.price_read or self.price_written)
+        return self.price_read is not None and self.price_written is not None
 
     def cost(self, tokens: Tokens) -> float:
-        """Give the money for so many tokens."""
+        """Give the money for so many tokens; there must be prices."""
+        assert self.price_read is not None and self.price_written is not None
         return (tokens.read * self.price_read + tokens.written * self.price_written) / 1e6
 
 
@@ -45,7 +46,7 @@ def read_budget(
 ) -> Budget:
     """Read a budget (as `limits`) and its prices: money per million tokens read and written.
 
-    Raises `ValueError` for a price below 0, and for money without both prices.
+    Raises `ValueError` for a price below 0, for one price alone, and for money without prices.
     """
     if not all(0 <= price < inf for price in (price_in or 0.0, price_out or 0.0)):
         raise ValueError(f"prices are {price_in} and {price_out}, need numbers from 0 on")
@@ -55,7 +56,9 @@ def read_budget(
             f"a budget of {budget} needs --price-in and --price-out, "
             "in the same money per million tokens"
         )
-    return Budget(queries, money, price_in or 0.0, price_out or 0.0)
+    if (price_in is None) != (price_out is None):
+        raise ValueError("--price-in and --price-out go together: one alone says no cost")
+    return Budget(queries, money, price_in, price_out)
 
 
 def limits(budget: str | None) -> tuple[int | None, float | None]:

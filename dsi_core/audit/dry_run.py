@@ -13,11 +13,11 @@ from dsi_core.audit.subject import Kind
 
 
 class Expected(Readable):
-    """Tokens and their price."""
+    """Tokens and what they cost; None = no prices were given."""
 
     tokens_read: int
     tokens_written: int
-    cost: float
+    cost: float | None
 
 
 class DryRun(Readable):
@@ -96,6 +96,27 @@ def dry_run(plan: Plan, shown: int = 5) -> DryRun:
     )
 
 
+def summary(dry: DryRun) -> str:
+    """Say a dry run in a few lines, for people."""
+    prices = "" if dry.about.cost is not None else " (--price-in and --price-out tell the cost)"
+    looks = f"; looks after {', '.join(map(str, dry.looks))} samples" if dry.looks else ""
+    return "\n".join(
+        [
+            dry.conclusion,
+            f"{dry.suspect} would be asked {dry.queries} questions about {dry.samples} samples, "
+            f"{dry.already_answered} of them answered already{looks}",
+            f"about {_said(dry.about)}; at most {_said(dry.at_most)}{prices}",
+            f"answers would be kept in {dry.folder}; nothing was asked",
+        ]
+    )
+
+
+def _said(expected: Expected) -> str:
+    cost = "cost unknown" if expected.cost is None else f"cost {expected.cost:.4g}"
+    tokens = f"{expected.tokens_read:,} tokens read, {expected.tokens_written:,} written"
+    return f"{tokens}, {cost}"
+
+
 def _length_of_texts(plan: Plan) -> float:
     """Bytes, about, of an answer: as long as the references', or as a kit's texts."""
     if plan.prepared is None:
@@ -105,5 +126,5 @@ def _length_of_texts(plan: Plan) -> float:
 
 
 def _expected(budget: Budget, tokens: Tokens) -> Expected:
-    cost = round(float(budget.cost(tokens)), 6)
+    cost = round(float(budget.cost(tokens)), 6) if budget.has_prices else None
     return Expected(tokens_read=int(tokens.read), tokens_written=int(tokens.written), cost=cost)

@@ -1,8 +1,11 @@
 """What this machine has: the entries of its store, its speed."""
 
+import json
 from typing import Annotated
 
 import typer
+
+from dsi_core.cli.options import AsJson, as_json
 
 app = typer.Typer()
 
@@ -10,13 +13,28 @@ MACHINE = "This machine"
 
 
 @app.command(rich_help_panel=MACHINE, epilog="Example: dsi status")
-def status() -> None:
-    """What the store holds: kind, name, complete or not, size, seconds it took, when."""
+def status(
+    entries: Annotated[bool, typer.Option("--entries", help="List each entry.")] = False,
+    json_: AsJson = False,
+) -> None:
+    """What the store holds: entries by kind, complete or not, their size, hours, the newest."""
     from dsi_core.runtime import store
 
     table = store.status()
-    typer.echo(table.to_string(index=False) if len(table) else "the store is empty")
-    typer.echo(f"{len(table)} entries, {table['MB'].sum() / 1000:.2f} GB in {store.root()}")
+    kinds, place = store.kinds(table), store.root()
+    if json_:
+        said = {"store": str(place), "kinds": as_json(kinds), "entries": as_json(table)}
+        typer.echo(json.dumps(said, indent=1))
+        return
+    unfinished = table[~table["complete"].astype(bool)]
+    shown = table if entries else unfinished
+    if len(table):
+        typer.echo(kinds.to_string(index=False, na_rep="-"))
+    if len(shown):
+        typer.echo("" if entries else "\nnot complete, a run goes on with them:")
+        typer.echo(shown.to_string(index=False, na_rep="-"))
+    said = "the store is empty" if table.empty else f"{len(table)} entries"
+    typer.echo(f"{said}, {len(unfinished)} not complete, {kinds['GB'].sum():.2f} GB in {place}")
 
 
 @app.command(rich_help_panel=MACHINE, epilog="Example: dsi bench --profile small")

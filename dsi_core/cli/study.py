@@ -1,11 +1,12 @@
 """The paper's study: run it, plan it, pack its answers, check them, write its results."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dsi_core.cli.options import Number, Text
+from dsi_core.cli.options import AsJson, Number, Text, as_json
 
 app = typer.Typer()
 
@@ -34,19 +35,30 @@ def reproduce(
 def plan(
     profile: Annotated[str, typer.Option(help="The study to plan.")] = "paper",
     card: Annotated[str, typer.Option(help="As in params/plan.yaml, or cpu-core.")] = "A100-80GB",
+    jobs: Annotated[bool, typer.Option("--jobs", help="List each job, and what it rests on.")] = (
+        False
+    ),
+    json_: AsJson = False,
 ) -> None:
-    """Every job of a study with tokens, memory, hours and disk on a named card; nothing is run."""
+    """The jobs of a study with tokens, memory, hours and disk on a named card; nothing is run."""
     from dsi_core.planning import assumptions, plan
 
-    jobs = plan.everything(profile, card)
-    parts = {
+    everything = plan.everything(profile, card)
+    details = {
         "assumptions": assumptions.table(),
-        "jobs": jobs.drop(columns=["id", "card"]),
-        "by dataset and phase": plan.totals(jobs),
-        "beside the paper's Table 9": plan.beside_paper(jobs),
+        "jobs": everything.drop(columns=["id", "card"]),
     }
-    for title, table in parts.items():
-        typer.echo(f"{title}\n{table.round(2).to_string(index=False)}\n")
+    parts = {
+        "by dataset and phase": plan.totals(everything),
+        "beside the paper's Table 9": plan.beside_paper(everything),
+    }
+    if json_:
+        tables = {title: as_json(table) for title, table in {**details, **parts}.items()}
+        typer.echo(json.dumps({"profile": profile, "card": card, **tables}, indent=1))
+        return
+    for title, table in {**(details if jobs else {}), **parts}.items():
+        typer.echo(f"{title}\n{table.round(2).to_string(index=False, na_rep='-')}\n")
+    typer.echo(plan.sentence(everything))
 
 
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi release --profile small")

@@ -299,6 +299,19 @@ def totals(jobs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def sentence(jobs: pd.DataFrame) -> str:
+    """Say what all of a plan takes, on its card."""
+    whole, card = _sums(unique(jobs)), jobs["card"].iloc[0]
+    workers = assumptions.card(card).workers
+    large = whole["too_large"]
+    return (
+        f"{whole['jobs']} jobs for {whole['models']} models on one {card}: "
+        f"{whole['hours_per_worker']:.1f} hours with {workers} worker{'s' if workers > 1 else ''}, "
+        f"up to {whole['gpu_memory_gb']:.1f} GB of memory, {whole['disk_gb']:.1f} GB of disk"
+        + (f"; {large} jobs do not fit this card" if large else "")
+    )
+
+
 def _sums(jobs: pd.DataFrame) -> dict:
     workers = jobs["card"].map(lambda card: assumptions.card(card).workers)
     models = jobs.loc[jobs["model_id"] != "-", ["dataset", "model_id"]].drop_duplicates()

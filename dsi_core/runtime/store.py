@@ -458,6 +458,22 @@ def status() -> pd.DataFrame:
     return table.sort_values(["finished", "kind", "name"], ignore_index=True)
 
 
+def kinds(entries: pd.DataFrame) -> pd.DataFrame:
+    """Sum up what `status` lists: kind, entries, complete, GB, hours, newest."""
+    grouped = entries.groupby("kind", sort=True)
+    summed = grouped.agg(
+        entries=("name", "size"),
+        complete=("complete", "sum"),
+        GB=("MB", "sum"),
+        hours=("seconds", "sum"),
+        newest=("finished", "max"),
+    ).reset_index()
+    return summed.assign(
+        GB=(summed["GB"].astype(float) / 1000).round(2),
+        hours=(summed["hours"].astype(float) / 3600).round(2),
+    )
+
+
 def _facts(folder: Path) -> tuple[dict | None, str]:
     """An entry's manifest, and its settings in a line; a damaged entry says so there."""
     try:
