@@ -11,6 +11,8 @@ from typing import Any
 
 import nbformat
 import papermill
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
@@ -59,12 +61,27 @@ def check(notebook: Path, values: dict[str, Any]) -> None:
         raise ValueError(
             f"{notebook.name}: {tagged} cells are tagged 'parameters', needs exactly one"
         )
-    known = papermill.inspect_notebook(str(notebook))
+    known = papermill.inspect_notebook(_literal(notebook))
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise ValueError(
             f"{notebook.name}: unknown parameter {', '.join(unknown)}; known: {', '.join(known)}"
         )
+
+
+class ThisPython(AsyncKernelManager):
+    """Starts kernels of this Python, whatever "python3" is among the kernels that are installed."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """What starts a kernel."""
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=argv, display_name="Python 3", language="python")
+
+
+def _literal(path: Path) -> str:
+    """A path as papermill takes it, which reads a format string."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def execute(
@@ -90,10 +107,11 @@ def execute(
     copy = out / notebook.name
     try:
         papermill.execute_notebook(
-            str(notebook),
-            str(copy).replace("{", "{{").replace("}", "}}"),  # papermill reads a format string
+            _literal(notebook),
+            _literal(copy),
             values,
             kernel_name="python3",
+            kernel_manager_class=ThisPython,
             cwd=str(ROOT),
             progress_bar=False,
             execution_timeout=timeout,

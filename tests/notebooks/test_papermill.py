@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -65,8 +66,11 @@ class Reproduced:
 
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory):
-    """One notebook that ends, with a progress bar and a file, one that fails, one that stops."""
-    folder = tmp_path_factory.mktemp("book")
+    """One notebook that ends, with a progress bar and a file, one that fails, one that stops.
+
+    In a folder whose name is no format string, on a machine whose `python3` is another's.
+    """
+    folder = tmp_path_factory.mktemp("a book {of} 100% Ünïcode")
     bar = "[print(f'\\r{i} of 30', end='', file=sys.stderr, flush=True) for i in range(31)]"
     drawn = "drawn = pathlib.Path(figures_dir) / profile"
     written = "drawn.mkdir(parents=True)\n(drawn / 'made.csv').write_text('a')"
@@ -75,8 +79,13 @@ def reproduced(tmp_path_factory):
     write(folder / "notebooks", "02_fails", "raise RuntimeError('no suspect today')", "1")
     write(folder / "notebooks", "03_stops", "import sys; sys.exit(0)", "1")
     printed = io.StringIO()
+    stale = folder / "jupyter" / "kernels" / "python3"
+    stale.mkdir(parents=True)
+    argv = ["/gone/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (stale / "kernel.json").write_text(json.dumps({**KERNEL, "argv": argv}))
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
         patch.setattr(reproduce, "ROOT", folder)
+        patch.setenv("JUPYTER_PATH", str(stale.parent.parent))  # before all others
         passed = reproduce.reproduce("smoke", figures_dir="drawn")
     return Reproduced(folder, passed, printed.getvalue())
 
