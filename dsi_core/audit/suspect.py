@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dsi_core.audit.refusals import refuses
 from dsi_core.runtime import store
+from dsi_core.services.reply import Ending
+from dsi_core.services.thoughts import Thought
 from dsi_core.settings.schema import Endpoint, Model
 
 
@@ -19,6 +21,9 @@ class AnswerStatus(StrEnum):
     REFUSED = "refused"
     FILTERED = "filtered"
     TRUNCATED = "truncated"
+    THOUGHT = "thought"
+    TOOL = "tool call"
+    UNKNOWN = "unknown ending"
 
     @property
     def meaning(self) -> str:
@@ -33,6 +38,10 @@ MEANINGS = {
     AnswerStatus.REFUSED: "a refusal without substance, or marked as one by the service",
     AnswerStatus.FILTERED: "withheld by the service's content filter",
     AnswerStatus.TRUNCATED: "cut by the service before the length that is compared",
+    AnswerStatus.THOUGHT: "a thought and no answer after it (--reasoning-tokens gives thoughts "
+    "room of their own)",
+    AnswerStatus.TOOL: "the call of a tool instead of an answer",
+    AnswerStatus.UNKNOWN: "ended by the service for a reason that is not known",
 }
 
 
@@ -44,24 +53,43 @@ class AnswerFacts:
     ----------
     finish
         The service's reason to end: stop, length, content_filter, ...; "" = it gave none.
+    ending
+        What that means.
     refused
         Whether the service marks the text as a refusal.
+    thought
+        Whether it thought before it answered; the thought is no part of the text.
+    cut
+        Whether the answer went on beyond the length that is compared.
     tokens, prompt_tokens
         Written and read, by the service's count; 0 = it keeps none.
+    thought_tokens, cached_tokens
+        Of these: of the thought; of the prompt, those that the service had read before.
     model
         What the service calls itself, or "".
     requests
         How many it took.
+    lost_requests, lost_uncounted, lost_tokens, lost_prompt_tokens
+        Of these: those without an answer that were or may have been billed, as `services.Lost`.
     at
         When it came, as `store.now` writes it.
     """
 
     finish: str = ""
+    ending: Ending = Ending.UNSAID
     refused: bool = False
+    thought: Thought = Thought.NONE
+    cut: bool = False
     tokens: int = 0
     prompt_tokens: int = 0
+    thought_tokens: int = 0
+    cached_tokens: int = 0
     model: str = ""
     requests: int = 1
+    lost_requests: int = 0
+    lost_uncounted: int = 0
+    lost_tokens: int = 0
+    lost_prompt_tokens: int = 0
     at: str = ""
 
 
@@ -74,8 +102,9 @@ def status(
     """Say what became of a question.
 
     An answer that ran into our limit is as long as the references' may be and counts; one that the
-    service ended sooner for its length does not. Without a count of tokens, "sooner" is under two
-    bytes for each token allowed, half of what a token usually holds.
+    service ended sooner for its length does not. Without a count of its tokens, "sooner" is under
+    two bytes for each token allowed, half of what a token usually holds: so is an answer whose
+    thought took from its room, unless the service counts the two apart.
 
     Parameters
     ----------
@@ -86,16 +115,24 @@ def status(
     facts
         What the service says of the answer; a local model says nothing.
     limit
-        How many new tokens were allowed.
+        How many new tokens of an answer are compared.
     """
     size = len(text.encode())
-    if facts.finish == "content_filter":
+    if facts.ending == Ending.FILTERED:
         return AnswerStatus.FILTERED
+    if facts.ending == Ending.TOOL:
+        return AnswerStatus.TOOL
     if facts.refused or (refuses(text) and not refuses(oracle)):
         return AnswerStatus.REFUSED
+    if facts.thought == Thought.INSTEAD:
+        return AnswerStatus.THOUGHT
     if not text:
         return AnswerStatus.EMPTY
-    if facts.finish == "length" and (facts.tokens or size / 2) < limit:
+    if facts.ending in (Ending.UNKNOWN, Ending.ERROR):
+        return AnswerStatus.UNKNOWN
+    apart = facts.thought == Thought.NONE or facts.thought_tokens
+    counted = facts.tokens - facts.thought_tokens if apart else 0
+    if facts.ending == Ending.LENGTH and not facts.cut and (counted or size / 2) < limit:
         return AnswerStatus.TRUNCATED
     return AnswerStatus.SHORT if size < mu else AnswerStatus.ANSWERED
 

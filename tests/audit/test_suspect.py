@@ -4,6 +4,8 @@ import pytest
 
 from dsi_core.audit import suspect
 from dsi_core.audit.suspect import AnswerFacts, AnswerStatus
+from dsi_core.services.reply import Ending
+from dsi_core.services.thoughts import Thought
 
 LONG = "The shed may be built without a permit."
 
@@ -14,20 +16,47 @@ LONG = "The shed may be built without a permit."
         ({"text": LONG}, "answered"),
         ({"text": "Yes."}, "short"),
         ({"text": ""}, "empty"),
-        ({"text": "", "finish": "content_filter"}, "filtered"),
+        ({"text": "", "ending": Ending.FILTERED}, "filtered"),
+        ({"text": LONG, "ending": Ending.FILTERED}, "filtered"),
         ({"text": LONG, "refused": True}, "refused"),
         ({"text": "I cannot help with that, sadly."}, "refused"),
         ({"text": f"I cannot give legal advice, but here it is: {LONG}"}, "answered"),
-        ({"text": LONG, "finish": "length", "tokens": 64}, "answered"),
-        ({"text": LONG, "finish": "length", "tokens": 12}, "truncated"),
-        ({"text": LONG, "finish": "length"}, "truncated"),
-        ({"text": LONG * 4, "finish": "length"}, "answered"),
-        ({"text": LONG, "finish": "stop", "tokens": 12}, "answered"),
+        ({"text": LONG, "ending": Ending.LENGTH, "tokens": 64}, "answered"),
+        ({"text": LONG, "ending": Ending.LENGTH, "tokens": 12}, "truncated"),
+        ({"text": LONG, "ending": Ending.LENGTH}, "truncated"),
+        ({"text": LONG * 4, "ending": Ending.LENGTH}, "answered"),
+        ({"text": LONG, "ending": Ending.COMPLETE, "tokens": 12}, "answered"),
+        ({"text": LONG, "ending": Ending.TOOL}, "tool call"),
+        ({"text": "", "ending": Ending.TOOL}, "tool call"),
+        ({"text": LONG, "ending": Ending.UNKNOWN}, "unknown ending"),
+        ({"text": "", "thought": Thought.INSTEAD}, "thought"),
+        ({"text": "", "thought": Thought.INSTEAD, "ending": Ending.LENGTH}, "thought"),
+        ({"text": LONG, "thought": Thought.BEFORE}, "answered"),
+        ({"text": LONG, "ending": Ending.LENGTH, "cut": True}, "answered"),
     ],
 )
 def test_status(facts, wanted):
     text = facts.pop("text")
     assert suspect.status(text, LONG, 20, AnswerFacts(**facts), limit=64) == wanted
+
+
+@pytest.mark.parametrize(
+    ("tokens", "of_the_thought", "text", "wanted"),
+    [
+        (64, 50, LONG, "truncated"),  # the thought left it 14 tokens
+        (114, 50, LONG, "answered"),
+        (64, 0, LONG, "truncated"),  # nobody says how much the thought took
+        (64, 0, LONG * 4, "answered"),
+    ],
+)
+def test_an_answer_that_its_thought_left_no_room(tokens, of_the_thought, text, wanted):
+    facts = AnswerFacts(
+        ending=Ending.LENGTH,
+        thought=Thought.BEFORE,
+        tokens=tokens,
+        thought_tokens=of_the_thought,
+    )
+    assert suspect.status(text, LONG, 20, facts, limit=64) == wanted
 
 
 def test_a_dataset_of_refusals_is_not_refused():

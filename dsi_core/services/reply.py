@@ -1,0 +1,524 @@
+"""What a service sent in reply to one question, read once and for all.
+
+Services agree on a field or two. The rest is read as the large ones write it in 2026: text or a
+list of parts, thoughts in fields of their own or in the text, refusals, tool calls, forty reasons
+to end, errors with status 200. Only what is certainly the model's answer becomes a text; an ending
+that is not known is said to be unknown.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from dsi_core.services import thoughts
+from dsi_core.services.thoughts import Thought
+
+# No tokenizer writes more bytes a token in a text of people: beyond, a limit was ignored
+BYTES_PER_TOKEN = 64
+LIKELY_BYTES_PER_TOKEN = 4
+
+
+class Ending(StrEnum):
+    """Why a service ended a text, whatever it calls that."""
+
+    UNSAID = ""  # a local model, a service that never says
+    COMPLETE = "complete"
+    LENGTH = "length"
+    FILTERED = "filtered"
+    TOOL = "tool"
+    ERROR = "error"  # on the service's side: asking again may help
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens by the service's count, as it bills them; 0 = it keeps none.
+
+    Attributes
+    ----------
+    read, cached
+        Of the prompt, and how many of these it had read before.
+    written, thought
+        All that was written, and how many of these were a thought.
+    """
+
+    read: int = 0
+    written: int = 0
+    thought: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What requests took that led to no answer, though they were or may have been billed.
+
+    Attributes
+    ----------
+    requests
+        How many.
+    uncounted
+        Those among them of which the service counted no tokens.
+    read, written
+        Tokens of the other ones.
+    """
+
+    requests: int = 0
+    uncounted: int = 0
+    read: int = 0
+    written: int = 0
+
+    def __add__(self, other: "Lost") -> "Lost":
+        """Add them up."""
+        return Lost(
+            self.requests + other.requests,
+            self.uncounted + other.uncounted,
+            self.read + other.read,
+            self.written + other.written,
+        )
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a service said to one question.
+
+    Attributes
+    ----------
+    text
+        The answer alone, stripped, and cut where the compared length ends.
+    finish, ending
+        The reason to end as the service says it ("" = it gave none), and what that means.
+    usage
+        Tokens of this request.
+    thought
+        Whether the model thought before it answered.
+    cut
+        Whether the answer went on beyond the compared length.
+    model
+        The name by which the service calls it, or "".
+    refused
+        Whether the service marks the text as a refusal.
+    requests
+        How many it took.
+    lost
+        What the other ones of these took.
+    """
+
+    text: str
+    finish: str
+    ending: Ending = Ending.COMPLETE
+    usage: Usage = Usage()
+    thought: Thought = Thought.NONE
+    cut: bool = False
+    model: str = ""
+    refused: bool = False
+    requests: int = 1
+    lost: Lost = Lost()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What became of one request that brought no answer.
+
+    Attributes
+    ----------
+    message
+        What the service said, or what was wrong with it.
+    status
+        Of HTTP, or the one that the reply itself names; None = none came.
+    again
+        Worth another try...
+    pause_s
+        ...after at least so many seconds.
+    usage
+        What it was billed; None = not said.
+    nonsense
+        Nothing of a service: it comes from elsewhere, or from something that is none.
+    """
+
+    message: str
+    status: int | None = None
+    again: bool = True
+    pause_s: float = 0.0
+    usage: Usage | None = None
+    nonsense: bool = False
+
+    @property
+    def lost(self) -> Lost:
+        """What it took: a reply with an error's status is not billed, any other may be."""
+        if self.usage is not None:
+            return Lost(1, 0, self.usage.read, self.usage.written)
+        return Lost(1, 1) if self.status in (None, 200) else Lost()
+
+
+_REASONS = {
+    Ending.COMPLETE: "stop eos eos_token eos_found endoftext end_turn end_of_turn end_of_sequence "
+    "end_of_text end_token stop_sequence stop_string stop_string_found stop_criteria "
+    "stop_criteria_met stop_token stop_word complete completed finish finished done normal eot",
+    Ending.LENGTH: "length max_tokens max_length max_new_tokens max_output_tokens max_len limit "
+    "max_completion_tokens max_context model_length token_limit token_limit_reached tokens_limit "
+    "length_limit model_context_window_exceeded context_window_exceeded context_length "
+    "context_length_exceeded context_length_reached max_predicted_tokens_reached error_limit",
+    Ending.FILTERED: "content_filter content_filtered content_filtering content_moderation "
+    "content_policy_violation sensitive safety safety_filter recitation blocklist blocked "
+    "prohibited_content spii guardrail_intervened guardrail guardrails model_armor refusal "
+    "error_toxic moderation flagged image_safety policy_violation risk_control",
+    Ending.TOOL: "tool_calls tool_call tool_use function_call function tool malformed_tool_use "
+    "malformed_function_call unexpected_tool_call too_many_tool_calls malformed_tool_call",
+    Ending.ERROR: "error abort aborted cancel canceled cancelled user_cancel user_stopped failed "
+    "failure network_error server_error internal_error engine_error engine_overloaded overloaded "
+    "insufficient_system_resource resource_exhausted rate_limit_exceeded timeout time_limit "
+    "timed_out load unload model_unloaded interrupted not_finished malformed_model_output",
+}
+_ENDINGS = {reason: ending for ending, line in _REASONS.items() for reason in line.split()}
+_THOUGHTS = (  # a message's fields that hold one
+    "reasoning_content",
+    "reasoning",
+    "reasoning_details",
+    "reasoning_text",
+    "thinking",
+    "thinking_blocks",
+    "thought",
+    "thoughts",
+)
+_THOUGHT_PARTS = ("thinking", "reasoning", "thought", "redacted_thinking", "summary")
+_TEXT_PARTS = ("text", "output_text", "")
+_TOOL_PARTS = ("tool_use", "tool_call", "function_call", "server_tool_use")
+# What an error's code or type says that no other try would change
+_FOR_GOOD = ("quota", "api_key", "authentication", "permission", "not_found", "billing", "balance")
+
+
+def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
+    """Read the reply to one request.
+
+    Parameters
+    ----------
+    raw
+        Its body: the JSON of a chat completion, or the stream of its pieces.
+    tokens
+        How many new ones of an answer are compared.
+    thought_tokens
+        How many more were allowed for a thought.
+    """
+    try:
+        body = _body(raw)
+    except (ValueError, RecursionError):  # not UTF-8, not JSON, or brackets without end
+        return Failure(f"not JSON: {raw.decode('utf-8', 'replace')}", 200, nonsense=True)
+    if not isinstance(body, dict):
+        return Failure(f"no message in {plain(body)}", 200)
+    usage = _usage(body)
+    if (failed := _error(body)) is not None:
+        return replace(failed, usage=usage)
+    choice = _choice(body)
+    message = _message(choice)
+    if message is None:
+        return Failure(f"no message in {plain(body)}", 200, usage=usage, nonsense=True)
+    finish = _reason(choice)
+    parts = _Parts.of(message, BYTES_PER_TOKEN * (tokens + thought_tokens))
+    if parts is None:
+        kind = type(message.get("content")).__name__
+        return Failure(
+            f"content is {kind}, not text, in {plain(body)}", 200, usage=usage, nonsense=True
+        )
+    end = ending(choice, message, parts)
+    if end is Ending.ERROR:
+        return Failure(f"the service broke off: {finish or plain(body)}", 200, usage=usage)
+    counted = usage or Usage()
+    thought, text = _thought(parts, end, counted), parts.answer
+    if parts.refusal and not text:
+        text, thought = parts.refusal, Thought.NONE
+    shown = _compared(text, parts, counted, tokens) if thought_tokens else text
+    shown = shown.encode()[: BYTES_PER_TOKEN * tokens].decode(errors="ignore")
+    return Reply(
+        text=shown,
+        finish=finish,
+        ending=end,
+        usage=counted,
+        thought=thought,
+        cut=len(shown) < len(text),
+        model=_string(body.get("model")),
+        refused=bool(parts.refusal),
+    )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a message holds; whole: the text with the thoughts in it."""
+
+    whole: str = ""
+    answer: str = ""
+    thought: str = ""
+    kind: Thought = Thought.NONE
+    refusal: str = ""
+    tool: bool = False
+
+    @classmethod
+    def of(cls, message: dict[str, Any], most: int) -> "_Parts | None":
+        """Read a message, at most so many bytes of its text; None = it has no content at all."""
+        content, found = message.get("content"), _Found()
+        found.add(content)
+        fields = [message[name] for name in _THOUGHTS if message.get(name)]
+        found.thoughts += [_inner(value) for value in fields]
+        refusal = message.get("refusal")
+        if isinstance(refusal, str) and refusal.strip():
+            found.refusals.append(refusal)
+        tool = found.tool or bool(message.get("tool_calls") or message.get("function_call"))
+        odd = content is not None and not isinstance(content, str | list | dict)
+        if odd or (found.odd and not found.texts):
+            return None
+        whole = _clean("".join(found.texts)).encode()[:most].decode(errors="ignore")
+        said = thoughts.apart(whole)
+        kind = said.kind
+        if found.thoughts and kind is Thought.NONE:
+            kind = Thought.BEFORE if said.answer else Thought.INSTEAD
+        thought = "\n".join([*filter(None, found.thoughts), said.thought])
+        refusal = _clean("\n".join(found.refusals)).strip()[:most]
+        return cls(whole, said.answer, thought, kind, refusal, tool or said.tool)
+
+
+@dataclass
+class _Found:
+    """The pieces of a content."""
+
+    texts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    tool: bool = False
+    odd: bool = False
+
+    def add(self, content: Any) -> None:
+        """Take a text, a part or a list of parts."""
+        if isinstance(content, str):
+            self.texts.append(content)
+        elif isinstance(content, list):
+            for part in content:
+                self.add(part)
+        elif isinstance(content, dict):
+            self._add_part(content)
+        elif content is not None:
+            self.odd = True
+
+    def _add_part(self, part: dict[str, Any]) -> None:
+        kind = _string(part.get("type"))
+        if kind in _THOUGHT_PARTS or part.get("thought") is True:
+            self.thoughts.append(_inner(part))
+        elif kind == "refusal":
+            self.refusals.append(_inner(part))
+        elif kind in _TEXT_PARTS:
+            text = part.get("text", part.get("content"))
+            self.add(text.get("value") if isinstance(text, dict) else text)
+        elif kind in _TOOL_PARTS:
+            self.tool = True
+
+
+def _inner(value: Any) -> str:
+    """All text in a thought or a refusal, however it is nested; sealed ones have a mark."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(_inner(one) for one in value)
+    if not isinstance(value, dict):
+        return ""
+    names = ("thinking", "reasoning", "text", "content", "summary", "refusal")
+    said = next((value[name] for name in names if value.get(name)), None)
+    return _inner(said) if said is not None else "[sealed]" if value.get("data") else ""
+
+
+def _thought(parts: _Parts, end: Ending, usage: Usage) -> Thought:
+    """Whether it thought; a service may count a thought that it keeps to itself."""
+    if parts.answer:
+        hidden = parts.kind is Thought.NONE and usage.thought
+        return Thought.BEFORE if hidden else parts.kind
+    if parts.kind is not Thought.NONE or usage.thought:
+        return Thought.INSTEAD
+    # Nothing was shown until the limit came: what was written was none of the answer
+    silent = end is Ending.LENGTH and not parts.whole.strip() and not parts.tool
+    return Thought.INSTEAD if silent else Thought.NONE
+
+
+def _compared(text: str, parts: _Parts, usage: Usage, tokens: int) -> str:
+    """The part of an answer that a limit of so many tokens would have left.
+
+    A limit that holds for thought and answer together leaves an answer longer than others' may be.
+    By its tokens (the service's count; of a thought in the text, its share of the text), or else
+    by the four bytes that a token usually has.
+    """
+    size = len(text.encode())
+    written = usage.written - usage.thought
+    if not usage.thought and parts.thought:
+        inner = len(parts.thought.encode())
+        written = round(usage.written * size / max(1, size + inner))
+    if usage.written <= 0:
+        written = -(-size // LIKELY_BYTES_PER_TOKEN)
+    if written <= tokens:
+        return text
+    return text.encode()[: size * tokens // written].decode(errors="ignore").rstrip()
+
+
+def ending(choice: dict[str, Any], message: dict[str, Any], parts: _Parts) -> Ending:
+    """Say what a choice's reasons mean together: the one that is no clean end counts."""
+    own = choice.get("finish_reason", choice.get("stop_reason", _UNSAID))
+    native = choice.get("native_finish_reason")
+    known = meaning(own)
+    if known in (Ending.COMPLETE, Ending.UNSAID, Ending.LENGTH) and native:
+        other = meaning(native)
+        known = other if other not in (Ending.COMPLETE, Ending.UNKNOWN) else known
+    if parts.tool and known in (Ending.COMPLETE, Ending.UNSAID, Ending.LENGTH):
+        return Ending.TOOL
+    return known
+
+
+_UNSAID: Any = object()
+
+
+def meaning(reason: Any) -> Ending:
+    """Say what a reason to end means, in any case and with any prefix.
+
+    A field that is there and null is an end that did not come: unknown.
+    """
+    if reason is _UNSAID or reason == "":
+        return Ending.UNSAID
+    if isinstance(reason, dict):
+        reason = reason.get("type")
+    if not isinstance(reason, str):
+        return Ending.UNKNOWN
+    word = reason.split(":")[0].rpartition(".")[2].strip()
+    if not word.isupper():  # eosFound
+        word = re.sub("(?<=[a-z])(?=[A-Z])", "_", word)
+    word = re.sub("[- ]", "_", word).lower()
+    word = word.removeprefix("finish_reason_").removeprefix("reason_")
+    return _ENDINGS.get(word, Ending.UNKNOWN)
+
+
+def _body(raw: bytes) -> Any:
+    """The reply's JSON; of a stream, its pieces put together."""
+    text = raw.decode("utf-8-sig").strip()
+    if text.startswith(("data:", "event:", ":")):
+        return _joined(text)
+    return json.loads(text)
+
+
+def _joined(stream: str) -> dict[str, Any]:
+    """A stream of server-sent events as the one reply that it would have been."""
+    body: dict[str, Any] = {}
+    message: dict[str, Any] = {}
+    choice: dict[str, Any] = {"message": message, "finish_reason": None}
+    for line in stream.splitlines():
+        data = line.removeprefix("data:").strip()
+        if not line.startswith("data:") or data == "[DONE]":
+            continue
+        piece = json.loads(data)
+        if not isinstance(piece, dict):
+            continue
+        body |= {name: value for name, value in piece.items() if value is not None}
+        for part in piece.get("choices") or []:
+            if not isinstance(part, dict) or part.get("index"):
+                continue
+            choice |= {k: v for k, v in part.items() if k not in ("delta", "message") and v}
+            _extend(message, part.get("delta") or part.get("message"))
+    return {**body, "choices": [choice] if message else []}
+
+
+def _extend(message: dict[str, Any], delta: Any) -> None:
+    for name, value in delta.items() if isinstance(delta, dict) else ():
+        before = message.get(name)
+        both = isinstance(value, str) and isinstance(before, str) and name != "role"
+        lists = isinstance(value, list) and isinstance(before, list)
+        if value is not None:
+            message[name] = before + value if both or lists else value
+
+
+def _error(body: dict[str, Any]) -> Failure | None:
+    """The error that a reply with status 200 is; None = none."""
+    first = _choice(body)
+    error = body.get("error") or first.get("error")
+    if not error and body.get("choices") is None:
+        base = body.get("base_resp")
+        if isinstance(base, dict) and base.get("status_code"):
+            error = {"code": base["status_code"], "message": _string(base.get("status_msg"))}
+        elif body.get("object") == "error" or "detail" in body:
+            error = body
+    if not error:
+        return None
+    said = error if isinstance(error, dict) else {}
+    code = next((c for c in (said.get("code"), said.get("status")) if type(c) is int), None)
+    code = code if code is not None and 400 <= code < 600 else None
+    words = f"{said.get('code')} {said.get('type')}".lower()
+    again = code in (None, 408, 409, 425, 429) or code >= 500
+    again = again and not any(word in words for word in _FOR_GOOD)
+    return Failure(plain(error), code or 200, again)
+
+
+def _choice(body: dict[str, Any]) -> dict[str, Any]:
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else choices
+    return first if isinstance(first, dict) else {}
+
+
+def _message(choice: dict[str, Any]) -> dict[str, Any] | None:
+    for name in ("message", "delta"):
+        if isinstance(choice.get(name), dict):
+            return choice[name]
+    if isinstance(choice.get("text"), str):
+        return {"content": choice["text"]}
+    # A filter may leave nothing of a message but its reason
+    return {} if meaning(choice.get("finish_reason")) is Ending.FILTERED else None
+
+
+def _reason(choice: dict[str, Any]) -> str:
+    """The reason as the service says it, with the one of the model's own provider."""
+    names = ("finish_reason", "stop_reason", "native_finish_reason")
+    said = [choice.get(name) for name in names]
+    words = [one.get("type") if isinstance(one, dict) else one for one in said]
+    return " / ".join(dict.fromkeys(word for word in words if isinstance(word, str) and word))
+
+
+def _usage(body: dict[str, Any]) -> Usage | None:
+    """What a service counts; None = nothing.
+
+    Some leave the thought out of what they say was written, and count it in the total alone.
+    """
+    said = body.get("usage")
+    if not isinstance(said, dict):
+        return None
+    read = _count(said, "prompt_tokens", "input_tokens")
+    read += _count(said, "cache_read_input_tokens") + _count(said, "cache_creation_input_tokens")
+    written = _count(said, "completion_tokens", "output_tokens")
+    thought = max(
+        _count(said.get(name), "reasoning_tokens")
+        for name in ("completion_tokens_details", "output_tokens_details")
+    ) or _count(said, "reasoning_tokens", "thoughts_tokens")
+    cached = _count(said.get("prompt_tokens_details"), "cached_tokens") or _count(
+        said, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
+    )
+    total = _count(said, "total_tokens")
+    if thought > written or (thought and total == read + written + thought):
+        written += thought
+    if not (read or written):
+        return None
+    return Usage(read, written, thought, cached)
+
+
+def _count(said: Any, *names: str) -> int:
+    """The first of a service's counts that makes sense; 0 = none does."""
+    for name in names if isinstance(said, dict) else ():
+        count = said.get(name)
+        if isinstance(count, int | float) and not isinstance(count, bool) and 0 < count < 2**53:
+            return int(count)
+    return 0
+
+
+def _clean(text: str) -> str:
+    """JSON may hold half a surrogate pair, which no file could take."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def plain(body: Any) -> str:
+    """Give a server's message, or all that it sent."""
+    message = body.get("message") if isinstance(body, dict) else body
+    return message if isinstance(message, str) else json.dumps(body, ensure_ascii=False)
