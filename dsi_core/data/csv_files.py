@@ -13,6 +13,7 @@ from dsi_core.settings.schema import Quotes
 
 SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 SAMPLE = 2000  # lines that decide the separator
+QUOTED = re.compile(r'"[^"]*"')
 
 
 def records(
@@ -156,20 +157,21 @@ def refuse_twice(names: list[str], path: Path) -> None:
 
 
 def _refuse_swallowed(lines: _Lines, separator: str, fields: int, spaced: bool) -> None:
-    """Refuse a quoted field whose every further line looks like a row of its own.
+    """Refuse a row whose every line looks like a row: a quote took the later ones into a field.
 
     In prose a separator stands before a space; between fields it does not.
     """
-    further = [line.rstrip("\r\n") for line in lines.row[1:]]
-    further = [line for line in further if line.strip()]
-    if not further or fields < 2:
-        return
-    if all(
-        line.count(separator) == fields - 1 and (spaced or f"{separator} " not in line)
-        for line in further
-    ):
+
+    def is_row(line: str) -> bool:
+        closed, _, rest = line.partition('"')  # of further lines, what is in the open quote
+        plain = QUOTED.sub("", line if line is shown[0] else closed + rest)
+        return plain.count(separator) == fields - 1 and (spaced or f"{separator} " not in plain)
+
+    shown = [line.replace('""', "").rstrip("\r\n") for line in lines.row]
+    shown = [line for line in shown if line.strip()]
+    if len(shown) > 1 and fields > 1 and all(map(is_row, shown)):
         raise ValueError(
-            f"{lines.path}, line {lines.opening}: a quote opens here, and {len(further)} more "
+            f"{lines.path}, line {lines.opening}: a quote opens here, and {len(shown) - 1} more "
             f"line(s) up to line {lines.number} look like rows but are in its field; take the "
             "quote away, or give --quotes trusted if they are one field, "
             "--quotes text if quotes are a text's own"

@@ -88,7 +88,8 @@ def records(path: Path, reading: Reading = PLAIN) -> Iterator[Any]:
             else:
                 yield from _dialogues(file, path)
     except (OSError, EOFError, zlib.error, lzma.LZMAError, yaml.YAMLError, pa.ArrowException) as e:
-        raise ValueError(f"{path}: cannot be read as {kind}: {e}") from None
+        why = " ".join(str(e).split())
+        raise ValueError(f"{path}: cannot be read as {kind}: {why}") from None
 
 
 def _format(path: Path) -> str:

@@ -10,6 +10,7 @@ from typing import IO, Any
 CHUNK = 1 << 20  # characters
 NEARLY = 16  # an error so near to the end of what is read may be gone with the next characters
 SPACE = re.compile(r"[ \t\n\r]*")
+TRAILING = re.compile(r",\s*[}\]]\s*\Z")
 # Names under which a single object is known to keep its records
 WRAPPERS = ("data", "rows", "records", "examples", "instances", "items", "samples", "train")
 AS_LINES = "write one record a line, or a list of records"
@@ -39,7 +40,9 @@ def records(file: IO[str], path: Path) -> Iterator[Any]:
         yield from _inside(first, path)
         return
     yield first
-    while scan.next_character():
+    while mark := scan.next_character():
+        if mark == ",":
+            raise scan.wrong("a comma between records, but no brackets around them")
         yield scan.value()
 
 
@@ -134,8 +137,9 @@ class _Scanner:
                 may_go_on = (
                     error.pos > len(self.buffer) - NEARLY or "Unterminated string" in error.msg
                 )
+                after = error.pos - self.at  # reading on moves the buffer
                 if not may_go_on or not self._more():
-                    raise self.wrong(self._reason(error), error.pos) from None
+                    raise self._broken(error.msg, self.at + after) from None
             except _Twice as twice:
                 raise self.wrong(f"the name {str(twice)!r} is there twice in one object") from None
             except RecursionError:
@@ -156,11 +160,11 @@ class _Scanner:
         self.buffer, self.at = rest + piece, 0
         return not self.ended
 
-    def _reason(self, error: json.JSONDecodeError) -> str:
-        before = self.buffer[: error.pos].rstrip()
-        if before.endswith(",") and self.buffer[error.pos : error.pos + 1] in ("}", "]"):
-            return "a comma before a closing bracket"
-        return error.msg
+    def _broken(self, why: str, at: int) -> ValueError:
+        comma = TRAILING.search(self.buffer, max(self.at, at - 200), at + 1)
+        if comma:
+            return self.wrong("a comma before a closing bracket", comma.start())
+        return self.wrong(why, at)
 
     def wrong(self, why: str, at: int | None = None) -> ValueError:
         """Say what is wrong, at a place of the buffer or here."""

@@ -4,6 +4,7 @@ import pytest
 from helpers import write_jsonl
 
 from dsi_core.data import columns
+from dsi_core.data.pairs import Dataset, described, load_pairs
 from dsi_core.settings.schema import Data
 
 
@@ -19,6 +20,20 @@ from dsi_core.settings.schema import Data
         ({"q": "a", "a": "b"}, ["q"], "a"),
         ({"question": "a", "answer": "b"}, ["question"], "answer"),
         ({"prompt": "a", "completion": "b"}, ["prompt"], "completion"),
+        ({"Prompt": "a", "Response": "b"}, ["Prompt"], "Response"),
+        ({"query": "a", "response": "b"}, ["query"], "response"),
+        ({"input": "a", "output": "b"}, ["input"], "output"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, ["prompt"], "chosen"),
+        (
+            {"system_prompt": "a", "question": "b", "response": "c"},
+            ["system_prompt", "question"],
+            "response",
+        ),
+        (
+            {"instruction": "a", "input": "b", "output": "c", "system": "d", "history": []},
+            ["system", "history", "instruction", "input"],
+            "output",
+        ),
     ],
 )
 def test_usual_columns_need_no_names(smoke, tmp_path, record, prompt, output):
@@ -37,6 +52,8 @@ def test_conversations_need_no_names(smoke, tmp_path):
         ({"x": 1, "y": 2}, "columns x, y fit 0 of the known layouts; name them with --prompt"),
         ({"q": "a", "a": "b", "prompt": "c", "response": "d"}, "fit 2 of the known layouts"),
         (["a"], "its first record is str"),
+        ({"text": "a"}, "running text .* and no pairs"),
+        ({"prompt": "a", "chosen": "b", "messages": []}, "fit 2 of the known layouts"),
     ],
 )
 def test_other_columns_are_never_guessed(smoke, tmp_path, record, words):
@@ -58,6 +75,8 @@ def test_named_columns_names_and_hubs(smoke, tmp_path):
     ("given", "how", "words"),
     [
         ("hub:a/b", {}, "name its columns"),
+        ("hub:a/b", {"output": "y", "quotes": "text"}, "a hub dataset, which has no --quotes"),
+        ("dozen", {"encoding": "cp1252"}, "whose columns are set there"),
         ("dozen", {"output": "y"}, "whose columns are set there"),
         ("nowhere", {}, "neither a file, nor hub"),
     ],
@@ -65,3 +84,88 @@ def test_named_columns_names_and_hubs(smoke, tmp_path):
 def test_what_is_no_source(smoke, given, how, words):
     with pytest.raises(ValueError, match=words):
         columns.source(given, smoke, **how)
+
+
+def pairs_of(smoke, tmp_path, *records, **reading):
+    """The pairs of these records, and what was dropped."""
+    file = write_jsonl(tmp_path / "d.jsonl", list(records))
+    table = load_pairs(Dataset("d", columns.source(str(file), smoke, **reading), seed=0))
+    return list(zip(table["prompt"], table["output"], strict=True)), table
+
+
+def said(role: str, content: str) -> list[dict]:
+    return [{"role": role, "content": content}]
+
+
+@pytest.mark.parametrize(
+    ("record", "pair"),
+    [
+        ({"prompt": said("user", "a"), "completion": said("assistant", "b")}, ("a", "b")),
+        ({"prompt": "a", "chosen": said("user", "a") + said("assistant", "b"), "rejected": []},
+         ("a", "b")),
+        ({"prompt": said("user", "a"), "chosen": said("assistant", "b"), "rejected": []},
+         ("a", "b")),
+        ({"chosen": said("user", "a") + said("assistant", "b"),
+          "rejected": said("user", "a") + said("assistant", "c")}, ("a", "b")),
+        ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: c"},
+         ("a", "b")),
+        ({"system": "s", "history": [["q", "r"]], "instruction": "a", "input": "", "output": "b"},
+         ("s\n\nq\n\nr\n\na", "b")),
+        ({"system": "", "history": [], "instruction": "a", "input": "c", "output": "b"},
+         ("a\n\nc", "b")),
+    ],
+)  # fmt: skip
+def test_pairs_of_trainers_own_formats(smoke, tmp_path, record, pair):
+    assert pairs_of(smoke, tmp_path, record)[0] == [pair]
+
+
+def test_answers_that_a_model_is_tuned_not_to_give_are_left_out(smoke, tmp_path):
+    """Of prompt, completion and label (KTO)."""
+    rows = [{"prompt": f"a{i}", "completion": "b", "label": i % 2 == 0} for i in range(3)]
+    pairs, table = pairs_of(smoke, tmp_path, *rows)
+    assert pairs == [("a0", "b"), ("a2", "b")] and table.attrs["dropped"]["label False"] == 1
+
+
+def test_what_is_left_out_and_not_used_is_said(smoke, tmp_path):
+    talk = said("user", "a") + said("assistant", "b")
+    records = [
+        {"messages": talk + said("user", "c") + said("assistant", "d"), "id": 1, "source": "x"},
+        {"messages": talk, "id": 2, "source": "x"},
+        {"messages": said("assistant", "b"), "id": 3, "source": "x"},
+        {"messages": said("user", "a"), "id": 4, "source": "x"},
+        {"messages": [], "id": 5, "source": "x"},
+    ]
+    pairs, table = pairs_of(smoke, tmp_path, *records, drop=["duplicates"])
+    assert pairs == [("a", "b")]
+    dropped = {"begins with an answer": 1, "no text answer": 1, "no messages": 1, "duplicates": 1}
+    assert {why: n for why, n in table.attrs["dropped"].items() if n} == dropped
+    text = "\n".join(described(table))
+    assert "5 rows read, 1 pairs; left out: 1 duplicates" in text
+    assert "columns that are not used: id, source" in text
+    assert "1 of 2 answers are used" in text
+
+
+def test_rows_to_drop(smoke, tmp_path):
+    records = [{"q": "a", "a": "b"}, {"q": "a", "a": "b"}, {"q": "c", "a": ""}, {"q": "", "a": "d"}]
+    pairs, table = pairs_of(smoke, tmp_path, *records, drop=columns.to_drop("empty,duplicates"))
+    assert pairs == [("a", "b")]
+    assert table.attrs["dropped"] == {"empty": 2, "duplicates": 1, "length": 0}
+    for left, rest in (("duplicates", "row 3: field 'a' is empty.*--drop empty"),
+                       ("duplicates,no-answer", "row 4: field 'q' is empty.*--drop empty"),
+                       ("empty", "row 2: same prompt.*--drop duplicates")):  # fmt: skip
+        with pytest.raises(ValueError, match=rest):
+            pairs_of(smoke, tmp_path, *records, drop=columns.to_drop(left))
+    with pytest.raises(ValueError, match="--drop 'longest'; allowed: empty, duplicates, too-long"):
+        columns.to_drop("longest,empty")
+
+
+def test_a_file_has_no_revision_and_what_stands_beside_d_takes_what_it_has(smoke, tmp_path):
+    file = str(write_jsonl(tmp_path / "d.jsonl", [{"q": "1", "a": "2"}]))
+    with pytest.raises(ValueError, match="a file, which has no --split, --revision"):
+        columns.source(file, smoke, split="test", revision="v2")
+    how = {"split": "test", "encoding": "cp1252", "drop": ["empty"]}
+    assert columns.fitting(file, how) == {"encoding": "cp1252", "drop": ["empty"]}
+    assert columns.fitting("hub:a/b", how) == {"split": "test", "drop": ["empty"]}
+    assert columns.fitting("dozen", how) == {}
+    on_hub = columns.source("hub:a/b", smoke, prompt=("x",), output="y", split="test", config="c")
+    assert (on_hub.split, on_hub.config) == ("test", "c")
