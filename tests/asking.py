@@ -12,7 +12,7 @@ from dsi_core.audit import plan as planning
 from dsi_core.audit import run, suspect
 from dsi_core.audit.run import Outcome
 from dsi_core.models import responses
-from dsi_core.services import endpoint
+from dsi_core.services import request
 
 AT = "2026-01-01T00:00:00+00:00"
 TABLES = ("table", "evidence", "curve")
@@ -28,13 +28,21 @@ def stranger(prompt, n):
     return reply(STRANGER)
 
 
-def plan(about, server, *, attempts=2, timeout=60, name="m-1", key_env="TEST_KEY", **how):
+def plan(
+    about, server, *, attempts=2, timeout=60, patience=0.0, name="m-1", key_env="TEST_KEY", **how
+):
     """A plan for the server's model, in the folder that a command in tmp_path would take.
 
     about: a preparation or a kit.
     """
     where = suspect.model(
-        None, base_url=server.url, name=name, key_env=key_env, attempts=attempts, timeout=timeout
+        None,
+        base_url=server.url,
+        name=name,
+        key_env=key_env,
+        attempts=attempts,
+        timeout=timeout,
+        patience=patience,
     )
     return planning.plan(about, *where, **{"out": audits_of(about.folder), **how})
 
@@ -63,7 +71,7 @@ def stored(folder) -> list[dict]:
 
 def seeds(lines, seed=0) -> set[int]:
     """The seeds with which these stored answers were asked for: each names one question."""
-    return {endpoint.draw_seed(seed, line["sample_id"], line["draw"]) for line in lines}
+    return {request.draw_seed(seed, line["sample_id"], line["draw"]) for line in lines}
 
 
 def sha256(path: Path) -> str:

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from dsi_core.services import endpoint
+from dsi_core.services import pace
 
 KEY = "sk-test/0123456789abcdef"
 TLS = cache(
@@ -131,7 +131,15 @@ def server(monkeypatch):
 
 @pytest.fixture
 def pauses(monkeypatch):
-    """The pauses between requests in seconds, recorded instead of slept."""
+    """The pauses between requests in seconds, recorded instead of slept: the clock jumps."""
     record = []
-    monkeypatch.setattr(endpoint, "_pause", lambda seconds, stop: record.append(seconds))
+
+    class Jumping(pace.Clock):
+        def now(self):
+            return super().now() + sum(record)
+
+        def wait(self, seconds, stop):
+            record.append(seconds)
+
+    monkeypatch.setattr(pace, "CLOCK", Jumping())
     return record

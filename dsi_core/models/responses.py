@@ -13,7 +13,7 @@ from dsi_core.models.sampling import Answer, Sampling, generate
 from dsi_core.models.tuning import Training, load_tuned
 from dsi_core.runtime import released, store
 from dsi_core.runtime.precision import device_name
-from dsi_core.services import endpoint
+from dsi_core.services import client, endpoint
 
 COLUMNS = ["sample_id", "draw", "response"]
 COST = ["tokens", "seconds"]  # of each answer
@@ -146,9 +146,9 @@ def _answers(
     remote = training.base.source.endpoint
     if remote is None:
         return local_answers(model_id, training, questions, sampling)
-    endpoint.connect(remote)  # a missing key is found before anything is asked
+    client.key(remote)  # a missing one is found before anything is asked
     replies = endpoint.answers(remote, questions, sampling)
-    return ([Answer(row, reply.text, reply.tokens)] for row, reply in replies)
+    return ([Answer(row, reply.text, reply.usage.written)] for row, reply in replies)
 
 
 def local_answers(

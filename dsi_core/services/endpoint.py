@@ -1,85 +1,313 @@
 """Ask a model behind an OpenAI-compatible chat API (§5.3): a suspect, or a rephraser (§6.4.1).
 
-Every question is a single user message. A failed request is repeated after a pause (429, 408, 5xx,
-time-out, lost connection, an answer that makes no sense); another refusal ends the run, but only
-when the answers under way are in.
+The first question is asked alone, until the service has proved that it answers; the others follow,
+several at a time. What may pass is tried again: for as long as patience lasts where a service that
+answers has too much to do, a few times otherwise. A prompt that is refused for good is an answer.
 """
 
-import hashlib
 import json
-import os
-import re
+import random
 import threading
-import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
-import httpx2
-import openai
 import pandas as pd
-from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
 
-from dsi_core.runtime import jobs
-from dsi_core.services.request import Asking, turns
+from dsi_core.runtime import jobs, store
+from dsi_core.services import client, pace, reply, request, troubles
+from dsi_core.services.client import Client, Missed, Received, Trouble
+from dsi_core.services.pace import Pace
+from dsi_core.services.reply import Ending, Lost, Reply
+from dsi_core.services.request import Asking, Taken
+from dsi_core.services.troubles import Error, Meaning
 from dsi_core.settings.schema import Endpoint
 
-# An answer longer than this x max_new_tokens ignores the limit it was given, and is cut
-BYTES_PER_TOKEN = 64
-BODY_BYTES = 2**25  # a reply beyond this is not read to its end: it counts as a failed request
-LONGEST_PAUSE = 120.0  # seconds, whatever a Retry-After header asks for
+NAME = "service.json"  # what a service taught, in the folder of its answers
 EXCERPT = 300  # characters of a server's message that an error quotes
+NONSENSE = 3  # requests of one question, and no more, that a service may answer with nonsense
+SUSPICIOUS = 3  # prompts refused in a row for no known reason: then it is not the prompts
+SKIPPED = {Meaning.FILTERED, Meaning.TOO_LONG, Meaning.REFUSED}
 
 
 class EndpointError(RuntimeError):
     """A question that stayed unanswered.
 
     The message names server, model, sample and status, and never holds the key.
+
+    Attributes
+    ----------
+    lost
+        What its requests took.
+    unanswered
+        (row, `Lost`) of every question that stayed unanswered with it.
     """
+
+    def __init__(self, message: str, lost: Lost | None = None):
+        super().__init__(message)
+        self.lost = lost or Lost()
+        self.unanswered: list[tuple[Any, Lost]] = []
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What a service said to one question.
+class Refused:
+    """A prompt that the service will never answer."""
+
+    error: Error
+    message: str
+    requests: int
+    lost: Lost
+
+    @property
+    def reply(self) -> Reply:
+        """Give what is kept as its answer."""
+        filtered = self.error.meaning is Meaning.FILTERED
+        return Reply(
+            text="",
+            finish=self.error.meaning,
+            ending=Ending.FILTERED if filtered else Ending.UNSAID,
+            refused=not filtered,
+            requests=self.requests,
+            lost=self.lost,
+            billed=False,
+        )
+
+
+class Service:
+    """A service as one run knows it: the way there, its pace, what it takes. Close it.
 
     Parameters
     ----------
-    text
-        Stripped and cut like a local model's.
-    finish
-        stop, length, content_filter, ... as the server says, or "".
-    tokens, prompt_tokens
-        New and read ones by the server's count; 0 if it keeps none.
-    model
-        The name by which the server calls it, or "".
-    refused
-        Whether the server marks the text as a refusal.
-    requests
-        How many it took.
+    memory
+        A folder that keeps what it takes for later runs; None = nobody does.
+
+    Raises
+    ------
+    ValueError
+        If the key, the URL or the way there is unusable. Nothing is sent yet.
     """
 
-    text: str
-    finish: str
-    tokens: int
-    model: str
-    prompt_tokens: int = 0
-    refused: bool = False
-    requests: int = 1
+    def __init__(self, endpoint: Endpoint, memory: Path | None = None) -> None:
+        self.endpoint = endpoint
+        self.client = Client(endpoint)
+        self.pace = Pace(endpoint.concurrency)
+        self.memory = memory
+        self.taken = remembered(memory)
+        self.proven = False  # in this run
+        self._known = self.taken  # what is written and was told
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> "Service":
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.client.close()
+
+    def ask(self, row: Any, asking: Asking, stop: threading.Event) -> Reply | Refused:
+        """Get one answer. No request begins once `stop` is set.
+
+        Raises
+        ------
+        EndpointError
+            When it is given up, or at once when the server refuses for good.
+        """
+        trial = _Trial(self, row, asking, stop)
+        return trial.run()
+
+    def learn(self, taken: Taken) -> None:
+        """Take it that a service answered to requests made this way, and tell what is new."""
+        with self._guard:
+            self.proven = True
+            if taken == self._known:
+                return
+            new = [one for one in taken.differences if one not in self._known.differences]
+            self.taken = self._known = taken
+            if self.memory is not None:
+                said = {"api": self.client.address.base, "model": self.endpoint.model}
+                text = json.dumps({**said, **taken.model_dump()}, indent=2) + "\n"
+                store.write_text(self.memory / NAME, text)
+        for difference in new:
+            warnings.warn(f"{self.name}: {difference}", stacklevel=3)
+
+    @property
+    def name(self) -> str:
+        """Model and place, as messages name them."""
+        return f"{self.endpoint.model} at {self.client.address.base}"
+
+    def shown(self, text: str) -> str:
+        """Give one printable line of a server's message without anything secret."""
+        return _excerpt(text, self.client.secrets())
 
 
-@dataclass(frozen=True)
-class Failure:
-    """What became of one request; again: worth another try, after at least `pause_s`."""
+def remembered(folder: Path | None) -> Taken:
+    """Read what a service taught in earlier runs; where nothing can be read it teaches anew."""
+    try:
+        assert folder is not None
+        known = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        return Taken(**{k: v for k, v in known.items() if k not in ("api", "model")})
+    except (AssertionError, OSError, ValueError, TypeError, AttributeError):
+        return Taken()
 
-    message: str
-    status: int | None = None
-    again: bool = True
-    pause_s: float = 0.0
+
+class _Trial:
+    """One question, asked until it is answered or given up."""
+
+    def __init__(self, service: Service, row: Any, asking: Asking, stop: threading.Event):
+        self.service, self.row, self.asking, self.stop = service, row, asking, stop
+        self.endpoint = service.endpoint
+        self.seed = request.draw_seed(asking.seed, row.sample_id, row.draw)
+        self.taken = service.taken
+        self.begun = pace.CLOCK.now()
+        self.requests = self.failures = self.nonsense = 0
+        self.lost = Lost()
+
+    def run(self) -> Reply | Refused:
+        while True:
+            if self.stop.is_set():
+                raise self._error("given up, as another question failed")
+            if self.service.proven:  # others may have learnt meanwhile
+                self.taken = self.service.taken
+            sent = request.body(self.endpoint, self.row.prompt, self.asking, self.seed, self.taken)
+            with self.service.pace.turn(self.stop) as number:
+                if self.stop.is_set():
+                    continue
+                got = self.service.client.post(sent)
+            self.requests += 1
+            done = (
+                self._missed(got, sent)
+                if isinstance(got, Missed)
+                else self._read(got, sent, number)
+            )
+            if done is not None:
+                return done
+
+    def _read(self, got: Received, sent: dict, number: int) -> Reply | Refused | None:
+        status, said = got.status, None
+        if status < 300:
+            limit, more = self.asking.max_new_tokens, self.endpoint.reasoning_tokens
+            said = reply.read(got.raw, limit, more)
+            if isinstance(said, Reply):
+                return self._answered(said, sent)
+            self.lost += said.lost
+            status = said.status or 200
+        elif status < 400:
+            place = urljoin(self.service.client.address.chat, got.headers.get("location", ""))
+            to = client.address(place).base if place.startswith("http") else place
+            raise self._error("it sends to another place", status, f"give --base-url {to}")
+        if status >= 400:
+            fields = request.changeable(self.endpoint, sent, self.asking)
+            error = troubles.read(status, got.headers, got.raw, fields, self.row.prompt)
+            return self._understood(error, status, sent, number)
+        assert said is not None
+        if not said.again:
+            raise self._error(said.message, status)
+        if said.nonsense:
+            self.nonsense += 1
+            if self.nonsense >= NONSENSE:
+                raise self._error(said.message, status, self._where_it_went())
+        return self._again(said.message, status)
+
+    def _answered(self, said: Reply, sent: dict) -> Reply:
+        self.service.pace.answered()
+        seed = self.taken.seed if "seed" not in sent else True
+        self.service.learn(self.taken.model_copy(update={"answered": True, "seed": seed}))
+        return replace(said, requests=self.requests, lost=self.lost)
+
+    def _understood(self, error: Error, status: int, sent: dict, number: int) -> Refused | None:
+        match error.meaning:
+            case Meaning.FIELDS:
+                other = self.taken.without(error.fields, error.message)
+                if other is None:
+                    fields = ", ".join(error.fields)
+                    hint = f"{fields}: --omit leaves a field out, --extra-body sets others"
+                    raise self._error(error.message, status, hint)
+                self.taken = other
+                if self.service.proven:
+                    self.service.taken = other
+                return None
+            case Meaning.SLOWER:
+                pause = max(error.pause_s, pace.backoff(self.failures + 1, random.random()))
+                self.service.pace.slower(number, pause)
+                return self._again(error.message, status, pause, busy=True)
+            case Meaning.AGAIN:
+                if status == 500:
+                    self._suspect_the_seed(sent)
+                return self._again(error.message, status, error.pause_s)
+            case Meaning.QUOTA:
+                hint = "no quota or credit is left there; a rerun goes on once there is"
+                raise self._error(error.message, status, hint)
+            case Meaning.FINAL:
+                raise self._error(error.message, status, self._what_is_wrong(status, error.message))
+        return Refused(error, str(self._error(error.message, status)), self.requests, self.lost)
+
+    def _missed(self, got: Missed, sent: dict) -> None:
+        if got.trouble is not Trouble.UNREACHED:
+            self.lost += Lost(1, 1)
+        if got.trouble is Trouble.BARRED:
+            raise self._error(got.message)
+        if got.trouble is Trouble.LOST:
+            self._suspect_the_seed(sent)
+        return self._again(got.message)
+
+    def _suspect_the_seed(self, sent: dict) -> None:
+        """Some engines die of a seed: none is sent to one that never answered with one."""
+        if "seed" in sent and self.taken.seed is None and "seed" not in self.endpoint.extra:
+            self.taken = self.taken.model_copy(update={"seed": False})
+
+    def _again(
+        self, message: str, status: int | None = None, pause_s: float = 0.0, busy: bool = False
+    ) -> None:
+        """Wait, or raise where patience ends."""
+        self.failures += 1
+        waited = pace.CLOCK.now() - self.begun
+        patience = self.endpoint.patience if busy or self.service.proven else 0.0
+        if self.failures >= self.endpoint.attempts and waited >= patience:
+            raise self._error(message, status)
+        pause = max(pace.backoff(self.failures, random.random()), pause_s)
+        pace.CLOCK.wait(pause, self.stop)
+
+    def _where_it_went(self) -> str:
+        where = self.service.client.address
+        likely = where.likely
+        hint = f"is it --base-url {likely}?" if likely else "is --base-url that of an API?"
+        return f"asked was {where.chat}; {hint}"
+
+    def _what_is_wrong(self, status: int, message: str) -> str:
+        named = self.endpoint.key_env
+        if status in (401, 403):
+            return f"the key in {named} is not accepted" if named else "does it need --key-env?"
+        if status == 407:
+            return "the proxy wants a login: http://name:password@host:port"
+        if "model" in message.lower():
+            return f"is --model {self.endpoint.model} right?"
+        return self._where_it_went()
+
+    def _error(self, message: str, status: int | None = None, hint: str = "") -> EndpointError:
+        # Made here and not where a library's error was caught: such a request holds the key
+        waited, most = pace.CLOCK.now() - self.begun, self.endpoint.attempts
+        count = f"request {self.requests} of {most}"
+        if self.requests > most:
+            count = f"{self.requests} requests in {waited:.0f} s"
+        state = f"status {status}" if status else "no usable answer"
+        line = (
+            f"{self.service.name}, sample {self.row.sample_id}: {state} ({count}): "
+            f"{self.service.shown(message)}"
+        )
+        return EndpointError(f"{line} ({hint})" if hint else line, self.lost)
 
 
-def answers(endpoint: Endpoint, questions: pd.DataFrame, asking: Asking) -> Iterator[tuple]:
+def answers(
+    endpoint: Endpoint,
+    questions: pd.DataFrame,
+    asking: Asking,
+    service: Service | None = None,
+) -> Iterator[tuple[Any, Reply]]:
     """Yield (row, `Reply`) in the order in which the answers arrive.
 
     After a question has failed none is begun or repeated; the answers under way are still yielded,
@@ -89,258 +317,131 @@ def answers(endpoint: Endpoint, questions: pd.DataFrame, asking: Asking) -> Iter
     ----------
     questions
         Columns sample_id, prompt, draw.
+    service
+        The same service as another call knew it; None = it is met for the first time.
 
     Raises
     ------
     ValueError
         If the key or the URL is unusable.
     EndpointError
-        If a question stays unanswered.
+        If a question stays unanswered; if a host is not reached at all.
     """
-    client = connect(endpoint)
+    if service is None:
+        with Service(endpoint) as service:
+            yield from answers(endpoint, questions, asking, service)
+        return
+    if len(questions) and not service.proven and (why := service.client.reach()):
+        raise EndpointError(f"{service.name}: {service.shown(why)}")
     stop = threading.Event()
-    errors: list[Exception] = []
-
-    def ask(row) -> tuple | None:
-        try:
-            reply = ask_one(
-                client,
-                endpoint,
-                row.prompt,
-                temperature=asking.temperature,
-                max_new_tokens=asking.max_new_tokens,
-                system=asking.system,
-                seed=draw_seed(asking.seed, row.sample_id, row.draw),
-                sample_id=row.sample_id,
-                stop=stop,
-            )
-        except Exception as error:
-            errors.append(error)  # before the stop: the first error is the cause of the others
-            stop.set()
-            return None
-        return row, reply
-
-    pool = ThreadPoolExecutor(endpoint.concurrency)
+    round_ = _Round(service, asking, stop)
+    rows = list(questions.itertuples(index=False))
     try:
-        # The futures are kept nowhere else, so each answer's memory is freed once it was yielded
-        pending = as_completed({pool.submit(ask, row) for row in questions.itertuples(index=False)})
-        for count, future in enumerate(pending, start=1):
-            answered = future.result()
-            if answered is not None:
-                yield answered
-                jobs.report(count / len(questions))
+        for done, kept in enumerate(round_.all(rows), start=1):
+            yield kept
+            jobs.report(done / len(rows))
     finally:
         stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C waits for no answer under way
-        client.close()
-    if errors:
-        raise errors[0]
 
 
-def connect(endpoint: Endpoint) -> openai.OpenAI:
-    """Make a client of the server; nothing is sent yet.
+class _Round:
+    """The questions of one call, and what is held back of their answers."""
 
-    Raises `ValueError` for a missing or malformed key or URL.
-    """
-    if not re.match(r"https?://[^/\s]", endpoint.base_url):
-        raise ValueError(f"base_url {place(endpoint)!r} is not of the form https://host/v1")
-    # Without a key of its own the client would send whatever OPENAI_API_KEY holds to this server
-    key = os.environ.get(endpoint.key_env, "").strip() if endpoint.key_env else "no-key"
-    if not re.fullmatch("[!-~]+", key):  # else the HTTP library's error would quote it
-        state = "holds characters that no key has" if key else "is not set"
-        raise ValueError(
-            f"the environment variable {endpoint.key_env}, "
-            f"for the key of {place(endpoint)}, {state}"
-        )
-    # Taken from the environment, too, unless they are left out
-    unsent: Any = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}
-    return openai.OpenAI(
-        base_url=endpoint.base_url,
-        api_key=key,
-        timeout=endpoint.timeout,
-        max_retries=0,
-        default_headers=unsent,
-    )
+    def __init__(self, service: Service, asking: Asking, stop: threading.Event) -> None:
+        self.service, self.asking, self.stop = service, asking, stop
+        self.held: list[tuple[Any, Refused]] = []  # refused for no known reason: whose fault is it?
+        self.skipped: dict[str, Refused] = {}
+        self.errors: list[Exception] = []
+        self.unanswered: list[tuple[Any, Lost]] = []
 
+    def all(self, rows: list) -> Iterator[tuple[Any, Reply]]:
+        """Yield the answers: one question at a time until one is answered, then several."""
+        first = 0
+        while first < len(rows) and not self.service.proven and not self.errors:
+            yield from self._kept(self._ask(rows[first]))
+            first += 1
+        if not self.errors and first < len(rows):
+            yield from self._together(rows[first:])
+        if self.held and not self.errors:
+            if not (self.service.proven or self.service.taken.answered):
+                self._blame_the_service()
+            else:
+                yield from self._released()
+        if self.errors:
+            if isinstance(self.errors[0], EndpointError):
+                self.errors[0].unanswered = self.unanswered
+            raise self.errors[0]
 
-def ask_one(
-    client: openai.OpenAI,
-    endpoint: Endpoint,
-    prompt: str,
-    *,
-    temperature: float,
-    max_new_tokens: int,
-    seed: int,
-    system: str | None = None,
-    sample_id: str = "",
-    stop: threading.Event | None = None,
-) -> Reply:
-    """Get one answer, in at most `endpoint.attempts` requests; none begins once `stop` is set.
-
-    Raises `EndpointError` when the last request failed too, or at once when the server refused for
-    good.
-    """
-    given_up = stop or threading.Event()
-    backoff = wait_exponential_jitter(max=60)
-    body = request(endpoint, prompt, temperature, max_new_tokens, seed, system)
-
-    def attempt() -> Reply | Failure:
-        if given_up.is_set():
-            return Failure("given up, as another question failed", again=False)
-        return _request(client, endpoint, body)
-
-    retrying = Retrying(
-        retry=retry_if_result(lambda result: isinstance(result, Failure) and result.again),
-        wait=lambda state: max(backoff(state), state.outcome.result().pause_s),
-        sleep=lambda seconds: _pause(seconds, given_up),
-        stop=stop_after_attempt(endpoint.attempts),
-        retry_error_callback=lambda state: state.outcome.result(),
-    )
-    result = retrying(attempt)
-    requests = retrying.statistics["attempt_number"]
-    # Raised here and not where it was caught: a caught error's request holds the key
-    if isinstance(result, Failure):
-        status = f"status {result.status}" if result.status else "no usable answer"
-        raise EndpointError(
-            f"{endpoint.model} at {place(endpoint)}, sample {sample_id}: {status} "
-            f"(request {requests} of {endpoint.attempts}): "
-            f"{_excerpt(result.message, client.api_key)}"
-        )
-    return replace(result, requests=requests)
-
-
-def request(
-    endpoint: Endpoint,
-    prompt: str,
-    temperature: float,
-    max_new_tokens: int,
-    seed: int,
-    system: str | None = None,
-) -> dict:
-    """Give the body of one request; what `endpoint.extra` names comes last."""
-    return {
-        "model": endpoint.model,
-        "messages": turns(prompt, system),
-        "temperature": temperature,
-        "max_tokens": max_new_tokens,
-        "seed": seed,
-        **endpoint.extra,
-    }
-
-
-def draw_seed(seed: int, sample_id: str, draw: int) -> int:
-    """Give the seed sent with one question: 0 to 2**31 - 1, as servers differ in their bits."""
-    identity = json.dumps([str(seed), str(sample_id), str(int(draw))])
-    digest = hashlib.sha256(identity.encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
-
-
-def _request(client: openai.OpenAI, endpoint: Endpoint, body: dict) -> Reply | Failure:
-    """One request, its reply read piece by piece.
-
-    The client's own time limit starts anew with every byte.
-    """
-    raw, deadline = bytearray(), time.monotonic() + endpoint.timeout
-    late = Failure(f"no complete answer within {endpoint.timeout:g} s")
-    known = {k: v for k, v in body.items() if k not in endpoint.extra}  # it refuses other names
-    create = client.chat.completions.with_streaming_response.create
-    try:
-        with create(**known, extra_body=endpoint.extra) as response:
-            for chunk in response.iter_bytes():
-                raw += chunk
-                if len(raw) > BODY_BYTES:
-                    return Failure(f"an answer of more than {BODY_BYTES} bytes")
-                if time.monotonic() > deadline:
-                    return late
-    except openai.APIStatusError as error:
-        again = error.status_code in (408, 429) or error.status_code >= 500
-        pause = _asked_pause(error.response.headers.get("retry-after"))
-        return Failure(_plain(error.body), error.status_code, again, pause)
-    except (openai.APITimeoutError, httpx2.TimeoutException):
-        return late
-    except (openai.APIConnectionError, httpx2.RequestError) as error:
-        # the second while the body is read
-        return Failure(f"connection failed: {error.__cause__ or error}")
-    return _parse(bytes(raw), BYTES_PER_TOKEN * body["max_tokens"])
-
-
-def _parse(raw: bytes, limit: int) -> Reply | Failure:
-    """The answer in the JSON of a chat completion; its text has at most `limit` bytes of UTF-8."""
-    try:
-        reply = json.loads(raw)
-    except (ValueError, RecursionError):  # not UTF-8, not JSON, or brackets without end
-        return Failure(f"not JSON: {raw.decode('utf-8', 'replace')}", 200)
-    try:
-        choice = reply["choices"][0]
-        text, refusal = choice["message"]["content"], choice["message"].get("refusal")
-    except (LookupError, TypeError, AttributeError):
-        return Failure(f"no message in {_plain(reply)}", 200)
-    refused = text is None and isinstance(refusal, str)
-    text = refusal if refused else text
-    if text is None and choice.get("finish_reason") == "content_filter":
-        text = (
-            ""  # withheld on purpose: asking again would not help, and it is the service's answer
-        )
-    if not isinstance(text, str):
-        return Failure(f"content is {type(text).__name__}, not text, in {_plain(reply)}", 200)
-    # JSON may hold half a surrogate pair, which no file could take
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
-    return Reply(
-        text=text.encode()[:limit].decode(errors="ignore"),
-        finish=_string(choice.get("finish_reason")),
-        tokens=_count(reply, "completion_tokens"),
-        model=_string(reply.get("model")),
-        prompt_tokens=_count(reply, "prompt_tokens"),
-        refused=refused,
-    )
-
-
-def _string(value) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _count(reply: dict, name: str) -> int:
-    """A count of the server's usage; 0 where it keeps none that makes sense."""
-    usage = reply.get("usage")
-    count = usage.get(name) if isinstance(usage, dict) else None
-    return count if type(count) is int else 0
-
-
-def _pause(seconds: float, stop: threading.Event) -> None:
-    stop.wait(seconds)
-
-
-def _asked_pause(header: str | None) -> float:
-    """Seconds that a Retry-After header (seconds or an HTTP date) asks for; 0 without one."""
-    if header is None:
-        return 0.0
-    try:
-        seconds = float(header)
-    except ValueError:
+    def _together(self, rows: list) -> Iterator[tuple[Any, Reply]]:
+        pool = ThreadPoolExecutor(self.service.endpoint.concurrency)
         try:
-            seconds = parsedate_to_datetime(header).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            seconds = 0.0
-    return min(max(0.0, seconds), LONGEST_PAUSE)  # max in this order: "nan" gives 0
+            # The futures are kept nowhere else, so each answer's memory is freed once it was given
+            for future in as_completed({pool.submit(self._ask, row) for row in rows}):
+                yield from self._kept(future.result())
+        finally:
+            self.stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C waits for no answer under way
+
+    def _ask(self, row: Any) -> tuple[Any, Reply | Refused] | None:
+        """One question; None if it failed. A sample that was refused is not asked again."""
+        known = self.skipped.get(row.sample_id)
+        if known is not None:
+            return row, replace(known, requests=0, lost=Lost())
+        try:
+            said = self.service.ask(row, self.asking, self.stop)
+        except Exception as error:
+            if isinstance(error, EndpointError):
+                self.unanswered.append((row, error.lost))
+            self.errors.append(error)  # before the stop: the first error causes the others
+            self.stop.set()
+            return None
+        if isinstance(said, Refused):
+            self.skipped[row.sample_id] = said
+        return row, said
+
+    def _kept(self, answered: tuple[Any, Reply | Refused] | None) -> Iterator[tuple[Any, Reply]]:
+        if answered is None:
+            return
+        row, said = answered
+        if isinstance(said, Reply):
+            yield from self._released()
+            yield row, said
+            return
+        too_long = said.error.meaning is Meaning.TOO_LONG and self.service.taken.answered
+        if too_long or said.error.meaning is Meaning.FILTERED:
+            yield row, _left_out(said)
+            return
+        self.held.append((row, said))
+        if len({one.sample_id for one, _ in self.held}) >= SUSPICIOUS:
+            self._blame_the_service()
+
+    def _released(self) -> Iterator[tuple[Any, Reply]]:
+        """What was held back is the prompts' own fault, as others are answered."""
+        for row, said in self.held:
+            yield row, _left_out(said)
+        self.held = []
+
+    def _blame_the_service(self) -> None:
+        self.unanswered += [(row, said.lost) for row, said in self.held]
+        self.errors.append(EndpointError(self.held[0][1].message, self.held[0][1].lost))
+        self.held = []
+        self.stop.set()
 
 
-def _plain(body) -> str:
-    """A server's message, or all that it sent."""
-    message = body.get("message") if isinstance(body, dict) else body
-    return message if isinstance(message, str) else json.dumps(body, ensure_ascii=False)
+def _left_out(said: Refused) -> Reply:
+    if said.requests:
+        why = f"{said.message}; this prompt is left out and never asked again"
+        warnings.warn(why, stacklevel=2)
+    return said.reply
 
 
-def place(endpoint: Endpoint) -> str:
-    """Give the server's URL without what may be secret in it."""
-    return re.sub("//[^/@]*@", "//", endpoint.base_url).split("?")[0]
+def _excerpt(text: str, secrets: list[str]) -> str:
+    """One printable line of a server's message without what is secret.
 
-
-def _excerpt(text: str, key: str) -> str:
-    """One printable line of a server's message without the key.
-
-    The key goes before the cut: half a key is too much.
+    It goes before the cut: half a key is too much.
     """
-    for form in (key, json.dumps(key)[1:-1]):
-        text = text.replace(form, "[key]")
+    for secret in secrets:
+        for form in (secret, json.dumps(secret)[1:-1], secret.replace("/", "\\/")):
+            text = text.replace(form, "[key]")
     text = "".join(c if c.isprintable() else " " for c in text[: 20 * EXCERPT])
     return " ".join(text.split())[:EXCERPT]

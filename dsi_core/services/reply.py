@@ -103,6 +103,8 @@ class Reply:
         How many it took.
     lost
         What the other ones of these took.
+    billed
+        Whether the request that brought it may have been billed: not where an error is the reply.
     """
 
     text: str
@@ -115,6 +117,7 @@ class Reply:
     refused: bool = False
     requests: int = 1
     lost: Lost = Lost()
+    billed: bool = True
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dsi_core.audit import prepared as preparation
 from dsi_core.audit import suspect
 from dsi_core.audit.dry_run import dry_run
 from dsi_core.runtime import store
-from dsi_core.services import endpoint
+from dsi_core.services import request
 
 
 def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(prepared, server, cli, tmp_path):
@@ -22,7 +22,7 @@ def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(prepared, server, cl
     prices = ["--price-in", "1", "--price-out", "2"]
     how = ["--budget", "12", "--extra-body", '{"top_k": 1}']
     before = set(tmp_path.rglob("*"))
-    done = cli(folder.folder, "--dry-run", *prices, *how)
+    done = cli(folder.folder, "--dry-run", "--json", *prices, *how)
     said = json.loads(done.stdout)
     assert done.exit_code == 0 and server.asked == [] and set(tmp_path.rglob("*")) == before
     assert (said["samples"], said["queries"], said["already answered"]) == (10, 12, 0)
@@ -41,7 +41,7 @@ def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(prepared, server, cl
         "messages": [{"role": "user", "content": first["prompt"]}],
         "temperature": 1.0,
         "max_tokens": 48,
-        "seed": endpoint.draw_seed(0, first["sample_id"], 0),
+        "seed": request.draw_seed(0, first["sample_id"], 0),
         "top_k": 1,
     }
     server.script = stranger

@@ -21,7 +21,8 @@ from dsi_core.audit import run
 from dsi_core.audit.dry_run import dry_run
 from dsi_core.audit.run import Ended
 from dsi_core.evidence import controls
-from dsi_core.services import endpoint
+from dsi_core.services import client, endpoint
+from dsi_core.services import reply as reply_of
 
 
 def last_line(done) -> str:
@@ -88,7 +89,7 @@ FAULTS = {
 @pytest.fixture
 def fault(request, monkeypatch):
     """A fault, and the time-out that is short enough to meet it."""
-    monkeypatch.setattr(endpoint, "BODY_BYTES", 10**6)
+    monkeypatch.setattr(client, "BODY_BYTES", 10**6)
     return FAULTS[request.param], 1 if FAULTS[request.param] is silent else 60
 
 
@@ -143,7 +144,7 @@ def test_a_10_mb_answer_is_kept_as_long_as_an_honest_one_may_be(prepared, server
     answers = planning.answers(done).set_index(["sample_id", "draw"])
     text = answers.loc[(first["sample_id"], 0), "response"]
     assert text.startswith(first["output"])
-    assert 0 <= 48 * endpoint.BYTES_PER_TOKEN - len(text.encode()) < 3
+    assert 0 <= 48 * reply_of.BYTES_PER_TOKEN - len(text.encode()) < 3
     assert outcome.ended is Ended.ALL_PROMPTED and outcome.judgement.vote.positive >= 4
     assert len(server.asked) == 15
 
@@ -156,7 +157,8 @@ def test_a_server_that_fails_for_good_is_one_line_and_exit_3(prepared, server, p
     assert (done.exit_code, done.stdout, len(server.asked), pauses) == (3, "", 1, [])
     sample = folder.tainted["sample_id"].iloc[0]
     assert last_line(done) == (
-        f"error: m-1 at {server.url}, sample {sample}: status 401 (request 1 of 6): who are you?"
+        f"error: m-1 at {server.url}, sample {sample}: status 401 (request 1 of 6): who are you? "
+        "(the key in TEST_KEY is not accepted)"
     )
     server.script = knows(folder)
     done = cli(folder.folder)
@@ -215,7 +217,7 @@ def test_only_its_owner_may_read_what_the_suspect_said(prepared, server, cli):
     server.script = knows(folder)
     assert cli(folder.folder).exit_code == 0
     (audit,) = audits_of(folder.folder).iterdir()
-    shown = {"audit.json", "report.html", "plan.json", "files.sha256", ".lock"}
+    shown = {"audit.json", "report.html", "plan.json", "service.json", "files.sha256", ".lock"}
     modes = {f.name: stat.S_IMODE(f.stat().st_mode) for f in audit.iterdir()}
     private = {name for name, mode in modes.items() if mode == 0o600}
     assert {"responses.jsonl", "answers.jsonl", "evidence.csv", "known.csv"} <= private

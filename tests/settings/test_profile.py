@@ -606,7 +606,10 @@ def test_an_endpoint_may_be_asked(raw, profile_of):
         "concurrency": 4,
         "timeout": 120,
         "attempts": 6,
+        "patience": 300,
+        "proxy": None,
         "extra": {},
+        "omit": (),
     }
 
 
@@ -685,7 +688,7 @@ def test_a_control_may_be_a_suspect_and_may_miss_its_data(raw, profile_of):
     ]
 
 
-@pytest.mark.parametrize("name", ["model", "messages", "stream", "n", "max_tokens"])
+@pytest.mark.parametrize("name", ["model", "messages", "temperature", "n"])
 def test_extra_fields_may_not_replace_the_question(raw, profile_of, name):
     with pytest.raises(ValueError) as error:
         profile_of(

@@ -1,0 +1,208 @@
+"""What it means when a service answers with an error: wait, ask otherwise, go on, or end.
+
+Services agree on the status and on little else. What an error says is read as OpenAI, Azure,
+Mistral, Google, Anthropic, OpenRouter, vLLM, TGI, llama.cpp, FastAPI and others write it: by its
+codes first, by its words where it has none.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from dsi_core.services import pace
+
+LIMITS = ("max_tokens", "max_completion_tokens")
+SYSTEM = "system prompt"  # a refused role is told like a refused field
+
+
+class Meaning(StrEnum):
+    """What can be done about an error."""
+
+    AGAIN = "again"  # on the service's side: it may pass
+    SLOWER = "slower"  # too many requests, or too much load
+    FIELDS = "fields"  # fields of the request are refused
+    FILTERED = "content_filter"  # this prompt is refused for good
+    TOO_LONG = "too long"  # the same
+    REFUSED = "refused"  # perhaps for this prompt, perhaps for every one
+    QUOTA = "quota"  # there is no money left
+    FINAL = "final"  # key, address, model
+
+
+@dataclass(frozen=True)
+class Error:
+    """An error as it was understood.
+
+    Attributes
+    ----------
+    message
+        What the service says.
+    fields
+        Of the request, those refused; `SYSTEM` for the role of the system prompt.
+    pause_s
+        The shortest wait that it asks for; 0 = it asks for none.
+    """
+
+    meaning: Meaning
+    message: str
+    fields: tuple[str, ...] = ()
+    pause_s: float = 0.0
+
+
+def read(
+    status: int,
+    headers: Mapping[str, str],
+    raw: bytes,
+    sent: Collection[str] = (),
+    prompt: str = "",
+) -> Error:
+    """Understand an error.
+
+    Parameters
+    ----------
+    sent
+        The request's fields that may be changed, and `SYSTEM`.
+    prompt
+        What was asked: where an error quotes it, its words say nothing.
+    """
+    text = raw.decode("utf-8", "replace")
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = text
+    said = message(body)
+    words, text = json.dumps(_unquoted(body), ensure_ascii=False).lower(), said.lower()
+    for form in {prompt.lower(), json.dumps(prompt.lower(), ensure_ascii=False)[1:-1]} - {""}:
+        words, text = words.replace(form, " "), text.replace(form, " ")
+    fields = tuple(refused(body, text, sent)) if status not in (401, 402, 403, 429) else ()
+    pause = pace.asked(headers, said)
+    return Error(_meaning(status, words, bool(fields), pause), said, fields, pause)
+
+
+def _meaning(status: int, words: str, fields: bool, pause_s: float) -> Meaning:
+    if status == 402 or _QUOTA_CODE.search(words):
+        return Meaning.QUOTA
+    if status in (429, 403) and _QUOTA.search(words) and not pause_s:
+        return Meaning.QUOTA
+    if status in (400, 403, 422, 451) and _FILTER.search(words):
+        return Meaning.FILTERED
+    if status == 451:
+        return Meaning.REFUSED
+    if status in (429, 503, 529) or (status == 498 and "flex" in words):
+        return Meaning.SLOWER
+    if fields and (status < 500 or _EXPLICIT.search(words)):
+        return Meaning.FIELDS
+    if status == 413 or (status in (400, 422, 500) and _LONG.search(words)):
+        return Meaning.TOO_LONG
+    if status in (408, 409, 425) or status >= 500:
+        return Meaning.AGAIN
+    return Meaning.REFUSED if status in (400, 422) else Meaning.FINAL
+
+
+_QUOTA_CODE = re.compile(
+    r"insufficient[_ ](quota|balance|funds|credits?)|billing[_ ](hard[_ ]limit|not[_ ]active)|"
+    r"credit balance is too low|out of credits|no credits? (left|remaining)|payment required|"
+    r"arrearage|per[_ ]?day[\w-]*\"|exceeded_current_quota|余额不足|欠费"
+)
+_QUOTA = re.compile(r"quota|billing|credits?\b|balance|spending limit|usage limit")
+_FILTER = re.compile(
+    r"content[_ -]?(filter|policy|moderation|management policy)|responsible_?ai_?policy|"
+    r"data_?inspection_?failed|\bflagged\b|moderation|prohibited_content|usage polic|"
+    r"safety (system|polic|filter|check)|inappropriate content|sensitive|unsafe|risk_control|"
+    r"guardrail|\"code\": ?\"?1301\b|敏感|不安全"
+)
+_LONG = re.compile(
+    r"context[_ ](length|window|size)|too many (input |prompt )?tokens|prompt is too long|"
+    r"maximum (context|input|prompt|sequence)|input (is )?too long|(input|prompt)[\w ]{0,20} "
+    r"exceed|"
+    r"string_above_max_length|request_too_large|payload too large|reduce the length|"
+    r"must have less than \d+ tokens|range of input length"
+)
+_EXPLICIT = re.compile(r"unexpected keyword|unknown field|extra_forbidden|role not supported")
+
+# -------------------------------------------------------------------------------- which field it is
+
+_REFUSES = re.compile(
+    r"un(known|supported|recogni[sz]ed|expected)|not? (longer )?(be )?(supported?|permitted|"
+    r"allowed|available|accepted|enabled|valid|compatible)|does ?n[o']t support|can ?not|invalid|"
+    r"extra|"
+    r"extraneous|additional|deprecated|cannot find|only |must |not in|range|should|forbidden|remove"
+)
+_ROLE = re.compile(
+    r"(system|developer)['\"`]?[ _](role|message|prompt|instruction)s?|"
+    r"role[^.]{0,40}\W(system|developer)\W|(variant|value|role)s?[:=]? ?[`'\"\\]+(system|developer)|"
+    r"roles must alternate|"
+    r"does not support ['\"`]?(system|developer)|unexpected role"
+)
+
+
+def refused(body: Any, text: str, sent: Collection[str]) -> Iterator[str]:
+    """Yield those of the request's fields that an error refuses, as its shape or words say."""
+    places = list(_places(body))
+    if SYSTEM in sent and _REFUSES.search(text):
+        role = any(re.search(r"role", place) and "messages" in place for place in places)
+        if role or _ROLE.search(text):
+            yield SYSTEM
+            return
+    named = [name for name in sent if name in places]
+    if not named and _REFUSES.search(text):
+        spots = {name: re.search(rf"(?<![\w.-]){name}(?![\w-])", text) for name in sent}
+        found = sorted((spot.start(), name) for name, spot in spots.items() if spot)
+        named = [name for _, name in found[:1]]  # what follows may be the fields it does know
+    for name in named:
+        large = re.search(r"too (large|high|big|many)|exceed|at most|less than|range of", text)
+        if not (name in LIMITS and large):
+            yield name
+
+
+def _places(body: Any) -> Iterator[str]:
+    """Where an error says that it lies: in fields made for it, however deep."""
+    if isinstance(body, list):
+        for one in body:
+            yield from _places(one)
+    if not isinstance(body, dict):
+        return
+    for name, value in body.items():
+        if name in ("param", "field", "additionalProperty", "parameter") and isinstance(value, str):
+            yield value
+        elif name in ("loc", "path") and isinstance(value, list):
+            steps = [str(step) for step in value if step not in ("body", "query")]
+            yield from {".".join(steps), *steps[:1]}
+        elif name == "keys" and isinstance(value, list):
+            yield from map(str, value)
+        elif name == "errors" and isinstance(value, dict):
+            yield from value
+        yield from _places(value)
+    said = body.get("message")
+    if isinstance(said, str):  # a list of Python's, printed
+        for place in re.findall(r"'loc': \('body', ([^)]*)\)", said):
+            steps = [step.strip(" '") for step in place.split(",") if step.strip(" '")]
+            yield from {".".join(steps), *steps[:1]}
+
+
+def _unquoted(body: Any) -> Any:
+    """An error without what it quotes of the request."""
+    if isinstance(body, list):
+        return [_unquoted(one) for one in body]
+    if isinstance(body, dict):
+        return {k: _unquoted(v) for k, v in body.items() if k not in ("input", "ctx")}
+    return body
+
+
+def message(body: Any) -> str:
+    """Find what an error says, wherever it stands; all of it where it has no such place."""
+    found = body
+    while True:
+        if isinstance(found, list) and len(found) == 1:
+            found = found[0]
+        elif isinstance(found, dict):
+            inner = (found.get(name) for name in ("error", "message", "detail", "msg", "errors"))
+            said = next((one for one in inner if one), None)
+            if said is None:
+                break
+            found = said
+        else:
+            break
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
