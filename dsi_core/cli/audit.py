@@ -15,6 +15,7 @@ from dsi_core.cli.options import AsJson, Number, Text, panel, reading
 app = typer.Typer()
 
 AUDIT = "An audit of one model"
+ASKING, WRITING = PHASES = "asking the suspect", "judging, and writing the report"
 DRY = "Show what would be asked and what it may cost; ask nothing."
 REMOTE = "Run code that a hub model brings."
 HALF = "Without --iid: accuse one random half of a large dataset, tune controls on the other."
@@ -22,9 +23,13 @@ CHAT = "The column of messages, instead of --prompt and --output."
 DROP = "Rows to leave out, counted: empty, duplicates, too-long, no-answer (with commas)."
 ENCODING = "Of a text file. Default: UTF-8, or as its byte-order mark says."
 SEPARATOR = "Of CSV. Default: the one of , ; tab | with which every row fits the header."
+CONFIG = "Of a hub dataset: its configuration, where it has several."
+OF_HUB = "Of a hub dataset: its split. Default: train."
+REVISION = "Of a hub dataset: a commit, tag or branch."
 QUOTES = "Of CSV: checked, trusted (may enclose lines that look like rows) or text (plain text)."
 ANSWERS_OF = "JSON Lines (prompt, response) by an innocent model; may be given again."
 STOP = "Default: an API until the evidence suffices, a local model to the end."
+THOUGHTS = "Of an API: new tokens beyond those of an answer, for a thought before it."
 GIVEN = "A file of its answers (prompt or sample_id, and response), when it cannot be asked here."
 CONTROLS = "With --kit: a file of answers of a model that cannot have seen the data; repeatable."
 WORDINGS = "Two output columns, first,second, or a file with the same prompts: a coin chooses."
@@ -47,7 +52,7 @@ _report = panel("The report")
     epilog="Example: dsi protect --data my.jsonl --wordings answer,answer2",
 )
 def protect(
-    data: Annotated[Path, _data("A file: JSON, JSONL, CSV or Parquet.")],
+    data: Annotated[str, _data("A file (JSON, JSON Lines, CSV, TSV, Parquet), or hub:owner/name.")],
     wordings: Annotated[Text, _data(WORDINGS)] = None,
     withheld: Annotated[Path | None, _data("Of a split that exists: the part kept back.")] = None,
     group: Annotated[Text, _data("A column: rows with an equal value share a coin.")] = None,
@@ -59,6 +64,9 @@ def protect(
     encoding: Annotated[Text, _file(ENCODING)] = None,
     separator: Annotated[Text, _file(SEPARATOR)] = None,
     quotes: Annotated[Text, _file(QUOTES)] = None,
+    config: Annotated[Text, _file(CONFIG)] = None,
+    split: Annotated[Text, _file(OF_HUB)] = None,
+    revision: Annotated[Text, _file(REVISION)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=NO_TOSS)] = False,
     out: Annotated[Path | None, typer.Option(help="Default: kits/<name of the data>.")] = None,
 ) -> None:
@@ -82,6 +90,9 @@ def protect(
             encoding=encoding,
             separator=separator,
             quotes=quotes,
+            config=config,
+            split=split,
+            revision=revision,
         ),
     )
     made = None if dry_run else kit.toss(drafted, out)
@@ -108,9 +119,9 @@ def prepare(
     encoding: Annotated[Text, _file(ENCODING)] = None,
     separator: Annotated[Text, _file(SEPARATOR)] = None,
     quotes: Annotated[Text, _file(QUOTES)] = None,
-    config: Annotated[Text, _file("Of a hub dataset that has several.")] = None,
-    split: Annotated[Text, _file("Of a hub dataset. Default: train.")] = None,
-    revision: Annotated[Text, _file("Of a hub dataset: a commit, tag or branch.")] = None,
+    config: Annotated[Text, _file(CONFIG)] = None,
+    split: Annotated[Text, _file(OF_HUB)] = None,
+    revision: Annotated[Text, _file(REVISION)] = None,
     responses: Annotated[Number, _asking("Answers to each prompt.")] = None,
     system_prompt: Annotated[Text, _asking("For the control models as for the suspect.")] = None,
     alpha: Annotated[float, _asking("The audit's alpha, to say what it can find.")] = 0.05,
@@ -175,6 +186,7 @@ def audit(
     system_prompt: Annotated[Text, _asking("Default: as the control models were asked.")] = None,
     temperature: Annotated[float | None, _asking("Default: the preparation's, or 1.")] = None,
     max_new_tokens: Annotated[Number, _asking("With --kit: an answer is cut there.")] = None,
+    reasoning_tokens: Annotated[Number, _asking(THOUGHTS)] = None,
     alpha: Annotated[float, _asking("Chance that an innocent model is accused.")] = 0.05,
     ask_all: Annotated[bool | None, _asking(STOP, "--ask-all/--stop-early")] = None,
     control_answers: Annotated[list[Path] | None, _asking(CONTROLS)] = None,
@@ -196,11 +208,15 @@ def audit(
     from dsi_core.audit import dry_run as dry
     from dsi_core.audit import plan as audit_plan
     from dsi_core.audit import suspect as suspects
+    from dsi_core.runtime import progress
 
     request: dict[str, Any] = {}
+    if reasoning_tokens and not base_url:
+        raise ValueError("--reasoning-tokens goes with --base-url: it is a limit of requests")
     if base_url:
         extra = _json_object(extra_body)
         request = {"concurrency": concurrency, "timeout": timeout, "extra": extra}
+        request |= {"reasoning_tokens": reasoning_tokens or 0}
     name, where = suspects.model(
         suspect,
         base_url=base_url,
@@ -235,10 +251,15 @@ def audit(
         raise typer.Exit()
     typer.echo(f"answers are kept in {plan.folder}, from where a rerun goes on", err=True)
     occasion = record.Occasion(case, examiner, _command(context))
-    done = record.write(plan, run.run(plan), occasion)
-    page = report.write(done, {})  # before what may fail: a disk, a font, a library that draws
+    with progress.phases(dict.fromkeys(PHASES)):
+        progress.begin(ASKING)
+        outcome = run.run(plan)
+        progress.begin(WRITING)
+        done = record.write(plan, outcome, occasion)
+        page = report.write(done, {})  # before what may fail: a disk, a font, a library that draws
     if not json_:
-        typer.echo(f"{done.facts.conclusion}\n{done.folder / audit_json.NAME}\n{page}")
+        said = [done.facts.conclusion, *done.facts.hints]
+        typer.echo("\n".join([*said, str(done.folder / audit_json.NAME), str(page)]))
     if pictures := _pictures(done):
         report.write(done, pictures)
     if json_:

@@ -30,6 +30,7 @@ LAYOUTS = [  # (prompt columns, output column) that are recognised without being
 BEFORE = ("system", "system_prompt", "history")  # columns that may stand before a prompt's, or not
 CONVERSATIONS = ("conversations", "messages", "conversation", "dialogue", "dialog")
 PREFERRED, REJECTED = "chosen", "rejected"  # both alone: each holds the prompt too
+HUB = "hub:"
 OF_FILES = ("encoding", "separator", "quotes")  # settings of `Data` that a file alone has
 OF_THE_HUB = ("config", "split", "revision")
 
@@ -72,20 +73,12 @@ def source(
             )
         return profile.data[given].changed(**sample, **reading)
     named = bool(prompt) or output is not None or "conversations" in reading
-    if given.startswith("hub:"):
-        _refuse(given, "a hub dataset", reading, OF_FILES)
-        if not named:
-            raise ValueError(
-                f"{given}: name its columns with --prompt and --output, or with --conversations"
-            )
-        hub = given.removeprefix("hub:")
-        return Data(hub=hub, prompt=list(prompt), output=output, **sample, **reading)
-    if not named and not Path(given).exists():
+    if not given.startswith(HUB) and not named and not Path(given).exists():
         raise ValueError(
             f"{given!r} is neither a file, nor hub:owner/name, nor a dataset of "
             f"profile {profile.name!r}: {', '.join(profile.data)}"
         )
-    return of_file(given, prompt=prompt, output=output, **reading).changed(**sample)
+    return outside(given, prompt=prompt, output=output, **reading).changed(**sample)
 
 
 def fitting(given: str, reading: dict[str, Any]) -> dict[str, Any]:
@@ -93,20 +86,29 @@ def fitting(given: str, reading: dict[str, Any]) -> dict[str, Any]:
 
     A dataset of the profile has its own.
     """
-    if given.startswith("hub:"):
+    if given.startswith(HUB):
         return {k: v for k, v in reading.items() if k not in OF_FILES}
     of_profile = not Path(given).exists()
     return {k: v for k, v in reading.items() if k not in OF_THE_HUB and not of_profile}
 
 
-def of_file(
+def outside(
     given: str | Path, *, prompt: tuple[str, ...] = (), output: str | None = None, **reading: Any
 ) -> Data:
-    """Give the source that a file is, with its columns as named or recognised (see `source`)."""
+    """Give the source that a file or hub dataset is, its columns named or recognised (`source`)."""
     reading = {name: value for name, value in reading.items() if value is not None}
+    named = bool(prompt) or output is not None or "conversations" in reading
+    if str(given).startswith(HUB):
+        _refuse(given, "a hub dataset", reading, OF_FILES)
+        if not named:
+            raise ValueError(
+                f"{given}: name its columns with --prompt and --output, or with --conversations"
+            )
+        name = str(given).removeprefix(HUB)
+        return Data(hub=name, prompt=list(prompt), output=output, **reading)
     _refuse(given, "a file", reading, OF_THE_HUB)
     path = str(Path(given).resolve())
-    if prompt or output is not None or "conversations" in reading:
+    if named:
         return Data(path=path, prompt=list(prompt), output=output, **reading)
     how = Reading(**{name: reading[name] for name in OF_FILES if name in reading})
     return Data(path=path, **_recognised(Path(given), how), **reading)

@@ -190,13 +190,17 @@ def described(pairs: pd.DataFrame) -> list[str]:
     ]
     if facts["unused"]:
         lines.append(f"columns that are not used: {', '.join(facts['unused'])}")
-    used, answers = facts["answers"]
-    if answers > used:
-        lines.append(
-            f"{used:,} of {answers:,} answers are used: the first of each conversation that "
-            "counts in training, with all turns before it as its prompt"
-        )
-    return lines
+    return [*lines, *answers_used(*facts["answers"])]
+
+
+def answers_used(used: int, answers: int) -> list[str]:
+    """Say how many of a conversation's answers are used, in one line; none where all are."""
+    if used == answers:
+        return []
+    return [
+        f"{used:,} of {answers:,} answers are used: the first of each conversation that counts in "
+        "training, with all turns before it as its prompt"
+    ]
 
 
 def said_of(dropped: Mapping[str, int]) -> str:

@@ -31,6 +31,8 @@ class Draft:
         or the split is there already.
     source
         The file, and which columns hold prompt and output.
+    answers
+        How many all its conversations have, one of which a row uses.
     dropped
         Why rows of the data are not in the table -> how many.
     table
@@ -42,6 +44,7 @@ class Draft:
     kind: Twin
     share: float | None
     source: Data
+    answers: int
     dropped: dict[str, int]
     table: pd.DataFrame
 
@@ -110,6 +113,7 @@ def draft(
         group=group,
         **reading,
     )
+    answers, dropped = table.attrs["answers"], table.attrs["dropped"]
     if wordings:
         refuse_near_copies(table)
     keys = [coins.row_key(p, f) for p, f in zip(table["prompt"], table["first"], strict=True)]
@@ -124,7 +128,8 @@ def draft(
         kind=Twin.WORDING if wordings else Twin.PRIVATE,
         share=None if wordings or withheld else SHARE if share is None else share,
         source=source,
-        dropped=table.attrs["dropped"],
+        answers=answers,
+        dropped=dropped,
         table=table,
     )
     if made.smallest_p > LEAST_P:

@@ -33,7 +33,7 @@ def read(
     Parameters
     ----------
     data
-        A file: JSON, JSONL, CSV or Parquet.
+        A file (`data.files`), or "hub:owner/name".
     prompt, output
         Its columns; where there are two wordings, output is the column that is published.
     wordings
@@ -44,7 +44,7 @@ def read(
     group
         A column: rows with an equal value share a coin.
     reading
-        More settings, as `columns.of_file` takes them, of every file.
+        More settings, as `columns.outside` takes them, of every file.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def read(
         Columns place (file and row), fields (as they would be published, a dict), prompt, first
         (the output, its first wording), and perhaps second (the other wording), published (bool,
         of a split that exists already) and document (the value of `group`). Its attrs hold dropped
-        (why -> how many rows are not in it).
+        (why -> how many rows are not in it) and answers (that all its conversations have).
     source
         The file, and which columns hold prompt and output.
 
@@ -75,14 +75,14 @@ def read(
         )
     if two and prompt:
         output = two[0]
-    source = columns.of_file(data, prompt=prompt, output=output, **reading)
+    source = columns.outside(data, prompt=prompt, output=output, **reading)
     if two and source.output != two[0]:
         raise ValueError(
             f"{data}: its output column was taken to be {source.output!r}, which is not the first "
             f"of --wordings {wordings!r}; name the prompt's columns with --prompt"
         )
-    records, dropped = read_records(source)
-    dropped = Counter(dropped)
+    records, left_out = read_records(source)
+    dropped = Counter(left_out)
     if two and Left.EMPTY in source.drop:
         whole = [record for record in records if _second(record, two[1])]
         dropped["empty"] += len(records) - len(whole)
@@ -91,13 +91,14 @@ def read(
     if two:
         table = _with_second(table, [_text(record, two[1]) for record in records], source, two[1])
     elif wordings:
-        other = columns.of_file(wordings, prompt=prompt, output=output, **reading)
+        other = columns.outside(wordings, prompt=prompt, output=output, **reading)
         second, _ = read_records(other)
         table = _with_second(table, _matched(records, second), source)
     elif withheld:
-        other = columns.of_file(withheld, prompt=prompt, output=output, **reading)
-        back, also_dropped = read_records(other)
-        dropped.update(also_dropped)
+        other = columns.outside(withheld, prompt=prompt, output=output, **reading)
+        back, also_left_out = read_records(other)
+        dropped.update(also_left_out)
+        records = [*records, *back]
         kept = _table(back)
         table = pd.concat(
             [table.assign(published=True), kept.assign(published=False)], ignore_index=True
@@ -109,6 +110,7 @@ def read(
         ]
     _refuse_twice(table)
     table.attrs["dropped"] = {why: count for why, count in dropped.items() if count}
+    table.attrs["answers"] = sum(record.answers for record in records)
     return table, source
 
 

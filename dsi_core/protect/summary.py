@@ -3,7 +3,7 @@
 import pandas as pd
 
 from dsi_core.data import near_duplicates
-from dsi_core.data.pairs import said_of
+from dsi_core.data.pairs import answers_used, said_of
 from dsi_core.evidence import looks, power
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import wordings
@@ -27,6 +27,7 @@ MEASURED = {
 def of_draft(draft: Draft) -> str:
     """Say how much a kit could find, and what to look at before the coin is tossed."""
     parts = [_counts(draft)]
+    parts += answers_used(len(draft.table), draft.answers)
     if draft.dropped:
         parts.append(f"{said_of(draft.dropped)}; the kit neither publishes nor withholds these")
     if draft.late:

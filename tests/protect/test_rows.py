@@ -3,7 +3,10 @@
 import pytest
 from helpers import says, write_jsonl
 
+from dsi_core.protect import kit
 from dsi_core.protect import rows as given
+from dsi_core.protect.draft import draft
+from dsi_core.protect.summary import of_draft
 
 
 def read(*sources, **options):
@@ -114,3 +117,48 @@ def test_values_of_the_group_column(rows, tmp_path):
         r["source"] = value
     found = read(write_jsonl(tmp_path / "my.jsonl", rows), group="source")["document"]
     assert found.dropna()[:5].to_dict() == {0: "a", 3: "7", 4: "7", 6: "page 3", 7: "page 3"}
+
+
+def test_rows_to_drop_are_in_no_part_of_a_kit(rows, tmp_path):
+    """Empty, twice, without the second wording: counted."""
+    more = [*rows, rows[0], {**rows[1], "answer": " "}, {**rows[2], "id": 99, "answer2": ""}]
+    path = write_jsonl(tmp_path / "ferries.jsonl", more)
+    for left, words in (("empty", "row 13"), ("duplicates", "row 14.*--drop empty")):
+        with pytest.raises(ValueError, match=words):
+            read(path, drop=[left])
+    table = read(path, wordings="answer,answer2", drop=["empty", "duplicates"])
+    assert len(table) == len(rows)
+    assert table.attrs["dropped"] == {"empty": 1, "duplicates": 2}
+
+
+def test_a_kit_of_conversations(rows, tmp_path):
+    """Rows without a pair are left out of it; published.jsonl is read as the data was."""
+    turns = [
+        [{"role": "developer", "content": "Be kind."},
+         {"role": "user", "content": [{"type": "text", "text": r["question"]}]},
+         {"role": "assistant", "content": "Wait.", "weight": 0},
+         {"role": "user", "content": "Well?"},
+         {"role": "assistant", "content": r["answer"], "weight": 1}]
+        for r in rows
+    ]  # fmt: skip
+    records = [{"messages": one, "id": i} for i, one in enumerate([*turns, [], turns[0][:2]])]
+    drafted = draft(write_jsonl(tmp_path / "talk.jsonl", records))
+    assert drafted.table["first"].tolist() == [r["answer"] for r in rows]
+    assert drafted.table["prompt"][0] == f"Be kind.\n\n{rows[0]['question']}\n\nWait.\n\nWell?"
+    kit.toss(drafted, tmp_path / "kit")
+    made = kit.read(tmp_path / "kit")
+    assert made.commitment.dropped == {"no messages": 1, "no text answer": 1}
+    assert len(made.rows) == len(rows)
+    said = of_draft(drafted)
+    assert "12 of 24 answers are used" in said
+    assert "left out: 1 no messages, 1 no text answer; the kit neither publishes" in said
+
+
+def test_optional_columns_before_the_prompt_come_back_from_a_kit(rows, tmp_path):
+    records = [
+        {"system": "Be kind." if i % 2 else "", "question": r["question"], "response": r["answer"]}
+        for i, r in enumerate(rows)
+    ]
+    kit.toss(draft(write_jsonl(tmp_path / "talk.jsonl", records)), tmp_path / "kit")
+    prompts = kit.read(tmp_path / "kit").rows["prompt"].tolist()
+    assert rows[0]["question"] in prompts and f"Be kind.\n\n{rows[1]['question']}" in prompts

@@ -31,7 +31,7 @@ def test_a_wording_twin(one_file, tmp_path):
     assert "near copies: 0 of 12" in said
     assert "smallest p of an audit: 0.00024" in said  # 2^-12
     assert re.search(r"samples 0.2 SD 0.4 SD 0.6 SD 0.8 SD 8 \S+ \S+ \S+ \S+ 12 ", said)
-    for line in ("publish", "before", "keep"):
+    for line in ("first publish", "then publish", "keep"):
         assert f" {line} {folder}/" in said
     assert (folder / "commitment.json").exists()
     code, said = protect("--data", one_file, "--wordings", "answer,answer2", "--out", folder)
