@@ -10,17 +10,18 @@ from typing import Any
 
 import pandas as pd
 
-from dsi_core.audit import answers_file, innocents, prepared, prepared_json, suspect
+from dsi_core.audit import answers_file, innocents, lengths, prepared, prepared_json, suspect
 from dsi_core.audit.plan import AUDITS
 from dsi_core.audit.prepared import INSIDE, KNOWN, Prepared
 from dsi_core.audit.prepared_json import Answers, Compared, Facts, Split
 from dsi_core.data import columns, near_duplicates, text_classifier
-from dsi_core.data.pairs import Dataset, dataset, load_pairs
-from dsi_core.method import accusation, participants, study
+from dsi_core.data.pairs import Dataset, count, dataset, described, load_pairs
+from dsi_core.method import accusation, participants, similarity, study
 from dsi_core.method.participants import Participant
 from dsi_core.method.study import Study
 from dsi_core.models import tuning
 from dsi_core.models.sampling import Sampling
+from dsi_core.runtime import progress
 from dsi_core.runtime.environment import quiet
 from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.released import sha256_of
@@ -32,8 +33,42 @@ OCCUPIED = (
     "{folder} holds a preparation with other data or settings, or of an earlier version; "
     "choose another folder with --out"
 )
+READING, REFERENCES, KNOWN_MODELS, CHECKING = PHASES = (
+    "reading the data",
+    "tuning and asking references",
+    "tuning and asking known models",
+    "comparing the controls' data",
+)
 # Pairs of which enough are tainted to audit by, and that tune a control as D tunes a member
 SMALLEST_PART = 24
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A preparation before any work: what was read, checked and decided.
+
+    Parameters
+    ----------
+    folder
+        Where it will lie.
+    settings
+        The profile in which D is the dataset; its suspects are the known models.
+    pairs
+        D.
+    answers
+        Of each control that is a file of answers, by name.
+    facts
+        What the folder will say of it.
+    notes
+        What was read and left out, and what else there is to know before work, a line each.
+    """
+
+    folder: Path
+    settings: Profile
+    pairs: pd.DataFrame
+    answers: Mapping[str, pd.DataFrame]
+    facts: Facts
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -45,7 +80,20 @@ class Parts:
     pairs: int  # of both and of what is left over
 
 
-def run(
+@progress.phases(dict.fromkeys(PHASES))
+def run(given: str, profile: str = "small", **how: Any) -> Prepared:
+    """Do, or finish, the offline phase for a dataset: `make` what `draft` decides."""
+    return make(draft(given, profile, **how))
+
+
+def make(draft: Draft) -> Prepared:
+    """Do, or finish, what a draft decided; its folder holds the result."""
+    draft.folder.mkdir(parents=True, exist_ok=True)
+    pairs = draft.pairs.assign(dataset=draft.facts.name)
+    return _offline(draft.folder, draft.settings, pairs, draft.answers, draft.facts)
+
+
+def draft(
     given: str,
     profile: str = "small",
     *,
@@ -59,9 +107,10 @@ def run(
     rows: int | None = None,
     reading: Mapping[str, Any] | None = None,
     replace: bool = False,
-    **overrides,
-) -> Prepared:
-    """Do, or finish, the offline phase for a dataset.
+    fetch: bool = True,
+    **overrides: Any,
+) -> Draft:
+    """Read and check a dataset, and decide how it is prepared; no model is asked or tuned.
 
     Parameters
     ----------
@@ -89,6 +138,8 @@ def run(
         them.
     replace
         Whether another preparation in the folder may be replaced.
+    fetch
+        Whether models may be fetched and unpacked to count the tokens of rows that may be too long.
     overrides
         seed, draws, delta_t, system ..., as in `load_profile`.
 
@@ -96,9 +147,10 @@ def run(
     ------
     ValueError
         For a name that the profile gives to another dataset, another rule than the text's, other
-        words that nearly repeat D, a file of answers that is none, and (unless `replace`) a folder
-        that holds another preparation.
+        words that nearly repeat D, rows that are too long (`lengths`), a file of answers that is
+        none, and (unless `replace`) a folder that holds another preparation.
     """
+    progress.begin(READING)
     base = load_profile(profile, **overrides)
     if base.decision.rule != Rule.TEXT:
         raise ValueError(
@@ -115,7 +167,6 @@ def run(
     )
     name = _name(base, given)
     folder = AUDITS / name / INSIDE if out is None else Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
     parts = None
     if half and like is None and not has_more(base, name):
         parts = split_at_random(base, name, accused)
@@ -126,10 +177,14 @@ def run(
     settings = accusation.profile_of(base, name, accused, like, members)
     settings = _with_other_words(settings, name, reworded)
     quiet()
+    settings, unmeasured = _less_long(settings, name, fetch)
     pairs = load_pairs(dataset(settings, name))
     _refuse_copies(settings, name, pairs)
     files = _files(base, settings, name, control_answers)
-    answers = {control: answers_file.read(path, pairs) for control, path in files.items()}
+    answers = {
+        control: answers_file.without_thoughts(answers_file.read(path, pairs))
+        for control, path in files.items()
+    }
     hashes = {control: sha256_of(path) for control, path in files.items()}
     key = prepared_json.key(settings, pairs["sample_id"].tolist(), hashes, folder)
     if not replace:
@@ -151,8 +206,9 @@ def run(
         key=key,
         left_out=sorted({c.name for c in base.controls} - {s.name for s in innocent}),
     )
-    pairs = pairs.assign(dataset=name)
-    return _offline(folder, settings.changed(suspects=innocent), pairs, answers, facts)
+    settings = settings.changed(suspects=innocent)
+    notes = (*_notes(settings, name, fetch), *unmeasured)
+    return Draft(folder, settings, pairs, answers, facts, notes)
 
 
 def of_profile(
@@ -179,6 +235,45 @@ def _name(base: Profile, given: str) -> str:
     return name
 
 
+def _given(settings: Profile, name: str) -> list[str]:
+    """D, and the datasets that are given or drawn beside it."""
+    like = [iid_of(settings, name)] if has_more(settings, name) else []
+    return [name, *like, *_reworded(settings, name)]
+
+
+def _less_long(settings: Profile, name: str, fetch: bool) -> tuple[Profile, list[str]]:
+    """The settings without the rows that are too long, and what could not be measured, in words."""
+    lines = []
+    for part in _given(settings, name):
+        checked = lengths.check(settings, part, fetch=fetch)
+        if checked.leave_out:
+            source = settings.data[part].changed(leave_out=list(checked.leave_out))
+            settings = settings.changed(data={**settings.data, part: source})
+        lines += [
+            f"{part}: {rows:,} rows may be too long for {base}, which is not here yet: their "
+            "tokens are counted before the work begins"
+            for base, rows in checked.unmeasured.items()
+        ]
+    return settings, lines
+
+
+def _notes(settings: Profile, name: str, fetch: bool) -> list[str]:
+    lines = [
+        f"{part}: {line}"
+        for part in _given(settings, name)
+        for line in described(load_pairs(dataset(settings, part)))
+    ]
+    if fetch:
+        pairs = load_pairs(dataset(settings, name))
+        cut = lengths.compared_in_part(pairs, similarity.backbone(settings))
+        if cut:
+            lines.append(
+                f"{name}: {cut:,} outputs are longer than the similarity can read; their "
+                "beginnings are compared"
+            )
+    return lines
+
+
 def has_more(profile: Profile, name: str) -> bool:
     """Tell whether a profile has data like that of a dataset, apart from it."""
     return any(data.apart_from == name for data in profile.data.values())
@@ -198,7 +293,7 @@ def split_at_random(profile: Profile, name: str, source: Data) -> Parts | None:
     """
     if source.shuffle_seed is not None or source.apart_from is not None:
         return None
-    pairs = len(load_pairs(Dataset(name, source, profile.seed), sample=False))
+    pairs = count(Dataset(name, source, profile.seed))
     accused = source.rows or pairs // 2
     enough = pairs - accused >= SMALLEST_PART if source.rows else pairs >= 4 * SMALLEST_PART
     if not enough:
@@ -268,10 +363,13 @@ def _offline(
 ) -> Prepared:
     """References, tainted samples, known models and the blind check, written to the folder."""
     run = Study(settings, pairs)
+    progress.begin(REFERENCES, _work(run))
     scores = study.reference_scores(run)
     tainted = study.find_tainted(run, scores)
     samples = pairs.merge(tainted, on=["dataset", "sample_id"], validate="1:1")
+    progress.begin(KNOWN_MODELS)
     known = _known(run, scores, samples, answers)
+    progress.begin(CHECKING)
     answered = known.groupby("suspect")["sample_id"].nunique()
     files = {
         name: said.changed(samples=int(answered.get(name, 0)))
@@ -280,6 +378,20 @@ def _offline(
     facts = facts.changed(control_answers=files, blind=_blind(settings, samples))
     run = run.changed(similarity=_with_baseline(run))
     return prepared.write(Prepared(folder, facts, run, samples, scores, known))
+
+
+def _work(run: Study) -> dict[str, float | None]:
+    """How much work each phase is, of what the store lacks: passes over pairs, and answers."""
+    profile = run.profile
+    asked = [
+        (REFERENCES, participants.references(profile), run.sampling.for_references()),
+        (KNOWN_MODELS, participants.suspects(profile), run.sampling),
+    ]
+    work: dict[str, float | None] = {READING: 0.0, CHECKING: 1.0}
+    for phase, models, sampling in asked:
+        missing = [q for q in study.queries(models, run.pairs, sampling) if q.missing]
+        work[phase] = sum(q.job().cost for q in missing)
+    return work
 
 
 def is_innocent(profile: Profile, control: Suspect, pairs: pd.DataFrame) -> bool:

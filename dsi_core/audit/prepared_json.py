@@ -1,6 +1,5 @@
 """prepared.json: what a preparation says of itself, in a form that another machine can read."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from dsi_core.audit.readable import RESTORE
 from dsi_core.evidence.blind import BlindCheck
 from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
+from dsi_core.runtime.released import sha256_of
 from dsi_core.settings.profile import Profile, explain
 from dsi_core.settings.schema import Strict
 
@@ -171,7 +171,7 @@ def key(profile: Profile, pairs: list[str], answers: dict[str, str], folder: Pat
     def identity(path: str) -> str:
         place = Path(os.path.abspath(ROOT / path))
         if place.is_file():
-            return f"sha256:{hashlib.sha256(place.read_bytes()).hexdigest()}"
+            return f"sha256:{sha256_of(place)}"
         in_repository = place.is_relative_to(ROOT) and not place.is_relative_to(folder.resolve())
         return place.relative_to(ROOT).as_posix() if in_repository else place.name
 

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.data import sketches
-from dsi_core.data.sketches import NEIGHBOURS
 from dsi_core.runtime import released, store
 
 PIECES = re.compile(r"\w+").findall
-MOST = 30  # rows with which one is compared in vain, before it is compared no more
+# Rows that are compared with one in a band, and in vain in all: of many rows so many, ...
+NEIGHBOURS = 32
+COMPARED = 1_000_000  # ... of few as many as make so many comparisons, of up to 1,000 rows all
 KEPT = 20_000  # rows whose words are remembered
 
 
@@ -32,7 +33,7 @@ def find(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float) -> pd.Seri
 
     Sketches find the candidates, the exact value decides. A pair exactly at the threshold of a
     single other one is missed with the chance `sketches.missed`: 2 in a million at 0.8. In crowds
-    more may be missed (`MOST`), and a warning counts who stands in one.
+    more may be missed (`NEIGHBOURS`), and a warning counts who stands in one.
 
     Parameters
     ----------
@@ -58,9 +59,9 @@ def find(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float) -> pd.Seri
         before = np.cumsum(is_other)[~is_other][~marked[mine]]
         mine = mine[~marked[mine]]
         low, high = (np.searchsorted(key[other], key[mine], side) for side in ("left", "right"))
-        first = np.clip(before - NEIGHBOURS // 2, low, np.maximum(low, high - NEIGHBOURS))
-        texts.crowds[mine] += high - low > NEIGHBOURS
-        for i, j in texts.candidates(mine, other, first, np.minimum(high, first + NEIGHBOURS)):
+        first = np.clip(before - texts.nearest // 2, low, np.maximum(low, high - texts.nearest))
+        texts.crowds[mine] += high - low > texts.nearest
+        for i, j in texts.candidates(mine, other, first, np.minimum(high, first + texts.nearest)):
             marked[i] = marked[i] or texts.near(i, j)
     texts.warn(~marked)
     return pd.Series(marked[len(others) :], index=pairs.index, dtype=bool)
@@ -80,7 +81,7 @@ def within(pairs: pd.DataFrame, threshold: float) -> list[tuple[int, int]]:
     for key, order in sketches.bands(texts.sketches, threshold):
         first = np.arange(1, len(order) + 1)
         last = np.searchsorted(key[order], key[order], "right")
-        near_last = np.minimum(last, first + NEIGHBOURS)
+        near_last = np.minimum(last, first + texts.nearest)
         for i, j in texts.candidates(order, order, first, near_last, chains.apart):
             if chains.end(i) != chains.end(j) and texts.near(i, j):
                 chains.join(i, j)
@@ -95,8 +96,12 @@ class _Texts:
 
     Attributes
     ----------
+    nearest
+        With how many rows one is compared in a band, and in vain in all.
     crowds
         For each row, in how many bands more rows agree with it than are compared.
+    tried
+        For each row, with how many it was compared in vain.
     failed
         Rows that were compared and are no near-duplicates, as one number for two rows.
     """
@@ -108,7 +113,8 @@ class _Texts:
         sides = zip(self.prompts, self.outputs, strict=True)
         self.sketches = sketches.sketch((PIECES(p.lower()), PIECES(o.lower())) for p, o in sides)
         self.crowds = np.zeros(len(self.sketches), dtype=np.int16)
-        self.tried = np.zeros(len(self.sketches), dtype=np.int16)
+        self.tried = np.zeros(len(self.sketches), dtype=np.int32)
+        self.nearest = max(NEIGHBOURS, COMPARED // max(1, len(self.sketches)))
         self.failed: set[int] = set()
         self.sets = lru_cache(maxsize=KEPT)(self._sets)
 
@@ -141,7 +147,7 @@ class _Texts:
     def near(self, i: int, j: int) -> bool:
         """Whether both sides of two rows are near-duplicates, as far as they are compared."""
         both = min(i, j) * len(self.sketches) + max(i, j)
-        if self.tried[i] >= MOST or both in self.failed:
+        if self.tried[i] >= self.nearest or both in self.failed:
             return False
         (prompt, output), (other_prompt, other_output) = self.sets(i), self.sets(j)
         if (
@@ -155,11 +161,13 @@ class _Texts:
 
     def warn(self, rows: np.ndarray) -> None:
         """Warn of those among `rows` (bool) of which near-duplicates may have been missed."""
-        crowded = int(((self.tried >= MOST) | (self.crowds > sketches.BANDS // 2))[rows].sum())
+        crowded = int(
+            ((self.tried >= self.nearest) | (self.crowds > sketches.BANDS // 2))[rows].sum()
+        )
         if crowded:
             warnings.warn(
                 f"{crowded} of {len(rows)} rows resemble so many others, as the rows of one "
-                f"template do, that each was compared with the {NEIGHBOURS} nearest of each of "
+                f"template do, that each was compared with the {self.nearest} nearest of each of "
                 f"{sketches.BANDS} groupings: some near-duplicates of them may have been missed",
                 stacklevel=3,
             )

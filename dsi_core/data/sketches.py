@@ -2,8 +2,9 @@
 
 A row's sketch is a byte of each of `COLUMNS` MinHashes of its words. Two rows agree in a column
 with the chance of their Jaccard similarity, so that rows which agree in a few columns drawn at
-random (a band) are candidates. Of `BANDS` bands each costs time and memory in proportion to the
-rows: where more than `NEIGHBOURS` agree, only the nearest of them are compared.
+random (a band) are candidates. Each of `BANDS` bands costs time and memory in proportion to the
+rows. Where many rows agree in one, who uses them compares the nearest alone, lest work grow with
+the square of the rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,6 @@ import pandas as pd
 
 COLUMNS = 128
 BANDS = 160
-NEIGHBOURS = 32
 AGREE = 0.13  # chance that two rows at the threshold agree in one band, about
 DEVIATIONS = 6  # below what is expected at the threshold, to which agreeing columns may fall
 BLOCK = 2000  # rows sketched at once
