@@ -149,11 +149,11 @@ def _cannot(plan: Plan, within: Reach) -> str:
 
 
 def _power(power: dict[str, Power], verb: str) -> str:
-    effects = " / ".join(f"{one.effect:g}" for one in power.values())
+    losses = " / ".join(f"{one.final_loss:.1f}" for one in power.values())
     found = " / ".join(f"{one.found:.2f}" for one in power.values())
     return (
-        f"A model that leans {' / '.join(power)} to what was published ({effects} standard "
-        f"deviations of a sample) {verb} with probability {found}."
+        f"A model that learnt what was published as small ones did in {' / '.join(power)} (final "
+        f"loss {losses}; notebook 10) {verb} with probability {found}."
     )
 
 

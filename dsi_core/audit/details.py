@@ -147,6 +147,7 @@ def power(audit: Audit) -> dict[str, Any] | None:
     rows = [
         [
             name,
+            f"{one.final_loss:.1f}",
             f"{one.effect:g}",
             f"{one.found:.2f} ({one.low:.2f} to {one.high:.2f})",
             "more than half never" if one.median_samples is None else f"{one.median_samples:g}",
@@ -154,8 +155,9 @@ def power(audit: Audit) -> dict[str, Any] | None:
         for name, one in found.items()
     ]
     head = [
-        "it leans to what was published",
-        "standard deviations of a sample",
+        "tuned on what was published for",
+        "final loss (nats per token)",
+        "leans to it by (standard deviations of a sample)",
         "found with probability (95%)",
         "median samples until found",
     ]

@@ -41,6 +41,7 @@ CHAT_TOKENS = 16  # about, that a chat format adds to a prompt...
 MOST_CHAT_TOKENS = 32  # ...and at most
 COLUMNS = [*responses.COLUMNS, *(field.name for field in fields(AnswerFacts))]
 LOOKS = 12  # of an exact test that may stop early
+UNKNOWN_TEMPERATURE = 1.0  # of a file of answers: each counts, however they were made
 EVIDENCE = "evidence of Eq. 2"  # the statistic of an audit after the fact
 
 
@@ -247,6 +248,14 @@ def plan(
     else:
         assert kit is not None
         whole = subject.of_kit(kit, None if profile is None else load_profile(profile))
+    if answers is not None and temperature is None:
+        temperature = UNKNOWN_TEMPERATURE
+    greedy = not (whole.responses.temperature if temperature is None else temperature)
+    if greedy and draws is not None and draws > 1:
+        raise ValueError(
+            f"responses is {draws}, but at temperature 0 every answer to a prompt is the same: "
+            "--responses 1, or --temperature 1.0"
+        )
     chosen = {
         "draws": draws or _given_draws(answers, whole),
         "system": system,

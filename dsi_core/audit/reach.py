@@ -17,10 +17,12 @@ from dsi_core.evidence import controls, twin, wording
 from dsi_core.evidence import looks as group_sequential
 from dsi_core.evidence import power as powers
 from dsi_core.evidence.looks import Looks
+from dsi_core.runtime.paths import ROOT
 
 RUNS = 200  # simulated audits
-# How strongly a model leans to what was published, in standard deviations of a sample's evidence
-LEANS = {"weakly": 0.3, "moderately": 0.5, "strongly": 0.8}
+# Notebook 10's models of known training: how strongly they lean to what was published
+STRENGTHS = ROOT / "figures" / "small" / "calibration_strengths.csv"
+CERTAIN = 2.0  # standard deviations of a sample: any audit finds it
 
 
 class Reach(Readable):
@@ -48,6 +50,8 @@ class Power(Readable):
     ----------
     effect
         In standard deviations of a sample (`evidence.power`).
+    final_loss
+        Of the models that lean so, nats per token over their last epoch.
     found, low, high
         The share of simulated audits and its 95% Wilson interval.
     median_samples
@@ -55,6 +59,7 @@ class Power(Readable):
     """
 
     effect: float
+    final_loss: float
     found: float
     low: float
     high: float
@@ -90,7 +95,10 @@ def _attainable(plan: Plan, samples: pd.DataFrame) -> float:
 
 
 def power(plan: Plan, without: Collection[str] = ()) -> dict[str, Power]:
-    """Simulate audits under the plan, by how much a model leans; empty where nothing is exact.
+    """Simulate audits under the plan, by how long a model was tuned on what was published.
+
+    How strongly a model leans after so many epochs is what notebook 10 measured, mean over bases
+    and draws: small models on small data. Empty where nothing is exact.
 
     Samples that share a coin count as one, those `without` a usable answer (sample_id) not at all.
     """
@@ -101,12 +109,27 @@ def power(plan: Plan, without: Collection[str] = ()) -> dict[str, Power]:
     count = min(LOOKS, len(plan.looks.after))
     looks = group_sequential.planned(coins, plan.alpha, count, plan.looks.exponent)
     return {
-        name: _power(str(plan.subject.kind), coins, effect, looks, plan.subject.seed)
-        for name, effect in LEANS.items()
+        f"{row.epochs} epoch{'s' * (row.epochs > 1)}": _power(
+            str(plan.subject.kind), coins, row.effect, row.final_loss, looks, plan.subject.seed
+        )
+        for row in strengths(plan.subject.kind).itertuples()
     }
 
 
+def strengths(kind: Kind) -> pd.DataFrame:
+    """Give how strongly models lean by the epochs of their tuning: epochs, final_loss, effect.
+
+    At least 0; without those that any audit finds.
+    """
+    measured = pd.read_csv(STRENGTHS).query("twin == @kind.value")
+    means = measured.groupby("epochs", as_index=False)[["final_loss", "effect"]].mean()
+    means["effect"] = means["effect"].clip(lower=0).round(2)
+    return means[means["effect"] < CERTAIN]
+
+
 @cache  # a second of simulation, asked for before and after an audit
-def _power(kind: str, coins: int, effect: float, looks: Looks, seed: int) -> Power:
+def _power(
+    kind: str, coins: int, effect: float, final_loss: float, looks: Looks, seed: int
+) -> Power:
     said = powers.power(kind, coins, effect, looks, RUNS, seed)
-    return Power(effect=effect, **asdict(said))
+    return Power(effect=effect, final_loss=round(final_loss, 2), **asdict(said))

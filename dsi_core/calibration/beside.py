@@ -39,6 +39,8 @@ class Method(StrEnum):
 def compare(run: Calibrated, alpha: float) -> pd.DataFrame:
     """Judge every model of `beside_draw` by every method.
 
+    The exact tests are asked as an audit of a kit asks, the others as the profile does.
+
     Returns
     -------
     pandas.DataFrame
@@ -57,7 +59,7 @@ def compare(run: Calibrated, alpha: float) -> pd.DataFrame:
         raise ValueError(f"profile {run.profile.name!r}: calibration has no beside_draw")
     drawn = run.drawn[how.beside_draw]
     rows = drawn.rows["row"]
-    answers = run.answers[run.answers["row"].isin(rows)]
+    answers = run.sampled[run.sampled["row"].isin(rows)]
     known = [*models.of_draw(run.profile, drawn), *models.innocents(run.profile)]
     names = [*(m.name for m in known), *how.answers]
     answers = answers[answers["model"].isin(names)]

@@ -15,6 +15,7 @@ from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
 from dsi_core.runtime import jobs, store
 from dsi_core.runtime.precision import detect
+from dsi_core.settings import defaults
 from dsi_core.settings.extensions import Calibration
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Data, Recipe
@@ -62,6 +63,12 @@ def how(profile: Profile) -> Calibration:
     if profile.calibration is None:
         raise ValueError(f"profile {profile.name!r} has no section `calibration`")
     return profile.calibration
+
+
+def asking(profile: Profile) -> Profile:
+    """Give the same settings, but asking as an audit of a kit does (`settings.defaults`)."""
+    usual = defaults.RESPONSES
+    return profile.changed(responses={"temperature": usual.temperature, "draws": usual.draws})
 
 
 def weak(profile: Profile, drawn: Draw) -> Model:
@@ -213,8 +220,9 @@ def answers(queries: Sequence[Query]) -> pd.DataFrame:
 
 def shifted(profile: Profile, models: Sequence[Model], rows: pd.DataFrame) -> pd.DataFrame:
     """Let models answer in each of the other ways of `shifts`: as `answers`, with shift."""
+    usual = asking(profile)
     tables = [
-        answers(queries(profile.changed(responses=fields), models, rows)).assign(shift=name)
+        answers(queries(usual.changed(responses=fields), models, rows)).assign(shift=name)
         for name, fields in how(profile).shifts.items()
     ]
     return pd.concat(tables, ignore_index=True)

@@ -26,6 +26,7 @@ RUNS_EACH = 10  # the same for each of many statistics
 SHIFTED = [Kind.WEAK, Kind.OTHER_WORDING]  # kinds that are asked in other ways, too
 SIMULATED = 200  # audits of a member that is weaker than those we have
 STATISTICS = [Statistic(measure, combine) for measure in Measure for combine in Combine]
+GREEDY = "greedy"  # how the one answer of temperature 0 is combined
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ class Calibrated:
         model, kind, group, of_draw (whose D it saw; None = of none), epochs, share, dilution,
         final_loss (nats per token over the last epoch; NaN = not tuned).
     answers
-        model, row, draw, response: those that may be evidence.
+        model, row, draw, response: those that may be evidence, asked as an audit of a kit asks.
+    sampled
+        The same, asked as the profile asks: of the weak members, and of all models of the draw that
+        other methods judge, too.
     """
 
     profile: Profile
@@ -52,6 +56,7 @@ class Calibrated:
     drawn: dict[int, Draw]
     models: pd.DataFrame
     answers: pd.DataFrame
+    sampled: pd.DataFrame
 
     def names(self, kind: Kind, numbers: Iterable[int] | None = None) -> list[str]:
         """Names of the models of a kind, of these draws."""
@@ -72,19 +77,29 @@ def run(profile: str) -> Calibrated:
     pool = draws.pool(how.wordings)
     numbers = [*how.development, *how.confirmation]
     drawn = {number: draws.draw(pool, number) for number in numbers}
-    known, queries = models.innocents(settings), []
-    queries += models.queries(settings, known, pool)
+    usual = models.asking(settings)
+    innocent = models.innocents(settings)
+    known, queries = [*innocent], models.queries(usual, innocent, pool)
+    sampled = [] if how.beside_draw is None else models.queries(settings, innocent, pool)
     for one in drawn.values():
         of_draw = models.of_draw(settings, one)
-        queries += models.queries(settings, of_draw, one.rows)
+        queries += models.queries(usual, of_draw, one.rows)
+        again = of_draw if one.number == how.beside_draw else [models.weak(settings, one)]
+        sampled += models.queries(settings, again, one.rows)
         known += of_draw
-    written = [_from_file(name, path, pool) for name, path in how.answers.items()]
-    answers = pd.concat([models.answers(queries), *written], ignore_index=True)
+    answers, answers_sampled = (
+        pd.concat(
+            [models.answers(asked), *(_from_file(*file, pool) for file in how.answers.items())],
+            ignore_index=True,
+        )
+        for asked in (queries, sampled)
+    )
     facts = [_facts(model) for model in known]
     facts += [
         {"model": name, "kind": str(Kind.INNOCENT), "group": "written"} for name in how.answers
     ]
-    return Calibrated(settings, pool, drawn, pd.DataFrame(facts), _usable(answers, pool, settings))
+    usable = [_usable(table, pool, settings) for table in (answers, answers_sampled)]
+    return Calibrated(settings, pool, drawn, pd.DataFrame(facts), *usable)
 
 
 def _from_file(name: str, path: str, pool: pd.DataFrame) -> pd.DataFrame:
@@ -157,23 +172,27 @@ def side_by_side(run: Calibrated, number: int, count: int) -> pd.DataFrame:
 
 
 def statistics(run: Calibrated, alpha: float) -> pd.DataFrame:
-    """Compare what may be measured, on the weak members.
+    """Compare what may be measured and how a model may be asked for it, on the weak members.
 
     Returns
     -------
     pandas.DataFrame
-        draws ("development" | "confirmation"), measure, combine, twin, as `trials.summary`; of each
-        kind of draws and twin the largest effect first.
+        draws ("development" | "confirmation"), measure, combine (of the profile's sampled answers;
+        `GREEDY` = of the one answer of temperature 0), twin, as `trials.summary`; of each kind of
+        draws and twin the largest effect first.
     """
     how, found = models.how(run.profile), []
     uses = {"development": how.development, "confirmation": how.confirmation}
+    sampled = replace(run, answers=run.sampled)
+    ways = [(sampled, one, str(one.combine)) for one in STATISTICS]
+    ways += [(run, one, GREEDY) for one in STATISTICS if one.combine == Combine.MAX]
     for draws_for, numbers in uses.items():
-        for statistic in STATISTICS:
+        for asked, statistic, combine in ways:
             for n in numbers:
                 names = run.names(Kind.WEAK, [n])
-                tried = _of_draw(run, run.drawn[n], names, alpha, statistic, RUNS_EACH)
-                words = {name: str(value) for name, value in asdict(statistic).items()}
-                found.append(tried.assign(draws=draws_for, **words))
+                tried = _of_draw(asked, run.drawn[n], names, alpha, statistic, RUNS_EACH)
+                said = {"measure": str(statistic.measure), "combine": combine}
+                found.append(tried.assign(draws=draws_for, **said))
     whole = pd.concat(found).rename(columns={"kind": "twin"}).astype({"twin": str})
     summed = trials.summary(whole, ["draws", "measure", "combine", "twin"])
     order = ["draws", "twin", "effect"]
@@ -181,7 +200,10 @@ def statistics(run: Calibrated, alpha: float) -> pd.DataFrame:
 
 
 def choice(compared: pd.DataFrame) -> pd.DataFrame:
-    """Choose a statistic: the largest effect on development draws, mean over both twins.
+    """Choose a measure: the largest effect on development draws, mean over both twins.
+
+    It has to serve both ways of asking, as not every service takes a temperature: what counts is
+    the mean of its effects on greedy answers and on sampled ones, combined as suits it better.
 
     Parameters
     ----------
@@ -191,15 +213,30 @@ def choice(compared: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        measure, combine, development and confirmation (mean effects), chosen, default (what an
-        audit measures); the largest effect on development first.
+        measure, combine (of sampled answers), sampled, greedy, development (mean of these two),
+        confirmed_sampled, confirmed_greedy (effects, mean over both twins), chosen, default (what
+        an audit measures); the largest effect on development first.
     """
-    by = ["measure", "combine"]
-    means = compared.pivot_table("effect", by, "draws", aggfunc="mean")
-    means = means[["development", "confirmation"]].rename_axis(columns=None).reset_index()
-    table = means.sort_values("development", ascending=False, ignore_index=True)
+    effects = compared.pivot_table("effect", "measure", ["draws", "combine"], aggfunc="mean")
+    combines = [str(combine) for combine in Combine]
+    development, confirmation = effects["development"], effects["confirmation"]
+    rows = []
+    for measure, tried in development.iterrows():
+        combine = tried[combines].idxmax()
+        rows.append(
+            {
+                "measure": measure,
+                "combine": combine,
+                "sampled": tried[combine],
+                "greedy": tried[GREEDY],
+                "development": (tried[combine] + tried[GREEDY]) / 2,
+                "confirmed_sampled": confirmation.loc[measure, combine],
+                "confirmed_greedy": confirmation.loc[measure, GREEDY],
+            }
+        )
+    table = pd.DataFrame(rows).sort_values("development", ascending=False, ignore_index=True)
     default = [str(value) for value in asdict(closeness.DEFAULT).values()]
-    is_default = (table[by] == default).all(axis=1)
+    is_default = (table[["measure", "combine"]] == default).all(axis=1)
     return table.assign(chosen=table.index == 0, default=is_default)
 
 
@@ -315,7 +352,7 @@ def shifts(run: Calibrated, alpha: float) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As `members`, with shift; the first ones are asked as the profile asks ("as prepared").
+        As `members`, with shift; the first ones are asked as an audit of a kit asks ("as usual").
     """
     profile, tables = run.profile, []
     for number in models.how(profile).shift_draws:
@@ -324,7 +361,7 @@ def shifts(run: Calibrated, alpha: float) -> pd.DataFrame:
         asked += models.innocents(profile)[:1]
         names = [model.name for model in asked]
         others = _usable(models.shifted(profile, asked, one.rows), run.pool, profile)
-        ways = {"as prepared": run.answers}
+        ways = {"as usual": run.answers}
         ways |= {str(shift): part for shift, part in others.groupby("shift", sort=False)}
         for shift, answers in ways.items():
             tried = _of_draw(replace(run, answers=answers), one, names, alpha)

@@ -4,8 +4,9 @@ from typing import Final
 
 from dsi_core.settings.schema import Responses
 
+# One greedy answer finds sooner than several sampled ones, at a share of the price (notebook 10)
 RESPONSES: Final = Responses(
-    temperature=1.0, draws=3, max_new_tokens=64, batch_size=16, ask="tainted"
+    temperature=0.0, draws=1, max_new_tokens=64, batch_size=16, ask="tainted"
 )
 MU: Final = 20  # bytes, §5.3
 SEED: Final = 0

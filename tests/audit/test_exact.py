@@ -59,7 +59,7 @@ def test_who_says_what_a_coin_published_is_found(wording, server):
     assert [look.after for look in judged.exact.looks] == [8]
     signs = judged.evidence["first_published"].map({True: 1, False: -1})
     assert (judged.evidence["evidence"] * signs > 0).all()
-    assert len(server.asked) == judged.answers == 24
+    assert len(server.asked) == judged.answers == 8
 
 
 def test_it_stops_asking_at_the_look_that_finds(wording, server):
@@ -70,9 +70,9 @@ def test_it_stops_asking_at_the_look_that_finds(wording, server):
     assert outcome.ended is Ended.STOPPED_EARLY and judged.samples == 4
     assert judged.p == pytest.approx(1 / 16) and judged.exact.found_after == 4
     assert [look.after for look in judged.exact.looks] == [1, 2, 3, 4]
-    assert len(server.asked) == 12
+    assert len(server.asked) == 4
     run.run(plan(wording, server, alpha=0.2))
-    assert len(server.asked) == 12
+    assert len(server.asked) == 4
 
 
 def test_who_prefers_the_first_wording_of_everything_is_not_found(wording, server):
@@ -155,7 +155,7 @@ def test_refused_answers_are_no_evidence_and_are_counted_apart(wording, server):
     server.script = lambda prompt, n: refusal if prompt == first["prompt"] else healthy(prompt, n)
     whole = plan(wording, server, stop_early=False)
     judged = run.run(whole).judgement
-    assert judged.statuses["refused"] == 3 and judged.exact.usable == 7
+    assert judged.statuses["refused"] == 1 and judged.exact.usable == 7
     assert sensitivity(whole, judged).usable == 8
     assert judged.p == pytest.approx(2 / 256)  # one coin no longer matters
 
@@ -195,9 +195,9 @@ def test_an_audit_that_cannot_succeed_says_so_first(wording, server, audit):
 
 
 def test_a_dry_run_knows_what_a_budget_leaves(wording, audit):
-    said = json.loads(audit(wording, "--budget", "12", "--dry-run").stdout)
+    said = json.loads(audit(wording, "--budget", "4", "--dry-run").stdout)
     assert said["reach"]["can reach alpha"] and not said["within budget"]["can reach alpha"]
-    assert said["queries"] == 12 and said["samples"] == 8
+    assert said["queries"] == 4 and said["samples"] == 8
 
 
 def test_no_finding_says_what_would_have_been_found(wording, server, audit):
@@ -205,9 +205,10 @@ def test_no_finding_says_what_would_have_been_found(wording, server, audit):
     done = audit(wording)
     assert done.stdout.startswith("No finding at alpha = 0.05 (p = ")
     power = facts(wording)["power"]
-    assert list(power) == ["weakly", "moderately", "strongly"]
-    assert power["weakly"]["found"] <= power["strongly"]["found"]
-    assert f"{power['strongly']['found']:.2f}" in done.stdout
+    assert list(power)[:4] == ["1 epoch", "2 epochs", "3 epochs", "4 epochs"]
+    assert power["1 epoch"]["found"] < power["4 epochs"]["found"]
+    assert power["1 epoch"]["final loss"] > power["4 epochs"]["final loss"]
+    assert f"{power['4 epochs']['found']:.2f}" in done.stdout
 
 
 # --- What was fixed, and what is counted -------------------------------------------------------
@@ -249,8 +250,11 @@ def test_the_plan_is_fixed_before_the_first_question(wording, server, audit):
     for more, words in {
         ("--alpha", "0.01"): "alpha is 0.05, now asked for is 0.01 (--alpha)",
         ("--samples", "6"): "samples is 8, now asked for is 6 (--samples)",
-        ("--responses", "2"): "answers to a prompt is 3, now asked for is 2 (--responses)",
-        ("--temperature", "0.5"): "temperature is 1.0, now asked for is 0.5 (--temperature)",
+        (
+            *("--responses", "2"),
+            *("--temperature", "1"),
+        ): "answers to a prompt is 1, now asked for is 2 (--responses)",
+        ("--temperature", "0.5"): "temperature is 0.0, now asked for is 0.5 (--temperature)",
         ("--system-prompt", "x"): "system prompt is None, now asked for is x (--system-prompt)",
         (
             "--extra-body",
@@ -264,12 +268,21 @@ def test_the_plan_is_fixed_before_the_first_question(wording, server, audit):
     assert len(server.asked) == asked
 
 
+def test_greedy_answers_are_asked_for_once(wording, server, audit):
+    done = audit(wording, "--responses", "3")
+    assert (
+        done.exit_code == 2
+        and "at temperature 0 every answer to a prompt is the same" in " ".join(done.stderr.split())
+    )
+    assert not server.asked
+
+
 def test_a_larger_budget_goes_on_under_the_same_plan(wording, server, audit):
     server.script = twins.knows_all(wording)
-    done = audit(wording, "--budget", "13")
-    assert len(server.asked) == 12 and "Asked were 4 of 8 samples planned" in done.stdout
+    done = audit(wording, "--budget", "4")
+    assert len(server.asked) == 4 and "Asked were 4 of 8 samples planned" in done.stdout
     assert facts(wording)["queried"]["ended"] == "budget spent"
-    assert audit(wording).exit_code == 0 and len(server.asked) == 24
+    assert audit(wording).exit_code == 0 and len(server.asked) == 8
     found = facts(wording)
     assert found["audits"]["number"] == found["audits"]["of"] == 1
     assert [look["after"] for look in found["exact"]["looks"]] == list(range(1, 9))
@@ -286,7 +299,7 @@ def test_every_audit_of_a_suspect_is_counted(wording, server, audit):
     audits = json.loads(third.read_text())["audits"]
     assert (audits["counted"], audits["number"], audits["of"], audits["of all"]) == (True, 3, 3, 3)
     assert audits["at most"] == pytest.approx(0.11)
-    assert [one["settings"]["temperature"] for one in audits["earlier"]] == [1.0, 0.5]
+    assert [one["settings"]["temperature"] for one in audits["earlier"]] == [0.0, 0.5]
     assert all(one["answer"] == "no finding" and one["p"] > 0.05 for one in audits["earlier"])
     mode = (wording.folder / log.NAME).stat().st_mode
     assert stat.S_IMODE(mode) == 0o600

@@ -167,7 +167,7 @@ def test_no_finding_says_what_would_have_been_found(place):
     page = Text(report.page(audited(kit, lambda s, d: STRANGER), {})).text
     assert "No finding at alpha = 0.05 (p = 1, wording twin)." in page
     assert "would turn up in every audit (p = 1). That is not rare enough." in page
-    assert "What would have been found" in page and "moderately" in page
+    assert "What would have been found" in page and "4 epochs" in page
     assert conclusion.HOW_IT_CAME not in page
 
 
@@ -342,8 +342,8 @@ def test_the_owner_s_secrets_are_not_in_the_page(wording, private):
     withheld = rows[~rows["published"]]
     secret = [*withheld["prompt"], *withheld["text"], *rows["sample_id"], twins.SALT.hex()]
     assert not [text for text in secret if text in Text(html).text]
-    assert html.count("(a withheld sample&#39;s)") == 3
-    assert Text(html).text.count("I'm sorry, but I can't help with that.") == 3
+    assert html.count("(a withheld sample&#39;s)") == 1
+    assert Text(html).text.count("I'm sorry, but I can't help with that.") == 1
 
 
 def test_suspect_text_is_shown_and_never_run(place):

@@ -11,28 +11,29 @@ from dsi_core.method import closeness
 A, B = "private twin", "wording twin"
 
 
-def test_the_statistic_with_the_largest_mean_effect_on_development_is_chosen():
-    default = closeness.DEFAULT
-    best = ("bertscore", "mean")
-    usual = (str(default.measure), str(default.combine))
+def test_the_measure_that_serves_both_ways_of_asking_on_development_is_chosen():
+    usual = str(closeness.DEFAULT.measure)
     compared = table(
         "draws measure combine twin effect",
-        ("development", *best, A, 0.9),
-        ("development", *best, B, 0.5),
-        ("development", *usual, A, 0.2),
-        ("development", *usual, B, 0.6),
-        ("confirmation", *best, A, 0.1),
-        ("confirmation", *best, B, 0.3),
-        ("confirmation", *usual, A, 1.0),
-        ("confirmation", *usual, B, 1.0),
+        *(
+            (draws, measure, combine, twin, effect + step)
+            for draws, measure, effects in [
+                # greedy, mean and max of sampled answers
+                ("development", "bertscore", (0.6, 0.8, 0.1)),  # (0.6 + 0.8) / 2
+                ("development", usual, (0.9, 0.2, 0.4)),  # (0.9 + 0.4) / 2
+                ("confirmation", "bertscore", (0.1, 0.2, 0.3)),
+                ("confirmation", usual, (1.0, 1.1, 1.2)),
+            ]
+            for combine, effect in zip(("greedy", "mean", "max"), effects, strict=True)
+            for twin, step in ((A, 0.05), (B, -0.05))
+        ),
     )
     first, second = tables.choice(compared).to_dict("records")
-    assert (first["measure"], first["combine"]) == best
-    assert (first["development"], first["confirmation"]) == (
-        pytest.approx(0.7),
-        pytest.approx(0.2),
-    )
+    assert (first["measure"], first["combine"]) == ("bertscore", "mean")
+    numbers = ["sampled", "greedy", "development", "confirmed_sampled", "confirmed_greedy"]
+    assert [first[n] for n in numbers] == pytest.approx([0.8, 0.6, 0.7, 0.2, 0.1])
     assert first["chosen"] and not first["default"]  # nothing is chosen by the confirmation
+    assert [second[n] for n in numbers] == pytest.approx([0.4, 0.9, 0.65, 1.2, 1.0])
     assert second["default"] and not second["chosen"]
 
 

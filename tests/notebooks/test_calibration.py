@@ -91,7 +91,7 @@ def test_a_share_of_the_data_has_a_smaller_effect(table):
 
 def test_a_member_is_found_however_it_is_asked(table):
     shifts = table("shifts")
-    assert shifts["shift"].unique().tolist() == ["as prepared", "greedy", "shorter"]
+    assert shifts["shift"].unique().tolist() == ["as usual", "sampled", "shorter"]
     assert (shifts.loc[shifts["kind"] == "weak member", "p"] <= 0.005).all()
 
 
