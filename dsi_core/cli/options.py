@@ -29,4 +29,8 @@ def reading(**given: Any) -> dict[str, Any]:
     """Settings of how data is read, as `data.columns.source` takes them."""
     from dsi_core.data.columns import to_drop
 
-    return given | {"drop": to_drop(given["drop"])}
+    tab = given["separator"] in ("tab", "\\t")
+    return given | {
+        "drop": to_drop(given["drop"]),
+        "separator": "\t" if tab else given["separator"],
+    }

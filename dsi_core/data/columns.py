@@ -110,8 +110,9 @@ def outside(
     path = str(Path(given).resolve())
     if named:
         return Data(path=path, prompt=list(prompt), output=output, **reading)
-    how = Reading(**{name: reading[name] for name in OF_FILES if name in reading})
-    return Data(path=path, **_recognised(Path(given), how), **reading)
+    how = Data(path=path, conversations="any", **reading)  # checks the settings
+    found = _recognised(Path(given), Reading(how.encoding, how.separator, how.quotes))
+    return Data(path=path, **found, **reading)
 
 
 def to_drop(given: str | None) -> list[Left] | None:
