@@ -2,7 +2,9 @@
 
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -16,7 +18,7 @@ from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
-from dsi_core.runtime import packing, released, store
+from dsi_core.runtime import jobs, packing, progress, released, store
 from dsi_core.runtime.devices import cores
 from dsi_core.runtime.environment import ONE_THREAD, variables
 from dsi_core.runtime.paths import ROOT
@@ -175,17 +177,57 @@ def reproduce(
         check(notebook, values)
     figures, started = ROOT / figures_dir / profile, time.time()
     together = min(cores(), SIDE_BY_SIDE, len(chosen)) if from_released else 1
-    with variables(ONE_THREAD if from_released else {released.SWITCH: released.OFF}):
-        if together == 1:
-            ends = [_run(notebook, profile, values, timeout) for notebook in chosen]
-        else:
-            with ProcessPoolExecutor(together, get_context("spawn")) as pool:
-                work = partial(_run, profile=profile, values=values, timeout=timeout)
-                ends = list(pool.map(work, chosen))
+    shown = {progress.VARIABLE: str(progress.how())}  # kernels have no terminal of their own
+    work = partial(_run, profile=profile, values=values, timeout=timeout)
+    with variables({**shown, **(ONE_THREAD if from_released else {released.SWITCH: released.OFF})}):
+        ends = (
+            _one_by_one(chosen, work, profile)
+            if together == 1
+            else _side_by_side(chosen, work, together)
+        )
     print("\n".join(_line(end) for end in ends))
     made = [path.name for path in sorted(figures.glob("*.*")) if _is_output(path, started)]
     print(f"{len(made)} files in {figures}: {', '.join(made)}", flush=True)
     return all(end.why_not is None for end in ends)
+
+
+def _one_by_one(chosen: list[Path], work: Callable[[Path], "End"], profile: str) -> list["End"]:
+    ends = []
+    with progress.phases({path.stem: _seconds_last_time(path, profile) for path in chosen}):
+        for notebook in chosen:
+            progress.begin(notebook.stem)
+            ends.append(work(notebook))
+    return ends
+
+
+def _side_by_side(chosen: list[Path], work: Callable[[Path], "End"], together: int) -> list["End"]:
+    ends: dict[Path, End] = {}
+    try:
+        with (
+            ProcessPoolExecutor(together, get_context("spawn")) as pool,
+            progress.Progress(len(chosen), text="notebooks") as bar,
+        ):
+            for future in as_completed([pool.submit(work, notebook) for notebook in chosen]):
+                end = future.result()
+                ends[end.notebook] = end
+                bar.show(len(ends), f"{len(ends)}/{len(chosen)} notebooks, {end.notebook.stem}")
+    except BrokenProcessPool:
+        undone = ", ".join(path.name for path in chosen if path not in ends)
+        raise jobs.WorkerDied(
+            f"the process of a notebook was killed, as by a machine without memory: {undone} did "
+            "not end. Run them one at a time (--only), or without --released"
+        ) from None
+    return [ends[path] for path in chosen]
+
+
+def _seconds_last_time(notebook: Path, profile: str) -> float | None:
+    """How long a notebook took when it was last run on this profile."""
+    copy = ROOT / "executed" / profile / notebook.name
+    try:
+        told = nbformat.read(copy, as_version=4).metadata.papermill.duration
+    except (OSError, ValueError, AttributeError):  # never run, or not to its end
+        return None
+    return float(told) if told else None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from dsi_core.runtime.environment import any_text
+from dsi_core.runtime.environment import any_text, variables
 
 USER, SERVICE, FAULT, INTERRUPTED, UNREAD = 2, 3, 70, 130, 141  # exit codes
 ANYWHERE = ("--debug", "--quiet")  # options of `dsi` that may stand behind a command, too
@@ -67,7 +67,8 @@ class Commands(TyperGroup):
     def invoke(self, context: Any) -> Any:
         """Run a command, with clear errors."""
         os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its five tries end in one line
-        with clear_errors(debug=context.params.get("debug", False)):
+        silent = {"DSI_PROGRESS": "none"} if context.params.get("quiet") else {}
+        with clear_errors(debug=context.params.get("debug", False)), variables(silent):
             result = super().invoke(context)
             sys.stdout.flush()  # here, and not at the end of Python: a closed pipe is no fault
             return result

@@ -24,7 +24,6 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import psutil
-from tqdm import tqdm
 
 from dsi_core.runtime.devices import CPU, StartMethod, devices, start_method
 from dsi_core.runtime.environment import (
@@ -34,6 +33,7 @@ from dsi_core.runtime.environment import (
     set_variables,
     variables,
 )
+from dsi_core.runtime.progress import Progress
 
 # Imported once, by the process from which workers are forked: a worker of its own needs up to ten
 # seconds for them.
@@ -132,18 +132,14 @@ class _Bar:
         self.jobs = jobs
         self.shares: dict[int, float] = {}  # of the jobs that began
         self.ended = 0
-        self.bar = tqdm(
-            total=sum(job.cost for job in jobs),
-            bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed} left {remaining}",
-            mininterval=2,
-            smoothing=0,
-        )
+        self.progress = Progress(sum(job.cost for job in jobs))
 
     def __enter__(self) -> "_Bar":
+        self.progress.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.close()
+        self.progress.__exit__()
 
     def begin(self, index: int) -> None:
         self.show(index, 0.0)
@@ -155,10 +151,8 @@ class _Bar:
     def show(self, index: int, share: float) -> None:
         self.shares[index] = share
         running = ", ".join(self.jobs[i].name for i, s in self.shares.items() if s < 1)
-        text = f"{self.ended}/{len(self.jobs)} {running}"
-        self.bar.set_description_str(text[:90], refresh=False)
         done = sum(self.jobs[i].cost * s for i, s in self.shares.items())
-        self.bar.update(done - self.bar.n)
+        self.progress.show(done, f"{self.ended}/{len(self.jobs)} {running}")
 
 
 def _run_here(jobs: list[Job], bar: _Bar) -> list:

@@ -15,7 +15,14 @@ from helpers import says
 from dsi_core.runtime import devices, jobs
 from dsi_core.runtime.environment import MALLOC
 
-pytestmark = pytest.mark.usefixtures("two_workers")
+pytestmark = pytest.mark.usefixtures("two_workers", "bars")
+
+
+@pytest.fixture
+def bars(monkeypatch):
+    """Progress is shown as on a terminal."""
+    monkeypatch.setenv("DSI_PROGRESS", "bar")
+
 
 CHORES = '''
 import os, signal, subprocess, sys, threading, time
