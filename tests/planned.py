@@ -20,6 +20,7 @@ RULES = {
     "kept_mb": 2,
     "logits_mb": 1,
     "cache_mb": 0.25,
+    "read_mb": 0.05,
     "chars_per_token": 4,
     "template_tokens": 5,
     "untuned_answer_tokens": 30,

@@ -28,6 +28,7 @@ RuleName = Literal[
     "kept_mb",
     "logits_mb",
     "cache_mb",
+    "read_mb",
     "chars_per_token",
     "template_tokens",
     "untuned_answer_tokens",

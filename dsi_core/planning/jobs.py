@@ -146,11 +146,24 @@ class RecipeCost:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a plan is for: a card, its name, and the tokens per second measured on such devices."""
+    """What a plan is for.
+
+    Parameters
+    ----------
+    name
+        Of the card.
+    card
+        What it can do.
+    speeds
+        Tokens per second measured on such devices.
+    counts
+        Whether datasets of the hub are read and counted, too; else their stated sizes are taken.
+    """
 
     name: str
     card: Card
     speeds: dict[Kind, float]
+    counts: bool = False
 
     def basis(self, kind: Kind) -> Basis:
         """Tell what the rate of some work comes from."""
@@ -205,7 +218,7 @@ def tune(model: Participant, machine: Machine) -> JobEstimate:
     source = source_of(training.base)
     billions = assumptions.billions(source)
     cost = recipe_cost(recipe, billions, card)
-    sizes = [size_of(d) for d in training.datasets]
+    sizes = [size_of(d, counted=machine.counts) for d in training.datasets]
     pairs = max(1, sum(s.pairs for s in sizes) - len(training.leave_out))
     length = _mean(sizes, lambda size: min(recipe.max_tokens, _whole(size)))
     tokens = pairs * recipe.epochs * length
@@ -241,7 +254,7 @@ def answer(
     quantized = training.recipe is not None and training.recipe.method == "qlora"
     source = source_of(training.base)
     kind = Kind(Step.ANSWER, source, "nf4" if quantized else "plain")
-    answer_tokens = _answer_tokens(training, sampling)
+    answer_tokens = _answer_tokens(training, sampling, machine)
     tokens = prompts.count * sampling.draws * answer_tokens
     endpoint = training.base.source.endpoint
     if endpoint is None:
@@ -282,11 +295,12 @@ def answer(
     )
 
 
-def _answer_tokens(training: Training, sampling: Sampling) -> float:
+def _answer_tokens(training: Training, sampling: Sampling, machine: Machine) -> float:
     """The mean length of an answer: a tuned model answers as long as what it was tuned on."""
     mean: float = rule("untuned_answer_tokens")
     if training.datasets:
-        mean = _mean([size_of(d) for d in training.datasets], lambda size: size.answer_tokens)
+        sizes = [size_of(d, counted=machine.counts) for d in training.datasets]
+        mean = _mean(sizes, lambda size: size.answer_tokens)
     return min(mean, sampling.max_new_tokens)
 
 
@@ -314,10 +328,14 @@ def _generation(
     reading = steps * step_gb / (1000 * card.tb_per_s * card.bandwidth_fraction)
     writing = answers * answer_tokens * compute
     seconds = max(reading, writing) + prompts.count * prompt_tokens * compute
-    context = prompt_tokens + sampling.max_new_tokens
-    cache_gb = batch * context * rule("cache_mb") * billions ** (2 / 3) / 1000
+    token_mb = rule("cache_mb") * (prompt_tokens + sampling.max_new_tokens)
+    longest = min(prompts.size.longest_tokens, sampling.max_prompt_tokens or math.inf)
+    if 0 < longest < math.inf:  # data that is here: its longest prompts are read together
+        token_mb = rule("cache_mb") * (longest + sampling.max_new_tokens)
+        token_mb += rule("read_mb") * longest
+    reading_gb = batch * token_mb * billions ** (2 / 3) / 1000
     weights_gb = billions * (rule("nf4_bytes") if quantized else card.bytes_per_parameter)
-    return seconds, card.fixed_gb + weights_gb + cache_gb
+    return seconds, card.fixed_gb + weights_gb + reading_gb
 
 
 def read(model: Participant, pairs: int, tokens: float, machine: Machine) -> JobEstimate:
@@ -350,7 +368,7 @@ def similarity(
     references' to the same prompts. bert-score embeds each distinct text once per call; every
     suspect counts as a call of its own, as if it came alone.
     """
-    size = size_of(victim)
+    size = size_of(victim, counted=machine.counts)
     references = [a for a in answers if a.phase is Phase.OFFLINE]
     per_prompt = sum(a.tokens for a in references) / size.pairs  # by all references
     tokens = size.pairs * (size.answer_tokens + per_prompt)
@@ -403,13 +421,13 @@ def _comparison(
     )
 
 
-def size_of(dataset: Dataset) -> Size:
+def size_of(dataset: Dataset, *, counted: bool = False) -> Size:
     """Tell a dataset's size: stated in params/plan.yaml if it is on the hub, else counted.
 
-    Raises `ValueError` if it is not stated.
+    Raises `ValueError` if it is not stated. counted: count in any case.
     """
     source, other = dataset.source, dataset.apart_from
-    if source.hub is None and (other is None or other.source.hub is None):
+    if counted or (source.hub is None and (other is None or other.source.hub is None)):
         return _counted(dataset)
     stated = assumptions.hub_dataset(str(source.hub), dataset.name)
     if source.half is not None:
@@ -441,9 +459,9 @@ def _counted(dataset: Dataset) -> Size:
     )
 
 
-def prompts_of(dataset: Dataset, *, tainted: bool = False) -> Prompts:
+def prompts_of(dataset: Dataset, *, tainted: bool = False, counted: bool = False) -> Prompts:
     """Give the prompts of a dataset: all of them, or those of its tainted samples."""
-    size = size_of(dataset)
+    size = size_of(dataset, counted=counted)
     return Prompts(size.tainted if tainted else size.pairs, size, dataset_spec(dataset))
 
 
@@ -473,7 +491,7 @@ def weights(training: Training) -> str:
 def dataset_spec(dataset: Dataset) -> list[dict]:
     """Give what decides a dataset's pairs but for the seed, and for those it is apart from."""
     other = dataset.apart_from
-    source = dataset.source.model_dump(exclude={"other_words_of"})  # decides no pair
+    source = store.spec_of(dataset.source.model_copy(update={"other_words_of": None}))
     return [source, *(dataset_spec(other) if other else [])]
 
 

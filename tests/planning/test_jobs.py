@@ -25,11 +25,12 @@ def test_tuning_by_hand(tiny):
 def test_answers_by_hand(tiny):
     """One batch of 4, 48 steps of 16 GB at 50 GB/s, then prompts of 15 tokens at 2 x 8e9 / 5e11 s.
 
-    Cache: 4 x (15 + 48) tokens of 1 MB. Half of D is tainted: a suspect's 2 prompts x 3 draws are
+    Memory: 4 x (35 + 48) tokens of 1 MB, the longest prompt being no longer than the longest pair,
+    and 0.2 MB for each token that is read. Half of D is tainted: a suspect's 2 prompts x 3 draws are
     two batches; a prompt is read once.
     """
     jobs = plan.jobs(tiny, "round")
-    expected = {"pairs": 4, "seconds": 48 * 0.32 + 4 * 15 * 0.032, "memory": 1 + 16 + 0.252}
+    expected = {"pairs": 4, "seconds": 48 * 0.32 + 4 * 15 * 0.032, "memory": 1 + 16 + 0.36}
     tuned, untuned = (row(jobs, step="answer", model_id=m) for m in ("R^t one", "R one"))
     assert numbers(tuned) == {**expected, "tokens": 80}
     assert numbers(untuned) == {**expected, "tokens": 120}
