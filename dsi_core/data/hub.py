@@ -1,15 +1,12 @@
 """Datasets of the Hugging Face hub."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dsi_core.runtime import hub
 from dsi_core.settings.schema import Data
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-SECONDS = 5.0  # in which the hub must answer, before its files are looked for in the cache alone
 
 
 def rows(source: Data) -> "Dataset":
@@ -22,41 +19,18 @@ def rows(source: Data) -> "Dataset":
         to this account, and without a network.
     """
     import datasets
+    from huggingface_hub import constants
 
     assert source.hub is not None, "asked for a hub dataset only"
     datasets.disable_progress_bars()
     try:
-        with _cache_alone_if_unreachable():
+        with hub.cache_alone_if_unreachable():
+            datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE
             return datasets.load_dataset(
                 source.hub, source.config, split=source.split, revision=source.revision
             )
     except Exception as error:  # of five libraries: datasets, the hub's, fsspec, httpx, Arrow
         raise ValueError(_said(source, error)) from error
-
-
-@contextmanager
-def _cache_alone_if_unreachable() -> Iterator[None]:
-    """Without it, a machine without a network waits half a minute for each dataset."""
-    import datasets
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
-    try:
-        if not _reachable(constants.ENDPOINT):
-            constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
-
-
-def _reachable(endpoint: str) -> bool:
-    from huggingface_hub.utils import get_session
-
-    try:
-        get_session().head(endpoint, timeout=SECONDS)
-    except Exception:  # whatever is in the way
-        return False
-    return True
 
 
 def _said(source: Data, error: Exception) -> str:
@@ -66,13 +40,12 @@ def _said(source: Data, error: Exception) -> str:
     of += [f"--split {source.split}"]
     of += [f"--revision {source.revision}"] if source.revision else []
     here = f"hub:{source.hub} ({', '.join(of)})"
-    causes = (error, error.__cause__, error.__context__)
-    kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
+    kinds = hub.kinds(error)
     if "Config name is missing" in why or "BuilderConfig" in why:
         return f"{here}: {why}: name one with --config"
     if "GatedRepoError" in kinds or "gated" in why:
         return f"{here}: its owner must let you read it (accept its terms, then `hf auth login`)"
-    if kinds & {"ConnectionError", "ConnectError", "TimeoutException", "OfflineModeIsEnabled"}:
+    if kinds & hub.OUT_OF_REACH:
         return (
             f"{here}: the hub cannot be reached and its files are not in the cache here ({why}); "
             "download it where there is a network, and give the file"

@@ -11,6 +11,7 @@ from huggingface_hub.errors import GatedRepoError
 
 from dsi_core.data import hub
 from dsi_core.data.pairs import Dataset, described, load_pairs
+from dsi_core.runtime import hub as runtime_hub
 from dsi_core.settings.schema import Data
 
 SOURCE = Data(hub="owner/name", prompt=["q"], output="a", config="en", split="test", revision="v2")
@@ -18,7 +19,7 @@ SOURCE = Data(hub="owner/name", prompt=["q"], output="a", config="en", split="te
 
 @pytest.fixture
 def reachable(monkeypatch):
-    monkeypatch.setattr(hub, "_reachable", lambda endpoint: True)
+    monkeypatch.setattr(runtime_hub, "_reachable", lambda endpoint: True)
 
 
 def refused(monkeypatch, error) -> str:
