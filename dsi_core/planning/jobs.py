@@ -329,8 +329,8 @@ def _generation(
     writing = answers * answer_tokens * compute
     seconds = max(reading, writing) + prompts.count * prompt_tokens * compute
     token_mb = rule("cache_mb") * (prompt_tokens + sampling.max_new_tokens)
-    longest = min(prompts.size.longest_tokens, sampling.max_prompt_tokens or math.inf)
-    if 0 < longest < math.inf:  # data that is here: its longest prompts are read together
+    if 0 < prompts.size.longest_tokens < math.inf:  # data that is here
+        longest = min(prompts.size.longest_tokens, sampling.max_prompt_tokens or math.inf)
         token_mb = rule("cache_mb") * (longest + sampling.max_new_tokens)
         token_mb += rule("read_mb") * longest
     reading_gb = batch * token_mb * billions ** (2 / 3) / 1000
