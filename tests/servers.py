@@ -31,11 +31,12 @@ def reply(text, finish="stop", tokens=3, **more) -> tuple[int, dict, bytes]:
     return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
 
 
-def error(status, message="no", **headers) -> tuple[int, dict, bytes]:
+def error(status, message="no", code=None, **headers) -> tuple[int, dict, bytes]:
+    said = {"message": message} if code is None else {"message": message, "code": code}
     return (
         status,
         {"Content-Type": "application/json", **headers},
-        json.dumps({"error": {"message": message}}).encode(),
+        json.dumps({"error": said}).encode(),
     )
 
 
@@ -47,14 +48,16 @@ class Server(ThreadingHTTPServer):
     """A server whose `script` answers.
 
     script(prompt, n) says what becomes of the n-th request (from 0) of a prompt: (status, headers,
-    body), or a function that takes the handler. `asked`: the requests' bodies; `headers`: theirs.
+    body), or a function that takes the handler. `asked`: the requests' bodies; `headers`, `paths`:
+    theirs.
     """
 
     daemon_threads, request_queue_size = True, 64
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.script, self.asked, self.headers, self.guard = None, [], [], threading.Lock()
+        self.script, self.asked, self.headers, self.paths = None, [], [], []
+        self.guard = threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
     def prompts(self) -> list[str]:
@@ -73,6 +76,7 @@ class Handler(BaseHTTPRequestHandler):
             prompt = body["messages"][-1]["content"]
             n = self.server.prompts().count(prompt)
             self.server.asked.append(body)
+            self.server.paths.append(self.path)
             self.server.headers.append(
                 {name.lower(): value for name, value in self.headers.items()}
             )

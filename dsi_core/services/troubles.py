@@ -15,6 +15,7 @@ from typing import Any
 from dsi_core.services import pace
 
 LIMITS = ("max_tokens", "max_completion_tokens")
+SHORT = 12  # characters: what such a prompt says may be an error's own words
 SYSTEM = "system prompt"  # a refused role is told like a refused field
 
 
@@ -74,7 +75,8 @@ def read(
         body = text
     said = message(body)
     words, text = json.dumps(_unquoted(body), ensure_ascii=False).lower(), said.lower()
-    for form in {prompt.lower(), json.dumps(prompt.lower(), ensure_ascii=False)[1:-1]} - {""}:
+    quoted = prompt.lower() if len(prompt) > SHORT else ""
+    for form in {quoted, json.dumps(quoted, ensure_ascii=False)[1:-1]} - {""}:
         words, text = words.replace(form, " "), text.replace(form, " ")
     fields = tuple(refused(body, text, sent)) if status not in (401, 402, 403, 429) else ()
     pause = pace.asked(headers, said)
@@ -132,7 +134,8 @@ _REFUSES = re.compile(
 )
 _ROLE = re.compile(
     r"(system|developer)['\"`]?[ _](role|message|prompt|instruction)s?|"
-    r"role[^.]{0,40}\W(system|developer)\W|(variant|value|role)s?[:=]? ?[`'\"\\]+(system|developer)|"
+    r"role[^.]{0,40}\W(system|developer)\W|"
+    r"(variant|value|role)s?[:=]? ?[`'\"\\]+(system|developer)|"
     r"roles must alternate|"
     r"does not support ['\"`]?(system|developer)|unexpected role"
 )
@@ -146,7 +149,7 @@ def refused(body: Any, text: str, sent: Collection[str]) -> Iterator[str]:
         if role or _ROLE.search(text):
             yield SYSTEM
             return
-    named = [name for name in sent if name in places]
+    named = sorted(name for name in sent if name in places)
     if not named and _REFUSES.search(text):
         spots = {name: re.search(rf"(?<![\w.-]){name}(?![\w-])", text) for name in sent}
         found = sorted((spot.start(), name) for name, spot in spots.items() if spot)

@@ -1,0 +1,371 @@
+"""The way to a service: one spelling of its URL, nothing of the environment, proxies, certificates.
+
+A recorder of bytes on loopback stands for the service, and for a proxy.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+from helpers import says
+from servers import KEY
+
+from dsi_core.services import client
+from dsi_core.services.client import Client, Missed, Trouble, address, proxy
+from dsi_core.settings.schema import Endpoint
+
+CANARY = "canary-7f3a"
+
+
+@contextmanager
+def recorder(answer=b'{"choices": []}', status="200 OK"):
+    """A server that keeps every byte that it gets; gives (port, the list of requests)."""
+    got, listener = [], socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                raw = b""
+                while chunk := connection.recv(65536):
+                    raw += chunk
+                    head, _, rest = raw.partition(b"\r\n\r\n")
+                    size = [x for x in head.lower().split(b"\r\n") if b"content-length:" in x]
+                    if raw[0] == 22:  # TLS
+                        break
+                    if b"\r\n\r\n" in raw and (
+                        not size or len(rest) >= int(size[0].split(b":")[1])
+                    ):
+                        break
+                if raw:
+                    got.append(raw)
+                    begin = f"HTTP/1.1 {status}\r\nContent-Length: {len(answer)}\r\n"
+                    cookie = "Set-Cookie: who=you; Path=/\r\nConnection: close\r\n\r\n"
+                    connection.sendall((begin + cookie).encode() + answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listener.getsockname()[1], got
+    finally:
+        listener.close()
+
+
+def of(url, **changes):
+    return Endpoint(**{"base_url": url, "model": "m", "timeout": 5, **changes})
+
+
+# --- URLs --------------------------------------------------------------------------------------
+
+SPELLINGS = [
+    "https://host.org/v1",
+    " https://host.org/v1\n",
+    "https://host.org/v1/",
+    "https://HOST.org:443/v1//",
+    "HTTPS://host.org/v1/chat/completions",
+    "https://host.org/v1/chat/completions/",
+    "https://host.org/v1/completions",
+    "https://host.org/v1/v1",
+    "https://host.org//v1/models#top",
+    "https://host.org/v1?token=word",
+    "https://me:word@host.org/v1/chat",
+]
+
+
+@pytest.mark.parametrize("url", SPELLINGS)
+def test_all_spellings_of_a_url_are_one(url):
+    found = address(url)
+    assert found.base == client.place(of(url)) == "https://host.org/v1"
+    assert found.chat == "https://host.org/v1/chat/completions" and "word" not in repr(found)
+
+
+def test_what_is_another_place_stays_one():
+    urls = ["http://h/v1", "https://h/v1", "https://h:8443/v1", "https://h/V1", "https://h/api/v1"]
+    assert len({address(url).base for url in urls}) == len(urls)
+    assert address("http://[::1]:80/v1").base == "http://[::1]/v1"
+    assert address("https://h/v1beta/openai/").base == "https://h/v1beta/openai"
+
+
+def test_a_deployment_of_azure_keeps_its_query_and_has_a_key_of_its_own():
+    where = address(
+        "https://x.openai.azure.com/openai/deployments/g/chat/completions?api-version=3"
+    )
+    assert where.of(client.CHAT) == (
+        "https://x.openai.azure.com/openai/deployments/g/chat/completions?api-version=3"
+    )
+    assert client.headers(where, "k")["api-key"] == "k"
+    assert "Authorization" not in client.headers(where, "k")
+    assert client.headers(where, "eyJ0")["Authorization"] == "Bearer eyJ0"
+    assert client.headers(address("https://h/v1"), "k")["Authorization"] == "Bearer k"
+    assert "Authorization" not in client.headers(address("https://h/v1"), "")
+
+
+@pytest.mark.parametrize(
+    "url, likely",
+    [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/v1"),
+        ("https://api.openai.com/", "https://api.openai.com/v1"),
+        ("https://openrouter.ai", "https://openrouter.ai/api/v1"),
+        ("http://localhost:11434/api/chat", "http://localhost:11434/v1"),
+        ("https://x.openai.azure.com", "https://x.openai.azure.com/openai/v1"),
+        ("https://h/v1", None),
+    ],
+)
+def test_what_was_probably_meant(url, likely):
+    assert address(url).likely == likely
+
+
+@pytest.mark.parametrize(
+    "url, hint",
+    [
+        ("localhost:8000/v1", "is it http://localhost:8000/v1?"),
+        ("api.host.org/v1", "is it https://api.host.org/v1?"),
+        ("https://h:99999/v1", "'https://h:99999/v1' is not"),
+        ("https://me:word@h:x/v1", "'https://h:x/v1' is not"),
+    ],
+)
+def test_a_url_that_is_none_says_what_it_may_be(url, hint):
+    with pytest.raises(ValueError) as error:
+        address(url)
+    says(error, hint)
+    assert "word" not in str(error.value)
+
+
+# --- What reaches a service --------------------------------------------------------------------
+
+# What the HTTP library, Python's own, and the client library of OpenAI read
+READ = (  # noqa: SIM905
+    "OPENAI_API_KEY OPENAI_ADMIN_KEY OPENAI_ORG_ID OPENAI_ORGANIZATION OPENAI_PROJECT_ID "
+    "OPENAI_WEBHOOK_SECRET OPENAI_API_VERSION OPENAI_API_TYPE OPENAI_LOG AZURE_OPENAI_API_KEY "
+    "AZURE_OPENAI_AD_TOKEN AZURE_OPENAI_ENDPOINT AWS_BEARER_TOKEN_BEDROCK AWS_BEDROCK_BASE_URL "
+    "AWS_REGION AWS_DEFAULT_REGION GOOGLE_CLOUD_PROJECT GOOGLE_CLOUD_LOCATION "
+    "OPENROUTER_API_KEY ANTHROPIC_API_KEY HF_TOKEN FTP_PROXY SSLKEYLOGFILE USER_AGENT"
+).split()
+
+
+@pytest.fixture
+def canaries(monkeypatch, tmp_path):
+    """Every variable that may matter holds a canary."""
+    for name in READ:
+        monkeypatch.setenv(name, f"{CANARY}-{name}")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"X-Canary: {CANARY}-header")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://{CANARY}.invalid/v1")
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / CANARY))
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, f"http://{CANARY}:{CANARY}@127.0.0.1:9")
+    (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 login {CANARY} password {CANARY}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    monkeypatch.setenv("TEST_KEY", KEY)
+
+
+@pytest.mark.parametrize("key_env", ["TEST_KEY", None])
+def test_nothing_of_the_environment_reaches_a_service_but_the_named_key(canaries, key_env):
+    with recorder() as (port, got):
+        for _ in range(2):  # the second after a cookie was set
+            asking = Client(of(f"http://127.0.0.1:{port}/v1", key_env=key_env))
+            assert asking.post({"messages": [{"content": "a question"}]}).status == 200
+            assert asking.send("GET", "/models").status == 200
+            asking.close()
+    sent = b"".join(got).decode()
+    assert len(got) == 4 and "a question" in sent
+    assert sent.count(KEY) == (4 if key_env else 0)
+    assert CANARY not in sent and "cookie" not in sent.lower()
+    named = {"TEST_KEY"} if key_env else set()
+    values = {n: v for n, v in os.environ.items() if len(v) > 3 and n not in named}
+    assert [name for name, value in values.items() if value in sent and value != "127.0.0.1"] == []
+    names = {line.partition(":")[0].lower() for line in sent.splitlines() if ": " in line}
+    assert names <= {
+        *("host", "accept", "accept-encoding", "connection", "user-agent", "content-type"),
+        *("content-length", "authorization"),
+        *('{"messages"',),
+    }
+
+
+def test_a_login_of_the_url_is_sent_and_shown_nowhere():
+    with recorder() as (port, got):
+        asking = Client(of(f"http://me:word-0123@127.0.0.1:{port}/v1?key=word-4567"))
+        asking.post({})
+    assert b"POST /v1/chat/completions?key=word-4567" in got[0]
+    assert b"Authorization: Basic bWU6d29yZC0wMTIz" in got[0]
+    assert {"me:word-0123", "word-0123", "word-4567"} <= set(asking.secrets())
+    assert "word" not in repr(asking.address)
+
+
+def test_a_redirect_is_not_followed():
+    with recorder(status="307 Temporary Redirect") as (port, got):
+        assert Client(of(f"http://127.0.0.1:{port}/v1")).post({}).status == 307
+    assert len(got) == 1
+
+
+# --- Proxies -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxies(monkeypatch):
+    """Sets the environment's proxies; it names no others, and no certificates."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    for name in (*names, *map(str.lower, names), *client.BUNDLES):
+        monkeypatch.delenv(name, raising=False)
+    return lambda **values: [monkeypatch.setenv(n, v) for n, v in values.items()]
+
+
+def test_a_proxy_gets_its_login_and_a_service_does_not(proxies):
+    """Through a tunnel and, without TLS, in a request that the proxy sends on without it."""
+    with recorder() as (port, got):
+        proxies(HTTP_PROXY=f"http://me:word@127.0.0.1:{port}", HTTPS_PROXY=f"127.0.0.1:{port}")
+        asking = Client(of("http://service.invalid/v1"))
+        assert asking.post({"a": 1}).status == 200
+        missed = Client(of("https://service.invalid/v1")).post({"a": 1})
+    assert got[0].startswith(b"POST http://service.invalid/v1/chat/completions")
+    assert b"Proxy-Authorization: Basic bWU6d29yZA==" in got[0]
+    assert got[1].startswith(b"CONNECT service.invalid:443") and b"Authorization" not in got[1]
+    assert isinstance(missed, Missed)
+    says_where = f"through the proxy http://127.0.0.1:{port} (the environment's HTTPS_PROXY)"
+    assert says_where in missed.message and "word" not in missed.message
+
+
+def test_a_dead_proxy_is_named_without_its_login(proxies):
+    proxies(ALL_PROXY="http://me:word@127.0.0.1:9")
+    why = Client(of("https://service.invalid/v1")).reach()
+    assert "proxy http://127.0.0.1:9 (the environment's ALL_PROXY)" in why and "word" not in why
+
+
+def test_this_machine_is_reached_directly_unless_a_proxy_is_asked_for(proxies):
+    proxies(HTTP_PROXY="http://127.0.0.1:9", ALL_PROXY="socks5://127.0.0.1:9")
+    for host in ("127.0.0.1:8000", "localhost", "[::1]:80", "127.9.9.9", "a.localhost"):
+        assert proxy(address(f"http://{host}/v1")) is None
+    assert proxy(address("http://localhost/v1"), "http://p:1").shown == "http://p:1 (--proxy)"
+    assert proxy(address("http://host/v1"), "none") is None
+    assert proxy(address("http://host/v1")).shown.startswith("http://127.0.0.1:9 ")
+
+
+@pytest.mark.parametrize(
+    "exceptions, direct",
+    [
+        ("host.org", True),
+        (".host.org", True),
+        ("*.host.org", True),
+        ("org", True),
+        ("other, API.host.ORG", True),
+        ("api.host.org:8443", True),
+        ("*", True),
+        ("ost.org", False),
+        ("api.host.org:1", False),
+        ("", False),
+    ],
+)
+def test_no_proxy_names_hosts(proxies, exceptions, direct):
+    proxies(HTTPS_PROXY="http://p:1", NO_PROXY=exceptions)
+    assert (proxy(address("https://api.host.org:8443/v1")) is None) is direct
+
+
+def test_no_proxy_names_networks(proxies):
+    proxies(HTTP_PROXY="http://p:1", NO_PROXY="10.0.0.0/8, fd00::/8")
+    assert proxy(address("http://10.2.3.4/v1")) is None
+    assert proxy(address("http://[fd00::1]/v1")) is None
+    assert proxy(address("http://11.2.3.4/v1")) is not None
+
+
+def test_a_socks_proxy_without_its_package_is_one_line(proxies):
+    proxies(ALL_PROXY="socks5h://me:word@p:1080")
+    with pytest.raises(ValueError) as error:
+        Client(of("https://host/v1"))
+    says(error, "socks5h://p:1080 (the environment's ALL_PROXY)", "socksio", "--proxy none")
+    assert "word" not in str(error.value)
+    with pytest.raises(ValueError, match="not http, https, socks5"):
+        proxy(address("https://host/v1"), "ftp://p:1")
+    Client(of("http://localhost:1/v1")).close()  # which no proxy is asked for
+
+
+# --- Certificates ------------------------------------------------------------------------------
+
+
+def test_a_certificate_that_is_not_trusted_is_named_with_what_helps(proxies, tls, monkeypatch):
+    port, authority = tls
+    missed = Client(of(f"https://localhost:{port}/v1")).post({})
+    assert missed.trouble is Trouble.BARRED
+    assert "certificate is not trusted" in missed.message and "SSL_CERT_FILE" in missed.message
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(name, str(authority))
+        assert Client(of(f"https://localhost:{port}/v1")).post({}).status == 200
+        monkeypatch.delenv(name)
+
+
+def test_a_file_of_certificates_that_is_none(proxies, monkeypatch, tmp_path):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
+    with pytest.raises(
+        ValueError, match=r"REQUESTS_CA_BUNDLE names .*none.pem, which is not there"
+    ):
+        Client(of("https://host/v1"))
+    (tmp_path / "none.pem").write_text("no certificate")
+    with pytest.raises(ValueError, match="holds no certificates"):
+        Client(of("https://host/v1"))
+
+
+def test_tls_to_a_server_without_it(proxies):
+    with recorder() as (port, _):
+        missed = Client(of(f"https://127.0.0.1:{port}/v1")).post({})
+    assert missed.trouble is Trouble.BARRED and "does the server speak http://?" in missed.message
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """A server whose certificate signs itself; gives (port, its certificate's file)."""
+    import ssl
+    import subprocess
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    key, file = tmp_path / "key.pem", tmp_path / "cert.pem"
+    request = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=DNS:localhost"]
+    command = [*request.split(), "-keyout", str(key), "-out", str(file), *names]
+    subprocess.run(command, check=True, capture_output=True)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    class Quiet(HTTPServer):
+        def handle_error(self, *_):
+            pass
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file, key)
+    with Quiet(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.server_port, file
+        server.shutdown()
+
+
+# --- Dead hosts --------------------------------------------------------------------------------
+
+
+def test_a_dead_host_is_named_soon(proxies, monkeypatch):
+    why = Client(of("http://127.0.0.1:9/v1")).reach()
+    assert why == "connection failed: [Errno 111] Connection refused"
+    assert "connection failed" in Client(of("http://no-such-host.invalid/v1")).reach()
+    monkeypatch.setattr(client, "CONNECT_S", 0.2)
+    monkeypatch.setattr(socket, "create_connection", lambda *_: time.sleep(5))
+    begun = time.monotonic()
+    assert "no connection within 0.2 s" in Client(of("http://10.255.255.1/v1")).reach()
+    assert time.monotonic() - begun < 2
+
+
+def test_a_body_is_json(proxies):
+    with recorder() as (port, got):
+        Client(of(f"http://127.0.0.1:{port}/v1")).post({"a": "\u20ac"})
+    assert json.loads(got[0].partition(b"\r\n\r\n")[2]) == {"a": "\u20ac"}
