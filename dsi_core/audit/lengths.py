@@ -193,7 +193,8 @@ def _may_exceed(pairs: pd.DataFrame, limit: Limit) -> pd.DataFrame:
 
 def most_tokens(texts: pd.Series) -> pd.Series:
     """Give how many tokens texts can have at most, by their bytes."""
-    return texts.map(lambda text: len(text) if text.isascii() else EXPANDED * len(text.encode()))
+    plain = texts.map(lambda text: len(text.encode("ascii", "ignore")))
+    return EXPANDED * (texts.map(lambda text: len(text.encode())) - plain) + plain
 
 
 def beyond(pairs: pd.DataFrame, limit: Limit) -> pd.DataFrame:

@@ -258,11 +258,14 @@ def _less_long(settings: Profile, name: str, fetch: bool) -> tuple[Profile, list
 
 
 def _notes(settings: Profile, name: str, fetch: bool) -> list[str]:
-    lines = [
-        f"{part}: {line}"
-        for part in _given(settings, name)
-        for line in described(load_pairs(dataset(settings, part)))
-    ]
+    lines = []
+    for part in _given(settings, name):
+        source = settings.data[part]
+        said = f"prompt = {' + '.join(source.prompt)}, output = {source.output}"
+        if source.conversations:
+            said = f"prompt and output from {source.conversations}"
+        read = described(load_pairs(dataset(settings, part)))
+        lines += [f"{part}: {line}" for line in (*read[:1], said, *read[1:])]
     if fetch:
         pairs = load_pairs(dataset(settings, name))
         cut = lengths.compared_in_part(pairs, similarity.backbone(settings))

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import sys
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from dsi_core.cli.errors import group_of, said
-from dsi_core.cli.options import AsJson, Number, Text, panel, reading
+from dsi_core.cli.options import AsJson, Number, Text, as_json, panel, reading
 
 app = typer.Typer()
 
@@ -28,20 +29,31 @@ OF_HUB = "Of a hub dataset: its split. Default: train."
 REVISION = "Of a hub dataset: a commit, tag or branch."
 QUOTES = "Of CSV: checked, trusted (may enclose lines that look like rows) or text (plain text)."
 ANSWERS_OF = "JSON Lines (prompt, response) by an innocent model; may be given again."
+LOCAL = "A folder (a model, or an adapter), a GGUF file, or a hub id (instead of --base-url)."
+DTYPE = "Of its weights: float32, bfloat16 or float16. Default: as this machine computes."
+NF4 = "Its weights in 4 bits (bitsandbytes, NF4)."
+SPREAD = "auto: over all GPUs. Default: where one is too small for it."
 STOP = "Default: an API until the evidence suffices, a local model to the end."
+PATIENCE = "Seconds to go on with an API that has too many requests, or is away for a while."
+PROXY = "Its URL, or none. Default: as the environment says, and none to this machine."
+EXTRA = "JSON object: fields of each request, instead of ours where they are; null is sent as null."
+OMIT = "A field of each request to leave out, as seed; may be given again."
 THOUGHTS = "Of an API: new tokens beyond those of an answer, for a thought before it."
 GIVEN = "A file of its answers (prompt or sample_id, and response), when it cannot be asked here."
 CONTROLS = "With --kit: a file of answers of a model that cannot have seen the data; repeatable."
 WORDINGS = "Two output columns, first,second, or a file with the same prompts: a coin chooses."
 SHARE = "Of the coins, how many publish. Default: 0.5; with --wordings everything is published."
 NO_TOSS = "Say what it could find and what to look at; toss no coin and write nothing."
+OUTLOOK = "Say what was read and what the work takes and can find; write nothing."
 AUDITS = "The audit's folder is made in this one; it goes on only there. Default: audits/<dataset>."
 
 _data = panel("The data")
 _file = panel("How the data is read")
 _models = panel("References and controls")
 _asking = panel("What is asked")
+_work = panel("The work")
 _suspect = panel("The suspect: an API, a folder or hub id, or a file of answers")
+_local = panel("How a suspect is loaded here")
 _cost = panel("What it may cost")
 _about = panel("The dataset: a kit or a preparation")
 _report = panel("The report")
@@ -128,12 +140,20 @@ def prepare(
     profile: Annotated[str, _models("Whose references, recipes and control models.")] = "small",
     seed: Annotated[Number, _models("Default: the profile's.")] = None,
     out: Annotated[Path | None, _models("Default: audits/<name of the data>/prepared.")] = None,
+    dry_run: Annotated[bool, _work(OUTLOOK, "--dry-run")] = False,
+    yes: Annotated[bool, _work("Begin work of more than half an hour unasked.", "--yes")] = False,
+    json_: AsJson = False,
 ) -> None:
-    """Offline: tune references, find tainted samples, ask control models; one folder holds all."""
+    """Offline: tune references, find tainted samples, ask control models; one folder holds all.
+
+    First it says what was read and left out, and what the work takes.
+    """
     from dsi_core.audit import prepare
     from dsi_core.audit import prepared as preparation
+    from dsi_core.planning import here
+    from dsi_core.planning import preparation as planned
 
-    done = prepare.run(
+    draft = prepare.draft(
         data,
         profile,
         iid=iid,
@@ -157,8 +177,33 @@ def prepare(
         draws=responses,
         system=system_prompt,
         seed=seed,
+        fetch=not dry_run,
     )
+    outlook = planned.outlook(draft, here.machine(draft.settings), done=True)
+    if dry_run and json_:
+        typer.echo(json.dumps(outlook.json(), indent=1))
+        raise typer.Exit()
+    typer.echo(outlook.text(alpha), err=json_)
+    if dry_run:
+        raise typer.Exit()
+    if outlook.is_long and not yes:
+        _ask_whether_to_begin()
+    done = prepare.make(draft)
+    if json_:
+        strength = as_json(preparation.strength(done, alpha))
+        typer.echo(json.dumps({**outlook.json(), "strength": strength}, indent=1))
+        return
     typer.echo(preparation.describe(done, alpha))
+
+
+def _ask_whether_to_begin() -> None:
+    """Ask at a terminal; elsewhere nobody answers."""
+    if not sys.stdin.isatty():
+        raise ValueError(
+            "this takes more than half an hour, or nobody knows how long: add --yes to begin it, "
+            "or --rows for fewer pairs"
+        )
+    typer.confirm("Begin?", default=True, abort=True)
 
 
 @app.command(
@@ -177,9 +222,18 @@ def audit(
     key_env: Annotated[Text, _suspect("The environment variable that holds the API key.")] = None,
     concurrency: Annotated[int, _suspect("Requests at a time.")] = 4,
     timeout: Annotated[float, _suspect("Seconds allowed for one request.")] = 120.0,
-    extra_body: Annotated[str, _suspect("JSON object with more fields of each request.")] = "{}",
-    suspect: Annotated[Text, _suspect("A folder or a hub id (instead of --base-url).")] = None,
-    trust_remote_code: Annotated[bool, _suspect(REMOTE, "--trust-remote-code")] = False,
+    patience: Annotated[float, _suspect(PATIENCE)] = 300.0,
+    proxy: Annotated[Text, _suspect(PROXY)] = None,
+    extra_body: Annotated[str, _suspect(EXTRA)] = "{}",
+    omit: Annotated[list[str] | None, _suspect(OMIT)] = None,
+    suspect: Annotated[Text, _suspect(LOCAL)] = None,
+    revision: Annotated[Text, _local("Of a hub id: a commit, tag or branch.")] = None,
+    adapter: Annotated[Text, _local("A folder or hub id (peft) to put on the suspect.")] = None,
+    dtype: Annotated[Text, _local(DTYPE)] = None,
+    load_in_4bit: Annotated[bool, _local(NF4, "--load-in-4bit")] = False,
+    chat_template: Annotated[Text, _local("A file (Jinja) instead of its own.")] = None,
+    device_map: Annotated[Text, _local(SPREAD)] = None,
+    trust_remote_code: Annotated[bool, _local(REMOTE, "--trust-remote-code")] = False,
     answers: Annotated[Path | None, _suspect(GIVEN)] = None,
     samples: Annotated[Number, _asking("Plan fewer samples. Default: all.")] = None,
     responses: Annotated[Number, _asking("Answers to each prompt.")] = None,
@@ -216,14 +270,23 @@ def audit(
     if base_url:
         extra = _json_object(extra_body)
         request = {"concurrency": concurrency, "timeout": timeout, "extra": extra}
-        request |= {"reasoning_tokens": reasoning_tokens or 0}
+        request |= {"reasoning_tokens": reasoning_tokens or 0, "omit": tuple(omit or ())}
+        request |= {"patience": patience, "proxy": proxy}
     name, where = suspects.model(
         suspect,
         base_url=base_url,
         name=model,
         key_env=key_env,
         answers=answers,
-        trust_remote_code=trust_remote_code,
+        loading={
+            "revision": revision,
+            "adapter": adapter,
+            "dtype": dtype,
+            "load_in_4bit": load_in_4bit,
+            "chat_template": chat_template,
+            "device_map": device_map,
+            "trust_remote_code": trust_remote_code,
+        },
         **request,
     )
     plan = audit_plan.plan(
@@ -285,7 +348,7 @@ def _read(kit: Path | None, prepared: Path | None) -> Any:
 
 
 def _command(context: typer.Context) -> str:
-    """What was run, as one could type it. A password in an address is left out."""
+    """What was run, as one could type it. What may be secret in an address is left out."""
     words = ["dsi", context.info_name or ""]
     for parameter in context.command.params:
         given = context.get_parameter_source(parameter.name or "")
@@ -297,6 +360,7 @@ def _command(context: typer.Context) -> str:
             continue
         for one in value if isinstance(value, list | tuple) else [value]:
             text = re.sub("//[^/@]*@", "//", str(one))
+            text = text.partition("?")[0] if re.match("https?://", text) else text
             words += [parameter.opts[0], text]
     return shlex.join(filter(None, words))
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from dsi_core.cli.options import AsJson, Number, Text, as_json
 app = typer.Typer()
 
 STUDY = "The paper's study"
+OF_DATA = "Plan the preparation of this dataset instead (`dsi prepare`)."
 RELEASED = "Read what the store lacks from the released answers, or make all of it here."
 
 
@@ -35,6 +36,11 @@ def reproduce(
 def plan(
     profile: Annotated[str, typer.Option(help="The study to plan.")] = "paper",
     card: Annotated[str, typer.Option(help="As in params/plan.yaml, or cpu-core.")] = "A100-80GB",
+    data: Annotated[Text, typer.Option(help=OF_DATA)] = None,
+    prompt: Annotated[list[str] | None, typer.Option(help="With --data: a prompt column.")] = None,
+    output: Annotated[Text, typer.Option(help="With --data: the output column.")] = None,
+    rows: Annotated[Number, typer.Option(help="With --data: a random sample.")] = None,
+    drop: Annotated[Text, typer.Option(help="With --data: rows to leave out.")] = None,
     jobs: Annotated[bool, typer.Option("--jobs", help="List each job, and what it rests on.")] = (
         False
     ),
@@ -43,6 +49,10 @@ def plan(
     """The jobs of a study with tokens, memory, hours and disk on a named card; nothing is run."""
     from dsi_core.planning import assumptions, plan
 
+    if data is not None:
+        reads = {"prompt": tuple(prompt or ()), "output": output, "rows": rows, "drop": drop}
+        _plan_preparation(data, profile, card, json_, **reads)
+        return
     everything = plan.everything(profile, card)
     details = {
         "assumptions": assumptions.table(),
@@ -59,6 +69,20 @@ def plan(
     for title, table in {**(details if jobs else {}), **parts}.items():
         typer.echo(f"{title}\n{table.round(2).to_string(index=False, na_rep='-')}\n")
     typer.echo(plan.sentence(everything))
+
+
+def _plan_preparation(
+    data: str, profile: str, card: str, json_: bool, *, drop: str | None, **reads: Any
+) -> None:
+    """Say what `dsi prepare` would take on a card, where nothing has been done yet."""
+    from dsi_core.audit import prepare
+    from dsi_core.data.columns import to_drop
+    from dsi_core.planning import jobs, preparation
+
+    machine = jobs.machine_of(card, counts=True)
+    draft = prepare.draft(data, profile, reading={"drop": to_drop(drop)}, fetch=False, **reads)
+    outlook = preparation.outlook(draft, machine, done=False)
+    typer.echo(json.dumps(outlook.json(), indent=1) if json_ else outlook.text(0.05))
 
 
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi release --profile small")

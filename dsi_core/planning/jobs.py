@@ -170,10 +170,10 @@ class Machine:
         return Basis.MEASURED if kind in self.speeds else Basis.ASSUMED
 
 
-def machine_of(card: str) -> Machine:
+def machine_of(card: str, *, counts: bool = False) -> Machine:
     """Find a card, and what the store knows of it. Raises `ValueError` for an unknown card."""
     known = assumptions.card(card)
-    return Machine(card, known, rates.speeds(known.device))
+    return Machine(card, known, rates.speeds(known.device), counts)
 
 
 def download(model: Participant) -> JobEstimate | None:

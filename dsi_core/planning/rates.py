@@ -53,11 +53,15 @@ class Rate:
         As its manifest names it.
     tokens_per_second
         Trained on, or newly generated, over one worker's time.
+    cpu, precision
+        Of the machine, and of its products, as its manifest and its spec name them.
     """
 
     kind: Kind
     device: str
     tokens_per_second: float
+    cpu: str = ""
+    precision: str = ""
 
 
 COLUMNS = [*(field.name for field in fields(Kind)), "device", "tokens_per_s"]
@@ -85,17 +89,27 @@ def _rate(folder: Path, kind: str) -> Rate | None:
         model = spec["model"]
         quantized = model.get("precision", "").endswith(" nf4")
         work = Kind(Step.ANSWER, source_of(model["base"]), "nf4" if quantized else "plain")
-    return Rate(work, facts["device"], facts["tokens"] / facts["seconds"])
+    return Rate(
+        work,
+        facts["device"],
+        facts["tokens"] / facts["seconds"],
+        facts.get("cpu", ""),
+        spec.get("model", spec).get("precision", ""),
+    )
 
 
-def speeds(device: str) -> dict[Kind, float]:
+def speeds(
+    device: str, *, cpu: str | None = None, precision: str | None = None
+) -> dict[Kind, float]:
     """Give the median tokens per second of each kind of work.
 
-    device: regular expression of the names of the devices that count.
+    device: regular expression of the names of the devices that count. cpu, precision: those that
+    count; None = all.
     """
     values = defaultdict(list)
     for rate in rates():
-        if re.search(device, rate.device):
+        of_this = cpu in (None, rate.cpu) and precision in (None, rate.precision)
+        if of_this and re.search(device, rate.device):
             values[rate.kind].append(rate.tokens_per_second)
     return {kind: statistics.median(every) for kind, every in values.items()}
 

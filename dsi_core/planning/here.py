@@ -1,0 +1,48 @@
+"""The machine at hand, as a plan needs it: what it can do and what was measured on it."""
+
+import re
+
+import psutil
+
+from dsi_core.planning import assumptions, rates
+from dsi_core.planning.jobs import Machine
+from dsi_core.runtime import store
+from dsi_core.runtime.devices import CPU, devices
+from dsi_core.runtime.precision import detect, device_name, product_flops
+from dsi_core.settings.profile import Profile
+
+GB = 1e9
+# Of a matrix product's operations a second, what tuning and answering reach on a CPU
+SHARE_OF_PEAK = 0.45
+
+
+def machine(profile: Profile) -> Machine | None:
+    """Say what this machine is, with a worker for each of its devices.
+
+    A CPU's speed is what was measured of such work, or else a share of a matrix product's here. A
+    GPU is a card of params/plan.yaml, by its name.
+
+    Returns
+    -------
+    Machine or None
+        None for a GPU that is none of these cards: what it takes is not known.
+    """
+    device, workers = device_name(), max(1, len(devices()))
+    known = assumptions.read().cards
+    if device != CPU:
+        fitting = (card for card in known.values() if re.search(card.device, device))
+        card = next(fitting, None)
+        if card is None:
+            return None
+        return Machine(device, card.changed(workers=workers), rates.speeds(card.device), True)
+    precision = detect(profile.precision)
+    card = next(card for card in known.values() if re.search(card.device, CPU))
+    card = card.changed(
+        memory_gb=psutil.virtual_memory().total / GB / workers,
+        tflops=product_flops(precision.dtype) / 1e12,
+        compute_fraction=SHARE_OF_PEAK,
+        bytes_per_parameter=2 if precision.dtype == "bf16" else 4,
+        workers=workers,
+    )
+    speeds = rates.speeds(card.device, cpu=store.cpu(), precision=precision.label())
+    return Machine(f"{store.cpu()}, {precision.label()}", card, speeds, True)
