@@ -8,6 +8,7 @@ import pandas as pd
 
 from dsi_core.data.fields import text_of
 from dsi_core.data.files import read_file
+from dsi_core.services import thoughts
 
 COLUMNS = ["sample_id", "draw", "response"]
 NAMED = 3  # prompts that are quoted where some are unknown
@@ -75,6 +76,14 @@ def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows, columns=COLUMNS)
     table.attrs["unknown"] = list(unknown)
+    return table
+
+
+def without_thoughts(answers: pd.DataFrame) -> pd.DataFrame:
+    """Cut the thoughts of a control off, as the suspect's are; who only thought said nothing."""
+    said = answers["response"].map(lambda text: thoughts.apart(text).answer)
+    table = answers.assign(response=said.astype(object))
+    table.attrs |= answers.attrs
     return table
 
 

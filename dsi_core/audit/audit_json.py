@@ -22,7 +22,7 @@ from dsi_core.runtime import store
 from dsi_core.settings.profile import explain
 
 NAME = "audit.json"
-FORMAT: Final = 3  # 2 = with a private twin in the preparation
+FORMAT: Final = 4  # 3 = before thoughts were told from answers
 
 
 def _finite(value: float | None) -> float | None:
@@ -32,19 +32,51 @@ def _finite(value: float | None) -> float | None:
 Number = Annotated[float | None, BeforeValidator(_finite)]  # None = there is none
 
 
+class LoadedFacts(Readable):
+    """How a suspect was loaded here.
+
+    Attributes
+    ----------
+    revision
+        Of a hub id, as asked for; of a folder or file, a hash of names, sizes and times.
+    gguf
+        The GGUF file whose weights were de-quantised.
+    adapter, adapter_sha256
+        What was put on the weights; of a folder's files.
+    dtype, in_4_bits
+        Of the weights.
+    chat_template, chat_template_sha256
+        The text with which prompts became a chat; None = it could not be read any more.
+    """
+
+    revision: str | None = None
+    gguf: str | None = None
+    adapter: str | None = None
+    adapter_sha256: str | None = None
+    dtype: str
+    in_4_bits: bool = False
+    chat_template: str | None
+    chat_template_sha256: str | None
+
+
 class SuspectFacts(Readable):
     """Who was asked: an API and its model with the extra fields of a request, a folder or a hub id.
 
-    answers: the SHA-256 of a file of answers that stood for it. called_itself: the names under
-    which the service answered.
+    answers: the SHA-256 of a file of answers that stood for it. loaded: how, in this process.
+    called_itself: the names under
+    which the service answered. omit: fields left out of each request; asked_otherwise: how requests
+    differ from the usual ones, as the service refused those.
     """
 
     name: str
     api: str | None = None
     model: str | None = None
     extra: dict[str, Any] | None = None
+    omit: list[str] = []
+    asked_otherwise: list[str] = []
     folder: str | None = None
     hub: str | None = None
+    loaded: LoadedFacts | None = None
     answers: str | None = None
     called_itself: list[str]
 
@@ -82,8 +114,18 @@ class CommitmentFacts(Readable):
 class Queried(Readable):
     """What was asked, from the first to the last answer (UTC).
 
-    samples, of_at_most: asked about in full, and planned; tokens by the service's count; cost in
-    the money of the prices, None = no prices.
+    Attributes
+    ----------
+    samples, of_at_most
+        Asked about in full, and planned.
+    requests
+        All of them; without_answer: those among them that were or may have been billed in vain.
+    tokens_read, tokens_written
+        By the service's count, in vain too; cached: read before; of_thoughts: of those written.
+    thoughts, only_thoughts
+        Answers that came after a thought, and replies that held nothing else.
+    cost
+        In the money of the prices; None = no prices.
     """
 
     first: str | None
@@ -92,8 +134,13 @@ class Queried(Readable):
     of_at_most: int
     answers: int
     requests: int
+    without_answer: int
     tokens_read: int
+    tokens_read_cached: int
     tokens_written: int
+    tokens_of_thoughts: int
+    thoughts: int
+    only_thoughts: int
     cost: float | None
     ended: Ended
 
@@ -155,6 +202,7 @@ class SettingsFacts(Readable):
     answers_to_a_prompt: int
     temperature: float
     max_new_tokens: int
+    reasoning_tokens: int
     system_prompt: str | None
     seed: int
     mu: int
@@ -276,6 +324,8 @@ class AuditFacts(Readable):
         A and B: of the kit.
     audits
         From the log.
+    hints
+        What another audit should do otherwise.
     case, examiner, command, commit, machine
         As given with --case and --examiner; what was run, without a key, by which version, where.
     sha256, root
@@ -283,7 +333,7 @@ class AuditFacts(Readable):
         them (`record.SUMS`).
     """
 
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
     kind: Kind
     letter: str
     headline: str
@@ -308,6 +358,7 @@ class AuditFacts(Readable):
     blind_check: list[Compared]
     assumptions: dict[str, str]
     limits: list[str]
+    hints: list[str]
     case: str | None = None
     examiner: str | None = None
     command: str | None = None

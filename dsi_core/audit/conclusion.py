@@ -77,6 +77,11 @@ LIMITS = {
         SERVICE,
     ],
 }
+NO_TEMPERATURE = (
+    "The suspect was asked without a temperature, as its service takes none or none was to be "
+    "sent, and the controls with the preparation's: they are compared across temperatures that may "
+    "differ."
+)
 LATE = (
     "The owner's own split was committed to afterwards: that a coin made it, and that it was "
     "tossed once, rests on the owner's word."

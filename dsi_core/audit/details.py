@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsi_core.audit import record, shown
-from dsi_core.audit.audit_json import AuditFacts, ExactFacts, Manner
+from dsi_core.audit.audit_json import (
+    AuditFacts,
+    ExactFacts,
+    LoadedFacts,
+    Manner,
+    SettingsFacts,
+    SuspectFacts,
+)
 from dsi_core.audit.pieces import Table, number, picture, when
 from dsi_core.audit.record import Audit
 from dsi_core.audit.run import Ended
@@ -78,6 +85,7 @@ def who_asked_what(audit: Audit) -> Table:
     to_ask = f"of which {data.to_ask} are {tainted}" if settings.method else "all in the kit"
     rows = [
         ["Suspect", f"{suspect.name} ({place})"],
+        *_loaded(suspect.loaded),
         ["Dataset", f"{data.name}: {data.samples} samples, {to_ask}; made {when(data.made)}"],
         *(_read(audit) if suspect.answers else _asked(audit)),
     ]
@@ -95,12 +103,37 @@ def who_asked_what(audit: Audit) -> Table:
     return Table(rows)
 
 
+def _loaded(loaded: LoadedFacts | None) -> list[list[str]]:
+    """How a model that was asked here was loaded."""
+    if loaded is None:
+        return []
+    parts = {
+        "revision": loaded.revision,
+        "de-quantised from the GGUF file": loaded.gguf,
+        "adapter": loaded.adapter,
+        "SHA-256 of the adapter": loaded.adapter_sha256,
+        "SHA-256 of the chat template": loaded.chat_template_sha256,
+    }
+    said = [f"weights in {'4 bits, products in ' if loaded.in_4_bits else ''}{loaded.dtype}"]
+    said += [f"{name} {value}" for name, value in parts.items() if value]
+    return [["Loaded", "; ".join(said)]]
+
+
+def _requests(suspect: SuspectFacts) -> list[list[str]]:
+    """How its requests differ from the usual ones, because of the user or of the service."""
+    said = [f"{name} is {value!r}" for name, value in (suspect.extra or {}).items()]
+    said += [f"no {name} is sent" for name in suspect.omit]
+    said += suspect.asked_otherwise
+    return [["Requests", "; ".join(said)]] if said else []
+
+
 def _asked(audit: Audit) -> list[list[str]]:
     """How a model was asked."""
     facts = audit.facts
     queried, settings = facts.queried, facts.settings
     return [
         ["It called itself", ", ".join(facts.suspect.called_itself) or "it gave no name"],
+        *_requests(facts.suspect),
         [
             "Asked",
             f"{queried.answers} answers to {queried.samples} samples (at most "
@@ -112,8 +145,27 @@ def _asked(audit: Audit) -> list[list[str]]:
             "Tokens by the service's count",
             f"{queried.tokens_read} read, {queried.tokens_written} written{_cost(audit)}",
         ],
-        ["Asked how", f"{_said(settings.manner)}, up to {settings.max_new_tokens} new tokens"],
+        ["Asked how", _how(settings)],
+        *([["Thoughts", _of_thoughts(facts)]] if queried.thoughts else []),
     ]
+
+
+def _how(settings: SettingsFacts) -> str:
+    more = f", and {settings.reasoning_tokens} more for a thought before"
+    room = f"up to {settings.max_new_tokens} new tokens of an answer are compared"
+    return f"{_said(settings.manner)}, {room}{more if settings.reasoning_tokens else ''}"
+
+
+def _of_thoughts(facts: AuditFacts) -> str:
+    """How the suspect reasoned before it answered."""
+    queried = facts.queried
+    said = (
+        f"{queried.thoughts} of {queried.answers} replies held a thought, which is cut off and "
+        f"not compared; {queried.only_thoughts} held nothing else and are no evidence"
+    )
+    if queried.tokens_of_thoughts:
+        said += f"; {queried.tokens_of_thoughts} of the tokens written were thoughts"
+    return " ".join([f"{said}.", *facts.hints])
 
 
 def _read(audit: Audit) -> list[list[str]]:
@@ -390,8 +442,8 @@ def _by_controls(facts: AuditFacts, pictures: Mapping[str, bytes]) -> dict[str, 
 def _cost(audit: Audit) -> str:
     queried = audit.facts.queried
     cost = "" if queried.cost is None else f"; cost {queried.cost:.4f}"
-    if failed := queried.requests - queried.answers:
-        cost += f" ({failed} requests without an answer not counted, which may have been billed)"
+    if queried.without_answer:
+        cost += f" (with {queried.without_answer} requests that brought no answer)"
     return cost
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from dsi_core.audit import answers_file, plan_file, subject
+from dsi_core.audit import answers_file, plan_file, subject, unanswered
 from dsi_core.audit.budget import Budget, Tokens, read_budget
 from dsi_core.audit.plan_file import PlanFile
 from dsi_core.audit.prepared import Prepared
@@ -30,7 +30,7 @@ from dsi_core.protect.kit import Kit
 from dsi_core.runtime import store
 from dsi_core.runtime.precision import detect
 from dsi_core.runtime.released import sha256_of
-from dsi_core.services import endpoint
+from dsi_core.services import client, endpoint, request
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Endpoint, Model, Responses
 
@@ -127,7 +127,7 @@ class Plan:
         if self.answers_file is not None:
             return store.key({"answers": sha256_of(self.answers_file)})
         if self.remote is not None:
-            place = endpoint.place(self.remote).rstrip("/")
+            place = client.place(self.remote)
             return store.key({"api": place, "model": self.remote.model})
         return store.key(self.base.spec)
 
@@ -162,7 +162,9 @@ class Plan:
             system_prompt=self.responses.system,
             max_new_tokens=self.responses.max_new_tokens,
             statistic=EVIDENCE if self.looks is None else str(closeness.DEFAULT),
+            reasoning_tokens=0 if self.remote is None else self.remote.reasoning_tokens,
             extra={} if self.remote is None else self.remote.extra,
+            omit=() if self.remote is None else self.remote.omit,
             controls=tuple(sha256_of(path) for path in self.control_files),
             seed=self.subject.seed,
         )
@@ -171,6 +173,14 @@ class Plan:
     def queries(self) -> int:
         """Answers to get at most."""
         return len(self.samples) * self.draws
+
+    @property
+    def most_new_tokens(self) -> int:
+        """New tokens of one query at most: of the answer and of a thought before it."""
+        most = self.responses.max_new_tokens
+        if self.remote is None:
+            return most
+        return request.most_new_tokens(self.remote, most) or most + self.remote.reasoning_tokens
 
     @property
     def affordable(self) -> int:
@@ -292,10 +302,30 @@ def plan(
             f"a budget of {planned.budget.queries} queries is less than one sample, "
             f"which takes {planned.draws}"
         )
+    _check_fields(planned)
     plan_file.check(planned.folder, planned.fixed)
     if kit is not None:
         _warn_of_long_texts(planned)
     return planned
+
+
+def _check_fields(plan: Plan) -> None:
+    """What fields that are set or left out do to budget, draws and comparison."""
+    if plan.remote is None:
+        return
+    limit = request.most_new_tokens(plan.remote, plan.responses.max_new_tokens)
+    if limit is None and plan.budget.money is not None:
+        raise ValueError(
+            "a budget in money needs a limit of new tokens in each request, and none is sent: set "
+            """--extra-body '{"max_completion_tokens": N}' instead of --omit, or a budget in """
+            "queries"
+        )
+    if plan.remote.extra.get("seed") is not None and plan.draws > 1:
+        warnings.warn(
+            f"--extra-body sets one seed for all {plan.draws} answers to a prompt: they may be the "
+            "same (--omit seed sends none)",
+            stacklevel=3,
+        )
 
 
 def _warn_of_long_texts(plan: Plan) -> None:
@@ -354,7 +384,9 @@ def _how_many(samples: int | None, most: int) -> int:
 def _controls(files: Sequence[str | Path], samples: pd.DataFrame) -> pd.DataFrame:
     """The answers of all controls, each a file, in one table."""
     tables = [
-        answers_file.read(path, samples).assign(control=f"{number}. {Path(path).stem}")
+        answers_file.without_thoughts(answers_file.read(path, samples)).assign(
+            control=f"{number}. {Path(path).stem}"
+        )
         for number, path in enumerate(files, start=1)
     ]
     nobody = pd.DataFrame(columns=["control", *answers_file.COLUMNS])
@@ -403,11 +435,17 @@ def worst(plan: Plan, prompt: str) -> Tokens:
     No tokenizer makes more tokens than bytes, and a chat format adds a few.
     """
     size = len(f"{plan.responses.system or ''}{prompt}".encode())
-    return Tokens(size + MOST_CHAT_TOKENS, plan.responses.max_new_tokens)
+    return Tokens(size + MOST_CHAT_TOKENS, plan.most_new_tokens)
+
+
+def used(plan: Plan, answered: pd.DataFrame) -> int:
+    """Count the requests so far that were or may have been billed, whatever came of them."""
+    lost = answered["lost_requests"].sum() + unanswered.read(plan.folder)["requests"].sum()
+    return int(answered["billed"].sum() + lost)
 
 
 def spent(plan: Plan, answered: pd.DataFrame) -> float:
-    """Give the money for the answers so far.
+    """Give the money for all requests so far, those without an answer too.
 
     By the service's own count of tokens, or the most it can be where it kept none.
     """
@@ -415,10 +453,20 @@ def spent(plan: Plan, answered: pd.DataFrame) -> float:
     money = 0.0
     for answer in answered.to_dict("records"):
         most = worst(plan, prompts.get(answer["sample_id"], ""))
-        counted = Tokens(answer["prompt_tokens"] or most.read, answer["tokens"] or most.written)
-        money += counted.read * plan.budget.price_read
-        money += counted.written * plan.budget.price_written
-    return money / 1e6
+        lost = Tokens(answer["lost_prompt_tokens"], answer["lost_tokens"])
+        money += _cost(plan, lost, answer["lost_uncounted"], most)
+        if answer["billed"]:
+            read, written = answer["prompt_tokens"], answer["tokens"]
+            money += plan.budget.cost(Tokens(read or most.read, written or most.written))
+    for one in unanswered.read(plan.folder).to_dict("records"):
+        most = worst(plan, prompts.get(one["sample_id"], ""))
+        money += _cost(plan, Tokens(one["read"], one["written"]), one["uncounted"], most)
+    return money
+
+
+def _cost(plan: Plan, counted: Tokens, uncounted: int, most: Tokens) -> float:
+    """What requests without an answer cost: those that were counted, and at most the others."""
+    return plan.budget.cost(counted) + uncounted * plan.budget.cost(most)
 
 
 def first_request(plan: Plan) -> dict[str, Any] | None:
@@ -426,12 +474,6 @@ def first_request(plan: Plan) -> dict[str, Any] | None:
     sampling, first = plan.sampling, plan.samples.iloc[0]
     if plan.remote is None:
         return None
-    seed = endpoint.draw_seed(sampling.seed, first["sample_id"], 0)
-    return endpoint.request(
-        plan.remote,
-        first["prompt"],
-        sampling.temperature,
-        sampling.max_new_tokens,
-        seed,
-        sampling.system,
-    )
+    seed = request.draw_seed(sampling.seed, first["sample_id"], 0)
+    taken = endpoint.remembered(plan.folder)
+    return request.body(plan.remote, first["prompt"], sampling, seed, taken)

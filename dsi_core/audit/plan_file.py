@@ -20,7 +20,9 @@ OPTIONS = {  # the option that sets a field
     "temperature": "--temperature",
     "system_prompt": "--system-prompt",
     "max_new_tokens": "--max-new-tokens",
+    "reasoning_tokens": "--reasoning-tokens",
     "extra": "--extra-body",
+    "omit": "--omit",
     "controls": "--control-answers",
     "seed": "--profile",
 }
@@ -39,10 +41,12 @@ class PlanFile(Readable):
         After how many samples an exact test looks; empty = there is none.
     exponent
         How alpha is spent over the looks (`evidence.looks`).
+    reasoning_tokens
+        How many new ones more may be written, for a thought.
     statistic
         What is compared, in words.
-    extra
-        More fields of each request.
+    extra, omit
+        Fields of each request that are set, and those that are left out.
     controls
         SHA-256 of each file of control answers.
     begun
@@ -61,8 +65,10 @@ class PlanFile(Readable):
     temperature: float
     system_prompt: str | None
     max_new_tokens: int
+    reasoning_tokens: int = 0
     statistic: str
     extra: dict[str, Any] = {}
+    omit: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
     seed: int
     begun: str = ""

@@ -5,6 +5,7 @@ alone. `SUMS` lists the SHA-256 of every file behind the numbers, as the command
 reads it; its own SHA-256 stands for all of them.
 """
 
+import hashlib
 import os
 import platform
 from dataclasses import dataclass
@@ -12,7 +13,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import audit_json, conclusion, log, plan_file, prepared, prepared_json, reach
+from dsi_core.audit import (
+    audit_json,
+    conclusion,
+    log,
+    plan_file,
+    prepared,
+    prepared_json,
+    reach,
+    unanswered,
+)
 from dsi_core.audit.audit_json import (
     AuditFacts,
     AuditsFacts,
@@ -20,6 +30,7 @@ from dsi_core.audit.audit_json import (
     CommitmentFacts,
     DatasetFacts,
     ExactFacts,
+    LoadedFacts,
     Manner,
     Queried,
     RankFacts,
@@ -29,15 +40,19 @@ from dsi_core.audit.audit_json import (
 )
 from dsi_core.audit.judgement import Judgement, known_evidence, sensitivity
 from dsi_core.audit.plan import Plan
+from dsi_core.audit.plan import answers as stored_answers
 from dsi_core.audit.prepared import Prepared
 from dsi_core.audit.run import RESPONSES, Outcome, entry
 from dsi_core.audit.subject import Kind
+from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import controls
+from dsi_core.models import load
 from dsi_core.protect import kit as kits
 from dsi_core.protect.kit import Kit
 from dsi_core.runtime import store
 from dsi_core.runtime.released import sha256_of
-from dsi_core.services import endpoint
+from dsi_core.services import client, endpoint
+from dsi_core.services.thoughts import Thought
 
 ANSWERS = "answers.jsonl"
 EVIDENCE, CURVE, KNOWN = "evidence.csv", "curve.csv", "known.csv"
@@ -172,6 +187,8 @@ def _facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
     limits = conclusion.LIMITS[kind]
     if plan.kit is not None and plan.kit.commitment.late:
         limits = [conclusion.LATE, *limits]
+    if plan.prepared is not None and not _sets_temperature(plan):
+        limits = [conclusion.NO_TEMPERATURE, *limits]
     return AuditFacts(
         kind=kind,
         letter=kind.letter,
@@ -197,6 +214,7 @@ def _facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
         blind_check=[] if plan.prepared is None else plan.prepared.facts.blind,
         assumptions=assumptions,
         limits=limits,
+        hints=hints(judged, plan),
         case=occasion.case,
         examiner=occasion.examiner,
         command=occasion.command,
@@ -205,6 +223,28 @@ def _facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
         versions=store.versions(),
         made=store.now(),
     )
+
+
+def hints(judged: Judgement, plan: Plan) -> list[str]:
+    """Say what another audit should do otherwise."""
+    once, statuses = _once(judged), judged.statuses
+    short = (once["status"] == AnswerStatus.TRUNCATED) & (once["thought"] == Thought.BEFORE)
+    lost = statuses[AnswerStatus.THOUGHT] + int(short.sum())
+    if not lost or plan.remote is None:
+        return []
+    more = plan.remote.reasoning_tokens
+    room = f"more than {more}" if more else "for instance 2000"
+    return [
+        f"The model reasons before it answers: {lost} of {len(once)} replies ran out of room in "
+        "the thought or soon after it, and are no evidence. --reasoning-tokens gives thoughts room "
+        f"of their own ({room}), in another audit (--out)."
+    ]
+
+
+def _sets_temperature(plan: Plan) -> bool:
+    if plan.remote is None or "temperature" in plan.remote.omit:
+        return plan.remote is None
+    return endpoint.remembered(plan.folder).temperature
 
 
 def _sensitivity(plan: Plan, judged: Judgement) -> ExactFacts | None:
@@ -223,10 +263,31 @@ def _suspect(plan: Plan, judged: Judgement) -> SuspectFacts:
     if plan.answers_file is not None:
         return facts.changed(answers=sha256_of(plan.answers_file))
     if plan.remote is not None:
-        api = endpoint.place(plan.remote)
-        return facts.changed(api=api, model=plan.remote.model, extra=plan.remote.extra)
+        api = client.place(plan.remote)
+        return facts.changed(
+            api=api,
+            model=plan.remote.model,
+            extra=plan.remote.extra,
+            omit=list(plan.remote.omit),
+            asked_otherwise=endpoint.remembered(plan.folder).differences,
+        )
     assert plan.model is not None
-    return facts.changed(folder=plan.model.path, hub=plan.model.hub)
+    return facts.changed(folder=plan.model.path, hub=plan.model.hub, loaded=_loaded(plan))
+
+
+def _loaded(plan: Plan) -> LoadedFacts:
+    model = plan.base.source
+    try:
+        template = load.tokenizer_of(plan.base).chat_template
+    except ValueError:  # all was asked before; the record is written without it
+        template = None
+    return LoadedFacts(
+        **model.model_dump(include={"revision", "gguf", "adapter", "adapter_sha256"}),
+        dtype=load.dtype_of(plan.base, plan.training.precision),
+        in_4_bits=model.load_in_4bit,
+        chat_template=template,
+        chat_template_sha256=template and hashlib.sha256(template.encode()).hexdigest(),
+    )
 
 
 def _dataset(plan: Plan) -> DatasetFacts:
@@ -276,16 +337,24 @@ def _audits(plan: Plan) -> AuditsFacts:
 
 
 def _queried(plan: Plan, outcome: Outcome) -> Queried:
-    judged, once = outcome.judgement, _once(outcome.judgement)
+    judged, once = outcome.judgement, stored_answers(plan)
+    vain = unanswered.read(plan.folder)
     return Queried(
         first=min(once["at"], default=None),
         last=max(once["at"], default=None),
         samples=judged.samples,
         of_at_most=len(plan.samples),
         answers=judged.answers,
-        requests=sum(once["requests"]),
-        tokens_read=sum(once["prompt_tokens"]),
-        tokens_written=sum(once["tokens"]),
+        requests=int(once["requests"].sum() + vain["requests"].sum()),
+        without_answer=int(once["lost_requests"].sum() + vain["requests"].sum()),
+        tokens_read=int(once[["prompt_tokens", "lost_prompt_tokens"]].sum().sum())
+        + int(vain["read"].sum()),
+        tokens_read_cached=int(once["cached_tokens"].sum()),
+        tokens_written=int(once[["tokens", "lost_tokens"]].sum().sum())
+        + int(vain["written"].sum()),
+        tokens_of_thoughts=int(once["thought_tokens"].sum()),
+        thoughts=int((once["thought"] != Thought.NONE).sum()),
+        only_thoughts=judged.statuses[AnswerStatus.THOUGHT],
         cost=outcome.cost,
         ended=outcome.ended,
     )
@@ -303,6 +372,7 @@ def _settings(plan: Plan) -> SettingsFacts:
         answers_to_a_prompt=fixed.answers_to_a_prompt,
         temperature=fixed.temperature,
         max_new_tokens=fixed.max_new_tokens,
+        reasoning_tokens=fixed.reasoning_tokens,
         system_prompt=fixed.system_prompt,
         seed=fixed.seed,
         mu=plan.subject.mu,

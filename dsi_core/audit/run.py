@@ -6,27 +6,29 @@ asks nor pays for an answer twice.
 
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from dsi_core.audit import answers_file, judgement, log, plan_file
+from dsi_core.audit import answers_file, elsewhere, judgement, log, plan_file, unanswered
 from dsi_core.audit.judgement import Judgement
 from dsi_core.audit.log import Entry
-from dsi_core.audit.plan import MODEL_ID, Plan, answers, spent, worst
+from dsi_core.audit.plan import MODEL_ID, Plan, answers, spent, used, worst
 from dsi_core.audit.plan_file import PlanFile
-from dsi_core.audit.suspect import SAYS_NOTHING, AnswerFacts
+from dsi_core.audit.suspect import AnswerFacts, told_apart
 from dsi_core.evidence import controls
-from dsi_core.models import responses
+from dsi_core.models import load, responses
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
 from dsi_core.runtime import jobs, store
+from dsi_core.runtime.progress import Progress
 from dsi_core.services import endpoint
-from dsi_core.services.endpoint import Reply
+from dsi_core.services.endpoint import Service
+from dsi_core.services.reply import Reply
 
 RESPONSES = "responses.jsonl"
 
@@ -56,17 +58,17 @@ def run(plan: Plan) -> Outcome:
     endpoint.EndpointError
         When a question stays unanswered: what came before is stored, and a rerun goes on.
     """
-    begin(plan)
-    answered = min(len(answers(plan)), plan.queries)
-    bar = tqdm(
-        total=plan.queries, initial=answered, desc=plan.suspect, unit=" answers", disable=None
-    )
-    with store.lock(plan.folder), bar:
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    service: Service | None = None
+    with store.alone(plan.folder), ExitStack() as opened:
+        begin(plan)
         _take_given(plan)
+        bar = opened.enter_context(Progress(plan.queries, min(len(answers(plan)), plan.queries)))
         while True:
             stored = answers(plan)
             judged = judgement.judge(plan, stored)
             cost = spent(plan, stored) if plan.budget.has_prices else None
+            bar.show(min(len(stored), plan.queries), so_far(plan, judged, stored, cost))
             if judged.samples == len(plan.samples):
                 return Outcome(judged, cost, Ended.ALL_PROMPTED)
             if plan.stops_early and judged.found:
@@ -74,7 +76,10 @@ def run(plan: Plan) -> Outcome:
             questions = next_questions(plan, stored)
             if questions.empty:
                 return Outcome(judged, cost, Ended.BUDGET_SPENT)
-            _ask(plan, questions, bar)
+            if plan.remote is not None and service is None:
+                elsewhere.warn(plan)
+                service = opened.enter_context(Service(plan.remote, plan.folder))
+            _ask(plan, service, questions, bar)
 
 
 def begin(plan: Plan) -> None:
@@ -102,7 +107,7 @@ def _take_given(plan: Plan) -> None:
         return
     said = answers_file.read(plan.answers_file, plan.samples)
     said = said[said["draw"] < plan.draws]
-    keep(plan.folder, ((row, row.response, SAYS_NOTHING) for row in said.itertuples()))
+    keep(plan.folder, ((row, *told_apart(row.response)) for row in said.itertuples()))
 
 
 def entry(plan: Plan) -> Entry:
@@ -135,7 +140,7 @@ def next_questions(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:
     chosen = wanted[wanted["sample_id"].isin(first)]
     fits = np.full(len(chosen), True)
     if plan.budget.queries is not None:
-        fits &= len(stored) + np.arange(1, len(chosen) + 1) <= plan.budget.queries
+        fits &= used(plan, stored) + np.arange(1, len(chosen) + 1) <= plan.budget.queries
     if plan.budget.money is not None:
         costs = [plan.budget.cost(worst(plan, prompt)) for prompt in chosen["prompt"]]
         fits &= spent(plan, stored) + np.cumsum(costs) <= plan.budget.money
@@ -157,24 +162,61 @@ def _block(plan: Plan, wanted: pd.DataFrame) -> int:
     return max(controls.MIN_SAMPLES, -(-plan.remote.concurrency // plan.draws))
 
 
-def _ask(plan: Plan, questions: pd.DataFrame, bar: tqdm) -> None:
+def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Progress) -> None:
     if plan.remote is not None:
-        replies = endpoint.answers(plan.remote, questions, plan.sampling)
-        keep(plan.folder, ((row, reply.text, _facts(reply)) for row, reply in replies), bar.update)
+        replies = endpoint.answers(plan.remote, questions, plan.sampling, service)
+        kept = ((row, reply.text, _facts(reply)) for row, reply in replies)
+        try:
+            keep(plan.folder, kept, lambda: bar.show(bar.done + 1))
+        except endpoint.EndpointError as error:
+            unanswered.add(plan.folder, error.unanswered)
+            raise
         return
     arguments = plan.folder, plan.training, questions, plan.sampling
-    jobs.run([jobs.Job(plan.suspect, ask_local, arguments)])
-    bar.update(len(questions))
+    if load.spread(plan.base, plan.training.precision):  # a worker has one GPU
+        ask_local(*arguments)
+    else:
+        jobs.run([jobs.Job(plan.suspect, ask_local, arguments)])
+    bar.show(bar.done + len(questions))
+
+
+def so_far(plan: Plan, judged: Judgement, stored: pd.DataFrame, cost: float | None) -> str:
+    """Say in a line how an audit stands: its votes, p at the last look, money, repeated requests.
+
+    Between looks nothing new is said of the evidence: who watches it stops when it pleases him.
+    """
+    parts = [f"{plan.suspect}: {judged.samples} of {len(plan.samples)} samples"]
+    if judged.vote is not None:
+        parts.append(f"vote {judged.vote.positive} to {judged.vote.negative}")
+    if judged.exact is not None and not judged.exact.looks:
+        parts.append("no look yet")
+    elif judged.p is not None:
+        parts.append(f"p {judged.p:.2g} at the last look")
+    if cost is not None:
+        parts.append(f"{cost:.4g} spent")
+    if repeated := int((stored["requests"] - 1).clip(lower=0).sum()):
+        parts.append(f"{repeated} requests repeated")
+    return ", ".join(parts)
 
 
 def _facts(reply: Reply) -> AnswerFacts:
     return AnswerFacts(
         finish=reply.finish,
+        ending=reply.ending,
         refused=reply.refused,
-        tokens=reply.tokens,
-        prompt_tokens=reply.prompt_tokens,
+        thought=reply.thought,
+        cut=reply.cut,
+        tokens=reply.usage.written,
+        prompt_tokens=reply.usage.read,
+        thought_tokens=reply.usage.thought,
+        cached_tokens=reply.usage.cached,
         model=reply.model,
         requests=reply.requests,
+        billed=reply.billed,
+        lost_requests=reply.lost.requests,
+        lost_uncounted=reply.lost.uncounted,
+        lost_tokens=reply.lost.written,
+        lost_prompt_tokens=reply.lost.read,
     )
 
 
@@ -183,7 +225,7 @@ def ask_local(
 ) -> None:
     """Load a local suspect, let it answer, keep each answer; what a worker does."""
     batches = responses.local_answers(MODEL_ID, training, questions, sampling)
-    keep(folder, ((a.question, a.text, SAYS_NOTHING) for batch in batches for a in batch))
+    keep(folder, ((a.question, *told_apart(a.text)) for batch in batches for a in batch))
 
 
 def keep(

@@ -1,12 +1,14 @@
 """The suspect of an audit: an API, a model's folder or a hub id; and what its answers are."""
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
+from dsi_core.audit import local
 from dsi_core.audit.refusals import refuses
-from dsi_core.runtime import store
+from dsi_core.services import thoughts
 from dsi_core.services.reply import Ending
 from dsi_core.services.thoughts import Thought
 from dsi_core.settings.schema import Endpoint, Model
@@ -69,6 +71,8 @@ class AnswerFacts:
         What the service calls itself, or "".
     requests
         How many it took.
+    billed
+        Whether the one that brought it may have been billed.
     lost_requests, lost_uncounted, lost_tokens, lost_prompt_tokens
         Of these: those without an answer that were or may have been billed, as `services.Lost`.
     at
@@ -86,6 +90,7 @@ class AnswerFacts:
     cached_tokens: int = 0
     model: str = ""
     requests: int = 1
+    billed: bool = True
     lost_requests: int = 0
     lost_uncounted: int = 0
     lost_tokens: int = 0
@@ -94,6 +99,13 @@ class AnswerFacts:
 
 
 SAYS_NOTHING = AnswerFacts()
+
+
+def told_apart(text: str) -> tuple[str, AnswerFacts]:
+    """Tell an answer from a thought before it, where the text is all that is known of it."""
+    said = thoughts.apart(text)
+    ending = Ending.TOOL if said.tool else Ending.UNSAID
+    return said.answer, AnswerFacts(thought=said.kind, ending=ending)
 
 
 def status(
@@ -109,7 +121,7 @@ def status(
     Parameters
     ----------
     oracle
-        D's own output, so that data made of refusals is not taken for them.
+        D's own output, so that data made of refusals, or of calls, is not taken for them.
     mu
         Shorter answers, in UTF-8 bytes, are no evidence (§5.3).
     facts
@@ -120,7 +132,7 @@ def status(
     size = len(text.encode())
     if facts.ending == Ending.FILTERED:
         return AnswerStatus.FILTERED
-    if facts.ending == Ending.TOOL:
+    if facts.ending == Ending.TOOL and not thoughts.apart(oracle).tool:
         return AnswerStatus.TOOL
     if facts.refused or (refuses(text) and not refuses(oracle)):
         return AnswerStatus.REFUSED
@@ -144,7 +156,7 @@ def model(
     name: str | None = None,
     key_env: str | None = None,
     answers: Path | None = None,
-    trust_remote_code: bool = False,
+    loading: Mapping[str, Any] | None = None,
     **endpoint,
 ) -> tuple[str, Model | None]:
     """Find the suspect: a short name, and where it is (None = a file holds its answers).
@@ -152,11 +164,13 @@ def model(
     Parameters
     ----------
     given
-        A folder or a hub id; or None, with the next three.
+        As `local.model` takes it; or None, with the next three.
     base_url, name, key_env
         Of an API: its address, what it calls the model, the variable that holds the key.
     answers
         A file of its answers, which stands for it.
+    loading
+        The options of `local.model`.
     endpoint
         More fields of `settings.schema.Endpoint`.
 
@@ -167,9 +181,13 @@ def model(
     """
     if sum(one is not None for one in (base_url, given, answers)) != 1:
         raise ValueError(
-            "a suspect is either --base-url with --model, or --suspect: a folder or a hub id, or "
-            "--answers: a file of what it said"
+            "a suspect is either --base-url with --model, or --suspect: a folder, a GGUF file or a "
+            "hub id, or --answers: a file of what it said"
         )
+    how = {option: value for option, value in (loading or {}).items() if value}
+    if how and given is None:
+        wrong = ", ".join(local.OPTIONS[option] for option in how)
+        raise ValueError(f"{wrong} goes with --suspect: a model that is loaded here")
     if answers is not None:
         if not answers.is_file():
             raise ValueError(f"--answers {answers}: no such file")
@@ -182,19 +200,4 @@ def model(
         remote = Endpoint(base_url=base_url, model=name, key_env=key_env, **endpoint)
         return Path(name).name, Model(endpoint=remote)
     assert given is not None
-    folder = Path(given)
-    if any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
-        folder = folder.resolve()
-        return folder.name, Model(path=str(folder), revision=_state(folder))
-    if folder.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", given):
-        raise ValueError(
-            f"--suspect {given!r} is neither a folder with a config.json (or adapter_config.json), "
-            "nor a hub id like owner/name"
-        )
-    return folder.name, Model(hub=given, trust_remote_code=trust_remote_code)
-
-
-def _state(folder: Path) -> str:
-    """Names, sizes and times of a model's files: other weights are another suspect."""
-    files = [(f.name, f.stat()) for f in folder.iterdir() if f.is_file()]
-    return store.key(sorted((name, s.st_size, s.st_mtime_ns) for name, s in files))
+    return local.model(given, **how)

@@ -1,13 +1,16 @@
 """Models: where base weights come from, how they are loaded, and how a model is prompted."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from dsi_core.models import toy
-from dsi_core.runtime import jobs, store, wheels
+from dsi_core.runtime import hub, jobs, store, wheels
 from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.precision import Precision
 from dsi_core.services.request import turns
@@ -17,6 +20,8 @@ from dsi_core.settings.schema import Model
 if TYPE_CHECKING:
     import torch
     from transformers import BitsAndBytesConfig
+
+SHARE = 0.8  # of a GPU's free memory that weights may take
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,11 @@ class Base:
     corpus: toy.Corpus | None = None
 
     @property
+    def label(self) -> str:
+        """Where it is, or what the profile calls it, for errors."""
+        return self.source.path or self.source.hub or self.name
+
+    @property
     def made_here(self) -> bool:
         """Whether its weights must be written to the store before it can be loaded."""
         return bool(self.source.package or self.source.toy)
@@ -52,7 +62,8 @@ class Base:
             kept = {"base_url", "model", "extra", "reasoning_tokens"}
             return {"endpoint": endpoint.model_dump(include=kept, exclude_defaults=True)}
         template = self.source.chat_template or self.chat_template
-        spec = {**self.source.model_dump(exclude_defaults=True), "chat_template": template}
+        source = self.source.model_dump(exclude_defaults=True, exclude={"device_map"})
+        spec = {**source, "chat_template": template}
         return spec if self.corpus is None else {**spec, "texts": self.corpus.key}
 
 
@@ -140,27 +151,50 @@ def load(
     Raises
     ------
     ValueError
-        For a tokenizer without an end token.
+        For a tokenizer without an end token, four bits where there are no kernels for them, and
+        files that are not there or cannot be loaded.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
-    tokenizer, where, on_hub = tokenizer_of(base), prepare(base), _on_hub(base)
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision.dtype]
+    source, tokenizer = base.source, tokenizer_of(base)
+    if source.load_in_4bit and not precision.nf4:
+        raise ValueError(f"--load-in-4bit: bitsandbytes has no kernels for {precision.device} here")
+    quantized = quantized or source.load_in_4bit
+    dtype = getattr(torch, dtype_of(base, precision))
     full = tuned is not None and (tuned / "config.json").exists()
-    model = AutoModelForCausalLM.from_pretrained(
-        tuned if full else where,
-        dtype=dtype,
-        quantization_config=_nf4(dtype) if quantized else None,
-        device_map=precision.device,
-        **({} if full else on_hub),
-    )
-    if tuned is not None and not full:
-        from peft import PeftModel
+    with _clear_errors(base):
+        model = AutoModelForCausalLM.from_pretrained(
+            tuned if full else prepare(base),
+            dtype=dtype,
+            quantization_config=_nf4(dtype) if quantized else None,
+            device_map="auto" if spread(base, precision) else precision.device,
+            **({} if full else _further(base)),
+        )
+        adapter = source.adapter if tuned is None else None if full else tuned
+        if adapter is not None:
+            from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, tuned)
-        model = model if quantized else model.merge_and_unload()
+            model = PeftModel.from_pretrained(model, adapter)
+            model = model if quantized else model.merge_and_unload()
     return model.eval(), tokenizer
+
+
+def dtype_of(base: Base, precision: Precision) -> str:
+    """Name the type of a model's weights, as torch does."""
+    return base.source.dtype or {"fp32": "float32", "bf16": "bfloat16"}[precision.dtype]
+
+
+def spread(base: Base, precision: Precision) -> bool:
+    """Tell whether a model goes over all GPUs: as asked for, or as one is too small for it."""
+    import torch
+
+    if precision.device != "cuda" or torch.cuda.device_count() < 2:
+        return False
+    if base.source.device_map == "auto" or base.source.path is None:
+        return base.source.device_map == "auto"
+    weights = (ROOT / base.source.path).glob("*.safetensors")
+    return sum(file.stat().st_size for file in weights) > SHARE * torch.cuda.mem_get_info(0)[0]
 
 
 def tokenizer_of(base: Base) -> Any:
@@ -173,7 +207,15 @@ def tokenizer_of(base: Base) -> Any:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(prepare(base), padding_side="left", **_on_hub(base))
+    # an adapter's own knows what it was tuned with: a template, further tokens
+    adapter = Path(base.source.adapter or "")
+    own_files = base.source.adapter and (adapter / "tokenizer_config.json").is_file()
+    with _clear_errors(base):
+        tokenizer = AutoTokenizer.from_pretrained(
+            adapter if own_files else prepare(base),
+            padding_side="left",
+            **({} if own_files else _further(base)),
+        )
     own = base.source.chat_template or tokenizer.chat_template
     tokenizer.chat_template = own or base.chat_template
     if tokenizer.eos_token is None:
@@ -189,16 +231,36 @@ def context_of(base: Base) -> int | None:
     """Tell how many tokens a model can read and write in all; None where it does not say."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(prepare(base), **_on_hub(base)).get_text_config()
+    with _clear_errors(base):
+        config = AutoConfig.from_pretrained(prepare(base), **_further(base)).get_text_config()
     return getattr(config, "max_position_embeddings", None)
 
 
-def _on_hub(base: Base) -> dict[str, Any]:
-    """Further arguments of `from_pretrained` for a model of the hub."""
+def _further(base: Base) -> dict[str, Any]:
+    """Further arguments of `from_pretrained`."""
     source = base.source
-    if not source.hub:
-        return {}
-    return {"trust_remote_code": source.trust_remote_code, "revision": source.revision}
+    further: dict[str, Any] = {}
+    if source.hub:
+        further = {"trust_remote_code": source.trust_remote_code, "revision": source.revision}
+    if source.gguf:
+        import gguf  # noqa: F401 - transformers' own message of its absence is not to the point
+
+        further["gguf_file"] = source.gguf
+    return further
+
+
+@contextmanager
+def _clear_errors(base: Base) -> Iterator[None]:
+    """One line for files that are not there or cannot be loaded."""
+    offline = hub.cache_alone_if_unreachable() if base.source.hub else nullcontext()
+    try:
+        with offline:
+            yield
+    except ModuleNotFoundError:
+        raise
+    except (OSError, ImportError, ValueError, KeyError, SafetensorError) as error:
+        why = " ".join(str(error).split())
+        raise ValueError(f"model {base.label!r} cannot be loaded: {why}") from error
 
 
 def _nf4(dtype: "torch.dtype") -> "BitsAndBytesConfig":

@@ -170,6 +170,21 @@ class Model(Source):
     endpoint: Endpoint | None = None
     chat_template: str | None = None  # None = the tokenizer's own, or else the profile's
     trust_remote_code: bool = False
+    gguf: str | None = None  # a file of the folder or hub id: its weights, de-quantised
+    adapter: str | None = None  # a folder or hub id: what is put on the weights (peft)
+    adapter_sha256: str | None = None  # of a folder's files
+    dtype: Literal["float32", "bfloat16", "float16"] | None = (
+        None  # None = as this machine computes
+    )
+    load_in_4bit: bool = False  # NF4 with double quantisation (bitsandbytes)
+    device_map: Literal["auto"] | None = None  # over all GPUs; None = where one is too small
+
+    @model_validator(mode="after")
+    def _weights(self) -> Self:
+        """What is de-quantised is not quantised again."""
+        if self.gguf and self.load_in_4bit:
+            raise ValueError("weights of a GGUF file are not loaded in 4 bits: convert them first")
+        return self
 
 
 class Recipe(Strict):

@@ -42,6 +42,7 @@ def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(prepared, server, cl
         "temperature": 1.0,
         "max_tokens": 48,
         "seed": request.draw_seed(0, first["sample_id"], 0),
+        "stream": False,
         "top_k": 1,
     }
     server.script = stranger

@@ -34,7 +34,7 @@ def test_audit_json_is_read_by_people(asked):
     plan, outcome = asked(member, count=4)
     folder = record.write(plan, outcome).folder
     said = json.loads((folder / "audit.json").read_text())
-    assert said["format"] == 3 and said["answer"] == "cannot find" and said["exact"] is None
+    assert said["format"] == 4 and said["answer"] == "cannot find" and said["exact"] is None
     assert said["queried"]["of at most"] == 4 and said["queried"]["ended"] == "all prompted"
     assert said["settings"]["answers to a prompt"] == 3
     method = said["settings"]["method"]
@@ -78,7 +78,7 @@ def test_other_formats_and_broken_fields_are_refused(asked, tmp_path):
     path = record.write(plan, outcome).folder / "audit.json"
     said = json.loads(path.read_text())
     for other, words in (
-        ({**said, "format": 4}, ("audit.json is in format 4", "audit the suspect again")),
+        ({**said, "format": 5}, ("audit.json is in format 5", "audit the suspect again")),
         ({k: v for k, v in said.items() if k != "format"}, ("is in format 1",)),
         ({**said, "p": "small"}, ("audit.json: 1 setting(s) refused", "p: ", "'small'")),
     ):

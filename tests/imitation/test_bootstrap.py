@@ -270,7 +270,7 @@ def test_too_few_instructions_are_an_error_that_counts_them(profile, stub, empty
 
 
 def test_a_target_behind_an_endpoint_is_asked_through_its_api(smoke, empty_store, monkeypatch):
-    from dsi_core.services import endpoint
+    from dsi_core.services import endpoint, reply
 
     remote = Model(endpoint=Endpoint(base_url="http://localhost:1/v1", model="m"))
     profile = smoke.changed(
@@ -283,7 +283,7 @@ def test_a_target_behind_an_endpoint_is_asked_through_its_api(smoke, empty_store
     def answers(where, questions, sampling):
         sent.append((where.model, sampling))
         for row in questions.itertuples():
-            yield row, endpoint.Reply(row.prompt.upper(), "stop", 1, "m")
+            yield row, reply.Reply(row.prompt.upper(), "stop")
 
     monkeypatch.setattr(endpoint, "answers", answers)
     monkeypatch.setenv("DSI_WORKERS", "0")  # in this process, where the API's double is

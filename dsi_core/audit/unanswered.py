@@ -1,0 +1,45 @@
+"""unanswered.jsonl: questions that an audit put in vain, and what their requests took.
+
+Their answers, if a rerun gets them, are counted by themselves.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dsi_core.runtime import store
+from dsi_core.services.reply import Lost
+
+NAME = "unanswered.jsonl"
+COLUMNS = ["sample_id", "draw", *asdict(Lost()), "at"]
+
+
+def add(folder: Path, questions: Iterable[tuple[Any, Lost]]) -> None:
+    """Keep what (question, `Lost`) took, where it took anything; only the owner may read it."""
+    lines = [
+        {"sample_id": row.sample_id, "draw": int(row.draw), **asdict(lost), "at": store.now()}
+        for row, lost in questions
+        if lost.requests
+    ]
+    if not lines:
+        return
+    path = folder / NAME
+    path.touch(mode=0o600)
+    with open(path, "a", encoding="utf-8") as file:
+        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        store.flush(file)
+
+
+def read(folder: Path) -> pd.DataFrame:
+    """Read them: columns `COLUMNS`. A line torn by a crash is left out."""
+    path, rows = folder / NAME, []
+    for line in path.read_text(encoding="utf-8").split("\n") if path.is_file() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return pd.DataFrame(rows, columns=COLUMNS)

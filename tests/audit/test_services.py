@@ -1,0 +1,104 @@
+"""An audit of a service that is particular: what it refuses, where it lies, what it will not say."""
+
+import json
+
+from asking import audits_of, facts, knows, stored
+from servers import error, reply
+
+
+def test_an_audit_asks_as_its_service_wants_and_says_so(prepared, server, cli):
+    """In the report too; a rerun needs not learn it again, and the audit asks nothing twice."""
+    folder, names = prepared(5), ("max_tokens", "temperature", "seed")
+    healthy = knows(folder)
+
+    def script(prompt, n):
+        wrong = next((name for name in names if name in server.asked[-1]), None)
+        return error(400, f"Unknown parameter: '{wrong}'.") if wrong else healthy(prompt, n)
+
+    server.script = script
+    done = cli(folder.folder, "--budget", "9")
+    assert done.exit_code == 0 and len(server.asked) == 9 + 3
+    assert done.stderr.count("is sent instead of max_tokens") == 1
+    assert done.stderr.count("no temperature is sent") == done.stderr.count("no seed is sent") == 1
+    assert cli(folder.folder).exit_code == 0 and len(server.asked) == 15 + 3
+    said = facts(folder.folder)
+    assert len(said["suspect"]["asked otherwise"]) == 3
+    assert any("without a temperature" in limit for limit in said["limits"])
+    (page,) = audits_of(folder.folder).glob("*/report.html")
+    assert "max_completion_tokens is sent instead of max_tokens" in page.read_text()
+
+
+def test_a_slash_pays_nothing_twice_and_another_address_is_pointed_out(prepared, server, cli):
+    folder = prepared(5)
+    server.script = knows(folder)
+    how = ("--model", "m-1", "--key-env", "TEST_KEY")
+    assert cli(folder.folder).exit_code == 0 and len(server.asked) == 15
+    for spelling in (f"{server.url}/", f" {server.url}/chat/completions", f"{server.url}/v1"):
+        done = cli(folder.folder, "--base-url", spelling, *how, suspect=False)
+        assert (
+            done.exit_code == 0
+            and len(server.asked) == 15
+            and "which do not count" not in done.stderr
+        )
+    other = server.url.replace("127.0.0.1", "localhost")
+    done = cli(folder.folder, "--base-url", other, *how, suspect=False)
+    assert done.exit_code == 0 and len(server.asked) == 30
+    assert f"holds 15 answers of m-1 at {server.url}, which do not count here" in done.stderr
+    assert f"--base-url {server.url}" in done.stderr
+    assert (
+        "which do not count"
+        not in cli(folder.folder, "--base-url", other, *how, suspect=False).stderr
+    )
+
+
+def test_a_filtered_prompt_does_not_end_an_audit(prepared, server, cli):
+    folder = prepared(5)
+    bad, healthy = folder.tainted.iloc[1], knows(folder)
+    blocked = error(400, "The prompt triggered the content management policy", "content_filter")
+    server.script = lambda prompt, n: blocked if prompt == bad["prompt"] else healthy(prompt, n)
+    done = cli(folder.folder, "--price-in", "1", "--price-out", "1")
+    assert done.exit_code == 0 and len(stored(folder.folder)) == 15
+    assert server.prompts().count(bad["prompt"]) in (1, 2, 3)
+    said, asked = facts(folder.folder), len(server.asked)
+    assert said["statuses"]["filtered"] == 3 and said["statuses"]["answered"] == 12
+    assert cli(folder.folder).exit_code == 0 and len(server.asked) == asked
+
+
+def test_fields_are_set_and_left_out_and_fixed_by_the_plan(prepared, server, cli):
+    folder = prepared(5)
+    server.script = knows(folder)
+    how = ("--omit", "seed", "--omit", "stream", "--extra-body", '{"top_p": null}')
+    assert cli(folder.folder, *how).exit_code == 0
+    assert all(b["top_p"] is None and not {"seed", "stream"} & set(b) for b in server.asked)
+    assert facts(folder.folder)["suspect"]["omit"] == ["seed", "stream"]
+    done = cli(folder.folder, "--extra-body", '{"top_p": null}')
+    assert done.exit_code == 2 and "omit" in done.stderr and "--omit" in done.stderr
+
+
+def test_a_budget_in_money_needs_a_limit_in_each_request(prepared, server, cli):
+    prices = ("--budget", "1 USD", "--price-in", "1", "--price-out", "1")
+    done = cli(prepared(5).folder, "--omit", "max_tokens", *prices)
+    assert done.exit_code == 2 and "needs a limit of new tokens in each request" in done.stderr
+    dry = ("--extra-body", '{"max_completion_tokens": 480}', "--dry-run", "--json")
+    said = json.loads(cli(prepared(5).folder, *prices, *dry).stdout)
+    assert said["at most"]["tokens written"] == 15 * 480
+    assert "max_tokens" not in said["first request"]
+
+
+def test_nothing_of_a_key_in_the_address_is_kept(prepared, server, cli, tmp_path):
+    folder = prepared(5)
+    server.script = knows(folder)
+    url = f"{server.url}?api-version=1&key=word-0123"
+    done = cli(folder.folder, "--base-url", url, "--model", "m-1", suspect=False)
+    assert done.exit_code == 0 and "word-0123" not in done.output
+    assert all(path.endswith("?api-version=1&key=word-0123") for path in server.paths)
+    assert not [f for f in tmp_path.rglob("*") if f.is_file() and b"word-0123" in f.read_bytes()]
+
+
+def test_a_service_that_says_nothing_useful_ends_after_three_requests(
+    prepared, server, pauses, cli
+):
+    server.script = lambda prompt, n: reply("", choices=[])
+    done = cli(prepared(5).folder)
+    assert done.exit_code == 3 and len(server.asked) == 3
+    assert f"asked was {server.url}/chat/completions" in done.stderr.splitlines()[-1]
