@@ -1,5 +1,6 @@
 """Run the notebooks headlessly through papermill, in their order, and say how each went."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -7,18 +8,19 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
-from dsi_core.runtime import jobs, packing, progress, released, store
+from dsi_core.runtime import jobs, packing, processes, progress, released, store
 from dsi_core.runtime.devices import cores
 from dsi_core.runtime.environment import ONE_THREAD, variables
 from dsi_core.runtime.paths import ROOT
@@ -77,8 +79,7 @@ class ThisPython(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """What starts a kernel."""
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        return KernelSpec(argv=argv, display_name="Python 3", language="python")
+        return KernelSpec(**get_kernel_dict())
 
 
 def _literal(path: Path) -> str:
@@ -122,6 +123,9 @@ def execute(
     except papermill.PapermillExecutionError as error:
         reason = _last_line(error.evalue)[:LONGEST_REASON]
         return f"cell {error.exec_count}: {error.ename}: {reason} (see {copy})"
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of a cell nobody waits for now
+        raise
     except (CellTimeoutError, DeadKernelError) as error:
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0]} (see {copy})"
     executed = nbformat.read(copy, as_version=4)
@@ -202,11 +206,9 @@ def _one_by_one(chosen: list[Path], work: Callable[[Path], "End"], profile: str)
 
 def _side_by_side(chosen: list[Path], work: Callable[[Path], "End"], together: int) -> list["End"]:
     ends: dict[Path, End] = {}
+    pool = ProcessPoolExecutor(together, get_context("spawn"))
     try:
-        with (
-            ProcessPoolExecutor(together, get_context("spawn")) as pool,
-            progress.Progress(len(chosen), text="notebooks") as bar,
-        ):
+        with progress.Progress(len(chosen), text="notebooks") as bar:
             for future in as_completed([pool.submit(work, notebook) for notebook in chosen]):
                 end = future.result()
                 ends[end.notebook] = end
@@ -217,6 +219,10 @@ def _side_by_side(chosen: list[Path], work: Callable[[Path], "End"], together: i
             f"the process of a notebook was killed, as by a machine without memory: {undone} did "
             "not end. Run them one at a time (--only), or without --released"
         ) from None
+    finally:  # at an error or an interrupt, too, where some still run
+        running = [process.pid for process in active_children()]
+        pool.shutdown(wait=False, cancel_futures=True)
+        processes.end(running)
     return [ends[path] for path in chosen]
 
 

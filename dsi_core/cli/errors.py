@@ -54,10 +54,17 @@ PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY",
 class Commands(TyperGroup):
     """The commands of `dsi`: what one of them raises is one line and an exit code."""
 
-    def main(self, *args: Any, **more: Any) -> Any:
-        """Begin; no console is too poor for what is said."""
+    def main(self, args: Any = None, *others: Any, **more: Any) -> Any:
+        """Begin; no console is too poor for what is said. An interrupt ends at once."""
         any_text()
-        return super().main(*args, **more)
+        try:
+            return super().main(args, *others, **more)
+        except SystemExit as end:
+            if args is None and end.code == INTERRUPTED:  # a process of its own
+                sys.stdout.flush()
+                _end_children()
+                os._exit(INTERRUPTED)  # what libraries would do first takes seconds
+            raise
 
     def parse_args(self, context: Any, args: list[str]) -> list[str]:
         """Read the options of `dsi` wherever they stand: a hint says "again with --debug"."""
@@ -144,6 +151,12 @@ def group_of(module: str) -> str | None:
 def _end(line: str, code: int) -> NoReturn:
     typer.echo(line, err=True)
     raise typer.Exit(code) from None
+
+
+def _end_children() -> None:
+    from dsi_core.runtime.processes import end_children
+
+    end_children()
 
 
 def _end_unread() -> NoReturn:

@@ -152,7 +152,7 @@ class _Bar:
         self.shares[index] = share
         running = ", ".join(self.jobs[i].name for i, s in self.shares.items() if s < 1)
         done = sum(self.jobs[i].cost * s for i, s in self.shares.items())
-        self.progress.show(done, f"{self.ended}/{len(self.jobs)} {running}")
+        self.progress.show(done, f"{self.ended}/{len(self.jobs)} {running}".strip())
 
 
 def _run_here(jobs: list[Job], bar: _Bar) -> list:
@@ -363,7 +363,9 @@ def _set_up(place: str, environment: dict[str, str]) -> None:
     if place != CPU:
         os.environ["CUDA_VISIBLE_DEVICES"] = place
     import torch
+    from tqdm import tqdm
 
+    tqdm.set_lock(threading.RLock())  # its own is the system's, and outlives a worker that is ended
     torch.set_num_threads(1)
     quiet()
     gc.freeze()  # a collection would walk all imports, and copy the memory that forks share
