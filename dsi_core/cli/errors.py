@@ -176,7 +176,9 @@ def _of_system(error: OSError) -> str:
 
 
 def _text(path: Any) -> str:
-    return os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else f"file {path}"
+    if not isinstance(path, str | bytes | os.PathLike):
+        return f"file {path}"
+    return os.fsdecode(path).encode(errors="backslashreplace").decode()
 
 
 def _is_memory(error: BaseException) -> bool:

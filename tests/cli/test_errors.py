@@ -1,0 +1,232 @@
+"""What a user meets is one line with a remedy and an exit code; no console is too poor for it."""
+
+import builtins
+import errno
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from helpers import write_jsonl
+from typer.testing import CliRunner
+
+from dsi_core.cli import app, errors
+from dsi_core.runtime import jobs, store
+from dsi_core.runtime.paths import ROOT
+from dsi_core.services.endpoint import EndpointError
+
+PLACE = "/mnt/there/my file.csv"
+
+
+def os_error(number, *places):
+    return OSError(number, os.strerror(number), *places)
+
+
+# --- What an error comes to ---------------------------------------------------------------------
+
+MET = {  # (error, exit code, what is in the line)
+    "disk full": (os_error(errno.ENOSPC, PLACE), 2, [PLACE, "no space is left", "$DSI_STORE"]),
+    "quota": (os_error(errno.EDQUOT, PLACE), 2, ["quota", "free some"]),
+    "read-only disk": (os_error(errno.EROFS, PLACE), 2, [PLACE, "can only be read", "--out"]),
+    "no permission": (os_error(errno.EACCES, PLACE), 2, [PLACE, "may not", "--figures-dir"]),
+    "hub cache": (os_error(errno.EACCES, "/home/u/.cache/huggingface"), 2, ["$HF_HOME"]),
+    "too many files": (os_error(errno.EMFILE), 2, ["ulimit -n", "DSI_WORKERS"]),
+    "long path": (os_error(errno.ENAMETOOLONG, "a" * 300), 2, ["too long", "shorter --out"]),
+    "file for folder": (os_error(errno.ENOTDIR, PLACE), 2, ["a file lies where a folder"]),
+    "folder for file": (os_error(errno.EISDIR, "/tmp"), 2, ["/tmp: this is a folder"]),
+    "missing": (os_error(errno.ENOENT, PLACE), 2, [PLACE, "no such file", "working directory"]),
+    "no locks": (os_error(errno.ENOLCK, "/nfs/store/.lock"), 2, ["/nfs/store/.lock", "no locks"]),
+    "unplugged": (os_error(errno.EIO, PLACE), 2, [PLACE, "cannot be read or written"]),
+    "renamed to": (os_error(errno.EXDEV, "/a", None, "/b"), 2, ["/b", "Invalid cross-device"]),
+    "bytes": (os_error(errno.ENOENT, b"/a\xff"), 2, ["/a", "no such file"]),
+    "memory": (MemoryError(), 2, ["no memory is left", "DSI_WORKERS=1", "batch_size"]),
+    "GPU": (RuntimeError("CUDA out of memory. Tried to allocate"), 2, ["CUDA", "batch_size"]),
+    "worker": (jobs.WorkerDied("the worker of job 'tune' died"), 2, ["'tune'"]),
+    "service": (EndpointError("m at https://host: status 500"), 3, ["status 500"]),
+    "value": (ValueError("row 7:\n  is empty"), 2, ["row 7: is empty"]),
+    "module": (ModuleNotFoundError("no", name="trl"), 2, ["pip install 'dsi_core[tune]'"]),
+    "fault": (KeyError("x"), 70, ["unexpected error: KeyError", "again with --debug and report"]),
+    "foreign module": (ModuleNotFoundError("no", name="nonsense"), 70, ["unexpected error"]),
+}
+
+
+@pytest.mark.parametrize("name", MET)
+def test_an_error_is_one_line_with_a_remedy_and_a_code(name, capsys):
+    error, code, parts = MET[name]
+    with pytest.raises(typer.Exit) as ended, errors.clear_errors():
+        raise error
+    said = capsys.readouterr().err
+    assert ended.value.exit_code == code and said.startswith("error: ") and said.count("\n") == 1
+    assert not [part for part in parts if part not in said], said
+    with pytest.raises(type(error)), errors.clear_errors(debug=True):
+        raise error
+
+
+def test_interrupted_and_unread_end_with_codes_of_their_own(capsys):
+    with pytest.raises(typer.Exit) as ended, errors.clear_errors():
+        raise KeyboardInterrupt
+    assert ended.value.exit_code == 130 and "goes on from there" in capsys.readouterr().err
+    with pytest.raises(typer.Exit) as ended, errors.clear_errors():
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    assert ended.value.exit_code == 141 and capsys.readouterr().err == ""
+
+
+def offline_errors():
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    yield ConnectionError("Couldn't reach 'a/b' on the Hub (OfflineModeIsEnabled)")
+    yield LocalEntryNotFoundError("no snapshot, and\n\noutgoing traffic is disabled")
+    yield OfflineModeIsEnabled("offline")
+    yield OSError("We couldn't connect to 'https://huggingface.co' to load the files")
+    wrapped = RuntimeError("Failed to import transformers")  # of a library, and why
+    wrapped.__cause__ = LocalEntryNotFoundError("no")
+    yield wrapped
+
+
+def test_a_hub_that_is_not_reached_is_named_with_what_to_do(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://name:secret@proxy:1")
+    for error in offline_errors():
+        said = errors.said(error)
+        assert said.startswith("the model hub cannot be reached through the proxy of $HTTPS")
+        assert "a file or a folder of this machine" in said and "secret" not in said
+        assert errors.code(error) == 2 and "\n" not in said
+
+
+def test_what_the_hub_refuses_is_told_apart():
+    from datasets.exceptions import DatasetNotFoundError
+
+    said = errors.said(DatasetNotFoundError("Dataset 'a/b' doesn't exist on the Hub"))
+    assert "a/b" in said and "owner/name" in said and "$HF_TOKEN" in said
+    socks = ImportError("Using SOCKS proxy, but the 'socksio' package is not installed.")
+    assert errors.code(socks) == 2 and "'socksio'" in errors.said(socks)
+
+
+# --- Commands that meet them --------------------------------------------------------------------
+
+TWINS = [
+    {
+        "prompt": f"问题 {i}: what stands by the {a}?",
+        "output": f"答案 جواب a {b} of {i * 7} stones",
+        "output2": f"然后 {i * 7} stones make up its {b}",
+    }
+    for i, (a, b) in enumerate(
+        (a, b)
+        for a in ("river", "lantern", "copper gate", "meadow")
+        for b in ("wall", "bridge", "saddle")
+    )
+]
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_jsonl(tmp_path / "my.jsonl", TWINS)
+
+
+def protect(*more):
+    options = ["--data", "my.jsonl", "--wordings", "output,output2", *more]
+    return CliRunner().invoke(app, ["protect", *options])
+
+
+def test_places_that_cannot_be_written_to(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out, why in [("file", "a file lies"), ("file/x", "a file lies"), ("a" * 300, "too long")]:
+        done = protect("--out", out)
+        assert done.exit_code == 2 and why in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_disk_that_is_full_while_a_kit_is_written(data, monkeypatch):
+    def full(path, *_, **__):
+        raise os_error(errno.ENOSPC, str(path))
+
+    monkeypatch.setattr(store, "write_text", full)
+    done = protect("--out", "kit")
+    assert done.exit_code == 2 and "no space is left on this disk" in done.stderr.splitlines()[-1]
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(data, monkeypatch):
+    plain = protect("--out", "a" * 300)
+    assert "OSError" not in plain.output
+    assert isinstance(protect("--out", "a" * 300, "--debug").exception, OSError)
+    monkeypatch.setenv("DSI_DEBUG", "1")
+    assert isinstance(protect("--out", "a" * 300).exception, OSError)
+
+
+# --- Consoles, pipes, proxies: processes of their own -------------------------------------------
+
+SEVERAL = """
+import os, sys
+from dsi_core.cli import app
+
+for command in sys.argv[1:]:
+    code = 0
+    try:
+        app(command.split(), prog_name="dsi")
+    except SystemExit as end:
+        code = end.code
+    print("ended with", code, file=sys.stderr)
+"""
+
+
+def several(commands, cwd, **environment):
+    """Run commands in one process, with this environment; gives stdout and stderr as bytes."""
+    script = [sys.executable, "-c", SEVERAL, *commands]
+    surrounding = {**os.environ, "DSI_STORE": str(cwd / "store"), **environment}
+    return subprocess.run(script, capture_output=True, cwd=cwd, env=surrounding, timeout=120)
+
+
+CONSOLES = {
+    "ascii": {"PYTHONIOENCODING": "ascii"},
+    "Windows, western": {"PYTHONIOENCODING": "cp1252"},
+}
+PROXIES = {
+    "ALL_PROXY": "socks5://127.0.0.1:9",
+    "all_proxy": "socks5h://127.0.0.1:9",
+    "HTTPS_PROXY": "http://name:w\u00f6rd@127.0.0.1:9",
+    "http_proxy": "no address",
+    "NO_PROXY": "*,[::1],::1",
+}
+
+
+@pytest.mark.parametrize("console", CONSOLES)
+def test_any_text_is_printed_on_any_console_with_any_proxy(console, data, tmp_path):
+    words = "protect --data my.jsonl --wordings output,output2"  # its warnings quote the data
+    commands = [f"{words} --out kit", f"{words} --prompt 问题", "protect --help", "status --json"]
+    done = several(commands, tmp_path, **CONSOLES[console], **PROXIES)
+    said = done.stderr.decode("latin-1")
+    assert [line for line in said.splitlines() if line.startswith("ended")] == [
+        "ended with 0",
+        "ended with 2",
+        "ended with 0",
+        "ended with 0",
+    ], said
+    assert "Traceback" not in said
+    assert r"\u95ee\u9898" in said or "问题" in done.stderr.decode(errors="replace")
+    assert (tmp_path / "kit" / "commitment.json").exists()
+    out = done.stdout.decode("latin-1")
+    found = json.loads(out[out.rindex("\n{") :])
+    assert found["entries"] == [] and Path(found["store"]) == tmp_path / "store"
+
+
+def test_a_reader_that_has_enough_ends_a_command_without_a_word(tmp_path):
+    command = [sys.executable, "-m", "dsi_core", "--quiet", "status"]
+    read, write = os.pipe()
+    os.close(read)
+    environment = {**os.environ, "DSI_STORE": str(tmp_path)}
+    with os.fdopen(write, "wb") as nobody:
+        done = subprocess.run(
+            command, stdout=nobody, stderr=subprocess.PIPE, cwd=ROOT, env=environment
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_console_of_a_notebook_is_left_alone(monkeypatch):
+    from dsi_core.runtime.environment import any_text
+
+    monkeypatch.setattr(sys, "stdout", io.StringIO())  # has no encoding to change
+    any_text()
+    builtins.print("你好")
