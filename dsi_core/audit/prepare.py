@@ -139,7 +139,8 @@ def draft(
     replace
         Whether another preparation in the folder may be replaced.
     fetch
-        Whether models may be fetched and unpacked to count the tokens of rows that may be too long.
+        Whether models may be fetched and unpacked to count the tokens of rows that may be too long,
+        and data of the hub read that controls train on.
     overrides
         seed, draws, delta_t, system ..., as in `load_profile`.
 
@@ -189,7 +190,9 @@ def draft(
     key = prepared_json.key(settings, pairs["sample_id"].tolist(), hashes, folder)
     if not replace:
         _refuse_other(folder, key)
-    innocent = [s for s in settings.suspects if s.member or is_innocent(settings, s, pairs)]
+    innocent = [
+        s for s in settings.suspects if s.member or is_innocent(settings, s, pairs, fetch=fetch)
+    ]
     facts = Facts(
         name=name,
         data=given,
@@ -397,11 +400,18 @@ def _work(run: Study) -> dict[str, float | None]:
     return work
 
 
-def is_innocent(profile: Profile, control: Suspect, pairs: pd.DataFrame) -> bool:
-    """Tell whether a control trains on none of the pairs of D."""
+def is_innocent(
+    profile: Profile, control: Suspect, pairs: pd.DataFrame, *, fetch: bool = True
+) -> bool:
+    """Tell whether a control trains on none of the pairs of D.
+
+    fetch: whether data of the hub is read for it; else what trains on it is taken to be innocent.
+    """
     if not control.data:
         return True
     training = tuning.training(profile, profile.victims[0], control)
+    if not fetch and any(d.source.hub for d in training.datasets):
+        return True
     trained_on = tuning.training_pairs(training)["sample_id"]
     return not trained_on.isin(pairs["sample_id"]).any()
 

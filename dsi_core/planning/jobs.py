@@ -157,7 +157,7 @@ class Machine:
     speeds
         Tokens per second measured on such devices.
     counts
-        Whether datasets of the hub are read and counted, too; else their stated sizes are taken.
+        Whether datasets of the hub whose size is not stated are read and counted.
     """
 
     name: str
@@ -424,10 +424,11 @@ def _comparison(
 def size_of(dataset: Dataset, *, counted: bool = False) -> Size:
     """Tell a dataset's size: stated in params/plan.yaml if it is on the hub, else counted.
 
-    Raises `ValueError` if it is not stated. counted: count in any case.
+    Raises `ValueError` if it is not stated. counted: what is not stated is read and counted.
     """
     source, other = dataset.source, dataset.apart_from
-    if counted or (source.hub is None and (other is None or other.source.hub is None)):
+    on_hub = source.hub is not None or (other is not None and other.source.hub is not None)
+    if not on_hub or (counted and source.hub not in assumptions.read().datasets):
         return _counted(dataset)
     stated = assumptions.hub_dataset(str(source.hub), dataset.name)
     if source.half is not None:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import psutil
 
@@ -204,15 +203,16 @@ def _draws(asked: _Asked) -> int:
 
 def _trainings(lacking: Iterable[_Asked], done: bool) -> list[Participant]:
     """Those who must be tuned, one for each of the same weights."""
-    found: dict[Path, Participant] = {}
-    for asked in lacking:
-        training = asked.model.training
-        if training.recipe is None:
-            continue
-        folder = tuning.entry(training, make=False)
-        if not (done and store.manifest(folder) is not None):
-            found.setdefault(folder, asked.model)
-    return list(found.values())
+    found = {
+        jobs.weights(asked.model.training): asked.model
+        for asked in lacking
+        if asked.model.training.recipe is not None
+    }
+    return [
+        model
+        for model in found.values()
+        if not done or store.manifest(tuning.entry(model.training, make=False)) is None
+    ]
 
 
 def _estimates(

@@ -10,7 +10,7 @@ from rapidfuzz import fuzz, process
 
 from dsi_core.data import columns
 from dsi_core.data.fields import field, text_of
-from dsi_core.data.pairs import Record, read_records
+from dsi_core.data.pairs import Record, read_records, sample_id
 from dsi_core.settings.schema import Data, Left
 
 COLUMNS = ["place", "fields", "prompt", "first"]
@@ -215,15 +215,18 @@ def _refuse_twice(table: pd.DataFrame) -> None:
 
     A row whose two wordings are the same text is refused later.
     """
-    seen: dict[tuple[str, str], dict] = {}
+    seen: dict[str, int] = {}
     lines = []
-    for row in table.to_dict("records"):
-        for wording in {row["first"], row.get("second", row["first"])}:
-            other = seen.setdefault((row["prompt"], wording), row)
-            if other is not row:
-                both = row.get("published") != other.get("published")
-                what = "both published and withheld" if both else "the same prompt and output"
-                prompt = row["prompt"][:60]
-                lines.append(f"{row['place']} and {other['place']}: {what} ({prompt!r})")
+    second = table["second"] if "second" in table else table["first"]
+    texts = zip(table["prompt"], table["first"], second, strict=True)
+    for i, (prompt, *wordings) in enumerate(texts):
+        for wording in set(wordings):
+            other = seen.setdefault(sample_id(prompt, wording), i)
+            if other == i:
+                continue
+            here, there = table.iloc[i], table.iloc[other]
+            both = here.get("published") != there.get("published")
+            what = "both published and withheld" if both else "the same prompt and output"
+            lines.append(f"{here['place']} and {there['place']}: {what} ({prompt[:60]!r})")
     if lines:
         raise ValueError(f"a pair may be there once: {listed(lines)}")
