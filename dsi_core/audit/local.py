@@ -188,7 +188,8 @@ def _template(path: Path) -> str:
 
 def _state(files: list[Path]) -> str:
     """Names, sizes and times of a model's files: other weights are another suspect."""
-    stats = [(file.name, file.stat()) for file in files if file.is_file()]
+    seen = [f for f in files if f.is_file() and not f.name.startswith(".")]
+    stats = [(file.name, file.stat()) for file in seen]
     return store.key(sorted((name, s.st_size, s.st_mtime_ns) for name, s in stats))
 
 

@@ -167,7 +167,7 @@ def load(
         model = AutoModelForCausalLM.from_pretrained(
             tuned if full else prepare(base),
             dtype=dtype,
-            quantization_config=_nf4(dtype) if quantized else None,
+            quantization_config=_quantization(base, dtype, nf4=quantized),
             device_map="auto" if spread(base, precision) else precision.device,
             **({} if full else _further(base)),
         )
@@ -261,6 +261,15 @@ def _clear_errors(base: Base) -> Iterator[None]:
     except (OSError, ImportError, ValueError, KeyError, SafetensorError) as error:
         why = " ".join(str(error).split())
         raise ValueError(f"model {base.label!r} cannot be loaded: {why}") from error
+
+
+def _quantization(base: Base, dtype: "torch.dtype", *, nf4: bool) -> Any:
+    """What `from_pretrained` takes: NF4, a GGUF file de-quantised, or None."""
+    if base.source.gguf:
+        from transformers import GgufConfig
+
+        return GgufConfig(dequantize=True)
+    return _nf4(dtype) if nf4 else None
 
 
 def _nf4(dtype: "torch.dtype") -> "BitsAndBytesConfig":

@@ -70,10 +70,12 @@ def test_every_status_is_explained():
 
 def test_where_a_suspect_may_be(tmp_path):
     (tmp_path / "m").mkdir()
-    (tmp_path / "m" / "config.json").write_text("{}")
+    for file in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / "m" / file).touch()
+    (tmp_path / "m" / "config.json").write_text('{"model_type": "llama"}')
     name, model = suspect.model(str(tmp_path / "m"))
     assert (name, model.path) == ("m", str(tmp_path / "m"))
-    (tmp_path / "m" / "config.json").write_text('{"other": 1}')
+    (tmp_path / "m" / "config.json").write_text('{"model_type": "qwen2"}')
     # its answers are not those of the model that lay there before
     assert suspect.model(str(tmp_path / "m"))[1] != model
     name, model = suspect.model("owner/name")
