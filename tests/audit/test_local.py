@@ -315,7 +315,9 @@ def test_how_it_was_loaded_is_in_the_record(cli, prepared, folder, adapter, monk
     whom = ["--suspect", str(folder), "--adapter", str(adapter), "--dtype", "bfloat16"]
     done = cli(prepared(5).folder, *whom, "--samples", "2", suspect=False)
     assert done.exit_code == 0, done.output
-    facts = audit_json.read(next((tmp_path / "audits").rglob("audit.json")).parent)
+    where = next((tmp_path / "audits").rglob("audit.json")).parent
+    assert "weights in bfloat16; revision" in (where / "report.html").read_text()
+    facts = audit_json.read(where)
     seen = facts.suspect.loaded
     assert (seen.dtype, seen.in_4_bits, seen.adapter) == ("bfloat16", False, str(adapter))
     assert seen.adapter_sha256 and seen.chat_template and len(seen.chat_template_sha256) == 64

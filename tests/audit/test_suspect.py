@@ -93,7 +93,7 @@ def test_where_a_suspect_may_be(tmp_path):
         ("owner/name", {"base_url": "http://h"}, "either --base-url"),
         (None, {"base_url": "http://h"}, "needs --model"),
         ("no such/model at all", {}, "neither a folder"),
-        (".", {}, "neither a folder"),
+        (".", {}, "has no config.json"),
     ],
 )
 def test_what_a_suspect_may_not_be(given, how, words):
