@@ -263,7 +263,7 @@ def _settings(source: Data) -> str:
 def _scan(name: str, settings: str, stamp: int | None) -> _Scan:
     """Read a source once per settings and state of the file (`stamp`)."""
     source = Data.model_validate_json(settings)
-    rows, dropped = _Rows(source), Counter()
+    rows, dropped = _Rows(source), Counter[str]()
     held: list[tuple] | None = []
     ids, characters, answers = array("Q"), 0, 0
     for record, category in _usable(rows, source, dropped):
@@ -296,7 +296,7 @@ def _at(scan: _Scan, dataset: Dataset, chosen: np.ndarray) -> pd.DataFrame:
     else:
         settings, stamp = _settings(dataset.source), _stamp(dataset.source)
         pairs = _read_again(settings, stamp, chosen.tobytes()).copy()
-    pairs.attrs = deepcopy(scan.attrs)
+    pairs.attrs = {**deepcopy(scan.attrs)}
     return pairs
 
 
@@ -423,13 +423,13 @@ def _chosen(rows: "_Rows", source: Data, left_out: Counter) -> Iterator[Placed]:
 
 def _fitting(rows: "_Rows", source: Data, left_out: Counter) -> Iterator[Placed]:
     """The records of so many turns as are asked for, without the values that are not wanted."""
-    of_turns = source.turns is not None and source.conversations is not None
-    if of_turns:
+    column_of_turns = None if source.turns is None else source.conversations
+    if column_of_turns:
         left_out[f"not of {source.turns} turns"] = 0
     for column, values in source.without.items():
         left_out[f"{column} {' or '.join(values)}"] = 0
     for place, record in rows:
-        if of_turns and _turns(record, source.conversations, place) != source.turns:
+        if column_of_turns and _turns(record, column_of_turns, place) != source.turns:
             left_out[f"not of {source.turns} turns"] += 1
             continue
         for column, values in source.without.items():
@@ -519,7 +519,8 @@ class _Rows:
 
     def __init__(self, source: Data):
         self.source = source
-        self.read, self.first = 0, {}
+        self.read = 0
+        self.first: dict = {}
         self.files = []
         if source.hub:
             self.where = f"hub {source.hub} ({source.split})"

@@ -8,7 +8,7 @@ import lzma
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 from charset_normalizer import from_bytes
@@ -40,7 +40,7 @@ def unpacked(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         head = file.read(10)
     if head.startswith(b"\x1f\x8b"):
-        return gzip.open(path)
+        return cast(IO[bytes], gzip.open(path))
     if head.startswith(b"BZh") and head[4:] == b"1AY&SY":
         return bz2.open(path)
     if head.startswith(b"\xfd7zXZ\x00"):
