@@ -296,7 +296,8 @@ def _at(scan: _Scan, dataset: Dataset, chosen: np.ndarray) -> pd.DataFrame:
     else:
         settings, stamp = _settings(dataset.source), _stamp(dataset.source)
         pairs = _read_again(settings, stamp, chosen.tobytes()).copy()
-    pairs.attrs = {**deepcopy(scan.attrs)}
+    attrs: dict[Any, Any] = deepcopy(scan.attrs)
+    pairs.attrs = attrs
     return pairs
 
 
