@@ -13,7 +13,9 @@ class Readable(Strict):
     A number that is none (NaN, infinite) is null there.
     """
 
-    model_config = ConfigDict(alias_generator=lambda field: field.replace("_", " "))
+    model_config = ConfigDict(
+        alias_generator=lambda field: field.replace("_", " "), allow_inf_nan=True
+    )
 
     def json_text(self) -> str:
         """Write it as JSON, one field a line."""

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class Strict(BaseModel):
     """Settings that refuse unknown names; they are not changed in place but by `changed`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
+    )
 
     def changed(self, **values: Any) -> Self:
         """Give these settings with other values, checked like those of a file.
@@ -148,6 +150,7 @@ class Endpoint(Strict):
     proxy: str | None = None  # its URL, or "none"; None = the environment's
     extra: dict[str, Any] = {}  # fields of each request's body, for servers that need them
     omit: tuple[str, ...] = ()  # fields that are left out of it
+    batch: bool = False  # questions are put in batches (OpenAI's Batch API)
     reasoning_tokens: int = Field(0, ge=0)  # new tokens beyond those of an answer, for a thought
 
     @model_validator(mode="after")
