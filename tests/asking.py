@@ -44,7 +44,7 @@ def plan(
         timeout=timeout,
         patience=patience,
     )
-    return planning.plan(about, *where, **{"out": audits_of(about.folder), **how})
+    return planning.plan(about, *where, **{"out": audits_of(about.folder), "neutral": 0, **how})
 
 
 def audits_of(folder: Path) -> Path:

@@ -88,8 +88,8 @@ def test_a_whole_audit_runs_without_the_books_tools(prepared, server, tmp_path):
     folder = prepared(2, controls=2).folder
     server.script = lambda prompt, n: reply(f"An answer to {prompt}")
     options = ["--prepared", str(folder), "--base-url", server.url, "--model", "m-1"]
-    more = ["--key-env", "TEST_KEY", "--ask-all", "--out", str(tmp_path / "audits")]
-    done = python_without(EXTRAS, RUN, "audit", *options, *more)
+    more = ["--key-env", "TEST_KEY", "--ask-all", "--same-model", "0"]
+    done = python_without(EXTRAS, RUN, "audit", *options, *more, "--out", tmp_path / "audits")
     assert done.returncode == 0, done.stderr
     assert len(server.asked) == 6
     (report,) = tmp_path.glob("audits/*/report.html")

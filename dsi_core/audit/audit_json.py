@@ -16,6 +16,7 @@ from dsi_core.audit.prepared_json import Compared
 from dsi_core.audit.reach import Power, Reach
 from dsi_core.audit.readable import RESTORE, Readable
 from dsi_core.audit.run import Ended
+from dsi_core.audit.same_model import SameModelFacts
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.runtime import store
@@ -324,6 +325,8 @@ class AuditFacts(Readable):
         A and B: of the kit.
     audits
         From the log.
+    same_model
+        Whether the model behind the name seems to have been one; None = nobody tried.
     hints
         What another audit should do otherwise.
     case, examiner, command, commit, machine
@@ -359,6 +362,7 @@ class AuditFacts(Readable):
     assumptions: dict[str, str]
     limits: list[str]
     hints: list[str]
+    same_model: SameModelFacts | None
     case: str | None = None
     examiner: str | None = None
     command: str | None = None

@@ -147,6 +147,7 @@ def _asked(audit: Audit) -> list[list[str]]:
         ],
         ["Asked how", _how(settings)],
         *([["Thoughts", _of_thoughts(facts)]] if queried.thoughts else []),
+        ["One model", "not tried" if facts.same_model is None else facts.same_model.said],
     ]
 
 

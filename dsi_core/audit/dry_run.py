@@ -6,7 +6,15 @@ import numpy as np
 
 from dsi_core.audit import conclusion
 from dsi_core.audit.budget import Budget, Tokens
-from dsi_core.audit.plan import BYTES_PER_TOKEN, CHAT_TOKENS, Plan, answers, first_request, worst
+from dsi_core.audit.plan import (
+    BYTES_PER_TOKEN,
+    CHAT_TOKENS,
+    Plan,
+    answers,
+    first_request,
+    worst,
+    worst_neutral,
+)
 from dsi_core.audit.reach import Power, Reach, power, reach
 from dsi_core.audit.readable import Readable
 from dsi_core.audit.subject import Kind
@@ -38,7 +46,7 @@ class DryRun(Readable):
     suspect, folder
         Who, and where the answers are or will be.
     samples, queries
-        To ask about and to send, at most.
+        To ask about and to send, at most; neutral_queries: of these, whether it is one model.
     looks
         After how many samples the test looks.
     already_answered
@@ -60,6 +68,7 @@ class DryRun(Readable):
     folder: str
     samples: int
     queries: int
+    neutral_queries: int
     looks: tuple[int, ...]
     already_answered: int
     about: Expected
@@ -76,6 +85,8 @@ def dry_run(plan: Plan, shown: int = 5) -> DryRun:
     written = _length_of_texts(plan) / BYTES_PER_TOKEN
     about = Tokens(read * plan.draws, written * len(asked) * plan.draws)
     most = np.sum([worst(plan, prompt) for prompt in asked], axis=0) * plan.draws
+    if plan.round:
+        most = most + 2 * plan.round * np.array(worst_neutral(plan))
     within, found = reach(plan, samples.head(plan.affordable)), power(plan)
     return DryRun(
         conclusion=conclusion.before(plan, within, found),
@@ -86,7 +97,8 @@ def dry_run(plan: Plan, shown: int = 5) -> DryRun:
         suspect=plan.suspect,
         folder=str(plan.folder),
         samples=len(samples),
-        queries=plan.affordable * plan.draws,
+        queries=plan.affordable * plan.draws + 2 * plan.round,
+        neutral_queries=2 * plan.round,
         looks=() if plan.looks is None else plan.looks.after,
         already_answered=len(answers(plan)),
         about=_expected(plan.budget, about),
@@ -99,11 +111,15 @@ def dry_run(plan: Plan, shown: int = 5) -> DryRun:
 def summary(dry: DryRun) -> str:
     """Say a dry run in a few lines, for people."""
     prices = "" if dry.about.cost is not None else " (--price-in and --price-out tell the cost)"
+    neutral = ""
+    if dry.neutral_queries:
+        neutral = f" and {dry.neutral_queries} neutral ones before and after (--same-model)"
     looks = f"; looks after {', '.join(map(str, dry.looks))} samples" if dry.looks else ""
     return "\n".join(
         [
             dry.conclusion,
-            f"{dry.suspect} would be asked {dry.queries} questions about {dry.samples} samples, "
+            f"{dry.suspect} would be asked {dry.queries - dry.neutral_queries} questions about "
+            f"{dry.samples} samples{neutral}, "
             f"{dry.already_answered} of them answered already{looks}",
             f"about {_said(dry.about)}; at most {_said(dry.at_most)}{prices}",
             f"answers would be kept in {dry.folder}; nothing was asked",

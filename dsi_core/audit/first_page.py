@@ -62,6 +62,8 @@ def how_sure(audit: Audit) -> dict[str, Any]:
         said.append(f"The answer hangs on which texts count as answers. {details.otherwise(facts)}")
     if (again := _again(facts)) is not None:
         said.append(again)
+    if facts.same_model is not None and facts.same_model.differs:
+        said.append(facts.same_model.said)
     return {"said": said, "assumed": facts.assumptions[facts.kind]}
 
 

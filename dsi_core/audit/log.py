@@ -25,6 +25,8 @@ class Entry(Strict):
         Its name, and what it is (an address and a model, a folder's content).
     folder
         The name of the audit's folder.
+    place
+        Where that is, from the log's own; "" = not known.
     alpha
         The error that this audit alone allows.
     settings
@@ -39,6 +41,7 @@ class Entry(Strict):
     suspect: str
     key: str
     folder: str
+    place: str = ""
     alpha: float
     settings: dict[str, Any]
     begun: str

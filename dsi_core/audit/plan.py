@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from dsi_core.audit import answers_file, plan_file, subject, unanswered
+from dsi_core.audit import answers_file, plan_file, same_model, subject, unanswered
 from dsi_core.audit.budget import Budget, Tokens, read_budget
 from dsi_core.audit.plan_file import PlanFile
 from dsi_core.audit.prepared import Prepared
@@ -40,6 +40,8 @@ BYTES_PER_TOKEN = 4  # about, of a text
 CHAT_TOKENS = 16  # about, that a chat format adds to a prompt...
 MOST_CHAT_TOKENS = 32  # ...and at most
 COLUMNS = [*responses.COLUMNS, *(field.name for field in fields(AnswerFacts))]
+NEUTRAL_SHARE = 0.25  # of a budget, for neutral questions at most
+MOST_NEUTRAL_BYTES = max(len(prompt.encode()) for prompt in same_model.PROMPTS.values())
 LOOKS = 12  # of an exact test that may stop early
 UNKNOWN_TEMPERATURE = 1.0  # of a file of answers: each counts, however they were made
 EVIDENCE = "evidence of Eq. 2"  # the statistic of an audit after the fact
@@ -77,6 +79,8 @@ class Plan:
         What it may cost.
     out
         The folder in which the audit's own is made.
+    neutral
+        How many neutral questions (`same_model`) are asked at its start and at its end; 0 = none.
     """
 
     subject: Subject
@@ -94,6 +98,7 @@ class Plan:
     stops_early: bool
     budget: Budget
     out: Path
+    neutral: int = 0
 
     @property
     def remote(self) -> Endpoint | None:
@@ -187,7 +192,22 @@ class Plan:
         """Samples that a budget in queries suffices for, at most those planned."""
         if self.budget.queries is None:
             return len(self.samples)
-        return min(len(self.samples), self.budget.queries // self.draws)
+        left = self.budget.queries - 2 * self.round
+        return min(len(self.samples), left // self.draws)
+
+    @property
+    def round(self) -> int:
+        """Queries of one round of neutral questions; 0 = they would take too much of the budget."""
+        if self.remote is None:
+            return 0
+        count = self.neutral * same_model.DRAWS
+        share = 2 * count / NEUTRAL_SHARE
+        if self.budget.queries is not None and share > self.budget.queries:
+            return 0
+        most = worst_neutral(self)
+        if self.budget.money is not None and share * self.budget.cost(most) > self.budget.money:
+            return 0
+        return count
 
 
 def plan(
@@ -209,6 +229,7 @@ def plan(
     price_in: float | None = None,
     price_out: float | None = None,
     stop_early: bool | None = None,
+    neutral: int | None = None,
 ) -> Plan:
     """Plan what an audit will ask.
 
@@ -240,6 +261,9 @@ def plan(
         Money per million tokens read and written.
     stop_early
         Stop once the evidence suffices; None = for an API.
+    neutral
+        Neutral questions at the start and the end of an audit of an API, each asked
+        `same_model.DRAWS` times; None = `same_model.DEFAULT`, 0 = none.
 
     Raises
     ------
@@ -273,7 +297,8 @@ def plan(
         "max_new_tokens": max_new_tokens,
     }
     asked = whole.samples.head(_how_many(samples, len(whole.samples)))
-    stops_early = model is not None and model.endpoint is not None
+    # of an API; a batch takes up to a day, so all is asked in one
+    stops_early = model is not None and model.endpoint is not None and not model.endpoint.batch
     stops_early = stops_early if stop_early is None else stop_early
     looks = None
     if kit is not None:
@@ -296,6 +321,7 @@ def plan(
         stops_early=stops_early,
         budget=read_budget(budget, price_in, price_out),
         out=_place(whole, out),
+        neutral=_neutral(neutral, model),
     )
     if not planned.affordable:
         raise ValueError(
@@ -373,6 +399,13 @@ def _given_draws(answers: str | Path | None, about: Subject) -> int | None:
     return min(most, about.responses.draws) if about.kind is Kind.AFTER else most
 
 
+def _neutral(given: int | None, model: Model | None) -> int:
+    if given is not None and given not in range(len(same_model.PROMPTS) + 1):
+        raise ValueError(f"same_model is {given}; allowed: 0 to {len(same_model.PROMPTS)}")
+    remote = model is not None and model.endpoint is not None
+    return (same_model.DEFAULT if given is None else given) if remote else 0
+
+
 def _how_many(samples: int | None, most: int) -> int:
     if not most:
         raise ValueError("there is no sample to ask about")
@@ -411,7 +444,17 @@ def _file_name(name: str) -> str:
 
 def answers(plan: Plan) -> pd.DataFrame:
     """Read the stored answers: sample_id, draw, response, and the fields of `AnswerFacts`."""
-    rows = responses.read(plan.folder, columns=COLUMNS).to_dict("records")
+    return answers_in(plan.folder)
+
+
+def beside(plan: Plan) -> pd.DataFrame:
+    """Read the answers to neutral questions (`same_model`), with the same columns."""
+    return answers_in(plan.folder / same_model.FOLDER)
+
+
+def answers_in(folder: Path) -> pd.DataFrame:
+    """Read the answers that lie in a folder, as `answers`."""
+    rows = responses.read(folder, columns=COLUMNS).to_dict("records")
     unsaid = asdict(AnswerFacts())
     filled = [{**unsaid, **{k: v for k, v in row.items() if pd.notna(v)}} for row in rows]
     return pd.DataFrame(filled, columns=COLUMNS)
@@ -438,10 +481,18 @@ def worst(plan: Plan, prompt: str) -> Tokens:
     return Tokens(size + MOST_CHAT_TOKENS, plan.most_new_tokens)
 
 
+def worst_neutral(plan: Plan) -> Tokens:
+    """Give the same of a neutral question."""
+    assert plan.remote is not None
+    most = request.most_new_tokens(plan.remote, same_model.NEW_TOKENS) or same_model.NEW_TOKENS
+    return Tokens(MOST_NEUTRAL_BYTES + MOST_CHAT_TOKENS, most)
+
+
 def used(plan: Plan, answered: pd.DataFrame) -> int:
     """Count the requests so far that were or may have been billed, whatever came of them."""
-    lost = answered["lost_requests"].sum() + unanswered.read(plan.folder)["requests"].sum()
-    return int(answered["billed"].sum() + lost)
+    tables = answered, beside(plan)
+    paid = sum(table["billed"].sum() + table["lost_requests"].sum() for table in tables)
+    return int(paid + unanswered.read(plan.folder)["requests"].sum())
 
 
 def spent(plan: Plan, answered: pd.DataFrame) -> float:
@@ -449,9 +500,9 @@ def spent(plan: Plan, answered: pd.DataFrame) -> float:
 
     By the service's own count of tokens, or the most it can be where it kept none.
     """
-    prompts = plan.samples.set_index("sample_id")["prompt"]
+    prompts = {**same_model.PROMPTS, **plan.samples.set_index("sample_id")["prompt"]}
     money = 0.0
-    for answer in answered.to_dict("records"):
+    for answer in [*answered.to_dict("records"), *beside(plan).to_dict("records")]:
         most = worst(plan, prompts.get(answer["sample_id"], ""))
         lost = Tokens(answer["lost_prompt_tokens"], answer["lost_tokens"])
         money += _cost(plan, lost, answer["lost_uncounted"], most)

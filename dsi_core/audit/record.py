@@ -21,6 +21,7 @@ from dsi_core.audit import (
     prepared,
     prepared_json,
     reach,
+    same_model,
     unanswered,
 )
 from dsi_core.audit.audit_json import (
@@ -39,10 +40,11 @@ from dsi_core.audit.audit_json import (
     ThresholdFacts,
 )
 from dsi_core.audit.judgement import Judgement, known_evidence, sensitivity
-from dsi_core.audit.plan import Plan
+from dsi_core.audit.plan import Plan, answers_in, beside
 from dsi_core.audit.plan import answers as stored_answers
 from dsi_core.audit.prepared import Prepared
 from dsi_core.audit.run import RESPONSES, Outcome, entry
+from dsi_core.audit.same_model import SameModelFacts
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import controls
@@ -111,7 +113,10 @@ def write(plan: Plan, outcome: Outcome, occasion: Occasion | None = None) -> Aud
         store.write_text(folder / name, text, private=True)
     there = _from(folder, plan.subject.folder)
     hashes = {f"{there}/{name}": value for name, value in plan.subject.hashes.items()}
-    hashes |= {name: sha256_of(folder / name) for name in [plan_file.NAME, RESPONSES, *tables]}
+    others = [f"{same_model.FOLDER}/{RESPONSES}"]
+    others = [name for name in others if (folder / name).is_file()]
+    files = [plan_file.NAME, RESPONSES, *others, *tables]
+    hashes |= {name: sha256_of(folder / name) for name in files}
     sums = "".join(f"{value}  {name}\n" for name, value in sorted(hashes.items()))
     store.write_text(folder / SUMS, sums)
     facts = _facts(plan, outcome, occasion or Occasion())
@@ -215,6 +220,7 @@ def _facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
         assumptions=assumptions,
         limits=limits,
         hints=hints(judged, plan),
+        same_model=_same_model(plan),
         case=occasion.case,
         examiner=occasion.examiner,
         command=occasion.command,
@@ -223,6 +229,21 @@ def _facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
         versions=store.versions(),
         made=store.now(),
     )
+
+
+def _same_model(plan: Plan) -> SameModelFacts | None:
+    """Compare its neutral answers with those of earlier audits that asked in the same way."""
+    place, this = plan.subject.folder, entry(plan)
+    earlier = [
+        answers_in(place / one.place / same_model.FOLDER)
+        for one in log.of_suspect(place, plan.suspect_key)
+        if one.place and one.audit != this.audit and one.settings.get("extra") == _extra(plan)
+    ]
+    return same_model.judge(beside(plan), [table for table in earlier if len(table)])
+
+
+def _extra(plan: Plan) -> dict:
+    return {} if plan.remote is None else plan.remote.extra
 
 
 def hints(judged: Judgement, plan: Plan) -> list[str]:
@@ -269,7 +290,10 @@ def _suspect(plan: Plan, judged: Judgement) -> SuspectFacts:
             model=plan.remote.model,
             extra=plan.remote.extra,
             omit=list(plan.remote.omit),
-            asked_otherwise=endpoint.remembered(plan.folder).differences,
+            asked_otherwise=[
+                *endpoint.remembered(plan.folder).differences,
+                *(["asked in batches"] if plan.remote.batch else []),
+            ],
         )
     assert plan.model is not None
     return facts.changed(folder=plan.model.path, hub=plan.model.hub, loaded=_loaded(plan))

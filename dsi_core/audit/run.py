@@ -4,6 +4,7 @@ Every answer is on the disk when it arrives: an interrupted audit goes on where 
 asks nor pays for an answer twice.
 """
 
+import os
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -14,10 +15,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dsi_core.audit import answers_file, elsewhere, judgement, log, plan_file, unanswered
+from dsi_core.audit import (
+    answers_file,
+    elsewhere,
+    judgement,
+    log,
+    plan_file,
+    same_model,
+    unanswered,
+)
 from dsi_core.audit.judgement import Judgement
 from dsi_core.audit.log import Entry
-from dsi_core.audit.plan import MODEL_ID, Plan, answers, spent, used, worst
+from dsi_core.audit.plan import (
+    MODEL_ID,
+    Plan,
+    answers,
+    beside,
+    spent,
+    used,
+    worst,
+    worst_neutral,
+)
 from dsi_core.audit.plan_file import PlanFile
 from dsi_core.audit.suspect import AnswerFacts, told_apart
 from dsi_core.evidence import controls
@@ -26,7 +44,7 @@ from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
 from dsi_core.runtime import jobs, store
 from dsi_core.runtime.progress import Progress
-from dsi_core.services import endpoint
+from dsi_core.services import batch, endpoint
 from dsi_core.services.endpoint import Service
 from dsi_core.services.reply import Reply
 
@@ -63,23 +81,42 @@ def run(plan: Plan) -> Outcome:
     with store.alone(plan.folder), ExitStack() as opened:
         begin(plan)
         _take_given(plan)
+        _check_batch(plan)
         bar = opened.enter_context(Progress(plan.queries, min(len(answers(plan)), plan.queries)))
         while True:
             stored = answers(plan)
             judged = judgement.judge(plan, stored)
             cost = spent(plan, stored) if plan.budget.has_prices else None
             bar.show(min(len(stored), plan.queries), so_far(plan, judged, stored, cost))
+            ended, questions = None, next_questions(plan, stored)
             if judged.samples == len(plan.samples):
-                return Outcome(judged, cost, Ended.ALL_PROMPTED)
-            if plan.stops_early and judged.found:
-                return Outcome(judged, cost, Ended.STOPPED_EARLY)
-            questions = next_questions(plan, stored)
-            if questions.empty:
-                return Outcome(judged, cost, Ended.BUDGET_SPENT)
-            if plan.remote is not None and service is None:
+                ended = Ended.ALL_PROMPTED
+            elif plan.stops_early and judged.found:
+                ended = Ended.STOPPED_EARLY
+            elif questions.empty:
+                ended = Ended.BUDGET_SPENT
+            neutral = _neutral(plan, stored, ended)
+            if plan.remote is not None and service is None and (ended is None or len(neutral)):
                 elsewhere.warn(plan)
                 service = opened.enter_context(Service(plan.remote, plan.folder))
+            if len(neutral):
+                assert service is not None
+                _ask_neutral(plan, service, neutral, ended)
+                cost = spent(plan, stored) if plan.budget.has_prices else None
+            if ended is not None:
+                return Outcome(judged, cost, ended)
             _ask(plan, service, questions, bar)
+
+
+def _check_batch(plan: Plan) -> None:
+    """Nothing is asked singly that a batch under way has asked already."""
+    batched = plan.remote is not None and plan.remote.batch
+    if not batched and (under_way := batch.pending(plan.folder)):
+        raise ValueError(
+            f"{plan.folder / batch.NAME}: a batch of {len(under_way.questions)} questions is under "
+            f"way ({under_way.batch or 'not yet made'}): --batch goes on with it; or cancel it "
+            "there and delete this file"
+        )
 
 
 def begin(plan: Plan) -> None:
@@ -118,6 +155,7 @@ def entry(plan: Plan) -> Entry:
         suspect=plan.suspect,
         key=plan.suspect_key,
         folder=plan.name,
+        place=os.path.relpath(plan.folder.resolve(), plan.subject.folder.resolve()),
         alpha=fixed.alpha,
         settings=_settings(fixed),
         begun=fixed.begun,
@@ -139,11 +177,15 @@ def next_questions(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:
     first = wanted["sample_id"].unique()[: _block(plan, wanted)]
     chosen = wanted[wanted["sample_id"].isin(first)]
     fits = np.full(len(chosen), True)
+    reserved = plan.round if len(beside(plan)) or stored.empty else 0
+    if stored.empty:
+        reserved += max(0, plan.round - len(beside(plan)))
     if plan.budget.queries is not None:
-        fits &= used(plan, stored) + np.arange(1, len(chosen) + 1) <= plan.budget.queries
+        fits &= used(plan, stored) + reserved + np.arange(1, len(chosen) + 1) <= plan.budget.queries
     if plan.budget.money is not None:
         costs = [plan.budget.cost(worst(plan, prompt)) for prompt in chosen["prompt"]]
-        fits &= spent(plan, stored) + np.cumsum(costs) <= plan.budget.money
+        kept = reserved * plan.budget.cost(worst_neutral(plan))
+        fits &= spent(plan, stored) + kept + np.cumsum(costs) <= plan.budget.money
     whole = pd.Series(fits, index=chosen["sample_id"]).groupby(level=0, sort=False).all()
     return chosen[chosen["sample_id"].isin(whole.index[whole.cummin()])]
 
@@ -164,7 +206,11 @@ def _block(plan: Plan, wanted: pd.DataFrame) -> int:
 
 def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Progress) -> None:
     if plan.remote is not None:
-        replies = endpoint.answers(plan.remote, questions, plan.sampling, service)
+        assert service is not None
+        if plan.remote.batch:
+            replies = batch.batched(service, questions, plan.sampling, plan.folder)
+        else:
+            replies = endpoint.answers(plan.remote, questions, plan.sampling, service)
         kept = ((row, reply.text, _facts(reply)) for row, reply in replies)
         try:
             keep(plan.folder, kept, lambda: bar.show(bar.done + 1))
@@ -178,6 +224,34 @@ def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Prog
     else:
         jobs.run([jobs.Job(plan.suspect, ask_local, arguments)])
     bar.show(bar.done + len(questions))
+
+
+def _neutral(plan: Plan, stored: pd.DataFrame, ended: Ended | None) -> pd.DataFrame:
+    """The neutral questions that are due now: before the first question and after the last."""
+    there = beside(plan)
+    if not plan.round:
+        return same_model.questions(0, 0, there)
+    if ended is not None:
+        return same_model.due(plan.neutral, there, stored)
+    first = stored.empty or (len(there) and there["draw"].max() < same_model.DRAWS)
+    return same_model.questions(plan.neutral if first else 0, 0, there)
+
+
+def _ask_neutral(
+    plan: Plan, service: Service, questions: pd.DataFrame, ended: Ended | None
+) -> None:
+    folder = plan.folder / same_model.FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    how = same_model.sampling(plan.subject.seed)
+    assert plan.remote is not None
+    replies = endpoint.answers(plan.remote, questions, how, service)
+    try:
+        keep(folder, ((row, reply.text, _facts(reply)) for row, reply in replies))
+    except endpoint.EndpointError as error:
+        unanswered.add(plan.folder, error.unanswered)
+        if ended is None:
+            raise
+        warnings.warn(f"not asked whether it is still the same model: {error}", stacklevel=2)
 
 
 def so_far(plan: Plan, judged: Judgement, stored: pd.DataFrame, cost: float | None) -> str:

@@ -38,6 +38,8 @@ PATIENCE = "Seconds to go on with an API that has too many requests, or is away 
 PROXY = "Its URL, or none. Default: as the environment says, and none to this machine."
 EXTRA = "JSON object: fields of each request, instead of ours where they are; null is sent as null."
 OMIT = "A field of each request to leave out, as seed; may be given again."
+NEUTRAL = "Neutral questions before and after: is it one model? Default: 6 for an API; 0 = none."
+BATCH = "Ask in batches (OpenAI's Batch API): often half the price, within a day; asks all."
 THOUGHTS = "Of an API: new tokens beyond those of an answer, for a thought before it."
 GIVEN = "A file of its answers (prompt or sample_id, and response), when it cannot be asked here."
 CONTROLS = "With --kit: a file of answers of a model that cannot have seen the data; repeatable."
@@ -226,6 +228,7 @@ def audit(
     proxy: Annotated[Text, _suspect(PROXY)] = None,
     extra_body: Annotated[str, _suspect(EXTRA)] = "{}",
     omit: Annotated[list[str] | None, _suspect(OMIT)] = None,
+    batch: Annotated[bool, _suspect(BATCH, "--batch")] = False,
     suspect: Annotated[Text, _suspect(LOCAL)] = None,
     revision: Annotated[Text, _local("Of a hub id: a commit, tag or branch.")] = None,
     adapter: Annotated[Text, _local("A folder or hub id (peft) to put on the suspect.")] = None,
@@ -242,6 +245,7 @@ def audit(
     max_new_tokens: Annotated[Number, _asking("With --kit: an answer is cut there.")] = None,
     reasoning_tokens: Annotated[Number, _asking(THOUGHTS)] = None,
     alpha: Annotated[float, _asking("Chance that an innocent model is accused.")] = 0.05,
+    same_model: Annotated[Number, _asking(NEUTRAL)] = None,
     ask_all: Annotated[bool | None, _asking(STOP, "--ask-all/--stop-early")] = None,
     control_answers: Annotated[list[Path] | None, _asking(CONTROLS)] = None,
     profile: Annotated[Text, _asking("With --kit: ask as this profile does.")] = None,
@@ -271,7 +275,7 @@ def audit(
         extra = _json_object(extra_body)
         request = {"concurrency": concurrency, "timeout": timeout, "extra": extra}
         request |= {"reasoning_tokens": reasoning_tokens or 0, "omit": tuple(omit or ())}
-        request |= {"patience": patience, "proxy": proxy}
+        request |= {"patience": patience, "proxy": proxy, "batch": batch}
     name, where = suspects.model(
         suspect,
         base_url=base_url,
@@ -307,6 +311,7 @@ def audit(
         price_in=price_in,
         price_out=price_out,
         stop_early=None if ask_all is None else not ask_all,
+        neutral=same_model,
     )
     if dry_run:
         would = dry.dry_run(plan)
@@ -321,7 +326,8 @@ def audit(
         done = record.write(plan, outcome, occasion)
         page = report.write(done, {})  # before what may fail: a disk, a font, a library that draws
     if not json_:
-        said = [done.facts.conclusion, *done.facts.hints]
+        found, said = done.facts.same_model, [done.facts.conclusion, *done.facts.hints]
+        said += [found.said] if found is not None and found.differs else []
         typer.echo("\n".join([*said, str(done.folder / audit_json.NAME), str(page)]))
     if pictures := _pictures(done):
         report.write(done, pictures)

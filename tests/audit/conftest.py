@@ -11,7 +11,16 @@ from dsi_core.cli import audit as command_line
 
 @pytest.fixture
 def options(server) -> list[str]:
-    return ["--base-url", server.url, "--model", "m-1", "--key-env", "TEST_KEY"]
+    return [
+        "--base-url",
+        server.url,
+        "--model",
+        "m-1",
+        "--key-env",
+        "TEST_KEY",
+        "--same-model",
+        "0",
+    ]
 
 
 @pytest.fixture

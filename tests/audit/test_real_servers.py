@@ -159,7 +159,8 @@ def audit(
         attempts=2,
         timeout=300,
     )
-    plan = planning.plan(prepared, *where, out=prepared.folder.with_name(folder), **how)
+    how = {"neutral": 0, "out": prepared.folder.with_name(folder), **how}
+    plan = planning.plan(prepared, *where, **how)
     return plan, run.run(plan)
 
 

@@ -31,7 +31,7 @@ def test_an_audit_asks_as_its_service_wants_and_says_so(prepared, server, cli):
 def test_a_slash_pays_nothing_twice_and_another_address_is_pointed_out(prepared, server, cli):
     folder = prepared(5)
     server.script = knows(folder)
-    how = ("--model", "m-1", "--key-env", "TEST_KEY")
+    how = ("--model", "m-1", "--key-env", "TEST_KEY", "--same-model", "0")
     assert cli(folder.folder).exit_code == 0 and len(server.asked) == 15
     for spelling in (f"{server.url}/", f" {server.url}/chat/completions", f"{server.url}/v1"):
         done = cli(folder.folder, "--base-url", spelling, *how, suspect=False)

@@ -125,7 +125,8 @@ def test_an_answer_with_room_for_a_thought_is_compared_as_long_as_others(prepare
     folder = prepared(5)
     words = " ".join(f"w{i:04}" for i in range(480))
     server.script = lambda prompt, n: reply(words, tokens=480)
-    roomy = planning.plan(folder, "m", _roomy(server), stop_early=False, out=folder.folder / "..")
+    how = {"stop_early": False, "neutral": 0, "out": folder.folder.parent / "audits"}
+    roomy = planning.plan(folder, "m", _roomy(server), **how)
     run.run(roomy)
     answers = planning.answers(roomy)
     assert answers["cut"].all() and (answers["response"].str.len() == len(words) // 10).all()

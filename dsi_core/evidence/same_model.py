@@ -1,0 +1,178 @@
+"""Is it still the same model? Two sets of answers to the same prompts, compared by their texts.
+
+Gao et al. 2024, Model Equality Testing (arXiv 2410.20247): the maximum mean discrepancy with a
+Hamming kernel, the share of characters that two answers to one prompt have in the same places.
+If nothing changed, any way to deal the answers to a prompt out to the two sets is as likely as the
+true one; p is the share of deals in which the sets differ as much. We deal within each prompt, so
+that nothing hangs on how often each was asked.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations, product
+from math import comb, prod
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from dsi_core.evidence.permutation import PERMUTATIONS
+
+ALPHA = 0.01  # p up to which the models are called two: the warning is false in one of 100 audits
+POWER = 0.8
+CHARACTERS = 100  # of each answer; what is missing of a shorter one is a character, too
+TIE = 1e-9
+
+
+@dataclass(frozen=True)
+class SameModel:
+    """How alike two sets of answers are.
+
+    Attributes
+    ----------
+    p
+        Share of the deals, the true one counted, in which they differ as much: 1 = not at all.
+    within, between
+        Agreement of two answers to one prompt, in [0, 1]: of one set, and of the two sets.
+    noticed
+        The agreement between the sets at which p would be at most `ALPHA` with a probability of
+        `POWER`, were those within as they are: a difference that leaves more may go unnoticed.
+        Below 0: none would have been noticed.
+    answers
+        How many, of (one set, the other).
+    prompts
+        Those that both sets answer.
+    """
+
+    p: float
+    within: float
+    between: float
+    noticed: float
+    answers: tuple[int, int]
+    prompts: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether they are called those of two models."""
+        return self.p <= ALPHA
+
+
+def compare(
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    *,
+    characters: int = CHARACTERS,
+    seed: int = 0,
+    permutations: int = PERMUTATIONS,
+) -> SameModel:
+    """Test whether two sets of answers come from one model that was asked in one way.
+
+    Parameters
+    ----------
+    first, second
+        Columns prompt, response. Prompts that one set lacks are left out.
+    characters
+        How many of an answer are compared, from its beginning.
+    seed, permutations
+        Of the random deals, where there are more ways to deal than `permutations`.
+
+    Raises
+    ------
+    ValueError
+        Where no prompt has two answers in one of the sets: nothing says how much answers vary.
+    """
+    both = [p for p in first["prompt"].unique() if (second["prompt"] == p).any()]
+    said = [
+        {p: t.loc[t["prompt"] == p, "response"].tolist() for p in both} for t in (first, second)
+    ]
+    groups = [_Group.of(said[0][p], said[1][p], characters) for p in both]
+    pairs = np.array([group.pairs for group in groups]).reshape(-1, 3).sum(axis=0)
+    if not pairs.all():
+        raise ValueError(
+            f"{len(both)} prompts are answered in both sets; needs one with two answers in each"
+        )
+    deals = _deals(groups, seed, permutations)
+    sums = np.sum([group.sums(deal) for group, deal in zip(groups, deals, strict=True)], axis=0)
+    one, two, between = sums / pairs[:, None]
+    values = one + two - 2 * between  # the first deal is the true one
+    p = float((values >= values[0] - TIE).mean())
+    within = (one[0] + two[0]) / 2
+    return SameModel(
+        p=p,
+        within=float(within),
+        between=float(between[0]),
+        noticed=float(within - _needed(values) / 2),
+        answers=(sum(g.first for g in groups), sum(g.size - g.first for g in groups)),
+        prompts=len(both),
+    )
+
+
+def _needed(values: np.ndarray) -> float:
+    """The discrepancy that comes to a p of `ALPHA` with a probability of `POWER`."""
+    ordered = np.sort(values)[::-1]
+    allowed = int(ALPHA * len(ordered) + TIE) - 1  # deals that may be as large, the true one too
+    if allowed < 0:
+        return np.inf
+    return float(ordered[allowed] + stats.norm.ppf(POWER) * values.std())
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The answers to one prompt: how alike any two are, and how many are the first set's."""
+
+    alike: np.ndarray  # shape (answers, answers), 0 with itself
+    first: int
+
+    @classmethod
+    def of(cls, first: list[str], second: list[str], characters: int) -> "_Group":
+        codes = np.array([_codes(text, characters) for text in [*first, *second]])
+        alike = (codes[:, None] == codes[None]).mean(axis=2)
+        np.fill_diagonal(alike, 0)
+        return cls(alike, len(first))
+
+    @property
+    def size(self) -> int:
+        return len(self.alike)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """Which answers are the first set's, shape (answers,)."""
+        return np.arange(self.size) < self.first
+
+    @property
+    def pairs(self) -> tuple[int, int, int]:
+        """Ordered pairs within each set, and pairs between them."""
+        n, m = self.first, self.size - self.first
+        return n * (n - 1), m * (m - 1), n * m
+
+    def sums(self, deal: np.ndarray) -> np.ndarray:
+        """Agreement added up over these pairs, shape (3, deals); deal: shape (deals, answers)."""
+        one, two = deal.astype(float), (~deal).astype(float)
+        reached = one @ self.alike
+        return np.array(
+            [(reached * one).sum(1), ((two @ self.alike) * two).sum(1), (reached * two).sum(1)]
+        )
+
+
+def _codes(text: str, characters: int) -> list[int]:
+    beginning = [ord(c) for c in text[:characters]]
+    return beginning + [-1] * (characters - len(beginning))
+
+
+def _deals(groups: list[_Group], seed: int, permutations: int) -> list[np.ndarray]:
+    """For each prompt who is of the first set, shape (deals, answers); the first deal is true.
+
+    Every way once where there are few, and else `permutations` random ones beside the true one.
+    """
+    if prod(comb(group.size, group.first) for group in groups) <= permutations:
+        ways = [list(combinations(range(group.size), group.first)) for group in groups]
+        chosen = list(product(*ways))  # the first combination of each is the true one
+        return [
+            np.array([np.isin(np.arange(group.size), one[i]) for one in chosen])
+            for i, group in enumerate(groups)
+        ]
+    rng = np.random.default_rng(seed)
+    dealt = []
+    for group in groups:
+        random = rng.permuted(np.tile(group.truth, (permutations, 1)), axis=1)
+        dealt.append(np.vstack([group.truth, random]))
+    return dealt

@@ -1,0 +1,188 @@
+"""Is it still the same model? Neutral questions before and after, and between audits."""
+
+import json
+from itertools import count
+
+import pytest
+from asking import audits_of, facts, knows, plan, stored
+from helpers import WORDS
+from servers import error, reply
+
+from dsi_core.audit import plan as planning
+from dsi_core.audit import record, report, run, same_model
+from dsi_core.audit.run import Ended
+from dsi_core.runtime import store
+from dsi_core.services.endpoint import EndpointError
+
+ROUND = same_model.DEFAULT * same_model.DRAWS
+NEUTRAL = set(same_model.PROMPTS.values())
+
+
+class Served:
+    """A model that answers D, and neutral questions with words of its own; version: of which.
+
+    It changes when it has answered `until` questions.
+    """
+
+    def __init__(self, folder, version=0, until=None):
+        self.knows, self.version, self.until = knows(folder), version, until
+        self.numbers = count()
+
+    def __call__(self, prompt, n):
+        number = next(self.numbers)
+        if self.until is not None and number >= self.until:
+            self.version, self.until = self.version + 1, None
+        if prompt not in NEUTRAL:
+            return self.knows(prompt, n)
+        word = WORDS[(sum(map(ord, prompt)) + 3 * self.version + number % 2) % len(WORDS)]
+        return reply(f"{word} and more of {word}, version {word} of it, said quite plainly.")
+
+
+def neutral(server) -> list[dict]:
+    return [body for body in server.asked if body["messages"][-1]["content"] in NEUTRAL]
+
+
+def asked(folder, server, **how):
+    return plan(folder, server, neutral=None, stop_early=False, draws=1, **how)
+
+
+def test_neutral_questions_come_first_and_last_and_in_one_way(prepared, server):
+    folder = prepared(6)
+    server.script = Served(folder)
+    audit = asked(folder, server, temperature=0.5, system="Be brief.", key_env=None)
+    outcome = run.run(audit)
+    order = [body["messages"][-1]["content"] in NEUTRAL for body in server.asked]
+    assert order == [True] * ROUND + [False] * 6 + [True] * ROUND
+    for body in neutral(server):
+        assert (body["temperature"], body["max_tokens"], len(body["messages"])) == (1.0, 24, 1)
+    assert len({body["seed"] for body in neutral(server)}) == 2 * ROUND
+    said = record.write(audit, outcome).facts
+    assert said.same_model.asked == 2 * ROUND and not said.same_model.differs
+    assert "No sign that the model behind the name changed" in said.same_model.said
+    assert len(stored(folder.folder)) == 6  # they are no answers of the audit
+
+
+def test_a_model_that_changes_on_the_way_is_noticed(prepared, server):
+    folder = prepared(6)
+    server.script = Served(folder, until=ROUND + 3)
+    audit = asked(folder, server)
+    done = record.write(audit, run.run(audit))
+    found = done.facts.same_model
+    assert found.differs and found.during.p <= 0.01 and found.earlier is None
+    page = report.page(done, {})
+    assert page.count("The answers that count here come from more than one model") == 2
+    assert "seems to have changed while it was asked" in report.how_sure(done)
+
+
+def test_a_model_that_changed_between_audits_is_noticed(prepared, server):
+    folder = prepared(6)
+    for version, name in ((0, "a"), (0, "b"), (1, "c")):
+        server.script = Served(folder, version)
+        audit = asked(folder, server, out=audits_of(folder.folder) / name)
+        found = record.write(audit, run.run(audit)).facts.same_model
+        if name == "a":
+            assert found.earlier is None
+        else:
+            assert found.earlier.answers == ({"b": 2, "c": 4}[name] * ROUND, 2 * ROUND)
+        assert found.differs == (name == "c") and found.during.p > 0.01
+    assert "since an earlier audit" in found.said
+
+
+def test_nothing_is_asked_or_paid_twice(prepared, server):
+    """Broken off in the first round, in the audit, in the last round: each goes on there."""
+    folder = prepared(6)
+    healthy, numbers, breaks = Served(folder), count(), {5, ROUND + 3, ROUND + 6 + 6}
+    server.script = lambda prompt, n: (
+        error(401, "who?") if next(numbers) in breaks else healthy(prompt, n)
+    )
+    for _ in range(2):
+        with pytest.raises(EndpointError, match="who"):
+            run.run(asked(folder, server))
+    with pytest.warns(UserWarning, match="not asked whether"):
+        run.run(asked(folder, server))
+    for _ in range(2):
+        assert run.run(asked(folder, server)).ended is Ended.ALL_PROMPTED
+        assert len(server.asked) == 2 * ROUND + 6 + 3
+
+
+def test_more_answers_ask_for_another_last_round(prepared, server, monkeypatch):
+    """A rerun with a larger budget gets more answers, and compares the model once more."""
+    folder = prepared(20)
+    server.script = Served(folder)
+    seconds = count()
+    monkeypatch.setattr(store, "now", lambda: f"2026-01-01T00:{next(seconds):05}")
+    how = {"neutral": 2, "stop_early": False, "draws": 2}
+    first = plan(folder, server, budget="48", **how)
+    run.run(first)
+    more = plan(folder, server, budget="60", **how)
+    assert run.run(more).judgement.samples == 20
+    assert len(neutral(server)) == 3 * 6 and len(server.asked) == 40 + 18
+    found = same_model.judge(planning.beside(more), [])
+    assert found.during.answers == (6, 6) and found.asked == 18
+
+
+@pytest.mark.parametrize("budget", ["60", "0.002 USD"])
+def test_a_small_budget_is_not_spent_on_them(prepared, server, budget):
+    folder = prepared(6)
+    server.script = Served(folder)
+    audit = asked(folder, server, budget=budget, price_in=1, price_out=2)
+    assert audit.round == 0
+    outcome = run.run(audit)
+    assert neutral(server) == [] and len(server.asked) == 6
+    assert record.write(audit, outcome).facts.same_model is None
+
+
+def test_they_count_in_a_budget_and_are_paid(prepared, server):
+    """Of 150 queries 36 are theirs: 114 are left for questions."""
+    folder = prepared(6)
+    server.script = Served(folder)
+    audit = asked(folder, server, budget="150", price_in=1, price_out=1)
+    outcome = run.run(audit)
+    assert planning.used(audit, planning.answers(audit)) == 2 * ROUND + 6 == len(server.asked)
+    assert outcome.cost == pytest.approx(planning.spent(audit, planning.answers(audit)), abs=1e-12)
+    roomy = plan(folder, server, neutral=None, budget="150", out=folder.folder.parent / "o")
+    assert (roomy.draws, roomy.round, roomy.affordable) == (3, ROUND, 6)
+
+
+def test_a_budget_leaves_room_for_the_last_round(prepared, server):
+    """48 queries buy two rounds of six and 36 of the 40 answers."""
+    folder = prepared(20)
+    server.script = Served(folder)
+    audit = plan(folder, server, neutral=2, stop_early=False, draws=2, budget="48")
+    outcome = run.run(audit)
+    assert outcome.ended is Ended.BUDGET_SPENT and len(server.asked) == 48
+    assert len(neutral(server)) == 12 and outcome.judgement.samples == audit.affordable == 18
+
+
+def test_a_last_round_that_fails_takes_no_outcome_away(prepared, server):
+    folder = prepared(6)
+    healthy = Served(folder)
+    server.script = lambda prompt, n: (
+        healthy(prompt, n) if len(server.asked) <= ROUND + 6 else error(401, "closed")
+    )
+    audit = asked(folder, server)
+    with pytest.warns(UserWarning, match="not asked whether it is still the same model"):
+        outcome = run.run(audit)
+    assert outcome.ended is Ended.ALL_PROMPTED
+    assert record.write(audit, outcome).facts.same_model.during is None
+
+
+def test_the_command_asks_them_and_says_so(prepared, server, cli, options):
+    folder = prepared(6)
+    server.script = Served(folder, until=ROUND + 3)
+    options[options.index("--same-model") + 1] = "6"
+    dry = cli(folder.folder, "--dry-run", "--responses", "1", "--json")
+    assert json.loads(dry.stdout)["neutral queries"] == 2 * ROUND and server.asked == []
+    done = cli(folder.folder, "--responses", "1", "--ask-all")
+    assert done.exit_code == 0 and "seems to have changed while it was asked" in done.stdout
+    assert facts(folder.folder)["same model"]["differs"] is True
+    options[options.index("--same-model") + 1] = "13"
+    wrong = cli(folder.folder, "--responses", "1", "--out", "other")
+    assert wrong.exit_code == 2 and "allowed: 0 to 12" in wrong.stderr
+
+
+def test_models_that_are_not_asked_through_an_api_are_not_asked_these(prepared):
+    from dsi_core.audit import suspect
+
+    made = planning.plan(prepared(5), *suspect.model("owner/name"))
+    assert made.neutral == made.round == 0
