@@ -5,7 +5,6 @@ which proxy to use and which certificates to trust; a proxy's credentials go to 
 """
 
 import ipaddress
-import json
 import logging
 import os
 import re
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -147,7 +147,7 @@ def key(endpoint: Endpoint) -> str:
 
 def headers(where: Address, key: str) -> dict[str, str]:
     """Give the headers that say who asks: the key, as this service wants it, or a URL's login."""
-    said = {"Content-Type": "application/json", "Accept": "application/json"}
+    said = {"Accept": "application/json"}
     azure = (urlsplit(where.base).hostname or "").endswith(AZURE) or "/deployments/" in where.base
     if where.login:
         said["Authorization"] = f"Basic {b64encode(where.login.encode()).decode()}"
@@ -328,20 +328,30 @@ class Client:
 
     def post(self, body: dict) -> Received | Missed:
         """Put one question."""
-        return self.send("POST", CHAT, content=json.dumps(body).encode())
+        return self.send("POST", CHAT, json=body)
 
-    def send(self, method: str, path: str, **what) -> Received | Missed:
+    def send(
+        self, method: str, path: str, *, most: int | None = None, **what: Any
+    ) -> Received | Missed:
         """Send one request and read its reply piece by piece, within the time limit as a whole.
 
         The HTTP library's own limit starts anew with every byte.
+
+        Parameters
+        ----------
+        most
+            Bytes of the reply; None = `BODY_BYTES`.
+        what
+            As httpx has it: json, files, data, params.
         """
         raw, deadline = bytearray(), time.monotonic() + self.timeout
+        most = most or BODY_BYTES
         try:
             with self._http.stream(method, self.address.of(path), **what) as response:
                 for chunk in response.iter_bytes():
                     raw += chunk
-                    if len(raw) > BODY_BYTES:
-                        why = f"an answer of more than {BODY_BYTES} bytes"
+                    if len(raw) > most:
+                        why = f"an answer of more than {most} bytes"
                         return Missed(Trouble.BOUNDLESS, why)
                     if time.monotonic() > deadline:
                         return self._late()

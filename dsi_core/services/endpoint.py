@@ -98,6 +98,7 @@ class Service:
         self.memory = memory
         self.taken = remembered(memory)
         self.proven = False  # in this run
+        self.never = threading.Event()  # for waits that nothing but Ctrl-C ends
         self._known = self.taken  # what is written and was told
         self._guard = threading.Lock()
 

@@ -178,7 +178,8 @@ def _harmony(text: str) -> Said | None:
     first = headers[0]
     if text[: first.start()].strip() and not any(h["name"] == "final" for h in headers):
         return None  # in the middle, and no answer follows: a text that speaks of channels
-    thoughts, answers, tool = [text[: first.start()]], [], False
+    thoughts, tool = [text[: first.start()]], False
+    answers: list[str] = []
     for head, following in zip(headers, [*headers[1:], None], strict=True):
         content = text[head.end() : following.start() if following else len(text)]
         content = _END_OF_MESSAGE.split(content)[0]

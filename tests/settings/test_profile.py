@@ -610,6 +610,7 @@ def test_an_endpoint_may_be_asked(raw, profile_of):
         "proxy": None,
         "extra": {},
         "omit": (),
+        "batch": False,
         "reasoning_tokens": 0,
     }
 

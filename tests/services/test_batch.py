@@ -1,0 +1,339 @@
+"""Batches: submitted once, whatever happens between two steps; collected, whole or in part.
+
+The service is a test double of files and batches on loopback.
+"""
+
+import json
+import re
+import threading
+import warnings
+from contextlib import suppress
+from email.parser import BytesParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+
+import pytest
+from helpers import says, table
+
+from dsi_core.models.sampling import Sampling
+from dsi_core.runtime import store
+from dsi_core.services import batch, client
+from dsi_core.services.endpoint import EndpointError, Service
+from dsi_core.settings.schema import Endpoint
+
+ASKING = Sampling(0, 1.0, 1, 8, 1)
+
+
+def completion(text):
+    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    return {"choices": [choice], "model": "served", "usage": {"completion_tokens": 2}}
+
+
+class Batches(ThreadingHTTPServer):
+    """answers(prompt) = (status, body) of a line, or None = it has none; `ends` as batches end."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files, self.batches, self.single, self.troubles = {}, {}, [], []
+        self.answers = lambda prompt: (200, completion(f"to {prompt}"))
+        self.ends, self.looks = "completed", 2
+        self.url = f"http://127.0.0.1:{self.server_port}/v1"
+
+    def lines(self, made):
+        """Write what a batch brought, when it ends."""
+        out, err = [], []
+        for line in self.files[made["input_file_id"]]["content"].splitlines():
+            asked = json.loads(line)
+            said = self.answers(asked["body"]["messages"][-1]["content"])
+            if said is None:
+                gone = {"code": "batch_expired", "message": "This request could not be executed"}
+                err.append({"custom_id": asked["custom_id"], "response": None, "error": gone})
+                continue
+            status, body = said
+            found = {"custom_id": asked["custom_id"], "error": None}
+            found["response"] = {"status_code": status, "body": body}
+            (out if status == 200 else err).append(found)
+        for name, found in (("output_file_id", out[::-1]), ("error_file_id", err)):
+            if found:
+                text = "\n".join(map(json.dumps, found)).encode()
+                made[name] = self.file(name, text)["id"]
+
+    def file(self, name, content):
+        file = {"id": f"file-{len(self.files)}", "filename": name, "content": content}
+        self.files[file["id"]] = file
+        return file
+
+    def handle_error(self, *_):
+        pass
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        if self.trouble("GET"):
+            return None
+        if found := re.fullmatch(r"/v1/files/([\w-]+)/content", self.path):
+            return self.say(self.server.files[found[1]]["content"])
+        if found := re.fullmatch(r"/v1/batches/([\w-]+)", self.path):
+            made = self.server.batches[found[1]]
+            made["looks"] += 1
+            if made["looks"] >= self.server.looks and made["status"] == "in_progress":
+                made["status"] = self.server.ends
+                if made["status"] == "failed":
+                    made["errors"] = {"data": [{"message": "the file is wrong"}]}
+                else:
+                    self.server.lines(made)
+            return self.say(made)
+        if self.path.startswith("/v1/files"):
+            listed = [
+                {k: v for k, v in f.items() if k != "content"} for f in self.server.files.values()
+            ]
+            return self.say({"data": listed})
+        return self.say({"data": list(self.server.batches.values()), "has_more": False})
+
+    def do_POST(self):
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.trouble("POST"):
+            return None
+        if self.path == "/v1/files":
+            kind = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+            parts = BytesParser().parsebytes(kind + raw).get_payload()
+            (file,) = [part for part in parts if part.get_filename()]
+            made = self.server.file(file.get_filename(), file.get_payload(decode=True))
+            return self.say({"id": made["id"]})
+        asked = json.loads(raw)
+        if self.path == "/v1/batches":
+            name = f"batch-{len(self.server.batches)}"
+            made = {"id": name, "status": "in_progress", "looks": 0, **asked}
+            self.server.batches[name] = made
+            return self.say(made)
+        self.server.single.append(asked)
+        return self.say(completion(f"to {asked['messages'][-1]['content']}"))
+
+    def trouble(self, method):
+        for one in self.server.troubles:
+            if (method, self.path) == one[:2]:
+                self.server.troubles.remove(one)
+                self.say({"error": {"message": "broken"}}, one[2])
+                return True
+        return False
+
+    def say(self, body, status=200):
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def batches(pauses, monkeypatch):
+    monkeypatch.setenv("DSI_PROGRESS", "none")
+    with Batches() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+class Run:
+    """Runs of one audit's questions in a folder, as `audit.run` does: what lacks is asked."""
+
+    def __init__(self, server, folder, prompts="abcdef", **changes):
+        self.folder, self.prompts, self.kept = folder, prompts, {}
+        self.endpoint = Endpoint(**{"base_url": server.url, "model": "m", "batch": True, **changes})
+
+    def once(self):
+        left = [p for p in self.prompts if p not in self.kept]
+        rows = table("sample_id prompt draw", *[(f"s-{p}", p, 0) for p in left])
+        with Service(self.endpoint, self.folder) as service:
+            for row, said in batch.batched(service, rows, ASKING, self.folder):
+                assert row.prompt not in self.kept
+                self.kept[row.prompt] = said
+
+    def all(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            while len(self.kept) < len(self.prompts):
+                self.once()
+        return {prompt: said.text for prompt, said in self.kept.items()}
+
+
+def asked(server):
+    """The prompts of all batches and of single requests, in order."""
+    lines = [
+        json.loads(line)["body"]["messages"][-1]["content"]
+        for made in server.batches.values()
+        for line in server.files[made["input_file_id"]]["content"].splitlines()
+    ]
+    return lines + [body["messages"][-1]["content"] for body in server.single]
+
+
+ALL = {prompt: f"to {prompt}" for prompt in "abcdef"}
+
+
+def test_one_question_alone_and_the_rest_in_a_batch(batches, tmp_path):
+    made = Run(batches, tmp_path)
+    assert made.all() == ALL and len(batches.batches) == 1
+    assert sorted(asked(batches)) == list("abcdef") and len(batches.single) == 1
+    (one,) = batches.batches.values()
+    assert (one["endpoint"], one["completion_window"]) == ("/v1/chat/completions", "24h")
+    lines = [json.loads(x) for x in batches.files[one["input_file_id"]]["content"].splitlines()]
+    assert {line["custom_id"] for line in lines} == {f"s-{p}/0" for p in "bcdef"}
+    first = lines[0]
+    assert (first["method"], first["url"]) == ("POST", "/v1/chat/completions")
+    assert first["body"]["max_tokens"] == 8 and "stream" not in first["body"]
+    assert made.kept["b"].usage.written == 2 and not (tmp_path / batch.NAME).exists()
+    later = Run(batches, tmp_path, "xyz")  # a service that has answered: all in the batch
+    assert later.all() == {p: f"to {p}" for p in "xyz"} and len(batches.single) == 1
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("when", ["before a step", "after a step"])
+def test_a_run_that_is_killed_between_any_two_steps_submits_nothing_twice(
+    batches, tmp_path, monkeypatch, when
+):
+    """Steps are what is sent and what is written. Each is the last of a run, one after the other;
+
+    for each the whole is done anew, with a service of its own state.
+    """
+    send, write, reached = client.Client.send, store.write_text, 0
+    for last in count():
+        batches.batches.clear(), batches.files.clear(), batches.single.clear()
+        folder = tmp_path / str(last)
+        folder.mkdir()
+        made, step, done = Run(batches, folder, "abc"), count(), []
+
+        def stops(real, step=step, last=last, done=done):
+            def call(*args, **more):
+                mine = next(step) == last
+                if mine and when == "before a step":
+                    done.append(1)
+                    raise Killed
+                result = real(*args, **more)
+                if mine:
+                    done.append(1)
+                    raise Killed
+                return result
+
+            return call
+
+        monkeypatch.setattr(client.Client, "send", stops(send))
+        monkeypatch.setattr(store, "write_text", stops(write))
+        with suppress(Killed):
+            made.all()
+        monkeypatch.setattr(client.Client, "send", send)
+        monkeypatch.setattr(store, "write_text", write)
+        assert made.all() == {prompt: ALL[prompt] for prompt in "abc"}
+        twice = {p for p in asked(batches) if asked(batches).count(p) > 1}
+        assert len(batches.batches) == 1 and twice <= set("a")  # one single question under way
+        if not done:
+            reached = last
+            break
+    assert reached >= 12
+
+
+def test_a_batch_that_nobody_can_look_for_is_not_made_again(batches, tmp_path):
+    made = Run(batches, tmp_path, patience=0)
+    batches.troubles = [("POST", "/v1/batches", 500)]
+    with pytest.raises(EndpointError):
+        made.all()
+    batches.troubles = [("GET", "/v1/batches?limit=100", 404)]
+    with pytest.raises(EndpointError) as error:
+        made.all()
+    says(error, "whether a batch of the file file-0 was made cannot be found out", "batch.json")
+    assert batches.batches == {} and made.all() == ALL and len(batches.batches) == 1
+
+
+def test_a_batch_whose_reply_was_lost_is_found(batches, tmp_path, monkeypatch):
+    send = client.Client.send
+
+    def lost(self, method, path, **what):
+        got = send(self, method, path, **what)
+        if (method, path) == ("POST", "/batches"):
+            return client.Missed(client.Trouble.LOST, "connection failed")
+        return got
+
+    monkeypatch.setattr(client.Client, "send", lost)
+    assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == 1
+
+
+def test_troubles_on_the_way_are_waited_for(batches, tmp_path, pauses):
+    batches.troubles = [
+        ("POST", "/v1/files", 503),
+        ("GET", "/v1/batches/batch-0", 429),
+        ("GET", "/v1/files/file-1/content", 500),
+    ]
+    assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == 1
+
+
+@pytest.mark.parametrize("ends", ["completed", "expired"])
+def test_what_a_batch_left_is_asked_in_another(batches, tmp_path, ends):
+    batches.ends, first = ends, set("cd")
+
+    def answers(prompt):
+        if prompt in first:
+            first.discard(prompt)
+            return None if ends == "expired" else (500, {"error": {"message": "broken"}})
+        return 200, completion(f"to {prompt}")
+
+    batches.answers = answers
+    assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == 2
+    assert sorted(asked(batches)) == sorted("abcdef" + "cd")
+
+
+def test_a_filtered_line_is_an_answer(batches, tmp_path):
+    said = {"error": {"message": "filtered", "code": "content_filter"}}
+    batches.answers = lambda p: (400, said) if p == "c" else (200, completion(f"to {p}"))
+    made = Run(batches, tmp_path)
+    assert made.all() == {**ALL, "c": ""} and made.kept["c"].finish == "content_filter"
+    assert len(batches.batches) == 1
+
+
+@pytest.mark.parametrize(
+    "ends, answers, parts",
+    [
+        ("failed", None, ["batch batch-0 failed", "the file is wrong"]),
+        ("cancelled", "bc", ["batch batch-0 cancelled", "2 answers of it are kept", "other 3"]),
+        ("expired", "", ["batch batch-0 expired", "0 answers", "could not be executed"]),
+        ("completed", "400", ["batch batch-0 completed", "status 400: what is this?"]),
+    ],
+)
+def test_where_another_batch_would_not_help_it_ends(batches, tmp_path, ends, answers, parts):
+    batches.ends = ends
+    wrong = (400, {"error": {"message": "what is this?"}})
+    batches.answers = lambda p: (
+        wrong
+        if answers == "400"
+        else (200, completion(f"to {p}"))
+        if p in (answers or "")
+        else None
+    )
+    made = Run(batches, tmp_path)
+    with pytest.raises(EndpointError) as error:
+        made.all()
+    says(error, *parts)
+    batches.ends, batches.answers = "completed", lambda p: (200, completion(f"to {p}"))
+    assert made.all() == ALL and len(batches.batches) == 2
+
+
+def test_a_large_batch_is_split(batches, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "QUESTIONS", 2)
+    assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == 3
+    assert sorted(asked(batches)) == list("abcdef")
+
+
+def test_a_file_of_a_batch_that_cannot_be_read_is_not_passed_over(tmp_path):
+    (tmp_path / batch.NAME).write_text("{")
+    with pytest.raises(ValueError) as error:
+        batch.pending(tmp_path)
+    says(error, "batch.json cannot be read", "may be under way")
+    assert batch.pending(tmp_path / "elsewhere") is None
