@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from dsi_core.evidence.looks import ExactTest, Look
 from dsi_core.method import closeness, study, verdict
 from dsi_core.method.participants import Membership
 from dsi_core.method.verdict import Status
+from dsi_core.services import thoughts
 
 ANSWER = ["sample_id", "draw"]
 FACTS = list(AnswerFacts.__dataclass_fields__)
@@ -143,7 +145,8 @@ def _with_closeness(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
     oracles = [next(filter(refuses, both), both[0]) for both in own]
     table = answers.assign(status=_status_of(plan, answers, oracles))
     for column, text in texts.items():
-        close = closeness.closeness(closeness.DEFAULT.measure, answers["response"], answers[text])
+        wanted = answers[text].map(_spoken)
+        close = closeness.closeness(closeness.DEFAULT.measure, answers["response"], wanted)
         table[column] = close
     return table
 
@@ -182,11 +185,17 @@ def _of_controls(plan: Plan) -> np.ndarray:
     values = []
     for _, said in plan.controls.groupby("control"):
         columns = {
-            column: closeness.per_sample(closeness.DEFAULT, said, texts[text])
+            column: closeness.per_sample(closeness.DEFAULT, said, texts[text].map(_spoken))
             for column, text in TEXTS[plan.subject.kind].items()
         }
         values.append(_value(plan.subject.kind, pd.DataFrame(columns)).to_numpy())
     return np.array(values).reshape(len(values), len(texts))
+
+
+@cache
+def _spoken(text: str) -> str:
+    """A text without its own thought, as answers are compared; one that is only a thought whole."""
+    return thoughts.apart(text).answer or text
 
 
 def _tested(plan: Plan, evidence: pd.DataFrame) -> ExactTest:

@@ -30,7 +30,7 @@ from dsi_core.protect.kit import Kit
 from dsi_core.runtime import store
 from dsi_core.runtime.precision import detect
 from dsi_core.runtime.released import sha256_of
-from dsi_core.services import client, endpoint, request
+from dsi_core.services import client, endpoint, request, thoughts
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Endpoint, Model, Responses
 
@@ -332,6 +332,12 @@ def plan(
     plan_file.check(planned.folder, planned.fixed)
     if kit is not None:
         _warn_of_long_texts(planned)
+    elif planned.samples["output"].map(lambda text: bool(thoughts.apart(text).thought)).any():
+        warnings.warn(
+            "outputs of the dataset begin with a thought, which the references learnt; a suspect's "
+            "answers are compared without theirs, so that a member may go unnoticed",
+            stacklevel=2,
+        )
     return planned
 
 

@@ -144,7 +144,7 @@ def _take_given(plan: Plan) -> None:
         return
     said = answers_file.read(plan.answers_file, plan.samples)
     said = said[said["draw"] < plan.draws]
-    keep(plan.folder, ((row, *told_apart(row.response)) for row in said.itertuples()))
+    keep(plan.folder, ((row, *told_apart(str(row.response))) for row in said.itertuples()))
 
 
 def entry(plan: Plan) -> Entry:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import twins
 from asking import facts, given, knows, plan, stored, vote
 from helpers import STRANGER, write_jsonl
 from servers import error, reply
@@ -11,6 +12,7 @@ from dsi_core.audit import plan as planning
 from dsi_core.audit import record, run
 from dsi_core.audit.run import Ended
 from dsi_core.audit.unanswered import read as in_vain
+from dsi_core.protect import kit as kits
 from dsi_core.services.endpoint import EndpointError
 
 MUSING = "The user wants to know what is in some box. Boxes hold all kinds of things, " * 8
@@ -209,3 +211,18 @@ def test_thoughts_in_a_file_of_answers_are_cut_off(prepared, cli):
     found = facts(folder.folder)
     assert done.exit_code == 0 and found["vote"]["positive"] == 4
     assert found["statuses"]["thought"] == 1 and found["queried"]["thoughts"] == 5
+
+
+def test_a_dataset_of_thoughts_is_compared_by_its_answers(tmp_path, server):
+    """What a kit's texts think first is no part of what an answer is compared with."""
+    rows = [
+        {name: text if name == "question" else f"<think>{MUSING}</think>{text}"}
+        | {"question": row["question"]}
+        for row in twins.rows(8)
+        for name, text in [("answer", row["answer"])]
+    ]
+    data = write_jsonl(tmp_path / "boxes.jsonl", rows)
+    kit = kits.make(data, tmp_path / "kit", salt=twins.SALT, prompt=("question",), output="answer")
+    server.script = twins.knows(kit)
+    close = run.run(plan(kit, server, stop_early=False, draws=1)).judgement.evidence
+    assert (close.loc[close["published"], "close"] == 1).all()
