@@ -26,9 +26,11 @@ LAYOUTS = [  # (prompt columns, output column) that are recognised without being
     (("query",), "response"),
     (("query",), "answer"),
     (("input",), "output"),
+    (("input",), "preferred_output"),
 ]
 BEFORE = ("system", "system_prompt", "history")  # columns that may stand before a prompt's, or not
-CONVERSATIONS = ("conversations", "messages", "conversation", "dialogue", "dialog")
+CONVERSATIONS = ("conversations", "messages", "conversation", "dialogue", "dialog", "contents")
+SYSTEM = ("system", "systeminstruction", "system_instruction")  # columns beside a conversation
 PREFERRED, REJECTED = "chosen", "rejected"  # both alone: each holds the prompt too
 HUB = "hub:"
 OF_FILES = ("encoding", "separator", "quotes")  # settings of `Data` that a file alone has
@@ -111,7 +113,7 @@ def outside(
     if named:
         return Data(path=path, prompt=list(prompt), output=output, **reading)
     how = Data(path=path, conversations="any", **reading)  # checks the settings
-    found = _recognised(Path(given), Reading(how.encoding, how.separator, how.quotes))
+    found = _recognised(Path(path), Reading(how.encoding, how.separator, how.quotes))
     return Data(path=path, **found, **reading)
 
 
@@ -145,7 +147,8 @@ def _recognised(path: Path, how: Reading) -> dict[str, Any]:
         (p, o) for p, o in fits if not any(set(p) < set(q) and o == other for q, other in fits)
     ]
     settings = [_layout(p, o, real, first) for p, o in longest]
-    settings += [{"conversations": real[c]} for c in CONVERSATIONS if c in real]
+    system = next((real[c] for c in SYSTEM if c in real), None)
+    settings += [{"conversations": real[c], "system": system} for c in CONVERSATIONS if c in real]
     if not settings and {PREFERRED, REJECTED} <= set(real):
         return {"conversations": real[PREFERRED], "rejected": real[REJECTED]}
     if len(settings) != 1:

@@ -1,5 +1,6 @@
 """Conversations: which turns of a dialogue are the prompt, and which is the oracle output."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,7 +41,9 @@ SPEAKERS = {
     "tool_call": Role.CALL,
 }
 WHO = ("role", "from", "speaker")
-WHAT = ("content", "value", "text")
+WHAT = ("content", "value", "text", "parts")
+# A question and its answer in one object, without speakers
+EXCHANGES = (("input", "output"), ("human", "assistant"), ("user", "assistant"))
 TEXTS = ("text", "input_text", "output_text")  # types of the parts that are text
 # Fields of a message by which trainers leave an answer out: 0 or false
 WEIGHTS = ("weight", "train", "loss")
@@ -144,8 +147,9 @@ def messages(value: Any, place: str) -> list[Turn]:
     Parameters
     ----------
     value
-        Messages with from and value, or role and content; or texts or pairs of texts, question
-        first. A message's content may be text, a list of parts, or absent.
+        Messages with from and value, or role and content or parts; or texts, pairs of texts or
+        objects of `EXCHANGES`, question first; or the same as JSON in a text. A message's content
+        may be text, a list of parts, or absent.
     place
         File, row and field, for errors.
 
@@ -154,6 +158,11 @@ def messages(value: Any, place: str) -> list[Turn]:
     ValueError
         For anything else, and for an unknown speaker.
     """
+    if isinstance(value, str) and value.lstrip().startswith("["):  # a cell of CSV
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"{place}: {value[:60]!r} is not valid JSON ({error})") from None
     if not isinstance(value, list | tuple):
         raise ValueError(f"{place}: {str(value)[:80]!r} needs a list of messages")
     if any(isinstance(turn, list | tuple) for turn in value):  # [[question, answer], ...]
@@ -161,7 +170,31 @@ def messages(value: Any, place: str) -> list[Turn]:
     if value and all(isinstance(turn, str) for turn in value):  # [question, answer, ...]
         who = (Role.USER, Role.ASSISTANT)
         return [Turn(who[i % 2], text_of(text, place)) for i, text in enumerate(value)]
-    return [_message(turn, f"{place}, message {i}") for i, turn in enumerate(value, start=1)]
+    return [
+        turn
+        for i, one in enumerate(value, start=1)
+        for turn in _turns(one, f"{place}, message {i}")
+    ]
+
+
+def system_turn(value: Any, place: str) -> list[Turn]:
+    """Give the system message that stands in a column of its own: text, or a message; or none."""
+    content = (
+        value if isinstance(value, str | None) else _message({"role": "system", **value}, place)
+    )
+    text = content.text if isinstance(content, Turn) else text_of(content, place)
+    return [Turn(Role.SYSTEM, text)] if text else []
+
+
+def _turns(one: Any, place: str) -> list[Turn]:
+    fields = one if isinstance(one, dict) else {}
+    if not set(WHO) & set(fields):
+        for question, answer in EXCHANGES:
+            if {question, answer} <= set(fields):
+                before = system_turn(fields.get("system"), place)
+                asked = Turn(Role.USER, text_of(fields[question], place))
+                return [*before, asked, Turn(Role.ASSISTANT, text_of(fields[answer], place))]
+    return [_message(one, place)]
 
 
 def _message(message: Any, place: str) -> Turn:
@@ -186,7 +219,7 @@ def _content(content: Any, place: str) -> tuple[str, bool]:
     for part in content:
         if isinstance(part, str):
             texts.append(part)
-        elif isinstance(part, dict) and part.get("type", "text") in TEXTS:
+        elif isinstance(part, dict) and "text" in part and part.get("type", "text") in TEXTS:
             texts.append(text_of(part.get("text"), place))
         else:
             media = True

@@ -22,6 +22,7 @@ from dsi_core.data.conversations import (
     exchange,
     messages,
     preferred,
+    system_turn,
 )
 from dsi_core.data.fields import field, text_of
 from dsi_core.data.files import Reading, records
@@ -404,7 +405,8 @@ def _kept(
 def _unused(record: dict, source: Data) -> list[str]:
     """The columns of a record that no setting names."""
     named = {*source.prompt, *source.without, source.output, source.conversations}
-    return [str(c) for c in record if c not in named | {source.rejected, source.category}]
+    named |= {source.system, source.rejected, source.category}
+    return [str(c) for c in record if c not in named]
 
 
 def _chosen(rows: "_Rows", source: Data, left_out: Counter) -> Iterator[Placed]:
@@ -457,7 +459,10 @@ def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
         turns, where = _column(record, source.conversations, place)
         if source.rejected:
             return preferred(turns, field(record, source.rejected, place), where, source.joined_by)
-        return exchange(messages(turns, where), source.joined_by)
+        before = []
+        if source.system:
+            before = system_turn(record.get(source.system), f"{place}, field {source.system!r}")
+        return exchange([*before, *messages(turns, where)], source.joined_by)
     assert source.output is not None, "settings say prompt and output together"
     prompts = {c: _column(record, c, place) for c in source.prompt}
     answer, where = _column(record, source.output, place)
@@ -479,12 +484,14 @@ def _column(record: dict, column: str, place: str) -> tuple[Any, str]:
 
 def _is_chat(value: Any) -> bool:
     """Whether a column holds messages, or a history of [question, answer] pairs."""
+    if isinstance(value, dict):
+        return "messages" in value
     return isinstance(value, list) and any(isinstance(one, dict | list) for one in value)
 
 
 def _turns_of(value: Any, place: str, role: Role = Role.USER) -> list[Turn]:
     if _is_chat(value):
-        return messages(value, place)
+        return messages(value["messages"] if isinstance(value, dict) else value, place)
     text = _plain(value, place)
     return [Turn(role, text)] if text else []
 

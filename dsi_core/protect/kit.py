@@ -76,7 +76,7 @@ class Header(Strict):
     """The first line of private.jsonl: the salt, in hex digits, and how the kit was made.
 
     share: of the groups, published; of a new private twin only. prompt, may_be_empty, output,
-    conversations, rejected: the columns of published.jsonl, as in `Data`.
+    conversations, system, rejected: the columns of published.jsonl, as in `Data`.
     """
 
     format: Literal[1] = FORMAT
@@ -89,6 +89,7 @@ class Header(Strict):
     may_be_empty: list[str] | None = None
     output: str | None
     conversations: str | None
+    system: str | None = None
     rejected: str | None = None
 
     @model_validator(mode="after")
@@ -100,7 +101,7 @@ class Header(Strict):
 
     def source(self, path: Path) -> Data:
         """Say how published.jsonl is read."""
-        columns = {"prompt", "may_be_empty", "output", "conversations", "rejected"}
+        columns = {"prompt", "may_be_empty", "output", "conversations", "system", "rejected"}
         given = self.model_dump(include=columns)
         return Data(path=str(path.resolve()), **given)
 
@@ -191,6 +192,7 @@ def toss(draft: Draft, out: Path | None = None, *, salt: bytes | None = None) ->
             may_be_empty=draft.source.may_be_empty,
             output=draft.source.output,
             conversations=draft.source.conversations,
+            system=draft.source.system,
             rejected=draft.source.rejected,
         )
         _write(folder, header, _tossed(draft.table, header), draft.dropped)

@@ -88,6 +88,7 @@ class Data(Source):
     output: str | None = None
     # column of from/value (or role/content) messages; or of [question, answer] lists
     conversations: str | None = None
+    system: str | None = None  # the column of a conversation's system message, where it has one
     # of preference data: the column of what was not chosen; the prompt is what both begin with
     rejected: str | None = None
     turns: int | None = Field(None, ge=2)  # only conversations of so many messages; None = any
@@ -121,8 +122,8 @@ class Data(Source):
             raise ValueError("may_be_empty: one prompt column must hold text")
         if self.turns is not None and self.conversations is None:
             raise ValueError("turns are counted of conversations, which are not set")
-        if self.rejected is not None and self.conversations is None:
-            raise ValueError("rejected stands beside conversations, which are not set")
+        if (self.rejected or self.system) and self.conversations is None:
+            raise ValueError("rejected and system stand beside conversations, which are not set")
         if self.half is not None and self.shuffle_seed is None:
             raise ValueError("half is one of a shuffled sample: needs shuffle_seed")
         return self

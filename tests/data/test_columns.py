@@ -109,6 +109,14 @@ def said(role: str, content: str) -> list[dict]:
           "rejected": said("user", "a") + said("assistant", "c")}, ("a", "b")),
         ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: c"},
          ("a", "b")),
+        ({"input": {"messages": said("user", "a"), "tools": []},
+          "preferred_output": said("assistant", "b"),
+          "non_preferred_output": said("assistant", "c")}, ("a", "b")),
+        ({"contents": [{"role": "user", "parts": [{"text": "a"}]},
+                       {"role": "model", "parts": [{"text": "b"}]}],
+          "systemInstruction": {"role": "system", "parts": [{"text": "s"}]}}, ("s\n\na", "b")),
+        ({"system": "s", "messages": said("user", "a") + said("assistant", "b")}, ("s\n\na", "b")),
+        ({"conversation": [{"system": "s", "input": "a", "output": "b"}]}, ("s\n\na", "b")),
         ({"system": "s", "history": [["q", "r"]], "instruction": "a", "input": "", "output": "b"},
          ("s\n\nq\n\nr\n\na", "b")),
         ({"system": "", "history": [], "instruction": "a", "input": "c", "output": "b"},
@@ -117,6 +125,12 @@ def said(role: str, content: str) -> list[dict]:
 )  # fmt: skip
 def test_pairs_of_trainers_own_formats(smoke, tmp_path, record, pair):
     assert pairs_of(smoke, tmp_path, record)[0] == [pair]
+
+
+def test_a_conversation_may_lack_its_column_of_a_system_message(smoke, tmp_path):
+    talk = {"messages": said("user", "a") + said("assistant", "b")}
+    pairs, _ = pairs_of(smoke, tmp_path, {**talk, "system": "s"}, talk)
+    assert pairs == [("s\n\na", "b"), ("a", "b")]
 
 
 def test_answers_that_a_model_is_tuned_not_to_give_are_left_out(smoke, tmp_path):

@@ -1,5 +1,7 @@
 """Conversations: the trained answer and all turns before it; what holds no pair, and why."""
 
+import json
+
 import pytest
 
 from dsi_core.data.conversations import Exchange, Unusable, exchange, messages, preferred
@@ -46,6 +48,12 @@ def test_who_instructs(role):
         [{"from": "user", "value": "Who sings?"}, {"from": "bing", "value": "The ferryman."}],
         [{"role": "user", "content": [{"type": "text", "text": "Who sings?"}]},
          {"role": "model", "content": [{"type": "text", "text": "The ferryman."}]}],
+        [{"role": "user", "parts": [{"text": "Who sings?"}]},
+         {"role": "model", "parts": [{"text": "The ferryman."}]}],
+        [{"input": "Who sings?", "output": "The ferryman."}],
+        [{"system": "", "human": "Who sings?", "assistant": "The ferryman."}],
+        json.dumps([{"role": "user", "content": "Who sings?"},
+                    {"role": "assistant", "content": "The ferryman."}]),
         ["Who sings?", "The ferryman."],
         [["Who sings?", "The ferryman."]],
     ],
@@ -85,6 +93,13 @@ NO_PAIR = [
     (chat(("assistant", "Hello!"), ASK, SAY), Unusable.BEGINS_WITH_ANSWER),
     (chat(("system", "Be kind."), ("assistant", "Hello!"), ASK, SAY), Unusable.BEGINS_WITH_ANSWER),
     (chat(("user", IMAGE), SAY), Unusable.MEDIA),
+    (
+        [
+            {"role": "user", "parts": [{"inlineData": {}}, {"text": "Who?"}]},
+            {"role": "model", "parts": [{"text": "He."}]},
+        ],
+        Unusable.MEDIA,
+    ),
 ]
 
 
@@ -103,6 +118,7 @@ def test_a_greeting_that_nobody_trained_on_is_part_of_the_prompt():
     [
         ("text", "'text' needs a list of messages"),
         (None, "needs a list of messages"),
+        ("[{'role': 'user'}]", "is not valid JSON"),
         (chat(("robot", "x")), "message 1: speaker 'robot'; allowed: human, user"),
         ([1, 2], "message 1: speaker None"),
         (chat(ASK, ("assistant", 7)), "message 2: 7 is int"),
