@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from dsi_core.runtime import progress, store
 from dsi_core.services import pace, reply, request, troubles
-from dsi_core.services.client import AZURE, CHAT, Missed, Received
+from dsi_core.services.client import AZURE, CHAT, Missed, Received, json_of
 from dsi_core.services.endpoint import SKIPPED, EndpointError, Refused, Service, answers
 from dsi_core.services.reply import Lost, Reply
 from dsi_core.services.request import Asking
@@ -162,7 +162,7 @@ def _submit(
 
 def _uploaded_before(service: Service, pending: Pending) -> str:
     """Look for the file among those that the service has; "" = upload it, which costs nothing."""
-    got = service.client.send("GET", "/files", params={"purpose": "batch"})
+    got = service.client.send("GET", "/files?purpose=batch")
     if isinstance(got, Missed) or got.status >= 300:
         return ""
     for one in _json(service, got).get("data") or []:
@@ -181,7 +181,7 @@ def _make(service: Service, pending: Pending) -> str:
     }
     begun, failures = pace.CLOCK.now(), 0
     while True:
-        got = service.client.send("POST", "/batches", json=asked)
+        got = service.client.send("POST", "/batches", **json_of(asked))
         if isinstance(got, Received) and got.status < 300:
             return _field(service, got, "id")
         message, again, pause = _trouble(got)
@@ -195,9 +195,9 @@ def _make(service: Service, pending: Pending) -> str:
 
 def _made_before(service: Service, pending: Pending) -> str | None:
     """Look for the batch among those that the service has; None = it was never made."""
-    after: dict[str, Any] = {}
+    after = ""
     while True:
-        got = service.client.send("GET", "/batches", params={"limit": 100, **after})
+        got = service.client.send("GET", f"/batches?limit=100{after}")
         if isinstance(got, Missed) or got.status >= 300:
             raise _error(
                 service,
@@ -212,7 +212,7 @@ def _made_before(service: Service, pending: Pending) -> str | None:
                 return str(one["id"])
         if not listed.get("has_more") or not known:
             return None
-        after = {"after": known[-1]["id"]}
+        after = f"&after={known[-1]['id']}"
 
 
 def _wait(service: Service, pending: Pending) -> dict[str, Any]:

@@ -5,6 +5,7 @@ which proxy to use and which certificates to trust; a proxy's credentials go to 
 """
 
 import ipaddress
+import json
 import logging
 import os
 import re
@@ -69,7 +70,8 @@ class Address:
 
     def of(self, path: str) -> str:
         """Give the URL of a path below `base`, with the query."""
-        return f"{self.base}{path}" + (f"?{self.query}" if self.query else "")
+        joint = "&" if "?" in path else "?"
+        return f"{self.base}{path}" + (f"{joint}{self.query}" if self.query else "")
 
     @property
     def likely(self) -> str | None:
@@ -156,6 +158,17 @@ def headers(where: Address, key: str) -> dict[str, str]:
     if key and azure and "Authorization" not in said:
         said["api-key"] = key
     return said
+
+
+def json_of(body: dict[str, Any]) -> dict[str, Any]:
+    """Give the content of a request, and the header that goes with it.
+
+    In ASCII: half a surrogate pair, which a prompt may hold, has no UTF-8.
+    """
+    return {
+        "content": json.dumps(body).encode(),
+        "headers": {"Content-Type": "application/json"},
+    }
 
 
 # ------------------------------------------------------------------------------------ the way there
@@ -328,7 +341,7 @@ class Client:
 
     def post(self, body: dict) -> Received | Missed:
         """Put one question."""
-        return self.send("POST", CHAT, json=body)
+        return self.send("POST", CHAT, **json_of(body))
 
     def send(
         self, method: str, path: str, *, most: int | None = None, **what: Any
@@ -342,7 +355,7 @@ class Client:
         most
             Bytes of the reply; None = `BODY_BYTES`.
         what
-            As httpx has it: json, files, data, params.
+            As httpx has it: content, headers, files, data.
         """
         raw, deadline = bytearray(), time.monotonic() + self.timeout
         most = most or BODY_BYTES

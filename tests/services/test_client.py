@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from helpers import says
@@ -32,7 +32,7 @@ def recorder(answer=b'{"choices": []}', status="200 OK"):
                 connection, _ = listener.accept()
             except OSError:
                 return
-            with connection:
+            with connection, suppress(OSError):  # who hangs up
                 raw = b""
                 while chunk := connection.recv(65536):
                     raw += chunk
@@ -365,7 +365,10 @@ def test_a_dead_host_is_named_soon(proxies, monkeypatch):
     assert time.monotonic() - begun < 2
 
 
-def test_a_body_is_json(proxies):
+def test_a_body_is_json_whatever_a_prompt_holds(proxies):
+    body = {"a": "\u20ac, half a pair \ud83d, \x00"}
     with recorder() as (port, got):
-        Client(of(f"http://127.0.0.1:{port}/v1")).post({"a": "\u20ac"})
-    assert json.loads(got[0].partition(b"\r\n\r\n")[2]) == {"a": "\u20ac"}
+        Client(of(f"http://127.0.0.1:{port}/v1?v=1")).post(body)
+        Client(of(f"http://127.0.0.1:{port}/v1?v=1")).send("GET", "/batches?limit=1")
+    assert json.loads(got[0].partition(b"\r\n\r\n")[2]) == body
+    assert b"GET /v1/batches?limit=1&v=1 " in got[1]
