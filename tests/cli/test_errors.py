@@ -5,10 +5,13 @@ import errno
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import typer
 from helpers import write_jsonl
@@ -230,3 +233,38 @@ def test_a_console_of_a_notebook_is_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())  # has no encoding to change
     any_text()
     builtins.print("你好")
+
+
+BUSY = """
+import subprocess, sys, time
+from dsi_core.cli import app
+from dsi_core.runtime import store
+
+def busy():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    print(child.pid, flush=True)
+    time.sleep(600)
+
+store.status = busy
+sys.argv = ["dsi", "status"]
+app()
+"""
+
+
+def test_an_interrupt_ends_a_command_and_what_it_began_at_once():
+    """Also where a thread or a child would have been waited for."""
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+    ) as process:
+        child = int(process.stdout.readline())
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)  # not to its child, as by `kill` or JupyterLab
+        said = process.stderr.read()
+        assert process.wait(20) == 130 and time.monotonic() - sent < 3
+    assert said.startswith("interrupted: ") and said.count("\n") == 1
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie"
