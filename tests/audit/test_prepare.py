@@ -198,24 +198,26 @@ def test_hard_innocents_are_there_and_a_preparation_can_be_moved(tmp_path, monke
     assert again.facts.sha256 == done.facts.sha256
 
 
-def test_what_the_command_line_hands_over(monkeypatch, prepared):
+def test_what_the_command_line_hands_over(monkeypatch):
     asked = {}
-    done = prepared(5)
-    monkeypatch.setattr(
-        prepare, "run", lambda *given, **how: asked.update(how, given=given) or done
-    )
+
+    def draft(*given, **how):
+        asked.update(how, given=given)
+        raise ValueError("that is all")
+
+    monkeypatch.setattr(prepare, "draft", draft)
     words = (
-        "--data d.jsonl --other-words w.jsonl --control-answers a.jsonl --control-answers b.jsonl"
+        "--data d.jsonl --other-words w.jsonl --control-answers a.jsonl --control-answers b.jsonl "
+        "--drop empty,too-long --split test --quotes text --separator tab --conversations talk"
     )
-    words += " --drop empty,too-long --split test --quotes text --conversations talk"
-    said = CliRunner().invoke(app, ["prepare", *words.split(), "--whole", "--alpha", "0.3"])
-    assert said.exit_code == 0 and "alpha 0.3 needs 3" in said.output
+    assert CliRunner().invoke(app, ["prepare", *words.split(), "--whole"]).exit_code == 2
     assert (asked["given"], asked["half"]) == (("d.jsonl", "small"), False)
     given = {name: value for name, value in asked["reading"].items() if value is not None}
     assert given == {
         "conversations": "talk",
         "drop": ["empty", "too-long"],
         "quotes": "text",
+        "separator": "\t",
         "split": "test",
     }
     assert (asked["other_words"], asked["control_answers"]) == ("w.jsonl", ["a.jsonl", "b.jsonl"])
