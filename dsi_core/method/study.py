@@ -1,5 +1,6 @@
 """The study: the steps in their order, for every victim dataset. Notebooks call these functions."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -322,8 +323,20 @@ def similarities(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def find_tainted(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
-    """Apply Eq. 1 at the profile's delta_t: dataset, sample_id, min_gap, tainted."""
-    return tainted.tainted(scores, study.profile.decision.delta_t)
+    """Apply Eq. 1 at the profile's delta_t: dataset, sample_id, min_gap, tainted.
+
+    A warning names each dataset of which no sample is tainted.
+    """
+    delta_t = study.profile.decision.delta_t
+    table = tainted.tainted(scores, delta_t)
+    for name, part in table.groupby("dataset", sort=False):
+        if not part["tainted"].any():
+            warnings.warn(
+                f"{name}: no sample is tainted at delta_t {delta_t:g}; the largest gap is "
+                f"{part['min_gap'].max():.2f}",
+                stacklevel=2,
+            )
+    return table
 
 
 def suspect_answers(study: Study, scores: pd.DataFrame) -> pd.DataFrame:

@@ -64,6 +64,13 @@ def axes(ax: Axes | None, width: float, height: float) -> Axes:
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
+def nothing(ax: Axes, sentence: str = "no sample is left at these settings") -> Axes:
+    """Say that there is nothing to draw, in the place of a plot."""
+    ax.text(0.5, 0.5, sentence, ha="center", va="center", color=COLORS["caption"])
+    ax.set_axis_off()
+    return ax
+
+
 def colors_of(names: Iterable[str]) -> dict[str, str | tuple]:
     """Give each name a colour: its own in `COLORS`, else the next of the colour-blind palette."""
     unique = list(dict.fromkeys(names))

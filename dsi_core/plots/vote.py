@@ -38,8 +38,11 @@ def per_dataset(
     Returns
     -------
     Figure
+        With a sentence, where there are no rows.
     """
     datasets = table["dataset"].unique()
+    if not len(datasets):
+        return style.nothing(style.axes(None, 9, 1.5)).figure
     if rows is not None:
         height = 0.9 + ROW * table.groupby("dataset")[rows].nunique().max()
     figure, axes = plt.subplots(

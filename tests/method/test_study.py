@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from helpers import table
 
 from dsi_core.method import study
 from dsi_core.method.study import Query, Study
@@ -57,3 +58,17 @@ def test_in_depth_keeps_the_pairs_of_its_victims():
     some = study.in_depth(Study(profile, table))
     assert some.profile.victims == ["terse"]
     assert some.pairs.to_dict("list") == {"dataset": ["terse"], "sample_id": ["b"]}
+
+
+def test_no_tainted_sample_is_said_with_the_largest_gap(smoke):
+    scores = table(
+        "dataset sample_id reference before after",
+        ("dozen", "a", "R", 0.1, 0.9),
+        ("dozen", "b", "R", 0.1, 0.3),
+    )
+    strict = Study(smoke.changed(decision=smoke.decision.changed(delta_t=30)), pd.DataFrame())
+    with pytest.warns(UserWarning, match="dozen: no sample is tainted at delta_t 30; .* is 0.80"):
+        found = study.find_tainted(strict, scores)
+    assert found["tainted"].tolist() == [False, False]
+    kept = Study(smoke.changed(decision=smoke.decision.changed(delta_t=0.5)), pd.DataFrame())
+    assert study.find_tainted(kept, scores)["tainted"].tolist() == [True, False]

@@ -210,3 +210,11 @@ def test_a_plot_is_as_high_as_its_rows_need():
     figure = vote.per_dataset(vote.plot_votes, VOTES, rows="suspect")
     most = VOTES.groupby("dataset")["suspect"].nunique().max()
     assert figure.get_figheight() == pytest.approx(2 * (0.9 + 0.42 * most))
+
+
+def test_nothing_to_draw_is_a_sentence():
+    """As at a threshold at which no sample is tainted."""
+    empty = table("dataset suspect member evidence")
+    figure = vote.per_dataset(vote.plot_evidence_dots, empty, rows="suspect", delta_s=30)
+    (ax,) = figure.axes
+    assert [text.get_text() for text in ax.texts] == ["no sample is left at these settings"]
