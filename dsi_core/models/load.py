@@ -171,12 +171,12 @@ def load(
             device_map="auto" if spread(base, precision) else precision.device,
             **({} if full else _further(base)),
         )
-        adapter = source.adapter if tuned is None else None if full else tuned
-        if adapter is not None:
-            from peft import PeftModel
+        for adapter in () if full else (source.adapter, tuned):
+            if adapter is not None:
+                from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, adapter)
-            model = model if quantized else model.merge_and_unload()
+                model = PeftModel.from_pretrained(model, adapter)
+                model = model if quantized else model.merge_and_unload()
     return model.eval(), tokenizer
 
 

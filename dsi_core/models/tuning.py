@@ -270,7 +270,17 @@ def load_for_training(training: Training) -> tuple:
     """Load a base model to be tuned: (model, tokenizer).
 
     Full tuning holds its weights in fp32: they are what the optimizer adds small steps to.
+
+    Raises
+    ------
+    ValueError
+        For a base whose own settings say in what it is held.
     """
+    if training.base.source.dtype or training.base.source.load_in_4bit:
+        raise ValueError(
+            f"model {training.base.name!r}: dtype and load_in_4bit are of models that are asked as "
+            "they are; how one is tuned is said by its recipe and the profile's precision"
+        )
     full = training.recipe_here.method == "full"
     precision = replace(training.precision, dtype="fp32") if full else training.precision
     return load.load(training.base, precision, quantized=training.quantized)

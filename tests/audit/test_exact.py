@@ -183,7 +183,7 @@ def test_a_file_of_answers_is_a_suspect(wording, audit, tmp_path):
 
 def test_an_audit_that_cannot_succeed_says_so_first(wording, server, audit):
     """Four coins: no p below 1/16. In a dry run, and in the headline."""
-    dry = audit(wording, "--samples", "4", "--dry-run")
+    dry = audit(wording, "--samples", "4", "--dry-run", "--json")
     said = json.loads(dry.stdout)
     assert said["reach"] == {"samples": 4, "attainable": 1 / 16, "can reach alpha": False}
     assert said["conclusion"].startswith("This audit cannot find anything at alpha = 0.05")
@@ -195,7 +195,7 @@ def test_an_audit_that_cannot_succeed_says_so_first(wording, server, audit):
 
 
 def test_a_dry_run_knows_what_a_budget_leaves(wording, audit):
-    said = json.loads(audit(wording, "--budget", "4", "--dry-run").stdout)
+    said = json.loads(audit(wording, "--budget", "4", "--dry-run", "--json").stdout)
     assert said["reach"]["can reach alpha"] and not said["within budget"]["can reach alpha"]
     assert said["queries"] == 4 and said["samples"] == 8
 

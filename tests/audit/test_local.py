@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from dsi_core.audit import audit_json, suspect
 from dsi_core.models import load
 from dsi_core.models.load import Base
+from dsi_core.models.tuning import Training, load_for_training
 from dsi_core.runtime.precision import Precision
 
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
@@ -191,6 +192,30 @@ def test_an_adapter_whose_base_is_on_the_hub(adapter, tmp_path):
     (mine / "adapter_config.json").write_text(json.dumps(settings))
     source = found(mine).source
     assert (source.hub, source.revision, source.adapter) == ("owner/base", "abc", str(mine))
+
+
+def test_a_model_that_is_tuned_is_held_as_its_recipe_says(folder, smoke):
+    base = found(folder, dtype="bfloat16")
+    training = Training(base, FP32, seed=0, recipe=smoke.recipes["heart"])
+    with pytest.raises(ValueError, match="dtype and load_in_4bit are of models that are asked"):
+        load_for_training(training)
+
+
+@pytest.mark.parametrize(
+    ("cards", "free", "how", "wanted"),
+    [
+        (1, 0, {}, False),
+        (2, 10**9, {}, False),
+        (2, 1000, {}, True),
+        (2, 10**9, {"device_map": "auto"}, True),
+        (1, 10**9, {"device_map": "auto"}, False),
+    ],
+)
+def test_when_a_model_goes_over_all_gpus(folder, monkeypatch, cards, free, how, wanted):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda card: (free, free))
+    assert load.spread(found(folder, **how), Precision("cuda", "bf16")) is wanted
+    assert not load.spread(found(folder, **how), FP32)
 
 
 # Who it is
