@@ -180,6 +180,7 @@ def reproduce(
     for notebook in chosen:
         check(notebook, values)
     figures, started = ROOT / figures_dir / profile, time.time()
+    figures.mkdir(parents=True, exist_ok=True)  # before any work, should it be refused
     together = min(cores(), SIDE_BY_SIDE, len(chosen)) if from_released else 1
     shown = {progress.VARIABLE: str(progress.how())}  # kernels have no terminal of their own
     work = partial(_run, profile=profile, values=values, timeout=timeout)

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -74,7 +75,9 @@ class Commands(TyperGroup):
     def invoke(self, context: Any) -> Any:
         """Run a command, with clear errors."""
         os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its five tries end in one line
-        silent = {"DSI_PROGRESS": "none"} if context.params.get("quiet") else {}
+        silent: dict[str, str | None] = {}
+        if context.params.get("quiet"):
+            silent = {"DSI_PROGRESS": "none"}
         with clear_errors(debug=context.params.get("debug", False)), variables(silent):
             result = super().invoke(context)
             sys.stdout.flush()  # here, and not at the end of Python: a closed pipe is no fault
@@ -86,7 +89,7 @@ def clear_errors(*, debug: bool = False) -> Iterator[None]:
     """One line for what a user can mend (exit code 2) and for a service that failed for good (3).
 
     And one for each warning of ours; what libraries warn of is for who develops. What nobody
-    foresaw is one line as well (70). debug: let errors through, for their tracebacks.
+    foresaw is one line as well (70). debug: with the traceback before it.
     """
     try:
         with warnings.catch_warnings():
@@ -95,9 +98,9 @@ def clear_errors(*, debug: bool = False) -> Iterator[None]:
             warnings.filterwarnings("default", module=r"dsi_core\b")
             warnings.showwarning = lambda message, *_: typer.echo(f"warning: {message}", err=True)
             yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         if debug:
-            raise
+            traceback.print_exception(error)
         _end(f"interrupted: {KEPT}", INTERRUPTED)
     except BrokenPipeError:
         _end_unread()
@@ -105,7 +108,7 @@ def clear_errors(*, debug: bool = False) -> Iterator[None]:
         if hasattr(error, "exit_code") or isinstance(error, typer.Abort):
             raise  # typer's own
         if debug:
-            raise
+            traceback.print_exception(error)
         _end(f"error: {said(error)}", code(error))
 
 
@@ -122,6 +125,8 @@ def said(error: BaseException) -> str:
         return _hub(hub)
     if isinstance(error, OSError) and error.errno is not None:
         return _of_system(error)
+    if isinstance(error, OSError) and "AF_UNIX" in str(error):
+        return f"{_line(error)}: the sockets of workers lie in $TMPDIR, set it to a shorter folder"
     if code(error) != FAULT:
         return _message(error)
     name = type(error).__name__

@@ -33,8 +33,8 @@ def status(
     if len(shown):
         typer.echo("" if entries else "\nnot complete, a run goes on with them:")
         typer.echo(shown.to_string(index=False, na_rep="-"))
-    said = "the store is empty" if table.empty else f"{len(table)} entries"
-    typer.echo(f"{said}, {len(unfinished)} not complete, {kinds['GB'].sum():.2f} GB in {place}")
+    count = "the store is empty" if table.empty else f"{len(table)} entries"
+    typer.echo(f"{count}, {len(unfinished)} not complete, {kinds['GB'].sum():.2f} GB in {place}")
 
 
 @app.command(rich_help_panel=MACHINE, epilog="Example: dsi bench --profile small")

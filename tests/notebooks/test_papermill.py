@@ -73,7 +73,7 @@ def reproduced(tmp_path_factory):
     folder = tmp_path_factory.mktemp("a book {of} 100% Ünïcode")
     bar = "[print(f'\\r{i} of 30', end='', file=sys.stderr, flush=True) for i in range(31)]"
     drawn = "drawn = pathlib.Path(figures_dir) / profile"
-    written = "drawn.mkdir(parents=True)\n(drawn / 'made.csv').write_text('a')"
+    written = "drawn.mkdir(exist_ok=True)\n(drawn / 'made.csv').write_text('a')"
     imports = "import pathlib, sys"
     write(folder / "notebooks", "01_ends", imports, f"{bar};", f"{drawn}\n{written}")
     write(folder / "notebooks", "02_fails", "raise RuntimeError('no suspect today')", "1")
