@@ -22,6 +22,7 @@ REMOTE = "Run code that a hub model brings."
 HALF = "Without --iid: accuse one random half of a large dataset, tune controls on the other."
 CHAT = "The column of messages, instead of --prompt and --output."
 DROP = "Rows to leave out, counted: empty, duplicates, too-long, no-answer (with commas)."
+DROP_HERE = "Rows to leave out, counted: empty, duplicates, no-answer (with commas)."
 ENCODING = "Of a text file. Default: UTF-8, or as its byte-order mark says."
 SEPARATOR = "Of CSV. Default: the one of , ; tab | with which every row fits the header."
 CONFIG = "Of a hub dataset: its configuration, where it has several."
@@ -74,7 +75,7 @@ def protect(
     output: Annotated[Text, _data("The output column.")] = None,
     share: Annotated[float | None, _data(SHARE)] = None,
     conversations: Annotated[Text, _data(CHAT)] = None,
-    drop: Annotated[Text, _file(DROP)] = None,
+    drop: Annotated[Text, _file(DROP_HERE)] = None,
     encoding: Annotated[Text, _file(ENCODING)] = None,
     separator: Annotated[Text, _file(SEPARATOR)] = None,
     quotes: Annotated[Text, _file(QUOTES)] = None,

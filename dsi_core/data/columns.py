@@ -142,6 +142,11 @@ def _recognised(path: Path, how: Reading) -> dict[str, Any]:
             f"{path}: its first record is {type(first).__name__}, needs an object with fields"
         )
     real = {str(column).lower(): column for column in first}  # "Instruction" is known too
+    if len(real) < len(first):
+        raise ValueError(
+            f"{path}: columns {', '.join(first)}, of which some differ by case alone; name those "
+            "that are meant with --prompt and --output"
+        )
     fits = [(p, o) for p, o in LAYOUTS if {*p, o} <= set(real)]
     longest = [
         (p, o) for p, o in fits if not any(set(p) < set(q) and o == other for q, other in fits)
@@ -170,7 +175,7 @@ def _layout(
 
 
 def _unknown(columns: list[str], fits: int) -> str:
-    names = ", ".join(map(str, columns))
+    names = ", ".join(str(name)[:40] for name in columns)  # without a header they are texts
     if [name.lower() for name in map(str, columns)] in (["text"], ["content"]):
         return (
             f"holds running text ({names}) and no pairs; a model is asked prompts and its answers "

@@ -81,9 +81,13 @@ def read(
             f"{data}: its output column was taken to be {source.output!r}, which is not the first "
             f"of --wordings {wordings!r}; name the prompt's columns with --prompt"
         )
+    if Left.TOO_LONG in source.drop:
+        raise ValueError(
+            "--drop too-long: a kit has no models by which to measure; `dsi prepare` has"
+        )
     records, left_out = read_records(source)
     dropped = Counter(left_out)
-    if two and Left.EMPTY in source.drop:
+    if two and {Left.EMPTY, Left.NO_ANSWER} & set(source.drop):
         whole = [record for record in records if _second(record, two[1])]
         dropped["empty"] += len(records) - len(whole)
         records = whole

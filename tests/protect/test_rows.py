@@ -126,6 +126,8 @@ def test_rows_to_drop_are_in_no_part_of_a_kit(rows, tmp_path):
     for left, words in (("empty", "row 13"), ("duplicates", "row 14.*--drop empty")):
         with pytest.raises(ValueError, match=words):
             read(path, drop=[left])
+    with pytest.raises(ValueError, match="--drop too-long: a kit has no models"):
+        read(path, drop=["too-long"])
     table = read(path, wordings="answer,answer2", drop=["empty", "duplicates"])
     assert len(table) == len(rows)
     assert table.attrs["dropped"] == {"empty": 1, "duplicates": 2}
