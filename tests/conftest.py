@@ -12,6 +12,7 @@ os.environ.update(DSI_WORKERS="0", CUDA_VISIBLE_DEVICES="", HF_HUB_OFFLINE="1")
 os.environ["DSI_RELEASED"] = "0"  # what tests look at, they make
 
 import pytest
+from batching import batches  # noqa: F401 - a fixture
 from filelock import FileLock
 from helpers import files
 from servers import pauses, server  # noqa: F401 - fixtures

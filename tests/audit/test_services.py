@@ -1,4 +1,4 @@
-"""An audit of a service that is particular: what it refuses, where it lies, what it will not say."""
+"""An audit of a service that is particular: in what it refuses, in where it lies."""
 
 import json
 
@@ -102,3 +102,22 @@ def test_a_service_that_says_nothing_useful_ends_after_three_requests(
     done = cli(prepared(5).folder)
     assert done.exit_code == 3 and len(server.asked) == 3
     assert f"asked was {server.url}/chat/completions" in done.stderr.splitlines()[-1]
+
+
+def test_an_audit_in_batches_asks_all_in_one_and_is_gone_on_with(prepared, batches, cli):
+    """Killed while it waits, and run singly meanwhile: nothing is asked that was submitted."""
+    folder = prepared(5)
+    how = ("--base-url", batches.url, "--model", "m-1", "--patience", "0", "--same-model", "0")
+    batches.troubles = [("GET", "/v1/batches/batch-0", 401)]
+    done = cli(folder.folder, *how, "--batch", suspect=False)
+    assert done.exit_code == 3 and len(batches.single) == 1 and len(batches.batches) == 1
+    singly = cli(folder.folder, *how, "--ask-all", suspect=False)
+    assert (
+        singly.exit_code == 2 and "a batch of 14 questions is under way (batch-0)" in singly.stderr
+    )
+    assert len(batches.single) == 1
+    done = cli(folder.folder, *how, "--batch", suspect=False)
+    assert done.exit_code == 0 and len(batches.single) == 1 and len(batches.batches) == 1
+    said = facts(folder.folder)
+    assert said["queried"]["answers"] == 15 and not said["settings"]["stops early"]
+    assert "asked in batches" in said["suspect"]["asked otherwise"]

@@ -359,7 +359,7 @@ def test_a_dead_host_is_named_soon(proxies, monkeypatch):
     assert why == "connection failed: [Errno 111] Connection refused"
     assert "connection failed" in Client(of("http://no-such-host.invalid/v1")).reach()
     monkeypatch.setattr(client, "CONNECT_S", 0.2)
-    monkeypatch.setattr(socket, "create_connection", lambda *_: time.sleep(5))
+    monkeypatch.setattr(socket, "create_connection", lambda *_: time.sleep(2) or socket.socket())
     begun = time.monotonic()
     assert "no connection within 0.2 s" in Client(of("http://10.255.255.1/v1")).reach()
     assert time.monotonic() - begun < 2
