@@ -248,7 +248,7 @@ class End:
 
 def _run(notebook: Path, profile: str, values: dict[str, Any], timeout: int | None) -> End:
     """Run one notebook, and keep a list of the entries of the store that it looks at."""
-    print(f"{store.now()}  {notebook.name} on {profile} …", flush=True)
+    progress.say(f"{store.now()}  {notebook.name} on {profile}")
     started = time.time()
     looked_at = packing.use_list(profile, notebook.stem)
     looked_at.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from statistics import median
 from dsi_core.data.pairs import load_pairs
 from dsi_core.models import tuning
 from dsi_core.models.tuning import Training
-from dsi_core.runtime import released, store
+from dsi_core.runtime import progress, released, store
 from dsi_core.runtime.devices import CPU, devices
 from dsi_core.runtime.precision import Dtype, device_name, product_flops
 
@@ -33,9 +33,9 @@ class Work:
 
 
 def announce(work: Sequence[Work]) -> None:
-    """Print what `sentence` says, if there is anything to do."""
+    """Say on stderr what `sentence` says, if there is anything to do."""
     if work:
-        print(sentence(work), flush=True)
+        progress.say(sentence(work))
 
 
 def sentence(work: Sequence[Work]) -> str:

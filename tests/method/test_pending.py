@@ -41,12 +41,12 @@ def tokens(model):
 
 def test_nothing_to_do_is_not_worth_a_word(models, capsys):
     pending.announce([])
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
 
 
 def test_without_a_record_no_time_is_made_up(models, capsys):
     pending.announce([Work("U", models["U"], answers=1200), Work("T", models["T"], texts=7)])
-    assert capsys.readouterr().out == (
+    assert capsys.readouterr().err == (
         "neither stored nor released, so made here: tune 1 model (T); draw 1,200 answers from "
         "1 model (U); read 7 texts with 1 model (T): how long is not known "
         f"({models['U'].precision.label()}, 2 workers)\n"
