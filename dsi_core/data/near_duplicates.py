@@ -11,11 +11,13 @@ import pandas as pd
 from dsi_core.data import sketches
 from dsi_core.runtime import released, store
 
+SIDES = ["prompt", "output"]
 PIECES = re.compile(r"\w+").findall
 # Rows that are compared with one in a band, and in vain in all: of many rows so many, ...
 NEIGHBOURS = 32
 COMPARED = 1_000_000  # ... of few as many as make so many comparisons, of up to 1,000 rows all
-KEPT = 20_000  # rows whose words are remembered
+KEPT = 2_000  # rows whose words are remembered
+QUICK = 20_000  # rows among which near-duplicates are sooner found than stored
 
 
 def words(text: str) -> frozenset[str]:
@@ -53,7 +55,9 @@ def find(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float) -> pd.Seri
     """
     texts = _Texts([others, pairs], threshold)
     marked = np.zeros(len(texts.sketches), dtype=bool)
-    for key, order in sketches.bands(texts.sketches, threshold):
+    for key, further in sketches.bands(texts.sketches, threshold):
+        agree = np.flatnonzero(np.isin(key, key[len(others) :][~marked[len(others) :]]))
+        order = agree[np.lexsort((further[agree], key[agree]))]
         is_other = order < len(others)
         other, mine = order[is_other], order[~is_other]
         before = np.cumsum(is_other)[~is_other][~marked[mine]]
@@ -78,7 +82,8 @@ def within(pairs: pd.DataFrame, threshold: float) -> list[tuple[int, int]]:
     """
     texts = _Texts([pairs], threshold)
     chains = _Chains(len(pairs))
-    for key, order in sketches.bands(texts.sketches, threshold):
+    for key, further in sketches.bands(texts.sketches, threshold):
+        order = np.lexsort((further, key))
         first = np.arange(1, len(order) + 1)
         last = np.searchsorted(key[order], key[order], "right")
         near_last = np.minimum(last, first + texts.nearest)
@@ -196,11 +201,21 @@ class _Chains:
         return self.ends[one] != self.ends[two]
 
 
+@lru_cache(maxsize=32)
+def _found(pairs: tuple, others: tuple, threshold: float) -> tuple[bool, ...]:
+    tables = (pd.DataFrame(texts, columns=SIDES, dtype=object) for texts in (pairs, others))
+    return tuple(find(*tables, threshold))
+
+
 def stored(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float, name: str) -> pd.Series:
     """`find`, searched once and kept in the store: it takes minutes at a million pairs.
 
-    pairs, others: columns sample_id, prompt, output; name: of the entry.
+    Of few pairs nothing is written. pairs, others: columns sample_id, prompt, output; name: of the
+    entry.
     """
+    if len(pairs) + len(others) < QUICK:
+        texts = (tuple(map(tuple, table[SIDES].to_numpy())) for table in (pairs, others))
+        return pd.Series(_found(*texts, threshold), index=pairs.index, dtype=bool)
     sides = {"pairs": pairs, "others": others}
     spec = {side: store.key(table["sample_id"].tolist()) for side, table in sides.items()}
     folder = released.entry("near_duplicates", name, {**spec, "threshold": threshold})

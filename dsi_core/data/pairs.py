@@ -58,7 +58,7 @@ class Dataset:
     apart_from: "Dataset | None" = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """A record as its file has it (`fields`), where it stands (file and row), and its pair.
 
@@ -283,7 +283,7 @@ def _scan(name: str, settings: str, stamp: int | None) -> _Scan:
         "where": rows.where,
         "read": rows.read,
         "dropped": dict(dropped),
-        "unused": _unused(rows.first, source),
+        "unused": _unused(rows.columns, source),
         "answers": (len(ids), answers),
     }
     table = None if held is None else pd.DataFrame(held, columns=COLUMNS)
@@ -402,11 +402,11 @@ def _kept(
         yield Record(place, record, found.prompt, found.output, found.answers)
 
 
-def _unused(record: dict, source: Data) -> list[str]:
-    """The columns of a record that no setting names."""
+def _unused(columns: Iterable[str], source: Data) -> list[str]:
+    """The columns that no setting names."""
     named = {*source.prompt, *source.without, source.output, source.conversations}
     named |= {source.system, source.rejected, source.category}
-    return [str(c) for c in record if c not in named]
+    return [str(c) for c in columns if c not in named]
 
 
 def _chosen(rows: "_Rows", source: Data, left_out: Counter) -> Iterator[Placed]:
@@ -464,7 +464,11 @@ def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
             before = system_turn(record.get(source.system), f"{place}, field {source.system!r}")
         return exchange([*before, *messages(turns, where)], source.joined_by)
     assert source.output is not None, "settings say prompt and output together"
-    prompts = {c: _column(record, c, place) for c in source.prompt}
+    optional = _optional(source)  # a record may lack it
+    prompts = {
+        c: _column({c: None, **record} if c in optional else record, c, place)
+        for c in source.prompt
+    }
     answer, where = _column(record, source.output, place)
     if not _is_chat(answer) and not any(_is_chat(value) for value, _ in prompts.values()):
         texts = [_plain(value, where) for value, where in prompts.values()]
@@ -501,13 +505,17 @@ def _plain(value: Any, place: str) -> str:
     return "" if isinstance(value, list) and not value else text_of(value, place)
 
 
+def _optional(source: Data) -> list[str]:
+    """The prompt columns that may be empty."""
+    return source.prompt[1:] if source.may_be_empty is None else source.may_be_empty
+
+
 def _empty(record: dict, found: Exchange, source: Data) -> str | None:
     """The field that should hold text and does not."""
     if source.conversations:
         parts = {source.conversations: found.prompt}
         return next((name for name, text in parts.items() if not text), None)
-    optional = source.prompt[1:] if source.may_be_empty is None else source.may_be_empty
-    needed = [c for c in source.prompt if c not in optional]
+    needed = [c for c in source.prompt if c not in _optional(source)]
     missing = [c for c in needed if not _is_chat(record[c]) and not _plain(record[c], c)]
     if missing:
         return missing[0]
@@ -521,14 +529,14 @@ class _Rows:
     ----------
     where
         The source in words.
-    read, first
-        How many records the last whole loop gave, and the first of them.
+    read, columns
+        How many records the last whole loop gave, and the names of all their fields.
     """
 
     def __init__(self, source: Data):
         self.source = source
         self.read = 0
-        self.first: dict = {}
+        self.columns: dict[str, None] = {}
         self.files = []
         if source.hub:
             self.where = f"hub {source.hub} ({source.split})"
@@ -547,9 +555,13 @@ class _Rows:
                 raise ValueError(
                     f"{place}: is {type(record).__name__}, needs an object with fields"
                 )
-            if self.read == 1:
-                self.first = record
+            self.columns.update(dict.fromkeys(record))
             yield place, record
+        missing = [column for column in self.source.prompt if column not in self.columns]
+        if self.read and missing:
+            raise ValueError(
+                f"{self.where}: no column {missing[0]!r} in any row; has {', '.join(self.columns)}"
+            )
 
     def _placed(self) -> Iterator[tuple[str, Any]]:
         source = self.source

@@ -137,7 +137,17 @@ def test_none_is_lost(common, size):
     assert sum(of(mine, theirs, common / size)) == 1000
 
 
-def test_it_is_searched_once_and_keeps_no_place(empty_store, monkeypatch):
+def test_few_are_searched_once_and_nothing_is_written(empty_store, monkeypatch):
+    mine = pairs(("a b c d", "Few."), ("Why?", "w x y z")).assign(sample_id=["one", "two"])
+    theirs = pairs(("a b c d", "Few.")).assign(sample_id=["three"])
+    assert near_duplicates.stored(mine, theirs, 0.8, "mine").tolist() == [True, False]
+    monkeypatch.setattr(near_duplicates, "find", None)
+    assert near_duplicates.stored(mine, theirs, 0.8, "mine").tolist() == [True, False]
+    assert not list(empty_store.glob("near_duplicates/*"))
+
+
+def test_many_are_searched_once_and_the_entry_keeps_no_place(empty_store, monkeypatch):
+    monkeypatch.setattr(near_duplicates, "QUICK", 0)
     mine = pairs(("a b c d", "So."), ("Why?", "w x y z")).assign(sample_id=["one", "two"])
     theirs = pairs(("a b c d", "So.")).assign(sample_id=["three"])
     mine.attrs["where"] = "/home/somebody/pairs.jsonl"

@@ -1,0 +1,170 @@
+"""What a preparation takes: counted by hand, said before work, asked before long work."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from helpers import files, write_jsonl
+from planned import ROUND
+from pytest import approx
+from typer.testing import CliRunner
+
+from dsi_core.audit import prepare
+from dsi_core.cli import app
+from dsi_core.planning import assumptions, here, preparation
+from dsi_core.planning.jobs import Machine, machine_of
+from dsi_core.planning.rates import Kind, Step
+
+OUTLOOK = preparation.Outlook(
+    dataset="mine",
+    folder="audits/mine/prepared",
+    notes=("mine: 6 rows read",),
+    machine="a card",
+    workers=2,
+    trainings=1,
+    answers=2000,
+    askings=3,
+    scorings=4,
+    hours=0.5,
+    memory_gb=3.0,
+    free_gb=4.0,
+    largest="tune R^t one",
+    disk_gb=1.0,
+    free_disk_gb=20.0,
+    unknown=(),
+    smallest_p=0.25,
+    fewest="3 of the kind 'untuned' (llama)",
+)
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """A file of six pairs, and one without an output."""
+    rows = [{"q": f"What is {i}?", "a": f"It is the number {i}."} for i in range(6)]
+    path = tmp_path_factory.mktemp("data") / "mine.jsonl"
+    return str(write_jsonl(path, [*rows, {"q": "What?", "a": ""}]))
+
+
+@pytest.fixture(scope="module")
+def draft(mine):
+    return prepare.draft(mine, "smoke", fetch=False, reading={"drop": ["empty"]})
+
+
+def test_jobs_by_hand(draft):
+    """Five references without and five with D answer 6 prompts once; four controls, and the two
+    untuned ones once more, 6 prompts x 3.
+
+    Tuned are the ten references and one control: glm on other data is a reference, too.
+    """
+    found = preparation.outlook(draft, machine_of("cpu-core", counts=True), done=False)
+    assert (found.askings, found.answers) == (10 + 4 + 2, 10 * 6 + 6 * 6 * 3)
+    assert found.trainings == 11
+    assert found.scorings == 10 * (6 + 6 * 6 * 3)  # with each reference: the outputs, the answers
+    assert found.notes == (
+        f"mine: {draft.settings.data['mine'].path}: 7 rows read, 6 pairs; left out: 1 empty",
+        "mine: prompt = q, output = a",
+    )
+    assert found.workers == 2 and found.free_gb == 16  # two cores of 8 GB
+    assert 0 < found.hours < preparation.LONG and not found.is_long
+    assert (found.smallest_p, found.fewest) == (0.5, "1 of the kind 'untuned' (llama)")
+
+
+def test_hours_and_memory_by_hand(draft, monkeypatch):
+    """All rates are known but those of comparing, which is nothing here: 2 workers share them."""
+    monkeypatch.setattr(assumptions, "read", lambda: ROUND.model_copy(update={"models": TOYS}))
+    bases = [f"toy {name}" for name in ("mistral", "gemma", "llama", "qwen2", "glm")]
+    tuning = {Kind(Step.TUNE, base, how): 10.0 for base in bases for how in ("full", "lora")}
+    answering = {Kind(Step.ANSWER, base, "plain"): 2.0 for base in bases}
+    known = assumptions.card("round")
+    machine = Machine("round", known.changed(tflops=1e9), {**tuning, **answering}, counts=True)
+    found = preparation.outlook(draft, machine, done=False)
+    others, _ = preparation._estimates(
+        draft, preparation._asked(draft, done=False), [], machine, done=False
+    )
+    answers = [e for e in others if e.step is Step.ANSWER]
+    assert len(answers) == 16
+    assert sum(e.hours for e in answers) == approx(sum(e.tokens for e in answers) / 2 / 3600)
+    assert found.hours * 2 > sum(e.hours for e in others) > 0  # tuning takes the rest
+    assert found.memory_gb > 1  # fixed
+
+
+TOYS = assumptions.Sizes(
+    billions={f"toy {n}": 1 for n in ("mistral", "gemma", "llama", "qwen2", "glm", "bert")},
+    why="by hand",
+)
+
+
+def test_what_is_not_known_is_not_nothing(draft, monkeypatch):
+    def unknown(source):
+        raise ValueError(source)
+
+    monkeypatch.setattr(assumptions, "billions", unknown)
+    found = preparation.outlook(draft, machine_of("cpu-core"), done=False)
+    assert (found.hours, found.memory_gb, found.disk_gb) == (None, None, None)
+    assert found.unknown == ("toy gemma", "toy glm", "toy llama", "toy mistral", "toy qwen2")
+    assert found.is_long and found.trainings == 11
+    text = found.text(0.05)
+    assert "time     unknown (the size of toy gemma, " in text and "memory   unknown" in text
+    nowhere = preparation.outlook(draft, None, done=False)
+    assert nowhere.hours is None and "a machine of unknown speed" in nowhere.text(0.05)
+    assert json.loads(json.dumps(nowhere.json()))["hours"] is None
+
+
+def test_half_an_hour_is_not_long():
+    assert not OUTLOOK.is_long and replace(OUTLOOK, hours=0.51).is_long
+
+
+def test_the_text_says_what_is_too_much_and_what_cannot_be_found():
+    text = OUTLOOK.text(0.3)
+    assert "about 30 min at most, 2 workers on a card" in text
+    assert "3.0 GB at most (tune R^t one); 4.0 GB free" in text and "warning" not in text
+    text = replace(OUTLOOK, memory_gb=5.0, disk_gb=30.0, hours=2.25).text(0.05)
+    assert "about 2.2 hours" in text
+    assert "nothing can be found at alpha 0.05: it takes 19 of each kind and base" in text
+    assert "DSI_WORKERS=1" in text and "set $DSI_STORE" in text
+
+
+def prepare_command(*words):
+    return CliRunner().invoke(app, ["prepare", "--profile", "smoke", *words])
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """What work was begun."""
+    begun = []
+    monkeypatch.setattr(prepare, "make", lambda draft: begun.append(draft) or 1 / 0)
+    monkeypatch.setattr(here, "machine", lambda profile: machine_of("cpu-core", counts=True))
+    return begun
+
+
+def test_a_dry_run_writes_nothing(mine, tmp_path, no_work, empty_store, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = files(tmp_path)
+    done = prepare_command("--data", mine, "--drop", "empty", "--dry-run")
+    assert done.exit_code == 0 and "tune 11 models, draw up to 168 answers" in done.output
+    assert files(tmp_path) == before and not (tmp_path / "audits").exists()
+    done = prepare_command("--data", mine, "--drop", "empty", "--dry-run", "--json")
+    assert json.loads(done.stdout)["answers"] == 168
+    assert no_work == [] and not list(empty_store.glob("*/*/spec.json"))
+
+
+def test_long_work_needs_yes_where_nobody_can_answer(mine, draft, no_work, monkeypatch):
+    monkeypatch.setattr(prepare, "draft", lambda *_, **__: draft)
+    monkeypatch.setattr(preparation, "LONG", 0.0)
+    done = prepare_command("--data", mine, "--drop", "empty")
+    assert done.exit_code == 2 and "--yes" in done.output and no_work == []
+
+
+@pytest.mark.parametrize("given", [["--yes"], []])
+def test_what_is_short_or_wanted_begins(mine, draft, no_work, monkeypatch, given):
+    monkeypatch.setattr(prepare, "draft", lambda *_, **__: draft)
+    monkeypatch.setattr(preparation, "LONG", 0.0 if given else 1.0)
+    prepare_command("--data", mine, "--drop", "empty", *given)
+    assert len(no_work) == 1
+
+
+def test_a_plan_for_any_card(mine):
+    words = ["plan", "--data", mine, "--profile", "smoke", "--drop", "empty", "--card", "A100-80GB"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0 and "1 worker on A100-80GB" in done.output
+    assert "tune 11 models, draw up to 168 answers from 16 models" in done.output
