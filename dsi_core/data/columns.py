@@ -1,5 +1,6 @@
 """Where an audit's data is read from, and which columns hold prompt and output (before step 1)."""
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ CONVERSATIONS = ("conversations", "messages", "conversation", "dialogue", "dialo
 SYSTEM = ("system", "systeminstruction", "system_instruction")  # columns beside a conversation
 PREFERRED, REJECTED = "chosen", "rejected"  # both alone: each holds the prompt too
 HUB = "hub:"
+SAMPLE = 1000  # records in which columns are looked for: one alone may lack what is optional
 OF_FILES = ("encoding", "separator", "quotes")  # settings of `Data` that a file alone has
 OF_THE_HUB = ("config", "split", "revision")
 
@@ -133,14 +135,8 @@ def _refuse(given: str | Path, kind: str, reading: dict[str, Any], others: tuple
 
 
 def _recognised(path: Path, how: Reading) -> dict[str, Any]:
-    """The columns of the only known layout that fits a file's first record."""
-    first = next(records(path, how), None)
-    if first is None:
-        raise ValueError(f"{path}: holds no rows")
-    if not isinstance(first, dict):
-        raise ValueError(
-            f"{path}: its first record is {type(first).__name__}, needs an object with fields"
-        )
+    """The columns of the only known layout that fits a file's first records."""
+    first = _fields(path, how)
     real = {str(column).lower(): column for column in first}  # "Instruction" is known too
     if len(real) < len(first):
         raise ValueError(
@@ -159,6 +155,20 @@ def _recognised(path: Path, how: Reading) -> dict[str, Any]:
     if len(settings) != 1:
         raise ValueError(f"{path}: {_unknown(list(first), len(settings))}")
     return settings[0]
+
+
+def _fields(path: Path, how: Reading) -> dict[str, Any]:
+    """The fields of a file's first records, each with its first value."""
+    found: dict[str, Any] = {}
+    for record in islice(records(path, how), SAMPLE):
+        if not isinstance(record, dict):
+            raise ValueError(
+                f"{path}: its first record is {type(record).__name__}, needs an object with fields"
+            )
+        found = {**record, **found}
+    if not found:
+        raise ValueError(f"{path}: holds no rows")
+    return found
 
 
 def _layout(

@@ -63,6 +63,11 @@ def records(
         if not names:
             names = _names(row, path)
             continue
+        if _stripped(row) == names:
+            raise ValueError(
+                f"{path}, line {lines.first}: the header comes again; take the line away "
+                "(files that were joined?)"
+            )
         if quotes is Quotes.CHECKED and len(lines.row) > 1:
             _refuse_swallowed(lines, separator, len(names), spaced)
         if len(row) != len(names):
@@ -141,9 +146,13 @@ def _separator(head: list[str], path: Path, quotes: Quotes) -> str:
 
 def _names(row: list[str], path: Path) -> list[str]:
     """The header's names; a column without one is called by its number."""
-    names = [name.strip() or f"column {i}" for i, name in enumerate(row, start=1)]
+    names = _stripped(row)
     refuse_twice(names, path)
     return names
+
+
+def _stripped(row: list[str]) -> list[str]:
+    return [name.strip() or f"column {i}" for i, name in enumerate(row, start=1)]
 
 
 def refuse_twice(names: list[str], path: Path) -> None:

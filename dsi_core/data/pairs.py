@@ -466,7 +466,7 @@ def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
     assert source.output is not None, "settings say prompt and output together"
     optional = _optional(source)  # a record may lack it
     prompts = {
-        c: _column({c: None, **record} if c in optional else record, c, place)
+        c: _column({c: None} if c in optional and c not in record else record, c, place)
         for c in source.prompt
     }
     answer, where = _column(record, source.output, place)

@@ -160,6 +160,14 @@ def test_what_is_left_out_and_not_used_is_said(smoke, tmp_path):
     assert "1 of 2 answers are used" in text
 
 
+def test_an_optional_column_that_the_first_rows_lack(smoke, tmp_path):
+    rows = [{"instruction": f"a{i}", "output": "b"} for i in range(3)]
+    rows += [{"instruction": "c", "input": "d", "output": "e", "note": "f"}]
+    pairs, table = pairs_of(smoke, tmp_path, *rows)
+    assert pairs[2:] == [("a2", "b"), ("c\n\nd", "e")]
+    assert table.attrs["unused"] == ["note"]
+
+
 def test_rows_to_drop(smoke, tmp_path):
     records = [{"q": "a", "a": "b"}, {"q": "a", "a": "b"}, {"q": "c", "a": ""}, {"q": "", "a": "d"}]
     pairs, table = pairs_of(smoke, tmp_path, *records, drop=columns.to_drop("empty,duplicates"))

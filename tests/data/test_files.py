@@ -172,6 +172,7 @@ WRONG = {  # name -> file, content, parts of the message
     "two columns of one name": ("d.csv", "q,a,q\n1,2,3\n", ["2 columns are called 'q'"]),
     "too many fields": ("d.csv", TABLE + "b,c,d\n", ["line 4: 3 field(s)", "2 (q, a)", "','"]),
     "too few fields": ("d.tsv", TABS + "b\n", ["line 4: 1 field(s)", "separated by tab"]),
+    "the header again": ("d.csv", TABLE + TABLE, ["line 4: the header comes again"]),
     "two separators fit": ("d.csv", "q,a;b\nx,y;z\n", ["',' or ';'", "--separator"]),
     "a quote that is not closed": ("d.csv", TABLE + 'b,"c\nd,e\n', ["line 4", "not closed"]),
     "a quote that ends early": ("d.csv", 'q,a\n"Yes" he said,b\n', ["line 2", "--quotes text"]),

@@ -526,7 +526,7 @@ WRONG = {  # file name, content, settings, parts of the message
         "d.json",
         '{"q": "A?"}',
         {},
-        ["d.json, row 1", "no column 'context'"],
+        ["d.json, row 1", "no column 'a'"],
     ),
     "missing column": (
         "d.jsonl",
@@ -538,7 +538,7 @@ WRONG = {  # file name, content, settings, parts of the message
         "d.csv",
         "q,a\nA?,B\n",
         {},
-        ["d.csv, row 1", "no column 'context'", "q, a"],
+        ["d.csv: no column 'context' in any row", "q, a"],
     ),
     "missing category": (
         "d.jsonl",
@@ -787,7 +787,9 @@ def test_real_dolly():
     )
     with pytest.raises(ValueError) as error:  # this copy lacks the column of the hub's file
         load_pairs(dataset(profile(dolly=change(data, prompt=["instruction", "context"])), "dolly"))
-    says(error, "dolly_first4000.jsonl, row 1", "no column 'context'", "id, instruction, response")
+    says(
+        error, "dolly_first4000.jsonl: no column 'context' in any row", "id, instruction, response"
+    )
 
 
 def test_real_alpaca():
