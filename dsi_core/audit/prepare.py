@@ -33,8 +33,7 @@ OCCUPIED = (
     "{folder} holds a preparation with other data or settings, or of an earlier version; "
     "choose another folder with --out"
 )
-READING, REFERENCES, KNOWN_MODELS, CHECKING = PHASES = (
-    "reading the data",
+REFERENCES, KNOWN_MODELS, CHECKING = PHASES = (
     "tuning and asking references",
     "tuning and asking known models",
     "comparing the controls' data",
@@ -80,12 +79,12 @@ class Parts:
     pairs: int  # of both and of what is left over
 
 
-@progress.phases(dict.fromkeys(PHASES))
 def run(given: str, profile: str = "small", **how: Any) -> Prepared:
     """Do, or finish, the offline phase for a dataset: `make` what `draft` decides."""
     return make(draft(given, profile, **how))
 
 
+@progress.phases(dict.fromkeys(PHASES))
 def make(draft: Draft) -> Prepared:
     """Do, or finish, what a draft decided; its folder holds the result."""
     draft.folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +150,7 @@ def draft(
         words that nearly repeat D, rows that are too long (`lengths`), a file of answers that is
         none, and (unless `replace`) a folder that holds another preparation.
     """
-    progress.begin(READING)
+    progress.say("reading the data")
     base = load_profile(profile, **overrides)
     if base.decision.rule != Rule.TEXT:
         raise ValueError(
@@ -393,11 +392,11 @@ def _work(run: Study) -> dict[str, float | None]:
         (REFERENCES, participants.references(profile), run.sampling.for_references()),
         (KNOWN_MODELS, participants.suspects(profile), run.sampling),
     ]
-    work: dict[str, float | None] = {READING: 0.0, CHECKING: 1.0}
+    work: dict[str, float | None] = {}
     for phase, models, sampling in asked:
         missing = [q for q in study.queries(models, run.pairs, sampling) if q.missing]
         work[phase] = sum(q.job().cost for q in missing)
-    return work
+    return {**work, CHECKING: 1.0}
 
 
 def is_innocent(
