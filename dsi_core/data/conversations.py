@@ -45,6 +45,8 @@ WHAT = ("content", "value", "text", "parts")
 # A question and its answer in one object, without speakers
 EXCHANGES = (("input", "output"), ("human", "assistant"), ("user", "assistant"))
 TEXTS = ("text", "input_text", "output_text")  # types of the parts that are text
+THOUGHTS = ("thinking", "redacted_thinking", "reasoning")  # that are no part of what is said
+CALLS = ("tool_use", "tool_call", "function_call")  # by which the assistant asks a tool
 # Fields of a message by which trainers leave an answer out: 0 or false
 WEIGHTS = ("weight", "train", "loss")
 
@@ -205,10 +207,17 @@ def _message(message: Any, place: str) -> Turn:
         raise ValueError(f"{place}: speaker {speaker!r}; allowed: {', '.join(SPEAKERS)}")
     content = next((fields[name] for name in WHAT if fields.get(name) is not None), None)
     text, media = _content(content, place)
-    if role is Role.ASSISTANT and (fields.get("tool_calls") or fields.get("function_call")):
+    called = any(isinstance(p, dict) and p.get("type") in CALLS for p in _parts(content))
+    if role is Role.ASSISTANT and (
+        called or fields.get("tool_calls") or fields.get("function_call")
+    ):
         role = Role.CALL
     weights = [fields[name] for name in WEIGHTS if fields.get(name) is not None]
     return Turn(role, text, trained=all(weights), media=media)
+
+
+def _parts(content: Any) -> Sequence:
+    return content if isinstance(content, list | tuple) else ()
 
 
 def _content(content: Any, place: str) -> tuple[str, bool]:
@@ -217,8 +226,15 @@ def _content(content: Any, place: str) -> tuple[str, bool]:
         return text_of(content, place), False
     texts, media = [], False
     for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
         if isinstance(part, str):
             texts.append(part)
+        elif kind in THOUGHTS or kind in CALLS:
+            continue
+        elif kind == "tool_result":
+            text, more = _content(part.get("content"), place)
+            texts.append(text)
+            media |= more
         elif isinstance(part, dict) and "text" in part and part.get("type", "text") in TEXTS:
             texts.append(text_of(part.get("text"), place))
         else:

@@ -80,6 +80,16 @@ def test_what_tools_said_is_part_of_the_prompt_and_calls_are_no_answer():
     assert read(shared) == Exchange("Who sings?\n\n{}\n\nferryman", "He.", 1)
 
 
+def test_parts_of_thoughts_and_tools():
+    turns = chat(
+        ASK,
+        ("assistant", [{"type": "text", "text": "Let me look."}, {"type": "tool_use", "id": "1"}]),
+        ("user", [{"type": "tool_result", "content": [{"type": "text", "text": "ferryman"}]}]),
+        ("assistant", [{"type": "thinking", "thinking": "He?"}, {"type": "text", "text": "He."}]),
+    )
+    assert read(turns) == Exchange("Who sings?\n\nLet me look.\n\nferryman", "He.", 1)
+
+
 IMAGE = [{"type": "text", "text": "Who?"}, {"type": "image_url", "image_url": {"url": "x"}}]
 NO_PAIR = [
     ([], Unusable.NO_MESSAGES),
