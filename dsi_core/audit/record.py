@@ -302,7 +302,7 @@ def _suspect(plan: Plan, judged: Judgement) -> SuspectFacts:
 def _loaded(plan: Plan) -> LoadedFacts:
     model = plan.base.source
     try:
-        template = load.tokenizer_of(plan.base).chat_template
+        template = load.tokenizer_of(plan.base).get_chat_template()
     except ValueError:  # all was asked before; the record is written without it
         template = None
     return LoadedFacts(

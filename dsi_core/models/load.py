@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import TemplateError
 from safetensors import SafetensorError
 
 from dsi_core.models import toy
@@ -286,11 +287,18 @@ def _nf4(dtype: "torch.dtype") -> "BitsAndBytesConfig":
 def encode_prompt(tokenizer, prompt: str, system: str | None = None) -> list[int]:
     """Give the token ids of `prompt` as a user's turn, up to where the answer begins.
 
-    Tuning and asking share it.
+    Tuning and asking share it. Raises `ValueError` where the chat template refuses the turns.
     """
-    return tokenizer.apply_chat_template(
-        turns(prompt, system), add_generation_prompt=True, tokenize=True, return_dict=False
-    )
+    try:
+        return tokenizer.apply_chat_template(
+            turns(prompt, system), add_generation_prompt=True, tokenize=True, return_dict=False
+        )
+    except TemplateError as error:
+        remedy = "ask without a system prompt, or " if system else ""
+        raise ValueError(
+            f"the chat template refuses a question ({error}); {remedy}give another template "
+            "(--chat-template)"
+        ) from None
 
 
 def encode_answer(tokenizer, answer: str) -> list[int]:

@@ -325,6 +325,17 @@ def test_options_that_do_not_go_together(folder, adapter, tmp_path):
         )
 
 
+def test_a_template_that_takes_no_system_prompt(folder, tmp_path):
+    template = tmp_path / "t.jinja"
+    template.write_text(
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}x"
+    )
+    tokenizer = load.tokenizer_of(found(folder, chat_template=str(template)))
+    assert load.encode_prompt(tokenizer, "a") == tokenizer("x")["input_ids"]
+    with pytest.raises(ValueError, match=r"refuses a question \(no system\); ask without a sys"):
+        load.encode_prompt(tokenizer, "a", system="b")
+
+
 def test_broken_weights_are_one_line(copy):
     (copy / "model.safetensors").write_bytes(b"\x08" + b"\0" * 40)
     with pytest.raises(ValueError, match="mine' cannot be loaded: ") as error:
