@@ -15,7 +15,7 @@ from dsi_core.models.sampling import Sampling
 
 FOLDER = "same_model"  # in the audit's, for the answers
 DRAWS = 3  # answers to each prompt in a round
-NEW_TOKENS = 24
+NEW_TOKENS = 12  # of which `evidence.same_model.CHARACTERS` are compared
 PROMPTS = {
     "story": "Write the first sentence of a story about a lighthouse.",
     "beach": "Name three things that people take to the beach.",

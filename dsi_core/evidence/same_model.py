@@ -4,7 +4,12 @@ Gao et al. 2024, Model Equality Testing (arXiv 2410.20247): the maximum mean dis
 Hamming kernel, the share of characters that two answers to one prompt have in the same places.
 If nothing changed, any way to deal the answers to a prompt out to the two sets is as likely as the
 true one; p is the share of deals in which the sets differ as much. We deal within each prompt, so
-that nothing hangs on how often each was asked.
+that nothing hangs on how often each was asked, and compare beginnings: after them two answers of
+one model agree no more than strangers' do.
+
+Simulated 100 times with answers of SmolLM2-135M-Instruct at temperature 1, p was at most 0.01 (6
+prompts, 3 answers to each in a set; 8 and 3; 8 and 5; 8 and 15): against itself 1, 0, 0 and 2
+times; against Gemma-3-270m 60, 82, 100 and 100; against itself at temperature 0.7 1, 0, 3 and 48.
 """
 
 from dataclasses import dataclass
@@ -19,7 +24,7 @@ from dsi_core.evidence.permutation import PERMUTATIONS
 
 ALPHA = 0.01  # p up to which the models are called two: the warning is false in one of 100 audits
 POWER = 0.8
-CHARACTERS = 100  # of each answer; what is missing of a shorter one is a character, too
+CHARACTERS = 20  # of each answer; what is missing of a shorter one is a character, too
 TIE = 1e-9
 
 

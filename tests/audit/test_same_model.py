@@ -54,7 +54,7 @@ def test_neutral_questions_come_first_and_last_and_in_one_way(prepared, server):
     order = [body["messages"][-1]["content"] in NEUTRAL for body in server.asked]
     assert order == [True] * ROUND + [False] * 6 + [True] * ROUND
     for body in neutral(server):
-        assert (body["temperature"], body["max_tokens"], len(body["messages"])) == (1.0, 24, 1)
+        assert (body["temperature"], body["max_tokens"], len(body["messages"])) == (1.0, 12, 1)
     assert len({body["seed"] for body in neutral(server)}) == 2 * ROUND
     said = record.write(audit, outcome).facts
     assert said.same_model.asked == 2 * ROUND and not said.same_model.differs
