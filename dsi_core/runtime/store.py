@@ -250,7 +250,7 @@ def lock(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        file.release()
+        _free(file)
 
 
 @contextmanager
@@ -270,7 +270,7 @@ def alone(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        file.release()
+        _free(file)
 
 
 def _taken(file: FileLock, seconds: float) -> bool:
@@ -285,6 +285,13 @@ def _taken(file: FileLock, seconds: float) -> bool:
         said = {"process": os.getpid(), "host": platform.node(), "since": now()}
         Path(file.lock_file).write_text(json.dumps(said), encoding="utf-8")
     return True
+
+
+def _free(file: FileLock) -> None:
+    """Free a lock; whoever is handed the folder later learns no machine's name from it."""
+    with suppress(OSError):
+        os.truncate(file.lock_file, 0)
+    file.release()
 
 
 def _holder(folder: Path) -> str:

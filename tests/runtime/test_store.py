@@ -414,3 +414,10 @@ def test_a_damaged_entry_is_named_and_keeps_no_other_from_being_listed(empty_sto
     table = store.status().set_index("name")
     assert table["complete"].to_dict() == {"whole": True, "torn": False}
     assert "is damaged" in table.loc["torn", "settings"]
+
+
+def test_a_free_folder_names_no_machine(empty_store):
+    folder = store.entry("tuned", "m", {"seed": 1})
+    with store.alone(folder):
+        assert json.loads((folder / store.LOCK).read_text())["process"] == os.getpid()
+    assert (folder / store.LOCK).read_text() == ""
