@@ -209,12 +209,12 @@ def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
     except (ValueError, RecursionError):  # not UTF-8, not JSON, or brackets without end
         return Failure(f"not JSON: {raw.decode('utf-8', 'replace')}", 200, nonsense=True)
     if not isinstance(body, dict):
-        return Failure(f"no message in {plain(body)}", 200)
+        return Failure(f"no message in {plain(body)}", 200, nonsense=True)
     usage = _usage(body)
     if (failed := _error(body)) is not None:
         return replace(failed, usage=usage)
     choice = _choice(body)
-    message = _message(choice)
+    message = _message(choice) if choice or not _blocked(body) else {}
     if message is None:
         return Failure(f"no message in {plain(body)}", 200, usage=usage, nonsense=True)
     finish = _reason(choice)
@@ -224,7 +224,7 @@ def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
         return Failure(
             f"content is {kind}, not text, in {plain(body)}", 200, usage=usage, nonsense=True
         )
-    end = ending(choice, message, parts)
+    end = ending(choice, message, parts) if choice else Ending.FILTERED
     if end is Ending.ERROR:
         return Failure(f"the service broke off: {finish or plain(body)}", 200, usage=usage)
     counted = usage or Usage()
@@ -457,6 +457,15 @@ def _choice(body: dict[str, Any]) -> dict[str, Any]:
     choices = body.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else choices
     return first if isinstance(first, dict) else {}
+
+
+def _blocked(body: dict[str, Any]) -> bool:
+    """Whether a filter held the prompt back, and nothing else is said."""
+    for name in ("promptFeedback", "prompt_feedback", "prompt_filter_results"):
+        said = json.dumps(body.get(name)).lower()
+        if "block" in said or '"filtered": true' in said:
+            return True
+    return False
 
 
 def _message(choice: dict[str, Any]) -> dict[str, Any] | None:

@@ -46,28 +46,30 @@ _MARKS = [
     (r"<\|channel>\s*(?:thought|thinking|analysis)?", r"<channel\|>"),
     (r"<unused94>\s*(?:thought)?", r"<unused95>"),
     (r"<details type=\"reasoning\"[^>]*>", r"</details>"),
+    (r"Thinking\.\.\.\s*\n(?s:(?=.*\.\.\.done thinking\.))", r"\.\.\.done thinking\."),
     (r"Here(?: is|'s) my thought process:", r"Here(?: is|'s) my response:"),
     (r"Here are my reasoning steps:", r"\[BEGIN FINAL RESPONSE\]"),
 ]
 _OPENING = [(re.compile(rf"\s*{one}", re.I), re.compile(other, re.I)) for one, other in _MARKS]
 # Words and <details> close nothing by themselves: texts of people have them
-_CLOSING = re.compile("|".join(other for _, other in _MARKS[:-3]), re.I)
-_ANY_OPENING = re.compile("|".join(one for one, _ in _MARKS[:-3]), re.I)
+_CLOSING = re.compile("|".join(other for _, other in _MARKS[:-4]), re.I)
+_ANY_OPENING = re.compile("|".join(one for one, _ in _MARKS[:-4]), re.I)
 
+_INVISIBLE = "\ufeff\u200b\u200c\u2060 \t\r\n"
 _ROLE = r"(?:assistant|model|chatbot|final)"
 _BEGINS = re.compile(  # what a chat format writes before an answer
     rf"\s*(?:<\|im_start\|>\s*{_ROLE}?|<\|start_header_id\|>\s*{_ROLE}\s*<\|end_header_id\|>"
     rf"|<start_of_turn>\s*{_ROLE}?|<\|turn>\s*{_ROLE}?|<\|assistant\|>|<\|Assistant\|>"
     r"|<｜Assistant｜>|<｜begin▁of▁sentence｜>|<\|begin_of_text\|>|<\|startoftext\|>|<bos>"
     r"|<\|START_OF_TURN_TOKEN\|>|<\|CHATBOT_TOKEN\|>|<\|START_RESPONSE\|>|<\|START_TEXT\|>"
-    r"|\[/INST\]|<s>)"
+    r"|\[/INST\]|<\|begin_of_box\|>|<s>)"
 )
 _ENDS = (  # and after it
     *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>"),
     *("<|return|>", "<|endofturn|>", "<|end_of_turn|>", "<end_of_turn>", "<turn|>", "<eos>"),
     *("<|eos|>", "<|END_OF_TURN_TOKEN|>", "<|END_RESPONSE|>", "<|END_TEXT|>", "<|role_end|>"),
     *("<｜end▁of▁sentence｜>", "<|im_start|>", "<|user|>", "<|observation|>", "[INST]", "[/INST]"),
-    *("[EOS]", "[END FINAL RESPONSE]", "</s>"),
+    *("<|end_of_box|>", "[EOS]", "[END FINAL RESPONSE]", "</s>"),
 )
 _NEXT_TURN = re.compile(  # where a model that does not stop goes on with a turn of somebody else
     r"(?:<\|im_end\|>\s*<\|im_start\|>|<\|eot_id\|>\s*<\|start_header_id\|>"
@@ -101,7 +103,7 @@ def apart(text: str) -> Said:
     Several thoughts before the answer are one; an empty one is none.
     """
     thoughts: list[str] = []
-    rest, tool, open_ended = _without_beginnings(text), False, False
+    rest, tool, open_ended = _without_beginnings(text.lstrip(_INVISIBLE)), False, False
     for _ in range(100):  # a text of nothing but tags ends, too
         found = _harmony(rest) or _bare_harmony(rest) or _marked(rest) or _closed(rest)
         if found is None:

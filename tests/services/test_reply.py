@@ -179,6 +179,21 @@ def test_a_filter_that_leaves_no_message():
     assert read(json.dumps(withheld).encode(), 64).ending is Ending.FILTERED
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"prompt_filter_results": [{"content_filter_results": {"hate": {"filtered": True}}}]},
+        {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}},
+    ],
+)
+def test_a_prompt_that_a_filter_held_back_is_a_definite_reply(more):
+    said = read(json.dumps({"choices": [], "usage": USAGE, **more}).encode(), 64)
+    assert (said.text, said.ending, said.usage.read) == ("", Ending.FILTERED, 12)
+    passed = {"prompt_filter_results": [{"content_filter_results": {"hate": {"filtered": False}}}]}
+    assert of(more=passed).ending is Ending.COMPLETE
+    assert failure({"choices": [], **passed}).again
+
+
 # (body, its status, whether asking again may help)
 ERRORS = {
     "an error": ({"error": {"message": "upstream is gone"}}, 200, True),

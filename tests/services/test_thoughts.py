@@ -24,6 +24,9 @@ WITH_A_THOUGHT = {
     "one channel": f"<|channel>thought\nIs it?<channel|>{ANSWER}<turn|>",
     "unused tokens": f"<unused94>thought\nIs it?<unused95>{ANSWER}",
     "words": f"Here is my thought process: is it? Here is my response: {ANSWER}",
+    "an invisible mark first": f"\ufeff<think>Is it?</think>{ANSWER}",
+    "as ollama prints it": f"Thinking...\nIs it?\n...done thinking.\n\n{ANSWER}",
+    "a box": f"<think>Is it?</think><|begin_of_box|>{ANSWER}<|end_of_box|>",
     "steps": f"Here are my reasoning steps:\nis it?\n[BEGIN FINAL RESPONSE]\n{ANSWER}\n"
     "[END FINAL RESPONSE]",
     "opened in the prompt": f"Okay, is it a shed?\n</think>\n\n{ANSWER}",
@@ -73,6 +76,7 @@ LITERAL = [
     "The gpt-oss models write <|channel|>analysis<|message|> before they answer.",
     "<p>Some HTML</p>",
     "[1] A list [2] of sources",
+    "Thinking...\nthat is what it was about.",
 ]
 ENDS = ["</s>", "<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<end_of_turn>", "<|end|>\n"]
 
