@@ -126,7 +126,9 @@ def execute(
     except KeyboardInterrupt:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of a cell nobody waits for now
         raise
-    except (CellTimeoutError, DeadKernelError) as error:
+    except DeadKernelError:
+        return f"the kernel died, as where no memory is left: set DSI_WORKERS=1 (see {copy})"
+    except CellTimeoutError as error:
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0]} (see {copy})"
     executed = nbformat.read(copy, as_version=4)
     # of a progress bar the last state, not each one

@@ -253,6 +253,7 @@ def test_workers_are_forked_on_linux_but_never_where_a_gpu_is(
         (" 3 , 1", 2, ["3", "1"]),
         (None, 2, ["0", "1"]),
         ("0,1,7", 2, ["0", "1"]),  # CUDA shows two: the machine has no seventh
+        ("3,-1,1", 1, ["3"]),  # and nothing behind what is none
         ("GPU-8932f937-d72c,GPU-5b1f", 2, ["GPU-8932f937-d72c", "GPU-5b1f"]),
         ("MIG-GPU-8932f937/1/0", 1, ["MIG-GPU-8932f937/1/0"]),
     ],
