@@ -168,13 +168,15 @@ def refuse_twice(names: list[str], path: Path) -> None:
 def _refuse_swallowed(lines: _Lines, separator: str, fields: int, spaced: bool) -> None:
     """Refuse a row whose every line looks like a row: a quote took the later ones into a field.
 
-    In prose a separator stands before a space; between fields it does not.
+    In prose a separator stands before a space or at the end; between fields it does not.
     """
 
     def is_row(line: str) -> bool:
         closed, _, rest = line.partition('"')  # of further lines, what is in the open quote
         plain = QUOTED.sub("", line if line is shown[0] else closed + rest)
-        return plain.count(separator) == fields - 1 and (spaced or f"{separator} " not in plain)
+        as_in_prose = f"{separator} " in plain or plain.endswith(separator)
+        as_in_prose |= line is not shown[0] and closed.endswith(separator)
+        return plain.count(separator) == fields - 1 and (spaced or not as_in_prose)
 
     shown = [line.replace('""', "").rstrip("\r\n") for line in lines.row]
     shown = [line for line in shown if line.strip()]
