@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 
 import dsi_core
 from dsi_core import cli
-from dsi_core.cli import errors
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = get_command(cli.app).commands
@@ -100,11 +99,6 @@ def test_a_missing_group_is_named():
     done = python_without(EXTRAS, RUN, "reproduce")
     assert done.returncode == 2
     assert done.stderr == "error: papermill is missing: pip install 'dsi_core[notebooks]'\n"
-
-
-def test_a_module_that_no_group_brings_is_a_fault_and_not_an_answer():
-    with pytest.raises(ModuleNotFoundError), errors.clear_errors():
-        raise ModuleNotFoundError("No module named 'nonsense'", name="nonsense")
 
 
 def test_a_users_error_is_one_line_and_exit_2(tmp_path):
