@@ -37,16 +37,27 @@ def status(
     typer.echo(f"{count}, {len(unfinished)} not complete, {kinds['GB'].sum():.2f} GB in {place}")
 
 
+GROWTH = "Instead: time and memory of reading and protecting 1,000 to 1,000,000 rows."
+
+
 @app.command(rich_help_panel=MACHINE, epilog="Example: dsi bench --profile small")
 def bench(
     profile: Annotated[str, typer.Option(help="Whose models and texts.")] = "small",
     out: Annotated[str, typer.Option(help="For <out>/<profile>/bench.csv.")] = "figures",
+    growth: Annotated[bool, typer.Option("--growth", help=GROWTH)] = False,
+    most: Annotated[int, typer.Option(help="With --growth: rows, at most.")] = 1_000_000,
 ) -> None:
     """Tuning, asking and comparing against the stock way, and as a share of this machine's peak."""
-    from dsi_core.benchmarks import run as bench
     from dsi_core.method import study
     from dsi_core.plots import save as figures
 
-    table = bench.run(profile)
+    if growth:
+        from dsi_core.benchmarks import growth as grows
+
+        name, table = "bench_growth", grows.measure(tuple(n for n in grows.SIZES if n <= most))
+    else:
+        from dsi_core.benchmarks import run as bench
+
+        name, table = "bench", bench.run(profile)
     typer.echo(table.to_string(index=False))
-    typer.echo(figures.save(study.plan_only(profile), "bench", None, table, out))
+    typer.echo(figures.save(study.plan_only(profile), name, None, table, out))

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BARRED = [
     *("torch", "transformers", "sklearn", "pydantic", "yaml", "datasets", "peft", "trl"),
-    *("bert_score", "rouge_score", "rapidfuzz", "datasketch", "openai", "typer", "tqdm"),
+    *("bert_score", "rouge_score", "rapidfuzz", "openai", "typer", "tqdm"),
     *("matplotlib", "seaborn", "IPython", "ipywidgets", "papermill"),
 ]
 SCRIPT = """

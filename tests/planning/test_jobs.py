@@ -26,8 +26,8 @@ def test_answers_by_hand(tiny):
     """One batch of 4, 48 steps of 16 GB at 50 GB/s, then prompts of 15 tokens at 2 x 8e9 / 5e11 s.
 
     Memory: 4 x (35 + 48) tokens of 1 MB, as no prompt is longer than the longest pair,
-    and 0.2 MB for each token that is read. Half of D is tainted: a suspect's 2 prompts x 3 draws are
-    two batches; a prompt is read once.
+    and 0.2 MB for each token that is read. Half of D is tainted: a suspect's 2 prompts x 3 draws
+    are two batches; a prompt is read once.
     """
     jobs = plan.jobs(tiny, "round")
     expected = {"pairs": 4, "seconds": 48 * 0.32 + 4 * 15 * 0.032, "memory": 1 + 16 + 0.36}
