@@ -93,7 +93,8 @@ def check(profile: Profile, name: str, *, fetch: bool) -> Checked:
     """
     source = profile.data[name]
     pairs = load_pairs(dataset(profile, name))
-    found, unmeasured = [], {}
+    found: list[pd.DataFrame] = []
+    unmeasured: dict[str, int] = {}
     for limit in limits(
         profile, name, longest=int(most_tokens(pairs["prompt"]).max()), fetch=fetch
     ):
@@ -112,7 +113,7 @@ def check(profile: Profile, name: str, *, fetch: bool) -> Checked:
 
 def _said(found: pd.DataFrame, rows: int, where: Mapping[str, str]) -> str:
     lines = [
-        f"{where[row.sample_id]}: {row.tokens:,} tokens of {row.base}, "
+        f"{where[str(row.sample_id)]}: {row.tokens:,} tokens of {row.base}, "
         f"where {row.of} allows {row.limit:,}"
         for row in found.head(NAMED).itertuples()
     ]

@@ -50,8 +50,8 @@ def plan(
     from dsi_core.planning import assumptions, plan
 
     if data is not None:
-        reads = {"prompt": tuple(prompt or ()), "output": output, "rows": rows, "drop": drop}
-        _plan_preparation(data, profile, card, json_, **reads)
+        columns: dict[str, Any] = {"prompt": tuple(prompt or ()), "output": output}
+        _plan_preparation(data, profile, card, json_, drop=drop, rows=rows, **columns)
         return
     everything = plan.everything(profile, card)
     details = {

@@ -203,8 +203,8 @@ class _Chains:
 
 @lru_cache(maxsize=32)
 def _found(pairs: tuple, others: tuple, threshold: float) -> tuple[bool, ...]:
-    tables = (pd.DataFrame(texts, columns=SIDES, dtype=object) for texts in (pairs, others))
-    return tuple(find(*tables, threshold))
+    mine, theirs = (pd.DataFrame(t, columns=SIDES, dtype=object) for t in (pairs, others))
+    return tuple(find(mine, theirs, threshold))
 
 
 def stored(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float, name: str) -> pd.Series:
@@ -214,8 +214,8 @@ def stored(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float, name: st
     entry.
     """
     if len(pairs) + len(others) < QUICK:
-        texts = (tuple(map(tuple, table[SIDES].to_numpy())) for table in (pairs, others))
-        return pd.Series(_found(*texts, threshold), index=pairs.index, dtype=bool)
+        mine, theirs = (tuple(map(tuple, table[SIDES].to_numpy())) for table in (pairs, others))
+        return pd.Series(_found(mine, theirs, threshold), index=pairs.index, dtype=bool)
     sides = {"pairs": pairs, "others": others}
     spec = {side: store.key(table["sample_id"].tolist()) for side, table in sides.items()}
     folder = released.entry("near_duplicates", name, {**spec, "threshold": threshold})
