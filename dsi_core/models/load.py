@@ -14,6 +14,7 @@ from dsi_core.models import toy
 from dsi_core.runtime import hub, jobs, store, wheels
 from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.precision import Precision
+from dsi_core.services import client
 from dsi_core.services.request import turns
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Model
@@ -60,8 +61,9 @@ class Base:
     def spec(self) -> dict:
         """What decides its content, for the store's keys."""
         if endpoint := self.source.endpoint:  # who answers; not how patiently it is asked, no key
-            kept = {"base_url", "model", "extra", "reasoning_tokens"}
-            return {"endpoint": endpoint.model_dump(include=kept, exclude_defaults=True)}
+            kept = {"model", "extra", "omit", "reasoning_tokens"}
+            said = endpoint.model_dump(include=kept, exclude_defaults=True)
+            return {"endpoint": {"base_url": client.place(endpoint), **said}}
         template = self.source.chat_template or self.chat_template
         source = self.source.model_dump(exclude_defaults=True, exclude={"device_map"})
         spec = {**source, "chat_template": template}

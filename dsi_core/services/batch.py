@@ -106,7 +106,7 @@ def batched(
         "interrupted, the same command collects it later"
     )
     made = _wait(service, under_way)
-    rows = {_id(row.sample_id, row.draw): row for row in questions.itertuples(index=False)}
+    rows = {_id(row.sample_id, row.draw): row for row in _rows(questions)}
     vain: list[str] = []
     collected = list(_collect(service, made, rows, asking, vain))
     yield from collected
@@ -118,8 +118,9 @@ def batched(
 
 def _begin(service: Service, questions: pd.DataFrame, asking: Asking, folder: Path) -> Pending:
     """Choose what the next batch holds, and keep it before anything is sent."""
-    chosen, size = [], 0
-    for row in questions.head(QUESTIONS).itertuples(index=False):
+    chosen: list[tuple[str, int]] = []
+    size = 0
+    for row in _rows(questions.head(QUESTIONS)):
         size += len(_line(service, row, asking))
         if chosen and size > BYTES:
             break
@@ -143,7 +144,7 @@ def _submit(
     if not pending.file and pending.uploading:
         pending.file = _uploaded_before(service, pending)
     if not pending.file:
-        rows = {(r.sample_id, r.draw): r for r in questions.itertuples(index=False)}
+        rows = {(r.sample_id, r.draw): r for r in _rows(questions)}
         chosen = [rows[one] for one in pending.questions if one in rows]
         if len(chosen) < len(pending.questions):  # asked for less now: nothing was sent, begin anew
             pending.questions = [(r.sample_id, int(r.draw)) for r in chosen]
@@ -304,6 +305,10 @@ def _check(
 
 
 # ------------------------------------------------------------------------------------------ pieces
+
+
+def _rows(questions: pd.DataFrame) -> list[Any]:
+    return list(questions.itertuples(index=False))
 
 
 def _id(sample_id: Any, draw: Any) -> str:

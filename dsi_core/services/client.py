@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -102,9 +103,9 @@ def address(url: str) -> Address:
     shown = re.sub("//[^/@]*@", "//", given).split("?")[0]
     wrong = f"base_url {shown!r} is not of the form https://host/v1"
     if not re.match(r"https?://[^/?#]", given, re.IGNORECASE):
-        host = re.match(r"[\w.-]+(:\d+)?(/|$)", given)
+        named = re.match(r"[\w.-]+(:\d+)?(/|$)", given)
         scheme = "http" if re.match(r"localhost|[\d.]+[:/]", given) else "https"
-        hint = f"; is it {scheme}://{shown}?" if host and given else ""
+        hint = f"; is it {scheme}://{shown}?" if named else ""
         raise ValueError(wrong + hint)
     parts = urlsplit(given)
     try:
@@ -212,14 +213,11 @@ def proxy(where: Address, wanted: str | None = None) -> Proxy | None:
         raise ValueError(
             f"the proxy {shown} is not http, https, socks5 or socks5h; or --proxy none"
         )
-    if url.lower().startswith("socks"):
-        try:
-            import socksio  # noqa: F401 - what httpx2 needs for it
-        except ModuleNotFoundError:
-            raise ValueError(
-                f"the proxy {shown} speaks SOCKS: pip install socksio, or take --proxy none, or "
-                f"name {parts.hostname} in NO_PROXY"
-            ) from None
+    if url.lower().startswith("socks") and find_spec("socksio") is None:  # what httpx2 needs
+        raise ValueError(
+            f"the proxy {shown} speaks SOCKS: pip install socksio, or take --proxy none, or "
+            f"name {parts.hostname} in NO_PROXY"
+        )
     return Proxy(url, shown)
 
 
@@ -314,9 +312,10 @@ class Client:
             self.proxy is not None and self.proxy.url.lower().startswith("https:")
         )
         trusted = certificates() if tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        way = self.proxy and httpx2.Proxy(
-            self.proxy.url, ssl_context=trusted if self.proxy.url.startswith("https:") else None
-        )
+        way = None
+        if self.proxy is not None:
+            theirs = trusted if self.proxy.url.lower().startswith("https:") else None
+            way = httpx2.Proxy(self.proxy.url, ssl_context=theirs)
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole URLs
         self._http = httpx2.Client(
             headers=headers(self.address, self.key),

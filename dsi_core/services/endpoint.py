@@ -7,6 +7,7 @@ answers has too much to do, a few times otherwise. A prompt that is refused for 
 
 import json
 import random
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -180,39 +181,45 @@ class _Trial:
                     continue
                 got = self.service.client.post(sent)
             self.requests += 1
-            done = (
+            if isinstance(got, Missed):
                 self._missed(got, sent)
-                if isinstance(got, Missed)
-                else self._read(got, sent, number)
-            )
+                continue
+            done = self._read(got, sent, number)
             if done is not None:
                 return done
 
     def _read(self, got: Received, sent: dict, number: int) -> Reply | Refused | None:
-        status, said = got.status, None
-        if status < 300:
-            limit, more = self.asking.max_new_tokens, self.endpoint.reasoning_tokens
-            said = reply.read(got.raw, limit, more)
-            if isinstance(said, Reply):
-                return self._answered(said, sent)
-            self.lost += said.lost
-            status = said.status or 200
-        elif status < 400:
+        if got.status < 300:
+            return self._said(got, sent, number)
+        if got.status < 400:
             place = urljoin(self.service.client.address.chat, got.headers.get("location", ""))
-            to = client.address(place).base if place.startswith("http") else place
-            raise self._error("it sends to another place", status, f"give --base-url {to}")
-        if status >= 400:
-            fields = request.changeable(self.endpoint, sent, self.asking)
-            error = troubles.read(status, got.headers, got.raw, fields, self.row.prompt)
-            return self._understood(error, status, sent, number)
-        assert said is not None
+            to = re.sub("//[^/@]*@", "//", place).split("?")[0].removesuffix(client.CHAT)
+            hint = f"give --base-url {self.service.shown(to)}"
+            raise self._error("it sends to another place", got.status, hint)
+        return self._error_said(got, got.status, sent, number)
+
+    def _said(self, got: Received, sent: dict, number: int) -> Reply | Refused | None:
+        more = self.endpoint.reasoning_tokens
+        said = reply.read(got.raw, self.asking.max_new_tokens, more)
+        if isinstance(said, Reply):
+            return self._answered(said, sent)
+        self.lost += said.lost
+        status = said.status or 200
+        if status >= 400:  # an error within a reply that says 200
+            return self._error_said(got, status, sent, number)
         if not said.again:
             raise self._error(said.message, status)
         if said.nonsense:
             self.nonsense += 1
             if self.nonsense >= NONSENSE:
                 raise self._error(said.message, status, self._where_it_went())
-        return self._again(said.message, status)
+        self._again(said.message, status)
+        return None
+
+    def _error_said(self, got: Received, status: int, sent: dict, number: int) -> Refused | None:
+        fields = request.changeable(self.endpoint, sent, self.asking)
+        error = troubles.read(status, got.headers, got.raw, fields, self.row.prompt)
+        return self._understood(error, status, sent, number)
 
     def _answered(self, said: Reply, sent: dict) -> Reply:
         self.service.pace.answered()
@@ -235,11 +242,13 @@ class _Trial:
             case Meaning.SLOWER:
                 pause = max(error.pause_s, pace.backoff(self.failures + 1, random.random()))
                 self.service.pace.slower(number, pause)
-                return self._again(error.message, status, pause, busy=True)
+                self._again(error.message, status, pause, busy=True)
+                return None
             case Meaning.AGAIN:
                 if status == 500:
                     self._suspect_the_seed(sent)
-                return self._again(error.message, status, error.pause_s)
+                self._again(error.message, status, error.pause_s)
+                return None
             case Meaning.QUOTA:
                 hint = "no quota or credit is left there; a rerun goes on once there is"
                 raise self._error(error.message, status, hint)
@@ -254,7 +263,7 @@ class _Trial:
             raise self._error(got.message)
         if got.trouble is Trouble.LOST:
             self._suspect_the_seed(sent)
-        return self._again(got.message)
+        self._again(got.message)
 
     def _suspect_the_seed(self, sent: dict) -> None:
         """Some engines die of a seed: none is sent to one that never answered with one."""

@@ -68,7 +68,8 @@ class Taken(BaseModel):
 
         message: what it says, which may name another way.
         """
-        words, changes = message.lower(), {}
+        words = message.lower()
+        changes: dict[str, Any] = {}
         for name in fields:
             if name in LIMITS and self.limit == "max_tokens":
                 changes["limit"] = "max_completion_tokens"
