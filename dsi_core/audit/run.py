@@ -37,7 +37,7 @@ from dsi_core.audit.plan import (
     worst_neutral,
 )
 from dsi_core.audit.plan_file import PlanFile
-from dsi_core.audit.suspect import AnswerFacts, told_apart
+from dsi_core.audit.suspect import AnswerFacts, AnswerStatus, told_apart
 from dsi_core.evidence import controls
 from dsi_core.models import load, responses
 from dsi_core.models.sampling import Sampling
@@ -78,6 +78,7 @@ def run(plan: Plan) -> Outcome:
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
     service: Service | None = None
+    warned = False
     with store.alone(plan.folder), ExitStack() as opened:
         begin(plan)
         _take_given(plan)
@@ -105,7 +106,20 @@ def run(plan: Plan) -> Outcome:
                 cost = spent(plan, stored) if plan.budget.has_prices else None
             if ended is not None:
                 return Outcome(judged, cost, ended)
+            if not warned and _only_thinks(judged):
+                warned = True
+                warnings.warn(
+                    f"all {len(stored)} replies so far are thoughts without an answer, which is no "
+                    "evidence: --reasoning-tokens gives thoughts room, in another audit (--out)",
+                    stacklevel=2,
+                )
             _ask(plan, service, questions, bar)
+
+
+def _only_thinks(judged: Judgement) -> bool:
+    """Whether the suspect never came to an answer, in as many samples as could be evidence."""
+    thoughts = judged.statuses[AnswerStatus.THOUGHT]
+    return thoughts >= controls.MIN_SAMPLES and thoughts == sum(judged.statuses.values())
 
 
 def _check_batch(plan: Plan) -> None:

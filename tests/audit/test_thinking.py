@@ -81,6 +81,16 @@ def test_what_is_no_answer_is_asked_once_and_is_no_evidence(prepared, server, ho
     assert vote(outcome) == {"verdict": "inconclusive", "positive": 0, "negative": 0, "filtered": 5}
 
 
+def test_a_suspect_that_only_thinks_is_told_early(prepared, server):
+    """After five samples of twelve, once; whoever pays may stop there."""
+    folder = prepared(12)
+    server.script = lambda prompt, n: NO_ANSWERS["unclosed"][0]
+    with pytest.warns(UserWarning, match="all 5 replies so far are thoughts") as told:
+        run.run(plan(folder, server, draws=1))
+    seen = [one for one in told if "so far are thoughts" in str(one.message)]
+    assert len(seen) == 1 and len(server.asked) == 12
+
+
 def test_a_budget_buys_as_many_requests(prepared, server):
     folder = prepared(6)
     server.script = lambda prompt, n: NO_ANSWERS["the thought elsewhere"][0]
