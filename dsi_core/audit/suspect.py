@@ -9,7 +9,7 @@ from typing import Any
 from dsi_core.audit import local
 from dsi_core.audit.refusals import refuses
 from dsi_core.services import thoughts
-from dsi_core.services.reply import Ending
+from dsi_core.services.endings import Ending
 from dsi_core.services.thoughts import Thought
 from dsi_core.settings.schema import Endpoint, Model
 

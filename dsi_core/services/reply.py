@@ -7,29 +7,16 @@ that is not known is said to be unknown.
 """
 
 import json
-import re
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any
 
 from dsi_core.services import thoughts
+from dsi_core.services.endings import UNSAID, Ending, meaning
 from dsi_core.services.thoughts import Thought
 
 # No tokenizer writes more bytes a token in a text of people: beyond, a limit was ignored
 BYTES_PER_TOKEN = 64
 LIKELY_BYTES_PER_TOKEN = 4
-
-
-class Ending(StrEnum):
-    """Why a service ended a text, whatever it calls that."""
-
-    UNSAID = ""  # a local model, a service that never says
-    COMPLETE = "complete"
-    LENGTH = "length"
-    FILTERED = "filtered"
-    TOOL = "tool"
-    ERROR = "error"  # on the service's side: asking again may help
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -155,26 +142,6 @@ class Failure:
         return Lost(1, 1) if self.status in (None, 200) else Lost()
 
 
-_REASONS = {
-    Ending.COMPLETE: "stop eos eos_token eos_found endoftext end_turn end_of_turn end_of_sequence "
-    "end_of_text end_token stop_sequence stop_string stop_string_found stop_criteria "
-    "stop_criteria_met stop_token stop_word complete completed finish finished done normal eot",
-    Ending.LENGTH: "length max_tokens max_length max_new_tokens max_output_tokens max_len limit "
-    "max_completion_tokens max_context model_length token_limit token_limit_reached tokens_limit "
-    "length_limit model_context_window_exceeded context_window_exceeded context_length "
-    "context_length_exceeded context_length_reached max_predicted_tokens_reached error_limit",
-    Ending.FILTERED: "content_filter content_filtered content_filtering content_moderation "
-    "content_policy_violation sensitive safety safety_filter recitation blocklist blocked "
-    "prohibited_content spii guardrail_intervened guardrail guardrails model_armor refusal "
-    "error_toxic moderation flagged image_safety policy_violation risk_control",
-    Ending.TOOL: "tool_calls tool_call tool_use function_call function tool malformed_tool_use "
-    "malformed_function_call unexpected_tool_call too_many_tool_calls malformed_tool_call",
-    Ending.ERROR: "error abort aborted cancel canceled cancelled user_cancel user_stopped failed "
-    "failure network_error server_error internal_error engine_error engine_overloaded overloaded "
-    "insufficient_system_resource resource_exhausted rate_limit_exceeded timeout time_limit "
-    "timed_out load unload model_unloaded interrupted not_finished malformed_model_output",
-}
-_ENDINGS = {reason: ending for ending, line in _REASONS.items() for reason in line.split()}
 _THOUGHTS = (  # a message's fields that hold one
     "reasoning_content",
     "reasoning",
@@ -361,7 +328,7 @@ def _compared(text: str, parts: _Parts, usage: Usage, tokens: int) -> str:
 
 def ending(choice: dict[str, Any], message: dict[str, Any], parts: _Parts) -> Ending:
     """Say what a choice's reasons mean together: the one that is no clean end counts."""
-    own = choice.get("finish_reason", choice.get("stop_reason", _UNSAID))
+    own = choice.get("finish_reason", choice.get("stop_reason", UNSAID))
     native = choice.get("native_finish_reason")
     known = meaning(own)
     if known in (Ending.COMPLETE, Ending.UNSAID, Ending.LENGTH) and native:
@@ -370,28 +337,6 @@ def ending(choice: dict[str, Any], message: dict[str, Any], parts: _Parts) -> En
     if parts.tool and known in (Ending.COMPLETE, Ending.UNSAID, Ending.LENGTH):
         return Ending.TOOL
     return known
-
-
-_UNSAID: Any = object()
-
-
-def meaning(reason: Any) -> Ending:
-    """Say what a reason to end means, in any case and with any prefix.
-
-    A field that is there and null is an end that did not come: unknown.
-    """
-    if reason is _UNSAID or reason == "":
-        return Ending.UNSAID
-    if isinstance(reason, dict):
-        reason = reason.get("type")
-    if not isinstance(reason, str):
-        return Ending.UNKNOWN
-    word = reason.split(":")[0].rpartition(".")[2].strip()
-    if not word.isupper():  # eosFound
-        word = re.sub("(?<=[a-z])(?=[A-Z])", "_", word)
-    word = re.sub("[- ]", "_", word).lower()
-    word = word.removeprefix("finish_reason_").removeprefix("reason_")
-    return _ENDINGS.get(word, Ending.UNKNOWN)
 
 
 def _body(raw: bytes) -> Any:

@@ -4,7 +4,7 @@ import pytest
 
 from dsi_core.audit import suspect
 from dsi_core.audit.suspect import AnswerFacts, AnswerStatus
-from dsi_core.services.reply import Ending
+from dsi_core.services.endings import Ending
 from dsi_core.services.thoughts import Thought
 
 LONG = "The shed may be built without a permit."

@@ -9,7 +9,7 @@ from servers import error, page, reply
 from dsi_core.models.sampling import Sampling
 from dsi_core.services import endpoint as api
 from dsi_core.services import pace
-from dsi_core.services.reply import Ending
+from dsi_core.services.endings import Ending
 from dsi_core.settings.schema import Endpoint
 
 FILTER = error(400, "The response was filtered", code="content_filter")

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from dsi_core.services.reply import Ending, Failure, Lost, Reply, Usage, meaning, read
+from dsi_core.services.endings import Ending, meaning
+from dsi_core.services.reply import Failure, Lost, Reply, Usage, read
 from dsi_core.services.thoughts import Thought
 
 ANSWER = "The shed needs no permit."
