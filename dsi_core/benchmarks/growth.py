@@ -86,8 +86,8 @@ def measure(sizes: tuple[int, ...] = SIZES) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns step, rows, seconds, memory_mb (the most that its process held), and found: pairs
-        drawn, near-duplicates, coins.
+        Columns step, rows, seconds (of a core), memory_mb (the most that its process held), and
+        found: pairs drawn, near-duplicates, coins.
     """
     found = []
     for size in sizes:
@@ -111,7 +111,7 @@ def _in_order(column: pd.Series) -> pd.Series:
 
 
 def alone(step: Callable[[Path], int], path: Path) -> tuple[float, float, int]:
-    """Do a step in a new process: (seconds, the most memory in MB, what it returns).
+    """Do a step in a new process: (seconds of a core, the most memory in MB, what it returns).
 
     The time leaves out the start of the process and its imports.
     """
@@ -131,9 +131,9 @@ def alone(step: Callable[[Path], int], path: Path) -> tuple[float, float, int]:
 def _measured(sender, step: Callable[[Path], int], path: Path) -> None:
     import resource  # not on Windows
 
-    started = time.perf_counter()
+    started = time.process_time()  # other work on the machine does not count
     count = step(path)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     kilobytes = peak / 1024 if sys.platform == "darwin" else peak
     sender.send((seconds, kilobytes / 1000, count))

@@ -101,9 +101,9 @@ def alike(sketches: np.ndarray, one: np.ndarray, other: np.ndarray, threshold: f
 
 
 def bands(sketches: np.ndarray, threshold: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Give each band: the rows' numbers, equal where they agree, and the order that sorts them.
+    """Give each band: the rows' numbers, equal where they agree, and further ones of more columns.
 
-    Rows that agree stand by further columns, so that those that agree in more are neighbours.
+    Sorted by both, rows that agree stand together, and those that agree in more are neighbours.
     """
     rng = np.random.default_rng(SEED)
     wide = width(threshold)
@@ -111,5 +111,5 @@ def bands(sketches: np.ndarray, threshold: float) -> Iterator[tuple[np.ndarray, 
         drawn = rng.choice(COLUMNS, 16, replace=False)
         both = sketches.take(drawn, axis=1)
         both[:, wide:8] = 0
-        key, further = both.view(np.uint64).T
-        yield key, np.lexsort((further, key))
+        key, further = np.ascontiguousarray(both.view(np.uint64).T)
+        yield key, further

@@ -26,7 +26,7 @@ def test_every_step_at_every_size_and_what_it_finds(monkeypatch, capsys):
     assert table["rows"].tolist() == [100, 1000] * 3
     found = table["found"].tolist()
     assert found[:2] == [100, 100] and found[4:] == [90, 900]  # coins: a tenth shares one
-    assert found[2] == 0 and 0 < found[3] <= 20  # of 100 drawn, those whose partner was not
+    assert found[2] == 0 and 0 < found[3] < 40  # of 100 drawn, some 20 are one of two alike
     assert "1,000 rows: 0.5 s, 160 MB" in capsys.readouterr().err
 
 
