@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from dsi_core.runtime import store
-from dsi_core.services.reply import Lost
+from dsi_core.services.billing import Lost
 
 NAME = "unanswered.jsonl"
 COLUMNS = ["sample_id", "draw", *asdict(Lost()), "at"]

@@ -15,9 +15,10 @@ from pydantic import BaseModel
 
 from dsi_core.runtime import progress, store
 from dsi_core.services import pace, reply, request, troubles
+from dsi_core.services.billing import Lost
 from dsi_core.services.client import AZURE, CHAT, Missed, Received, json_of
 from dsi_core.services.endpoint import SKIPPED, EndpointError, Refused, Service, answers
-from dsi_core.services.reply import Lost, Reply
+from dsi_core.services.reply import Reply
 from dsi_core.services.request import Asking
 
 NAME = "batch.json"

@@ -21,10 +21,11 @@ import pandas as pd
 
 from dsi_core.runtime import jobs, store
 from dsi_core.services import client, pace, reply, request, troubles
+from dsi_core.services.billing import Lost
 from dsi_core.services.client import Client, Missed, Received, Trouble
 from dsi_core.services.endings import Ending
 from dsi_core.services.pace import Pace
-from dsi_core.services.reply import Lost, Reply
+from dsi_core.services.reply import Reply
 from dsi_core.services.request import Asking, Taken
 from dsi_core.services.troubles import Error, Meaning
 from dsi_core.settings.schema import Endpoint

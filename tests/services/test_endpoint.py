@@ -17,8 +17,9 @@ from servers import KEY, cut_before, cut_within, error, page, reply, silent, tri
 from dsi_core.models.sampling import Sampling
 from dsi_core.services import client
 from dsi_core.services import endpoint as api
+from dsi_core.services.billing import Usage
 from dsi_core.services.endings import Ending
-from dsi_core.services.reply import Reply, Usage
+from dsi_core.services.reply import Reply
 from dsi_core.services.request import draw_seed
 from dsi_core.settings.schema import Endpoint
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from dsi_core.services.billing import Lost, Usage
 from dsi_core.services.endings import Ending, meaning
-from dsi_core.services.reply import Failure, Lost, Reply, Usage, read
+from dsi_core.services.reply import Failure, Reply, read
 from dsi_core.services.thoughts import Thought
 
 ANSWER = "The shed needs no permit."

@@ -1,0 +1,86 @@
+"""What a request cost, in tokens as services count and bill them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens by the service's count, as it bills them; 0 = it keeps none.
+
+    Attributes
+    ----------
+    read, cached
+        Of the prompt, and how many of these it had read before.
+    written, thought
+        All that was written, and how many of these were a thought.
+    """
+
+    read: int = 0
+    written: int = 0
+    thought: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What requests took that led to no answer, though they were or may have been billed.
+
+    Attributes
+    ----------
+    requests
+        How many.
+    uncounted
+        Those among them of which the service counted no tokens.
+    read, written
+        Tokens of the other ones.
+    """
+
+    requests: int = 0
+    uncounted: int = 0
+    read: int = 0
+    written: int = 0
+
+    def __add__(self, other: "Lost") -> "Lost":
+        """Add them up."""
+        return Lost(
+            self.requests + other.requests,
+            self.uncounted + other.uncounted,
+            self.read + other.read,
+            self.written + other.written,
+        )
+
+
+def usage(body: dict[str, Any]) -> Usage | None:
+    """Read what a service counts; None = nothing.
+
+    Some leave the thought out of what they say was written, and count it in the total alone.
+    """
+    said = body.get("usage")
+    if not isinstance(said, dict):
+        return None
+    read = _count(said, "prompt_tokens", "input_tokens")
+    read += _count(said, "cache_read_input_tokens") + _count(said, "cache_creation_input_tokens")
+    written = _count(said, "completion_tokens", "output_tokens")
+    thought = max(
+        _count(said.get(name), "reasoning_tokens")
+        for name in ("completion_tokens_details", "output_tokens_details")
+    ) or _count(said, "reasoning_tokens", "thoughts_tokens")
+    cached = _count(said.get("prompt_tokens_details"), "cached_tokens") or _count(
+        said, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
+    )
+    total = _count(said, "total_tokens")
+    if thought > written or (thought and total == read + written + thought):
+        written += thought
+    if not (read or written):
+        return None
+    return Usage(read, written, thought, cached)
+
+
+def _count(said: Any, *names: str) -> int:
+    """The first of a service's counts that makes sense; 0 = none does."""
+    for name in names if isinstance(said, dict) else ():
+        count = said.get(name)
+        if isinstance(count, int | float) and not isinstance(count, bool) and 0 < count < 2**53:
+            return int(count)
+    return 0
