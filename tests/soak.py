@@ -98,6 +98,7 @@ def command(kit, url: str, out: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "dsi_core", "audit", "--kit", str(kit.folder)),
         *("--base-url", url, "--model", "soaked", "--out", str(out), "--ask-all"),
+        *("--same-model", "0"),
         *("--responses", str(DRAWS), "--temperature", "1", "--concurrency", str(CONCURRENCY)),
     ]
 
