@@ -86,7 +86,8 @@ class DatasetFacts(Readable):
     """What was asked about.
 
     samples: that it has; to_ask: that can be asked about (all of a kit, the tainted ones of a
-    preparation); made: when; folder: where, from the audit's folder.
+    preparation); made: when; folder: where, from the audit's folder; split: how its owner's data
+    was split before, "" = not.
     """
 
     name: str
@@ -95,6 +96,7 @@ class DatasetFacts(Readable):
     dropped: dict[str, int]
     made: str
     folder: str
+    split: str
 
 
 class CommitmentFacts(Readable):

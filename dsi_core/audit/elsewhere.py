@@ -5,6 +5,7 @@ import warnings
 
 from dsi_core.audit.plan import Plan
 from dsi_core.services import endpoint
+from dsi_core.services.client import place
 
 RESPONSES = "responses.jsonl"
 
@@ -15,7 +16,8 @@ def warn(plan: Plan) -> None:
         return
     for folder in sorted(plan.out.iterdir()):
         known = _service(folder)
-        if folder == plan.folder or known.get("model") != plan.remote.model:
+        # at the same address they are of another kit, or asked in another way
+        if known.get("model") != plan.remote.model or known.get("api") == place(plan.remote):
             continue
         if count := _count(folder):
             warnings.warn(

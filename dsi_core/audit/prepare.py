@@ -15,6 +15,7 @@ from dsi_core.audit.plan import AUDITS
 from dsi_core.audit.prepared import INSIDE, KNOWN, Prepared
 from dsi_core.audit.prepared_json import Answers, Compared, Facts, Split
 from dsi_core.data import columns, near_duplicates, text_classifier
+from dsi_core.data.files import called
 from dsi_core.data.pairs import Dataset, count, dataset, described, load_pairs
 from dsi_core.method import accusation, participants, similarity, study
 from dsi_core.method.participants import Participant
@@ -104,6 +105,7 @@ def draft(
     prompt: tuple[str, ...] = (),
     output: str | None = None,
     rows: int | None = None,
+    name: str | None = None,
     reading: Mapping[str, Any] | None = None,
     replace: bool = False,
     fetch: bool = True,
@@ -132,6 +134,8 @@ def draft(
         The columns, of all alike.
     rows
         Accuse a random sample of this many pairs of `given`.
+    name
+        What D is called; None = as its file, or as the profile calls it.
     reading
         More settings of how D, and what is given beside it, are read, as `columns.source` takes
         them.
@@ -165,7 +169,7 @@ def draft(
         else None
         for source in (iid, other_words)
     )
-    name = _name(base, given)
+    name = _name(base, given, name)
     folder = AUDITS / name / INSIDE if out is None else Path(out)
     parts = None
     if half and like is None and not has_more(base, name):
@@ -227,12 +231,16 @@ def of_profile(
     return run(victim, profile, out=folder, replace=True, **overrides)
 
 
-def _name(base: Profile, given: str) -> str:
-    """What the prepared dataset is called: as its file or its dataset in the profile."""
-    name = given if given in base.data else Path(given.removeprefix("hub:")).stem
-    if given not in base.data and name in base.data:
+def _name(base: Profile, given: str, name: str | None) -> str:
+    """What the prepared dataset is called: as asked, or as its file or the profile calls it."""
+    if given in base.data:
+        if name not in (None, given):
+            raise ValueError(f"--name {name}: {given!r} is what profile {base.name!r} calls it")
+        return given
+    name = name or called(given)
+    if name in base.data:
         raise ValueError(
-            f"{given}: profile {base.name!r} has another dataset {name!r}; rename the file"
+            f"{given}: profile {base.name!r} has another dataset {name!r}; --name gives another"
         )
     return name
 

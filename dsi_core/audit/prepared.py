@@ -258,13 +258,8 @@ def describe(prepared: Prepared, alpha: float = 0.05) -> str:
         f"{prepared.folder}: {len(prepared.tainted)} of {len(prepared.samples)} samples are "
         f"tainted; {'; '.join(learnt)} (similarity, 1 = word for word)"
     ]
-    if (split := facts.split) is not None:
-        seed = prepared.study.profile.seed
-        parts.append(
-            f"D was split at random (seed {seed}): {split.accused} of its {split.pairs} pairs are "
-            f"accused, and {split.like} others tune the controls on data like D "
-            "(--whole accuses all, --iid FILE names other data)"
-        )
+    if facts.split is not None:
+        parts.append(f"{halves(prepared)} (--whole accuses all, --iid FILE names other data)")
     parts += [f"dropped: {count} {why}" for why, count in facts.dropped.items() if count]
     parts += [
         f"answers of {name}: {_answers(said, len(prepared.tainted))}"
@@ -276,6 +271,17 @@ def describe(prepared: Prepared, alpha: float = 0.05) -> str:
     parts += [f"blind check, D against {check.name}: {_told_apart(check)}" for check in facts.blind]
     parts.append(strength(prepared, alpha).to_string(index=False))
     return "\n".join(parts)
+
+
+def halves(prepared: Prepared) -> str:
+    """Say how D was split; "" where it was not."""
+    split, seed = prepared.facts.split, prepared.study.profile.seed
+    if split is None:
+        return ""
+    return (
+        f"D was split at random (seed {seed}): {split.accused} of its {split.pairs} pairs are "
+        f"accused, and {split.like} others tune the controls on data like D"
+    )
 
 
 def _answers(said: Answers, tainted: int) -> str:

@@ -329,6 +329,7 @@ def _dataset(plan: Plan) -> DatasetFacts:
         dropped=dropped,
         made=made,
         folder=_from(plan.folder, subject.folder),
+        split="" if plan.prepared is None else prepared.halves(plan.prepared),
     )
 
 

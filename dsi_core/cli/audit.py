@@ -44,6 +44,7 @@ BATCH = "Ask in batches (OpenAI's Batch API): often half the price, within a day
 THOUGHTS = "Of an API: new tokens beyond those of an answer, for a thought before it."
 GIVEN = "A file of its answers (prompt or sample_id, and response), when it cannot be asked here."
 CONTROLS = "With --kit: a file of answers of a model that cannot have seen the data; repeatable."
+NAME = "What the dataset is called in reports. Default: as its file."
 WORDINGS = "Two output columns, first,second, or a file with the same prompts: a coin chooses."
 SHARE = "Of the coins, how many publish. Default: 0.5; with --wordings everything is published."
 NO_TOSS = "Say what it could find and what to look at; toss no coin and write nothing."
@@ -74,6 +75,7 @@ def protect(
     prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
     output: Annotated[Text, _data("The output column.")] = None,
     share: Annotated[float | None, _data(SHARE)] = None,
+    name: Annotated[Text, _data(NAME)] = None,
     conversations: Annotated[Text, _data(CHAT)] = None,
     drop: Annotated[Text, _file(DROP_HERE)] = None,
     encoding: Annotated[Text, _file(ENCODING)] = None,
@@ -99,6 +101,7 @@ def protect(
         withheld=withheld,
         group=group,
         share=share,
+        name=name,
         **reading(
             conversations=conversations,
             drop=drop,
@@ -130,6 +133,7 @@ def prepare(
     output: Annotated[Text, _data("The output column.")] = None,
     conversations: Annotated[Text, _data(CHAT)] = None,
     rows: Annotated[Number, _data("A random sample of this many pairs.")] = None,
+    name: Annotated[Text, _data(NAME)] = None,
     drop: Annotated[Text, _file(DROP)] = None,
     encoding: Annotated[Text, _file(ENCODING)] = None,
     separator: Annotated[Text, _file(SEPARATOR)] = None,
@@ -167,6 +171,7 @@ def prepare(
         prompt=tuple(prompt or ()),
         output=output,
         rows=rows,
+        name=name,
         reading=reading(
             conversations=conversations,
             drop=drop,

@@ -92,6 +92,15 @@ def records(path: Path, reading: Reading = PLAIN) -> Iterator[Any]:
         raise ValueError(f"{path}: cannot be read as {kind}: {why}") from None
 
 
+def called(given: str | Path) -> str:
+    """Name a dataset after its file (without the endings of format and packing) or hub address."""
+    path = Path(given)
+    if str(given).startswith("hub:"):
+        return path.name
+    packed = path.suffix.lower() in text.PACKED
+    return Path(path.stem).stem if packed else path.stem
+
+
 def _format(path: Path) -> str:
     """The format that a file's ending says."""
     if path.is_dir():

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from dsi_core.data.files import called
 from dsi_core.evidence import twin, wording
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins, rows
@@ -82,6 +83,7 @@ def draft(
     withheld: str | Path | None = None,
     group: str | None = None,
     share: float | None = None,
+    name: str | None = None,
     **reading: Any,
 ) -> Draft:
     """Read a dataset and find what shares a coin.
@@ -93,6 +95,8 @@ def draft(
         `withheld` the split is the owner's own, and so is the unit of its coin: a row, or `group`.
     share
         Of the groups of a private twin, which are published, in (0, 1); None = `SHARE`.
+    name
+        What the dataset is called; None = as its file.
 
     Raises
     ------
@@ -124,7 +128,7 @@ def draft(
     if withheld:
         _refuse_torn(table)
     made = Draft(
-        name=Path(data).stem,
+        name=name or called(data),
         kind=Twin.WORDING if wordings else Twin.PRIVATE,
         share=None if wordings or withheld else SHARE if share is None else share,
         source=source,

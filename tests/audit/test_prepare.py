@@ -130,7 +130,7 @@ def test_an_occupied_folder_is_refused_before_anything_is_trained(prepared, monk
 def test_a_dataset_may_not_take_anothers_name(tmp_path):
     assert "other" in load_profile("smoke").data
     file = write_jsonl(tmp_path / "other.jsonl", PAIRS)
-    with pytest.raises(ValueError, match="has another dataset 'other'; rename the file"):
+    with pytest.raises(ValueError, match="has another dataset 'other'; --name gives another"):
         prepare.run(str(file), "smoke", out=tmp_path / "o")
 
 

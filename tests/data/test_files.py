@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers import says
 
-from dsi_core.data.files import Reading, read_file, records
+from dsi_core.data.files import Reading, called, read_file, records
 from dsi_core.settings.schema import Quotes
 
 RECORDS = [{"q": "Où ?", "a": "là"}, {"q": "鍵", "a": "🔑"}]
@@ -250,3 +250,9 @@ def test_a_nameless_column_is_called_by_its_number(tmp_path):
 def test_a_separator_that_is_named(tmp_path):
     path = write(tmp_path / "d.csv", "q#a\nb,c#d;e\n")
     assert read_file(path, Reading(separator="#")) == [{"q": "b,c", "a": "d;e"}]
+
+
+def test_a_dataset_is_called_as_its_file_without_endings():
+    assert called("a/b/my.data.jsonl.gz") == "my.data"
+    assert called("notes.CSV") == "notes"
+    assert called("hub:somebody/their-v1.5") == "their-v1.5"

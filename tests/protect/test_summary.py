@@ -8,6 +8,7 @@ from owner import without
 from typer.testing import CliRunner
 
 from dsi_core import cli
+from dsi_core.protect import kit as kits
 from dsi_core.protect import summary
 from dsi_core.protect.draft import draft
 
@@ -54,6 +55,14 @@ def test_looking_first_tosses_nothing(one_file, tmp_path, monkeypatch):
     code, said = protect("--data", one_file, "--wordings", "answer,answer2", "--dry-run")
     assert code == 0 and "12 coins" in said and "publish " not in said
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dataset_has_the_name_that_it_is_given(one_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ("--data", one_file, "--wordings", "answer,answer2")
+    code, said = protect(*options, "--name", "Ferries of 2026")
+    assert code == 0 and said.startswith("Ferries of 2026: wording twin, 12 rows")
+    assert kits.read(tmp_path / "kits" / "Ferries of 2026").name == "Ferries of 2026"
 
 
 def test_without_out_it_lies_in_kits(one_file, tmp_path, monkeypatch):
