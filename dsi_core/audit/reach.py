@@ -109,10 +109,10 @@ def power(plan: Plan, without: Collection[str] = ()) -> dict[str, Power]:
     count = min(LOOKS, len(plan.looks.after))
     looks = group_sequential.planned(coins, plan.alpha, count, plan.looks.exponent)
     return {
-        f"{row.epochs} epoch{'s' * (row.epochs > 1)}": _power(
-            str(plan.subject.kind), coins, row.effect, row.final_loss, looks, plan.subject.seed
+        "1 epoch" if epochs == 1 else f"{epochs:.0f} epochs": _power(
+            str(plan.subject.kind), coins, effect, loss, looks, plan.subject.seed
         )
-        for row in strengths(plan.subject.kind).itertuples()
+        for epochs, loss, effect in strengths(plan.subject.kind).to_numpy(float)
     }
 
 

@@ -42,7 +42,9 @@ def per_dataset(
     """
     datasets = table["dataset"].unique()
     if not len(datasets):
-        return style.nothing(style.axes(None, 9, 1.5)).figure
+        figure, ax = plt.subplots(figsize=(9, 1.5))
+        style.nothing(ax)
+        return figure
     if rows is not None:
         height = 0.9 + ROW * table.groupby("dataset")[rows].nunique().max()
     figure, axes = plt.subplots(
