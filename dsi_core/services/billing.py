@@ -81,6 +81,8 @@ def _count(said: Any, *names: str) -> int:
     """The first of a service's counts that makes sense; 0 = none does."""
     for name in names if isinstance(said, dict) else ():
         count = said.get(name)
+        if isinstance(count, str) and count.isascii() and count.isdigit():
+            count = float(count)
         if isinstance(count, int | float) and not isinstance(count, bool) and 0 < count < 2**53:
             return int(count)
     return 0

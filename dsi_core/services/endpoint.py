@@ -194,10 +194,7 @@ class _Trial:
         if got.status < 300:
             return self._said(got, sent, number)
         if got.status < 400:
-            place = urljoin(self.service.client.address.chat, got.headers.get("location", ""))
-            to = re.sub("//[^/@]*@", "//", place).split("?")[0].removesuffix(client.CHAT)
-            hint = f"give --base-url {self.service.shown(to)}"
-            raise self._error("it sends to another place", got.status, hint)
+            raise self._error(*self._elsewhere(got.headers.get("location", ""), got.status))
         return self._error_said(got, got.status, sent, number)
 
     def _said(self, got: Received, sent: dict, number: int) -> Reply | Refused | None:
@@ -213,6 +210,8 @@ class _Trial:
             raise self._error(said.message, status)
         if said.nonsense:
             self.nonsense += 1
+            if self.nonsense >= NONSENSE and said.bare:  # as some answer to a prompt they dislike
+                return self._refused(Error(Meaning.REFUSED, said.message), status)
             if self.nonsense >= NONSENSE:
                 raise self._error(said.message, status, self._where_it_went())
         self._again(said.message, status)
@@ -256,6 +255,9 @@ class _Trial:
                 raise self._error(error.message, status, hint)
             case Meaning.FINAL:
                 raise self._error(error.message, status, self._what_is_wrong(status, error.message))
+        return self._refused(error, status)
+
+    def _refused(self, error: Error, status: int) -> Refused:
         return Refused(error, str(self._error(error.message, status)), self.requests, self.lost)
 
     def _missed(self, got: Missed, sent: dict) -> None:
@@ -283,6 +285,20 @@ class _Trial:
             raise self._error(message, status)
         pause = max(pace.backoff(self.failures, random.random()), pause_s)
         pace.CLOCK.wait(pause, self.stop)
+
+    def _elsewhere(self, location: str, status: int) -> tuple[str, int, str]:
+        """Say where a service sends to: to another base URL, or to what is none."""
+        where = self.service.client.address
+        try:
+            place = urljoin(where.chat, location)
+        except ValueError:  # no URL
+            place = location
+        place = self.service.shown(re.sub("//[^/@]*@", "//", place).split("?")[0])
+        base = place.removesuffix(client.CHAT)
+        if base not in (place, where.base):
+            return "it sends to another place", status, f"give --base-url {base}"
+        aim = f"to {place}" if location else "elsewhere, and not where"
+        return f"it sends {aim}", status, self._where_it_went()
 
     def _where_it_went(self) -> str:
         where = self.service.client.address
@@ -453,7 +469,7 @@ def _excerpt(text: str, secrets: list[str]) -> str:
     It goes before the cut: half a key is too much.
     """
     for secret in secrets:
-        for form in (secret, json.dumps(secret)[1:-1], secret.replace("/", "\\/")):
+        for form in {secret, json.dumps(secret)[1:-1], secret.replace("/", "\\/")}:
             text = text.replace(form, "[key]")
     text = "".join(c if c.isprintable() else " " for c in text[: 20 * EXCERPT])
     return " ".join(text.split())[:EXCERPT]

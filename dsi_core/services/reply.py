@@ -7,6 +7,7 @@ that is not known is said to be unknown.
 """
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -79,6 +80,8 @@ class Failure:
         What it was billed; None = not said.
     nonsense
         Nothing of a service: it comes from elsewhere, or from something that is none.
+    bare
+        A service's reply, but without any choice, as some send for a prompt that they hold back.
     """
 
     message: str
@@ -87,6 +90,7 @@ class Failure:
     pause_s: float = 0.0
     usage: Usage | None = None
     nonsense: bool = False
+    bare: bool = False
 
     @property
     def lost(self) -> Lost:
@@ -107,9 +111,11 @@ _THOUGHTS = (  # a message's fields that hold one
     "thoughts",
 )
 _THOUGHT_PARTS = ("thinking", "reasoning", "thought", "redacted_thinking", "summary")
-_TEXT_PARTS = ("text", "output_text", "")
+_TEXT_PARTS = ("text", "output_text", "markdown", "")
 _TOOL_PARTS = ("tool_use", "tool_call", "function_call", "server_tool_use")
 # What an error's code or type says that no other try would change
+_SSE = re.compile(r"(data|event|id|retry)?:")  # the first line of a stream; a comment, too
+_LINE = re.compile("\r\n|\r|\n")  # its lines end there alone, and texts hold other separators
 _FOR_GOOD = ("quota", "api_key", "authentication", "permission", "not_found", "billing", "balance")
 
 
@@ -128,6 +134,8 @@ def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
     try:
         body = _body(raw)
     except (ValueError, RecursionError):  # not UTF-8, not JSON, or brackets without end
+        if not raw.strip():
+            return Failure("an empty reply", 200, nonsense=True)
         return Failure(f"not JSON: {raw.decode('utf-8', 'replace')}", 200, nonsense=True)
     if not isinstance(body, dict):
         return Failure(f"no message in {plain(body)}", 200, nonsense=True)
@@ -137,15 +145,13 @@ def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
     choice = _choice(body)
     message = _message(choice) if choice or not _blocked(body) else {}
     if message is None:
-        return Failure(f"no message in {plain(body)}", 200, usage=usage, nonsense=True)
+        bare = "choices" in body and not body["choices"]
+        return Failure(f"no message in {plain(body)}", 200, usage=usage, nonsense=True, bare=bare)
     finish = _reason(choice)
     parts = _Parts.of(message, BYTES_PER_TOKEN * (tokens + thought_tokens))
-    if parts is None:
-        kind = type(message.get("content")).__name__
-        return Failure(
-            f"content is {kind}, not text, in {plain(body)}", 200, usage=usage, nonsense=True
-        )
     end = ending(choice, message, parts) if choice else Ending.FILTERED
+    if parts.unread and end in (Ending.COMPLETE, Ending.UNSAID):
+        end = Ending.UNKNOWN
     if end is Ending.ERROR:
         return Failure(f"the service broke off: {finish or plain(body)}", 200, usage=usage)
     counted = usage or Usage()
@@ -168,7 +174,10 @@ def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a message holds; whole: the text with the thoughts in it."""
+    """What a message holds.
+
+    whole: the text with the thoughts in it; unread: there is nothing but parts of unknown kinds.
+    """
 
     whole: str = ""
     answer: str = ""
@@ -176,10 +185,11 @@ class _Parts:
     kind: Thought = Thought.NONE
     refusal: str = ""
     tool: bool = False
+    unread: bool = False
 
     @classmethod
-    def of(cls, message: dict[str, Any], most: int) -> "_Parts | None":
-        """Read a message, at most so many bytes of its text; None = it has no content at all."""
+    def of(cls, message: dict[str, Any], most: int) -> "_Parts":
+        """Read a message, at most so many bytes of its text."""
         content, found = message.get("content"), _Found()
         found.add(content)
         fields = [message[name] for name in _THOUGHTS if message.get(name)]
@@ -188,9 +198,6 @@ class _Parts:
         if isinstance(refusal, str) and refusal.strip():
             found.refusals.append(refusal)
         tool = found.tool or bool(message.get("tool_calls") or message.get("function_call"))
-        odd = content is not None and not isinstance(content, str | list | dict)
-        if odd or (found.odd and not found.texts):
-            return None
         whole = _clean("".join(found.texts)).encode()[:most].decode(errors="ignore")
         said = thoughts.apart(whole)
         kind = said.kind
@@ -198,7 +205,8 @@ class _Parts:
             kind = Thought.BEFORE if said.answer else Thought.INSTEAD
         thought = "\n".join([*filter(None, found.thoughts), said.thought])
         refusal = _clean("\n".join(found.refusals)).strip()[:most]
-        return cls(whole, said.answer, thought, kind, refusal, tool or said.tool)
+        unread = found.unread and not (whole or thought or refusal or tool)
+        return cls(whole, said.answer, thought, kind, refusal, tool or said.tool, unread)
 
 
 @dataclass
@@ -209,7 +217,7 @@ class _Found:
     thoughts: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     tool: bool = False
-    odd: bool = False
+    unread: bool = False
 
     def add(self, content: Any) -> None:
         """Take a text, a part or a list of parts."""
@@ -220,8 +228,8 @@ class _Found:
                 self.add(part)
         elif isinstance(content, dict):
             self._add_part(content)
-        elif content is not None:
-            self.odd = True
+        elif content is not None:  # somebody read the model's text as JSON
+            self.texts.append(json.dumps(content))
 
     def _add_part(self, part: dict[str, Any]) -> None:
         kind = _string(part.get("type"))
@@ -230,10 +238,13 @@ class _Found:
         elif kind == "refusal":
             self.refusals.append(_inner(part))
         elif kind in _TEXT_PARTS:
-            text = part.get("text", part.get("content"))
+            text = next((part[n] for n in ("text", "content", "parts") if n in part), None)
+            self.unread |= text is None
             self.add(text.get("value") if isinstance(text, dict) else text)
         elif kind in _TOOL_PARTS:
             self.tool = True
+        else:
+            self.unread = True
 
 
 def _inner(value: Any) -> str:
@@ -296,17 +307,20 @@ def ending(choice: dict[str, Any], message: dict[str, Any], parts: _Parts) -> En
 def _body(raw: bytes) -> Any:
     """The reply's JSON; of a stream, its pieces put together."""
     text = raw.decode("utf-8-sig").strip()
-    if text.startswith(("data:", "event:", ":")):
-        return _joined(text)
-    return json.loads(text)
+    if not _SSE.match(text):
+        return json.loads(text)
+    lines = _LINE.split(text)
+    said = [line for line in lines if not line.startswith(":")]  # comments keep a line open
+    whole = "\n".join(said).strip()
+    return json.loads(whole) if whole.startswith("{") else _joined(said)
 
 
-def _joined(stream: str) -> dict[str, Any]:
+def _joined(stream: list[str]) -> dict[str, Any]:
     """A stream of server-sent events as the one reply that it would have been."""
     body: dict[str, Any] = {}
     message: dict[str, Any] = {}
     choice: dict[str, Any] = {"message": message, "finish_reason": None}
-    for line in stream.splitlines():
+    for line in stream:
         data = line.removeprefix("data:").strip()
         if not line.startswith("data:") or data == "[DONE]":
             continue
@@ -318,8 +332,17 @@ def _joined(stream: str) -> dict[str, Any]:
             if not isinstance(part, dict) or part.get("index"):
                 continue
             choice |= {k: v for k, v in part.items() if k not in ("delta", "message") and v}
-            _extend(message, part.get("delta") or part.get("message"))
+            _extend(message, part.get("delta") or _rest(message, part))
     return {**body, "choices": [choice] if message else []}
+
+
+def _rest(message: dict[str, Any], part: dict[str, Any]) -> Any:
+    """What a piece without a delta adds: a text of its own, or the whole message once more."""
+    whole = part.get("message") or {"content": part.get("text")}
+    before, all_of_it = (one.get("content") for one in (message, whole))
+    if before and isinstance(all_of_it, str) and all_of_it.startswith(before):
+        return {**whole, "content": all_of_it.removeprefix(before)}
+    return whole
 
 
 def _extend(message: dict[str, Any], delta: Any) -> None:
@@ -344,9 +367,10 @@ def _error(body: dict[str, Any]) -> Failure | None:
     if not error:
         return None
     said = error if isinstance(error, dict) else {}
-    code = next((c for c in (said.get("code"), said.get("status")) if type(c) is int), None)
-    code = code if code is not None and 400 <= code < 600 else None
+    codes = [str(said.get(name)) for name in ("code", "status")]
+    code = next((int(c) for c in codes if re.fullmatch("[45][0-9][0-9]", c)), None)
     words = f"{said.get('code')} {said.get('type')}".lower()
+    code = 429 if code is None and "rate_limit" in words else code
     again = code in (None, 408, 409, 425, 429) or code >= 500
     again = again and not any(word in words for word in _FOR_GOOD)
     return Failure(plain(error), code or 200, again)

@@ -116,10 +116,10 @@ def apart(text: str) -> Said:
     answer = _without_ends(rest)
     if thought and (wrapped := _WRAPPED.match(answer)):
         answer = next(part for part in wrapped.groups()[1:] if part is not None)
-    kind = Thought.NONE
+    answer, kind = answer.strip() if answer.strip(_INVISIBLE) else "", Thought.NONE
     if thought or open_ended:
-        kind = Thought.BEFORE if answer.strip() else Thought.INSTEAD
-    return Said(thought, answer.strip(), kind, tool or bool(_TOOL.match(answer)))
+        kind = Thought.BEFORE if answer else Thought.INSTEAD
+    return Said(thought, answer, kind, tool or bool(_TOOL.match(answer)))
 
 
 def _marked(text: str) -> Said | None:

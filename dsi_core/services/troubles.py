@@ -90,15 +90,19 @@ def _meaning(status: int, words: str, fields: bool, pause_s: float) -> Meaning:
         return Meaning.QUOTA
     if status in (400, 403, 422, 451) and _FILTER.search(words):
         return Meaning.FILTERED
-    if status == 451:
+    if status == 451 or (status in (403, 406) and _FIREWALL.search(words)):
         return Meaning.REFUSED
+    if status == 429 and _NEVER.search(words):
+        return Meaning.TOO_LONG
+    if status in (400, 422) and _MODEL.search(words):
+        return Meaning.FINAL
     if status in (429, 503, 529) or (status == 498 and "flex" in words):
         return Meaning.SLOWER
     if fields and (status < 500 or _EXPLICIT.search(words)):
         return Meaning.FIELDS
     if status == 413 or (status in (400, 422, 500) and _LONG.search(words)):
         return Meaning.TOO_LONG
-    if status in (408, 409, 425) or status >= 500:
+    if status in (408, 409, 423, 424, 425, 499) or status >= 500:
         return Meaning.AGAIN
     return Meaning.REFUSED if status in (400, 422) else Meaning.FINAL
 
@@ -113,14 +117,28 @@ _FILTER = re.compile(
     r"content[_ -]?(filter|policy|moderation|management policy)|responsible_?ai_?policy|"
     r"data_?inspection_?failed|\bflagged\b|moderation|prohibited_content|usage polic|"
     r"safety (system|polic|filter|check)|inappropriate content|sensitive|unsafe|risk_control|"
-    r"guardrail|\"code\": ?\"?1301\b|敏感|不安全"
+    r"guardrail|llama ?guard|safety_check|usage guidelines|content exists risk|"
+    r"\"code\": ?\"?1301\b|敏感|不安全"
 )
 _LONG = re.compile(
     r"context[_ ](length|window|size)|too many (input |prompt )?tokens|prompt is too long|"
     r"maximum (context|input|prompt|sequence)|input (is )?too long|(input|prompt)[\w ]{0,20} "
     r"exceed|"
     r"string_above_max_length|request_too_large|payload too large|reduce the length|"
-    r"must have less than \d+ tokens|range of input length"
+    r"must have less than \d+ tokens|range of input length|exceed\w* (the |model |maximum )*"
+    r"(token limit|(number|amount) of tokens)|tokens`? \+ `?max_(new_)?tokens|超长|"
+    r"context shift is disabled|tokens to keep"
+)
+# A minute's limit that one request alone is beyond: no wait helps
+_NEVER = re.compile(r"request too large|must be reduced in order to run")
+# What stands before an API and dislikes a prompt, for code or SQL in it; or whoever asks
+_FIREWALL = re.compile(
+    r"you have been blocked|attention required|web application firewall|mod_security|"
+    r"not acceptable!|request (was )?blocked|requested url was rejected|incident id"
+)
+_MODEL = re.compile(
+    r"model_not_found|invalid_model|model_not_exist|invalid model name|unknown model|"
+    r"model ['\"`\\]*[\w./:-]+['\"`\\]* (does not exist|(is |was )?not found)"
 )
 _EXPLICIT = re.compile(r"unexpected keyword|unknown field|extra_forbidden|role not supported")
 

@@ -153,7 +153,7 @@ TROUBLES = {
         page(b"<html>\n\x1b[31m Sign in</html>", "text/html"),
         "not JSON: <html> [31m Sign in</html>",
     ),
-    "empty body": (page(b""), "not JSON"),
+    "empty body": (page(b""), "an empty reply"),
     "latin-1": (
         page('{"choices": [{"message": {"content": "Stra\xdfe"}}]}'.encode("latin-1")),
         "not JSON",
@@ -162,7 +162,7 @@ TROUBLES = {
     "no choices": (reply("", choices=[]), "no message in"),
     "error as 200": (page(b'{"error": {"message": "upstream is gone"}}'), "upstream is gone"),
     "a list": (page(b"[1]"), "no message in [1]"),
-    "a number": (reply(5), "content is int"),
+    "no message": (reply("", choices=[{"message": None}]), "no message in"),
     "broken off": (reply("half a sent", finish="error"), "the service broke off: error"),
 }
 
@@ -248,7 +248,7 @@ def test_the_key_is_never_told(server, pauses, caplog):
         (500, {}, KEY.encode()),
         page(f"<p>{KEY}".encode()),
         page(spaces + KEY.encode()),
-        reply(5, id=KEY),
+        reply("", id=KEY, choices=[{}]),
         page(b'{"error": "%s"}' % KEY.replace("/", "\\/").encode()),
         (404, {"Content-Type": "application/json"}, json.dumps({"detail": [KEY]}).encode()),
     ]
@@ -286,9 +286,10 @@ def test_a_failing_question_does_not_lose_the_answers_under_way(server):
 
 
 def test_a_failure_ends_the_pauses_of_the_others(server):
-    waiting = threading.Event()
+    both, waiting = threading.Barrier(2), threading.Event()
 
     def script(prompt, n):
+        both.wait(5)
         if prompt == "waits":
             waiting.set()
             return error(429, **{"Retry-After": "60"})
@@ -344,3 +345,38 @@ def test_many_questions_at_once(server):
     prompts = [str(i) for i in range(40)]
     assert ask(server, *prompts, concurrency=8) == ({p: p for p in prompts}, None)
     assert len(server.asked) == 41
+
+
+def test_a_prompt_that_gets_no_choice_is_left_out_where_others_are_answered(server, pauses):
+    bare = page(b'{"object": "chat.completion", "choices": []}')
+    server.script = lambda prompt, n: bare if prompt == "bad" else reply("yes")
+    with pytest.warns(UserWarning, match="this prompt is left out"):
+        found, failed = ask(server, "a", "bad", "b")
+    assert failed is None and found == {"a": "yes", "bad": "", "b": "yes"}
+    assert server.prompts().count("bad") == api.NONSENSE
+    found, failed = ask(server, "bad")
+    assert found == {} and "no message in" in failed
+
+
+@pytest.mark.parametrize(
+    "location, said",
+    [
+        (
+            "https://elsewhere.test/v1/chat/completions",
+            "(give --base-url https://elsewhere.test/v1",
+        ),
+        ("/login?next=a", "/login (asked was"),
+        ("/v1/chat/completions/", "it sends to http://127.0.0.1"),
+        ("http://[a", "it sends to http://[a"),
+        ("", "it sends elsewhere, and not where"),
+    ],
+)
+def test_a_service_that_sends_elsewhere(server, location, said):
+    server.script = lambda prompt, n: (307, {"Location": location}, b"")
+    assert said in ask(server, "p")[1] and len(server.asked) == 1
+
+
+def test_a_key_of_a_letter_leaves_messages_readable(server, monkeypatch):
+    monkeypatch.setenv("TEST_KEY", "Q")
+    server.script = lambda prompt, n: error(404, "no Q")
+    assert ": no [key] (" in ask(server, "p")[1]

@@ -220,7 +220,8 @@ ERRORS = {
         True,
     ),
     "a list": ([1], 200, True),
-    "a number": ({"choices": [{"message": {"content": 5}}]}, 200, True),
+    "a code in a text": ({"error": {"message": "x", "code": "503"}}, 503, True),
+    "a limit by name": ({"error": {"message": "x", "type": "rate_limit_exceeded"}}, 429, True),
 }
 
 
@@ -238,9 +239,24 @@ def test_what_was_billed_for_an_error_is_counted():
     assert failure({"choices": [], "usage": USAGE}).lost == Lost(requests=1, read=12, written=30)
 
 
-@pytest.mark.parametrize("raw", [b"", b"<html>", b"{", b"[" * 100_000, "Straße".encode("latin-1")])
+@pytest.mark.parametrize("raw", [b"<html>", b"{", b"[" * 100_000, "Straße".encode("latin-1")])
 def test_no_json(raw):
     assert failure(raw).message.startswith("not JSON")
+
+
+@pytest.mark.parametrize("raw", [b"", b"\n\n \n"])
+def test_an_empty_reply(raw):
+    assert failure(raw).message == "an empty reply" and failure(raw).nonsense
+
+
+@pytest.mark.parametrize("content, text", [(42, "42"), (2.5, "2.5"), (True, "true")])
+def test_a_value_that_somebody_read_from_the_text_is_its_text(content, text):
+    assert of(content).text == text
+
+
+@pytest.mark.parametrize("content", [{"result": "x"}, [{"type": "widget", "body": "x"}]])
+def test_content_of_unknown_kinds_is_no_evidence(content):
+    assert of(content).ending is Ending.UNKNOWN
 
 
 def test_a_mark_of_byte_order_is_no_trouble():
@@ -259,6 +275,37 @@ def test_a_stream_is_put_together():
     said = read(f": ping\n{lines}data: [DONE]\n\n".encode(), 64)
     assert (said.text, said.ending, said.thought) == (ANSWER, Ending.COMPLETE, Thought.BEFORE)
     assert said.usage == Usage(12, 30) and said.model == "served-1"
+
+
+def stream(*pieces) -> bytes:
+    return "".join(f"data: {json.dumps(p, ensure_ascii=False)}\n\n" for p in pieces).encode()
+
+
+def piece(finish=None, **more):
+    return {"choices": [{"index": 0, "finish_reason": finish, **more}]}
+
+
+STREAMS = {
+    "separators of lines in the text": stream(piece("stop", delta={"content": "a\u2028b\x85c"})),
+    "a time to retry first": b"retry: 9\n\n" + stream(piece("stop", delta={"content": "abc"})),
+    "an event's name first": b"id: 1\nevent: x\n" + stream(piece("stop", text="abc")),
+    "the whole once more": stream(
+        piece(delta={"content": "ab"}),
+        piece(delta={"content": "c"}),
+        piece("stop", message={"content": "abc"}),
+    ),
+    "texts": stream(piece(text="ab"), piece("stop", text="c")),
+    "comments before the whole": b": wait\n\n: wait\n\n" + body("abc"),
+}
+
+
+@pytest.mark.parametrize("how", STREAMS)
+def test_streams_of_many_kinds(how):
+    said = read(STREAMS[how], 64)
+    assert (said.text.translate({0x2028: None, 0x85: None}), said.ending) == (
+        "abc",
+        Ending.COMPLETE,
+    )
 
 
 USAGES = {
@@ -290,7 +337,8 @@ USAGES = {
         Usage(7, 9, cached=4),
     ),
     "other names": ({"input_tokens": 7, "output_tokens": 9}, Usage(7, 9)),
-    "nonsense": ({"prompt_tokens": "7", "completion_tokens": -9, "total_tokens": True}, Usage()),
+    "nonsense": ({"prompt_tokens": "x", "completion_tokens": -9, "total_tokens": True}, Usage()),
+    "as texts": ({"prompt_tokens": "7", "completion_tokens": "9"}, Usage(7, 9)),
     "none": (None, Usage()),
 }
 

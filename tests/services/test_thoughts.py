@@ -110,6 +110,11 @@ def test_a_next_turn_is_somebody_elses():
     assert apart(f"<|im_start|>assistant\n{ANSWER}").answer == ANSWER
 
 
+def test_what_nobody_sees_is_no_answer():
+    assert apart("<think>a</think>\n\n\u200b").kind is Thought.INSTEAD
+    assert apart("a\u200b").answer == "a\u200b"
+
+
 def test_an_empty_thought_is_none():
     assert apart(f"<think>\n\n</think>\n\n{ANSWER}").kind is Thought.NONE
     assert apart(f"<|channel|>final<|message|>{ANSWER}").kind is Thought.NONE
