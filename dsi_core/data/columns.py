@@ -160,10 +160,10 @@ def _recognised(path: Path, how: Reading) -> dict[str, Any]:
 def _fields(path: Path, how: Reading) -> dict[str, Any]:
     """The fields of a file's first records, each with its first value."""
     found: dict[str, Any] = {}
-    for record in islice(records(path, how), SAMPLE):
+    for i, record in enumerate(islice(records(path, how), SAMPLE), start=1):
         if not isinstance(record, dict):
             raise ValueError(
-                f"{path}: its first record is {type(record).__name__}, needs an object with fields"
+                f"{path}: record {i} is {type(record).__name__}, needs an object with fields"
             )
         found = {**record, **found}
     if not found:

@@ -1,5 +1,6 @@
 """Conversations: which turns of a dialogue are the prompt, and which is the oracle output."""
 
+import ast
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ SPEAKERS = {
     "human": Role.USER,
     "user": Role.USER,
     "prompter": Role.USER,
+    "customer": Role.USER,
+    "question": Role.USER,
+    "instruction": Role.USER,
     "gpt": Role.ASSISTANT,
     "assistant": Role.ASSISTANT,
     "model": Role.ASSISTANT,
@@ -30,6 +34,14 @@ SPEAKERS = {
     "bing": Role.ASSISTANT,
     "bard": Role.ASSISTANT,
     "bot": Role.ASSISTANT,
+    "chatbot": Role.ASSISTANT,
+    "ai": Role.ASSISTANT,
+    "gpt4": Role.ASSISTANT,
+    "gpt-4": Role.ASSISTANT,
+    "claude": Role.ASSISTANT,
+    "agent": Role.ASSISTANT,
+    "answer": Role.ASSISTANT,
+    "response": Role.ASSISTANT,
     "system": Role.SYSTEM,
     "developer": Role.SYSTEM,
     "tool": Role.TOOL,
@@ -150,8 +162,8 @@ def messages(value: Any, place: str) -> list[Turn]:
     ----------
     value
         Messages with from and value, or role and content or parts; or texts, pairs of texts or
-        objects of `EXCHANGES`, question first; or the same as JSON in a text. A message's content
-        may be text, a list of parts, or absent.
+        objects of `EXCHANGES`, question first; or a text that holds these as JSON, or as Python
+        prints them; or nothing. A message's content may be text, a list of parts, or absent.
     place
         File, row and field, for errors.
 
@@ -160,11 +172,13 @@ def messages(value: Any, place: str) -> list[Turn]:
     ValueError
         For anything else, and for an unknown speaker.
     """
+    if value is None or (isinstance(value, str | float) and str(value).strip() in ("", "nan")):
+        return []
     if isinstance(value, str) and value.lstrip().startswith("["):  # a cell of CSV
         try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise ValueError(f"{place}: {value[:60]!r} is not valid JSON ({error})") from None
+            value = _written(value)
+        except (ValueError, SyntaxError) as error:
+            raise ValueError(f"{place}: {value[:60]!r} is no list of JSON ({error})") from None
     if not isinstance(value, list | tuple):
         raise ValueError(f"{place}: {str(value)[:80]!r} needs a list of messages")
     if any(isinstance(turn, list | tuple) for turn in value):  # [[question, answer], ...]
@@ -177,6 +191,16 @@ def messages(value: Any, place: str) -> list[Turn]:
         for i, one in enumerate(value, start=1)
         for turn in _turns(one, f"{place}, message {i}")
     ]
+
+
+def _written(text: str) -> Any:
+    """What a text holds: JSON, or a list as Python prints it and pandas writes it to CSV."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        if "'" not in text:
+            raise
+        return ast.literal_eval(text.strip())
 
 
 def system_turn(value: Any, place: str) -> list[Turn]:
@@ -202,7 +226,7 @@ def _turns(one: Any, place: str) -> list[Turn]:
 def _message(message: Any, place: str) -> Turn:
     fields = message if isinstance(message, dict) else {}
     speaker = next((fields[name] for name in WHO if fields.get(name) is not None), None)
-    role = SPEAKERS.get(speaker.lower()) if isinstance(speaker, str) else None
+    role = SPEAKERS.get(speaker.strip().lower()) if isinstance(speaker, str) else None
     if role is None:
         raise ValueError(f"{place}: speaker {speaker!r}; allowed: {', '.join(SPEAKERS)}")
     content = next((fields[name] for name in WHAT if fields.get(name) is not None), None)

@@ -97,6 +97,8 @@ class _Lines:
     def __next__(self) -> str:
         line = next(self.lines)
         self.number += 1
+        if not self.row:  # files that were joined have such marks within
+            line = line.removeprefix("\ufeff")
         if "\0" in line:
             raise ValueError(f"{self.path}, line {self.number}: holds a zero byte, needs text")
         self.row.append(line)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060 \t\r\n"
+
 
 def field(record: dict, column: str, place: str):
     """Give the value of a column. Raises `ValueError` if it is missing, with those there are."""
@@ -11,7 +13,7 @@ def field(record: dict, column: str, place: str):
 
 
 def text_of(value, place: str) -> str:
-    """Give a value as stripped text; an absent value is an empty text.
+    """Give a value as stripped text; an absent or invisible one is an empty text.
 
     Raises
     ------
@@ -31,4 +33,4 @@ def text_of(value, place: str) -> str:
         ) from None
     if "\0" in value:
         raise ValueError(f"{place}: {value[:60]!r} holds a zero character, needs text")
-    return value.strip()
+    return value.strip() if value.strip(INVISIBLE) else ""

@@ -25,6 +25,13 @@ FORMATS = {  # ending, in any case -> format; JSON and JSON Lines are told apart
     ".yaml": "yaml",
 }
 SHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+TABLES = {  # ending -> what reads it, to be written as Parquet
+    ".feather": "pandas.read_feather(file)",
+    ".arrow": "datasets.Dataset.from_file(file)",
+    ".orc": "pandas.read_orc(file)",
+    ".pkl": "pandas.read_pickle(file)",
+    ".pickle": "pandas.read_pickle(file)",
+}
 BATCH = 1024  # rows of a Parquet file that are read at a time
 
 
@@ -103,6 +110,11 @@ def called(given: str | Path) -> str:
 
 def _format(path: Path) -> str:
     """The format that a file's ending says."""
+    if path.is_dir() and (path / "dataset_info.json").exists():
+        raise ValueError(
+            f"{path} is a folder of datasets.save_to_disk; give one file "
+            "(datasets.load_from_disk(folder).to_parquet(file))"
+        )
     if path.is_dir():
         raise ValueError(
             f"{path} is a folder; give one file (pandas joins the Parquet files of a folder: "
@@ -117,10 +129,19 @@ def _format(path: Path) -> str:
             f"{path}: a spreadsheet is not read; save the sheet with the data as CSV UTF-8 "
             "(File > Save As or Export) and give that file"
         )
+    if ending in TABLES:
+        raise ValueError(
+            f"{path}: format {ending!r} is not read; write it as Parquet: "
+            f"{TABLES[ending]}.to_parquet(new)"
+        )
     if ending not in FORMATS:
         raise ValueError(
             f"{path}: format {ending!r} is not known; allowed: {', '.join(FORMATS)}, each also "
             f"with {', '.join(text.PACKED)}"
+        )
+    if path.exists() and not path.is_file():
+        raise ValueError(
+            f"{path} is a pipe or device, and data is read more than once: write a file"
         )
     if not path.is_file():
         raise ValueError(f"{path}: no such file")

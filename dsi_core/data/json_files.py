@@ -9,7 +9,7 @@ from typing import IO, Any
 
 CHUNK = 1 << 20  # characters
 NEARLY = 16  # an error so near to the end of what is read may be gone with the next characters
-SPACE = re.compile(r"[ \t\n\r]*")
+SPACE = re.compile(r"[ \t\n\r\ufeff]*")  # the last: files that were joined have it within
 TRAILING = re.compile(r",\s*[}\]]\s*\Z")
 # Names under which a single object is known to keep its records
 WRAPPERS = ("data", "rows", "records", "examples", "instances", "items", "samples", "train")
@@ -144,6 +144,8 @@ class _Scanner:
                 raise self.wrong(f"the name {str(twice)!r} is there twice in one object") from None
             except RecursionError:
                 raise self.wrong("is nested too deeply") from None
+            except ValueError as error:  # a number of thousands of digits
+                raise self.wrong(str(error).partition(";")[0]) from None
             else:
                 if end < len(self.buffer) or not self._more():  # a number could go on
                     self.at = end

@@ -119,6 +119,10 @@ def _misread(path: Path, encoding: str) -> str:
                 after = kept[error.start :] + file.read(AROUND)
                 before = (before + kept[: error.start])[-AROUND:]
                 wrong = kept[error.start]
+                if not chunk:
+                    raise ValueError(
+                        f"{path} ends within a character ({_named(encoding)}): was it cut?"
+                    ) from None
                 break
             assert chunk, "it was not in the encoding a moment ago"
             read, lines, before = read + len(chunk), lines + chunk.count(b"\n"), chunk[-AROUND:]

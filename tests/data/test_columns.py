@@ -51,7 +51,7 @@ def test_conversations_need_no_names(smoke, tmp_path):
     [
         ({"x": 1, "y": 2}, "columns x, y fit 0 of the known layouts; name them with --prompt"),
         ({"q": "a", "a": "b", "prompt": "c", "response": "d"}, "fit 2 of the known layouts"),
-        (["a"], "its first record is str"),
+        (["a"], "record 1 is str"),
         ({"q": "a", "A": "b", "a": "c"}, "q, A, a, of which some differ by case alone"),
         ({"text": "a"}, "running text .* and no pairs"),
         ({"prompt": "a", "chosen": "b", "messages": []}, "fit 2 of the known layouts"),

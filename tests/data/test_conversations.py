@@ -127,8 +127,9 @@ def test_a_greeting_that_nobody_trained_on_is_part_of_the_prompt():
     ("value", "words"),
     [
         ("text", "'text' needs a list of messages"),
-        (None, "needs a list of messages"),
-        ("[{'role': 'user'}]", "is not valid JSON"),
+        (7, "needs a list of messages"),
+        ("[{'role': 'user'", "is no list of JSON"),
+        ("[{role: user}]", "is no list of JSON"),
         (chat(("robot", "x")), "message 1: speaker 'robot'; allowed: human, user"),
         ([1, 2], "message 1: speaker None"),
         (chat(ASK, ("assistant", 7)), "message 2: 7 is int"),
@@ -137,6 +138,22 @@ def test_a_greeting_that_nobody_trained_on_is_part_of_the_prompt():
 def test_what_is_no_conversation(value, words):
     with pytest.raises(ValueError, match=words):
         read(value)
+
+
+@pytest.mark.parametrize("value", [None, "", " ", float("nan"), []])
+def test_no_conversation_is_one_without_messages(value):
+    assert read(value) is Unusable.NO_MESSAGES
+
+
+def test_a_conversation_as_python_prints_it():
+    assert read(str(chat(ASK, SAY))) == Exchange("Who sings?", "The ferryman.", 1)
+
+
+@pytest.mark.parametrize(
+    ("who", "other"), [("customer", "agent"), ("Human", " AI "), ("user", "gpt-4")]
+)
+def test_other_names_of_speakers(who, other):
+    assert read([{"from": who, "value": "a"}, {"from": other, "value": "b"}]).output == "b"
 
 
 def test_what_two_conversations_have_in_common_is_the_prompt():

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import warnings
 
 import pyarrow as pa
@@ -256,3 +257,36 @@ def test_a_dataset_is_called_as_its_file_without_endings():
     assert called("a/b/my.data.jsonl.gz") == "my.data"
     assert called("notes.CSV") == "notes"
     assert called("hub:somebody/their-v1.5") == "their-v1.5"
+
+
+def test_marks_of_joined_files_are_no_part_of_the_text(tmp_path):
+    line = json.dumps(RECORDS[0])
+    joined = f"{line}\n\ufeff{line}\n"
+    assert read_file(write(tmp_path / "d.jsonl", joined)) == [RECORDS[0]] * 2
+    assert read_file(write(tmp_path / "d.csv", "q,a\nb,c\n\ufeffd,e\n"))[1]["q"] == "d"
+    with pytest.raises(ValueError, match="line 3: the header comes again"):
+        read_file(write(tmp_path / "e.csv", "q,a\nb,c\n\ufeffq,a\nd,e\n"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_file_that_ends_within_a_character(tmp_path, encoding):
+    path = write(tmp_path / "d.csv", "q,a\nb,ä".encode(encoding)[:-1])
+    with pytest.raises(ValueError, match=r"ends within a character .*was it cut"):
+        read_file(path)
+
+
+def test_a_number_of_thousands_of_digits(tmp_path):
+    path = write(tmp_path / "d.jsonl", LINES + '{"q": ' + "9" * 5000 + "}")
+    with pytest.raises(ValueError, match=r"d.jsonl, line 3: .*4300 digits"):
+        read_file(path)
+
+
+def test_what_is_no_file_or_another_table(tmp_path):
+    os.mkfifo(tmp_path / "d.jsonl")
+    with pytest.raises(ValueError, match=r"d.jsonl is a pipe"):
+        read_file(tmp_path / "d.jsonl")
+    with pytest.raises(ValueError, match=r"write it as Parquet: pandas.read_feather"):
+        read_file(tmp_path / "d.feather")
+    write(tmp_path / "dataset_info.json", "{}")
+    with pytest.raises(ValueError, match="save_to_disk"):
+        read_file(tmp_path)
