@@ -184,7 +184,8 @@ def reproduce(
     figures, started = ROOT / figures_dir / profile, time.time()
     figures.mkdir(parents=True, exist_ok=True)  # before any work, should it be refused
     together = min(cores(), SIDE_BY_SIDE, len(chosen)) if from_released else 1
-    shown = {progress.VARIABLE: str(progress.how())}  # kernels have no terminal of their own
+    # Kernels have no terminal of their own, and draw as notebooks do, wherever they are run
+    shown = {progress.VARIABLE: str(progress.how()), "MPLBACKEND": None}
     work = partial(_run, profile=profile, values=values, timeout=timeout)
     with variables({**shown, **(ONE_THREAD if from_released else {released.SWITCH: released.OFF})}):
         ends = (

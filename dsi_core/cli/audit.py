@@ -12,6 +12,7 @@ import typer
 
 from dsi_core.cli.errors import group_of, said
 from dsi_core.cli.options import AsJson, Number, Text, as_json, panel, reading
+from dsi_core.runtime.environment import variables
 
 app = typer.Typer()
 
@@ -382,12 +383,14 @@ def _pictures(audit: Any) -> dict[str, bytes]:
     from dsi_core.audit import shown
 
     try:
-        import matplotlib
+        # Files only, whatever screen there is, or none that matplotlib knows
+        with variables({"MPLBACKEND": "agg"}):
+            import matplotlib
 
-        matplotlib.use("agg")  # files only, whatever screen there is
-        from dsi_core.plots import audit as plots
+            matplotlib.use("agg")
+            from dsi_core.plots import audit as plots
 
-        return plots.pictures(shown.drawn(audit))
+            return plots.pictures(shown.drawn(audit))
     except Exception as error:
         if not isinstance(error, ModuleNotFoundError) or group_of(error.name or "") is None:
             warnings.warn(
@@ -400,9 +403,13 @@ def _pictures(audit: Any) -> dict[str, bytes]:
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
         raise ValueError(f"--extra-body {text!r} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError(f"--extra-body {text!r} is not a JSON object")
     return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is a number of Python's alone")

@@ -151,11 +151,12 @@ class Service:
 
 def remembered(folder: Path | None) -> Taken:
     """Read what a service taught in earlier runs; where nothing can be read it teaches anew."""
+    if folder is None:
+        return Taken()
     try:
-        assert folder is not None
         known = json.loads((folder / NAME).read_text(encoding="utf-8"))
         return Taken(**{k: v for k, v in known.items() if k not in ("api", "model")})
-    except (AssertionError, OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return Taken()
 
 

@@ -1,5 +1,6 @@
 """The parts of a profile: what each is called, which values it may have, what contradicts what."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -153,6 +154,19 @@ class Endpoint(Strict):
     omit: tuple[str, ...] = ()  # fields that are left out of it
     batch: bool = False  # questions are put in batches (OpenAI's Batch API)
     reasoning_tokens: int = Field(0, ge=0)  # new tokens beyond those of an answer, for a thought
+
+    @model_validator(mode="after")
+    def _a_name_is_no_key(self) -> Self:
+        """`key_env` is kept and shown, so that nobody may give the key itself in its place."""
+        name = self.key_env or "NONE"
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or re.fullmatch(
+            r"(?=.*[a-z])(?=.*\d)\w{20,}", name
+        ):
+            raise ValueError(
+                "key_env (--key-env) is the name of an environment variable that holds the key, "
+                "as OPENAI_API_KEY; what was given, perhaps the key itself, is none"
+            )
+        return self
 
     @model_validator(mode="after")
     def _extra_is_ours_to_set(self) -> Self:

@@ -272,3 +272,15 @@ def test_an_interrupt_ends_a_command_and_what_it_began_at_once():
         assert process.wait(20) == 130 and time.monotonic() - sent < 3
     assert said.startswith("interrupted: ") and said.count("\n") == 1
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie"
+
+
+def test_pictures_need_no_screen_that_is_known(monkeypatch):
+    """MPLBACKEND may name what matplotlib does not know, or a notebook's."""
+    from dsi_core.audit import shown
+    from dsi_core.cli import audit
+    from dsi_core.plots import audit as plots
+
+    monkeypatch.setenv("MPLBACKEND", "invalid")
+    monkeypatch.setattr(shown, "drawn", lambda done: os.environ["MPLBACKEND"])
+    monkeypatch.setattr(plots, "pictures", lambda drawn: {drawn: b""})
+    assert audit._pictures(None) == {"agg": b""} and os.environ["MPLBACKEND"] == "invalid"

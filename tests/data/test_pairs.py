@@ -643,7 +643,7 @@ WRONG = {  # file name, content, settings, parts of the message
         "d.jsonl",
         '{"turns": [{"from": "human", "value": "A"}, {"from": "robot", "value": "B"}]}\n',
         CHAT,
-        ["d.jsonl, row 1", "field 'turns', message 2", "'robot'", "human, user, prompter, gpt"],
+        ["d.jsonl, row 1", "field 'turns', message 2", "'robot'", "human, user, prompter, "],
     ),
     "turn is no message": (
         "d.jsonl",
