@@ -224,7 +224,7 @@ def of_profile(
 
     Read, or made when it is not there yet, or when `again` is asked for.
     """
-    folder = ROOT / figures_dir / profile / "prepared"
+    folder = ROOT / str(figures_dir) / profile / "prepared"
     if prepared_json.lies_in(folder) and not again:
         return prepared.read(folder)
     victim = load_profile(profile).victims[0]

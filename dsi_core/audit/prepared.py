@@ -104,7 +104,7 @@ def read(folder: str | Path) -> Prepared:
     ValueError
         If it is incomplete, in another format, or a file is not the one that prepared.json names.
     """
-    folder, tables = Path(folder), []
+    folder, tables = Path(str(folder)), []  # papermill takes a name of digits for a number
     within = folder / INSIDE
     if not prepared_json.lies_in(folder) and prepared_json.lies_in(within):
         folder = within

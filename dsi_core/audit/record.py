@@ -140,7 +140,7 @@ def read(folder: str | Path) -> Audit:
         Where there is no audit.json, where its format is another, where its kit or preparation is
         not where it was or not what it was.
     """
-    folder = Path(folder)
+    folder = Path(str(folder))  # papermill takes a name of digits for a number
     facts = audit_json.read(folder)
     place = (folder.resolve() / facts.dataset.folder).resolve()
     kit = dataset = known = None

@@ -81,7 +81,7 @@ def save(
         The PNG, or the CSV where there is no figure.
     """
     profile = study.profile
-    place = ROOT / folder / profile.name
+    place = ROOT / str(folder) / profile.name
     place.mkdir(parents=True, exist_ok=True)
     path = place / f"{name}.csv"
     store.write_text(path, table.to_csv(index=False, float_format="%.6g"))

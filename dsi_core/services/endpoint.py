@@ -211,7 +211,8 @@ class _Trial:
             raise self._error(said.message, status)
         if said.nonsense:
             self.nonsense += 1
-            if self.nonsense >= NONSENSE and said.bare:  # as some answer to a prompt they dislike
+            bare = said.bare and self.service.taken.answered  # so some treat a prompt they dislike
+            if self.nonsense >= NONSENSE and bare:
                 return self._refused(Error(Meaning.REFUSED, said.message), status)
             if self.nonsense >= NONSENSE:
                 raise self._error(said.message, status, self._where_it_went())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import checks
@@ -38,7 +38,7 @@ class Profile(Strict):
 
     name: str
     scale: str  # one sentence for captions: which models, how large, what it proves
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)  # what libraries that draw take
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of weights; auto = bf16 on a GPU
     victims: list[str]
     data: dict[str, Data]
@@ -110,8 +110,9 @@ def load_profile(name: str, suite: str | None = None, **overrides) -> Profile:
         For an unknown profile, suite or name, or a value that is not allowed: with file and field.
     """
     path = ROOT / "params" / f"{name}.yaml"
-    if not path.is_file() or name in NO_PROFILES:
-        known = sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem not in NO_PROFILES)
+    files = (ROOT / "params").glob("*.yaml")
+    known = sorted(p.stem for p in files if p.stem not in NO_PROFILES)
+    if name not in known:
         raise ValueError(f"unknown profile {name!r}; known: {', '.join(known)}")
     raw = read_yaml(path)
     for section in ("decision", "responses"):

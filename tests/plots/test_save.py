@@ -57,6 +57,12 @@ def test_a_figure_is_kept_as_png_pdf_and_csv(folder):
     assert (folder / "tiny" / "fig.csv").read_text() == "suspect,share\na,0.333333\nb,\n"
 
 
+def test_a_folder_named_by_a_number(tmp_path, empty_store, monkeypatch):
+    """Papermill takes `-p figures_dir 2026` for one."""
+    monkeypatch.setattr(save, "ROOT", tmp_path)
+    assert save.save(Run(), "t", None, TABLE, 2026) == tmp_path / "2026" / "tiny" / "t.csv"
+
+
 def test_a_table_alone_is_a_csv(folder):
     path = save.save(Run(), "table", None, TABLE, str(folder))
     assert path == folder / "tiny" / "table.csv"

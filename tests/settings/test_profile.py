@@ -417,6 +417,20 @@ def test_unknown_profile_names_the_known():
     says(error, "'smok'", "paper, small, smoke")
 
 
+@pytest.mark.parametrize("name", [3, "../params/smoke", "smoke.yaml", ""])
+def test_what_is_no_name_of_a_profile(name):
+    with pytest.raises(ValueError) as error:
+        load_profile(name)
+    says(error, f"unknown profile {name!r}", "known: paper, small, smoke")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "a"])
+def test_seeds_that_no_library_takes_are_refused_at_once(seed):
+    with pytest.raises(ValueError) as error:
+        load_profile("smoke", seed=seed)
+    says(error, "seed", repr(seed))
+
+
 def test_other_files_in_params_are_no_profiles():
     with pytest.raises(ValueError) as error:
         load_profile("reported")
