@@ -58,7 +58,13 @@ def quiet() -> None:
 
 
 def any_text() -> None:
-    """Let this process print any text: a console that lacks a character shows its number."""
+    """Let this process print any text: a console that lacks a character shows its number.
+
+    What is closed becomes a place where all is lost, before a file of ours takes its number.
+    """
+    for name, way in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, way, encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not a notebook's
             stream.reconfigure(errors="backslashreplace")

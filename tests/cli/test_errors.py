@@ -18,7 +18,7 @@ from helpers import write_jsonl
 from typer.testing import CliRunner
 
 from dsi_core.cli import app, errors
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import environment, jobs, store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.services.endpoint import EndpointError
 
@@ -284,3 +284,15 @@ def test_pictures_need_no_screen_that_is_known(monkeypatch):
     monkeypatch.setattr(shown, "drawn", lambda done: os.environ["MPLBACKEND"])
     monkeypatch.setattr(plots, "pictures", lambda drawn: {drawn: b""})
     assert audit._pictures(None) == {"agg": b""} and os.environ["MPLBACKEND"] == "invalid"
+
+
+def test_a_console_that_is_closed_is_no_trouble(monkeypatch):
+    """As `dsi ... >&-` or a service without a console has it: the streams are None."""
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    environment.any_text()
+    print("x")
+    print("y", file=sys.stderr)
+    assert sys.stdin.read() == ""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        stream.close()
