@@ -2,7 +2,9 @@
 
 import errno
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -85,6 +87,19 @@ class Commands(TyperGroup):
 
 
 @contextmanager
+def _ended_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM (of `kill`, `timeout`, a scheduler) do what Ctrl-C does: leave nothing behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def clear_errors(*, debug: bool = False) -> Iterator[None]:
     """One line for what a user can mend (exit code 2) and for a service that failed for good (3).
 
@@ -92,7 +107,7 @@ def clear_errors(*, debug: bool = False) -> Iterator[None]:
     foresaw is one line as well (70). debug: with the traceback before it.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _ended_as_interrupted():
             if not debug:
                 warnings.filterwarnings("ignore")
             warnings.filterwarnings("default", module=r"dsi_core\b")

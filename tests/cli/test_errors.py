@@ -255,7 +255,8 @@ app()
 """
 
 
-def test_an_interrupt_ends_a_command_and_what_it_began_at_once():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_a_command_and_what_it_began_at_once(number):
     """Also where a thread or a child would have been waited for."""
     with subprocess.Popen(
         [sys.executable, "-c", BUSY],
@@ -267,7 +268,7 @@ def test_an_interrupt_ends_a_command_and_what_it_began_at_once():
     ) as process:
         child = int(process.stdout.readline())
         sent = time.monotonic()
-        process.send_signal(signal.SIGINT)  # not to its child, as by `kill` or JupyterLab
+        process.send_signal(number)  # not to its child, as by `kill` or JupyterLab
         said = process.stderr.read()
         assert process.wait(20) == 130 and time.monotonic() - sent < 3
     assert said.startswith("interrupted: ") and said.count("\n") == 1
