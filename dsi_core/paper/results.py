@@ -367,7 +367,10 @@ def imitation(read: Read) -> Numbers:
 
 
 def audits(read: Read) -> Numbers:
-    """Notebook 10 and three audits of served models."""
+    """Notebook 10 and audits of served models."""
+    served = read("audit_served")
+    of_models = served["server"] != "its answers on loopback"
+    assistants = served[~of_models]
     errors = read("calibration_errors")
     looked = errors[errors["circumstance"].str.startswith("stopped")]
     by_model = read("calibration_errors_by_model")
@@ -382,8 +385,13 @@ def audits(read: Read) -> Numbers:
     known = read("calibration_controls")
     blind = read("calibration_blind_check").set_index("against").loc["faq_iid"]
     return {
-        "served": list(read("audit_served").itertuples()),
-        "served_of": read("audit_served")["of"].iloc[0],
+        "served": list(served[of_models].itertuples()),
+        "assistants": len(assistants),
+        "assistants_found": int((assistants["answer"] == "found").sum()),
+        "assistants_who": _listed(
+            sorted(set(assistants.loc[assistants["answer"] == "found", "suspect"]))
+        ),
+        "assistants_at_001": int((assistants["p"] <= 0.01).sum()),
         "innocents": by_model["model"].nunique(),
         "coins": f"{by_model['tests'].max():,}",
         "errors": {
@@ -392,8 +400,10 @@ def audits(read: Read) -> Numbers:
         },
         "within": f"{int(errors['inside'].sum())} of {len(errors)}",
         "models_within": f"{int(by_model['inside'].sum())} of {len(by_model)}",
-        "statistic": f"{choice['measure']}, {choice['combine']} over answers",
-        "effects": f"{choice['development']:.2f} there and {choice['confirmation']:.2f} on others",
+        "statistic": choice["measure"],
+        "greedy": f"{choice['greedy']:.2f} there and {choice['confirmed_greedy']:.2f} on others",
+        "sampled": f"{choice['sampled']:.2f} and {choice['confirmed_sampled']:.2f}",
+        "share_draws": int(read("calibration_exposures")["models"].iloc[-1]),
         "draws": int(weak["models"].iloc[0]),
         "weak": {twin: _found(row) for twin, row in weak.iterrows()},
         "weak_least": {twin: f"{row['found_least']:.0%}" for twin, row in weak.iterrows()},
