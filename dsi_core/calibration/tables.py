@@ -26,6 +26,7 @@ RUNS_EACH = 10  # the same for each of many statistics
 SHIFTED = [Kind.WEAK, Kind.OTHER_WORDING]  # kinds that are asked in other ways, too
 SIMULATED = 200  # audits of a member that is weaker than those we have
 STATISTICS = [Statistic(measure, combine) for measure in Measure for combine in Combine]
+CERTAIN = 100.0  # standard deviations: what is infinite (toys) is simulated as this
 GREEDY = "greedy"  # how the one answer of temperature 0 is combined
 
 
@@ -339,7 +340,7 @@ def weaker(
         samples = int(part["samples"].min())
         planned = looks.planned(samples, alpha)
         for share in shares:
-            effect = share * part["effect"].mean()
+            effect = share * min(part["effect"].mean(), CERTAIN)
             simulated = power.power(str(twin), samples, effect, planned, SIMULATED, seed=0)
             facts = {"twin": twin, "share": share, "effect": effect, "samples": samples}
             rows.append({**facts, **asdict(simulated)})

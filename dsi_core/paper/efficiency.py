@@ -139,7 +139,6 @@ def _answering(model: Participant, answers: pd.DataFrame, folders: list[Path]) -
     counted = answers.merge(stored, on=ANSWER, validate="1:1")
     if len(counted) < len(answers):
         return None
-    record = next((facts for f in folders if (facts := store.manifest(f))), {})
     return Cost(
         dataset=model.dataset,
         phase=Phase.OFFLINE if model.is_reference else Phase.ONLINE,
@@ -147,8 +146,21 @@ def _answering(model: Participant, answers: pd.DataFrame, folders: list[Path]) -
         model_id=model.model_id,
         tokens=int(counted["tokens"].sum()),
         seconds=round(float(counted["seconds"].sum()), 3),
-        device=record.get("device"),
+        device=_devices(counted[ANSWER], folders),
     )
+
+
+def _devices(answers: pd.DataFrame, folders: list[Path]) -> str | None:
+    """Who gave these answers: the device of each folder that has some that none before it has."""
+    named: list[str] = []
+    for folder in folders:
+        stored = responses.read(folder, columns=ANSWER).astype({"draw": int}).assign(here=True)
+        found = answers.merge(stored, how="left", on=ANSWER)["here"].notna().to_numpy()
+        facts = store.manifest(folder)
+        if found.any() and facts is not None:
+            named.append(facts["device"])
+        answers = answers[~found]
+    return " and ".join(dict.fromkeys(named)) or None
 
 
 def _comparisons(

@@ -368,6 +368,7 @@ def imitation(read: Read) -> Numbers:
 
 def audits(read: Read) -> Numbers:
     """Notebook 10 and audits of served models."""
+    exposures = read("calibration_exposures")
     served = read("audit_served")
     of_models = served["server"] != "its answers on loopback"
     assistants = served[~of_models]
@@ -403,7 +404,7 @@ def audits(read: Read) -> Numbers:
         "statistic": choice["measure"],
         "greedy": f"{choice['greedy']:.2f} there and {choice['confirmed_greedy']:.2f} on others",
         "sampled": f"{choice['sampled']:.2f} and {choice['confirmed_sampled']:.2f}",
-        "share_draws": int(read("calibration_exposures")["models"].iloc[-1]),
+        "share_draws": int(exposures.loc[exposures["exposure"] == "50% of D", "models"].max()),
         "draws": int(weak["models"].iloc[0]),
         "weak": {twin: _found(row) for twin, row in weak.iterrows()},
         "weak_least": {twin: f"{row['found_least']:.0%}" for twin, row in weak.iterrows()},
@@ -418,7 +419,7 @@ def audits(read: Read) -> Numbers:
         "strengths": {twin: _from_which_loss(part) for twin, part in strengths},
         "exposures": {
             twin: ", ".join(f"{r.exposure} {r.found:.0%}" for r in part.itertuples())
-            for twin, part in read("calibration_exposures").groupby("twin")
+            for twin, part in exposures.groupby("twin")
         },
         "shifts": shifts["shift"].nunique(),
         "shifted": {
