@@ -164,12 +164,14 @@ def _take_given(plan: Plan) -> None:
 def entry(plan: Plan) -> Entry:
     """Say what the log says of an audit that has begun."""
     fixed = plan_file.read(plan.folder)
+    place = os.path.relpath(plan.folder.resolve(), plan.subject.folder.resolve())
     return Entry(
-        audit=store.key([fixed.model_dump(mode="json"), plan.name]),
+        # the place, too: two may begin within a second
+        audit=store.key([fixed.model_dump(mode="json"), plan.name, place]),
         suspect=plan.suspect,
         key=plan.suspect_key,
         folder=plan.name,
-        place=os.path.relpath(plan.folder.resolve(), plan.subject.folder.resolve()),
+        place=place,
         alpha=fixed.alpha,
         settings=_settings(fixed),
         begun=fixed.begun,
