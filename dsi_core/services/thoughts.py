@@ -45,15 +45,20 @@ _MARKS = [
     (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
     (r"<\|channel>\s*(?:thought|thinking|analysis)?", r"<channel\|>"),
     (r"<unused94>\s*(?:thought)?", r"<unused95>"),
+]
+# The same, but words and <details> close nothing by themselves: texts of people have them
+_MARKS_IN_WORDS = [
     (r"<details type=\"reasoning\"[^>]*>", r"</details>"),
     (r"Thinking\.\.\.\s*\n(?s:(?=.*\.\.\.done thinking\.))", r"\.\.\.done thinking\."),
     (r"Here(?: is|'s) my thought process:", r"Here(?: is|'s) my response:"),
     (r"Here are my reasoning steps:", r"\[BEGIN FINAL RESPONSE\]"),
 ]
-_OPENING = [(re.compile(rf"\s*{one}", re.I), re.compile(other, re.I)) for one, other in _MARKS]
-# Words and <details> close nothing by themselves: texts of people have them
-_CLOSING = re.compile("|".join(other for _, other in _MARKS[:-4]), re.I)
-_ANY_OPENING = re.compile("|".join(one for one, _ in _MARKS[:-4]), re.I)
+_OPENING = [
+    (re.compile(rf"\s*{one}", re.I), re.compile(other, re.I))
+    for one, other in [*_MARKS, *_MARKS_IN_WORDS]
+]
+_CLOSING = re.compile("|".join(other for _, other in _MARKS), re.I)
+_ANY_OPENING = re.compile("|".join(one for one, _ in _MARKS), re.I)
 
 _INVISIBLE = "\ufeff\u200b\u200c\u2060 \t\r\n"
 _ROLE = r"(?:assistant|model|chatbot|final)"
