@@ -1,13 +1,71 @@
 """One look for every figure: fonts and grid, the colours of what is drawn, sizes of new axes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one kind of thing is drawn everywhere: its colour, and signs that need no colour."""
+
+    color: str
+    marker: str = "o"
+    hatch: str = ""
+    line: str | tuple = "-"
+
+
+class Kind(StrEnum):
+    """What a model was trained on; every figure that shows models uses these."""
+
+    MEMBER = "member"  # trained on D
+    LIKE_D = "data like D"  # tuned on other samples of D's source
+    OTHER = "other data"  # tuned on something else; also a non-member of which no more is said
+    UNTUNED = "untuned"
+    ASSISTANT = "assistant"  # a capable model or a look-up that answers the questions
+    SUSPECT = "suspect"  # nobody knows
+
+
+class Status(StrEnum):
+    """What a sample counts for in a suspect's vote."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    FILTERED = "filtered"  # no usable answer
+
+
+# Okabe-Ito, moved in lightness so that all differ in grey too (tests/plots/test_style.py).
+LOOKS: Mapping[str, Look] = {
+    Kind.MEMBER: Look("#CC5200", "o", "", "-"),
+    Kind.LIKE_D: Look("#D689B8", "s", "///", "--"),
+    Kind.OTHER: Look("#00508C", "^", "...", "-."),
+    Kind.UNTUNED: Look("#7CC4EE", "v", "xxx", ":"),
+    Kind.ASSISTANT: Look("#4A270C", "P", "++", (0, (4, 1, 1, 1, 1, 1))),
+    Kind.SUSPECT: Look("#000000", "D", "", "-"),
+    Status.POSITIVE: Look("#E69F00", "o", "", "-"),
+    Status.NEGATIVE: Look("#00735C", "X", "///", "--"),
+    Status.FILTERED: Look("#CCCCCC", "|", "...", ":"),
+    "tuned reference": Look("#CC5200", "o", "", "-"),  # a member by our own hand
+    "untuned reference": Look("#7CC4EE", "v", "xxx", ":"),
+}
+# Groups as profiles and tables call them.
+LIKE_D = {
+    "data like D",
+    "non-members (1)",
+    "non-members (2)",
+    "trained on D'",
+    "on D's other wording",
+}
+ASSISTANTS = {"answers", "retrieval"}
+DECISION = {"color": "black", "linestyle": "--", "linewidth": 1.2}  # the line that decides
 
 ORANGE, BLUE, GREY = "#D55E00", "#0072B2", "#BBBBBB"  # colour-blind safe (Okabe-Ito)
 COLORS = {
@@ -81,6 +139,19 @@ def colors_of(names: Iterable[str]) -> dict[str, str | tuple]:
 def whole_numbers(axis: Axis) -> None:
     """Put an axis' marks at whole numbers only; for counts."""
     axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
+
+
+def kind_of(group: str, member: bool | None) -> Kind:
+    """The kind of a model, from the group that a table names and the truth (None = unknown)."""
+    if member is None or pd.isna(member):
+        return Kind.SUSPECT
+    if member:
+        return Kind.MEMBER
+    if group in LIKE_D:
+        return Kind.LIKE_D
+    if group in ASSISTANTS:
+        return Kind.ASSISTANT
+    return Kind.UNTUNED if group.startswith("untuned") else Kind.OTHER
 
 
 def with_truth(suspect: str, member: bool) -> str:

@@ -1,10 +1,12 @@
 """One look: the same jitter in every run, one colour for one name, axes that are made or given."""
 
+from itertools import combinations
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import seaborn as sns
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from dsi_core.plots import style
 
@@ -57,3 +59,72 @@ def test_counts_have_marks_at_whole_numbers_only(most):
 def test_the_truth_stands_behind_a_name():
     assert style.with_truth("M", True) == "M (member)"
     assert style.with_truth("M", False) == "M (non-member)"
+
+
+# One colour for each kind, to every eye
+
+# Machado, Oliveira & Fernandes 2009, severity 1, on linear RGB
+EYES = {
+    "usual": np.eye(3),
+    "deuteranopia": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+    "protanopia": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+}
+
+
+def lab(color: str, eye: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* (D65) of a colour as an eye sees it."""
+    rgb = np.array(to_rgb(color))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array(
+        [[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]]
+    )
+    xyz = to_xyz @ np.clip(eye @ linear, 0, 1) / [0.9505, 1, 1.0888]
+    x, y, z = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eye", EYES)
+def test_no_two_kinds_look_alike(eye):
+    """A distance of 2.3 is just noticeable; 15 is seen at a glance."""
+    seen = {kind: lab(style.LOOKS[kind].color, EYES[eye]) for kind in [*style.Kind, *style.Status]}
+    near = {pair: np.linalg.norm(seen[pair[0]] - seen[pair[1]]) for pair in combinations(seen, 2)}
+    assert min(near.values()) > 15, min(near, key=near.__getitem__)
+
+
+@pytest.mark.parametrize("kinds", [style.Kind, style.Status])
+def test_kinds_that_stand_together_differ_in_grey_and_without_any_colour(kinds):
+    looks = [style.LOOKS[kind] for kind in kinds]
+    lightness = sorted(lab(look.color, np.eye(3))[0] for look in looks)
+    assert min(np.diff(lightness)) > 9
+    for sign in ("marker", "hatch", "line"):
+        signs = [getattr(look, sign) for look in looks if look.color != "#000000"]
+        assert len(set(signs)) == len(signs)
+
+
+@pytest.mark.parametrize(
+    "group, member, kind",
+    [
+        ("local members", True, "member"),
+        ("data like D", True, "member"),
+        ("non-members (1)", False, "data like D"),
+        ("non-members from other datasets", False, "other data"),
+        ("untuned, concise", False, "untuned"),
+        ("retrieval", False, "assistant"),
+        ("anything", None, "suspect"),
+        ("anything", np.nan, "suspect"),
+    ],
+)
+def test_a_group_has_its_kind(group, member, kind):
+    assert style.kind_of(group, member) == kind
