@@ -27,6 +27,7 @@ ROOMS = [
     "plots",
     "benchmarks",
     "calibration",
+    "reproduce",
     "cli",
 ]
 

@@ -26,7 +26,7 @@ def reproduce(
     released: Annotated[bool, typer.Option("--released/--from-nothing", help=RELEASED)] = False,
 ) -> None:
     """Run the notebooks headlessly and regenerate every table and figure of a profile."""
-    from dsi_core.reproduce import reproduce as run
+    from dsi_core.reproduce.run import reproduce as run
 
     passed = run(profile, only or None, figures_dir, timeout, from_released=released)
     raise typer.Exit(0 if passed else 1)

@@ -1,7 +1,8 @@
 """What a long run says of itself on stderr: its phase, how far it is, what is at hand, time left.
 
 On a terminal and in a notebook a bar; elsewhere a line every `LINE_SECONDS`. `$DSI_PROGRESS` sets
-it (bar, lines, none), also for the kernels and workers that a command begins.
+it (bar, lines, none), also for the kernels and workers that a command begins; such a kernel says it
+where the command does, not in its notebook's cells.
 """
 
 import os
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -42,14 +44,23 @@ def how() -> How:
         if said not in list(How):
             raise ValueError(f"${VARIABLE} is {said!r}; allowed: {', '.join(How)}")
         return How(said)
-    in_notebook = type(sys.stderr).__module__.startswith("ipykernel")
-    return How.BAR if in_notebook or sys.stderr.isatty() else How.LINES
+    return How.BAR if _in_notebook() or sys.stderr.isatty() else How.LINES
+
+
+def where() -> TextIO | None:
+    """Give what progress is written to: stderr, of a command's kernel the command's own."""
+    told = os.environ.get(VARIABLE, "").strip()
+    return sys.__stderr__ if told and _in_notebook() else sys.stderr
+
+
+def _in_notebook() -> bool:
+    return type(sys.stderr).__module__.startswith("ipykernel")
 
 
 def say(line: str) -> None:
     """Say a line on stderr, unless nothing is to be said."""
     if how() is not How.NONE:
-        tqdm.write(line, file=sys.stderr)
+        tqdm.write(line, file=where())
 
 
 class Phases:
@@ -128,7 +139,12 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self.how is How.BAR:
             self.bar = tqdm(
-                total=self.total, initial=self.done, bar_format=BAR, mininterval=2, smoothing=0
+                total=self.total,
+                initial=self.done,
+                bar_format=BAR,
+                mininterval=2,
+                smoothing=0,
+                file=where(),
             )
         elif self.how is How.LINES:
             threading.Thread(target=self._now_and_then, daemon=True).start()

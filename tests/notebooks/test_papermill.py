@@ -3,9 +3,10 @@
 import ast
 import io
 import json
+import os
 import subprocess
 import sys
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,14 @@ import pandas as pd
 import papermill
 import pytest
 
-from dsi_core import reproduce
+from dsi_core.reproduce import run
 from dsi_core.runtime.paths import ROOT
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+SAYS = """from dsi_core.runtime import progress
+progress.say("how far we are")
+with progress.Progress(2) as work: work.show(1, "half")
+import os; os.write(2, b"a library speaks")"""
 PARAMETERS = "profile: str = 'small'  # a profile\nfigures_dir: str = 'figures'  # a folder"
 
 
@@ -57,11 +62,25 @@ def write(folder: Path, name: str, *sources: str) -> Path:
 
 @dataclass(frozen=True)
 class Reproduced:
-    """What became of three notebooks: a folder, whether all passed, what was printed."""
+    """What became of three notebooks: a folder, whether all passed, what was printed and said."""
 
     folder: Path
     passed: bool
     printed: str
+    said: str  # on stderr, by any process
+
+
+@contextmanager
+def stderr_to(path: Path):
+    """Keep what this process and those that it starts write to their stderr."""
+    kept = os.dup(2)
+    with path.open("wb") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +94,7 @@ def reproduced(tmp_path_factory):
     drawn = "drawn = pathlib.Path(figures_dir) / profile"
     written = "drawn.mkdir(exist_ok=True)\n(drawn / 'made.csv').write_text('a')"
     imports = "import pathlib, sys"
-    write(folder / "notebooks", "01_ends", imports, f"{bar};", f"{drawn}\n{written}")
+    write(folder / "notebooks", "01_ends", imports, f"{bar};", f"{drawn}\n{written}", SAYS)
     write(folder / "notebooks", "02_fails", "raise RuntimeError('no suspect today')", "1")
     write(folder / "notebooks", "03_stops", "import sys; sys.exit(0)", "1")
     printed = io.StringIO()
@@ -83,11 +102,12 @@ def reproduced(tmp_path_factory):
     stale.mkdir(parents=True)
     argv = ["/gone/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     (stale / "kernel.json").write_text(json.dumps({**KERNEL, "argv": argv}))
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
-        patch.setattr(reproduce, "ROOT", folder)
+    said = folder / "said.txt"
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), stderr_to(said):
+        patch.setattr(run, "ROOT", folder)
         patch.setenv("JUPYTER_PATH", str(stale.parent.parent))  # before all others
-        passed = reproduce.reproduce("smoke", figures_dir="drawn")
-    return Reproduced(folder, passed, printed.getvalue())
+        passed = run.reproduce("smoke", figures_dir="drawn")
+    return Reproduced(folder, passed, printed.getvalue(), said.read_text())
 
 
 def executed(reproduced: Reproduced, name: str) -> nbformat.NotebookNode:
@@ -124,8 +144,24 @@ def test_the_summary_names_the_files_that_a_notebook_made(reproduced):
 
 def test_a_bar_leaves_one_line_in_the_executed_copy(reproduced):
     """Each state of a progress bar arrives as a message of its own: hundreds of lines a page."""
-    outputs = [o for cell in executed(reproduced, "01_ends").cells for o in cell.outputs]
+    outputs = [o for c in executed(reproduced, "01_ends").cells for o in c.get("outputs", [])]
     assert [o.text.strip() for o in outputs if o.output_type == "stream"] == ["30 of 30"]
+
+
+def test_progress_goes_to_the_terminal_and_not_into_the_page(reproduced):
+    ended = executed(reproduced, "01_ends").cells[-1]
+    assert ended.source.startswith("from dsi_core.runtime import progress")
+    assert [o.output_type for o in ended.outputs] == ["execute_result"]  # what os.write gave back
+    assert "how far we are" in reproduced.said and "a library speaks" in reproduced.said
+    assert "over TCP" not in reproduced.said
+
+
+def test_pages_of_random_models_say_that_they_mean_nothing(reproduced):
+    assert executed(reproduced, "01_ends").cells[0].source == run.RANDOM_MODELS
+    assert run.banner_of("small") is None
+    titled = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A title\n\nText.")])
+    run._put_below_the_title(titled, run.RANDOM_MODELS)
+    assert titled.cells[0].source == f"# A title\n\n{run.RANDOM_MODELS}\n\nText."
 
 
 @pytest.mark.parametrize("path", cells.paths(), ids=lambda p: p.stem)
@@ -137,12 +173,12 @@ def test_papermill_knows_every_parameter(path):
 
 
 def test_bad_parameters_are_refused_before_any_work(monkeypatch):
-    monkeypatch.setattr(reproduce, "execute", None)
+    monkeypatch.setattr(run, "execute", None)
     with pytest.raises(ValueError, match="unknown profile 'smal'"):
-        reproduce.reproduce("smal")
+        run.reproduce("smal")
     with pytest.raises(ValueError, match="no notebook begins with '77'"):
-        reproduce.reproduce("smoke", only="77")
+        run.reproduce("smoke", only="77")
     with pytest.raises(ValueError, match="no released answers of profile 'smoke'"):
-        reproduce.reproduce("smoke", from_released=True)
+        run.reproduce("smoke", from_released=True)
     with pytest.raises(ValueError, match="unknown parameter deltat; known: profile, seed"):
-        reproduce.check(ROOT / "notebooks" / "02_non_iid.ipynb", {"deltat": 1})
+        run.check(ROOT / "notebooks" / "02_non_iid.ipynb", {"deltat": 1})

@@ -26,7 +26,13 @@ from dsi_core.runtime.environment import ONE_THREAD, variables
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import profile as profiles
 
+RANDOM_MODELS = (
+    "> **Random models: the results on this page mean nothing.** It shows that the code runs."
+)
 LONGEST_REASON = 300  # characters of an error that the summary repeats
+# What a library or a worker process writes to stderr, beside Python's own, goes to the terminal as
+# progress does, and not into cells; and a kernel says nothing of its sockets or of Ctrl-C.
+KERNEL_OPTIONS = ("--IPKernelApp.capture_fd_output=False", "--log-level=50")
 SIDE_BY_SIDE = 4  # notebooks at most, whatever the number of cores: each needs a GB of memory
 
 
@@ -79,7 +85,7 @@ class ThisPython(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """What starts a kernel."""
-        return KernelSpec(**get_kernel_dict())
+        return KernelSpec(**get_kernel_dict(list(KERNEL_OPTIONS)))
 
 
 def _literal(path: Path) -> str:
@@ -88,9 +94,13 @@ def _literal(path: Path) -> str:
 
 
 def execute(
-    notebook: Path, out: Path, values: dict[str, Any], timeout: int | None = None
+    notebook: Path,
+    out: Path,
+    values: dict[str, Any],
+    timeout: int | None = None,
+    banner: str | None = None,
 ) -> str | None:
-    """Run one notebook with the kernel of this Python; progress bars appear on this terminal.
+    """Run one notebook with the kernel of this Python; progress appears on this terminal alone.
 
     Parameters
     ----------
@@ -100,6 +110,8 @@ def execute(
         The notebook's parameters.
     timeout
         Seconds allowed for one cell.
+    banner
+        What the executed copy says below its title before all else.
 
     Returns
     -------
@@ -131,13 +143,28 @@ def execute(
     except CellTimeoutError as error:
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0]} (see {copy})"
     executed = nbformat.read(copy, as_version=4)
-    # of a progress bar the last state, not each one
+    # of what a cell overwrites with "\r" the last state, not each one
     executed, _ = CoalesceStreamsPreprocessor(enabled=True)(executed, {})
+    undone = next((n for n, cell in enumerate(executed.cells) if _never_ran(cell)), None)
+    if banner:
+        _put_below_the_title(executed, banner)
     nbformat.write(executed, copy)
-    for number, cell in enumerate(executed.cells):
-        if _never_ran(cell):
-            return f"cell {number} never ran (see {copy})"
-    return None
+    return None if undone is None else f"cell {undone} never ran (see {copy})"
+
+
+def banner_of(profile: str) -> str | None:
+    """What every executed copy of a profile must say first: nothing, unless its models are toys."""
+    models = profiles.load_profile(profile).models.values()
+    return RANDOM_MODELS if all(model.toy for model in models) else None
+
+
+def _put_below_the_title(notebook: nbformat.NotebookNode, banner: str) -> None:
+    first = notebook.cells[0]
+    if first.cell_type == "markdown" and first.source.startswith("# "):
+        title, _, rest = first.source.partition("\n")
+        first.source = f"{title}\n\n{banner}\n{rest}"
+    else:
+        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(banner))
 
 
 def reproduce(
@@ -177,7 +204,18 @@ def reproduce(
     profiles.load_profile(profile)
     if from_released:
         released.check(profile)
-    chosen = notebooks(only)
+    return run(notebooks(only), profile, figures_dir, timeout, from_released=from_released)
+
+
+def run(
+    chosen: list[Path],
+    profile: str,
+    figures_dir: str = "figures",
+    timeout: int | None = None,
+    *,
+    from_released: bool = False,
+) -> bool:
+    """Run these notebooks, as `reproduce` does; True if all passed."""
     values = {"profile": profile, "figures_dir": figures_dir}
     for notebook in chosen:
         check(notebook, values)
@@ -256,7 +294,8 @@ def _run(notebook: Path, profile: str, values: dict[str, Any], timeout: int | No
     looked_at = packing.use_list(profile, notebook.stem)
     looked_at.unlink(missing_ok=True)
     with variables({store.USED: str(looked_at)}):
-        why_not = execute(notebook, ROOT / "executed" / profile, values, timeout)
+        out = ROOT / "executed" / profile
+        why_not = execute(notebook, out, values, timeout, banner_of(profile))
     return End(notebook, why_not, time.time() - started)
 
 
