@@ -194,12 +194,12 @@ def _stored(database: sqlite3.Connection, ids: pd.Series) -> pd.DataFrame:
 def _score(backbone: Backbone, database: sqlite3.Connection, todo: pd.DataFrame) -> pd.DataFrame:
     """Score pairs (columns a, b, id) and keep what comes out, as `_stored` gives it."""
     started = time.time()
-    scorer = _scorer(model_type(backbone), backbone.settings.layer)
+    scored_by = scorer(backbone)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable.*")
         sides = todo["a"].tolist(), todo["b"].tolist()
-        f1 = scorer.score(*sides, batch_size=backbone.settings.batch_size)[2]
-    cut = np.add(*(_cut(scorer, texts) for texts in sides))
+        f1 = scored_by.score(*sides, batch_size=backbone.settings.batch_size)[2]
+    cut = np.add(*(_cut(scored_by, texts) for texts in sides))
     each = (time.time() - started) / len(todo)
     fresh = pd.DataFrame({"pair": todo["id"].to_numpy(), "f1": f1.numpy().astype(float)})
     fresh = fresh.assign(seconds=each, cut=cut)
@@ -217,6 +217,11 @@ def _cut(scorer, texts: list[str]) -> np.ndarray:
     tokenizer = scorer._tokenizer
     ids = tokenizer([t.strip() for t in texts], add_special_tokens=True, verbose=False)["input_ids"]
     return np.array([len(i) > tokenizer.model_max_length for i in ids], dtype=int)
+
+
+def scorer(backbone: Backbone):
+    """Give bert-score's own scorer, with the backbone loaded (downloaded on first use)."""
+    return _scorer(model_type(backbone), backbone.settings.layer)
 
 
 @lru_cache(maxsize=1)  # an audit compares block by block

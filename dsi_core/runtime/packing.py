@@ -26,6 +26,7 @@ CONTENT = {
     "responses": ["responses.jsonl"],
     "losses": ["losses.parquet"],
     "similarity": ["scores.sqlite", "baseline-*.json"],
+    "matching": ["cosines.json"],
     "dpdllm": ["scores.parquet"],
     "attribution": ["scores.parquet"],
     "imitation": ["*.jsonl"],

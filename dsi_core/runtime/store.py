@@ -46,6 +46,7 @@ EPOCHS = {
     "responses": 1,
     "losses": 1,
     "similarity": 1,
+    "matching": 1,
     "dpdllm": 1,
     "validation": 1,
     "attribution": 1,
