@@ -12,12 +12,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from dsi_core.plots import alt
 from dsi_core.plots.style import COLORS
 from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
 
 # What makes a file the same whenever it is saved: no program's name, no time in it.
-METADATA = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
+METADATA: dict[str, dict[str, str | None]] = {
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None},
+}
+ALT = {".png": "Description", ".pdf": "Subject"}  # where a picture keeps what it shows, in words
 
 
 class Settings(Protocol):
@@ -58,7 +63,8 @@ def save(
 ) -> Path:
     """Keep a figure and its table as `<folder>/<profile>/<name>.png`, `.pdf` and `.csv`.
 
-    Every file is replaced in one step and noted in the folder's `manifest.json`.
+    Every file is replaced in one step and noted in the folder's `manifest.json`. A picture keeps
+    its alt text (`alt.text`), in the manifest and in itself.
 
     Parameters
     ----------
@@ -85,14 +91,15 @@ def save(
     place.mkdir(parents=True, exist_ok=True)
     path = place / f"{name}.csv"
     store.write_text(path, table.to_csv(index=False, float_format="%.6g"))
-    files = [path]
+    files = {path: None}
     if figure is not None:
         whole = _figure_of(figure)
+        words = alt.text(whole)
         _caption(whole, f"{profile.name}, seed {profile.seed}: {scale or profile.scale}")
         path = place / f"{name}.png"
         for file in (path, place / f"{name}.pdf"):
-            _write(whole, file)
-            files.append(file)
+            _write(whole, file, words)
+            files[file] = words
     _note(profile, files)
     return path
 
@@ -110,22 +117,23 @@ def _caption(figure: Figure, text: str) -> None:
     figure.supxlabel(wrapped, fontsize=7, color=COLORS["caption"], x=0.01, ha="left")
 
 
-def _write(figure: Figure, path: Path) -> None:
+def _write(figure: Figure, path: Path, words: str) -> None:
     """Replace a picture in one step: a reader sees the old or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    metadata = METADATA[path.suffix] | {ALT[path.suffix]: words}
     try:
-        figure.savefig(temporary, format=path.suffix[1:], metadata=METADATA[path.suffix])
+        figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _note(profile: Settings, files: list[Path]) -> None:
-    """Enter files into their folder's `manifest.json`: hash and time of each, and of what run.
+def _note(profile: Settings, files: dict[Path, str | None]) -> None:
+    """Enter files into their folder's `manifest.json`: hash, time and alt text, and of what run.
 
     What is saved again and comes out the same keeps its entry.
     """
-    path = files[0].parent / "manifest.json"
+    path = next(iter(files)).parent / "manifest.json"
     store.make_root()
     with store.lock(store.root()):
         known = json.loads(path.read_text(encoding="utf-8"))["files"] if path.exists() else {}
@@ -135,8 +143,9 @@ def _note(profile: Settings, files: list[Path]) -> None:
             "parameters": store.key(profile.model_dump()),
         }
         hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        words = {file.name: {"alt": said} for file, said in files.items() if said is not None}
         new = {
-            name: {"sha256": sha256, **made}
+            name: {"sha256": sha256, **made, **words.get(name, {})}
             for name, sha256 in hashes.items()
             if not _same(known.get(name), sha256, made["parameters"])
         }

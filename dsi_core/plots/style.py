@@ -1,5 +1,6 @@
 """One look for every figure: fonts and grid, the colours of what is drawn, sizes of new axes."""
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +11,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from dsi_core.plots import alt
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,12 @@ COLORS = {
     "caption": "#555555",
     "shared words": "#B7E4C7",
 }
+TITLE, PER_INCH = 11, 11.5  # points, and characters of that size to the inch
 TRUTH = {True: "member", False: "non-member"}
 
 
 def use() -> None:
-    """Set the look of every figure, and the seed of the jitter of dots.
+    """Set the look of every figure, its alt text in notebooks, and the seed of the jitter of dots.
 
     Seaborn takes the jitter from numpy's global numbers; so it is the same in every run.
     """
@@ -107,12 +112,13 @@ def use() -> None:
             "savefig.dpi": 150,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.titlesize": 11,
+            "axes.titlesize": TITLE,
             "axes.titlelocation": "left",
             "legend.frameon": False,
             "svg.hashsalt": "dsi_core",
         },
     )
+    alt.in_notebooks()
 
 
 def axes(ax: Axes | None, width: float, height: float) -> Axes:
@@ -120,6 +126,22 @@ def axes(ax: Axes | None, width: float, height: float) -> Axes:
     if ax is not None:
         return ax
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def says(where: Axes | Figure, finding: str, drawn: str) -> None:
+    """Put what is found above axes or a figure, and keep the words for what is drawn (alt text).
+
+    finding: of the table that is drawn. drawn: the marks, in a sentence.
+    """
+    if isinstance(where, Axes):
+        where.set_title(finding, wrap=True)
+        root = where.get_figure(root=True)
+        assert root is not None
+        root.set_label(drawn)
+        return
+    lines = textwrap.fill(finding, int(PER_INCH * where.get_figwidth()))
+    where.suptitle(lines, x=0.01, ha="left", fontsize=TITLE)
+    where.set_label(drawn)
 
 
 def nothing(ax: Axes, sentence: str = "no sample is left at these settings") -> Axes:

@@ -8,8 +8,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
-from dsi_core.plots import save
+from dsi_core.plots import save, style
 from dsi_core.runtime import store
 
 
@@ -97,6 +98,18 @@ def test_the_manifest_says_what_was_made_by_what(folder):
         assert file["parameters"] == facts["parameters_key"]
     assert facts["parameters"] == {"name": "tiny", "scale": Settings.scale, "seed": 7}
     assert facts["versions"]["numpy"]
+
+
+def test_pictures_keep_their_alt_text_in_themselves_and_in_the_manifest(folder):
+    figure = drawing()
+    style.says(figure, "One bar is all there is", "A bar")
+    path = save.save(Run(), "fig", figure, TABLE, str(folder))
+    facts = json.loads((folder / "tiny" / "manifest.json").read_text())["files"]
+    assert facts["fig.png"]["alt"] == facts["fig.pdf"]["alt"] == "One bar is all there is. A bar."
+    assert "alt" not in facts["fig.csv"]
+    with Image.open(path) as picture:
+        assert picture.text["Description"] == facts["fig.png"]["alt"]
+    assert b"One bar is all there is. A bar." in path.with_suffix(".pdf").read_bytes()
 
 
 def test_what_is_saved_again_the_same_leaves_the_manifest_as_it_was(folder, monkeypatch):
