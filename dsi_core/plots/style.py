@@ -14,7 +14,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dsi_core.plots import alt
+from dsi_core.plots import alt, tables
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ TRUTH = {True: "member", False: "non-member"}
 
 
 def use() -> None:
-    """Set the look of every figure, its alt text in notebooks, and the seed of the jitter of dots.
+    """Set how figures look and notebooks show them and tables, and the seed of the jitter of dots.
 
     Seaborn takes the jitter from numpy's global numbers; so it is the same in every run.
     """
@@ -119,6 +119,7 @@ def use() -> None:
         },
     )
     alt.in_notebooks()
+    tables.in_notebooks()
 
 
 def axes(ax: Axes | None, width: float, height: float) -> Axes:

@@ -1,0 +1,33 @@
+"""How a notebook shows tables: a dash where there is no value, and no numbers of rows."""
+
+import re
+
+import pandas as pd
+from IPython.core.getipython import get_ipython
+from pandas.api.types import is_integer_dtype
+
+ABSENT = "–"
+NO_VALUE = re.compile(r"<td>(?:NaN|None|NaT|&lt;NA&gt;)</td>")
+
+
+def as_html(table: pd.DataFrame) -> str:
+    """Show a table as pandas does, but for what has no value, and an index that only counts."""
+    index = table.index
+    counts = index.nlevels == 1 and index.name is None and is_integer_dtype(index)
+    html = table.to_html(
+        index=not counts,
+        notebook=True,
+        max_rows=pd.get_option("display.max_rows"),
+        show_dimensions="truncate",
+    )
+    return NO_VALUE.sub(f"<td>{ABSENT}</td>", html)
+
+
+def in_notebooks() -> None:
+    """Let the notebook that runs this, if any, show every table as `as_html`."""
+    shell = get_ipython()
+    if shell is None or not hasattr(shell, "kernel"):
+        return
+    formatter = shell.display_formatter.formatters["text/html"]
+    formatter.for_type(pd.DataFrame, as_html)
+    formatter.for_type(pd.Series, lambda series: as_html(series.to_frame()))

@@ -1,0 +1,26 @@
+"""Tables in notebooks: what has no value, and rows that are only counted."""
+
+import numpy as np
+import pandas as pd
+
+from dsi_core.plots import tables
+
+
+def test_what_has_no_value_is_a_dash_and_rows_are_not_numbered():
+    table = pd.DataFrame(
+        {
+            "model": ["None", None, "<NA> & co"],
+            "votes": pd.array([1, None, 3], dtype="Int64"),
+            "recall": [0.5, np.nan, 1.0],
+        }
+    ).iloc[1:]
+    html = tables.as_html(table)
+    assert html.count(f"<td>{tables.ABSENT}</td>") == 3
+    assert "&lt;NA&gt; &amp; co" in html and "<td>1.0</td>" in html
+    assert "<th>1</th>" not in html and "<th>model</th>" in html
+
+
+def test_an_index_that_says_something_stays():
+    named = pd.DataFrame({"a": [1]}, index=pd.Index([7], name="samples"))
+    assert "<th>7</th>" in tables.as_html(named)
+    assert "<th>gemma</th>" in tables.as_html(pd.DataFrame({"a": [1]}, index=["gemma"]))
