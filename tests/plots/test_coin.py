@@ -1,0 +1,71 @@
+"""The coin game: tosses are the seed's, p is the binomial's, and what is shown is what was said."""
+
+import numpy as np
+import pytest
+from drawing import legend, title
+from helpers import table
+
+from dsi_core.plots import coin
+
+MODELS = table("model kind samples hits", ("weak", "member", 10, 9), ("<b>", "innocent", 8, 4))
+
+
+def test_p_is_the_chance_of_at_least_so_many_heads():
+    assert coin.p_value(3, 3) == 1 / 8
+    assert coin.p_value(2, 3) == pytest.approx(1 / 8 + 3 / 8)
+    assert coin.p_value(0, 3) == 1
+    assert coin.table(MODELS)["p"].round(4).tolist() == [0.0107, 0.6367]
+
+
+def test_tosses_are_the_seeds_and_fair():
+    first, more = coin.toss(50, 20, 1), coin.toss(50, 300, 1)
+    assert (more[:20] == first).all() and first.shape == (20, 50)
+    assert (coin.toss(50, 20, 2) != first).any()
+    assert abs(more.mean() - 0.5) < 0.02
+    assert coin.toss(5, 0, 1).shape == (0, 5)
+    as_good = (coin.toss(10, 4000, 1).sum(axis=1) >= 8).mean()
+    assert as_good == pytest.approx(coin.p_value(8, 10), abs=0.01)
+
+
+def test_the_sentence_counts_rounds_that_did_as_well():
+    heads = np.array([4, 8, 9, 10])
+    exact = "exactly, chance does so in 1.07% of rounds: this is p"
+    assert coin.said(9, 10, heads) == (
+        f"9 of 10: chance alone did as well in 2 of 4 rounds (50.0%); {exact}"
+    )
+    assert coin.said(9, 10, heads[:0]) == f"9 of 10, and nobody has tossed yet; {exact}"
+
+
+def test_rounds_that_did_as_well_have_a_colour_of_their_own():
+    ax = coin.plot(3, 4, np.array([1, 2, 2, 4]))
+    bars = {bar.get_x() + 0.4: (bar.get_height(), bar.get_facecolor()) for bar in ax.patches}
+    assert [bars[place][0] for place in range(5)] == [0, 0.25, 0.5, 0, 0.25]
+    assert bars[3][1] == bars[4][1] != bars[2][1]
+    line, dots = ax.lines[1], ax.lines[0]
+    assert line.get_xdata() == [2.5, 2.5]
+    assert np.allclose(dots.get_ydata(), np.array([1, 4, 6, 4, 1]) / 16)
+    assert title(ax) == "Fair coins show 3 or more heads of 4 with p = 0.312"
+    assert "rounds that did as well" in legend(ax)
+
+
+def test_the_game_is_played_with_buttons():
+    box = coin.game(MODELS, seed=3)
+    model, samples, hits, buttons, coins, sentence, picture = box.children
+    once, often, again = buttons.children
+    assert (samples.value, hits.value) == (10, 9) and "nobody has tossed" in sentence.value
+    once.click()
+    first = coin.toss(10, 1, 3)[0]
+    assert coins.value.count(coin.HEADS) == first.sum() and "of 1 rounds" in sentence.value
+    often.click()
+    good = int((coin.toss(10, 101, 3).sum(axis=1) >= 9).sum())
+    assert f"{good} of 101 rounds" in sentence.value
+    again.click()
+    once.click()
+    row = "".join(coin.HEADS if head else coin.TAILS for head in coin.toss(10, 1, 4)[0])
+    assert row in coins.value
+    model.value = MODELS.to_dict("records")[1]
+    assert (samples.value, hits.value) == (8, 4) and "nobody has tossed" in sentence.value
+    model.value = None
+    samples.value = 3
+    assert hits.value == 3 and hits.max == 3
+    assert sentence.value.startswith("<p>3 of 3") and picture is box.children[-1]
