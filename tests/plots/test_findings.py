@@ -1,0 +1,338 @@
+"""What figures find: a sentence that is true of the table, whichever way it came out."""
+
+import math
+
+import pandas as pd
+import pytest
+from helpers import table
+
+from dsi_core.plots import findings
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    "part, whole, said",
+    [
+        (4, 4, "all 4 members"),
+        (2, 2, "both members"),
+        (0, 4, "none of 4 members"),
+        (3, 4, "3 of 4 members"),
+        (1, 1, "the one member"),
+        (0, 1, "not the one member"),
+    ],
+)
+def test_so_many_of_so_many(part, whole, said):
+    assert findings.share(part, whole, "members") == said
+
+
+def judged(*calls):
+    return table("member verdict", *calls)
+
+
+@pytest.mark.parametrize(
+    "calls, said",
+    [
+        (
+            [(True, "member"), (True, "non-member"), (False, "member")],
+            "The vote finds 1 of 2 members and accuses the one non-member",
+        ),
+        ([(False, "non-member")] * 3, "The vote accuses none of 3 non-members"),
+        (
+            [(True, "member"), (True, "inconclusive")],
+            "The vote finds 1 of 2 members; 1 stay inconclusive",
+        ),
+    ],
+)
+def test_the_vote_finds_and_accuses(calls, said):
+    assert findings.both_sides(judged(*calls), "The vote") == said
+
+
+def evaded(*caught, settings=("100%", "50%", "25%")):
+    rows = [(setting, i < n) for setting, n in zip(settings, caught, strict=True) for i in range(2)]
+    return table("setting correct", *rows)
+
+
+@pytest.mark.parametrize(
+    "caught, said",
+    [
+        (
+            (2, 2, 0),
+            "Below half of D the vote breaks: down to it both members are found, below it none is",
+        ),
+        (
+            (2, 1, 0),
+            "Below 100% of D the vote breaks: down to it both members are found, "
+            "below it at most 1 of 2",
+        ),
+        ((2, 2, 2), "Down to 25% of D the vote finds both members"),
+        ((1, 0, 0), "At 100% of D the vote already misses 1 of 2 members"),
+    ],
+)
+def test_where_the_vote_breaks_is_read_from_the_table(caught, said):
+    assert findings.subsets(evaded(*caught)) == said
+
+
+@pytest.mark.parametrize(
+    "caught, said",
+    [
+        ((2, 1, 0), "Rephrasing hides 2 of the 2 members that are found without it"),
+        ((2, 2, 2), "Rephrasing hides nobody: at every setting the vote finds both members"),
+        ((1, 2, 1), "Rephrasing hides nobody: at every setting the vote finds 1 to 2"),
+    ],
+)
+def test_an_evasion_hides_members_or_nobody(caught, said):
+    assert findings.evasion(evaded(*caught), "Rephrasing") == said
+
+
+def test_samples_are_tainted():
+    assert findings.gaps(pd.DataFrame({"tainted": [True, False]}), 0.3) == (
+        "1 of 2 samples are tainted: every reference moves by more than 0.3"
+    )
+    assert findings.gaps(pd.DataFrame({"tainted": [False]}), 0.3).startswith(
+        "Not the one sample is"
+    )
+
+
+@pytest.mark.parametrize(
+    "after, said",
+    [
+        (0.9, "both references closer to D's own output, by 0.40 or more"),
+        (0.1, "1 of 2 references closer to D's own output"),
+    ],
+)
+def test_tuning_brings_answers_closer_or_not(after, said):
+    rows = table(
+        "reference side similarity",
+        ("a", "before", 0.5),
+        ("a", "after", after),
+        ("b", "before", 0.2),
+        ("b", "after", 0.7),
+    )
+    assert findings.similarity(rows).endswith(said)
+
+
+def test_training_ends_where_the_last_epoch_does():
+    rows = table("model_id epoch loss", ("R^t a", 1, 2.0), ("R^t a", 2, 0.1), ("R b", 1, 3.0))
+    assert findings.losses(rows) == "Training on D ends at 0.10 nats per token (0 = known by heart)"
+    assert findings.losses(rows[2:]) == "Training ends at 3.00 nats per token"
+
+
+EVIDENCE = table(
+    "suspect member evidence",
+    *[("m", True, e) for e in (0.1, 0.5, 0.9)],
+    *[("n", False, e) for e in (0.0, 0.2, 0.6)],
+)
+
+
+def test_evidence_by_its_median():
+    said = "The median sample is positive for the one member and not the one non-member"
+    assert findings.evidence(EVIDENCE, 0.3) == said
+    assert findings.evidence(EVIDENCE[3:], 0.1).endswith("for the one non-member")
+    on_all = "On all of D the vote finds the one member and accuses not the one non-member"
+    assert findings.everywhere(EVIDENCE, 0.3) == on_all
+
+
+def moved(*verdicts):
+    values = [0.1, 0.2, 0.3, 0.4]
+    return pd.DataFrame(
+        {"dataset": "d", "suspect": "m", "setting": "delta", "value": values, "verdict": verdicts}
+    )
+
+
+def test_how_far_a_setting_may_move():
+    some = moved("non-member", "member", "member", "non-member")
+    assert findings.moved_settings(some, {"delta": 0.3}) == (
+        "No verdict changes while delta is 0.2 to 0.3"
+    )
+    alone = moved("member", "non-member", "member", "non-member")
+    assert findings.moved_settings(alone, {"delta": 0.3}).endswith("while delta is 0.3")
+    assert "none of those" in findings.moved_settings(alone, {"delta": 0.7})
+
+
+GRID = table("delta_t delta_s correct total", (0.2, 0.3, 3, 4), (0.3, 0.3, 4, 4))
+
+
+def test_thresholds_in_use_and_at_best():
+    assert findings.grid(GRID, (0.2, 0.3)).endswith("3 of 4 suspects rightly, the best pair 4")
+    assert findings.grid(GRID, (0.3, 0.3)).endswith("4 of 4 suspects rightly; none do better")
+    assert findings.grid(GRID, (0.9, 0.3)) == "4 of 4 suspects are judged rightly at best"
+
+
+@pytest.mark.parametrize("whole, begins", [(0.2, "Selection decides at 0.90"), (0.7, "nothing")])
+def test_selection_decides_or_not(whole, begins):
+    rows = table(
+        "delta rule selection member share",
+        (0.9, "text", "tainted", True, 0.8),
+        (0.9, "text", "all of D", True, whole),
+    )
+    said = findings.selection(rows)
+    assert begins in said
+    assert said.endswith(f"tainted samples find 1, all of D {int(whole > 0.5)}")
+
+
+def test_which_references_accuse():
+    rows = table("references correct total", ("one alone", 0, 2), ("two each", 2, 2))
+    said = "Of models that trained on data like D one alone accuses 2 of 2; two each none"
+    assert findings.detection(rows) == said
+    assert findings.detection(rows[1:]).startswith("No set of references accuses")
+
+
+def test_a_positive_majority_or_none():
+    rows = table("references positive negative", ("one alone", 30, 10), ("two each", 5, 20))
+    said = "Samples that stay tainted: one alone 40; two each 25. "
+    assert findings.votes_by_references(rows) == (
+        said + "A positive majority arises only with one alone"
+    )
+    assert findings.votes_by_references(rows[1:]).endswith("arises with no set")
+
+
+def test_what_the_adversary_removed():
+    rows = table(
+        "status removed samples",
+        ("positive", True, 3),
+        ("positive", False, 1),
+        ("negative", False, 0),
+    )
+    assert findings.overlap(rows) == "The adversary removed 3 of 4 positive tainted samples"
+
+
+KNOWN = table(
+    "model member lean", ("a", True, 3.0), ("w", True, 1.0), ("i", False, 2.0), ("M", None, 9.0)
+)
+
+
+def test_members_lean_further_or_an_innocent_is_between():
+    said = "1 of 2 members lean further than every innocent: i is beyond w"
+    assert findings.known_models(KNOWN) == said
+    strong = KNOWN[KNOWN["model"] != "w"]
+    assert findings.known_models(strong) == "The one member lean further than every innocent"
+    assert findings.known_models(KNOWN[:2]).startswith("How far known models lean")
+
+
+def test_the_base_that_is_found():
+    rows = table(
+        "method chosen correct total chance", ("a", False, 3, 4, 0.5), ("b", True, 1, 4, 0.5)
+    )
+    assert findings.methods(rows) == (
+        "Chosen on the bases, b finds the base of 1 of 4 models (guessing, 2)"
+    )
+    assert findings.methods(rows[:1]).startswith("No method could be chosen; the best finds")
+    votes = table("model base voted share", ("m", "x", "x", 0.4), ("m", "x", "y", 0.6))
+    assert findings.base_votes(votes).endswith("finds the base of not the one model")
+
+
+@pytest.mark.parametrize(
+    "lows, said",
+    [
+        ((0.1, 0.2), "More pairs bring the imitator closer to its target"),
+        ((0.1, -0.2), "More pairs bring the imitator closer by ROUGE-L; else"),
+        ((-0.1, -0.2), "Whether more pairs bring the imitator closer, these data do not tell"),
+    ],
+)
+def test_more_pairs_help_where_the_slope_is_surely_positive(lows, said):
+    fits = pd.DataFrame({"metric": ["r", "b"], "low": lows})
+    assert findings.budgets(fits, {"r": "ROUGE-L", "b": "BERTScore"}).startswith(said)
+
+
+# Calibration
+
+
+def test_effects_are_confirmed_or_not():
+    rows = table("draws low", ("confirmation", 0.1), ("confirmation", -0.1), ("development", 0.3))
+    assert "1 of 2 effects lie surely" in findings.statistics(rows)
+    assert findings.statistics(rows.assign(low=NAN)).endswith("one draw has no interval")
+
+
+def test_coins_thrown_anew_accuse_so_often():
+    rows = table("level share", (0.05, 0.04), (0.05, 0.06), (0.5, 0.9))
+    assert "4.0% to 6.0%" in findings.null(rows, 0.05)
+    assert findings.null(rows, 0.01).startswith("Share of coins")
+
+
+def test_who_is_found_at_alpha():
+    rows = table("twin who p", ("A", "weak", 0.01), ("A", "weak", 0.2), ("B", "weak", 0.5))
+    assert findings.p_values(rows, 0.05, "who") == "Found at 0.05: A: weak 1 of 2; B: nobody"
+
+
+def test_a_way_of_asking_hides_or_does_not():
+    rows = table("twin model shift p", ("A", "m", "usual", 0.01), ("A", "m", "brief", 0.2))
+    assert findings.shifts(rows, 0.05) == "m is lost to the A when asked brief"
+    assert findings.shifts(rows[:1], 0.05).startswith("However a model is asked")
+
+
+def test_from_which_loss_on_members_are_found():
+    rows = table("twin final_loss found", ("A", 0.5, 1.0), ("A", 2.0, 0.9), ("B", 0.5, 0.4))
+    assert findings.strengths(rows).endswith("A at 0.5 or less; B never")
+
+
+def test_which_exposure_is_found():
+    rows = table("exposure found", ("all", 1.0), ("half", 0.3), ("half", 1.0))
+    assert findings.exposures(rows) == "Always found by both tests: all; less often: half"
+    assert findings.exposures(rows[1:]).startswith("No share of D is always found: half")
+
+
+def test_trying_again_accuses():
+    rows = table("tries accused shared", (1, 0.05, 0.05), (20, 0.6, 0.01), (20, 0.62, 0.01))
+    assert findings.accuser(rows).startswith(
+        "Who tries 20 times and reports the best accuses 60% to"
+    )
+
+
+def test_who_finds_members_without_an_innocent():
+    rows = table(
+        "model kind method accused",
+        ("a", "weak member", "vote", True),
+        ("b", "innocent", "vote", False),
+        ("a", "weak member", "other", True),
+        ("b", "innocent", "other", True),
+    )
+    said = "Vote finds the one member and no innocent; 1 other methods accuse one"
+    assert findings.accused(rows) == said
+    assert findings.accused(rows[2:]) == "Every method accuses an innocent"
+
+
+# Grey box
+
+
+def test_attacks_part_members_or_do_not():
+    rows = table(
+        "attack member auc",
+        ("a", True, 0.9),
+        ("a", False, 0.6),
+        ("b", True, 0.5),
+        ("b", False, 0.6),
+    )
+    assert findings.auroc(rows).startswith("1 of 2 attacks rank every member above")
+    assert findings.auroc(rows[:2]).startswith("The one attack")
+
+
+def test_dia_by_twice_the_median():
+    rows = table(
+        "suspect member features p",
+        ("m", True, "few", 0.02),
+        ("m", True, "few", 0.04),
+        ("n", False, "few", 0.06),
+    )
+    said = "DIA with few features finds the one member and accuses not the one non-member"
+    assert findings.splits(rows, 0.1) == said
+
+
+def test_intervals_hold_the_true_share_or_do_not():
+    rows = table("true low high", (0.5, 0.4, 0.6), (0.5, 0.6, 0.7))
+    assert findings.shares_held(rows) == "The true share lies in 1 of 2 intervals"
+
+
+def test_methods_that_judge_all_rightly():
+    rows = table("method correct", ("vote", False), ("vote", True), ("dia", True), ("dia", True))
+    assert findings.beside(rows) == "Only dia judges both suspects rightly"
+    assert findings.beside(rows[:2]) == "No method judges both suspects rightly; vote: 1"
+    more = pd.concat([rows, rows[2:].assign(method="loss")])
+    assert findings.beside(more) == "2 of 3 methods judge both suspects rightly; vote 1 of them"
+
+
+def test_words_that_stand_in_the_oracle():
+    rows = table("part piece shared", ("A (0.1)", "no", False), ("A (0.1)", " ", True))
+    rows = pd.concat([rows, table("part piece shared", ("A (0.1)", "yes", True))])
+    said = "A: 1 of 2 words and marks stand in the oracle output, in its order"
+    assert findings.shared_words(rows) == said
