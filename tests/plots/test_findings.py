@@ -19,7 +19,7 @@ NAN = math.nan
         (0, 4, "none of 4 members"),
         (3, 4, "3 of 4 members"),
         (1, 1, "the one member"),
-        (0, 1, "not the one member"),
+        (0, 1, "none of 1 members"),
     ],
 )
 def test_so_many_of_so_many(part, whole, said):
@@ -89,9 +89,7 @@ def test_samples_are_tainted():
     assert findings.gaps(pd.DataFrame({"tainted": [True, False]}), 0.3) == (
         "1 of 2 samples are tainted: every reference moves by more than 0.3"
     )
-    assert findings.gaps(pd.DataFrame({"tainted": [False]}), 0.3).startswith(
-        "Not the one sample is"
-    )
+    assert findings.gaps(pd.DataFrame({"tainted": [False]}), 0.3).startswith("None of 1 samples is")
 
 
 @pytest.mark.parametrize(
@@ -126,10 +124,10 @@ EVIDENCE = table(
 
 
 def test_evidence_by_its_median():
-    said = "The median sample is positive for the one member and not the one non-member"
+    said = "The median sample is positive for the one member and none of 1 non-members"
     assert findings.evidence(EVIDENCE, 0.3) == said
     assert findings.evidence(EVIDENCE[3:], 0.1).endswith("for the one non-member")
-    on_all = "On all of D the vote finds the one member and accuses not the one non-member"
+    on_all = "On all of D the vote finds the one member and accuses none of 1 non-members"
     assert findings.everywhere(EVIDENCE, 0.3) == on_all
 
 
@@ -203,10 +201,10 @@ KNOWN = table(
 
 
 def test_members_lean_further_or_an_innocent_is_between():
-    said = "1 of 2 members lean further than every innocent: i is beyond w"
+    said = "Beyond every innocent: 1 of 2 members; i leans further than w"
     assert findings.known_models(KNOWN) == said
     strong = KNOWN[KNOWN["model"] != "w"]
-    assert findings.known_models(strong) == "The one member lean further than every innocent"
+    assert findings.known_models(strong) == "Beyond every innocent: the one member"
     assert findings.known_models(KNOWN[:2]).startswith("How far known models lean")
 
 
@@ -219,7 +217,7 @@ def test_the_base_that_is_found():
     )
     assert findings.methods(rows[:1]).startswith("No method could be chosen; the best finds")
     votes = table("model base voted share", ("m", "x", "x", 0.4), ("m", "x", "y", 0.6))
-    assert findings.base_votes(votes).endswith("finds the base of not the one model")
+    assert findings.base_votes(votes).endswith("finds the base of none of 1 models")
 
 
 @pytest.mark.parametrize(
@@ -287,7 +285,7 @@ def test_who_finds_members_without_an_innocent():
         ("a", "weak member", "other", True),
         ("b", "innocent", "other", True),
     )
-    said = "Vote finds the one member and no innocent; 1 other methods accuse one"
+    said = "Vote finds the one member and no innocent; methods that accuse one: 1 of 2"
     assert findings.accused(rows) == said
     assert findings.accused(rows[2:]) == "Every method accuses an innocent"
 
@@ -314,7 +312,7 @@ def test_dia_by_twice_the_median():
         ("m", True, "few", 0.04),
         ("n", False, "few", 0.06),
     )
-    said = "DIA with few features finds the one member and accuses not the one non-member"
+    said = "DIA with few features finds the one member and accuses none of 1 non-members"
     assert findings.splits(rows, 0.1) == said
 
 
