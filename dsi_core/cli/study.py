@@ -32,6 +32,32 @@ def reproduce(
     raise typer.Exit(0 if passed else 1)
 
 
+@app.command(rich_help_panel=STUDY, epilog="Example: dsi book --out site")
+def book(
+    profile: Annotated[str, typer.Option(help="Whose executed notebooks.")] = "small",
+    out: Annotated[Path, typer.Option(help="The folder of the site.")] = Path("site"),
+    check: Annotated[bool, typer.Option("--check", help="Only proof-read what is there.")] = False,
+) -> None:
+    """Build a static site of the executed notebooks and the pages, and proof-read it.
+
+    Notebooks without an executed copy of their own age run first, from the released answers.
+    Exit code 1 = there are faults.
+    """
+    from dsi_core.reproduce import book, looks, proof
+
+    if not check:
+        typer.echo(book.build(profile, out))
+    found = proof.faults(out)
+    if looks.chromium():
+        found += looks.faults(out)
+    else:
+        typer.echo("no Chromium with playwright here: how the pages look was not checked")
+    for fault in found:
+        typer.echo(fault)
+    typer.echo(f"{len(found)} faults" if found else "no faults")
+    raise typer.Exit(1 if found else 0)
+
+
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi plan --profile paper --card A100-80GB")
 def plan(
     profile: Annotated[str, typer.Option(help="The study to plan.")] = "paper",
@@ -83,6 +109,34 @@ def _plan_preparation(
     draft = prepare.draft(data, profile, reading={"drop": to_drop(drop)}, fetch=False, **reads)
     outlook = preparation.outlook(draft, machine, done=False)
     typer.echo(json.dumps(outlook.json(), indent=1) if json_ else outlook.text(0.05))
+
+
+@app.command(
+    rich_help_panel=STUDY, epilog="Example: dsi explore --profile small --html explore.html"
+)
+def explore(
+    profile: Annotated[str, typer.Option(help="Whose study, with the suspects of all suites.")] = (
+        "small"
+    ),
+    prepared: Annotated[
+        Path | None, typer.Option(help="A folder that `dsi prepare` wrote, instead of a study.")
+    ] = None,
+    html: Annotated[Path, typer.Option(help="The page.")] = Path("explore.html"),
+    limit_mb: Annotated[
+        float, typer.Option(help="Its largest size: texts of more samples are left out.", min=0.1)
+    ] = 20.0,
+) -> None:
+    """Write the explorer of samples, votes and texts as one page without kernel and network."""
+    from dsi_core.audit.prepared import read
+    from dsi_core.plots import explore, explored
+    from dsi_core.runtime import store
+
+    shown = (
+        explored.of_profile(profile) if prepared is None else explored.of_prepared(read(prepared))
+    )
+    page, told = explore.page(shown, limit_mb)
+    store.write_text(html, page)
+    typer.echo(f"{html}: {len(page.encode()) / 1e6:.2f} MB. {told}")
 
 
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi release --profile small")

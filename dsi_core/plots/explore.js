@@ -1,0 +1,1120 @@
+// The explorer: three linked views of samples, the suspects' votes, and the texts of one sample.
+// It runs in a notebook (anywidget calls `render`) and alone in a page (which calls `page`).
+// Text of models and data is only ever put into text nodes.
+
+const MANY = 4000; // samples in sight: beyond, cells are drawn instead of dots
+const CELL = 6; // pixels
+const NEAR = 14; // pixels from the pointer to a sample
+const MARGIN = { left: 44, right: 10, top: 8, bottom: 34 };
+const STATUSES = ["not tainted", "positive", "negative", "filtered", "tainted"];
+const NOT_TAINTED = 0, POSITIVE = 1, NEGATIVE = 2, FILTERED = 3, UNASKED = 4; // no answer at all
+const VIEWS = ["similarity", "gap", "evidence"];
+
+// --- The method -----------------------------------------------------------------------------------
+
+/** Eq. 2: a suspect's best long enough answer to each sample, as a code. */
+function evidenceOf(answers, mu, { not_asked, dropped }) {
+  const { gaps, lengths, draws } = answers;
+  const evidence = new Int16Array(gaps.length / draws);
+  for (let i = 0, k = 0; i < evidence.length; i++) {
+    let best = not_asked;
+    for (let draw = 0; draw < draws; draw++, k++) {
+      if (gaps[k] === not_asked) continue;
+      if (best === not_asked) best = dropped;
+      if (gaps[k] > best && lengths[k] >= mu) best = gaps[k];
+    }
+    evidence[i] = best;
+  }
+  return evidence;
+}
+
+/** What each sample counts for: an index of STATUSES. Both thresholds are codes. */
+function statusOf(minGaps, evidence, deltaT, deltaS, { not_asked, dropped }) {
+  const status = new Uint8Array(minGaps.length);
+  for (let i = 0; i < status.length; i++) {
+    if (minGaps[i] <= deltaT) continue; // Eq. 1: strictly greater
+    const found = evidence ? evidence[i] : not_asked;
+    status[i] = found > dropped ? (found > deltaS ? POSITIVE : NEGATIVE)
+      : found === dropped ? FILTERED : UNASKED;
+  }
+  return status;
+}
+
+/** How many samples of those counted have each status. */
+function tally(status, counted) {
+  const counts = [0, 0, 0, 0, 0];
+  for (let i = 0; i < status.length; i++) if (counted[i]) counts[status[i]]++;
+  return counts;
+}
+
+/** The majority of positive and negative samples; what a tie says depends on whose rule it is. */
+function verdictOf(counts, tie) {
+  const positive = counts[POSITIVE], negative = counts[NEGATIVE];
+  if (positive + negative === 0 && tie !== "member") return "inconclusive";
+  if (positive === negative) return tie;
+  return positive > negative ? "member" : "non-member";
+}
+
+// --- Words in common ------------------------------------------------------------------------------
+
+const PIECES = /\s+|[\p{L}\p{N}\p{M}_]+|[^\s\p{L}\p{N}\p{M}_]/gu;
+
+/** A text cut into [piece, shared]: on a longest common subsequence of words with another text. */
+function common(other, text) {
+  const all = text.match(PIECES) || [];
+  const isBlank = (piece) => /^\s/.test(piece);
+  const words = (pieces) => pieces.filter((p) => !isBlank(p)).map((p) => p.toLowerCase());
+  const left = words(other.match(PIECES) || []), right = words(all);
+  const shared = new Uint8Array(right.length + 1);
+  const n = left.length, m = right.length;
+  if (n * m <= 4e6) {
+    const best = new Uint16Array((n + 1) * (m + 1));
+    for (let i = n - 1; i >= 0; i--) {
+      for (let j = m - 1; j >= 0; j--) {
+        const down = best[(i + 1) * (m + 1) + j], across = best[i * (m + 1) + j + 1];
+        best[i * (m + 1) + j] = left[i] === right[j]
+          ? best[(i + 1) * (m + 1) + j + 1] + 1 : Math.max(down, across);
+      }
+    }
+    for (let i = 0, j = 0; i < n && j < m;) {
+      if (left[i] === right[j]) { shared[j] = 1; i++; j++; }
+      else if (best[(i + 1) * (m + 1) + j] >= best[i * (m + 1) + j + 1]) i++;
+      else j++;
+    }
+  }
+  const isMark = (word) => !/[\p{L}\p{N}]/u.test(word);
+  for (let j = 0; j < m; j++) { // a mark counts beside a shared word only
+    if (isMark(right[j]) && !(j && shared[j - 1]) && !(shared[j + 1] && !isMark(right[j + 1]))) {
+      shared[j] = 0;
+    }
+  }
+  let word = 0;
+  return all.map((piece) => isBlank(piece)
+    ? [piece, word > 0 && shared[word - 1] && shared[word]] : [piece, shared[word++]]);
+}
+
+// --- Elements -------------------------------------------------------------------------------------
+
+/** An element; strings among its children become text nodes, never markup. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== undefined && value !== false) element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** A control with its one sentence, for the pointer and for those who do not see it. */
+function tipped(element, sentence) {
+  element.setAttribute("title", sentence);
+  element.setAttribute("aria-description", sentence);
+  return element;
+}
+
+const plain = (value, digits) => value.toFixed(digits).replace(/^-(?=.*[1-9])/, "−").replace("-", "");
+const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(3);
+const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+
+/** Marks of an axis: at round numbers, about as many as asked for. */
+function ticks(low, high, about) {
+  const raw = (high - low) / about, unit = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((f) => f * unit).find((s) => s >= raw);
+  const found = [];
+  for (let k = Math.ceil(low / step); k * step <= high + 1e-9; k++) found.push(k * step);
+  return { found, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
+}
+
+// --- The state, as text in a link -----------------------------------------------------------------
+
+const KEYS = ["dataset", "suspect", "sample", "delta_t", "delta_s", "mu", "reference", "category",
+  "kind", "status", "region"];
+const NUMBERS = ["delta_t", "delta_s", "mu"];
+
+function toText(state) {
+  const given = KEYS.filter((key) => state[key] !== "").map((key) => [key, String(state[key])]);
+  return new URLSearchParams(given).toString();
+}
+
+function fromText(text) {
+  const state = {};
+  for (const [key, value] of new URLSearchParams(text)) {
+    if (KEYS.includes(key)) state[key] = NUMBERS.includes(key) ? Number(value) : value;
+  }
+  return state;
+}
+
+/** A region in view coordinates: "view:x0,x1,y0,y1", or null. */
+function regionOf(text) {
+  const [view, numbers = ""] = text.split(":");
+  const [x0, x1, y0, y1] = numbers.split(",").map(Number);
+  return VIEWS.includes(view) && Number.isFinite(x0 + x1 + y0 + y1)
+    ? { view, x0, x1, y0, y1 } : null;
+}
+
+// --- The explorer ---------------------------------------------------------------------------------
+
+/**
+ * Show an explorer.
+ * source: header; numbers(dataset, suspect or -1) -> Promise of bytes; texts(dataset, sample) ->
+ * Promise of texts, or of null where there are none; link(text) -> what "copy" copies.
+ * told(state, brushed): called after each change, brushed = places of samples or null.
+ */
+function explore(root, source, given, told) {
+  const { header } = source;
+  const { codes, looks, colors, limits } = header;
+  const code = (threshold) => Math.round(threshold * codes.per_one);
+  const byName = new Map(header.datasets.map((facts) => [facts.name, { facts, texts: new Map() }]));
+  let state, data, frame = 0, hovered = -1, drag = null, drawn = null, shownTexts = "";
+
+  function start(dataset) {
+    const facts = byName.get(dataset).facts;
+    return { dataset, suspect: facts.suspects[0]?.suspect ?? "", sample: "", ...header.start,
+      reference: "", category: "", kind: "", status: "", region: "" };
+  }
+
+  /** A state that this explorer can show: what it does not know is as at the beginning. */
+  function valid(wanted) {
+    const dataset = byName.has(wanted.dataset) ? wanted.dataset : header.datasets[0].name;
+    const facts = byName.get(dataset).facts, base = start(dataset), next = { ...base, ...wanted };
+    const known = {
+      dataset: [dataset],
+      suspect: facts.suspects.length ? facts.suspects.map((s) => s.suspect) : [""],
+      reference: ["", ...facts.references],
+      category: ["", ...facts.categories],
+      kind: ["", ...facts.suspects.map((s) => s.kind)],
+      status: ["", ...STATUSES],
+    };
+    for (const [key, options] of Object.entries(known)) {
+      if (!options.includes(next[key])) next[key] = base[key];
+    }
+    const within = (value, low, high, or) =>
+      Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : or;
+    const lowest = Math.max(limits.lowest, facts.lowest);
+    next.delta_t = within(next.delta_t, lowest, limits.highest, base.delta_t);
+    next.delta_s = within(next.delta_s, limits.lowest, limits.highest, base.delta_s);
+    next.mu = Math.round(within(next.mu, 0, limits.longest, base.mu));
+    next.sample = String(next.sample ?? "");
+    next.region = regionOf(String(next.region ?? "")) ? next.region : "";
+    return next;
+  }
+
+  // ---- what there is to see
+
+  root.replaceChildren();
+  root.classList.add("dsi-explore");
+  for (const [name, [color]] of Object.entries(looks)) {
+    root.style.setProperty(`--${name.replaceAll(" ", "-")}`, color);
+  }
+  root.style.setProperty("--shared", colors["shared words"]);
+  root.style.setProperty("--wrong", colors.wrong);
+
+  const thresholds = make("div", { class: "controls", role: "group", "aria-label": "thresholds" });
+  const filters = make("div", { class: "controls", role: "group", "aria-label": "filters" });
+  const sliders = {};
+  function slider(key, label, step, sentence) {
+    const input = make("input", { type: "range", step, "aria-label": label, name: key });
+    const output = make("output");
+    input.addEventListener("input", () => change({ [key]: Number(input.value) }));
+    sliders[key] = { input, output };
+    thresholds.append(tipped(make("label", { class: "slider" }, make("span", {}, label), input,
+      output), sentence));
+    input.setAttribute("aria-description", sentence);
+  }
+  slider("delta_t", "delta_t", 0.01,
+    "A sample is tainted if its weakest gap is above this threshold (Eq. 1).");
+  slider("delta_s", "delta_s", 0.01,
+    "A tainted sample is positive if the suspect's evidence is above this threshold (Eq. 2).");
+  slider("mu", "mu", 1, header.mu_counts
+    ? "Answers of fewer bytes than this are dropped before the vote."
+    : "The rule of the released code reads no mu, so this slider changes nothing.");
+  const selects = {};
+  function select(key, label, sentence) {
+    const input = make("select", { "aria-label": label, name: key });
+    input.addEventListener("change", () => change(key === "dataset"
+      ? { ...start(input.value), delta_t: state.delta_t, delta_s: state.delta_s, mu: state.mu }
+      : { [key]: input.value }));
+    selects[key] = input;
+    filters.append(tipped(make("label", {}, make("span", {}, label), input), sentence));
+    input.setAttribute("aria-description", sentence);
+  }
+  select("dataset", "dataset", "Whose samples and suspects are shown.");
+  select("category", "category", "Show and count samples of one category only.");
+  select("reference", "reference",
+    "Whose similarities the first view shows: of the reference that moved least, or of one.");
+  select("status", "status", "Show only samples of this status; the votes stay as they are.");
+  select("kind", "suspects", "List only suspects of one kind.");
+  function button(label, sentence, act) {
+    const element = tipped(make("button", { type: "button" }, label), sentence);
+    element.addEventListener("click", () => act(element));
+    filters.append(element);
+  }
+  button("Reset", "Go back to the thresholds of the study, without filters and selection.",
+    () => change(start(state.dataset)));
+  button(source.linkLabel, source.linkSentence, copy);
+
+  const summary = make("p", { class: "summary", role: "status" });
+  const views = make("div", { class: "views" });
+  const plots = new Map();
+  for (const [name, title, sentence] of [
+    ["similarity", "Similarity to the oracle", "Each mark is a sample: how closely a reference"
+      + " answers the oracle before and after training on D; above the dashed line it is tainted."],
+    ["gap", "Weakest gap", "The samples sorted by how much training moved the reference that moved"
+      + " least; above the dashed line they are tainted."],
+    ["evidence", "Evidence", "How much closer the chosen suspect's best answer is to the tuned"
+      + " references; right of one line a sample is tainted, above the other it is positive."],
+  ]) {
+    const caption = tipped(make("figcaption", {}, title), sentence);
+    const below = make("canvas"), above = make("canvas");
+    const plot = make("div", { class: "plot", tabindex: 0, role: "application",
+      "aria-roledescription": "plot of samples", "aria-label": title, "aria-description":
+      `${sentence} Arrow keys go from sample to sample, Escape ends the region.` }, below, above);
+    views.append(make("figure", { class: "view" }, caption, plot));
+    plots.set(name, { name, plot, below, above, caption, title });
+    listen(plots.get(name));
+  }
+  const legend = make("p", { class: "legend" });
+  const pinned = make("div", { class: "pinned" }), scrolled = make("div", { class: "scrolled" });
+  const voteTitle = make("h3");
+  const list = make("div", { class: "rows", role: "listbox", "aria-label": "suspects" }, pinned,
+    scrolled);
+  const suspects = make("section", { class: "suspects" }, tipped(voteTitle,
+    "Positive against negative tainted samples of each suspect, the verdict of the majority, and"
+    + " whether it is right."), list);
+  const texts = make("section", { class: "texts", tabindex: 0, "aria-label": "texts" });
+  const hint = make("div", { class: "hint", hidden: "" });
+  root.append(thresholds, filters, summary, views, legend,
+    make("div", { class: "below" }, suspects, texts), hint);
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const rows = [...list.querySelectorAll("[role=option]")];
+    const at = rows.findIndex((row) => row.dataset.suspect === state.suspect);
+    const next = rows[Math.min(rows.length - 1, Math.max(0, at + step))];
+    change({ suspect: next.dataset.suspect });
+    next.focus({ preventScroll: true });
+    next.scrollIntoView({ block: "nearest" });
+  });
+
+  function legendOf(voted) {
+    const entry = (name, sign, color) => {
+      const mark = make("i", {}, sign);
+      mark.style.color = color;
+      return make("span", {}, mark, name);
+    };
+    legend.replaceChildren(...(voted ? [
+      entry("positive", "●", looks.positive[0]), entry("negative", "✕", looks.negative[0]),
+      entry("filtered", "❘", colors.zero)] : [entry("tainted", "●", colors.line)]),
+    entry("not tainted", "○", colors.zero), make("span", { class: "gap" },
+      "Click a sample to read it; drag over a view to mark a region."));
+  }
+
+  // ---- numbers, as they come
+
+  async function load(dataset) {
+    const entry = byName.get(dataset);
+    if (entry.loading) return;
+    entry.loading = true;
+    const { facts } = entry, n = facts.samples, r = facts.references.length;
+    const bytes = await source.numbers(dataset, -1);
+    const cut = (Type, begin, count) =>
+      new Type(bytes.slice(begin, begin + count * Type.BYTES_PER_ELEMENT));
+    entry.before = cut(Float32Array, 0, n * r);
+    entry.after = cut(Float32Array, 4 * n * r, n * r);
+    entry.minGaps = cut(Int16Array, 8 * n * r, n);
+    entry.category = cut(Uint16Array, 8 * n * r + 2 * n, n);
+    entry.ids = new TextDecoder().decode(bytes.slice(8 * n * r + 4 * n)).split("\n");
+    entry.place = new Map(entry.ids.map((id, i) => [id, i]));
+    entry.order = Uint32Array.from(entry.ids, (_, i) => i)
+      .sort((a, b) => entry.minGaps[b] - entry.minGaps[a] || a - b);
+    const every = [...entry.before, ...entry.after];
+    entry.range = every.reduce(([low, high], v) => [Math.min(low, v), Math.max(high, v)], [1, 0]);
+    entry.answers = new Array(facts.suspects.length).fill(null);
+    schedule();
+    const first = facts.suspects.findIndex((s) => s.suspect === state.suspect);
+    const rest = facts.suspects.map((_, i) => i).filter((i) => i !== first);
+    for (const i of first < 0 ? rest : [first, ...rest]) {
+      const packed = await source.numbers(dataset, i), count = n * facts.draws;
+      entry.answers[i] = {
+        draws: facts.draws,
+        gaps: new Int16Array(packed.slice(0, 2 * count)),
+        lengths: new Uint16Array(packed.slice(2 * count, 4 * count)),
+      };
+      schedule();
+    }
+    root.dataset.loaded = "true";
+  }
+
+  function evidence(i) {
+    const answers = data.answers[i];
+    if (!answers) return null;
+    if (answers.mu !== state.mu) {
+      answers.evidence = evidenceOf(answers, header.mu_counts ? state.mu : 0, codes);
+      answers.mu = state.mu;
+    }
+    return answers.evidence;
+  }
+
+  const chosen = () => data.facts.suspects.findIndex((s) => s.suspect === state.suspect);
+
+  // ---- where the samples lie
+
+  function coordinates() {
+    const { facts, before, after, minGaps, order } = data;
+    const n = facts.samples, r = facts.references.length, one = codes.per_one;
+    const only = facts.references.indexOf(state.reference);
+    const category = facts.categories.indexOf(state.category);
+    const inCategory = new Uint8Array(n).fill(1);
+    if (category >= 0) for (let i = 0; i < n; i++) inCategory[i] = data.category[i] === category;
+    const x = new Float32Array(n), y = new Float32Array(n), rank = new Float32Array(n).fill(NaN);
+    for (let i = 0; i < n; i++) {
+      let of = Math.max(0, only);
+      if (only < 0) {
+        for (let k = 1; k < r; k++) {
+          if (after[i * r + k] - before[i * r + k] < after[i * r + of] - before[i * r + of]) of = k;
+        }
+      }
+      x[i] = before[i * r + of];
+      y[i] = after[i * r + of];
+    }
+    let count = 0;
+    for (const i of order) if (inCategory[i]) rank[i] = ++count;
+    const gap = Float32Array.from(minGaps, (v) => v / one);
+    const found = evidence(chosen());
+    const [low, high] = facts.evidence.map((v) => v / one), floor = low - 0.06 * (high - low);
+    const level = new Float32Array(n).fill(NaN);
+    if (found) {
+      for (let i = 0; i < n; i++) {
+        if (found[i] > codes.dropped) level[i] = found[i] / one;
+        else if (found[i] === codes.dropped) level[i] = floor;
+      }
+    }
+    const wide = (a, b) => [a - 0.04 * (b - a), b + 0.04 * (b - a)];
+    const gaps = [minGaps[order[n - 1]] / one, minGaps[order[0]] / one];
+    const similar = wide(...data.range);
+    return { inCategory, of: {
+      similarity: { x, y, xs: similar, ys: similar, labels: ["before training on D", "after"] },
+      gap: { x: rank, y: gap, xs: [1 - 0.02 * count, count * 1.02 + 0.5], whole: true,
+        ys: wide(Math.min(0, gaps[0]), gaps[1]), labels: ["samples, sorted", "weakest gap"] },
+      evidence: { x: gap, y: level, xs: wide(...gaps), ys: wide(floor, high),
+        labels: ["weakest gap", "evidence"] },
+    } };
+  }
+
+  // ---- one drawing of everything
+
+  function schedule() {
+    if (!frame) frame = requestAnimationFrame(draw);
+  }
+
+  function draw() {
+    frame = 0;
+    data = byName.get(state.dataset);
+    fill();
+    if (!data.ids) {
+      summary.textContent = "loading …";
+      load(state.dataset);
+      return;
+    }
+    if (!data.place.has(state.sample)) state.sample = data.ids[data.order[0]];
+    const { inCategory, of } = coordinates(), n = data.facts.samples;
+    const counted = inCategory.slice(), region = regionOf(state.region);
+    if (region) {
+      const { x, y } = of[region.view], { x0, x1, y0, y1 } = region;
+      for (let i = 0; i < n; i++) {
+        counted[i] &= x[i] >= x0 && x[i] <= x1 && y[i] >= y0 && y[i] <= y1;
+      }
+    }
+    const deltaT = code(state.delta_t), deltaS = code(state.delta_s);
+    const status = statusOf(data.minGaps, evidence(chosen()), deltaT, deltaS, codes);
+    const seen = inCategory.slice();
+    if (state.status) {
+      const wanted = STATUSES.indexOf(state.status);
+      for (let i = 0; i < n; i++) {
+        seen[i] &= wanted === UNASKED ? status[i] !== NOT_TAINTED : status[i] === wanted;
+      }
+    }
+    drawn = { of, counted, status, seen, region, brushed: region ? counted : null };
+    for (const plot of plots.values()) drawView(plot);
+    drawAbove();
+    const restricted = Boolean(region || state.category);
+    vote(counted, deltaT, deltaS, restricted);
+    say(counted, status, restricted);
+    showTexts();
+    root.dataset.drawn = Number(root.dataset.drawn || 0) + 1;
+    tell();
+  }
+
+  function fill() {
+    for (const [key, { input, output }] of Object.entries(sliders)) {
+      const mu = key === "mu";
+      input.min = mu ? 0
+        : key === "delta_t" ? Math.max(limits.lowest, data.facts.lowest) : limits.lowest;
+      input.max = mu ? limits.longest : limits.highest;
+      if (Number(input.value) !== state[key]) input.value = state[key];
+      output.textContent = mu ? `${state.mu} bytes`
+        : state[key].toFixed(code(state[key]) % 100 ? 4 : 2);
+      input.setAttribute("aria-valuetext", output.textContent);
+    }
+    const { facts } = data, voted = facts.suspects.length > 0;
+    if (root.classList.toggle("unvoted", !voted) || !legend.childElementCount) legendOf(voted);
+    const kinds = [...new Set(facts.suspects.map((s) => s.kind))];
+    const options = {
+      dataset: [...byName.keys()].map((name) => [name, name]),
+      category: [["", "all"], ...facts.categories.map((name) => [name, name || "(none)"])],
+      reference: [["", "moved least"], ...facts.references.map((name) => [name, name])],
+      status: [["", "all"], ...(facts.suspects.length ? STATUSES : STATUSES.filter((name) =>
+        name.endsWith("tainted"))).map((name) => [name, name])],
+      kind: [["", "all kinds"], ...kinds.map((name) => [name, name])],
+    };
+    for (const [key, input] of Object.entries(selects)) {
+      const wanted = JSON.stringify(options[key]);
+      if (input.dataset.options !== wanted) {
+        input.replaceChildren(...options[key].map(([value, label]) =>
+          make("option", { value }, label)));
+        input.dataset.options = wanted;
+        const useless = key === "category" && facts.categories.length < 2
+          || key === "dataset" && byName.size < 2 || key === "kind" && kinds.length < 2;
+        input.parentElement.hidden = useless;
+      }
+      input.value = state[key];
+      input.classList.toggle("set", key !== "dataset" && state[key] !== "");
+    }
+  }
+
+  function say(counted, status, restricted) {
+    const { facts } = data, counts = tally(status, counted);
+    const n = counts.reduce((a, b) => a + b), tainted = n - counts[NOT_TAINTED];
+    const words = [`${tainted.toLocaleString("en")} of ${plural(n, "sample")} `
+      + `${restricted ? "in sight " : ""}${tainted === 1 ? "is" : "are"} tainted`];
+    const i = chosen();
+    if (data.answers[i]) {
+      words.push(`${state.suspect}: ${counts[POSITIVE].toLocaleString("en")} positive, `
+        + `${counts[NEGATIVE].toLocaleString("en")} negative`
+        + (counts[FILTERED] ? `, ${counts[FILTERED].toLocaleString("en")} filtered` : ""));
+    }
+    if (restricted) words.push(`${facts.samples.toLocaleString("en")} samples in all`);
+    const sentence = `${words.join(" · ")}.`;
+    if (summary.textContent !== sentence) summary.textContent = sentence;
+    plots.get("evidence").caption.textContent = `Evidence: ${state.suspect}`;
+  }
+
+  // ---- the votes
+
+  function vote(counted, deltaT, deltaS, restricted) {
+    const { facts } = data, key = `${state.dataset}|${state.kind}`;
+    if (list.dataset.key !== key) {
+      list.dataset.key = key;
+      const shown = facts.suspects.map((s, i) => [s, i])
+        .filter(([s]) => !state.kind || s.kind === state.kind);
+      data.rows = shown.map(([suspect, i]) => row(suspect, i));
+      pinned.replaceChildren(...data.rows.filter((r) => r.suspect.kind === "member")
+        .map((r) => r.element));
+      let last = "member";
+      scrolled.replaceChildren(...data.rows.filter((r) => r.suspect.kind !== "member")
+        .flatMap((r) => {
+          const heads = r.suspect.kind === last ? [] : [kindHead(r.suspect.kind)];
+          last = r.suspect.kind;
+          return [...heads, r.element];
+        }));
+      if (pinned.childElementCount) pinned.prepend(kindHead("member"));
+    }
+    voteTitle.textContent = `${restricted ? "Tainted samples in sight" : "Tainted samples"}: `
+      + "positive, negative, verdict";
+    list.style.setProperty("--digits", String(facts.samples).length + (facts.samples > 999 ? 1 : 0));
+    for (const { suspect, i, element, bars, numbers, said } of data.rows) {
+      const found = evidence(i);
+      element.setAttribute("aria-selected", suspect.suspect === state.suspect);
+      element.tabIndex = suspect.suspect === state.suspect ? 0 : -1;
+      if (!found) {
+        said.textContent = "…";
+        continue;
+      }
+      const counts = votes(data.minGaps, found, deltaT, deltaS, counted);
+      const verdict = verdictOf(counts, header.tie);
+      const voters = counts[POSITIVE] + counts[NEGATIVE];
+      bars[0].style.width = `${voters ? 100 * counts[POSITIVE] / voters : 0}%`;
+      bars[1].style.width = `${voters ? 100 * counts[NEGATIVE] / voters : 0}%`;
+      numbers[0].textContent = counts[POSITIVE].toLocaleString("en");
+      numbers[1].textContent = counts[NEGATIVE].toLocaleString("en");
+      const truth = suspect.member === null ? "" : suspect.member ? "member" : "non-member";
+      const mark = !truth ? "" : verdict === truth ? " ✓" : " ✗";
+      said.textContent = verdict + mark;
+      said.classList.toggle("wrong", mark === " ✗");
+      Object.assign(element.dataset, { positive: counts[POSITIVE], negative: counts[NEGATIVE],
+        filtered: counts[FILTERED], verdict });
+      element.title = `${suspect.suspect} (${suspect.kind}): ${counts[POSITIVE]} positive, `
+        + `${counts[NEGATIVE]} negative, ${counts[FILTERED]} filtered; ${verdict}`
+        + (truth ? `, in truth ${truth}` : "");
+    }
+  }
+
+  /** `tally` of `statusOf` in one pass, for lists of many suspects. */
+  function votes(minGaps, found, deltaT, deltaS, counted) {
+    let positive = 0, negative = 0, filtered = 0;
+    const { dropped } = codes;
+    for (let i = 0; i < minGaps.length; i++) {
+      if (!counted[i] || minGaps[i] <= deltaT) continue;
+      if (found[i] > deltaS && found[i] > dropped) positive++;
+      else if (found[i] > dropped) negative++;
+      else if (found[i] === dropped) filtered++;
+    }
+    return [0, positive, negative, filtered, 0];
+  }
+
+  function kindHead(kind) {
+    const mark = make("i");
+    mark.style.background = looks[kind][0];
+    return make("div", { class: "kind", role: "presentation" }, mark, kind);
+  }
+
+  function row(suspect, i) {
+    const bars = [make("b", { class: "positive" }), make("b", { class: "negative" })];
+    const numbers = [make("span", { class: "count" }), make("span", { class: "count" })];
+    const said = make("span", { class: "verdict" }), mark = make("i");
+    mark.style.background = looks[suspect.kind][0];
+    const element = make("div", { class: "row", role: "option", "data-suspect": suspect.suspect,
+      "data-kind": suspect.kind }, mark, make("span", { class: "name" }, suspect.suspect),
+    numbers[0], make("span", { class: "bar" }, ...bars), numbers[1], said);
+    element.addEventListener("click", () => change({ suspect: suspect.suspect }));
+    return { suspect, i, element, bars, numbers, said };
+  }
+
+  // ---- pictures
+
+  function sized(canvas, plot) {
+    const width = plot.clientWidth, height = plot.clientHeight, ratio = devicePixelRatio || 1;
+    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+      canvas.width = Math.round(width * ratio);
+      canvas.height = Math.round(height * ratio);
+    }
+    const pen = canvas.getContext("2d");
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    return { pen, width, height };
+  }
+
+  function scales(plot) {
+    const { xs, ys } = drawn.of[plot.name];
+    const width = plot.plot.clientWidth - MARGIN.left - MARGIN.right;
+    const height = plot.plot.clientHeight - MARGIN.top - MARGIN.bottom;
+    return {
+      x: (v) => MARGIN.left + (v - xs[0]) / (xs[1] - xs[0]) * width,
+      y: (v) => MARGIN.top + (ys[1] - v) / (ys[1] - ys[0]) * height,
+      xOf: (px) => xs[0] + (px - MARGIN.left) / width * (xs[1] - xs[0]),
+      yOf: (px) => ys[1] - (px - MARGIN.top) / height * (ys[1] - ys[0]),
+      width, height,
+    };
+  }
+
+  const colorOf = (status) => status === UNASKED ? colors.line
+    : status === NOT_TAINTED || status === FILTERED ? colors.zero : looks[STATUSES[status]][0];
+
+  function drawView(plot) {
+    const { pen, width } = sized(plot.below, plot.plot);
+    if (width < 60) return;
+    const scale = scales(plot);
+    axes(pen, plot, scale);
+    pen.save();
+    pen.beginPath();
+    pen.rect(MARGIN.left, MARGIN.top, scale.width, scale.height);
+    pen.clip();
+    const { seen, counted } = drawn;
+    let total = 0, inside = 0;
+    for (let i = 0; i < seen.length; i++) if (seen[i]) { total++; inside += counted[i]; }
+    if (total > MANY) cells(pen, plot, scale, inside > MANY);
+    if (total <= MANY || inside <= MANY) dots(pen, plot, scale, total > MANY);
+    lines(pen, plot, scale);
+    pen.restore();
+    plot.cells = total > MANY && inside > MANY;
+    plot.plot.dataset.drawn = plot.cells ? "cells" : "dots";
+  }
+
+  function axes(pen, plot, scale) {
+    const { xs, ys, labels, whole } = drawn.of[plot.name];
+    const right = MARGIN.left + scale.width, bottom = MARGIN.top + scale.height;
+    pen.font = "11px system-ui, sans-serif";
+    pen.lineWidth = 1;
+    const x = ticks(...xs, scale.width / 60), y = ticks(...ys, scale.height / 32);
+    pen.strokeStyle = "#e8e8e8";
+    pen.fillStyle = "#444";
+    pen.beginPath();
+    pen.textAlign = "center";
+    pen.textBaseline = "top";
+    for (const v of x.found) {
+      if (whole && (v < 1 || v % 1)) continue;
+      pen.moveTo(scale.x(v), MARGIN.top);
+      pen.lineTo(scale.x(v), bottom);
+      pen.fillText(whole ? v.toLocaleString("en") : plain(v, x.digits), scale.x(v), bottom + 4);
+    }
+    pen.textAlign = "right";
+    pen.textBaseline = "middle";
+    for (const v of y.found) {
+      pen.moveTo(MARGIN.left, scale.y(v));
+      pen.lineTo(right, scale.y(v));
+      pen.fillText(plain(v, y.digits), MARGIN.left - 5, scale.y(v));
+    }
+    pen.stroke();
+    pen.strokeStyle = "#999";
+    pen.strokeRect(MARGIN.left, MARGIN.top, scale.width, scale.height);
+    pen.textAlign = "center";
+    pen.textBaseline = "bottom";
+    pen.fillText(labels[0], MARGIN.left + scale.width / 2, bottom + MARGIN.bottom - 1);
+    pen.save();
+    pen.translate(11, MARGIN.top + scale.height / 2);
+    pen.rotate(-Math.PI / 2);
+    pen.textBaseline = "middle";
+    pen.fillText(labels[1], 0, 0);
+    pen.restore();
+  }
+
+  function lines(pen, plot, scale) {
+    const { xs, ys } = drawn.of[plot.name], { delta_t, delta_s } = state;
+    const line = (x0, y0, x1, y1, dashed = true) => {
+      pen.setLineDash(dashed ? [6, 4] : []);
+      pen.strokeStyle = dashed ? colors.line : colors.zero;
+      pen.lineWidth = dashed ? 1.3 : 1;
+      pen.beginPath();
+      pen.moveTo(scale.x(x0), scale.y(y0));
+      pen.lineTo(scale.x(x1), scale.y(y1));
+      pen.stroke();
+      pen.setLineDash([]);
+    };
+    if (plot.name === "similarity") {
+      line(xs[0], xs[0], xs[1], xs[1], false);
+      line(xs[0], xs[0] + delta_t, xs[1], xs[1] + delta_t);
+    } else if (plot.name === "gap") {
+      line(xs[0], 0, xs[1], 0, false);
+      line(xs[0], delta_t, xs[1], delta_t);
+    } else {
+      line(delta_t, ys[0], delta_t, ys[1]);
+      line(xs[0], delta_s, xs[1], delta_s);
+    }
+  }
+
+  /** Density of many samples: the colour of most in a cell, stronger where there are more. */
+  function cells(pen, plot, scale, colored) {
+    const { x, y } = drawn.of[plot.name], { seen, counted, status } = drawn;
+    const across = Math.ceil(scale.width / CELL), down = Math.ceil(scale.height / CELL);
+    const counts = new Uint32Array(across * down * 5), outside = new Uint8Array(across * down);
+    for (let i = 0; i < x.length; i++) {
+      if (!seen[i] || Number.isNaN(y[i]) || Number.isNaN(x[i])) continue;
+      const column = Math.floor((scale.x(x[i]) - MARGIN.left) / CELL);
+      const line = Math.floor((scale.y(y[i]) - MARGIN.top) / CELL);
+      if (column < 0 || line < 0 || column >= across || line >= down) continue;
+      if (colored && counted[i]) counts[(line * across + column) * 5 + status[i]]++;
+      else outside[line * across + column] = 1;
+    }
+    let most = 1;
+    for (let k = 0; k < counts.length; k++) if (counts[k] > most) most = counts[k];
+    for (let cell = 0; cell < outside.length; cell++) {
+      let winner = 0, total = 0;
+      for (let s = 0; s < 5; s++) {
+        total += counts[cell * 5 + s];
+        if (counts[cell * 5 + s] > counts[cell * 5 + winner]) winner = s;
+      }
+      if (!total && !outside[cell]) continue;
+      pen.globalAlpha = total ? 0.25 + 0.75 * Math.log1p(total) / Math.log1p(most) : 1;
+      pen.fillStyle = total ? colorOf(winner) : "#ececec";
+      pen.fillRect(MARGIN.left + cell % across * CELL,
+        MARGIN.top + Math.floor(cell / across) * CELL, CELL - 0.5, CELL - 0.5);
+    }
+    pen.globalAlpha = 1;
+  }
+
+  function dots(pen, plot, scale, insideOnly) {
+    const { x, y } = drawn.of[plot.name], { seen, counted, status } = drawn;
+    const radius = seen.length > 500 ? 2.5 : 4;
+    for (const of of [NOT_TAINTED, UNASKED, FILTERED, NEGATIVE, POSITIVE]) {
+      for (const inside of insideOnly ? [1] : [0, 1]) {
+        pen.globalAlpha = inside ? 0.85 : 0.18;
+        pen.strokeStyle = pen.fillStyle = colorOf(of);
+        pen.lineWidth = of === NEGATIVE ? 1.8 : 1.2;
+        pen.beginPath();
+        for (let i = 0; i < x.length; i++) {
+          if (status[i] !== of || !seen[i] || counted[i] !== inside) continue;
+          const px = scale.x(x[i]), py = scale.y(y[i]);
+          if (Number.isNaN(px) || Number.isNaN(py)) continue;
+          if (of === NEGATIVE) {
+            const h = radius * 0.8;
+            pen.moveTo(px - h, py - h);
+            pen.lineTo(px + h, py + h);
+            pen.moveTo(px - h, py + h);
+            pen.lineTo(px + h, py - h);
+          } else if (of === FILTERED) {
+            pen.moveTo(px, py - radius);
+            pen.lineTo(px, py + radius);
+          } else {
+            pen.moveTo(px + radius, py);
+            pen.arc(px, py, radius, 0, 2 * Math.PI);
+          }
+        }
+        if (of === POSITIVE || of === UNASKED) pen.fill();
+        else pen.stroke();
+      }
+    }
+    pen.globalAlpha = 1;
+  }
+
+  /** What moves with the pointer: rings, and the region. */
+  function drawAbove() {
+    const selected = data.place.get(state.sample);
+    for (const plot of plots.values()) {
+      const { pen, width } = sized(plot.above, plot.plot);
+      if (width < 60) continue;
+      const scale = scales(plot), { x, y } = drawn.of[plot.name];
+      const box = drag && drag.moved ? { ...drag.box, view: drag.plot.name } : drawn.region;
+      if (box && box.view === plot.name) {
+        pen.fillStyle = "rgba(0, 0, 0, 0.06)";
+        pen.strokeStyle = "#333";
+        const px = scale.x(box.x0), py = scale.y(box.y1);
+        pen.fillRect(px, py, scale.x(box.x1) - px, scale.y(box.y0) - py);
+        pen.strokeRect(px, py, scale.x(box.x1) - px, scale.y(box.y0) - py);
+      }
+      for (const [i, thick] of [[selected, 2.5], [hovered, 1.5]]) {
+        if (i < 0 || Number.isNaN(x[i]) || Number.isNaN(y[i])) continue;
+        pen.beginPath();
+        pen.arc(scale.x(x[i]), scale.y(y[i]), 7.5, 0, 2 * Math.PI);
+        pen.strokeStyle = "#fff";
+        pen.lineWidth = thick + 2;
+        pen.stroke();
+        pen.strokeStyle = "#000";
+        pen.lineWidth = thick;
+        pen.stroke();
+      }
+    }
+  }
+
+  // ---- the pointer and the keyboard
+
+  function nearest(plot, px, py) {
+    const scale = scales(plot), { x, y } = drawn.of[plot.name], { seen } = drawn;
+    let best = -1, least = NEAR * NEAR;
+    for (let i = 0; i < x.length; i++) {
+      if (!seen[i]) continue;
+      const dx = scale.x(x[i]) - px, dy = scale.y(y[i]) - py, far = dx * dx + dy * dy;
+      if (far < least) { least = far; best = i; }
+    }
+    return best;
+  }
+
+  function listen(plot) {
+    const at = (event) => {
+      const box = plot.plot.getBoundingClientRect();
+      return [event.clientX - box.left, event.clientY - box.top];
+    };
+    plot.plot.addEventListener("pointerdown", (event) => {
+      if (event.button || !drawn) return;
+      const [px, py] = at(event);
+      drag = { plot, px, py, moved: false, box: null };
+      plot.plot.setPointerCapture(event.pointerId);
+    });
+    plot.plot.addEventListener("pointermove", (event) => {
+      if (!drawn) return;
+      const [px, py] = at(event);
+      if (!drag) {
+        hover(plot, nearest(plot, px, py), event);
+        return;
+      }
+      if (Math.hypot(px - drag.px, py - drag.py) > 4) drag.moved = true;
+      if (!drag.moved) return;
+      hover(plot, -1, event);
+      const scale = scales(plot);
+      const xs = [scale.xOf(drag.px), scale.xOf(px)].sort((a, b) => a - b);
+      const ys = [scale.yOf(drag.py), scale.yOf(py)].sort((a, b) => a - b);
+      drag.box = { x0: xs[0], x1: xs[1], y0: ys[0], y1: ys[1] };
+      change({ region: `${plot.name}:${[...xs, ...ys].map((v) => v.toFixed(4)).join(",")}` });
+    });
+    plot.plot.addEventListener("pointerup", (event) => {
+      if (!drag) return;
+      const { moved } = drag;
+      drag = null;
+      if (moved) {
+        schedule();
+        return;
+      }
+      const i = nearest(plot, ...at(event));
+      if (i >= 0) change({ sample: data.ids[i] });
+      else change({ region: "" });
+    });
+    plot.plot.addEventListener("pointercancel", () => { drag = null; });
+    plot.plot.addEventListener("pointerleave", (event) => drawn && hover(plot, -1, event));
+    plot.plot.addEventListener("keydown", (event) => {
+      if (!drawn) return;
+      if (event.key === "Escape") {
+        change({ region: "" });
+        return;
+      }
+      const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const { x, y } = drawn.of[plot.name];
+      const along = event.key === "ArrowRight" || event.key === "ArrowLeft" ? x : y;
+      const places = [...data.ids.keys()].filter((i) => drawn.seen[i] && drawn.counted[i]
+        && !Number.isNaN(x[i]) && !Number.isNaN(y[i])).sort((a, b) => along[a] - along[b] || a - b);
+      if (!places.length) return;
+      const now = places.indexOf(data.place.get(state.sample));
+      const next = now < 0 ? 0 : Math.min(places.length - 1, Math.max(0, now + step));
+      change({ sample: data.ids[places[next]] });
+    });
+  }
+
+  async function hover(plot, i, event) {
+    const before = hovered;
+    hovered = i;
+    if (i !== before) drawAbove();
+    hint.hidden = i < 0;
+    if (i < 0) return;
+    place(event);
+    if (i === before) return;
+    const one = codes.per_one, found = evidence(chosen());
+    const numbers = [`weakest gap ${signed(data.minGaps[i] / one)}`];
+    if (found && found[i] > codes.dropped) numbers.push(`evidence ${signed(found[i] / one)}`);
+    numbers.push(STATUSES[drawn.status[i]]);
+    const title = make("strong", {}, numbers.join(" · "));
+    hint.replaceChildren(title, "…");
+    const said = await textsOf(i);
+    if (hovered !== i) return;
+    hint.replaceChildren(title);
+    const line = (name, text) => hint.append(make("p", {}, make("em", {}, `${name} `),
+      text === "" ? "(empty)" : text.length > 170 ? `${text.slice(0, 170)} …` : text));
+    if (!said) {
+      line("texts", "not in this page");
+    } else {
+      line("prompt", said.prompt);
+      line("oracle", said.oracle);
+      const [first] = said.suspects[state.suspect] || [];
+      if (first) line(state.suspect, first[1]);
+    }
+    place(event);
+  }
+
+  /** Beside the pointer, within the explorer. */
+  function place(event) {
+    const box = root.getBoundingClientRect();
+    const left = event.clientX - box.left, top = event.clientY - box.top;
+    const wide = hint.offsetWidth, high = hint.offsetHeight;
+    hint.style.left = `${Math.max(4, left + 16 + wide > box.width ? left - wide - 16 : left + 16)}px`;
+    hint.style.top = `${Math.max(4, Math.min(top + 14, box.height - high - 6))}px`;
+  }
+
+  // ---- the texts of one sample
+
+  function textsOf(i) {
+    const kept = data.texts;
+    if (!kept.has(i)) {
+      if (kept.size > 500) kept.clear();
+      kept.set(i, source.texts(state.dataset, i));
+    }
+    return kept.get(i);
+  }
+
+  async function showTexts() {
+    const i = data.place.get(state.sample), who = chosen();
+    const key = [state.dataset, i, who, state.mu, drawn.status[i], Boolean(data.answers[who])];
+    if (String(key) === shownTexts) return;
+    shownTexts = String(key);
+    const said = await textsOf(i);
+    if (String(key) !== shownTexts) return;
+    if (!said) {
+      texts.replaceChildren(make("p", { class: "none" }, source.noTexts));
+      return;
+    }
+    const one = codes.per_one, { facts, before, after, answers } = data;
+    const r = facts.references.length, status = STATUSES[drawn.status[i]], own = answers[who];
+    const category = facts.categories[data.category[i]];
+    const draws = (said.suspects[state.suspect] || []).map(([draw, text]) => {
+      const gap = own ? own.gaps[i * own.draws + draw] : codes.not_asked;
+      const bytes = new TextEncoder().encode(text).length;
+      const counts = header.mu_counts && gap > codes.dropped && bytes >= state.mu;
+      return { draw, text, gap, bytes, counts };
+    });
+    const best = draws.filter((d) => d.counts).reduce((a, b) => (a && a.gap >= b.gap ? a : b), null);
+    const against = best || draws[0];
+    const head = (strong, rest) => make("h4", {}, strong, make("small", {}, ` ${rest}`));
+    const body = (pieces) => make("p", {}, ...(pieces.length ? pieces.map(([piece, shared]) =>
+      shared ? make("mark", {}, piece) : piece) : [make("i", {}, "(empty)")]));
+    const references = (name, side, values) => make("div", { class: "column" },
+      ...facts.references.flatMap((reference, k) => [
+        head(`${reference} ${name}`, `similarity ${plain(values[i * r + k], 2)}`),
+        body(common(said.oracle, side[k])),
+      ]));
+    const answered = draws.flatMap(({ draw, text, gap, bytes, counts }) => {
+      const words = [gap > codes.dropped && header.mu_counts
+        ? `weakest gap ${signed(gap / one)}` : "", plural(bytes, "byte"),
+      gap === codes.dropped ? "no answer: dropped"
+        : header.mu_counts && bytes < state.mu ? "shorter than mu: dropped" : ""];
+      const title = head(`answer ${draw + 1}`, words.filter(Boolean).join(", "));
+      if (draws.length > 1 && best && best.draw === draw) title.append(make("em", {}, " best"));
+      const pieces = body(common(said.oracle, text));
+      if (header.mu_counts && !counts) pieces.classList.add("dropped");
+      return [title, pieces];
+    });
+    texts.replaceChildren(
+      make("div", { class: "prompt" }, make("h4", {}, "Prompt", make("small", {},
+        ` weakest gap ${signed(data.minGaps[i] / one)}: `
+        + `${drawn.status[i] ? "tainted" : "not tainted"}`
+        + (drawn.status[i] && who >= 0 ? ` · ${state.suspect}: ${status}` : "")
+        + (category ? ` · ${category}` : ""))), make("p", {}, said.prompt)),
+      make("div", { class: "columns" },
+        make("div", { class: "column" }, head("Oracle output", against ? "marked: also in the"
+          + ` suspect's answer ${against.draw + 1}` : ""),
+        body(against ? common(against.text, said.oracle) : [[said.oracle, 0]])),
+        references("before", said.before, before), references("after", said.after, after),
+        make("div", { class: "column" }, make("h4", { class: "who" }, state.suspect),
+          ...(answered.length ? answered : [make("p", {}, make("i", {}, "was not asked"))]))),
+    );
+    if (who < 0) texts.querySelector(".columns").lastElementChild.remove();
+    texts.scrollTop = 0;
+  }
+
+  // ---- changes, and who hears of them
+
+  function change(patch) {
+    state = valid({ ...state, ...patch });
+    schedule();
+  }
+
+  let telling = 0, lastTold = "";
+  function tell() {
+    clearTimeout(telling);
+    telling = setTimeout(() => {
+      const text = toText(state);
+      if (text === lastTold) return;
+      lastTold = text;
+      told(state, drawn.brushed, data);
+    }, 120);
+  }
+
+  async function copy(element) {
+    const text = source.link(toText(state)), label = source.linkLabel;
+    try {
+      await navigator.clipboard.writeText(text);
+      element.textContent = "copied";
+    } catch {
+      const field = make("input", { value: text, readonly: "", "aria-label": "the link" });
+      element.after(field);
+      field.select();
+      element.textContent = "copy it from here";
+      field.addEventListener("blur", () => field.remove());
+    }
+    setTimeout(() => { element.textContent = label; }, 2500);
+  }
+
+  // JupyterLab takes keys before any element does, unless the element says so; but its own
+  // shortcuts (Ctrl+S) must go on working. Listeners of the window come first of all.
+  const keys = (event) => {
+    if (!root.contains(event.target)) return;
+    const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+    event.target.toggleAttribute("data-lm-suppress-shortcuts", plain);
+  };
+  window.addEventListener("keydown", keys, true);
+  const sizes = new ResizeObserver(() => schedule());
+  for (const { plot } of plots.values()) sizes.observe(plot);
+
+  state = valid(given);
+  schedule();
+  return {
+    set: (wanted) => { state = valid(wanted); schedule(); },
+    text: () => toText(state),
+    close: () => {
+      window.removeEventListener("keydown", keys, true);
+      sizes.disconnect();
+      cancelAnimationFrame(frame);
+    },
+  };
+}
+
+// --- In a notebook --------------------------------------------------------------------------------
+
+function render({ model, el }) {
+  const waiting = new Map();
+  const asked = (key, message) => new Promise((resolve) => {
+    waiting.set(key, [...(waiting.get(key) || []), resolve]);
+    model.send({ key, ...message });
+  });
+  const answered = ({ key, ...content }, buffers) => {
+    for (const resolve of waiting.get(key) || []) resolve({ content, buffers });
+    waiting.delete(key);
+  };
+  model.on("msg:custom", answered);
+  const source = {
+    header: model.get("header"),
+    linkLabel: "Copy state",
+    linkSentence: "Copy thresholds, filters and selection as text for Explorer(..., state=\"...\").",
+    noTexts: "There are no texts of this sample.",
+    link: (text) => text,
+    numbers: async (dataset, suspect) => {
+      const { buffers } = await asked(`numbers ${dataset} ${suspect}`, { dataset, suspect });
+      const view = buffers[0]; // a copy: it may not begin at a whole number
+      return view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
+    },
+    texts: async (dataset, sample) =>
+      (await asked(`texts ${dataset} ${sample}`, { dataset, sample })).content.texts,
+  };
+  let own = "";
+  const told = (state, brushed, data) => {
+    own = JSON.stringify(state);
+    const places = brushed ? Uint32Array.from(brushed.keys()).filter((i) => brushed[i]) : [];
+    model.set("state", { ...state });
+    model.set("brushed", new DataView(Uint32Array.from(places).buffer));
+    model.save_changes();
+  };
+  const explorer = explore(el, source, model.get("state"), told);
+  const moved = () => {
+    if (JSON.stringify(model.get("state")) !== own) explorer.set(model.get("state"));
+  };
+  model.on("change:state", moved);
+  return () => {
+    model.off("change:state", moved);
+    model.off("msg:custom", answered);
+    explorer.close();
+  };
+}
+
+// --- In a page ------------------------------------------------------------------------------------
+
+function page() {
+  const read = (id) => document.getElementById(id).textContent;
+  const header = JSON.parse(read("header")), { within } = header;
+  const unpacked = async (id) => {
+    const bytes = Uint8Array.from(atob(read(id).trim()), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).arrayBuffer();
+  };
+  const chunks = new Map();
+  const chunk = (id) => {
+    if (!chunks.has(id)) {
+      chunks.set(id, unpacked(id).then((b) => JSON.parse(new TextDecoder().decode(b))));
+    }
+    return chunks.get(id);
+  };
+  const places = within.samples.map((order) => new Map(order.map((sample, at) => [sample, at])));
+  const number = (dataset) => header.datasets.findIndex((facts) => facts.name === dataset);
+  const source = {
+    header,
+    linkLabel: "Copy link",
+    linkSentence: "Copy a link to this page with its thresholds, filters and selection.",
+    noTexts: within.none,
+    link: (text) => `${location.href.split("#")[0]}#${text}`,
+    numbers: (dataset, suspect) => unpacked(`numbers-${number(dataset)}-${suspect}`),
+    texts: async (dataset, sample) => {
+      const d = number(dataset), at = places[d].get(sample);
+      if (at === undefined) return null;
+      const lines = await chunk(`texts-${d}-${Math.floor(at / within.chunk)}`);
+      return lines[at % within.chunk];
+    },
+  };
+  let own = "";
+  const explorer = explore(document.getElementById("explorer"), source,
+    fromText(location.hash.slice(1)), (state) => {
+      own = toText(state);
+      history.replaceState(null, "", `#${own}`);
+    });
+  addEventListener("hashchange", () => {
+    if (location.hash.slice(1) !== own) explorer.set(fromText(location.hash.slice(1)));
+  });
+}
+
+export default { render };
