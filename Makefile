@@ -1,4 +1,4 @@
-# make figures | reproduce [PROFILE=small|smoke|paper] [ONLY=02] | test | lint | lab [ARGS="--no-browser"] | results | status | clean
+# make figures | reproduce [PROFILE=small|smoke|paper] [ONLY=02] | book | test | lint | lab [ARGS="--no-browser"] | results | status | clean
 PROFILE ?= small
 ONLY ?=
 ARGS ?=
@@ -6,13 +6,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 STRIP := $(BIN)/nbstripout --keep-id --extra-keys "metadata.papermill cell.metadata.papermill"
 
-.PHONY: figures reproduce test lint lab results status clean
+.PHONY: figures reproduce book test lint lab results status clean
 
 figures: .venv/ready # every table and figure, from the released answers
 	$(BIN)/dsi reproduce --profile $(PROFILE) $(if $(ONLY),--only $(ONLY)) --released
 
 reproduce: .venv/ready # from nothing
 	$(BIN)/dsi reproduce --profile $(PROFILE) $(if $(ONLY),--only $(ONLY))
+
+book: .venv/ready # site/index.html: the executed notebooks and the pages, to be read without a network
+	$(BIN)/dsi book --profile $(PROFILE)
 
 test: .venv/ready
 	$(BIN)/python -m pytest -q --durations=10 -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
@@ -33,8 +36,8 @@ results: .venv/ready # notebooks/pages/results.md, from figures/small
 status: .venv/ready
 	$(BIN)/dsi status
 
-clean: # the environment and executed notebooks; results in store/ stay
-	rm -rf .venv executed
+clean: # the environment, executed notebooks and the site; results in store/ stay
+	rm -rf .venv executed site
 
 .venv/ready: constraints.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

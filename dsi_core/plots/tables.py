@@ -14,11 +14,12 @@ def as_html(table: pd.DataFrame) -> str:
     """Show a table as pandas does, but for what has no value, and an index that only counts."""
     index = table.index
     counts = index.nlevels == 1 and index.name is None and is_integer_dtype(index)
+    most = pd.get_option("display.max_rows")
     html = table.to_html(
         index=not counts,
         notebook=True,
-        max_rows=pd.get_option("display.max_rows"),
-        show_dimensions="truncate",
+        max_rows=most,
+        show_dimensions=len(table) > most,
     )
     return NO_VALUE.sub(f"<td>{ABSENT}</td>", html)
 
@@ -26,7 +27,7 @@ def as_html(table: pd.DataFrame) -> str:
 def in_notebooks() -> None:
     """Let the notebook that runs this, if any, show every table as `as_html`."""
     shell = get_ipython()
-    if shell is None or not hasattr(shell, "kernel"):
+    if shell is None or not hasattr(shell, "kernel") or shell.display_formatter is None:
         return
     formatter = shell.display_formatter.formatters["text/html"]
     formatter.for_type(pd.DataFrame, as_html)

@@ -57,6 +57,11 @@ def notebooks(only: str | None = None) -> list[Path]:
     return chosen
 
 
+def copy_of(profile: str, notebook: Path) -> Path:
+    """Where a notebook's executed copy lies."""
+    return ROOT / "executed" / profile / notebook.name
+
+
 def check(notebook: Path, values: dict[str, Any]) -> None:
     """Refuse what papermill only warns about.
 
@@ -270,7 +275,7 @@ def _side_by_side(chosen: list[Path], work: Callable[[Path], "End"], together: i
 
 def _seconds_last_time(notebook: Path, profile: str) -> float | None:
     """How long a notebook took when it was last run on this profile."""
-    copy = ROOT / "executed" / profile / notebook.name
+    copy = copy_of(profile, notebook)
     try:
         told = nbformat.read(copy, as_version=4).metadata.papermill.duration
     except (OSError, ValueError, AttributeError):  # never run, or not to its end
@@ -294,7 +299,7 @@ def _run(notebook: Path, profile: str, values: dict[str, Any], timeout: int | No
     looked_at = packing.use_list(profile, notebook.stem)
     looked_at.unlink(missing_ok=True)
     with variables({store.USED: str(looked_at)}):
-        out = ROOT / "executed" / profile
+        out = copy_of(profile, notebook).parent
         why_not = execute(notebook, out, values, timeout, banner_of(profile))
     return End(notebook, why_not, time.time() - started)
 

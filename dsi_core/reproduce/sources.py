@@ -1,0 +1,134 @@
+"""What the book is made of: executed notebooks, pages, and the files to which these link.
+
+They are laid out as they lie in the repository, so that their links to each other hold; what a
+reader of a site has no use for is left out: papermill's own cells, and controls without a kernel.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from dsi_core.reproduce import run
+from dsi_core.runtime import store
+from dsi_core.runtime.paths import ROOT
+
+BOOK = "notebooks/book"  # Sphinx's settings, the first page, the style
+# [text](target "title") and src="target", without the section
+LINK = re.compile(r"""(?:\]\(|src=")<?([^)\s"#>]+)""")
+WITHOUT_KERNEL = "*Controls stand here in JupyterLab (`make lab`), where a kernel runs.*"
+IN_THE_EXPLORER = f"{WITHOUT_KERNEL} [The explorer](../explorer.md) needs none."
+NO_EXPLORER = "# The explorer\n\nThis profile has none yet: `dsi explore --html` writes it."
+HIDDEN = "hide-input"
+
+
+def stale(profile: str) -> list[Path]:
+    """The numbered notebooks whose executed copy is missing, unfinished or older than its sources.
+
+    Sources are the notebook and the profile's file.
+    """
+    settings = ROOT / "params" / f"{profile}.yaml"
+    return [
+        notebook
+        for notebook in run.notebooks()
+        if not _holds(run.copy_of(profile, notebook), [notebook, settings])
+    ]
+
+
+def _holds(copy: Path, made_from: list[Path]) -> bool:
+    if not copy.exists():
+        return False
+    if copy.stat().st_mtime < max(path.stat().st_mtime for path in made_from):
+        return False
+    return not nbformat.read(copy, as_version=4).metadata.get("papermill", {}).get("exception")
+
+
+def lay_out(profile: str, folder: Path) -> None:
+    """Bring a folder to what the book is made of; what is as it was stays untouched.
+
+    Parameters
+    ----------
+    profile
+        Whose executed notebooks.
+    folder
+        Files in it that belong to no page are removed.
+    """
+    texts = {
+        **{f"{BOOK}/{name}": name for name in ("index.md", "explorer.md")},
+        **{_place(path): _place(path) for path in (ROOT / "notebooks" / "pages").glob("*.md")},
+        "CHANGELOG.md": "CHANGELOG.md",
+    }
+    pages = {place: (ROOT / name).read_text(encoding="utf-8") for name, place in texts.items()}
+    if not explorer(profile).exists():
+        pages["explorer.md"] = NO_EXPLORER
+    prose = dict(pages)
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        copy = run.copy_of(profile, notebook)
+        cells = nbformat.read(copy if copy.exists() else notebook, as_version=4)
+        made = page(cells)
+        pages[_place(notebook)] = nbformat.writes(made)
+        markdown = [cell.source for cell in made.cells if cell.cell_type == "markdown"]
+        prose[_place(notebook)] = "\n".join(markdown)
+    wanted = {*pages}
+    for place, text in pages.items():
+        _write(folder / place, text)
+    for place, text in prose.items():
+        for file in _linked(place, text) - wanted:
+            wanted.add(file)
+            _copy(ROOT / file, folder / file)
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        if path.relative_to(folder).as_posix() not in wanted:
+            path.unlink()
+
+
+def explorer(profile: str) -> Path:
+    """Where a profile's explorer lies, one HTML file that needs no kernel."""
+    return ROOT / "figures" / profile / "explore.html"
+
+
+def page(notebook: NotebookNode) -> NotebookNode:
+    """Make a page of the site of a notebook: its code behind a click, no control without a kernel.
+
+    A notebook that has not been executed shows its code.
+    """
+    executed = any(cell.get("outputs") for cell in notebook.cells)
+    cells: list[NotebookNode] = []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags:
+            continue
+        if "skip-execution" in tags:
+            explores = re.search(r"\b(widgets|explore)\.", cell.source)
+            cell = nbformat.v4.new_markdown_cell(IN_THE_EXPLORER if explores else WITHOUT_KERNEL)
+        elif cell.cell_type == "code" and (executed or "parameters" in tags):
+            cell.metadata["tags"] = sorted({*tags, HIDDEN})
+        cell.id = f"c{len(cells):02}"  # the same at each run
+        cells.append(cell)
+    kept = {key: notebook.metadata[key] for key in ("kernelspec", "language_info")}
+    return nbformat.v4.new_notebook(cells=cells, metadata=kept)
+
+
+def _place(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _linked(place: str, text: str) -> set[str]:
+    """Give the files of the repository to which a page links, from its root."""
+    targets = [target for target in LINK.findall(text) if ":" not in target]
+    paths = [(ROOT / place).parent.joinpath(target).resolve() for target in targets]
+    return {_place(path) for path in paths if path.is_file() and path.is_relative_to(ROOT)}
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        store.write_text(path, text)
+
+
+def _copy(source: Path, path: Path) -> None:
+    """Copy a file with its time; what Sphinx has read is not read again."""
+    if not path.exists() or path.stat().st_mtime != source.stat().st_mtime:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, path)
