@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateError
 from safetensors import SafetensorError
 
-from dsi_core.models import toy
+from dsi_core.models import means, toy
 from dsi_core.runtime import hub, jobs, store, wheels
 from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.precision import Precision
@@ -174,6 +174,8 @@ def load(
             device_map="auto" if spread(base, precision) else precision.device,
             **({} if full else _further(base)),
         )
+        if quantized and means.unpacks(precision, model):
+            model = model.dequantize()
         for adapter in () if full else (source.adapter, tuned):
             if adapter is not None:
                 from peft import PeftModel

@@ -13,8 +13,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from dsi_core.data.pairs import Dataset, dataset, load_pairs
-from dsi_core.models import load
+from dsi_core.models import load, means
 from dsi_core.models.load import Base
+from dsi_core.models.means import Means
 from dsi_core.runtime import jobs, released, store
 from dsi_core.runtime.precision import Precision, detect, device_name
 from dsi_core.settings.profile import Profile
@@ -211,22 +212,26 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
     model, tokenizer = load_for_training(training)
     parameters = model.num_parameters()
     rows = examples(tokenizer, pairs, recipe, training.loss_on == "text")
+    how = means.of_tuning(training.precision, model, recipe.batch_size * recipe.max_tokens)
     torch.manual_seed(training.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"
     progress = _progress(lambda: store.write_text(spent, f"{time.time() - started:.1f}"))
     trainer = trainer_class(training.precision)(
         model=model,
-        args=arguments(recipe, training.seed, checkpoints, len(rows), training.precision),
+        args=arguments(recipe, training.seed, checkpoints, len(rows), training.precision, how),
         processing_class=tokenizer,
         train_dataset=Rows.from_list(rows),
         peft_config=adapter(recipe),
         callbacks=[progress],
     )
+    for tuned in trainer.model.parameters():
+        if tuned.requires_grad:  # trl puts the adapter of an NF4 model into bf16
+            tuned.data = tuned.data.float()
     trainer.remove_callback(PrinterCallback)  # the loss goes to loss.csv
     trainer.create_model_card = lambda **_: None  # a checkpoint is not for the hub
 
     def keep(training: Training) -> None:
-        _keep(trainer, training, rows, pairs, parameters, time.time() - started)
+        _keep(trainer, training, rows, pairs, parameters, time.time() - started, how)
 
     trainer.add_callback(_on_the_way(shorter, keep))
     trainer.train(resume_from_checkpoint=_last_complete(checkpoints))
@@ -242,6 +247,7 @@ def _keep(
     pairs: pd.DataFrame,
     parameters: int,
     seconds: float,
+    how: Means,
 ) -> None:
     """Write weights, losses and manifest of a model as it is now."""
     folder, recipe = entry(training), training.recipe_here
@@ -261,6 +267,7 @@ def _keep(
         final_loss=round(float(log.loc[last_epoch, "loss"].mean()), 4),
         pairs_at_token_limit=sum(n == recipe.max_tokens for n in lengths),
         precision=training.precision.label(quantized=training.quantized),
+        means=how.label,
         device=device_name(),
         seconds=round(seconds, 1),
     )
@@ -319,7 +326,14 @@ def example(tokenizer, prompt: str, output: str, limit: int, whole: bool = False
     return {"input_ids": (before + after)[:limit], "completion_mask": mask[:limit]}
 
 
-def arguments(recipe: Recipe, seed: int, checkpoints: Path, pairs: int, precision: Precision):
+def arguments(
+    recipe: Recipe,
+    seed: int,
+    checkpoints: Path,
+    pairs: int,
+    precision: Precision,
+    how: Means = means.PLAIN,
+):
     """Give trl's settings for a recipe; `pairs` = how many it trains on.
 
     In bf16 products alone are: what is tuned, adapter or all weights, stays fp32 (autocast).
@@ -340,12 +354,14 @@ def arguments(recipe: Recipe, seed: int, checkpoints: Path, pairs: int, precisio
         warmup_steps=recipe.warmup_steps,
         optim=recipe.optimizer,
         seed=seed,
-        max_length=recipe.max_tokens,
+        max_length=None,  # `example` has cut them
+        padding_free=how.flat,
+        use_liger_kernel=how.liger,
         completion_only_loss=True,
         train_sampling_strategy="group_by_length",
         use_cpu=not gpu,
         bf16=precision.dtype == "bf16",
-        activation_checkpointing=gpu,
+        activation_checkpointing=how.checkpointing,
         dataloader_pin_memory=gpu,
         logging_steps=1,
         save_strategy="steps",
