@@ -9,8 +9,10 @@ CPU = "cpu"
 StartMethod = Literal["forkserver", "spawn"]
 
 
-def devices() -> list[str]:
+def devices(together: int = 1) -> list[str]:
     """Name the device of each worker: a GPU each, or else "cpu" for each core this process may use.
+
+    together: GPUs that a worker gets at once ("0,1"); what is left over beside full sets is idle.
 
     GPUs have the names that `$CUDA_VISIBLE_DEVICES` gives them (indices, UUIDs, MIG instances), or
     else their indices. `$DSI_WORKERS` sets fewer or more workers; more than there are GPUs share
@@ -19,11 +21,18 @@ def devices() -> list[str]:
     Raises
     ------
     ValueError
-        `$DSI_WORKERS` is no whole number of 0 or more.
+        `$DSI_WORKERS` is no whole number of 0 or more; or there are fewer GPUs than `together`.
     """
     wanted = _wanted_workers()
     gpus = _gpus()
+    if gpus and len(gpus) < together:
+        raise ValueError(
+            f"a model of the profile needs {together} GPUs at once (`gpus`), this process has "
+            f"{len(gpus)}: {', '.join(gpus)}"
+        )
     if gpus:
+        full = range(0, len(gpus) - together + 1, together)
+        gpus = [",".join(gpus[first : first + together]) for first in full]
         return list(islice(cycle(gpus), len(gpus) if wanted is None else wanted))
     return [CPU] * (cores() if wanted is None else wanted)
 

@@ -16,17 +16,17 @@ import subprocess
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from pydantic import BaseModel
 
 from dsi_core.runtime.paths import ROOT
@@ -35,6 +35,8 @@ from dsi_core.runtime.paths import ROOT
 FORMAT = 2
 MARKER = "format.json"
 LOCK = ".lock"  # in a folder; says who holds it
+SOFT_LOCK = ".lock.soft"  # is there while somebody holds it; for disks without locks
+LOCKS = "DSI_LOCKS"  # hard (of the system), soft (a file that is there or not)
 PATIENCE_SECONDS = 5.0
 
 # One number per kind of entry. Add 1 when a mended bug, or a changed default of a setting, changes
@@ -237,21 +239,70 @@ def _note_use(path: Path, name: str) -> None:
         file.write(f"{name}\n")
 
 
+class Held(RuntimeError):
+    """Somebody else is at an entry, and one does not wait longer (`patience`)."""
+
+
+class Elsewhere(Protocol):
+    """The store of a run, seen from a machine that has another (`engines.carried`)."""
+
+    def held(self, folder: Path) -> AbstractContextManager[None]:
+        """Keep every other machine out of an entry, and bring what the run has of it."""
+
+    def bring(self, folder: Path) -> None:
+        """Bring a complete entry of the run."""
+
+    def give(self, folder: Path) -> None:
+        """Give the run an entry that was completed here."""
+
+
+elsewhere: Elsewhere | None = None  # set in a worker that does not see the run's store
+_patience: float | None = None
+
+
+@contextmanager
+def patience(seconds: float | None) -> Iterator[None]:
+    """Wait for an entry no longer than this: then `lock` raises `Held`. None = for ever."""
+    global _patience
+    before, _patience = _patience, seconds
+    try:
+        yield
+    finally:
+        _patience = before
+
+
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Admit one writer per entry: a second run waits here, then finds the result.
 
     After `PATIENCE_SECONDS` a warning says who is waited for. The lock is freed when its holder
-    dies.
+    dies; a soft one (`$DSI_LOCKS`) then has to be removed by hand, unless it was on this machine.
+
+    Raises
+    ------
+    Held
+        Where somebody else holds an entry, and `patience` has ended.
     """
-    file = FileLock(folder / LOCK)
-    if not _taken(file, PATIENCE_SECONDS):
+    file = _lock_of(folder)
+    entry = (folder / "spec.json").exists()  # all else is short
+    if entry and _patience is not None:
+        if not _taken(file, _patience):
+            raise Held(f"{folder}: {_holder(folder)}")
+    elif not _taken(file, PATIENCE_SECONDS):
         warnings.warn(f"waiting for {folder}: {_holder(folder)}", stacklevel=3)
         _taken(file, -1)
     try:
-        yield
+        with nullcontext() if elsewhere is None else elsewhere.held(folder):
+            yield
     finally:
         _free(file)
+
+
+def _lock_of(folder: Path) -> BaseFileLock:
+    said = os.environ.get(LOCKS, "").strip() or "hard"
+    if said not in ("hard", "soft"):
+        raise ValueError(f"${LOCKS} is {said!r}; allowed: hard, soft")
+    return FileLock(folder / LOCK) if said == "hard" else SoftFileLock(folder / SOFT_LOCK)
 
 
 @contextmanager
@@ -263,7 +314,7 @@ def alone(folder: Path) -> Iterator[None]:
     ValueError
         Naming the process that holds the folder.
     """
-    file = FileLock(folder / LOCK)
+    file = _lock_of(folder)
     if not _taken(file, 0):
         raise ValueError(
             f"{folder}: {_holder(folder)}; wait until it has ended, or end that process"
@@ -274,7 +325,7 @@ def alone(folder: Path) -> Iterator[None]:
         _free(file)
 
 
-def _taken(file: FileLock, seconds: float) -> bool:
+def _taken(file: BaseFileLock, seconds: float) -> bool:
     """Take a lock within so many seconds (-1 = for ever), and leave in its file who holds it."""
     try:
         file.acquire(timeout=seconds)
@@ -284,14 +335,18 @@ def _taken(file: FileLock, seconds: float) -> bool:
         raise OSError(error.errno, error.strerror, error.filename or file.lock_file) from None
     with suppress(OSError):  # Windows lets nobody write to a locked file
         said = {"process": os.getpid(), "host": platform.node(), "since": now()}
-        Path(file.lock_file).write_text(json.dumps(said), encoding="utf-8")
+        _said_in(file).write_text(json.dumps(said), encoding="utf-8")
     return True
 
 
-def _free(file: FileLock) -> None:
+def _said_in(file: BaseFileLock) -> Path:
+    return Path(file.lock_file).with_name(LOCK)
+
+
+def _free(file: BaseFileLock) -> None:
     """Free a lock; whoever is handed the folder later learns no machine's name from it."""
     with suppress(OSError):
-        os.truncate(file.lock_file, 0)
+        os.truncate(_said_in(file), 0)
     file.release()
 
 
@@ -339,19 +394,22 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
 
     private: only its owner may read it (mode 0600, from the first byte); else the umask decides.
     """
-    with _replacement(path, private) as file:
+    with replacing(path, private=private) as file:
         file.write(text.encode())
 
 
 def write_table(path: Path, table: pd.DataFrame, *, private: bool = False) -> None:
     """Replace a Parquet file in one step, as `write_text` does."""
-    with _replacement(path, private) as file:
+    with replacing(path, private=private) as file:
         file.write(table.to_parquet())
 
 
 @contextmanager
-def _replacement(path: Path, private: bool) -> Iterator[BinaryIO]:
-    """Open a new file that takes the place of `path` once it is whole and on the disk."""
+def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+    """Open a new file that takes the place of `path` once it is whole and on the disk.
+
+    After an error nothing is replaced. private: as of `write_text`.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # tempfile's ignore the umask
     mode = 0o600 if private else 0o666
     try:
@@ -377,11 +435,15 @@ def finish(folder: Path, **facts) -> dict:
     made_by = {"format": FORMAT, "commit": commit(), "cpu": cpu(), "versions": versions()}
     manifest = {**facts, **made_by, "finished": now()}
     write_text(folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
+    if elsewhere is not None:
+        elsewhere.give(folder)
     return manifest
 
 
 def manifest(folder: Path) -> dict | None:
     """Read the manifest of a complete entry; None while it is not complete."""
+    if elsewhere is not None:
+        elsewhere.bring(folder)
     path = folder / "manifest.json"
     return read_json(path) if path.exists() else None
 

@@ -89,9 +89,10 @@ PARENT = """
 import json, signal, sys, time
 import chores
 from dsi_core.runtime import jobs
+from dsi_core.runtime.engines import local
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-jobs.PRELOADED = ["torch", "transformers", "datasets"]
+local.PRELOADED = ["torch", "transformers", "datasets"]
 folder = sys.argv[1]
 
 def say(**facts):

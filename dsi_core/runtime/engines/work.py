@@ -1,0 +1,114 @@
+"""What every engine shares: a job, how much of it is done, the bar, errors that travel."""
+
+import pickle
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from dsi_core.runtime.progress import Progress
+
+LOOK_SECONDS = 0.5  # how often an engine looks around while no worker says anything
+HELD_SECONDS = 10.0  # how long one waits for who is at a job, when nothing else is left to do
+
+
+class WorkerDied(RuntimeError):
+    """A worker process ended in the midst of a job, or before it could take one."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call to make in a worker.
+
+    Attributes
+    ----------
+    name
+        For the bar and for errors; two jobs may have the same.
+    call, args, kwargs
+        What is called, and with what; they and the result travel between processes as pickles.
+    cost
+        The job's part of the whole work, in any unit that the jobs of one run share.
+    gpus
+        How many it needs at once, where there are any; a model over several cards needs more.
+    variables
+        Of the environment: those that it needs on another machine, beside those of `dsi` and of
+        the hub. An API's key, as `OPENAI_API_KEY`.
+    """
+
+    name: str
+    call: Callable
+    args: tuple = ()
+    cost: float = 1.0
+    kwargs: dict = field(default_factory=dict)
+    gpus: int = 1
+    variables: tuple[str, ...] = ()
+
+
+_reporter: Callable[[float], None] | None = None  # of the job at hand in this process
+
+
+def report(share: float) -> None:
+    """Say from inside a job how much of it is done (0 to 1). Does nothing outside of `run`."""
+    if _reporter is not None:
+        _reporter(share)
+
+
+@contextmanager
+def reporting(reporter: Callable[[float], None]) -> Iterator[None]:
+    """Let `report` call this, for the job at hand in this process."""
+    global _reporter
+    before, _reporter = _reporter, reporter
+    try:
+        yield
+    finally:
+        _reporter = before
+
+
+class Bar:
+    """The progress of a run: how many jobs ended, which run, how much of their cost is done."""
+
+    def __init__(self, jobs: list[Job]):
+        self.jobs = jobs
+        self.shares: dict[int, float] = {}  # of the jobs that began
+        self.ended = 0
+        self.progress = Progress(sum(job.cost for job in jobs))
+
+    def __enter__(self) -> "Bar":
+        self.progress.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.__exit__()
+
+    def begin(self, index: int) -> None:
+        """A job began, or begins again."""
+        self.show(index, 0.0)
+
+    def end(self, index: int) -> None:
+        """A job ended well."""
+        self.ended += 1
+        self.show(index, 1.0)
+
+    def leave(self, index: int) -> None:
+        """A job is left to who is at it already."""
+        self.shares.pop(index, None)
+
+    def show(self, index: int, share: float) -> None:
+        """Say how much of a job is done, 0 to 1."""
+        self.shares[index] = share
+        running = ", ".join(self.jobs[i].name for i, s in self.shares.items() if s < 1)
+        done = sum(self.jobs[i].cost * s for i, s in self.shares.items())
+        self.progress.show(done, f"{self.ended}/{len(self.jobs)} {running}".strip())
+
+
+def portable(error: BaseException) -> Exception:
+    """Make an error that reaches the parent whole: one that has no pickle goes as its text."""
+    note = "In the worker:\n" + "".join(traceback.format_exception(error))
+    try:
+        travelling = pickle.loads(pickle.dumps(error))
+    except Exception:
+        travelling = None
+    if not isinstance(travelling, Exception):  # neither does a job end its parent by SystemExit
+        travelling = RuntimeError(f"{type(error).__name__}: {error}")
+    travelling.add_note(note)
+    return travelling
