@@ -19,6 +19,9 @@ COMPARED = 1_000_000  # ... of few as many as make so many comparisons, of up to
 KEPT = 2_000  # rows whose words are remembered
 QUICK = 20_000  # rows among which near-duplicates are sooner found than stored
 
+Sides = tuple[str, str]
+Rows = pd.DataFrame | Sequence[Sides]  # columns prompt and output, or both of each row
+
 
 def words(text: str) -> frozenset[str]:
     """Give the set of a text's words, without case and punctuation."""
@@ -30,7 +33,7 @@ def jaccard(a: frozenset, b: frozenset) -> float:
     return len(a & b) / len(a | b) if a or b else 1.0
 
 
-def find(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float) -> pd.Series:
+def find(pairs: pd.DataFrame, others: Rows, threshold: float) -> pd.Series:
     """Mark the rows of `pairs` whose input and output both nearly repeat those of one other pair.
 
     Sketches find the candidates, the exact value decides. A pair exactly at the threshold of a
@@ -39,8 +42,11 @@ def find(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float) -> pd.Seri
 
     Parameters
     ----------
-    pairs, others
+    pairs
         Columns prompt, output.
+    others
+        As `pairs`, or a sequence of (prompt, output), which may lie on disk: of it sketches alone
+        are held.
     threshold
         Jaccard similarity of the word sets, in [0.5, 1], from which two texts are near-duplicates.
 
@@ -56,8 +62,9 @@ def find(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float) -> pd.Seri
     texts = _Texts([others, pairs], threshold)
     marked = np.zeros(len(texts.sketches), dtype=bool)
     for key, further in sketches.bands(texts.sketches, threshold):
-        agree = np.flatnonzero(np.isin(key, key[len(others) :][~marked[len(others) :]]))
-        order = agree[np.lexsort((further[agree], key[agree]))]
+        left = key[len(others) :][~marked[len(others) :]]
+        agree = np.flatnonzero(pd.Series(key).isin(left))
+        order = texts.in_order(agree, key, further)
         is_other = order < len(others)
         other, mine = order[is_other], order[~is_other]
         before = np.cumsum(is_other)[~is_other][~marked[mine]]
@@ -71,8 +78,8 @@ def find(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float) -> pd.Seri
     return pd.Series(marked[len(others) :], index=pairs.index, dtype=bool)
 
 
-def within(pairs: pd.DataFrame, threshold: float) -> list[tuple[int, int]]:
-    """Find the near-duplicates of a table in itself, as `find` tells them.
+def within(pairs: Rows, threshold: float) -> list[tuple[int, int]]:
+    """Find the near-duplicates of rows among themselves, as `find` tells them.
 
     Returns
     -------
@@ -83,7 +90,7 @@ def within(pairs: pd.DataFrame, threshold: float) -> list[tuple[int, int]]:
     texts = _Texts([pairs], threshold)
     chains = _Chains(len(pairs))
     for key, further in sketches.bands(texts.sketches, threshold):
-        order = np.lexsort((further, key))
+        order = texts.in_order(_not_alone(key), key, further)
         first = np.arange(1, len(order) + 1)
         last = np.searchsorted(key[order], key[order], "right")
         near_last = np.minimum(last, first + texts.nearest)
@@ -111,12 +118,12 @@ class _Texts:
         Rows that were compared and are no near-duplicates, as one number for two rows.
     """
 
-    def __init__(self, tables: Sequence[pd.DataFrame], threshold: float):
+    def __init__(self, parts: Sequence[Rows], threshold: float):
         self.threshold = threshold
-        self.prompts = [text for table in tables for text in table["prompt"]]
-        self.outputs = [text for table in tables for text in table["output"]]
-        sides = zip(self.prompts, self.outputs, strict=True)
-        self.sketches = sketches.sketch((PIECES(p.lower()), PIECES(o.lower())) for p, o in sides)
+        self.parts = [_Table(part) if isinstance(part, pd.DataFrame) else part for part in parts]
+        self.sketches = sketches.sketch(
+            (PIECES(p.lower()), PIECES(o.lower())) for part in self.parts for p, o in part
+        )
         self.crowds = np.zeros(len(self.sketches), dtype=np.int16)
         self.tried = np.zeros(len(self.sketches), dtype=np.int32)
         self.nearest = max(NEIGHBOURS, COMPARED // max(1, len(self.sketches)))
@@ -124,7 +131,17 @@ class _Texts:
         self.sets = lru_cache(maxsize=KEPT)(self._sets)
 
     def _sets(self, i: int) -> tuple[frozenset[str], frozenset[str]]:
-        return words(self.prompts[i]), words(self.outputs[i])
+        for part in self.parts:
+            if i < len(part):
+                prompt, output = part[i]
+                return words(prompt), words(output)
+            i -= len(part)
+        raise IndexError(i)
+
+    def in_order(self, rows: np.ndarray, key: np.ndarray, further: np.ndarray) -> np.ndarray:
+        """Rows by their numbers in a band, then by its further columns."""
+        more = sketches.numbers(self.sketches[rows], further)
+        return rows[np.lexsort((more, key[rows]))]
 
     def candidates(
         self,
@@ -178,6 +195,29 @@ class _Texts:
             )
 
 
+class _Table(Sequence[Sides]):
+    """Prompt and output of each row of a table, without a list of them all."""
+
+    def __init__(self, table: pd.DataFrame):
+        self.columns = [table[side].array for side in SIDES]
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def __getitem__(self, i):
+        return tuple(column[i] for column in self.columns)
+
+    def __iter__(self) -> Iterator[Sides]:
+        return zip(*self.columns, strict=True)
+
+
+def _not_alone(key: np.ndarray) -> np.ndarray:
+    """The places (increasing) of numbers that are there more than once."""
+    order = np.argsort(key)
+    same = np.diff(key[order]) == 0
+    return np.sort(order[np.append(same, False) | np.append(False, same)])
+
+
 class _Chains:
     """Rows joined to chains: `end` is the same for two rows of one chain."""
 
@@ -196,9 +236,15 @@ class _Chains:
         self.joined.append((max(i, j), min(i, j)))
 
     def apart(self, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-        while (further := self.ends[self.ends] != self.ends).any():
-            self.ends[further] = self.ends[self.ends[further]]
-        return self.ends[one] != self.ends[two]
+        return self._ends_of(one) != self._ends_of(two)
+
+    def _ends_of(self, rows: np.ndarray) -> np.ndarray:
+        """`end` of many rows, which then lead to it in one step."""
+        found = self.ends[rows]
+        while ((further := self.ends[found]) != found).any():
+            found = further
+        self.ends[rows] = found
+        return found
 
 
 @lru_cache(maxsize=32)

@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import compress
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,13 +26,15 @@ from dsi_core.data.conversations import (
 )
 from dsi_core.data.fields import field, text_of
 from dsi_core.data.files import Reading, records
+from dsi_core.data.spool import Mapped, Spool
 from dsi_core.runtime import wheels
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Data, Left
 
 COLUMNS = ["sample_id", "prompt", "output", "category"]
-HELD = 20_000_000  # characters of a source whose pairs are kept in memory
+LARGE = 20_000_000  # characters of a source that is not used whole where a part is enough
+BLOCK = 50_000  # pairs that are put into a table at once
 Placed = tuple[str, dict]  # a record and its place: file and row
 
 
@@ -58,8 +60,7 @@ class Dataset:
     apart_from: "Dataset | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record as its file has it (`fields`), where it stands (file and row), and its pair.
 
     answers: how many its conversation has, of which the pair has one.
@@ -91,8 +92,8 @@ def load_pairs(dataset: Dataset, *, sample: bool = True) -> pd.DataFrame:
     first answer. `rows` pairs are drawn at random (all with sample=False) and kept in file order;
     with `apart_from`, from what that dataset did not draw, less the near-duplicates of its pairs.
     With `shuffle_seed`, records are drawn before any is dropped: fewer than `rows` may be left; so
-    are those that `leave_out` names, as too long. A source is read as a stream and, beyond `HELD`
-    characters, once more for what was drawn, so that memory does not grow with its texts.
+    are those that `leave_out` names, as too long. A source is read once, as a stream, and its
+    pairs lie on disk (`Spool`), so that memory does not grow with the texts that are not drawn.
 
     Returns
     -------
@@ -142,8 +143,18 @@ def count(dataset: Dataset) -> int:
 
 
 def is_large(dataset: Dataset) -> bool:
-    """Tell whether a dataset's source is too large to be held, so that each use reads it again."""
-    return _scan_of(dataset).table is None
+    """Tell whether a dataset's source has more than `LARGE` characters."""
+    return _scan_of(dataset).characters > LARGE
+
+
+def others(dataset: Dataset, pairs: pd.DataFrame) -> Mapped:
+    """Give (prompt, output) of all pairs of a dataset's source that are not among `pairs`.
+
+    pairs: column sample_id. No text is held: each is read when it is asked for.
+    """
+    scan = _scan_of(dataset)
+    left = np.flatnonzero(~np.isin(scan.ids, _numbers(pairs["sample_id"])))
+    return Mapped(scan.rows, lambda row: row[1:3], left)
 
 
 def places(source: Data, ids: Iterable[str]) -> dict[str, str]:
@@ -159,24 +170,26 @@ def places(source: Data, ids: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def read_records(source: Data) -> tuple[list[Record], dict[str, int]]:
-    """Read every record of a source, none drawn, with the pair that `load_pairs` makes of it.
+def read_records(source: Data, dropped: Counter) -> Iterator[Record]:
+    """Read every record of a source, with the pair that `load_pairs` makes of it, as a stream.
 
-    Returns
-    -------
-    records
-        But for those that `drop` names, and conversations without a pair.
+    Parameters
+    ----------
     dropped
-        Why -> how many records are not among them.
+        Gets why -> how many records are not given: those that `drop` names, and conversations
+        without a pair.
+
+    Yields
+    ------
+    Record
+        In the order of the source; none is drawn.
 
     Raises
     ------
     ValueError
         As `load_pairs` does, but for duplicates.
     """
-    dropped: Counter = Counter()
-    kept = list(_kept(_chosen(_Rows(source), source, dropped), source, dropped, twice=True))
-    return kept, dict(dropped)
+    return _kept(_chosen(_Rows(source), source, dropped), source, dropped, twice=True)
 
 
 def described(pairs: pd.DataFrame) -> list[str]:
@@ -242,80 +255,68 @@ def _stamp(source: Data) -> int | None:
 class _Scan:
     """What one reading of a source found: the ids of its pairs (uint64), in its order.
 
-    attrs: of `load_pairs`. table: all pairs; None where they have more than `HELD` characters.
+    attrs: of `load_pairs`, but for the name. rows: of `COLUMNS`. characters: of all texts.
     """
 
     ids: np.ndarray
     attrs: dict[str, Any]
-    table: pd.DataFrame | None
+    rows: Spool
+    characters: int
 
 
 def _scan_of(dataset: Dataset) -> _Scan:
-    return _scan(dataset.name, _settings(dataset.source), _stamp(dataset.source))
+    return _scan(_settings(dataset.source), _stamp(dataset.source))
 
 
 def _settings(source: Data) -> str:
     """The settings that decide what all pairs of a source are, as JSON."""
-    rows = {} if source.shuffle_seed is not None else {"rows": None}
-    return source.model_copy(update={"leave_out": [], **rows}).model_dump_json()
+    drawn = {"leave_out", "apart_from", "near_duplicate", "other_words_of"}
+    if source.shuffle_seed is None:
+        drawn.add("rows")
+    return source.model_dump_json(exclude=drawn)
 
 
 @lru_cache(maxsize=32)
-def _scan(name: str, settings: str, stamp: int | None) -> _Scan:
+def _scan(settings: str, stamp: int | None) -> _Scan:
     """Read a source once per settings and state of the file (`stamp`)."""
     source = Data.model_validate_json(settings)
     rows, dropped = _Rows(source), Counter[str]()
-    held: list[tuple] | None = []
-    ids, characters, answers = array("Q"), 0, 0
+    kept, ids, characters, answers = Spool[tuple](), array("Q"), 0, 0
     for record, category in _usable(rows, source, dropped):
         pair = sample_id(record.prompt, record.output)
         ids.append(int(pair, 16))
         answers += record.answers
         characters += len(record.prompt) + len(record.output)
-        if characters > HELD:
-            held = None
-        if held is not None:
-            held.append((pair, record.prompt, record.output, category))
+        kept.append((pair, record.prompt, record.output, category))
     if not ids:
         raise ValueError(f"{rows.where}: no pair left of {rows.read} rows ({said_of(dropped)})")
     attrs = {
-        "name": name,
         "where": rows.where,
         "read": rows.read,
         "dropped": dict(dropped),
         "unused": _unused(rows.columns, source),
         "answers": (len(ids), answers),
     }
-    table = None if held is None else pd.DataFrame(held, columns=COLUMNS)
-    return _Scan(np.array(ids, dtype=np.uint64), attrs, table)
+    return _Scan(np.array(ids, dtype=np.uint64), attrs, kept, characters)
 
 
 def _at(scan: _Scan, dataset: Dataset, chosen: np.ndarray) -> pd.DataFrame:
-    """The pairs of a source at some places (increasing)."""
-    if scan.table is not None:
-        pairs = scan.table.iloc[chosen].reset_index(drop=True)
-    else:
-        settings, stamp = _settings(dataset.source), _stamp(dataset.source)
-        pairs = _read_again(settings, stamp, chosen.tobytes()).copy()
-    attrs: dict[Any, Any] = deepcopy(scan.attrs)
+    """The pairs of a dataset's source at some places."""
+    pairs = _table(scan.rows, chosen.tobytes()).copy()
+    attrs: dict[Any, Any] = {"name": dataset.name, **deepcopy(scan.attrs)}
     pairs.attrs = attrs
     return pairs
 
 
-@lru_cache(maxsize=8)
-def _read_again(settings: str, stamp: int | None, chosen: bytes) -> pd.DataFrame:
-    """The pairs at some places (int64) of a source that is not held."""
-    source = Data.model_validate_json(settings)
-    wanted = iter(np.frombuffer(chosen, dtype=np.int64).tolist())
-    place, rows = next(wanted, None), []
-    for i, (record, category) in enumerate(_usable(_Rows(source), source, Counter())):
-        if i == place:
-            pair = sample_id(record.prompt, record.output)
-            rows.append((pair, record.prompt, record.output, category))
-            place = next(wanted, None)
-            if place is None:
-                break
-    return pd.DataFrame(rows, columns=COLUMNS)
+@lru_cache(maxsize=16)
+def _table(rows: Spool, places: bytes) -> pd.DataFrame:
+    """The rows at some places (int64), in blocks: a list of all texts takes thrice the memory."""
+    chosen = np.frombuffer(places, dtype=np.int64).tolist()
+    blocks = [
+        pd.DataFrame([rows[i] for i in chosen[start : start + BLOCK]], columns=COLUMNS)
+        for start in range(0, max(1, len(chosen)), BLOCK)
+    ]
+    return pd.concat(blocks, ignore_index=True)
 
 
 def _usable(rows: "_Rows", source: Data, dropped: Counter) -> Iterator[tuple[Record, Any]]:
@@ -372,6 +373,7 @@ def _kept(
     twice: whether a pair may come again.
     """
     seen: set[int] = set()
+    counted = not twice or Left.DUPLICATES in source.drop
     for place, record in records:
         found = _pair(record, source, place)
         if isinstance(found, Unusable):
@@ -389,7 +391,7 @@ def _kept(
             dropped["empty"] += 1
             continue
         pair = sample_id(found.prompt, found.output)
-        if int(pair, 16) in seen and (not twice or Left.DUPLICATES in source.drop):
+        if counted and int(pair, 16) in seen:
             if Left.DUPLICATES not in source.drop:
                 raise ValueError(
                     f"{place}: same prompt and output as {places(source, [pair])[pair]} "
@@ -398,7 +400,8 @@ def _kept(
                 )
             dropped["duplicates"] += 1
             continue
-        seen.add(int(pair, 16))
+        if counted:
+            seen.add(int(pair, 16))
         yield Record(place, record, found.prompt, found.output, found.answers)
 
 

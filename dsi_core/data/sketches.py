@@ -101,15 +101,20 @@ def alike(sketches: np.ndarray, one: np.ndarray, other: np.ndarray, threshold: f
 
 
 def bands(sketches: np.ndarray, threshold: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Give each band: the rows' numbers, equal where they agree, and further ones of more columns.
+    """Give each band: the rows' numbers, equal where they agree, and the columns of further ones.
 
-    Sorted by both, rows that agree stand together, and those that agree in more are neighbours.
+    Sorted by both, rows that agree stand together, and those that agree in more are neighbours
+    (`numbers` of the further columns, of those rows that agree with any).
     """
     rng = np.random.default_rng(SEED)
     wide = width(threshold)
     for _ in range(BANDS):
         drawn = rng.choice(COLUMNS, 16, replace=False)
-        both = sketches.take(drawn, axis=1)
-        both[:, wide:8] = 0
-        key, further = np.ascontiguousarray(both.view(np.uint64).T)
-        yield key, further
+        yield numbers(sketches, drawn[:wide]), drawn[8:]
+
+
+def numbers(sketches: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Make one number (uint64) of up to eight columns of each row."""
+    both = np.zeros((len(sketches), 8), dtype=np.uint8)
+    both[:, : len(columns)] = sketches.take(columns, axis=1)
+    return both.view(np.uint64)[:, 0]

@@ -5,7 +5,8 @@ Nobody can choose how it falls without choosing the salt, and the salt is commit
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,51 +25,77 @@ def row_key(prompt: str, first: str) -> str:
 
 
 def groups(rows: pd.DataFrame, column: str | None = None) -> pd.Series:
-    """Find which rows share a coin.
-
-    Near-duplicates do (of the prompt and of the same wording), and equal values of `column`; all
-    of it transitively: what shares a coin with one row shares it with all that the row does.
+    """Find which rows of a table share a coin, as `shared` does.
 
     Parameters
     ----------
     rows
         Columns prompt, first and, where there are two wordings, second.
     column
-        Of `rows`: the document, author or source of each row. Rows without a value share nothing.
+        Of `rows`: the document, author or source of each row.
 
     Returns
     -------
     pandas.Series
-        The group of each row, with the index of `rows`: the smallest `row_key` in it.
+        The group of each row, with the index of `rows`.
     """
-    near = []
-    for wording in ("first", "second"):
-        if wording in rows:
-            pairs = rows[["prompt", wording]].set_axis(["prompt", "output"], axis=1)
-            near += near_duplicates.within(pairs, NEAR_DUPLICATE)
-    return _joined(rows, near + _equal(rows, column))
-
-
-def documents(rows: pd.DataFrame, column: str | None = None) -> pd.Series:
-    """Find what shares a coin by `column` alone, as `groups` does with near-duplicates."""
-    return _joined(rows, _equal(rows, column))
-
-
-def _equal(rows: pd.DataFrame, column: str | None) -> list[tuple[int, int]]:
-    """Each row with the first one that has its value in a column."""
-    if column is None:
-        return []
-    first_seen: dict = {}
-    some = [(i, value) for i, value in enumerate(rows[column]) if pd.notna(value)]
-    return [(i, first_seen.setdefault(value, i)) for i, value in some]
-
-
-def _joined(rows: pd.DataFrame, pairs: list[tuple[int, int]]) -> pd.Series:
-    one, other = np.array(pairs, dtype=int).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(one)), (one, other)), shape=(len(rows), len(rows)))
-    clusters = connected_components(graph, directed=False)[1]
     keys = [row_key(p, f) for p, f in zip(rows["prompt"], rows["first"], strict=True)]
-    return pd.Series(keys, index=rows.index, dtype=str).groupby(clusters).transform("min")
+    texts = [
+        rows[["prompt", wording]].set_axis(near_duplicates.SIDES, axis=1)
+        for wording in ("first", "second")
+        if wording in rows
+    ]
+    documents = None if column is None else rows[column]
+    return shared(pd.Series(keys, index=rows.index, dtype=str), texts, documents)
+
+
+def shared(
+    keys: pd.Series,
+    texts: Sequence[near_duplicates.Rows] = (),
+    documents: Iterable[Any] | None = None,
+) -> pd.Series:
+    """Find which rows share a coin.
+
+    Near-duplicates do (of the prompt and of the same wording), and equal values of `documents`;
+    all of it transitively: what shares a coin with one row shares it with all that the row does.
+
+    Parameters
+    ----------
+    keys
+        The `row_key` of each row.
+    texts
+        (prompt, output) of each row, once for each wording; of a split that exists none, as
+        near-duplicates joined now would be none that its coin knew.
+    documents
+        The document, author or source of each row. Rows without a value share nothing.
+
+    Returns
+    -------
+    pandas.Series
+        The group of each row, with the index of `keys`: the smallest key in it.
+    """
+    near = [pair for rows in texts for pair in near_duplicates.within(rows, NEAR_DUPLICATE)]
+    near += _equal(documents)
+    one, other = np.array(near, dtype=int).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(one)), (one, other)), shape=(len(keys), len(keys)))
+    return smallest(keys, connected_components(graph, directed=False)[1])
+
+
+def smallest(keys: pd.Series, groups: np.ndarray) -> pd.Series:
+    """Give each row the smallest key in its group (any labels), with the index of `keys`."""
+    order = np.argsort(keys.to_numpy())
+    _, first, group = np.unique(groups[order], return_index=True, return_inverse=True)
+    found = np.empty(len(keys), dtype=int)
+    found[order] = order[first][group]
+    return keys.take(found).set_axis(keys.index)
+
+
+def _equal(documents: Iterable[Any] | None) -> list[tuple[int, int]]:
+    """Each row with the first one of its document."""
+    first_seen: dict = {}
+    values = () if documents is None else documents
+    some = [(i, value) for i, value in enumerate(values) if pd.notna(value)]
+    return [(i, first_seen.setdefault(value, i)) for i, value in some]
 
 
 def toss(salt: bytes, key: str) -> bool:

@@ -1,16 +1,20 @@
 """What a coin will be tossed for: the rows of a dataset, and which of them share a coin."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dsi_core.data.files import called
+from dsi_core.data.pairs import BLOCK
+from dsi_core.data.spool import Mapped, Spool
 from dsi_core.evidence import twin, wording
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins, rows
-from dsi_core.protect.wordings import refuse_near_copies
+from dsi_core.protect.rows import Row
+from dsi_core.protect.wordings import compare, refuse_near_copies
 from dsi_core.settings.schema import Data
 
 SHARE = 0.5
@@ -32,22 +36,39 @@ class Draft:
         or the split is there already.
     source
         The file, and which columns hold prompt and output.
-    answers
-        How many all its conversations have, one of which a row uses.
     dropped
-        Why rows of the data are not in the table -> how many.
+        Why rows of the data are not in it -> how many.
+    rows
+        What the coin is tossed for, on disk.
     table
-        As `rows.read` gives it, with sample_id (`coins.row_key`) and group (of rows that share a
-        coin).
+        A line for each of them: as `Given` has it, with group (of rows that share a coin).
     """
 
     name: str
     kind: Twin
     share: float | None
     source: Data
-    answers: int
     dropped: dict[str, int]
+    rows: Spool[Row]
     table: pd.DataFrame
+
+    @property
+    def places(self) -> Mapped[Row, str]:
+        """File and row of each."""
+        return Mapped(self.rows, lambda row: row.place)
+
+    @cached_property
+    def wordings(self) -> pd.DataFrame:
+        """Of a wording twin: columns place, first and second."""
+        parts = (self.rows[i : i + BLOCK] for i in range(0, len(self.rows), BLOCK))
+        columns = ["place", "first", "second"]
+        tables = [pd.DataFrame(part, columns=Row._fields)[columns] for part in parts]
+        return pd.concat(tables, ignore_index=True)
+
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """Of a wording twin: its two wordings against each other, `wordings.compare`."""
+        return compare(self.wordings)
 
     @property
     def late(self) -> bool:
@@ -84,13 +105,14 @@ def draft(
     group: str | None = None,
     share: float | None = None,
     name: str | None = None,
+    sample: int | None = None,
     **reading: Any,
 ) -> Draft:
     """Read a dataset and find what shares a coin.
 
     Parameters
     ----------
-    data, prompt, output, wordings, withheld, group, reading
+    data, prompt, output, wordings, withheld, group, sample, reading
         As `rows.read` takes them. With `wordings` it is a wording twin, else a private twin; with
         `withheld` the split is the owner's own, and so is the unit of its coin: a row, or `group`.
     share
@@ -108,51 +130,52 @@ def draft(
         raise ValueError("--share is that of a private twin whose coin is tossed now")
     if share is not None and not 0 < share < 1:
         raise ValueError(f"--share {share}: allowed is a number between 0 and 1, e.g. 0.5")
-    table, source = rows.read(
+    given = rows.read(
         data,
         prompt=prompt,
         output=output,
         wordings=wordings,
         withheld=withheld,
         group=group,
+        sample=sample,
         **reading,
     )
-    answers, dropped = table.attrs["answers"], table.attrs["dropped"]
+    table = given.table
+    texts = [Mapped(given.rows, lambda row: (row.prompt, row.first))]
     if wordings:
-        refuse_near_copies(table)
-    keys = [coins.row_key(p, f) for p, f in zip(table["prompt"], table["first"], strict=True)]
-    column = "document" if "document" in table else None
-    # of a split that exists, near-duplicates joined now would be none that its coin knew
-    units = coins.documents(table, column) if withheld else coins.groups(table, column)
-    table = table.assign(sample_id=keys, group=units)
-    if withheld:
-        _refuse_torn(table)
+        texts.append(Mapped(given.rows, lambda row: (row.prompt, row.second)))
+    units = coins.shared(table["sample_id"], [] if withheld else texts, table.get("document"))
     made = Draft(
         name=name or called(data),
         kind=Twin.WORDING if wordings else Twin.PRIVATE,
         share=None if wordings or withheld else SHARE if share is None else share,
-        source=source,
-        answers=answers,
-        dropped=dropped,
-        table=table,
+        source=given.source,
+        dropped=given.dropped,
+        rows=given.rows,
+        table=table.assign(group=units),
     )
+    if wordings:
+        refuse_near_copies(made.wordings, made.compared)
+    if withheld:
+        _refuse_torn(made)
     if made.smallest_p > LEAST_P:
         raise ValueError(
-            f"{len(table)} rows share {made.groups} coins, with which no p-value can be below "
+            f"{len(made.rows)} rows share {made.groups} coins, with which no p-value can be below "
             f"{made.smallest_p:.2g}: it takes more rows, or more that share no coin, to come to "
             f"{LEAST_P}"
         )
     return made
 
 
-def _refuse_torn(table: pd.DataFrame) -> None:
+def _refuse_torn(draft: Draft) -> None:
     """A group in both parts had no coin of its own."""
+    table = draft.table
     parts = table.groupby("group")["published"].transform("nunique")
     torn = table[parts > 1]
     if len(torn):
         one = torn[torn["group"] == torn["group"].iloc[0]].drop_duplicates("published")
         raise ValueError(
-            f"{' and '.join(one['place'])} have the same value of --group "
+            f"{' and '.join(draft.places[i] for i in one.index)} have the same value of --group "
             f"({one['document'].iloc[0]!r}), but one is published and one withheld: the coin was "
             "not tossed for each of these groups"
         )

@@ -12,18 +12,22 @@ import json
 import secrets
 import stat
 import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar
 
 import pandas as pd
 from pydantic import Field, ValidationError, model_validator
 
-from dsi_core.data.pairs import read_records
+from dsi_core.data.pairs import BLOCK, read_records, sample_id
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins
 from dsi_core.protect.draft import Draft, draft
-from dsi_core.runtime import store
+from dsi_core.runtime import released, store
 from dsi_core.settings.profile import explain
 from dsi_core.settings.schema import Data, Strict
 
@@ -32,6 +36,7 @@ KITS = Path("kits")
 PUBLISHED, PRIVATE, COMMITMENT = "published.jsonl", "private.jsonl", "commitment.json"
 SALT_BYTES = 32
 COLUMNS = ["sample_id", "group", "prompt", "text", "other", "published", "first_published"]
+SAID = ["sample_id", "group", "published", "first_published"]  # of them, what is no text
 
 Said = TypeVar("Said", bound=Strict)
 
@@ -118,11 +123,6 @@ class Kit:
         What its coin decided.
     name
         Of the dataset.
-    rows
-        Columns sample_id, group (of rows that share a coin), prompt, text (the
-        output that is published, or would be), other (of a wording twin: the wording that was kept
-        back), published (bool) and first_published (of a wording twin, bool), in the order of the
-        data.
     commitment
         What was published of it.
     """
@@ -130,8 +130,23 @@ class Kit:
     folder: Path
     kind: Twin
     name: str
-    rows: pd.DataFrame
     commitment: Commitment
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """All rows in the order of the data, read when they are asked for.
+
+        Columns sample_id, group (of rows that share a coin), prompt, text (the output that is
+        published, or would be), other (of a wording twin: the wording that was kept back),
+        published (bool) and first_published (of a wording twin, bool).
+        """
+        lines = _Hashed(self.folder / PRIVATE)
+        rows = _rows(iter(lines), self.folder / PRIVATE)[1]
+        blocks = []
+        while block := list(islice(rows, BLOCK)):
+            blocks.append(pd.DataFrame(block, columns=COLUMNS))
+        _refuse_other(self.folder / PRIVATE, lines.sha256, self.commitment.private_sha256)
+        return pd.concat(blocks, ignore_index=True)
 
     @property
     def readable_by_others(self) -> bool:
@@ -195,7 +210,7 @@ def toss(draft: Draft, out: Path | None = None, *, salt: bytes | None = None) ->
             system=draft.source.system,
             rejected=draft.source.rejected,
         )
-        _write(folder, header, _tossed(draft.table, header), draft.dropped)
+        _write(folder, header, draft, _tossed(draft.table, header))
     return read(folder)
 
 
@@ -214,22 +229,21 @@ def read(folder: Path) -> Kit:
         if not (folder / name).is_file():
             raise ValueError(f"{folder / name}: no such file; `dsi protect` makes a kit")
     committed = _parsed(Commitment, (folder / COMMITMENT).read_bytes(), folder / COMMITMENT)
-    hashes = {PRIVATE: committed.private_sha256, PUBLISHED: committed.published_sha256}
-    for name, expected in hashes.items():
-        if (found := _sha256((folder / name).read_bytes())) != expected:
-            raise ValueError(
-                f"{folder / name} is not the file that {COMMITMENT} commits to: its SHA-256 is "
-                f"{found}, committed is {expected}"
-            )
-    header, table = _private(folder / PRIVATE)
+    private = _Hashed(folder / PRIVATE)
+    header, table, chosen = _private(private)
+    _refuse_other(private.path, private.sha256, committed.private_sha256)
+    published = folder / PUBLISHED
+    _refuse_other(published, released.sha256_of(published), committed.published_sha256)
     said = committed.model_dump(include=set(_counts(header, table)))
     if said != _counts(header, table):
         raise ValueError(
             f"{folder / COMMITMENT} says {said}, but {PRIVATE} holds {_counts(header, table)}"
         )
-    _check_coin(folder / PRIVATE, header, table)
-    _check_published(folder / PUBLISHED, header, table)
-    kit = Kit(folder, committed.kind, committed.name, table, committed)
+    _check_coin(private.path, header, table)
+    found = read_records(header.source(published), Counter())
+    if sorted(sample_id(record.prompt, record.output) for record in found) != sorted(chosen):
+        raise ValueError(f"{published} does not hold what the coin of {PRIVATE} chose")
+    kit = Kit(folder, committed.kind, committed.name, committed)
     if kit.readable_by_others:
         warnings.warn(
             f"others than its owner may read {folder / PRIVATE} (chmod 600 it): from when it has "
@@ -248,20 +262,19 @@ def questions(kit: Kit) -> pd.DataFrame:
 
 
 def _tossed(table: pd.DataFrame, header: Header) -> pd.DataFrame:
-    """The rows with what the coin said of them (`COLUMNS`), and where they stand in the file."""
-    tossed = table.assign(order=range(len(table)), text=table["first"], other=None)
+    """What the coin said of each row, in the order of the private file; the index is its place.
+
+    Columns `SAID`.
+    """
+    tossed = table.assign(first_published=None)
     if header.kind == Twin.WORDING:
-        first = _first_published(table["group"], header)
-        tossed["text"] = table["first"].where(first, table["second"])
-        tossed["other"] = table["second"].where(first, table["first"])
-        tossed["published"], tossed["first_published"] = True, first
-    else:
-        if not header.late:
-            tossed["published"] = _published(table["group"], header)
-        tossed["first_published"] = None
+        tossed["published"] = True
+        tossed["first_published"] = _first_published(table["group"], header)
+    elif not header.late:
+        tossed["published"] = _published(table["group"], header)
     if header.late:  # an order that does not show which is which
         tossed = tossed.sort_values("sample_id")
-    return tossed.reset_index(drop=True)
+    return tossed[SAID]
 
 
 def _first_published(units: pd.Series, header: Header) -> pd.Series:
@@ -274,27 +287,59 @@ def _published(units: pd.Series, header: Header) -> pd.Series:
     return units.isin(coins.published(bytes.fromhex(header.salt), units, header.share))
 
 
-def _write(folder: Path, header: Header, tossed: pd.DataFrame, dropped: dict[str, int]) -> None:
+def _write(folder: Path, header: Header, draft: Draft, tossed: pd.DataFrame) -> None:
     """The private file first, so that a coin that fell stays, and the commitment last."""
-    rows = [_line(row) for row in tossed[COLUMNS].to_dict("records")]
-    private = _lines([header.model_dump_json(), *rows])
-    published = _lines(_published_lines(tossed, header.output))
-    path = folder / PRIVATE
-    if path.exists() and path.read_bytes() != private.encode():
-        raise ValueError(
-            f"{folder} holds a kit that was begun with other data or options, and its coin has "
-            "fallen; choose another folder with --out"
-        )
-    store.write_text(path, private, private=True)
-    store.write_text(folder / PUBLISHED, published)
+    private = _replaced(folder / PRIVATE, _private_lines(header, draft, tossed), private=True)
+    published = _replaced(folder / PUBLISHED, _published_lines(draft, tossed, header.output))
     commitment = Commitment(
         **_counts(header, tossed),
-        dropped=dropped,
-        private_sha256=_sha256(private.encode()),
-        published_sha256=_sha256(published.encode()),
+        dropped=draft.dropped,
+        private_sha256=private,
+        published_sha256=published,
         made=store.now(),
     )
     store.write_text(folder / COMMITMENT, commitment.model_dump_json(indent=1) + "\n")
+
+
+def _replaced(path: Path, lines: Iterable[str], *, private: bool = False) -> str:
+    """Write a file, and give its SHA-256; a private one that is there must be the same."""
+    digest = hashlib.sha256()
+    with store.replacing(path, private=private) as file:
+        for line in lines:
+            content = f"{line}\n".encode()
+            digest.update(content)
+            file.write(content)
+        if private and path.exists() and released.sha256_of(path) != digest.hexdigest():
+            raise ValueError(
+                f"{path.parent} holds a kit that was begun with other data or options, and its "
+                "coin has fallen; choose another folder with --out"
+            )
+    return digest.hexdigest()
+
+
+def _private_lines(header: Header, draft: Draft, tossed: pd.DataFrame) -> Iterator[str]:
+    yield header.model_dump_json()
+    for place, *said in tossed.itertuples(name=None):
+        row, said = draft.rows[place], dict(zip(tossed.columns, said, strict=True))
+        texts = {"prompt": row.prompt, "text": row.first, "other": None}
+        if header.kind == Twin.WORDING:
+            texts |= {"text": row.first, "other": row.second}
+            if not said["first_published"]:
+                texts |= {"text": row.second, "other": row.first}
+        whole = said | texts
+        yield _line({name: whole[name] for name in COLUMNS})
+
+
+def _published_lines(draft: Draft, tossed: pd.DataFrame, output: str | None) -> Iterator[str]:
+    """The published rows with all columns of their owner's, in the owner's order."""
+    chosen = tossed[tossed["published"]].sort_index()
+    for place, first in zip(chosen.index, chosen["first_published"], strict=True):
+        row = draft.rows[place]
+        if first is None:
+            yield _line(row.fields)
+        else:
+            assert output is not None, "a wording is published in a column"
+            yield _line({**row.fields, output: row.first if first else row.second})
 
 
 def _counts(header: Header, table: pd.DataFrame) -> dict[str, Any]:
@@ -307,19 +352,6 @@ def _counts(header: Header, table: pd.DataFrame) -> dict[str, Any]:
         "groups": table["group"].nunique(),
         "published": int(table["published"].sum()),
     }
-
-
-def _published_lines(tossed: pd.DataFrame, output: str | None) -> list[str]:
-    """The published rows with all columns of their owner's, in the owner's order."""
-    chosen = tossed[tossed["published"]].sort_values("order")
-    lines = []
-    for row in chosen.to_dict("records"):
-        fields = row["fields"]
-        if row["first_published"] is not None:
-            assert output is not None, "a wording is published in a column"
-            fields = {**fields, output: row["text"]}
-        lines.append(_line(fields))
-    return lines
 
 
 def _refuse_occupied(folder: Path) -> None:
@@ -336,16 +368,74 @@ def _refuse_occupied(folder: Path) -> None:
 def _fallen(folder: Path) -> bytes | None:
     """The salt of a kit whose making was interrupted; None = no coin has been tossed there."""
     path = folder / PRIVATE
-    return bytes.fromhex(_private(path)[0].salt) if path.exists() else None
+    return bytes.fromhex(_rows(iter(_Hashed(path)), path)[0].salt) if path.exists() else None
 
 
-def _private(path: Path) -> tuple[Header, pd.DataFrame]:
-    first, *lines = path.read_bytes().splitlines() or [b""]
-    try:
-        table = pd.DataFrame([json.loads(line) for line in lines], columns=COLUMNS, dtype=object)
-    except ValueError as error:
-        raise ValueError(f"{path} is not a kit's private file: {error}") from None
-    return _parsed(Header, first, path), table.astype({"published": bool})
+class _Hashed:
+    """The lines of a file, hashed as they are read; sha256: once all are."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._digest = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self.path.open("rb") as file:
+            for line in file:
+                self._digest.update(line)
+                yield line
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _rows(lines: Iterator[bytes], path: Path) -> tuple[Header, Iterator[dict[str, Any]]]:
+    """The header of a private file, and its rows one by one."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for line in lines:
+            try:
+                row = json.loads(line)
+                yield {name: row[name] for name in COLUMNS}
+            except (ValueError, LookupError, TypeError) as error:
+                raise ValueError(f"{path} is not a kit's private file: {error!r}") from None
+
+    return _parsed(Header, next(lines, b""), path), rows()
+
+
+def _private(lines: _Hashed) -> tuple[Header, pd.DataFrame, list[str]]:
+    """What a private file holds, but for its texts.
+
+    Returns
+    -------
+    header
+        Its first line.
+    table
+        Columns `SAID`, and key: the `coins.row_key` of the texts.
+    chosen
+        The `sample_id` of each published pair.
+    """
+    header, rows = _rows(iter(lines), lines.path)
+    found: dict[str, list] = {name: [] for name in [*SAID, "key"]}
+    chosen = []
+    for row in rows:
+        first = row["text"]
+        if header.kind == Twin.WORDING and not row["first_published"]:
+            first = row["other"]
+        for name in SAID:
+            found[name].append(row[name])
+        found["key"].append(coins.row_key(row["prompt"], first))
+        if row["published"]:
+            chosen.append(sample_id(row["prompt"], row["text"]))
+    return header, pd.DataFrame(found).astype({"published": bool}), chosen
+
+
+def _refuse_other(path: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise ValueError(
+            f"{path} is not the file that {COMMITMENT} commits to: its SHA-256 is {found}, "
+            f"committed is {expected}"
+        )
 
 
 def _parsed(record: type[Said], text: bytes, path: Path) -> Said:
@@ -357,12 +447,8 @@ def _parsed(record: type[Said], text: bytes, path: Path) -> Said:
 
 def _check_coin(path: Path, header: Header, table: pd.DataFrame) -> None:
     """The keys are those of the texts, and the coin fell as the salt says."""
-    first = table["text"]
-    if header.kind == Twin.WORDING:
-        first = first.where(table["first_published"].astype(bool), table["other"])
-    keys = [coins.row_key(p, f) for p, f in zip(table["prompt"], first, strict=True)]
-    smallest = table.groupby("group")["sample_id"].transform("min")
-    if table["sample_id"].tolist() != keys or (smallest != table["group"]).any():
+    smallest = coins.smallest(table["sample_id"], pd.factorize(table["group"])[0])
+    if (table["sample_id"] != table["key"]).any() or (smallest != table["group"]).any():
         raise ValueError(f"{path}: a sample_id or group is not the one that its texts give")
     if header.late:
         return  # its owner's coin
@@ -375,21 +461,6 @@ def _check_coin(path: Path, header: Header, table: pd.DataFrame) -> None:
             f"{path}: in {(~right).sum()} of {len(right)} rows the coin is not what the salt "
             f"gives, the first: sample_id {table['sample_id'][~right].iloc[0]}"
         )
-
-
-def _check_published(path: Path, header: Header, table: pd.DataFrame) -> None:
-    found = [(record.prompt, record.output) for record in read_records(header.source(path))[0]]
-    chosen = table[table["published"]]
-    if sorted(found) != sorted(zip(chosen["prompt"], chosen["text"], strict=True)):
-        raise ValueError(f"{path} does not hold what the coin of {PRIVATE} chose")
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _lines(lines: list[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
 
 
 def _line(record: dict) -> str:

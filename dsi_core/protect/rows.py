@@ -1,21 +1,68 @@
-"""What an owner gives: rows with one wording or two, or in two parts, from one file or from two."""
+"""What an owner gives: rows with one wording or two, or in two parts, from one file or from two.
 
+Their texts lie on disk; only what is needed of all rows at once is a table.
+"""
+
+from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from rapidfuzz import fuzz, process
 
 from dsi_core.data import columns
 from dsi_core.data.fields import field, text_of
 from dsi_core.data.pairs import Record, read_records, sample_id
+from dsi_core.data.spool import Spool
+from dsi_core.settings import defaults
 from dsi_core.settings.schema import Data, Left
 
-COLUMNS = ["place", "fields", "prompt", "first"]
 ALIKE = 90  # of 100: from which a prompt that fits none is taken for another one, mistyped
 NAMED = 10  # so many rows are named in an error
+NOT_DRAWN = "not drawn (--rows)"
+
+
+class Row(NamedTuple):
+    """A row: its place (file and row), its fields as they would be published, its wordings.
+
+    first: its output. second: the other wording, if there is one. answers: how many its
+    conversation has, of which it uses one.
+    """
+
+    place: str
+    fields: dict[str, Any]
+    prompt: str
+    first: str
+    second: str | None = None
+    answers: int = 1
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is to be protected.
+
+    Parameters
+    ----------
+    rows
+        Of `Row`, on disk.
+    table
+        A line for each row: sample_id, by what no coin changes (prompt and first wording), answers
+        (of its conversation), and perhaps published (bool, of a split that exists already) and
+        document (the value of a column; None = the row stands alone).
+    source
+        The file, and which columns hold prompt and output.
+    dropped
+        Why rows of the data are not among these -> how many.
+    """
+
+    rows: Spool[Row]
+    table: pd.DataFrame
+    source: Data
+    dropped: dict[str, int]
 
 
 def read(
@@ -26,8 +73,9 @@ def read(
     wordings: str | None = None,
     withheld: str | Path | None = None,
     group: str | None = None,
+    sample: int | None = None,
     **reading: Any,
-) -> tuple[pd.DataFrame, Data]:
+) -> Given:
     """Read what is to be protected.
 
     Parameters
@@ -43,18 +91,10 @@ def read(
         The part that was kept back, of a split that exists already.
     group
         A column: rows with an equal value share a coin.
+    sample
+        A random sample of this many rows, always the same one; the others are left out.
     reading
         More settings, as `columns.outside` takes them, of every file.
-
-    Returns
-    -------
-    table
-        Columns place (file and row), fields (as they would be published, a dict), prompt, first
-        (the output, its first wording), and perhaps second (the other wording), published (bool,
-        of a split that exists already) and document (the value of `group`). Its attrs hold dropped
-        (why -> how many rows are not in it) and answers (that all its conversations have).
-    source
-        The file, and which columns hold prompt and output.
 
     Raises
     ------
@@ -66,6 +106,11 @@ def read(
         raise ValueError(
             "--wordings and --withheld make two different kits: one publishes every prompt, the "
             "other does not; give one of them"
+        )
+    if sample is not None and withheld:
+        raise ValueError(
+            "--rows is drawn before a coin is tossed, and with --withheld it was tossed already: "
+            "give all rows of both parts"
         )
     two = _two_columns(wordings)
     if two and output not in (None, two[0]):
@@ -85,37 +130,60 @@ def read(
         raise ValueError(
             "--drop too-long: a kit has no models by which to measure; `dsi prepare` has"
         )
-    records, left_out = read_records(source)
-    dropped = Counter(left_out)
-    if two and {Left.EMPTY, Left.NO_ANSWER} & set(source.drop):
-        whole = [record for record in records if _second(record, two[1])]
-        dropped["empty"] += len(records) - len(whole)
-        records = whole
-    table = _table(records)
+    dropped: Counter = Counter()
+    records = read_records(source, dropped)
+    parts = [map(_row, records)]
     if two:
-        table = _with_second(table, [_text(record, two[1]) for record in records], source, two[1])
+        parts = [_with_column(records, two[1], source, dropped)]
     elif wordings:
         other = columns.outside(wordings, prompt=prompt, output=output, **reading)
-        second, _ = read_records(other)
-        table = _with_second(table, _matched(records, second), source)
+        parts = [_with_file(records, read_records(other, Counter()), source)]
     elif withheld:
         other = columns.outside(withheld, prompt=prompt, output=output, **reading)
-        back, also_left_out = read_records(other)
-        dropped.update(also_left_out)
-        records = [*records, *back]
-        kept = _table(back)
-        table = pd.concat(
-            [table.assign(published=True), kept.assign(published=False)], ignore_index=True
+        parts.append(map(_row, read_records(other, dropped)))
+    rows, table = _collected(parts, group)
+    if not withheld:
+        table = table.drop(columns="published")
+    if sample is not None:
+        chosen = _sample(len(rows), sample, source)
+        dropped[NOT_DRAWN] = len(rows) - len(chosen)
+        rows, table = Spool(rows[i] for i in chosen), table.iloc[chosen].reset_index(drop=True)
+    left_out = {why: count for why, count in dropped.items() if count}
+    return Given(rows, table, source, left_out)
+
+
+def _collected(parts: list[Iterator[Row]], group: str | None) -> tuple[Spool[Row], pd.DataFrame]:
+    """All rows, of which the first part is published, and their table."""
+    rows, keys, published, documents = Spool[Row](), [], [], []
+    answers, ids = array("L"), array("Q")
+    for i, part in enumerate(parts):
+        for row in part:
+            rows.append(row)
+            keys.append(sample_id(row.prompt, row.first))
+            published.append(i == 0)
+            answers.append(row.answers)
+            ids.append(int(keys[-1], 16))
+            if row.second is not None:
+                ids.append(int(sample_id(row.prompt, row.second), 16))
+            if group is not None:
+                documents.append(_document(field(row.fields, group, row.place)))
+    _refuse_twice(rows, np.array(ids), published)
+    table = pd.DataFrame(
+        {"sample_id": pd.Series(keys, dtype=str), "published": published, "answers": answers}
+    )
+    return rows, table if group is None else table.assign(
+        document=pd.Series(documents, dtype=object)
+    )
+
+
+def _sample(count: int, sample: int, source: Data) -> list[int]:
+    """The places of so many random rows, in their order."""
+    if not 0 < sample <= count:
+        raise ValueError(
+            f"--rows {sample}: allowed is 1 to {count}, the rows of {source.path or source.hub}"
         )
-    if group is not None:
-        table["document"] = [
-            _document(field(record, group, place))
-            for record, place in zip(table["fields"], table["place"], strict=True)
-        ]
-    _refuse_twice(table)
-    table.attrs["dropped"] = {why: count for why, count in dropped.items() if count}
-    table.attrs["answers"] = sum(record.answers for record in records)
-    return table, source
+    drawn = np.random.default_rng(defaults.SEED).choice(count, sample, replace=False)
+    return np.sort(drawn).tolist()
 
 
 def listed(lines: Iterable[str]) -> str:
@@ -137,48 +205,57 @@ def _two_columns(wordings: str | None) -> tuple[str, str] | None:
     return names[0], names[1]
 
 
-def _table(records: list[Record]) -> pd.DataFrame:
-    rows = [(record.place, record.fields, record.prompt, record.output) for record in records]
-    return pd.DataFrame(rows, columns=COLUMNS)
+def _row(record: Record) -> Row:
+    """A row of one wording."""
+    return Row(record.place, record.fields, record.prompt, record.output, answers=record.answers)
 
 
-def _text(record: Record, column: str) -> str:
-    text = _second(record, column)
-    if not text:
-        raise ValueError(
-            f"{record.place}: field {column!r} is empty; needs text (--drop empty leaves such rows "
-            "out)"
+def _with_column(
+    records: Iterable[Record], column: str, source: Data, dropped: Counter
+) -> Iterator[Row]:
+    """Rows whose second wording is a column, which will not be published."""
+    may_lack = bool({Left.EMPTY, Left.NO_ANSWER} & set(source.drop))
+    for record in records:
+        second = text_of(
+            field(record.fields, column, record.place), f"{record.place}, field {column!r}"
         )
-    return text
+        if second:
+            fields = {k: v for k, v in record.fields.items() if k != column}
+            yield _row(record)._replace(fields=fields, second=second)
+        elif may_lack:
+            dropped["empty"] += 1
+        else:
+            raise ValueError(
+                f"{record.place}: field {column!r} is empty; needs text (--drop empty leaves such "
+                "rows out)"
+            )
 
 
-def _second(record: Record, column: str) -> str:
-    return text_of(field(record.fields, column, record.place), f"{record.place}, field {column!r}")
-
-
-def _with_second(
-    table: pd.DataFrame, second: list[str], source: Data, column: str | None = None
-) -> pd.DataFrame:
-    """The rows with their second wordings; the column that held them will not be published."""
+def _with_file(records: Iterable[Record], others: Iterable[Record], source: Data) -> Iterator[Row]:
+    """Rows whose second wording is the output in `others` for their prompt; these are held."""
     if source.output is None:
         raise ValueError(
             f"{source.path}: a conversation has no column in which a wording could be published; "
             "write it as columns and name them with --prompt and --output"
         )
-    fields = table["fields"].map(lambda record: {k: v for k, v in record.items() if k != column})
-    return table.assign(fields=fields, second=second)
+    mine = Spool(records)
+    second = _matched(mine, others)
+    for record in mine:
+        yield _row(record)._replace(second=second[record.prompt])
 
 
-def _matched(records: list[Record], others: list[Record]) -> list[str]:
+def _matched(records: Iterable[Record], others: Iterable[Record]) -> dict[str, str]:
     """The output in `others` for the prompt of each record; all that does not match is named."""
-    mine, twice = _by_prompt(records)
+    mine, twice = _by_prompt(record._replace(fields={}, output="") for record in records)
     theirs, also_twice = _by_prompt(others)
     wrong = twice + also_twice
     missing = {prompt: r for prompt, r in mine.items() if prompt not in theirs}
     for prompt, other in theirs.items():
         if prompt in mine:
             continue
-        near = process.extractOne(prompt, list(missing), scorer=fuzz.ratio, score_cutoff=ALIKE)
+        near = None
+        if len(wrong) < NAMED:  # more are not named, and comparing all takes for ever
+            near = process.extractOne(prompt, list(missing), scorer=fuzz.ratio, score_cutoff=ALIKE)
         if near is None:
             wrong.append(f"{other.place}: no row of the data has its prompt {prompt[:60]!r}")
         else:
@@ -193,10 +270,10 @@ def _matched(records: list[Record], others: list[Record]) -> list[str]:
     ]
     if wrong:
         raise ValueError(f"the prompts of the two files must be the same: {listed(wrong)}")
-    return [theirs[record.prompt].output for record in records]
+    return {prompt: record.output for prompt, record in theirs.items()}
 
 
-def _by_prompt(records: list[Record]) -> tuple[dict[str, Record], list[str]]:
+def _by_prompt(records: Iterable[Record]) -> tuple[dict[str, Record], list[str]]:
     """The records by prompt, and what is to be said of prompts that come again."""
     found: dict[str, Record] = {}
     twice = []
@@ -214,23 +291,25 @@ def _document(value: object) -> str | None:
     return str(value)
 
 
-def _refuse_twice(table: pd.DataFrame) -> None:
+def _refuse_twice(rows: Spool[Row], ids: np.ndarray, published: list[bool]) -> None:
     """No text may come twice to one prompt: a coin could publish it in one row and not in another.
 
-    A row whose two wordings are the same text is refused later.
+    A row whose two wordings are the same text is refused later. ids: of each row's wordings.
     """
-    seen: dict[str, int] = {}
+    wordings = len(ids) // max(1, len(rows))
+    found = pd.Series(ids, index=np.repeat(np.arange(len(rows)), wordings))
+    if wordings == 2:
+        equal = np.append(False, np.diff(ids) == 0) & (np.arange(len(ids)) % 2 == 1)
+        found = found[~equal]
+    again = found[found.duplicated()]
+    if again.empty:
+        return
+    first = found[~found.duplicated() & found.isin(again)]
+    there = dict(zip(first, first.index, strict=True))
     lines = []
-    second = table["second"] if "second" in table else table["first"]
-    texts = zip(table["prompt"], table["first"], second, strict=True)
-    for i, (prompt, *wordings) in enumerate(texts):
-        for wording in set(wordings):
-            other = seen.setdefault(sample_id(prompt, wording), i)
-            if other == i:
-                continue
-            here, there = table.iloc[i], table.iloc[other]
-            both = here.get("published") != there.get("published")
-            what = "both published and withheld" if both else "the same prompt and output"
-            lines.append(f"{here['place']} and {there['place']}: {what} ({prompt[:60]!r})")
-    if lines:
-        raise ValueError(f"a pair may be there once: {listed(lines)}")
+    for i, number in again.items():
+        other = there[number]
+        both = published[i] != published[other]
+        what = "both published and withheld" if both else "the same prompt and output"
+        lines.append(f"{rows[i].place} and {rows[other].place}: {what} ({rows[i].prompt[:60]!r})")
+    raise ValueError(f"a pair may be there once: {listed(lines)}")

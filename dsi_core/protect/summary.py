@@ -1,9 +1,11 @@
 """What `dsi protect` says: how much a kit can find, what to look at, what to publish and keep."""
 
+import numpy as np
 import pandas as pd
 
 from dsi_core.data import near_duplicates
 from dsi_core.data.pairs import answers_used, said_of
+from dsi_core.data.spool import Mapped
 from dsi_core.evidence import looks, power
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import wordings
@@ -27,7 +29,7 @@ MEASURED = {
 def of_draft(draft: Draft) -> str:
     """Say how much a kit could find, and what to look at before the coin is tossed."""
     parts = [_counts(draft)]
-    parts += answers_used(len(draft.table), draft.answers)
+    parts += answers_used(len(draft.rows), draft.table["answers"].sum())
     if draft.dropped:
         parts.append(f"{said_of(draft.dropped)}; the kit neither publishes nor withholds these")
     if draft.late:
@@ -36,7 +38,7 @@ def of_draft(draft: Draft) -> str:
             "is its owner's word"
         )
     if draft.kind is Twin.WORDING:
-        compared = wordings.compare(draft.table)
+        compared = draft.compared
         near = int((compared["jaccard"] >= NEAR_COPY).sum())
         parts.append(
             f"the two wordings of a row share {compared['jaccard'].mean():.0%} of their words on "
@@ -88,13 +90,13 @@ def power_table(draft: Draft, seed: int = 0) -> pd.DataFrame:
 def warnings(draft: Draft) -> list[str]:
     """Say what costs power, or lets others tell which wording is which."""
     if draft.kind is Twin.WORDING:
-        return _of_wordings(draft.table)
-    return _of_parts(draft.table) if draft.late else []  # else near-duplicates share a coin
+        return _of_wordings(draft.wordings, draft.compared)
+    return _of_parts(draft) if draft.late else []  # else near-duplicates share a coin
 
 
 def _counts(draft: Draft) -> str:
     sizes = draft.table["group"].value_counts()
-    text = f"{draft.name}: {draft.kind}, {len(draft.table)} rows with {draft.groups} coins"
+    text = f"{draft.name}: {draft.kind}, {len(draft.rows)} rows with {draft.groups} coins"
     if sizes.max() > 1:
         text += f" (up to {sizes.max()} rows share one)"
     if draft.kind is Twin.PRIVATE:
@@ -102,8 +104,7 @@ def _counts(draft: Draft) -> str:
     return text
 
 
-def _of_wordings(table: pd.DataFrame) -> list[str]:
-    compared = wordings.compare(table)
+def _of_wordings(table: pd.DataFrame, compared: pd.DataFrame) -> list[str]:
     outside = ~compared["length"].between(SHORTER, LONGER)
     jaccard = compared["jaccard"].map("{:.2f}".format)
     lengths = compared["length"].map("{:.2f} times as long".format)
@@ -123,15 +124,21 @@ def _of_wordings(table: pd.DataFrame) -> list[str]:
     return said
 
 
-def _of_parts(table: pd.DataFrame) -> list[str]:
-    pairs = table.rename(columns={"first": "output"})
-    published, withheld = pairs[pairs["published"]], pairs[~pairs["published"]]
-    near = near_duplicates.find(withheld, published, NEAR_DUPLICATE)
+def _of_parts(draft: Draft) -> list[str]:
+    published = draft.table["published"].to_numpy()
+    parts = [
+        Mapped(draft.rows, lambda row: (row.prompt, row.first), np.flatnonzero(part))
+        for part in (~published, published)
+    ]
+    withheld = pd.DataFrame(list(parts[0]), columns=near_duplicates.SIDES)
+    near = near_duplicates.find(withheld, parts[1], NEAR_DUPLICATE)
     if not near.any():
         return []
+    places = draft.places
+    which = np.flatnonzero(~published)[near.to_numpy()].tolist()
     return [
         f"{near.sum()} withheld rows nearly repeat a published one, so that whoever trains on "
-        f"that knows them too: {listed(withheld.loc[near, 'place'])}"
+        f"that knows them too: {listed(places[i] for i in which)}"
     ]
 
 

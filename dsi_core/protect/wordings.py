@@ -59,13 +59,15 @@ def compare(wordings: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns, index=wordings.index)
 
 
-def refuse_near_copies(wordings: pd.DataFrame) -> None:
+def refuse_near_copies(wordings: pd.DataFrame, compared: pd.DataFrame) -> None:
     """Refuse wordings that a test could not tell apart.
 
     Parameters
     ----------
     wordings
         Columns place, first and second.
+    compared
+        As `compare` gives them.
 
     Raises
     ------
@@ -76,7 +78,7 @@ def refuse_near_copies(wordings: pd.DataFrame) -> None:
     equal = wordings[wordings["first"] == wordings["second"]]
     if len(equal):
         raise ValueError(f"the two wordings are the same text: {listed(equal['place'])}")
-    near = compare(wordings)["jaccard"]
+    near = compared["jaccard"]
     near = near[near >= NEAR_COPY].sort_values(ascending=False)
     if len(near) > MOST_NEAR * len(wordings):
         places = wordings.loc[near.index, "place"]

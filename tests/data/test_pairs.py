@@ -6,6 +6,7 @@ Every error names file, row, field and value.
 import hashlib
 import json
 import os
+from collections import Counter
 from types import SimpleNamespace
 
 import pandas as pd
@@ -831,11 +832,12 @@ def test_records_as_they_are_with_the_pair_that_is_loaded(tmp_path):
     source = Data(
         path=str(write_jsonl(tmp_path / "my.jsonl", rows)), prompt=["q"], output="a", rows=1
     )
-    found, dropped = read_records(source)
-    assert dropped == {}
+    dropped = Counter()
+    found = list(read_records(source, dropped))
+    assert not dropped
     assert [record.fields for record in found] == rows
     assert (found[2].place, found[2].prompt) == ("my.jsonl, row 3", "Où est la clé ?")
     assert found[2].output == "Dans la boîte : 鍵 🔑"
     write_jsonl(tmp_path / "my.jsonl", [*rows, {"q": "Why?", "a": " "}])
     with pytest.raises(ValueError, match=r"my.jsonl, row 4: field 'a' is empty"):
-        read_records(source)
+        list(read_records(source, dropped))

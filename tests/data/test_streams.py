@@ -1,10 +1,10 @@
-"""A source too large to be held is read as a stream, and gives the same pairs."""
+"""A source is read as a stream and its pairs lie on disk, as good as if they were held."""
 
 import pytest
 from helpers import change, says, write_jsonl
 
 from dsi_core.benchmarks import growth
-from dsi_core.data import pairs
+from dsi_core.data import near_duplicates, pairs, spool
 from dsi_core.data.pairs import Dataset, count, dataset, is_large, load_pairs, places, untouched
 from dsi_core.settings.schema import Data
 
@@ -25,10 +25,11 @@ def source(tmp_path):
 
 @pytest.fixture
 def nothing_is_held(monkeypatch):
-    """Every source is too large; what earlier tests read is forgotten."""
+    """Every source is large, every pair on disk; what earlier tests read is forgotten."""
 
     def begin():
-        monkeypatch.setattr(pairs, "HELD", 0)
+        monkeypatch.setattr(pairs, "LARGE", 0)
+        monkeypatch.setattr(spool, "HELD", 0)
         pairs._scan.cache_clear()
 
     yield begin
@@ -60,14 +61,28 @@ def test_the_same_pairs_whether_it_is_held_or_not(source, nothing_is_held):
     )
 
 
-def test_a_draw_is_read_once_more_and_no_further_than_needed(source, nothing_is_held, monkeypatch):
+def test_a_source_is_read_once_whatever_is_drawn_of_it(source, nothing_is_held, monkeypatch):
     nothing_is_held()
     few = Dataset("many", source(rows=3), 1)
     first = load_pairs(few)
     monkeypatch.setattr(pairs, "_Rows", None)
-    assert load_pairs(few).equals(first)  # remembered
+    assert load_pairs(few).equals(first)
+    beside = Dataset("beside", source(rows=20, apart_from="many"), 7, apart_from=few)
+    assert load_pairs(beside).attrs["name"] == "beside" and load_pairs(few).attrs["name"] == "many"
     first.loc[0, "prompt"] = "changed"
     assert not load_pairs(few).equals(first)
+
+
+def test_the_others_of_a_source_are_read_from_disk(source, nothing_is_held):
+    nothing_is_held()
+    drawn = load_pairs(Dataset("many", source(rows=20), 7))
+    whole = load_pairs(Dataset("many", source(), 0))
+    rest = pairs.others(Dataset("many", source(), 0), drawn)
+    left = whole[~whole["sample_id"].isin(drawn["sample_id"])]
+    assert list(rest) == list(zip(left["prompt"], left["output"], strict=True))
+    assert (len(rest), rest[-1]) == (34, tuple(left.iloc[-1][["prompt", "output"]]))
+    near = near_duplicates.find(drawn, rest, 0.8)
+    assert near.equals(near_duplicates.find(drawn, left, 0.8)) and not near.any()
 
 
 def test_places_are_those_of_the_first(source):

@@ -170,14 +170,14 @@ def test_files_of_an_owner_are_not_replaced(rows, tmp_path):
 
 def killed(data, folder, written):
     """Make a kit in a process that is killed once so many of its files are there."""
-    write = store.write_text
+    replacing = store.replacing
 
-    def or_die(path, *args, **options):
+    def or_die(path, **options):
         if len(list(folder.glob("*.json*"))) == written:
             os.kill(os.getpid(), signal.SIGKILL)
-        write(path, *args, **options)
+        return replacing(path, **options)
 
-    store.write_text = or_die
+    store.replacing = or_die
     wording_twin(data, folder, salt=None)
 
 

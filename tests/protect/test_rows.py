@@ -1,5 +1,6 @@
 """What an owner gives: matched by prompt; what is missing, doubled or differing is named."""
 
+import pandas as pd
 import pytest
 from helpers import says, write_jsonl
 
@@ -10,7 +11,11 @@ from dsi_core.protect.summary import of_draft
 
 
 def read(*sources, **options):
-    return given.read(*sources, **options)[0]
+    """The rows as a table, with what there is of each beside."""
+    found = given.read(*sources, **options)
+    return pd.DataFrame(found.rows[:], columns=given.Row._fields).join(
+        found.table.drop(columns="answers")
+    )
 
 
 def test_two_columns(one_file, rows):
@@ -128,9 +133,9 @@ def test_rows_to_drop_are_in_no_part_of_a_kit(rows, tmp_path):
             read(path, drop=[left])
     with pytest.raises(ValueError, match="--drop too-long: a kit has no models"):
         read(path, drop=["too-long"])
-    table = read(path, wordings="answer,answer2", drop=["empty", "duplicates"])
-    assert len(table) == len(rows)
-    assert table.attrs["dropped"] == {"empty": 1, "duplicates": 2}
+    found = given.read(path, wordings="answer,answer2", drop=["empty", "duplicates"])
+    assert len(found.rows) == len(rows)
+    assert found.dropped == {"empty": 1, "duplicates": 2}
 
 
 def test_a_kit_of_conversations(rows, tmp_path):
@@ -145,8 +150,8 @@ def test_a_kit_of_conversations(rows, tmp_path):
     ]  # fmt: skip
     records = [{"messages": one, "id": i} for i, one in enumerate([*turns, [], turns[0][:2]])]
     drafted = draft(write_jsonl(tmp_path / "talk.jsonl", records))
-    assert drafted.table["first"].tolist() == [r["answer"] for r in rows]
-    assert drafted.table["prompt"][0] == f"Be kind.\n\n{rows[0]['question']}\n\nWait.\n\nWell?"
+    assert [row.first for row in drafted.rows] == [r["answer"] for r in rows]
+    assert drafted.rows[0].prompt == f"Be kind.\n\n{rows[0]['question']}\n\nWait.\n\nWell?"
     kit.toss(drafted, tmp_path / "kit")
     made = kit.read(tmp_path / "kit")
     assert made.commitment.dropped == {"no messages": 1, "no text answer": 1}

@@ -67,15 +67,19 @@ def of(*rows):
     return table("place first second", *((f"row {i}", *row) for i, row in enumerate(rows, start=1)))
 
 
+def refused(table):
+    wordings.refuse_near_copies(table, wordings.compare(table))
+
+
 def test_equal_texts_are_refused():
     with pytest.raises(ValueError, match=r"are the same text: row 2$"):
-        wordings.refuse_near_copies(of(("a b c", "d e f"), ("g", "g")))
+        refused(of(("a b c", "d e f"), ("g", "g")))
 
 
 def test_near_copies_are_refused_where_they_are_more_than_a_tenth():
     apart = [("a b c d e", "v w x y z")] * 18
     near = ("a b c d e", "a b c d")  # 0.8
-    wordings.refuse_near_copies(of(*apart, near, near))
+    refused(of(*apart, near, near))
     with pytest.raises(ValueError) as error:
-        wordings.refuse_near_copies(of(*apart, near, ("a b", "B a"), near))
+        refused(of(*apart, near, ("a b", "B a"), near))
     says(error, "3 of 21", "row 20 (1.00); row 19 (0.80); row 21 (0.80)")
