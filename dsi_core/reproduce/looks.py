@@ -68,12 +68,13 @@ def faults(folder: Path, widths: tuple[int, ...] = WIDTHS) -> list[Fault]:
     found: list[Fault] = []
     with _tab() as (tab, troubles):
         for name in Site(folder).pages:
+            tab.goto((folder / name).resolve().as_uri())
             for width in widths:
-                troubles.clear()
                 tab.set_viewport_size({"width": width, "height": 900})
-                tab.goto((folder / name).resolve().as_uri())
-                told = [*tab.evaluate(SEEN), *troubles]
+                told = tab.evaluate(SEEN)
                 found += [Fault(name, f"{what} (at {width} pixels)") for what in told]
+            found += [Fault(name, what) for what in troubles]
+            troubles.clear()
     return found
 
 

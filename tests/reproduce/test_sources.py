@@ -1,0 +1,55 @@
+"""What the book is made of: which notebooks must run first, and what becomes of their cells."""
+
+import nbformat
+import pytest
+
+from dsi_core.reproduce import run, sources
+
+
+@pytest.fixture
+def here(repository, monkeypatch):
+    for module in (run, sources):
+        monkeypatch.setattr(module, "ROOT", repository)
+    return repository
+
+
+def test_what_has_no_executed_copy_of_its_age_must_run(here, older):
+    copy = here / "executed" / "small" / "01_seen.ipynb"
+    assert [path.name for path in sources.stale("small")] == ["02_not_run.ipynb"]
+    older(copy, 1000)
+    assert [path.name for path in sources.stale("small")] == ["01_seen.ipynb", "02_not_run.ipynb"]
+    older(copy, -1000)
+    kept = nbformat.read(copy, as_version=4)
+    failed = nbformat.from_dict(
+        {**kept, "metadata": {**kept.metadata, "papermill": {"exception": True}}}
+    )
+    nbformat.write(failed, copy)
+    assert len(sources.stale("small")) == 2
+    nbformat.write(kept, copy)
+
+
+def test_a_page_hides_its_code_and_offers_no_control(here):
+    made = sources.page(nbformat.read(here / "executed" / "small" / "01_seen.ipynb", as_version=4))
+    assert not [cell for cell in made.cells if "nowhere" in cell.source]
+    tags = [cell.metadata.get("tags") for cell in made.cells if cell.cell_type == "code"]
+    assert tags == [["hide-input", "parameters"], ["hide-input"]]
+    assert [cell.source for cell in made.cells[-2:]] == [
+        sources.IN_THE_EXPLORER,
+        sources.WITHOUT_KERNEL,
+    ]
+
+
+def test_a_notebook_that_has_not_run_shows_its_code(here):
+    made = sources.page(nbformat.read(here / "notebooks" / "02_not_run.ipynb", as_version=4))
+    assert "tags" not in made.cells[-1].metadata or not made.cells[-1].metadata["tags"]
+
+
+def test_linked_files_come_along_and_others_go(here, tmp_path):
+    (tmp_path / "gone.md").write_text("of yesterday")
+    sources.lay_out("small", tmp_path)
+    laid_out = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    assert {"index.md", "explorer.md", "params/small.yaml", "figures/point.png"} <= laid_out
+    assert "gone.md" not in laid_out and "figures" not in laid_out
+    before = (tmp_path / "index.md").stat().st_mtime_ns
+    sources.lay_out("small", tmp_path)
+    assert (tmp_path / "index.md").stat().st_mtime_ns == before  # Sphinx reads it once
