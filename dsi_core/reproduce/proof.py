@@ -24,6 +24,7 @@ LOADED = {
 }
 NOT_FETCHED = {"canonical", "next", "prev", "index", "search", "author", "license"}  # rel of links
 NO_NUMBER = {"NaN", "nan", "<NA>", "NaT"}
+SHOWN = 80  # characters of what is wrong
 VERBATIM = ("pre", "code", "script", "style", "kbd")
 MATH = re.compile(r"\$[^\s\d]|\\\(|\\\[")  # begins a formula; $5 is money
 FETCHED_BY_STYLE = re.compile(r"""url\(\s*["']?(https?:|//)|@import\s+["'](https?:|//)""")
@@ -132,17 +133,16 @@ def texts(page: BeautifulSoup) -> Iterator[str]:
     """Formulas that stayed text."""
     for text in _article(page).find_all(string=MATH):
         if not text.find_parent(VERBATIM) and not text.find_parent(class_="math"):
-            yield f"a formula that stayed text: {' '.join(text.split())[:80]}"
+            yield f"a formula that stayed text: {_short(text)}"
 
 
 def outputs(page: BeautifulSoup) -> Iterator[str]:
     """Red boxes, and cells of tables without a number."""
     for box in _article(page).select(".stderr, .traceback"):
-        yield f"a box of errors: {' '.join(box.get_text().split())[:80]}"
-    for cell in _article(page).find_all("td"):
-        row = cell.find_parent("tr")
-        if row is not None and cell.get_text().strip() in NO_NUMBER:
-            yield f"a cell without a number: {' '.join(row.get_text(' ').split())[:80]}"
+        yield f"a box of errors: {_short(box.get_text())}"
+    for row in _article(page).find_all("tr"):
+        if NO_NUMBER & {cell.get_text().strip() for cell in row.find_all("td")}:
+            yield f"a cell without a number: {_short(row.get_text(' '))}"
 
 
 def pictures(page: BeautifulSoup) -> Iterator[str]:
@@ -150,7 +150,7 @@ def pictures(page: BeautifulSoup) -> Iterator[str]:
     for image in _article(page).find_all("img"):
         words = str(image.get("alt", "")).strip()
         if not words or re.search(r"\.(png|svg)$", words):
-            yield f"a picture without a text: {image['src']}"
+            yield f"a picture without a text: {_short(str(image.get('src')))}"
 
 
 def titles(page: BeautifulSoup) -> Iterator[str]:
@@ -160,6 +160,10 @@ def titles(page: BeautifulSoup) -> Iterator[str]:
         yield f"{count} titles"
     if not (page.title and page.title.get_text().strip()):
         yield "a window without a name"
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:SHOWN]
 
 
 def _article(page: BeautifulSoup) -> Tag:

@@ -29,7 +29,8 @@ WORDS = """# Words
 
 ## What is tainted
 
-What moves by more than $\\delta_t$; it costs $5. The [settings](../../params/small.yaml) say how much.
+What moves by more than $\\delta_t$; it costs $5.
+The [settings](../../params/small.yaml) say how much.
 
 ![A point](../../figures/point.png)
 """

@@ -1,9 +1,12 @@
 """What the book is made of: which notebooks must run first, and what becomes of their cells."""
 
+import re
+
 import nbformat
 import pytest
 
 from dsi_core.reproduce import run, sources
+from dsi_core.runtime.paths import ROOT
 
 
 @pytest.fixture
@@ -53,3 +56,12 @@ def test_linked_files_come_along_and_others_go(here, tmp_path):
     before = (tmp_path / "index.md").stat().st_mtime_ns
     sources.lay_out("small", tmp_path)
     assert (tmp_path / "index.md").stat().st_mtime_ns == before  # Sphinx reads it once
+
+
+def test_the_contents_name_every_notebook_and_page():
+    index = (ROOT / sources.BOOK / "index.md").read_text()
+    contents = re.findall(r"\{toctree\}(.*?)```", index, re.S)
+    named = {name for part in contents for name in part.split()}
+    pages = [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "notebooks" / "pages").glob("*.md")]
+    places = {path.relative_to(ROOT).with_suffix("").as_posix() for path in pages}
+    assert {name for name in named if name.startswith("notebooks/")} == places
