@@ -589,7 +589,8 @@ def _by_selection(verdicts: pd.DataFrame) -> str:
 
 
 def _scores(table: pd.DataFrame) -> str:
-    return "recall {recall:g}, precision {precision:g}, F1 {f1:g}".format(**table.iloc[0])
+    said = "recall {recall:g}, precision {precision:g}, F1 {f1:g}".format(**table.iloc[0])
+    return said.replace("nan", "undefined")
 
 
 def _of(table: pd.DataFrame) -> str:

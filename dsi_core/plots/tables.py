@@ -7,6 +7,7 @@ from IPython.core.getipython import get_ipython
 from pandas.api.types import is_integer_dtype
 
 ABSENT = "–"
+DIGITS = 4  # behind the point, at most
 NO_VALUE = re.compile(r"<td>(?:NaN|None|NaT|&lt;NA&gt;)</td>")
 
 
@@ -15,12 +16,10 @@ def as_html(table: pd.DataFrame) -> str:
     index = table.index
     counts = index.nlevels == 1 and index.name is None and is_integer_dtype(index)
     most = pd.get_option("display.max_rows")
-    html = table.to_html(
-        index=not counts,
-        notebook=True,
-        max_rows=most,
-        show_dimensions=len(table) > most,
-    )
+    with pd.option_context("display.precision", DIGITS):
+        html = table.to_html(
+            index=not counts, notebook=True, max_rows=most, show_dimensions=len(table) > most
+        )
     return NO_VALUE.sub(f"<td>{ABSENT}</td>", html)
 
 

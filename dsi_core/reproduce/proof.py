@@ -27,6 +27,7 @@ NO_NUMBER = {"NaN", "nan", "<NA>", "NaT"}
 SHOWN = 80  # characters of what is wrong
 VERBATIM = ("pre", "code", "script", "style", "kbd")
 MATH = re.compile(r"\$[^\s\d]|\\\(|\\\[")  # begins a formula; $5 is money
+SAYS_NAN = re.compile(r"\w [Nn]a[Nn]\b")  # in a sentence; a cell of a table has a check of its own
 FETCHED_BY_STYLE = re.compile(r"""url\(\s*["']?(https?:|//)|@import\s+["'](https?:|//)""")
 
 
@@ -130,10 +131,14 @@ def _has(site: Site, file: Path, fragment: str) -> bool:
 
 
 def texts(page: BeautifulSoup) -> Iterator[str]:
-    """Formulas that stayed text."""
-    for text in _article(page).find_all(string=MATH):
-        if not text.find_parent(VERBATIM) and not text.find_parent(class_="math"):
+    """Formulas that stayed text, and sentences with a number that is none."""
+    for text in _article(page).find_all(string=True):
+        if text.find_parent(VERBATIM) or text.find_parent(class_="math"):
+            continue
+        if MATH.search(text):
             yield f"a formula that stayed text: {_short(text)}"
+        if SAYS_NAN.search(text):
+            yield f"a number that is none: {_short(text)}"
 
 
 def outputs(page: BeautifulSoup) -> Iterator[str]:

@@ -21,6 +21,7 @@ LINK = re.compile(r"""(?:\]\(|src=")<?([^)\s"#>]+)""")
 WITHOUT_KERNEL = "*Controls stand here in JupyterLab (`make lab`), where a kernel runs.*"
 IN_THE_EXPLORER = f"{WITHOUT_KERNEL} [The explorer](../explorer.md) needs none."
 NO_EXPLORER = "# The explorer\n\nThis profile has none yet: `dsi explore --html` writes it."
+NOT_RUN = "*Without results here: run it in JupyterLab (`make lab`), on what you made yourself.*"
 HIDDEN = "hide-input"
 
 
@@ -91,21 +92,24 @@ def explorer(profile: str) -> Path:
 def page(notebook: NotebookNode) -> NotebookNode:
     """Make a page of the site of a notebook: its code behind a click, no control without a kernel.
 
-    A notebook that has not been executed shows its code.
+    A notebook that has not been executed shows its code, and says so.
     """
     executed = any(cell.get("outputs") for cell in notebook.cells)
     cells: list[NotebookNode] = []
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
-        if "injected-parameters" in tags:
-            continue
+        if "injected-parameters" in tags or ("parameters" in tags and not cells):
+            continue  # papermill's own, and what would stand above the title
         if "skip-execution" in tags:
             explores = re.search(r"\b(widgets|explore)\.", cell.source)
             cell = nbformat.v4.new_markdown_cell(IN_THE_EXPLORER if explores else WITHOUT_KERNEL)
         elif cell.cell_type == "code" and (executed or "parameters" in tags):
             cell.metadata["tags"] = sorted({*tags, HIDDEN})
-        cell.id = f"c{len(cells):02}"  # the same at each run
         cells.append(cell)
+    if not executed and any(cell.cell_type == "code" for cell in cells):
+        cells.insert(1, nbformat.v4.new_markdown_cell(NOT_RUN))
+    for number, cell in enumerate(cells):
+        cell.id = f"c{number:02}"  # the same at each run
     kept = {key: notebook.metadata[key] for key in ("kernelspec", "language_info")}
     return nbformat.v4.new_notebook(cells=cells, metadata=kept)
 

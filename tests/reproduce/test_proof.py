@@ -28,6 +28,7 @@ def test_a_small_book_is_without_faults(site):
         ("<h1>A</h1><table><tr><td>NaN</td></tr></table>", "a cell without a number: NaN"),
         ("<h1>A</h1><img src='data:,'>", "a picture without a text: data:,"),
         ("<h1>A</h1><img src='data:,' alt='_images/a.png'>", "a picture without a text: data:,"),
+        ("<h1>A</h1><p>recall 0, F1 nan</p>", "a number that is none: recall 0, F1 nan"),
         ("<p>no title</p>", "0 titles"),
         ("<h1>A</h1><a href='none.html'>x</a>", "a link to nothing: none.html"),
         ("<h1>A</h1><a href='#none'>x</a>", "a link to no place of its page: #none"),
