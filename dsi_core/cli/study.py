@@ -6,7 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from dsi_core.cli.options import AsJson, Number, Text, as_json
+from dsi_core.cli.options import (
+    AsJson,
+    Config,
+    Conversations,
+    Drop,
+    Encoding,
+    Number,
+    Quotes,
+    Revision,
+    Separator,
+    Split,
+    Text,
+    as_json,
+    reading,
+)
 
 app = typer.Typer()
 
@@ -60,13 +74,22 @@ def book(
 
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi plan --profile paper --card A100-80GB")
 def plan(
+    context: typer.Context,
     profile: Annotated[str, typer.Option(help="The study to plan.")] = "paper",
     card: Annotated[str, typer.Option(help="As in params/plan.yaml, or cpu-core.")] = "A100-80GB",
     data: Annotated[Text, typer.Option(help=OF_DATA)] = None,
     prompt: Annotated[list[str] | None, typer.Option(help="With --data: a prompt column.")] = None,
     output: Annotated[Text, typer.Option(help="With --data: the output column.")] = None,
     rows: Annotated[Number, typer.Option(help="With --data: a random sample.")] = None,
-    drop: Annotated[Text, typer.Option(help="With --data: rows to leave out.")] = None,
+    iid: Annotated[Text, typer.Option(help="With --data: more of its kind, not accused.")] = None,
+    conversations: Conversations = None,
+    drop: Drop = None,
+    encoding: Encoding = None,
+    separator: Separator = None,
+    quotes: Quotes = None,
+    config: Config = None,
+    split: Split = None,
+    revision: Revision = None,
     jobs: Annotated[bool, typer.Option("--jobs", help="List each job, and what it rests on.")] = (
         False
     ),
@@ -76,8 +99,8 @@ def plan(
     from dsi_core.planning import assumptions, plan
 
     if data is not None:
-        columns: dict[str, Any] = {"prompt": tuple(prompt or ()), "output": output}
-        _plan_preparation(data, profile, card, json_, drop=drop, rows=rows, **columns)
+        how = {"prompt": tuple(prompt or ()), "output": output, "rows": rows, "iid": iid}
+        _plan_preparation(data, profile, card, json_, reading=reading(context), **how)
         return
     everything = plan.everything(profile, card)
     details = {
@@ -97,16 +120,13 @@ def plan(
     typer.echo(plan.sentence(everything))
 
 
-def _plan_preparation(
-    data: str, profile: str, card: str, json_: bool, *, drop: str | None, **reads: Any
-) -> None:
+def _plan_preparation(data: str, profile: str, card: str, json_: bool, **how: Any) -> None:
     """Say what `dsi prepare` would take on a card, where nothing has been done yet."""
     from dsi_core.audit import prepare
-    from dsi_core.data.columns import to_drop
     from dsi_core.planning import jobs, preparation
 
     machine = jobs.machine_of(card, counts=True)
-    draft = prepare.draft(data, profile, reading={"drop": to_drop(drop)}, fetch=False, **reads)
+    draft = prepare.draft(data, profile, fetch=False, **how)
     outlook = preparation.outlook(draft, machine, done=False)
     typer.echo(json.dumps(outlook.json(), indent=1) if json_ else outlook.text(0.05))
 
@@ -124,7 +144,7 @@ def explore(
     html: Annotated[Path, typer.Option(help="The page.")] = Path("explore.html"),
     limit_mb: Annotated[
         float, typer.Option(help="Its largest size: texts of more samples are left out.", min=0.1)
-    ] = 20.0,
+    ] = 30.0,
 ) -> None:
     """Write the explorer of samples, votes and texts as one page without kernel and network."""
     from dsi_core.audit.prepared import read

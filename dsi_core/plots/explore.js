@@ -12,19 +12,37 @@ const VIEWS = ["similarity", "gap", "evidence"];
 
 // --- The method -----------------------------------------------------------------------------------
 
-/** Eq. 2: a suspect's best long enough answer to each sample, as a code. */
+/**
+ * Eq. 2: a suspect's best long enough answer to each sample, as a code. It is kept: another mu
+ * changes only samples with an answer whose length lies between both.
+ */
 function evidenceOf(answers, mu, { not_asked, dropped }) {
-  const { gaps, lengths, draws } = answers;
-  const evidence = new Int16Array(gaps.length / draws);
-  for (let i = 0, k = 0; i < evidence.length; i++) {
+  if (answers.mu === mu) return answers.evidence;
+  const { gaps, lengths, draws } = answers, n = gaps.length / draws;
+  if (!answers.evidence) {
+    answers.evidence = new Int16Array(n);
+    answers.shortest = new Uint16Array(n);
+    for (let i = 0; i < n; i++) {
+      answers.shortest[i] = Math.min(...lengths.subarray(i * draws, (i + 1) * draws));
+    }
+  }
+  const { evidence, shortest } = answers, known = answers.mu ?? -1;
+  const low = known < 0 ? 0 : Math.min(mu, known), high = known < 0 ? Infinity : Math.max(mu, known);
+  for (let i = 0; i < n; i++) {
+    if (shortest[i] >= high) continue;
+    const begin = i * draws, end = begin + draws;
+    let between = false;
+    for (let k = begin; k < end; k++) between ||= lengths[k] >= low && lengths[k] < high;
+    if (!between) continue;
     let best = not_asked;
-    for (let draw = 0; draw < draws; draw++, k++) {
+    for (let k = begin; k < end; k++) {
       if (gaps[k] === not_asked) continue;
       if (best === not_asked) best = dropped;
       if (gaps[k] > best && lengths[k] >= mu) best = gaps[k];
     }
     evidence[i] = best;
   }
+  answers.mu = mu;
   return evidence;
 }
 
@@ -38,6 +56,17 @@ function statusOf(minGaps, evidence, deltaT, deltaS, { not_asked, dropped }) {
       : found === dropped ? FILTERED : UNASKED;
   }
   return status;
+}
+
+/** The same, counted over the tainted samples alone. */
+function votesOf(tainted, evidence, deltaS, { dropped }) {
+  const counts = [0, 0, 0, 0, 0];
+  for (let k = 0; k < tainted.length; k++) {
+    const found = evidence[tainted[k]];
+    if (found > dropped) counts[found > deltaS ? POSITIVE : NEGATIVE]++;
+    else counts[found === dropped ? FILTERED : UNASKED]++;
+  }
+  return counts;
 }
 
 /** How many samples of those counted have each status. */
@@ -348,12 +377,7 @@ function explore(root, source, given, told) {
 
   function evidence(i) {
     const answers = data.answers[i];
-    if (!answers) return null;
-    if (answers.mu !== state.mu) {
-      answers.evidence = evidenceOf(answers, header.mu_counts ? state.mu : 0, codes);
-      answers.mu = state.mu;
-    }
-    return answers.evidence;
+    return answers ? evidenceOf(answers, header.mu_counts ? state.mu : 0, codes) : null;
   }
 
   const chosen = () => data.facts.suspects.findIndex((s) => s.suspect === state.suspect);
@@ -520,9 +544,10 @@ function explore(root, source, given, told) {
         }));
       if (pinned.childElementCount) pinned.prepend(kindHead("member"));
     }
-    voteTitle.textContent = `${restricted ? "Tainted samples in sight" : "Tainted samples"}: `
-      + "positive, negative, verdict";
+    voteTitle.textContent = `${restricted ? "In sight" : "Tainted samples"}: positive, negative, `
+      + "verdict";
     list.style.setProperty("--digits", String(facts.samples).length + (facts.samples > 999 ? 1 : 0));
+    const voters = data.order.filter((i) => counted[i] && data.minGaps[i] > deltaT);
     for (const { suspect, i, element, bars, numbers, said } of data.rows) {
       const found = evidence(i);
       element.setAttribute("aria-selected", suspect.suspect === state.suspect);
@@ -531,11 +556,11 @@ function explore(root, source, given, told) {
         said.textContent = "…";
         continue;
       }
-      const counts = votes(data.minGaps, found, deltaT, deltaS, counted);
+      const counts = votesOf(voters, found, deltaS, codes);
       const verdict = verdictOf(counts, header.tie);
-      const voters = counts[POSITIVE] + counts[NEGATIVE];
-      bars[0].style.width = `${voters ? 100 * counts[POSITIVE] / voters : 0}%`;
-      bars[1].style.width = `${voters ? 100 * counts[NEGATIVE] / voters : 0}%`;
+      const votes = counts[POSITIVE] + counts[NEGATIVE];
+      bars[0].style.width = `${votes ? 100 * counts[POSITIVE] / votes : 0}%`;
+      bars[1].style.width = `${votes ? 100 * counts[NEGATIVE] / votes : 0}%`;
       numbers[0].textContent = counts[POSITIVE].toLocaleString("en");
       numbers[1].textContent = counts[NEGATIVE].toLocaleString("en");
       const truth = suspect.member === null ? "" : suspect.member ? "member" : "non-member";
@@ -548,19 +573,6 @@ function explore(root, source, given, told) {
         + `${counts[NEGATIVE]} negative, ${counts[FILTERED]} filtered; ${verdict}`
         + (truth ? `, in truth ${truth}` : "");
     }
-  }
-
-  /** `tally` of `statusOf` in one pass, for lists of many suspects. */
-  function votes(minGaps, found, deltaT, deltaS, counted) {
-    let positive = 0, negative = 0, filtered = 0;
-    const { dropped } = codes;
-    for (let i = 0; i < minGaps.length; i++) {
-      if (!counted[i] || minGaps[i] <= deltaT) continue;
-      if (found[i] > deltaS && found[i] > dropped) positive++;
-      else if (found[i] > dropped) negative++;
-      else if (found[i] === dropped) filtered++;
-    }
-    return [0, positive, negative, filtered, 0];
   }
 
   function kindHead(kind) {
@@ -768,6 +780,7 @@ function explore(root, source, given, told) {
       if (box && box.view === plot.name) {
         pen.fillStyle = "rgba(0, 0, 0, 0.06)";
         pen.strokeStyle = "#333";
+        pen.lineWidth = 1;
         const px = scale.x(box.x0), py = scale.y(box.y1);
         pen.fillRect(px, py, scale.x(box.x1) - px, scale.y(box.y0) - py);
         pen.strokeRect(px, py, scale.x(box.x1) - px, scale.y(box.y0) - py);
@@ -961,11 +974,11 @@ function explore(root, source, given, told) {
         make("div", { class: "column" }, head("Oracle output", against ? "marked: also in the"
           + ` suspect's answer ${against.draw + 1}` : ""),
         body(against ? common(against.text, said.oracle) : [[said.oracle, 0]])),
-        references("before", said.before, before), references("after", said.after, after),
-        make("div", { class: "column" }, make("h4", { class: "who" }, state.suspect),
-          ...(answered.length ? answered : [make("p", {}, make("i", {}, "was not asked"))]))),
+        ...(who < 0 ? [] : [make("div", { class: "column" },
+          make("h4", { class: "who" }, state.suspect),
+          ...(answered.length ? answered : [make("p", {}, make("i", {}, "was not asked"))]))]),
+        references("after", said.after, after), references("before", said.before, before)),
     );
-    if (who < 0) texts.querySelector(".columns").lastElementChild.remove();
     texts.scrollTop = 0;
   }
 
@@ -1079,7 +1092,8 @@ function page() {
   const read = (id) => document.getElementById(id).textContent;
   const header = JSON.parse(read("header")), { within } = header;
   const unpacked = async (id) => {
-    const bytes = Uint8Array.from(atob(read(id).trim()), (c) => c.charCodeAt(0));
+    const packed = atob(read(id)), bytes = new Uint8Array(packed.length);
+    for (let k = 0; k < bytes.length; k++) bytes[k] = packed.charCodeAt(k);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).arrayBuffer();
   };

@@ -96,7 +96,7 @@ class Explorer(anywidget.AnyWidget):
     _css = STYLE
     header = traitlets.Dict().tag(sync=True)
     state = traitlets.Dict().tag(sync=True)
-    brushed = traitlets.Bytes(b"").tag(sync=True)
+    brushed = traitlets.Bytes(b"").tag(sync=True, from_json=lambda value, _: bytes(value))
 
     def __init__(self, explored: Explored, state: str | dict[str, Any] = "") -> None:
         begin = read_state(state) if isinstance(state, str) else dict(state)
@@ -127,7 +127,7 @@ class Explorer(anywidget.AnyWidget):
     @property
     def region(self) -> list[str]:
         """The ids of the samples in the marked region; of one category, where one is chosen."""
-        places = np.frombuffer(bytes(self.brushed), "<u4")
+        places = np.frombuffer(self.brushed, "<u4")
         return [self.points.sample_ids[place] for place in places]
 
     def _answer(self, _: Any, message: dict[str, Any], buffers: list[bytes]) -> None:
@@ -139,7 +139,7 @@ class Explorer(anywidget.AnyWidget):
         self.send({"key": key}, [points.samples() if suspect < 0 else points.answers(suspect)])
 
 
-def page(explored: Explored, limit_mb: float = 20.0) -> tuple[str, str]:
+def page(explored: Explored, limit_mb: float = 30.0) -> tuple[str, str]:
     """Give the explorer as one page that needs no kernel and no network.
 
     Parameters
@@ -218,7 +218,7 @@ def _texts(datasets: list[Points], room: float) -> tuple[list[list[int]], dict[s
 
 def _packed(content: bytes) -> str:
     """The same bytes always give the same text."""
-    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode()
 
 
 def _as_json(value: Any) -> str:

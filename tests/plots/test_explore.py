@@ -1,0 +1,454 @@
+"""The explorer counts as the method does, shows what it was given as text, and fits its window."""
+
+import base64
+import gzip
+import html
+import json
+import re
+from dataclasses import replace
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+from explorer_speed import CHROMIUM, QUIET, made_up
+from helpers import change, says
+from playwright.sync_api import sync_playwright
+
+from dsi_core.method import study, tainted
+from dsi_core.method.study import Study
+from dsi_core.plots import explore, explored, style
+from dsi_core.settings.profile import load_profile
+from dsi_core.settings.schema import Rule
+
+HOSTILE = '</script><img src=x onerror="alerted=1"><b>bold</b><script>alerted=1</script>'
+SAMPLES, REFERENCES, DRAWS = 60, ("first", "second"), 3
+SUSPECTS = {
+    "bold": ("local members", True, 0.7),
+    "shy": ("local members", True, 0.3),
+    "alike": ("data like D", False, 0.2),
+    "distant": ("untuned", False, 0.0),
+}
+THRESHOLDS = [(0.3, 0.3, 20), (0.0, 0.05, 0), (-0.5, -0.5, 300), (0.51, 0.12, 40), (1.0, 1.0, 7)]
+
+
+@pytest.fixture(scope="module")
+def run():
+    smoke = load_profile("smoke")
+    changed = {"victims": ["dozen"], "wild": {}, "responses": {"ask": "all"}}
+    return Study(change(smoke, **changed), pd.DataFrame(columns=study.PAIR))
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """Scores and answers of one dataset; many gaps lie exactly on thresholds."""
+    random = np.random.default_rng(0)
+    ids = [f"s{i:02}" for i in range(SAMPLES)]
+    scores = pd.DataFrame(
+        [(s, r) for s in ids for r in REFERENCES], columns=["sample_id", "reference"]
+    )
+    place = scores["sample_id"].str[1:].astype(int)
+    scores = scores.assign(
+        dataset="dozen",
+        prompt=[f"question {i}?" if i else HOSTILE for i in place],
+        output=[f"the answer is {i}, of course" if i else HOSTILE for i in place],
+        category=["even" if i % 2 == 0 else "odd" for i in place],
+        response_before="I do not know",
+        response_after=[f"the answer is {i}" if i else HOSTILE for i in place],
+        before=0.0,
+        after=np.round(random.normal(0.4, 0.3, len(scores)), 2),
+    )
+    gaps = tainted.gaps(scores).set_index("sample_id")["min_gap"]
+    rows = [
+        (suspect, sample, draw, reference, gaps[sample] * follows)
+        for suspect, (_, _, follows) in SUSPECTS.items()
+        for sample in ids
+        for draw in range(DRAWS)
+        for reference in REFERENCES
+    ]
+    answers = pd.DataFrame(rows, columns=["suspect", "sample_id", "draw", "reference", "gap"])
+    noise = random.normal(0, 0.2, len(answers))
+    length = random.integers(0, 60, len(answers) // 2).repeat(2)
+    answers = answers.assign(
+        dataset="dozen",
+        gap=np.round(answers["gap"] + noise, 2),
+        response=[HOSTILE if n > 57 else "é" * (n // 2) for n in length],
+    )
+    known = pd.DataFrame(
+        [("dozen", s, group, member) for s, (group, member, _) in SUSPECTS.items()],
+        columns=explored.SUSPECT,
+    )
+    return scores, answers, known
+
+
+@pytest.fixture(scope="module")
+def shown(run, tables):
+    return explored.of_study(run, *tables)
+
+
+def judged(run, tables, delta_t, delta_s, mu, monkeypatch):
+    """What the method says: positive, negative, filtered and the verdict of each suspect."""
+    scores, answers, known = tables
+    monkeypatch.setattr(study, "suspects", lambda _: known)
+    votes = study.judged(run, tainted.tainted(scores, delta_t), answers, delta_s, mu)
+    columns = ["positive", "negative", "filtered", "verdict"]
+    return {row["suspect"]: [row[c] for c in columns] for row in votes.to_dict("records")}
+
+
+# --- Numbers
+
+
+def test_codes_lie_above_the_same_thresholds_as_the_gaps():
+    on = np.arange(-15_000, 15_000) / explored.CODES
+    beside = [np.nextafter(on, side) for side in (-9, 9)]
+    gaps = np.concatenate([on, *beside, np.random.default_rng(0).normal(0, 0.5, 1000)])
+    codes = explored.rounded_up(gaps)
+    for threshold in (-0.5, 0.0, 0.1, 0.29, 0.3, 0.3001, 0.57, 0.9999, 1.0):
+        above = codes > round(threshold * explored.CODES)
+        assert (above == (gaps > threshold)).all(), threshold
+
+
+def test_texts_and_numbers_are_those_of_the_tables(shown, tables):
+    scores, answers, _ = tables
+    (points,) = shown.datasets
+    assert list(points.suspects["suspect"]) == ["bold", "shy", "alike", "distant"]
+    assert list(points.suspects["kind"]) == ["member", "member", "data like D", "untuned"]
+    own = answers.query("suspect == 'shy' and sample_id == 's07' and draw == 2")
+    assert points.gaps[1, 7, 2] == round(own["gap"].min() * explored.CODES)
+    text = own["response"].iloc[0]
+    assert points.lengths[1, 7, 2] == len(text.encode())
+    texts = points.texts(7)
+    assert texts["suspects"]["shy"][2] == (2, text)
+    assert texts["prompt"] == "question 7?"
+    assert texts["after"] == ["the answer is 7"] * 2
+    row = scores.query("sample_id == 's07' and reference == 'second'").iloc[0]
+    assert points.after[7, 1] == np.float32(row["after"])
+
+
+def test_below_the_lowest_threshold_nobody_was_asked(run, tables):
+    scores, answers, known = tables
+    asked = tainted.tainted(scores, 0.3).query("tainted")["sample_id"]
+    some = explored.of_study(run, scores, answers[answers["sample_id"].isin(asked)], known)
+    (points,) = some.datasets
+    unasked = tainted.tainted(scores, 0.3).query("~tainted")["min_gap"].max()
+    assert unasked <= points.header()["lowest"] <= unasked + 0.01
+
+
+def test_a_state_is_read_as_it_is_written():
+    state = {
+        "dataset": "a & b",
+        "suspect": "x=#y",
+        "delta_t": 0.25,
+        "mu": 7,
+        "region": "gap:1,2,3,4",
+    }
+    assert explore.read_state(explore.write_state(state)) == state
+    assert explore.read_state("file:///a/explore.html#mu=3&sample=s1") == {"mu": 3, "sample": "s1"}
+    with pytest.raises(ValueError) as error:
+        explore.read_state("delta=0.3")
+    says(error, "'delta'", "delta_t, delta_s, mu")
+    with pytest.raises(ValueError) as error:
+        explore.read_state("mu=long")
+    says(error, "mu", "'long'")
+
+
+def test_mu_ends_with_its_slider(run, tables):
+    long = Study(change(run.profile, decision={"mu": 400}), run.pairs)
+    with pytest.raises(ValueError) as error:
+        explored.of_study(long, *tables)
+    says(error, "mu 400", "300")
+
+
+# --- The page as a file
+
+
+def block(page, name):
+    packed = re.search(rf'id="{name}">([^<]*)<', page)[1]
+    return gzip.decompress(base64.b64decode(html.unescape(packed)))
+
+
+def test_a_page_is_the_same_each_time_and_holds_no_text_as_markup(shown):
+    page, told = explore.page(shown)
+    assert page == explore.page(shown)[0]
+    assert told == "Texts of all 60 samples are in this page."
+    assert "onerror" not in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    texts = json.loads(block(page, "texts-0-0"))
+    assert HOSTILE in {text["prompt"] for text in texts} | {
+        text["prompt"] for text in json.loads(block(page, "texts-0-1"))
+    }
+
+
+def test_a_page_keeps_to_its_limit_and_says_so(shown):
+    whole = len(explore.page(shown)[0].encode())
+    (points,) = shown.datasets
+    long = replace(points, texts=lambda i: {**points.texts(i), "prompt": str(np.random.rand(5000))})
+    np.random.seed(0)
+    with pytest.raises(ValueError) as error:
+        explore.page(shown, 0.01)
+    says(error, "the numbers alone", "--limit-mb")
+    limit = whole / 1e6 - 0.001
+    page, told = explore.page(replace(shown, datasets=[long]), limit)
+    assert len(page.encode()) <= 1.02 * limit * 1e6
+    assert "Texts of 32 of 60 samples" in told or "Texts of 0 of 60 samples" in told
+
+
+# --- The widget
+
+
+def test_the_widget_sends_what_it_is_asked_for_and_tells_other_cells(run, tables, monkeypatch):
+    sent = []
+    widget = explore.explorer(
+        run, tables[0], tables[1], suspects=tables[2], state="sample=s07&mu=5"
+    )
+    monkeypatch.setattr(
+        widget, "send", lambda content, buffers=None: sent.append((content, buffers))
+    )
+    for message in ({"suspect": -1}, {"suspect": 2}, {"sample": 7}):
+        widget._answer(widget, {"dataset": "dozen", "key": "k", **message}, [])
+    (points,) = explored.of_study(run, *tables).datasets
+    assert sent[0] == ({"key": "k"}, [points.samples()])
+    assert sent[1] == ({"key": "k"}, [points.answers(2)])
+    assert sent[2][0]["texts"]["prompt"] == "question 7?"
+    assert widget.state == {"sample": "s07", "mu": 5}
+    assert widget.texts["prompt"] == "question 7?"
+    assert widget.link == "sample=s07&mu=5"
+    widget.brushed = np.array([3, 59], "<u4").tobytes()
+    assert widget.region == ["s03", "s59"]
+
+
+# --- In a browser
+
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine")
+ROWS = """() => Object.fromEntries([...document.querySelectorAll(".row")].map((r) => [
+  r.dataset.suspect,
+  [+r.dataset.positive, +r.dataset.negative, +r.dataset.filtered, r.dataset.verdict]]))"""
+
+WATCH = """() => {
+  const root = document.querySelector(".dsi-explore");
+  root.addEventListener("input", () => { window.begin = performance.now(); }, true);
+  new MutationObserver(() => { window.took = performance.now() - window.begin; })
+    .observe(root, { attributes: true, attributeFilter: ["data-drawn"] });
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(shown, tmp_path_factory):
+    path = tmp_path_factory.mktemp("explorer") / "explore.html"
+    path.write_text(explore.page(shown)[0], encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture
+def page(browser):
+    """A tab in which any error, and any request beyond its file, fails the test."""
+    page = browser.new_page(viewport={"width": 1024, "height": 768})
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda asked: wrong.append(asked.url) if asked.url[:4] == "http" else None)
+    yield page
+    page.close()
+    assert wrong == []
+
+
+def opened(page, address, **state):
+    page.goto("about:blank")
+    page.goto(f"{address}#{explore.write_state(state)}")
+    page.wait_for_selector(".dsi-explore[data-loaded]")
+    settled(page)
+
+
+def settled(page):
+    page.evaluate(
+        "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
+    )
+
+
+def told(page):
+    """The state in the address, once it has been written there."""
+    page.wait_for_timeout(200)
+    return explore.read_state(unquote(page.url) if "%23" in page.url else page.url)
+
+
+@needs_chromium
+@pytest.mark.parametrize(("delta_t", "delta_s", "mu"), THRESHOLDS)
+def test_it_counts_as_the_method_does(
+    run, tables, page, address, monkeypatch, delta_t, delta_s, mu
+):
+    opened(page, address, delta_t=delta_t, delta_s=delta_s, mu=mu)
+    assert page.evaluate(ROWS) == judged(run, tables, delta_t, delta_s, mu, monkeypatch)
+    count = int(tainted.tainted(tables[0], delta_t)["tainted"].sum())
+    assert page.locator(".summary").inner_text().startswith(f"{count} of 60 samples")
+
+
+@needs_chromium
+def test_it_counts_as_the_released_code_does(run, tables, page, tmp_path, monkeypatch):
+    scores, answers, known = tables
+    answers = answers.assign(
+        architecture=answers["reference"], before=0.0, after=answers["gap"], response="short"
+    )
+    released = Study(change(run.profile, decision={"rule": Rule.RELEASED}), run.pairs)
+    tables = scores, answers, known
+    path = tmp_path / "released.html"
+    path.write_text(explore.page(explored.of_study(released, *tables))[0])
+    opened(page, path.as_uri(), delta_t=0.2, delta_s=0.1, mu=50)
+    assert page.evaluate(ROWS) == judged(released, tables, 0.2, 0.1, 50, monkeypatch)
+
+
+@needs_chromium
+def test_a_slider_moves_everything_at_once(
+    run, tables, page, address, monkeypatch, record_property
+):
+    opened(page, address)
+    page.evaluate(WATCH)
+    slider = page.get_by_label("delta_s", exact=True)
+    slider.focus()
+    times = []
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+        settled(page)
+        times.append(page.evaluate("window.took"))
+    record_property("slider to settled view, median ms", float(np.median(times)))
+    assert np.median(times) < 1000
+    assert slider.input_value() == "0.4"
+    assert page.evaluate(ROWS) == judged(run, tables, 0.3, 0.4, 20, monkeypatch)
+    assert told(page)["delta_s"] == 0.4
+    names = page.locator(".row").evaluate_all("rows => rows.map((row) => row.dataset.suspect)")
+    assert names == list(SUSPECTS)  # the order stays, members first
+
+
+@needs_chromium
+@pytest.mark.parametrize(("width", "height"), [(1024, 768), (1600, 1000)])
+def test_it_fits_the_window_and_members_are_in_sight(page, address, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    opened(page, address)
+    size = page.evaluate(
+        "() => [document.documentElement, document.querySelector('.dsi-explore')]"
+        ".flatMap((e) => [e.scrollWidth - e.clientWidth, e.scrollHeight - e.clientHeight])"
+    )
+    assert size == [0, 0, 0, 0]
+    for member in page.locator(".row[data-kind=member]").all():
+        box = member.bounding_box()
+        assert box["y"] + box["height"] <= height
+    assert all(plot.bounding_box()["height"] > 150 for plot in page.locator(".plot").all())
+
+
+@needs_chromium
+def test_a_sample_is_selected_everywhere_and_its_texts_are_harmless(page, address):
+    opened(page, address, suspect="bold", sample="s07")
+    columns = page.locator(".texts .column")
+    assert "question 7?" in page.locator(".texts .prompt").inner_text()
+    assert columns.nth(0).inner_text().endswith("the answer is 7, of course")
+    assert columns.nth(2).locator("mark").first.inner_text() == "the"
+    picture = "(c) => c.toDataURL()"
+    above = page.locator(".plot canvas:nth-child(2)")
+    before = [canvas.evaluate(picture) for canvas in above.all()]
+    opened(page, address, suspect="bold", sample="s00")
+    after = [canvas.evaluate(picture) for canvas in above.all()]
+    assert all(a != b for a, b in zip(before, after, strict=True))
+    assert HOSTILE in page.locator(".texts .prompt").inner_text()
+    assert page.locator(".texts img, .texts script, .texts b").count() == 0
+    assert page.evaluate("window.alerted") is None
+
+
+@needs_chromium
+def test_pointer_and_keyboard_go_from_sample_to_sample(page, address, tables):
+    opened(page, address)
+    order = tainted.gaps(tables[0]).sort_values("min_gap", ascending=False, kind="stable")
+    assert told(page)["sample"] == order["sample_id"].iloc[0]
+    plot = page.locator(".plot").nth(1)
+    plot.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert told(page)["sample"] == order["sample_id"].iloc[3]
+    box, hint = plot.bounding_box(), page.locator(".hint")
+    for y in range(20, int(box["height"]) - 40, 8):  # down to the middle of the sorted samples
+        page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + y)
+        if hint.is_visible():
+            break
+    page.wait_for_timeout(100)
+    number = re.search(r"question (\d+)\?", hint.inner_text())[1]
+    assert f"the answer is {number}, of course" in hint.inner_text()
+    page.mouse.down()
+    page.mouse.up()
+    assert told(page)["sample"] == f"s{int(number):02}"
+    page.locator(".row[data-suspect=bold]").focus()
+    page.keyboard.press("ArrowDown")
+    assert told(page)["suspect"] == "shy"
+
+
+@needs_chromium
+def test_a_region_counts_alone_and_a_link_brings_it_all_back(page, address, tables):
+    opened(page, address, category="odd", delta_t=0.1)
+    assert page.locator(".summary").inner_text().split(" ")[2] == "30"
+    plot = page.locator(".plot").nth(2).bounding_box()
+    page.mouse.move(plot["x"] + plot["width"] / 2, plot["y"] + 12)
+    page.mouse.down()
+    page.mouse.move(plot["x"] + plot["width"] - 14, plot["y"] + plot["height"] - 40, steps=4)
+    page.mouse.up()
+    page.get_by_label("suspects", exact=True).first.select_option("member")
+    page.get_by_label("status", exact=True).select_option("negative")
+    state = told(page)
+    assert state["region"].startswith("evidence:")
+    assert (state["kind"], state["status"]) == ("member", "negative")
+    summary, rows = page.locator(".summary").inner_text(), page.evaluate(ROWS)
+    assert "in sight" in summary
+    assert list(rows) == ["bold", "shy"]
+    link = page.url
+    page.goto("about:blank")
+    page.goto(link)
+    page.wait_for_selector(".dsi-explore[data-loaded]")
+    settled(page)
+    assert (page.locator(".summary").inner_text(), page.evaluate(ROWS)) == (summary, rows)
+    assert told(page) == state
+    page.get_by_role("button", name="Reset").click()
+    assert page.locator(".summary").inner_text().split(" ")[2] == "60"
+    assert "region" not in told(page)
+
+
+@needs_chromium
+def test_every_control_says_in_a_sentence_what_it_does(page, address):
+    opened(page, address)
+    for control in page.locator("input, select, button, .plot").all():
+        sentence = control.get_attribute("aria-description")
+        assert re.fullmatch(r"[A-Z].{20,}\.", sentence), sentence
+    for shown in page.locator("label, button, figcaption").all():
+        assert shown.get_attribute("title")
+
+
+@needs_chromium
+def test_before_there_are_suspects_two_views_are_left(run, tables, page, tmp_path):
+    path = tmp_path / "references.html"
+    path.write_text(explore.page(explored.of_study(run, tables[0]))[0])
+    page.goto(path.as_uri())
+    page.wait_for_selector(".dsi-explore[data-loaded]")
+    assert [plot.is_visible() for plot in page.locator(".plot").all()] == [True, True, False]
+    assert not page.locator(".suspects").is_visible()
+    assert page.locator(".texts .column").count() == 3
+
+
+@needs_chromium
+def test_many_samples_are_drawn_as_cells_first(page, tmp_path):
+    path = tmp_path / "many.html"
+    path.write_text(explore.page(made_up(6000, 3), 2)[0])
+    opened(page, path.as_uri())
+    kinds = [plot.get_attribute("data-drawn") for plot in page.locator(".plot").all()]
+    assert kinds == ["cells"] * 3
+    opened(page, path.as_uri(), region="similarity:0,0.1,0.5,1")
+    assert page.locator(".plot").first.get_attribute("data-drawn") == "dots"
+
+
+def test_colors_are_those_of_every_figure(shown):
+    looks = shown.header()["looks"]
+    assert looks["positive"][0] == style.LOOKS["positive"].color
+    assert looks["data like D"][0] == style.LOOKS["data like D"].color
