@@ -11,7 +11,22 @@ from typing import Annotated, Any
 import typer
 
 from dsi_core.cli.errors import group_of, said
-from dsi_core.cli.options import AsJson, Number, Text, as_json, panel, reading
+from dsi_core.cli.options import (
+    AsJson,
+    Config,
+    Conversations,
+    Drop,
+    Encoding,
+    Number,
+    Quotes,
+    Revision,
+    Separator,
+    Split,
+    Text,
+    as_json,
+    panel,
+    reading,
+)
 from dsi_core.runtime.environment import variables
 
 app = typer.Typer()
@@ -21,15 +36,6 @@ ASKING, WRITING = PHASES = "asking the suspect", "judging, and writing the repor
 DRY = "Show what would be asked and what it may cost; ask nothing."
 REMOTE = "Run code that a hub model brings."
 HALF = "Without --iid: accuse one random half of a large dataset, tune controls on the other."
-CHAT = "The column of messages, instead of --prompt and --output."
-DROP = "Rows to leave out, counted: empty, duplicates, too-long, no-answer (with commas)."
-DROP_HERE = "Rows to leave out, counted: empty, duplicates, no-answer (with commas)."
-ENCODING = "Of a text file. Default: UTF-8, or as its byte-order mark says."
-SEPARATOR = "Of CSV. Default: the one of , ; tab | with which every row fits the header."
-CONFIG = "Of a hub dataset: its configuration, where it has several."
-OF_HUB = "Of a hub dataset: its split. Default: train."
-REVISION = "Of a hub dataset: a commit, tag or branch."
-QUOTES = "Of CSV: checked, trusted (may enclose lines that look like rows) or text (plain text)."
 ANSWERS_OF = "JSON Lines (prompt, response) by an innocent model; may be given again."
 LOCAL = "A folder (a model, or an adapter), a GGUF file, or a hub id (instead of --base-url)."
 DTYPE = "Of its weights: float32, bfloat16 or float16. Default: as this machine computes."
@@ -46,6 +52,7 @@ THOUGHTS = "Of an API: new tokens beyond those of an answer, for a thought befor
 GIVEN = "A file of its answers (prompt or sample_id, and response), when it cannot be asked here."
 CONTROLS = "With --kit: a file of answers of a model that cannot have seen the data; repeatable."
 NAME = "What the dataset is called in reports. Default: as its file."
+SAMPLE = "A random sample of so many rows; the kit neither publishes nor withholds the others."
 WORDINGS = "Two output columns, first,second, or a file with the same prompts: a coin chooses."
 SHARE = "Of the coins, how many publish. Default: 0.5; with --wordings everything is published."
 NO_TOSS = "Say what it could find and what to look at; toss no coin and write nothing."
@@ -53,7 +60,6 @@ OUTLOOK = "Say what was read and what the work takes and can find; write nothing
 AUDITS = "The audit's folder is made in this one; it goes on only there. Default: audits/<dataset>."
 
 _data = panel("The data")
-_file = panel("How the data is read")
 _models = panel("References and controls")
 _asking = panel("What is asked")
 _work = panel("The work")
@@ -69,6 +75,7 @@ _report = panel("The report")
     epilog="Example: dsi protect --data my.jsonl --wordings answer,answer2",
 )
 def protect(
+    context: typer.Context,
     data: Annotated[str, _data("A file (JSON, JSON Lines, CSV, TSV, Parquet), or hub:owner/name.")],
     wordings: Annotated[Text, _data(WORDINGS)] = None,
     withheld: Annotated[Path | None, _data("Of a split that exists: the part kept back.")] = None,
@@ -77,14 +84,15 @@ def protect(
     output: Annotated[Text, _data("The output column.")] = None,
     share: Annotated[float | None, _data(SHARE)] = None,
     name: Annotated[Text, _data(NAME)] = None,
-    conversations: Annotated[Text, _data(CHAT)] = None,
-    drop: Annotated[Text, _file(DROP_HERE)] = None,
-    encoding: Annotated[Text, _file(ENCODING)] = None,
-    separator: Annotated[Text, _file(SEPARATOR)] = None,
-    quotes: Annotated[Text, _file(QUOTES)] = None,
-    config: Annotated[Text, _file(CONFIG)] = None,
-    split: Annotated[Text, _file(OF_HUB)] = None,
-    revision: Annotated[Text, _file(REVISION)] = None,
+    rows: Annotated[Number, _data(SAMPLE)] = None,
+    conversations: Conversations = None,
+    drop: Drop = None,
+    encoding: Encoding = None,
+    separator: Separator = None,
+    quotes: Quotes = None,
+    config: Config = None,
+    split: Split = None,
+    revision: Revision = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=NO_TOSS)] = False,
     out: Annotated[Path | None, typer.Option(help="Default: kits/<name of the data>.")] = None,
 ) -> None:
@@ -103,16 +111,8 @@ def protect(
         group=group,
         share=share,
         name=name,
-        **reading(
-            conversations=conversations,
-            drop=drop,
-            encoding=encoding,
-            separator=separator,
-            quotes=quotes,
-            config=config,
-            split=split,
-            revision=revision,
-        ),
+        sample=rows,
+        **reading(context),
     )
     made = None if dry_run else kit.toss(drafted, out)
     typer.echo(summary.of_draft(drafted))
@@ -125,6 +125,7 @@ def protect(
     epilog="Example: dsi prepare --data my.jsonl --control-answers assistant.jsonl",
 )
 def prepare(
+    context: typer.Context,
     data: Annotated[str, _data("A file, hub:owner/name, or a dataset of the profile.")],
     iid: Annotated[Text, _data("More of its kind, not accused, for the hardest controls.")] = None,
     half: Annotated[bool, _data(HALF, "--half/--whole")] = True,
@@ -132,16 +133,16 @@ def prepare(
     control_answers: Annotated[list[str] | None, _data(ANSWERS_OF)] = None,
     prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
     output: Annotated[Text, _data("The output column.")] = None,
-    conversations: Annotated[Text, _data(CHAT)] = None,
     rows: Annotated[Number, _data("A random sample of this many pairs.")] = None,
     name: Annotated[Text, _data(NAME)] = None,
-    drop: Annotated[Text, _file(DROP)] = None,
-    encoding: Annotated[Text, _file(ENCODING)] = None,
-    separator: Annotated[Text, _file(SEPARATOR)] = None,
-    quotes: Annotated[Text, _file(QUOTES)] = None,
-    config: Annotated[Text, _file(CONFIG)] = None,
-    split: Annotated[Text, _file(OF_HUB)] = None,
-    revision: Annotated[Text, _file(REVISION)] = None,
+    conversations: Conversations = None,
+    drop: Drop = None,
+    encoding: Encoding = None,
+    separator: Separator = None,
+    quotes: Quotes = None,
+    config: Config = None,
+    split: Split = None,
+    revision: Revision = None,
     responses: Annotated[Number, _asking("Answers to each prompt.")] = None,
     system_prompt: Annotated[Text, _asking("For the control models as for the suspect.")] = None,
     alpha: Annotated[float, _asking("The audit's alpha, to say what it can find.")] = 0.05,
@@ -173,16 +174,7 @@ def prepare(
         output=output,
         rows=rows,
         name=name,
-        reading=reading(
-            conversations=conversations,
-            drop=drop,
-            encoding=encoding,
-            separator=separator,
-            quotes=quotes,
-            config=config,
-            split=split,
-            revision=revision,
-        ),
+        reading=reading(context),
         draws=responses,
         system=system_prompt,
         seed=seed,

@@ -25,10 +25,46 @@ def panel(title: str) -> Callable[..., Any]:
     return option
 
 
-def reading(**given: Any) -> dict[str, Any]:
-    """Settings of how data is read, as `data.columns.source` takes them."""
+_file = panel("How the data is read")
+Conversations = Annotated[Text, _file("The column of messages, instead of prompt and output.")]
+Drop = Annotated[
+    Text,
+    _file(
+        "Rows to leave out, counted: empty, duplicates, no-answer (with commas); of a preparation "
+        "too-long, too."
+    ),
+]
+Encoding = Annotated[Text, _file("Of a text file. Default: UTF-8, or as its byte-order mark says.")]
+Separator = Annotated[
+    Text, _file("Of CSV. Default: the one of , ; tab | with which every row fits the header.")
+]
+Quotes = Annotated[
+    Text,
+    _file("Of CSV: checked, trusted (may enclose lines that look like rows) or text (plain text)."),
+]
+Config = Annotated[Text, _file("Of a hub dataset: its configuration, where it has several.")]
+Split = Annotated[Text, _file("Of a hub dataset: its split. Default: train.")]
+Revision = Annotated[Text, _file("Of a hub dataset: a commit, tag or branch.")]
+READING = (
+    "conversations",
+    "drop",
+    "encoding",
+    "separator",
+    "quotes",
+    "config",
+    "split",
+    "revision",
+)
+
+
+def reading(context: typer.Context) -> dict[str, Any]:
+    """How data is read, as a command was told by these options; as `data.columns.source` takes it.
+
+    A command that reads data has a parameter for each of `READING`, and need not name them again.
+    """
     from dsi_core.data.columns import to_drop
 
+    given = {name: context.params[name] for name in READING}
     tab = given["separator"] in ("tab", "\\t")
     return given | {
         "drop": to_drop(given["drop"]),

@@ -466,7 +466,7 @@ def _check_coin(path: Path, header: Header, table: pd.DataFrame) -> None:
 def _line(record: dict) -> str:
     """A record as a line of JSON; a number that is none, as a Parquet file has it, is null."""
     plain = {k: None if isinstance(v, float) and v != v else v for k, v in record.items()}
-    return json.dumps(plain, ensure_ascii=False, default=_plain)
+    return _ENCODER.encode(plain)
 
 
 def _plain(value: Any) -> Any:
@@ -479,3 +479,6 @@ def _plain(value: Any) -> Any:
         f"a column holds {type(value).__name__} ({str(value)[:40]!r}), which no JSON can hold; "
         "take it out of the data"
     )
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=_plain)

@@ -5,6 +5,7 @@ several at a time. What may pass is tried again: for as long as patience lasts w
 answers has too much to do, a few times otherwise. A prompt that is refused for good is an answer.
 """
 
+import difflib
 import json
 import random
 import re
@@ -34,6 +35,8 @@ NAME = "service.json"  # what a service taught, in the folder of its answers
 EXCERPT = 300  # characters of a server's message that an error quotes
 NONSENSE = 3  # requests of one question, and no more, that a service may answer with nonsense
 SUSPICIOUS = 3  # prompts refused in a row for no known reason: then it is not the prompts
+LISTED = 8  # models that an error names, of those that a service has
+LISTED_BYTES = 1 << 20
 SKIPPED = {Meaning.FILTERED, Meaning.TOO_LONG, Meaning.REFUSED}
 
 
@@ -315,8 +318,18 @@ class _Trial:
         if status == 407:
             return "the proxy wants a login: http://name:password@host:port"
         if "model" in message.lower():
-            return f"is --model {self.endpoint.model} right?"
+            return f"is --model {self.endpoint.model} right?{self._models()}"
         return self._where_it_went()
+
+    def _models(self) -> str:
+        """Say which models the service names, those whose names are most alike."""
+        got = self.service.client.send("GET", "/models", most=LISTED_BYTES)
+        names = reply.models(got.raw) if isinstance(got, Received) and got.status == 200 else []
+        if not names:
+            return ""
+        shown = difflib.get_close_matches(self.endpoint.model, names, LISTED, 0)
+        more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+        return f" it names {self.service.shown(', '.join(shown))}{more}"
 
     def _error(self, message: str, status: int | None = None, hint: str = "") -> EndpointError:
         # Made here and not where a library's error was caught: such a request holds the key

@@ -119,6 +119,18 @@ _LINE = re.compile("\r\n|\r|\n")  # its lines end there alone, and texts hold ot
 _FOR_GOOD = ("quota", "api_key", "authentication", "permission", "not_found", "billing", "balance")
 
 
+def models(raw: bytes) -> list[str]:
+    """Read the names in a service's list of models; none where it is no such list."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return []
+    listed = body.get("data") if isinstance(body, dict) else body
+    listed = listed if isinstance(listed, list) else []
+    names = [one.get("id") for one in listed if isinstance(one, dict)]
+    return [name for name in names if isinstance(name, str) and name]
+
+
 def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
     """Read the reply to one request.
 

@@ -140,7 +140,11 @@ def read_yaml(path: Path) -> dict:
 
 
 def explain(error: ValidationError, place: str) -> str:
-    """Say which settings of a file were refused, and why, a line each."""
+    """Say which settings of a file were refused, and why, a line each; or that it is no JSON."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        what = "is empty" if first["input"] in ("", b"") else f"is damaged ({first['msg']})"
+        return f"{place} {what}: bring it back from a copy"
     lines = [f"{place}: {len(error.errors())} setting(s) refused"]
     for refused in error.errors():
         field = ".".join(map(str, refused["loc"])) or "profile"

@@ -168,3 +168,21 @@ def test_a_plan_for_any_card(mine):
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0 and "1 worker on A100-80GB" in done.output
     assert "tune 11 models, draw up to 168 answers from 16 models" in done.output
+
+
+def test_a_plan_of_data_is_told_how_to_read_it_as_a_preparation_is(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(prepare, "draft", lambda *_, **how: told.append(how) or 1 / 0)
+    words = ["--data", "d.csv", "--iid", "i.csv", "--encoding", "cp1252", "--separator", "tab"]
+    words += ["--conversations", "talk", "--drop", "empty,duplicates", "--rows", "50"]
+    for command in ("plan", "prepare"):
+        CliRunner().invoke(app, [command, *words, "--profile", "smoke"])
+    assert [how["iid"] for how in told] == ["i.csv"] * 2 and told[0]["rows"] == 50
+    assert told[0]["reading"] == told[1]["reading"]
+    given = {name: value for name, value in told[0]["reading"].items() if value is not None}
+    assert given == {
+        "encoding": "cp1252",
+        "separator": "\t",
+        "conversations": "talk",
+        "drop": ["empty", "duplicates"],
+    }

@@ -286,7 +286,7 @@ def test_a_missing_file_is_named(one_file, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "change, words", [({"salt": "xyz"}, "salt"), ({"share": None}, "share"), (None, "setting")]
+    "change, words", [({"salt": "xyz"}, "salt"), ({"share": None}, "share"), (None, "is empty")]
 )
 def test_a_header_that_is_none(plain, tmp_path, change, words):
     folder = private_twin(plain, tmp_path / "kit").folder
@@ -296,6 +296,15 @@ def test_a_header_that_is_none(plain, tmp_path, change, words):
     with pytest.raises(ValueError) as error:
         kit.read(folder)
     says(error, PRIVATE, words)
+
+
+@pytest.mark.parametrize("text, words", [("", "is empty: bring it back"), ("{", "is damaged (In")])
+def test_a_commitment_that_was_emptied_or_cut_off(plain, tmp_path, text, words):
+    folder = private_twin(plain, tmp_path / "kit").folder
+    (folder / COMMITMENT).write_text(text)
+    with pytest.raises(ValueError) as error:
+        kit.read(folder)
+    says(error, f"{folder / COMMITMENT} {words}")
 
 
 def test_another_format_is_refused(one_file, tmp_path):

@@ -120,3 +120,19 @@ def test_power_rises_with_samples_and_effect_and_falls_with_the_share(
     strong = half["0.8 SD"]
     assert strong[1] > strong[0] and strong[1] > half["0.2 SD"][1]
     assert strong[1] > tenth["0.8 SD"][1]
+
+
+def test_a_random_sample_of_the_rows(plain, tmp_path):
+    options = ("--data", plain, "--rows", "8", "--out", tmp_path / "kit")
+    code, said = protect(*options)
+    assert code == 0 and said.startswith("plain: private twin, 8 rows with 8 coins, of which 4 ")
+    assert "left out: 4 not drawn (--rows); the kit neither publishes nor withholds these" in said
+    made = kits.read(tmp_path / "kit")
+    assert made.commitment.dropped == {"not drawn (--rows)": 4} and len(made.rows) == 8
+    again = draft(plain, sample=8)
+    assert again.table["sample_id"].tolist() == made.rows["sample_id"].tolist()
+    for rows, words in ((0, "allowed is 1 to 12"), (13, "allowed is 1 to 12")):
+        code, said = protect("--data", plain, "--rows", rows)
+        assert code == 2 and words in said
+    code, said = protect("--data", plain, "--rows", 8, "--withheld", plain)
+    assert code == 2 and "--rows is drawn before a coin is tossed" in said

@@ -1,8 +1,10 @@
 """What ends a run and what does not: refused prompts, nonsense, limits of rate, no quota."""
 
+import json
 import warnings
 
 import pytest
+import servers
 from helpers import table
 from servers import error, page, reply
 
@@ -144,6 +146,24 @@ def test_404_shows_what_was_asked_and_what_was_probably_meant(server):
     server.script = lambda prompt, n: error(404, "The model `m-1` does not exist")
     assert "is --model m-1 right?" in run(server.url, todo("ab"))[2]
     assert len(server.asked) == 2
+
+
+def test_a_model_that_is_not_there_is_told_those_that_are(server, monkeypatch):
+    server.script = lambda prompt, n: error(404, "The model `m-1` does not exist")
+    listed = {"data": [{"id": name} for name in [*"abcdefghi", "org/m-1-chat"]]}
+
+    def do_get(handler):
+        content = json.dumps(listed).encode() if handler.path == "/v1/models" else b"no"
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    monkeypatch.setattr(servers.Handler, "do_GET", do_get, raising=False)
+    said = run(server.url, todo("a"))[2]
+    assert "is --model m-1 right? it names org/m-1-chat, " in said and said.endswith(" and 2 more)")
+    listed["data"] = "none"
+    assert "right?)" in run(server.url, todo("a"))[2]
 
 
 def test_a_redirect_says_where_to(server):
