@@ -37,6 +37,13 @@ class Agreement:
     items: int
     alpha: float
 
+    def __str__(self) -> str:
+        if not self.raters:
+            return "nobody has rated yet"
+        if np.isnan(self.alpha):
+            return f"of {self.raters} raters nothing can be compared"
+        return f"alpha {self.alpha:.2f} of {self.raters} raters on {self.items} answers"
+
 
 def sheet(scores: pd.DataFrame, samples: int, seed: int) -> pd.DataFrame:
     """Give what is rated: every model's answers to `samples` random instructions, shuffled.

@@ -4,6 +4,7 @@ They are laid out as they lie in the repository, so that their links to each oth
 reader of a site has no use for is left out: papermill's own cells, and controls without a kernel.
 """
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -105,6 +106,7 @@ def page(notebook: NotebookNode) -> NotebookNode:
             cell = nbformat.v4.new_markdown_cell(IN_THE_EXPLORER if explores else WITHOUT_KERNEL)
         elif cell.cell_type == "code" and (executed or "parameters" in tags):
             cell.metadata["tags"] = sorted({*tags, HIDDEN})
+            cell.outputs = [_without_this_machine(output) for output in cell.outputs]
         cells.append(cell)
     if not executed and any(cell.cell_type == "code" for cell in cells):
         cells.insert(1, nbformat.v4.new_markdown_cell(NOT_RUN))
@@ -112,6 +114,14 @@ def page(notebook: NotebookNode) -> NotebookNode:
         cell.id = f"c{number:02}"  # the same at each run
     kept = {key: notebook.metadata[key] for key in ("kernelspec", "language_info")}
     return nbformat.v4.new_notebook(cells=cells, metadata=kept)
+
+
+def _without_this_machine(output: NotebookNode) -> NotebookNode:
+    """Name files from the repository's root, and the store by its name."""
+    said = json.dumps(output)
+    for place, name in ((store.root(), "store"), (ROOT, "")):
+        said = said.replace(f"{place}/", f"{name}/" if name else "")
+    return nbformat.from_dict(json.loads(said))
 
 
 def _place(path: Path) -> str:

@@ -16,7 +16,7 @@ extensions = ["myst_nb", "sphinx.ext.mathjax"]
 nb_execution_mode = "off"  # executed copies come in
 nb_merge_streams = True
 nb_ipywidgets_js = {}  # no widget without a kernel, and nothing from a CDN
-nb_code_prompt_show, nb_code_prompt_hide = "Show the code", "Hide the code"
+nb_code_prompt_show, nb_code_prompt_hide = "Show the {type}", "Hide the {type}"
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 4
 

@@ -166,3 +166,8 @@ def test_no_agreement_without_something_to_compare(rows, raters, items):
     agreement = ratings.agreement(rated(*rows))
     assert (agreement.raters, agreement.items) == (raters, items)
     assert math.isnan(agreement.alpha)
+    assert "nan" not in str(agreement)
+
+
+def test_an_agreement_says_who_agrees():
+    assert str(Agreement(2, 14, 0.444)) == "alpha 0.44 of 2 raters on 14 answers"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from written import code, notebook, text
 
 from dsi_core.reproduce import book, run, sources
 
@@ -39,22 +40,6 @@ POINT = b64decode(  # a PNG of one pixel
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
     "rkJggg=="
 )
-
-
-def notebook(*cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    return nbformat.v4.new_notebook(cells=list(cells), metadata=metadata)
-
-
-def code(source: str, *tags: str, html: str | None = None) -> nbformat.NotebookNode:
-    data = {"text/html": html, "text/plain": "shown"}
-    outputs = [nbformat.v4.new_output("display_data", data)] if html else []
-    return nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)}, outputs=outputs)
-
-
-def text(source: str) -> nbformat.NotebookNode:
-    return nbformat.v4.new_markdown_cell(source)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ def test_a_small_book_is_without_faults(site):
     assert {"index.html", "explorer.html", "notebooks/01_seen.html"} <= pages
     seen = (site / "notebooks" / "01_seen.html").read_text()
     assert "tex-svg.js" in seen and (site / "_static" / "tex-svg.js").exists()
-    assert "nowhere" not in seen and "Show the code" in seen
+    assert "nowhere" not in seen and "Show the source" in seen
     assert (site / "searchindex.js").exists()
 
 

@@ -4,6 +4,7 @@ import re
 
 import nbformat
 import pytest
+from written import code, notebook
 
 from dsi_core.reproduce import run, sources
 from dsi_core.runtime.paths import ROOT
@@ -42,9 +43,17 @@ def test_a_page_hides_its_code_and_offers_no_control(here):
     ]
 
 
-def test_a_notebook_that_has_not_run_shows_its_code(here):
+def test_a_notebook_that_has_not_run_shows_its_code_and_says_so(here):
     made = sources.page(nbformat.read(here / "notebooks" / "02_not_run.ipynb", as_version=4))
-    assert "tags" not in made.cells[-1].metadata or not made.cells[-1].metadata["tags"]
+    assert [cell.source for cell in made.cells[:2]] == ["# Not run", sources.NOT_RUN]
+    assert not made.cells[2].metadata["tags"]
+
+
+def test_outputs_name_no_place_of_this_machine(here, monkeypatch):
+    monkeypatch.setenv("DSI_STORE", "/somewhere/else")
+    said = f"in {here}/figures/small and /somewhere/else/mixed/a"
+    (cell,) = sources.page(notebook(code("show()", html=said))).cells
+    assert cell.outputs[0].data["text/html"] == "in figures/small and store/mixed/a"
 
 
 def test_linked_files_come_along_and_others_go(here, tmp_path):
