@@ -22,6 +22,10 @@ for part in (study, audit, machine):
     app.add_typer(part.app)  # without a name: its commands are commands of `dsi`
 
 
+ENGINE = "Where jobs run: local, or ray. Default: ray where $RAY_ADDRESS names a cluster."
+PART = '"3/16": one of 16 such processes that share a store and its jobs.'
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"dsi_core {__version__}")
@@ -37,5 +41,7 @@ def main(
         bool, typer.Option("--debug", envvar="DSI_DEBUG", help="Show errors with tracebacks.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    engine: Annotated[str | None, typer.Option(help=ENGINE)] = None,
+    part: Annotated[str | None, typer.Option(help=PART)] = None,
 ) -> None:
     """Take what holds for every command, before it or behind it."""

@@ -10,15 +10,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import requires
+from itertools import islice
 from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
+from dsi_core.runtime.engines import choice
 from dsi_core.runtime.environment import any_text, variables
 
 USER, SERVICE, FAULT, INTERRUPTED, UNREAD = 2, 3, 70, 130, 141  # exit codes
 ANYWHERE = ("--debug", "--quiet")  # options of `dsi` that may stand behind a command, too
+WITH_VALUE = {"--engine": choice.ENGINE, "--part": choice.PART}  # and those with a value
 LONGEST = 600  # characters of a message
 KEPT = "what was finished is kept: the same command goes on from there"
 PLACES = (
@@ -71,16 +74,26 @@ class Commands(TyperGroup):
 
     def parse_args(self, context: Any, args: list[str]) -> list[str]:
         """Read the options of `dsi` wherever they stand: a hint says "again with --debug"."""
-        moved = [word for word in args if word in ANYWHERE]
-        return super().parse_args(context, [*moved, *(w for w in args if w not in ANYWHERE)])
+        first, rest, words = [], [], iter(args)
+        for word in words:
+            if word in WITH_VALUE:
+                first += [word, *islice(words, 1)]
+            elif word in ANYWHERE or word.partition("=")[0] in WITH_VALUE:
+                first.append(word)
+            else:
+                rest.append(word)
+        return super().parse_args(context, [*first, *rest])
 
     def invoke(self, context: Any) -> Any:
         """Run a command, with clear errors."""
         os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # its five tries end in one line
-        silent: dict[str, str | None] = {}
+        given = {v: context.params.get(name.strip("-")) for name, v in WITH_VALUE.items()}
+        said: dict[str, str | None] = {name: value for name, value in given.items() if value}
         if context.params.get("quiet"):
-            silent = {"DSI_PROGRESS": "none"}
-        with clear_errors(debug=context.params.get("debug", False)), variables(silent):
+            said["DSI_PROGRESS"] = "none"
+        with clear_errors(debug=context.params.get("debug", False)), variables(said):
+            if said.keys() - {"DSI_PROGRESS"}:  # refused before anything else is done
+                choice.engine(), choice.part()
             result = super().invoke(context)
             sys.stdout.flush()  # here, and not at the end of Python: a closed pipe is no fault
             return result

@@ -22,6 +22,7 @@ from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
 from dsi_core.runtime import jobs, packing, processes, progress, released, store
 from dsi_core.runtime.devices import cores
+from dsi_core.runtime.engines import choice
 from dsi_core.runtime.environment import ONE_THREAD, variables
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import profile as profiles
@@ -59,7 +60,13 @@ def notebooks(only: str | None = None) -> list[Path]:
 
 def copy_of(profile: str, notebook: Path) -> Path:
     """Where a notebook's executed copy lies."""
-    return ROOT / "executed" / profile / notebook.name
+    return (_aside() or ROOT / "executed") / profile / notebook.name
+
+
+def _aside() -> Path | None:
+    """Where one of several processes (`$DSI_PART`) puts copies and figures; None = it leads."""
+    part = choice.part()
+    return None if part.leads else store.root().resolve() / "parts" / str(part.number)
 
 
 def check(notebook: Path, values: dict[str, Any]) -> None:
@@ -221,6 +228,8 @@ def run(
     from_released: bool = False,
 ) -> bool:
     """Run these notebooks, as `reproduce` does; True if all passed."""
+    aside = _aside()
+    figures_dir = figures_dir if aside is None else str(aside / "figures")
     values = {"profile": profile, "figures_dir": figures_dir}
     for notebook in chosen:
         check(notebook, values)
@@ -296,7 +305,9 @@ def _run(notebook: Path, profile: str, values: dict[str, Any], timeout: int | No
     """Run one notebook, and keep a list of the entries of the store that it looks at."""
     progress.say(f"{store.now()}  {notebook.name} on {profile}")
     started = time.time()
-    looked_at = packing.use_list(profile, notebook.stem)
+    aside = _aside()
+    listed = packing.use_list(profile, notebook.stem)
+    looked_at = listed if aside is None else aside / listed.name
     looked_at.unlink(missing_ok=True)
     with variables({store.USED: str(looked_at)}):
         out = copy_of(profile, notebook).parent

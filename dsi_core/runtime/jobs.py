@@ -4,41 +4,13 @@
 this machine. Results, errors and the bar are the same with each.
 """
 
-import os
-from enum import StrEnum
-
 from dsi_core.runtime.devices import devices, start_method
 from dsi_core.runtime.engines import local
-from dsi_core.runtime.engines.share import share
+from dsi_core.runtime.engines.choice import Engine, engine, part
 from dsi_core.runtime.engines.work import Bar, Job, WorkerDied, report
 from dsi_core.runtime.environment import MALLOC, variables
 
-__all__ = ["Engine", "Job", "WorkerDied", "engine", "report", "run"]
-
-ENGINE = "DSI_ENGINE"
-
-
-class Engine(StrEnum):
-    """Where jobs run."""
-
-    LOCAL = "local"
-    RAY = "ray"
-
-
-def engine() -> Engine:
-    """Tell where jobs run.
-
-    Raises
-    ------
-    ValueError
-        `$DSI_ENGINE` is none of them.
-    """
-    said = os.environ.get(ENGINE, "").strip()
-    if said:
-        if said not in list(Engine):
-            raise ValueError(f"--engine (${ENGINE}) is {said!r}; allowed: {', '.join(Engine)}")
-        return Engine(said)
-    return Engine.RAY if os.environ.get("RAY_ADDRESS", "").strip() else Engine.LOCAL
+__all__ = ["Job", "WorkerDied", "report", "run"]
 
 
 def run(
@@ -58,7 +30,7 @@ def run(
     Parameters
     ----------
     jobs
-        Begun in this order; where several processes share them (`$DSI_SHARE`), each begins with
+        Begun in this order; where several processes share them (`$DSI_PART`), each begins with
         its own part and leaves to the others what they are at.
     environment
         Variables of this run alone (None = removed), for which its workers start from nothing, on
@@ -69,8 +41,8 @@ def run(
     Raises
     ------
     ValueError
-        `$DSI_WORKERS` is no whole number of 0 or more, `$DSI_ENGINE` no engine, or `$DSI_SHARE`
-        no share; or a cluster has nothing that a job needs.
+        `$DSI_WORKERS` is no whole number of 0 or more, `$DSI_ENGINE` no engine, or `$DSI_PART`
+        no part; or a cluster has nothing that a job needs.
     WorkerDied
         A worker was killed, as by a machine without memory; names its job and what to set.
     """
@@ -86,7 +58,7 @@ def run(
         places = devices(together)[: len(jobs)]
         method = start_method(places, own_environment=environment is not None)
         with Bar(jobs) as bar:
-            order = share().order(len(jobs))
+            order = part().order(len(jobs))
             if not places:
                 return local.run_here(jobs, order, bar)
             return local.run(jobs, order, places, method, bar)

@@ -283,7 +283,7 @@ def lock(folder: Path) -> Iterator[None]:
     Held
         Where somebody else holds an entry, and `patience` has ended.
     """
-    file = _lock_of(folder)
+    file = lock_of(folder)
     entry = (folder / "spec.json").exists()  # all else is short
     if entry and _patience is not None:
         if not _taken(file, _patience):
@@ -298,7 +298,11 @@ def lock(folder: Path) -> Iterator[None]:
         _free(file)
 
 
-def _lock_of(folder: Path) -> BaseFileLock:
+def lock_of(folder: Path) -> BaseFileLock:
+    """Give the lock of a folder, not taken yet, as `$DSI_LOCKS` says.
+
+    Raises `ValueError` where that is neither hard nor soft.
+    """
     said = os.environ.get(LOCKS, "").strip() or "hard"
     if said not in ("hard", "soft"):
         raise ValueError(f"${LOCKS} is {said!r}; allowed: hard, soft")
@@ -314,7 +318,7 @@ def alone(folder: Path) -> Iterator[None]:
     ValueError
         Naming the process that holds the folder.
     """
-    file = _lock_of(folder)
+    file = lock_of(folder)
     if not _taken(file, 0):
         raise ValueError(
             f"{folder}: {_holder(folder)}; wait until it has ended, or end that process"

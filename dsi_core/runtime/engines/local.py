@@ -26,7 +26,7 @@ import psutil
 
 from dsi_core.runtime import store
 from dsi_core.runtime.devices import CPU, StartMethod
-from dsi_core.runtime.engines.share import Share, share
+from dsi_core.runtime.engines.choice import part
 from dsi_core.runtime.engines.work import (
     HELD_SECONDS,
     LOOK_SECONDS,
@@ -119,7 +119,7 @@ class Waiting:
     """
 
     def __init__(self, order: list[int]):
-        patience = None if share() == Share() else 0.0
+        patience = None if part().of == 1 else 0.0
         self.row = deque((index, patience) for index in order)
 
     def __bool__(self) -> bool:

@@ -64,6 +64,14 @@ def reporting(reporter: Callable[[float], None]) -> Iterator[None]:
         _reporter = before
 
 
+@contextmanager
+def part(begin: float, end: float) -> Iterator[None]:
+    """Let `report` say how much is done of a part of the job, from `begin` to `end` of it."""
+    whole = _reporter
+    with reporting(lambda share: whole(begin + (end - begin) * share) if whole else None):
+        yield
+
+
 class Bar:
     """The progress of a run: how many jobs ended, which run, how much of their cost is done."""
 

@@ -1,0 +1,103 @@
+"""The store of a run from a machine that does not see it: entries are brought and given by name.
+
+A node keeps a store of its own between jobs and runs ($DSI_NODE_STORE). Before an entry is used it
+is brought as the run has it; once it is complete here the run is given it. While a worker is at an
+entry, the driver's machine holds its lock.
+"""
+
+import getpass
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dsi_core.runtime import store
+from dsi_core.runtime.engines import keeper
+
+NODE_STORE = "DSI_NODE_STORE"
+WAIT_SECONDS = 1.0
+
+
+def node_store(run: str) -> Path:
+    """Where a node keeps the entries of a run's store (named by its path and machine).
+
+    Raises
+    ------
+    ValueError
+        The folder belongs to somebody else.
+    """
+    own = Path(tempfile.gettempdir()) / f"dsi-{getpass.getuser()}"
+    folder = Path(os.environ.get(NODE_STORE) or own)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+        raise ValueError(
+            f"{folder} belongs to somebody else: set ${NODE_STORE} to a folder of yours"
+        )
+    return folder / f"store-{store.key(run)}"
+
+
+class Carried:
+    """A `store.Elsewhere`: the run's store behind a keeper.
+
+    ask
+        Calls a method of the keeper by its name, and waits for what it returns.
+    """
+
+    def __init__(self, ask: Callable[..., Any], job: int):
+        self.ask, self.job = ask, job
+
+    @contextmanager
+    def held(self, folder: Path) -> Iterator[None]:
+        """Keep every other machine out of an entry, and bring what the run has of it."""
+        name = _name(folder)
+        if name is None:
+            yield
+            return
+        while not self.ask("hold", name, self.job):
+            time.sleep(WAIT_SECONDS)
+        try:
+            self.bring(folder)
+            yield
+        finally:
+            self.ask("free", name)
+
+    def bring(self, folder: Path) -> None:
+        """Bring a complete entry of the run, unless it is here as it is there."""
+        name = _name(folder)
+        if name is None or self.ask("state", name) in (None, keeper.state(folder)):
+            return
+        parcel = store.make_root() / keeper.INCOMING / keeper.parcel_name()
+        for file, size in self.ask("files", name):
+            path = parcel / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "wb") as opened:
+                while opened.tell() < size:
+                    opened.write(self.ask("read", name, file, opened.tell()))
+        keeper.place(parcel, folder)
+
+    def give(self, folder: Path) -> None:
+        """Give the run an entry that was completed here."""
+        name = _name(folder)
+        if name is None:
+            return
+        parcel = keeper.parcel_name()
+        for file, _ in keeper.files(folder):
+            with open(folder / file, "rb") as opened:
+                self.ask("write", parcel, file, opened.read(keeper.PIECE))
+                while piece := opened.read(keeper.PIECE):
+                    self.ask("write", parcel, file, piece)
+        self.ask("arrived", parcel, name)
+
+
+def _name(folder: Path) -> str | None:
+    """An entry's name, "kind/folder"; None = what every machine has of its own."""
+    try:
+        parts = folder.resolve().relative_to(store.root().resolve()).parts
+    except ValueError:
+        return None
+    if len(parts) != 2 or parts[0] not in {*store.EPOCHS, "wheels"}:
+        return None
+    return "/".join(parts)

@@ -1,0 +1,458 @@
+"""The engine `ray`: jobs on any number of machines, each with its GPUs, memory and retries.
+
+Ray starts workers, retries what a lost worker or node was at, and carries results. A `Keeper`
+beside the driver hears how far jobs are. Workers that see the store of the run write to it
+themselves, as locally; what others complete travels to the keeper (`carried`).
+"""
+
+import gc
+import os
+import pickle
+import platform
+import threading
+import time
+import uuid
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from dsi_core.runtime import progress, store
+from dsi_core.runtime.engines import carried
+from dsi_core.runtime.engines.keeper import Keeper
+from dsi_core.runtime.engines.work import (
+    LOOK_SECONDS,
+    Bar,
+    Job,
+    WorkerDied,
+    portable,
+    reporting,
+)
+from dsi_core.runtime.environment import MALLOC, ONE_THREAD, quiet, set_variables
+
+GPUS, MEMORY, RETRIES = "DSI_JOB_GPUS", "DSI_JOB_MEMORY_GB", "DSI_JOB_RETRIES"
+SAY_SECONDS = 2.0  # how often a worker says how far it is, and that it lives
+ALONE = {"include_dashboard": False, "object_store_memory": 200 * 2**20}
+PROBE = ".probe-"  # a file of the store that tells a node whether it sees the same one
+# Not for other machines, or said otherwise there
+STAYS = {
+    "DSI_ENGINE",
+    "DSI_NODE_STORE",
+    "DSI_PROGRESS",
+    "DSI_STORE",
+    "DSI_WORKERS",
+    store.USED,
+}
+
+
+@dataclass(frozen=True)
+class Home:
+    """The driver's machine, its store, and a file there that was just made (`_at_home`)."""
+
+    host: str
+    store: str
+    probe: str
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What each job is given: GPUs (a part of one, too), GB of memory, retries after a loss."""
+
+    gpus: float | None = None  # None = as the job says
+    memory_gb: float = 0.0
+    retries: int = 3
+
+
+def needs() -> Needs:
+    """Read what each job is given: `$DSI_JOB_GPUS`, `$DSI_JOB_MEMORY_GB`, `$DSI_JOB_RETRIES`.
+
+    Raises
+    ------
+    ValueError
+        One of them is no number of 0 or more.
+    """
+    gpus, memory, retries = (_number(name) for name in (GPUS, MEMORY, RETRIES))
+    return Needs(gpus, memory or 0.0, Needs.retries if retries is None else int(retries))
+
+
+def _number(name: str) -> float | None:
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return None
+    with suppress(ValueError):
+        if 0 <= float(text) < float("inf"):
+            return float(text)
+    raise ValueError(f"${name} is {text!r}; it is a number, 0 or more, of each job on Ray")
+
+
+def connect() -> Any:
+    """Connect this process to the cluster, once, and give the module `ray`.
+
+    `$RAY_ADDRESS` names it, or else the newest one that was started on this machine; where there
+    is none, one of this machine alone begins.
+
+    Raises
+    ------
+    ValueError
+        Ray is not installed, no cluster answers at `$RAY_ADDRESS`, or it is a Ray client's.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise ValueError(
+            "--engine ray: Ray is not installed: pip install -c constraints.txt -e '.[ray]', on "
+            "every machine of the cluster; --engine local does without"
+        ) from None
+    if ray.is_initialized():
+        return ray
+    address = os.environ.get("RAY_ADDRESS", "").strip()
+    if address.startswith("ray://"):
+        raise ValueError(
+            f"$RAY_ADDRESS is {address!r}, of a Ray client; run `dsi` on a machine of the cluster, "
+            "with the address of its head (host:6379), or `auto`"
+        )
+    variables = {**ONE_THREAD, **MALLOC}
+    how: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": "ERROR",
+        "runtime_env": {"env_vars": variables},
+        "namespace": "dsi",
+    }
+    try:
+        ray.init(address=address or "auto", **how)
+    except ConnectionError as error:
+        if address:
+            raise ValueError(
+                f"$RAY_ADDRESS is {address!r}, and no Ray cluster answers there ({error}): start "
+                "one (`ray start --head`), or use --engine local"
+            ) from None
+        progress.say("no Ray cluster here: one of this machine alone begins")
+        ray.init(**how, **ALONE, num_cpus=_cores())
+    return ray
+
+
+def _cores() -> int:
+    from dsi_core.runtime.devices import cores
+
+    return cores()
+
+
+def run(jobs: list[Job], bar: Bar) -> list:
+    """Run jobs on the cluster; results, errors and interrupts as of `jobs.run`.
+
+    A job whose worker or node is lost begins again, elsewhere if need be, so many times as
+    `$DSI_JOB_RETRIES` says; then the run ends with `WorkerDied`, which names it.
+    """
+    limits = needs()
+    ray = connect()
+    options = [_options(ray, job, limits) for job in jobs]
+    _check_room(ray, jobs, options)
+    with at_home() as home, _keeper(ray, home) as keeper:
+        return _Run(ray, jobs, options, limits, keeper, home, bar).results()
+
+
+def _options(ray: Any, job: Job, limits: Needs) -> dict[str, Any]:
+    import torch
+
+    with_gpus = torch.cuda.is_available()  # else the study's precision is a CPU's
+    gpus = float(job.gpus) if limits.gpus is None else limits.gpus
+    options: dict[str, Any] = {"num_cpus": 1, "max_retries": limits.retries}
+    if with_gpus:
+        options["num_gpus"] = gpus
+    if limits.memory_gb:
+        options["memory"] = int(limits.memory_gb * 1e9)
+    return options
+
+
+def _check_room(ray: Any, jobs: list[Job], options: list[dict[str, Any]]) -> None:
+    """A job that no machine could ever take would wait for ever."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    named = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
+    for job, wants in zip(jobs, options, strict=True):
+        wanted = {named[name]: value for name, value in wants.items() if name in named}
+        if not any(all(n.get(k, 0) >= v for k, v in wanted.items()) for n in nodes):
+            said = ", ".join(f"{value:g} {name}" for name, value in wanted.items())
+            raise ValueError(
+                f"job {job.name!r} needs {said}, which no machine of the cluster has: "
+                f"`dsi cluster check` lists them; ${GPUS} and ${MEMORY} set what a job is given"
+            )
+
+
+@contextmanager
+def at_home() -> Iterator[Home]:
+    """Give this machine's store, with a probe: whoever finds it by its path sees the same store."""
+    folder = store.make_root().resolve()
+    for old in folder.glob(f"{PROBE}*"):
+        if time.time() - old.stat().st_mtime > 7 * 86400:
+            old.unlink(missing_ok=True)
+    path = folder / f"{PROBE}{uuid.uuid4().hex}"
+    store.write_text(path, "")
+    try:
+        yield Home(platform.node(), str(folder), str(path))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _keeper(ray: Any, home: Home) -> Iterator[Any]:
+    """The keeper of this process, which begins with the first run."""
+    keeper = _begun(ray.get_runtime_context().get_job_id(), home.store)
+    ray.get(keeper.clear.remote())
+    try:
+        yield keeper
+    finally:
+        keeper.clear.remote()
+
+
+@cache
+def _begun(connection: str, root: str) -> Any:
+    """One keeper for each connection to a cluster, and store."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    made = ray.remote(Keeper).options(num_cpus=0, scheduling_strategy=here)
+    return made.remote(root)
+
+
+class _Run:
+    """One run: what waits, what is under way, what came back."""
+
+    def __init__(
+        self,
+        ray: Any,
+        jobs: list[Job],
+        options: list[dict[str, Any]],
+        limits: Needs,
+        keeper: Any,
+        home: Home,
+        bar: Bar,
+    ):
+        self.ray, self.jobs, self.options, self.limits = ray, jobs, options, limits
+        self.keeper, self.home, self.bar = keeper, home, bar
+        self.waiting = deque(range(len(jobs)))
+        self.under_way: dict[Any, int] = {}  # by what Ray will answer
+        self.begun: dict[int, int] = {}
+        self.did: dict[int, Any] = {}
+
+    def results(self) -> list:
+        """Run all, and end what is under way at an error or an interrupt."""
+        try:
+            while len(self.did) < len(self.jobs):
+                self._submit()
+                done, _ = self.ray.wait(list(self.under_way), timeout=LOOK_SECONDS)
+                for answer in done:
+                    self._collect(answer)
+                self._look()
+        finally:
+            for answer in self.under_way:
+                with suppress(Exception):
+                    self.ray.cancel(answer, force=True)
+        return [self.did[index] for index in range(len(self.jobs))]
+
+    def _submit(self) -> None:
+        """Hand over twice what the cluster can do at once: all of a long study would not fit."""
+        there = self.ray.cluster_resources()
+        while self.waiting:
+            wants = self.options[self.waiting[0]]
+            slots = there.get("CPU", 1)
+            if wants.get("num_gpus"):
+                slots = min(slots, there.get("GPU", 0) / wants["num_gpus"])
+            if len(self.under_way) >= 2 * max(1, slots):
+                return
+            index = self.waiting.popleft()
+            job = self.jobs[index]
+            call = self.ray.remote(_do).options(name=job.name, **wants)
+            pickled = self.ray.cloudpickle.dumps(job)
+            answer = call.remote(pickled, index, _environment(job), self.home, self.keeper)
+            self.under_way[answer] = index
+
+    def _collect(self, answer: Any) -> None:
+        index = self.under_way.pop(answer)
+        job = self.jobs[index]
+        try:
+            outcome: _Outcome = self.ray.get(answer)
+        except self.ray.exceptions.RayTaskError as error:
+            raise WorkerDied(
+                f"job {job.name!r} could not begin: {_first_line(error.cause)}; `dsi cluster "
+                "check` looks at the machines"
+            ) from None
+        except self.ray.exceptions.RayError as error:
+            raise self._lost(job, index, error) from None
+        for text in outcome.warned:
+            warnings.warn(text, stacklevel=2)
+        _note_used(outcome.used)
+        result = pickle.loads(outcome.pickled)
+        if outcome.failed:
+            result.add_note(f"It is the job {job.name!r}, on {outcome.node}.")
+            raise result
+        self.did[index] = result
+        self.bar.end(index)
+
+    def _look(self) -> None:
+        """Show how far jobs are; say which begins again."""
+        try:
+            news = self.ray.get(self.keeper.news.remote(), timeout=60)
+        except self.ray.exceptions.GetTimeoutError:
+            return
+        for index, (node, begun, share) in news.items():
+            if index in self.did:
+                continue
+            if begun > 1 and begun > self.begun.get(index, 1):
+                name = self.jobs[index].name
+                progress.say(f"{name} begins again, on {node}: its worker or machine was lost")
+            self.begun[index] = begun
+            if begun > self.limits.retries + 1:  # Ray counts no loss for want of memory
+                raise self._lost(self.jobs[index], index, None)
+            self.bar.show(index, min(share, 0.999))
+
+    def _lost(self, job: Job, index: int, error: Exception | None) -> WorkerDied:
+        times = max(1, self.begun.get(index, 1))
+        why = "" if error is None else f" ({type(error).__name__}: {_first_line(error)})"
+        memory = (
+            f"Memory ran out there: give each job more (${MEMORY}), or set a smaller batch_size"
+            if isinstance(error, self.ray.exceptions.OutOfMemoryError)
+            else f"If memory ran out, give each job more (${MEMORY}), or set a smaller batch_size"
+        )
+        return WorkerDied(
+            f"the worker of job {job.name!r} was lost {times} time{'s'[: times > 1]}{why}. "
+            f"{memory}; `dsi cluster check` looks at the machines. What finished is kept: a "
+            "rerun continues"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _environment(job: Job) -> dict[str, str]:
+    """What a worker is told of this process's environment: ours, the hub's, what the job names."""
+    told = {
+        name: value
+        for name, value in os.environ.items()
+        if (name.startswith(("DSI_", "HF_")) and name not in STAYS) or name in job.variables
+    }
+    return told
+
+
+def _note_used(names: list[str]) -> None:
+    if names and (used := os.environ.get(store.USED)):
+        with open(used, "a", encoding="utf-8") as file:
+            file.writelines(f"{name}\n" for name in names)
+
+
+# In a worker
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What comes back: a pickle of the result, or of the error, and what was said on the way."""
+
+    pickled: bytes
+    failed: bool
+    node: str
+    warned: list[str]
+    used: list[str]
+
+
+def _do(pickled: bytes, index: int, told: dict[str, str], home: Home, keeper: Any) -> _Outcome:
+    """Do a job in this worker of Ray. Its pickle is read when the libraries' variables are set."""
+    import ray
+
+    node = platform.node()
+    keeper.begin.remote(index, node)
+    ended, done = threading.Event(), [0.0]
+
+    def ask(method: str, *arguments: Any) -> Any:
+        return ray.get(getattr(keeper, method).remote(*arguments))
+
+    def live() -> None:
+        while not ended.wait(SAY_SECONDS):
+            keeper.say.remote(index, done[0])
+
+    threading.Thread(target=live, daemon=True).start()
+    with warnings.catch_warnings(record=True) as warned, _used() as used:
+        warnings.filterwarnings("ignore")
+        warnings.filterwarnings("default", module=r"dsi_core\b")
+        try:
+            if not _set_up(told, home):
+                store.elsewhere = carried.Carried(ask, index)
+            job: Job = pickle.loads(pickled)
+            with reporting(partial(done.__setitem__, 0)):
+                result: Any = job.call(*job.args, **job.kwargs)
+            answer, failed = pickle.dumps(result), False
+        except BaseException as error:
+            answer, failed = pickle.dumps(portable(error)), True
+        finally:
+            store.elsewhere = None
+            ended.set()
+    keeper.end.remote(index)
+    said = list(dict.fromkeys(str(w.message) for w in warned))
+    return _Outcome(answer, failed, node, said, used)
+
+
+@contextmanager
+def _used() -> Iterator[list[str]]:
+    """Collect the entries that a job looks at: a file of this machine, where locks are no matter.
+
+    store notes each of them once for a path, so that every job has a path of its own.
+    """
+    import tempfile
+
+    names: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "used"
+        os.environ[store.USED] = str(path)
+        try:
+            yield names
+        finally:
+            os.environ.pop(store.USED, None)
+            if path.exists():
+                names += path.read_text(encoding="utf-8").splitlines()
+
+
+def _set_up(told: dict[str, str], home: Home) -> bool:
+    """Set the run's variables and its store, or else the node's own; whether it is the run's.
+
+    What a node says of its own way to the hub is kept.
+    """
+    for name, value in told.items():
+        if name.startswith("DSI_") or name not in os.environ:
+            os.environ[name] = value
+    os.environ.update(DSI_ENGINE="local", DSI_WORKERS="0", DSI_PROGRESS="none")
+    set_variables(ONE_THREAD)
+    sees = sees_store(home)
+    own = home.store if sees else carried.node_store(f"{home.store} on {home.host}")
+    os.environ["DSI_STORE"] = str(own)
+    _wake_libraries()
+    return sees
+
+
+@cache
+def _wake_libraries() -> None:
+    """Once in a process, as in a local worker."""
+    import torch
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())
+    torch.set_num_threads(1)
+    quiet()
+    gc.freeze()
+
+
+@cache
+def sees_store(home: Home) -> bool:
+    """Tell whether the run's store is here: a file just made may come a little late."""
+    path = Path(home.probe)
+    for _ in range(3):
+        if path.exists():
+            return True
+        if not path.parent.exists():
+            break
+        time.sleep(1)
+    return False
