@@ -19,8 +19,8 @@ NOTEBOOKS = ROOT / "notebooks"
 
 
 def paths() -> list[Path]:
-    """The notebooks in their order."""
-    return sorted(NOTEBOOKS.glob("*.ipynb"))
+    """The notebooks in their order, without the index, which has no code."""
+    return sorted(path for path in NOTEBOOKS.glob("*.ipynb") if path.stem != "index")
 
 
 def code(path: Path) -> list[nbformat.NotebookNode]:
