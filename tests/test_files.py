@@ -160,9 +160,8 @@ def test_notebooks_are_pages(path):
 def test_notebooks_teach(path):
     """Goals first, what to see, exercises last; each with a hidden answer that is markdown."""
     text = text_of(path)
-    goals = re.search(
-        r"\*\*Goals\.\*\* After this page you can\n\n1\. .+;\n2\. .+;\n3\. .+\.", text
-    )
+    three = r"\*\*Goals\.\*\* After this page you can\n\n1\. .+;\n2\. .+;\n3\. .+\."
+    goals = re.search(three, text)
     assert goals and text.index("## Exercises") > goals.end()
     exercises = text.partition("## Exercises")[2]
     assert 2 <= len(re.findall(r"^\*\*\d\.\*\* ", exercises, re.M)) <= 3
