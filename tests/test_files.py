@@ -172,7 +172,7 @@ def test_notebooks_teach(path):
 
 
 def test_terms_of_the_glossary_are_found_everywhere():
-    """An anchor is a heading as it stands in JupyterLab, in lower case on GitHub and in the book."""
+    """An anchor is a heading as it stands in JupyterLab; GitHub and the book lower its case."""
     headings = re.findall(r"^### (.+)$", text_of(ROOT / "notebooks/pages/glossary.md"), re.M)
     assert len(headings) == len(set(headings)) > 50
     assert all(re.fullmatch(r"[a-z0-9_ -]+", heading) for heading in headings)
