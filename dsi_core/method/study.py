@@ -1,7 +1,7 @@
 """The study: the steps in their order, for every victim dataset. Notebooks call these functions."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,15 +12,16 @@ import pandas as pd
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import participants, pending, similarity, tainted, verdict
 from dsi_core.method.participants import Membership, Participant
-from dsi_core.models import load, responses, tuning
+from dsi_core.models import load, responses, served, tuning
 from dsi_core.models.sampling import Sampling
-from dsi_core.runtime import jobs
+from dsi_core.runtime import jobs, store
 from dsi_core.runtime.environment import quiet
 from dsi_core.settings.profile import Profile, load_profile
 from dsi_core.settings.words import VICTIM, dataset_of
 
 PAIR = ["dataset", "sample_id", "prompt", "output", "category"]
 SIDES = ("before", "after")  # tuning on D
+ROWS = 20_000  # whose texts are put side by side at once
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class Query:
     @property
     def work(self) -> pending.Work:
         """What is lacking of it."""
-        known = responses.read(*self.folders)
+        known = responses.read(*self.folders, columns=["sample_id", "draw"])
         count = len(responses.unanswered(known, self.questions, self.sampling.draws))
         return pending.Work(self.title, self.training, answers=count)
 
@@ -206,8 +207,34 @@ def query(
     weights = [tuning.entry(q.training, make=False) for q in missing]
     work = list(others)
     for i, q in enumerate(missing):
-        work.append(q.job(tunes=weights[i] not in weights[:i]))
+        tunes = weights[i] not in weights[:i]
+        if not responses.is_served(q.training, q.sampling):
+            work.append(q.job(tunes=tunes))
+        elif tunes and q.training.recipe and store.manifest(weights[i]) is None:
+            work.append(jobs.Job(q.title, tuning.tune, (q.training,), q.training.passes))
     jobs.run(sorted(work, key=lambda job: -job.cost))
+    _query_servers([q for q in missing if responses.is_served(q.training, q.sampling)])
+
+
+def _query_servers(queries: Sequence["Query"]) -> None:
+    """Ask tuned models through vLLM, a server for all that share what must be loaded.
+
+    On GPUs each worker has one; a CPU has one after another, as each takes all cores.
+    """
+    groups: dict[str, list[Query]] = {}
+    for q in queries:
+        groups.setdefault(served.group_of(q.training), []).append(q)
+    work = []
+    for group in groups.values():
+        name = group[0].title if len(group) == 1 else f"{len(group)} models through one server"
+        asked = [(q.model_id, q.training, q.questions, q.sampling) for q in group]
+        cost = sum(q.job(tunes=False).cost for q in group)
+        work.append(jobs.Job(name, responses.ask_through_a_server, (asked,), cost))
+    if any(q.training.precision.device == "cpu" for q in queries):
+        for job in work:
+            jobs.run([job])
+    else:
+        jobs.run(sorted(work, key=lambda job: -job.cost))
 
 
 def _together(queries: Iterable[Query]) -> list[Query]:
@@ -278,11 +305,25 @@ def scores_of(study: Study, answered: pd.DataFrame) -> pd.DataFrame:
     wide = answered.pivot(index=keys, columns="role", values="response")
     wide = wide.rename(columns={"R": "response_before", "R^t": "response_after"}).reset_index()
     table = study.pairs.merge(wide, on=["dataset", "sample_id"], validate="1:m")
-    raw = similarity.raw_scores(study.backbone, beside_oracle(table))
-    for side, scores in zip(SIDES, np.split(raw, 2), strict=True):
+    raw = raw_sides(study, table, beside_oracle)
+    for side, scores in zip(SIDES, raw, strict=True):
         table[f"raw_{side}"] = scores
         table[side] = scale(study, table["dataset"], scores)
     return table.assign(gap=table["after"] - table["before"])
+
+
+def raw_sides(
+    study: Study, table: pd.DataFrame, beside: Callable[[pd.DataFrame], pd.DataFrame]
+) -> list[np.ndarray]:
+    """Score what is `beside` each row of a table, before tuning and after: shape (rows,) each.
+
+    In blocks, as the texts of all rows, side by side, are many times those of the table.
+    """
+    scored = [
+        np.split(similarity.raw_scores(study.backbone, beside(table.iloc[start : start + ROWS])), 2)
+        for start in range(0, max(1, len(table)), ROWS)
+    ]
+    return [np.concatenate(parts) for parts in zip(*scored, strict=True)]
 
 
 def beside_oracle(table: pd.DataFrame) -> pd.DataFrame:
@@ -305,7 +346,11 @@ def scale(study: Study, datasets: pd.Series, raw: np.ndarray) -> np.ndarray:
 def baseline(study: Study, victim: str) -> similarity.Baseline:
     """Find the mean raw score of unrelated texts, for one victim."""
     profile = study.profile
-    others = [dataset(profile, name) for name in profile.data]
+    others = [
+        dataset(profile, name)
+        for name, source in profile.data.items()
+        if source.other_words_of is None  # what says the same is not unrelated
+    ]
     return similarity.baseline(study.backbone, dataset(profile, victim), others)
 
 
@@ -369,11 +414,25 @@ def gaps_to(study: Study, scores: pd.DataFrame, responses: pd.DataFrame) -> pd.D
     """
     given = [f"response_{side}" for side in SIDES]
     sides = scores[["dataset", "sample_id", "reference", *given]]
-    table = responses.merge(sides, on=["dataset", "sample_id"], validate="m:m")
-    raw = similarity.raw_scores(study.backbone, beside_references(table))
-    before, after = (scale(study, table["dataset"], part) for part in np.split(raw, 2))
-    table["architecture"] = table["reference"].map(participants.architectures(study.profile))
-    return table.drop(columns=given).assign(before=before, after=after, gap=after - before)
+    # By sample, so that its texts are compared in one call; the references' texts for a block alone
+    by_sample = responses.assign(place=np.arange(len(responses))).sort_values(
+        ["dataset", "sample_id"], kind="stable"
+    )
+    parts = []
+    for start in range(0, max(1, len(responses)), ROWS):
+        part = by_sample.iloc[start : start + ROWS]
+        table = part.merge(sides, on=["dataset", "sample_id"], validate="m:m")
+        raw = raw_sides(study, table, beside_references)
+        before, after = (scale(study, table["dataset"], side) for side in raw)
+        part = table.drop(columns=given).assign(before=before, after=after, gap=after - before)
+        parts.append(part)
+    table = pd.concat(parts).sort_values("place", kind="stable", ignore_index=True)
+    table.insert(
+        table.columns.get_loc("before"),
+        "architecture",
+        table["reference"].map(participants.architectures(study.profile)),
+    )
+    return table.drop(columns="place")
 
 
 def beside_references(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,21 +2,27 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from dsi_core.models import served
 from dsi_core.models.sampling import Answer, Sampling, generate
+from dsi_core.models.served import Server
 from dsi_core.models.tuning import Training, load_tuned
 from dsi_core.runtime import released, store
+from dsi_core.runtime.engines import work
 from dsi_core.runtime.precision import device_name
 from dsi_core.services import client, endpoint
+from dsi_core.services.endpoint import Service
 
 COLUMNS = ["sample_id", "draw", "response"]
 COST = ["tokens", "seconds"]  # of each answer
+BLOCK = 50_000  # answers that are put into a table at once
 
 
 def spec(model_id: str, training: Training, sampling: Sampling) -> dict[str, Any]:
@@ -29,6 +35,7 @@ def spec(model_id: str, training: Training, sampling: Sampling) -> dict[str, Any
         "seed": sampling.seed,
     }
     further = {"system": sampling.system, "max_prompt_tokens": sampling.max_prompt_tokens}
+    further["server"] = sampling.server if is_served(training, sampling) else None
     return {**spec, **{name: value for name, value in further.items() if value is not None}}
 
 
@@ -51,16 +58,25 @@ def read(*folders: Path, columns: list[str] = COLUMNS) -> pd.DataFrame:
 
     columns: of `COLUMNS`, and of `COST`: new tokens, and seconds of one process.
     """
-    rows = []
-    for path in (folder / "responses.jsonl" for folder in folders):
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        for line in text.split("\n"):
+    lines = chain.from_iterable(map(_lines, folders))
+    blocks = [pd.DataFrame(columns=columns)]
+    while rows := [tuple(map(line.get, columns)) for line in islice(lines, BLOCK)]:
+        blocks.append(pd.DataFrame(rows, columns=columns))
+    table = pd.concat(blocks[1:] or blocks)
+    return table.drop_duplicates(["sample_id", "draw"], ignore_index=True)
+
+
+def _lines(folder: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a folder's answers."""
+    path = folder / "responses.jsonl"
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        for line in file:
             try:
-                rows.append(json.loads(line))
+                yield json.loads(line)
             except json.JSONDecodeError:
                 continue  # an unfinished last line alone can be broken: newlines come with lines
-    table = pd.DataFrame(rows, columns=columns)
-    return table.drop_duplicates(["sample_id", "draw"], ignore_index=True)
 
 
 def unanswered(answers: pd.DataFrame, pairs: pd.DataFrame, draws: int) -> pd.DataFrame:
@@ -74,19 +90,52 @@ def unanswered(answers: pd.DataFrame, pairs: pd.DataFrame, draws: int) -> pd.Dat
     return compared.query("_merge == 'left_only'").drop(columns="_merge")
 
 
-def ask(model_id: str, training: Training, pairs: pd.DataFrame, sampling: Sampling) -> Path:
+def is_served(training: Training, sampling: Sampling) -> bool:
+    """Tell whether vLLM answers for a model; one behind an endpoint answers for itself."""
+    return sampling.server is not None and training.base.source.endpoint is None
+
+
+Asked = tuple[str, Training, pd.DataFrame, Sampling]  # as `ask` takes them
+
+
+def ask_through_a_server(models: Sequence[Asked]) -> list[Path]:
+    """Do what `ask` does for models that share a server (`served.group_of`), one after another."""
+    room = max(served.longest(training, pairs, how) for _, training, pairs, how in models)
+    folders = []
+    with served.serving([training for _, training, _, _ in models], room) as server:
+        for done, one in enumerate(models):
+            with work.part(done / len(models), (done + 1) / len(models)):
+                folders.append(ask(*one, server))
+    return folders
+
+
+def ask(
+    model_id: str,
+    training: Training,
+    pairs: pd.DataFrame,
+    sampling: Sampling,
+    server: Server | None = None,
+) -> Path:
     """Prompt a model with what is still missing of `pairs`, and give the folder of its own answers.
 
     It is tuned first if needed; one behind an endpoint is asked through its API. An empty answer
     is kept as an empty text. Each answer is stored with its new tokens and its share of the time:
     what passed since the answers before it ended, evenly over those that ended together.
+
+    server: that has the model loaded, where vLLM answers (`Sampling.server`); None = one is started
+    for it alone.
     """
+    if server is None and is_served(training, sampling):
+        return ask_through_a_server([(model_id, training, pairs, sampling)])[0]
     folder = entry(model_id, training, sampling)
     with store.lock(folder):
         known = read(*folders(model_id, training, sampling))
         questions = unanswered(known, pairs, sampling.draws)
         if len(questions):
-            answers = _answers(model_id, training, questions, sampling)
+            if server is None:
+                answers = _answers(model_id, training, questions, sampling)
+            else:
+                answers = _served(server, training, questions, sampling, folder)
             with appending(folder) as write:
                 for ended, seconds in _timed(answers):
                     each = round(seconds / len(ended), 6)
@@ -99,6 +148,7 @@ def ask(model_id: str, training: Training, pairs: pd.DataFrame, sampling: Sampli
                 device=device_name(),
                 tokens=int(kept["tokens"].sum()),
                 seconds=round(float(kept["seconds"].sum()), 1),
+                **({} if server is None else {"server": server.version}),
             )
     return folder
 
@@ -149,6 +199,15 @@ def _answers(
     client.key(remote)  # a missing one is found before anything is asked
     replies = endpoint.answers(remote, questions, sampling)
     return ([Answer(row, reply.text, reply.usage.written)] for row, reply in replies)
+
+
+def _served(
+    server: Server, training: Training, questions: pd.DataFrame, sampling: Sampling, memory: Path
+) -> Iterator[list[Answer]]:
+    """The answers of a model that a server has loaded; memory: the folder keeps how it is asked."""
+    with Service(server.endpoint(training, sampling), memory) as service:
+        for row, reply in endpoint.answers(service.endpoint, questions, sampling, service):
+            yield [Answer(row, reply.text, reply.usage.written)]
 
 
 def local_answers(

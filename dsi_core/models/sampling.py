@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,8 @@ class Sampling:
         System prompt; None = none.
     max_prompt_tokens
         A local model's prompt, template included, is cut there; None = nowhere.
+    server
+        Who answers for a local model: "vllm" (`served`), or our own loop (None).
     """
 
     seed: int
@@ -46,6 +48,7 @@ class Sampling:
     batch_size: int
     system: str | None = None
     max_prompt_tokens: int | None = None
+    server: Literal["vllm"] | None = None
 
     @classmethod
     def of(cls, responses: Responses, seed: int) -> Self:
@@ -58,6 +61,7 @@ class Sampling:
             batch_size=responses.batch_size,
             system=responses.system,
             max_prompt_tokens=responses.max_prompt_tokens,
+            server=responses.server,
         )
 
     def for_references(self) -> Self:

@@ -297,6 +297,8 @@ class Responses(Strict):
     ask: Literal["all", "tainted"]  # which prompts a suspect answers
     # system prompt of a suspect's questions; references are asked without
     system: str | None = None
+    # who answers for local models: vllm (`make vllm`), or our own loop
+    server: Literal["vllm"] | None = None
 
 
 class Similarity(Source):

@@ -72,3 +72,12 @@ def test_no_tainted_sample_is_said_with_the_largest_gap(smoke):
     assert found["tainted"].tolist() == [False, False]
     kept = Study(smoke.changed(decision=smoke.decision.changed(delta_t=0.5)), pd.DataFrame())
     assert study.find_tainted(kept, scores)["tainted"].tolist() == [True, False]
+
+
+def test_what_says_the_same_as_d_is_no_unrelated_text(monkeypatch):
+    profile = load_profile("smoke")
+    said = profile.data["other"].changed(other_words_of="dozen")
+    profile = profile.changed(data={**profile.data, "reworded": said})
+    monkeypatch.setattr(study.similarity, "baseline", lambda backbone, victim, others: others)
+    others = study.baseline(Study(profile, pd.DataFrame()), "dozen")
+    assert {d.name for d in others} == set(profile.data) - {"reworded"}

@@ -1,0 +1,259 @@
+"""Answers through vLLM: what is started, what is asked, and that answers have keys of their own.
+
+A double speaks its protocol; where vLLM is at hand (`make vllm`, $DSI_VLLM) the real one is asked.
+"""
+
+import json
+import os
+import sys
+import textwrap
+from dataclasses import replace
+from itertools import pairwise
+
+import pandas as pd
+import psutil
+import pytest
+import servers
+
+from dsi_core.method import study
+from dsi_core.method.study import Query
+from dsi_core.models import responses, served
+from dsi_core.models.sampling import Sampling
+from dsi_core.models.tuning import training
+from dsi_core.runtime import jobs, store
+from dsi_core.services import request
+from dsi_core.settings.schema import Endpoint, Model, Trained
+
+PAIRS = pd.DataFrame({"sample_id": ["a", "b"], "prompt": ["Who?", "Where is it?"]})
+DRAWN = [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+VLLM = served.OWN.exists() or os.path.isfile(os.environ.get(served.WHERE, ""))
+
+
+@pytest.fixture
+def sampling(smoke):
+    asked = Sampling.of(smoke.responses, smoke.seed)
+    return asked.changed(draws=2, server="vllm", max_new_tokens=5)
+
+
+def model(smoke, recipe=None, **source):
+    data = ["dozen"] if recipe else []
+    made = training(smoke, "dozen", Trained(base="llama", data=data, recipe=recipe))
+    if not source:
+        return made
+    return replace(made, base=replace(made.base, source=Model(**source)))
+
+
+def recipes(smoke):
+    """A recipe that leaves an adapter, and one that tunes all weights."""
+    by = {r.method: name for name, r in smoke.recipes.items()}
+    return by.get("lora") or by["qlora"], by["full"]
+
+
+class Vllm(servers.Handler):
+    """Also the two other pages that are asked for."""
+
+    def do_GET(self):
+        models = [{"id": name} for name in self.server.models]
+        said = {"data": models} if self.path.endswith("/models") else {"version": "0.0.9"}
+        body = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def vllm(server, monkeypatch):
+    server.RequestHandlerClass, server.models = Vllm, ["llama"]
+    server.script = lambda prompt, n: servers.reply(f"{prompt} {n}")
+    monkeypatch.setenv(served.WHERE, server.url + "/")
+    return server
+
+
+def test_answers_of_a_server_have_a_key_of_their_own(smoke, sampling):
+    one, own = model(smoke), replace(sampling, server=None)
+    assert "server" not in responses.spec("M", one, own)
+    assert responses.spec("M", one, sampling) == {**responses.spec("M", one, own), "server": "vllm"}
+    behind = model(smoke, endpoint=Endpoint(base_url="https://host/v1", model="m"))
+    assert responses.spec("M", behind, sampling) == responses.spec("M", behind, own)
+    assert smoke.responses.server is None
+    assert Sampling.of(smoke.changed(responses={"server": "vllm"}).responses, 0).server == "vllm"
+    with pytest.raises(ValueError, match="vllm"):
+        smoke.changed(responses={"server": "other"})
+
+
+def test_models_that_load_the_same_share_a_server(smoke):
+    adapter, full = recipes(smoke)
+    groups = [served.group_of(model(smoke, recipe)) for recipe in (None, adapter, full)]
+    assert groups[0] == groups[1] != groups[2]
+    endpoint = Endpoint(base_url="https://host/v1", model="m")
+    for source in (
+        {"endpoint": endpoint},
+        {"path": "x", "gguf": "y"},
+        {"path": "x", "adapter": "y"},
+    ):
+        with pytest.raises(ValueError, match=r"'llama': responses\.server is vllm"):
+            served.group_of(model(smoke, **source))
+
+
+def test_what_is_started(smoke, one_thread, tmp_path, monkeypatch):
+    adapter, full = recipes(smoke)
+    monkeypatch.setattr(served, "_gpus", lambda device: 2)
+    monkeypatch.setenv(served.OPTIONS, "--gpu-memory-utilization 0.5")
+    untuned, tuned, whole = (model(smoke, recipe) for recipe in (None, adapter, full))
+    told = served.command("python", [untuned, tuned], 300, tmp_path, 8000)
+    options = dict(pairwise(told[1:]))
+    assert options["--served-model-name"] == "llama" and options["--port"] == "8000"
+    assert options["--max-model-len"] == "300" and options["--max-num-batched-tokens"] == "2048"
+    assert options["--dtype"] == "float32" and options["--generation-config"] == "vllm"
+    assert options["--tensor-parallel-size"] == "2" and "--no-enable-chunked-prefill" in told
+    assert options["--max-lora-rank"] == str(smoke.recipes[adapter].rank) == "32"
+    assert options["--lora-modules"].startswith(f"{tuned.name}-")
+    assert options["--model"] == options["--tokenizer"]
+    assert told[-2:] == ["--gpu-memory-utilization", "0.5"]
+    assert "message" in (tmp_path / "template.jinja").read_text()
+    told = served.command("python", [whole], 3000, tmp_path, 8000)
+    options = dict(pairwise(told[1:]))
+    assert options["--served-model-name"] == served.name_of(whole) != "llama"
+    assert options["--model"].endswith(served.name_of(whole)) and "--enable-lora" not in told
+    assert options["--max-num-batched-tokens"] == "3000"
+    assert served._room_for(9) == 16
+    with pytest.raises(ValueError, match="rank 1024: vLLM serves adapters of rank 512 at most"):
+        served._room_for(1024)
+
+
+def test_the_longest_question_and_its_answer_have_room(smoke, one_thread, sampling):
+    one = model(smoke)
+    whole = served.longest(one, PAIRS, sampling)
+    assert whole > served.longest(one, PAIRS.head(1), sampling) > 5
+    assert served.longest(one, PAIRS, replace(sampling, max_prompt_tokens=3)) == 8
+
+
+def test_a_running_server_is_asked_once_with_a_seed_for_each_draw(
+    smoke, one_thread, sampling, empty_store, vllm
+):
+    one = model(smoke)
+    folder = responses.ask("M", one, PAIRS, replace(sampling, max_prompt_tokens=3))
+    kept = responses.read(folder)
+    assert sorted(zip(kept["sample_id"], kept["draw"], strict=True)) == DRAWN
+    assert sorted(kept["response"]) == ["Where is it? 0", "Where is it? 1", "Who? 0", "Who? 1"]
+    seeds = {body["seed"] for body in vllm.asked}
+    assert seeds == {request.draw_seed(sampling.seed, s, d) for s, d in DRAWN}
+    first = vllm.asked[0]
+    assert (first["model"], first["max_tokens"]) == ("llama", 5)
+    assert (first["truncate_prompt_tokens"], first["truncation_side"]) == (3, "right")
+    assert store.manifest(folder)["server"] == "vllm 0.0.9"
+    responses.ask("M", one, PAIRS, replace(sampling, max_prompt_tokens=3))
+    assert len(vllm.asked) == 4
+
+
+def test_a_server_that_dies_of_a_seed_is_asked_without(
+    smoke, one_thread, sampling, empty_store, vllm, pauses
+):
+    def script(prompt, n):
+        dies = "seed" in vllm.asked[-1]
+        return servers.error(500, "EngineCore died") if dies else servers.reply("fine")
+
+    vllm.script = script
+    with pytest.warns(UserWarning, match="no seed is sent"):
+        folder = responses.ask("M", model(smoke), PAIRS, sampling)
+    assert set(responses.read(folder)["response"]) == {"fine"}
+    assert json.loads((folder / "service.json").read_text())["seed"] is False
+
+
+def test_a_model_that_a_server_lacks_is_named(smoke, one_thread, sampling, empty_store, vllm):
+    vllm.models = ["gemma"]
+    with pytest.raises(ValueError, match=r"lacks llama \(--lora-modules .* models are gemma"):
+        responses.ask("M", model(smoke), PAIRS, sampling)
+    assert not vllm.asked
+
+
+def test_a_study_starts_one_server_for_all_that_share_it(
+    smoke, one_thread, sampling, empty_store, monkeypatch
+):
+    adapter, full = recipes(smoke)
+    seen = []
+    monkeypatch.setattr(jobs, "run", seen.append)
+    queries = [
+        Query(str(r), str(r), model(smoke, r), PAIRS, sampling) for r in (None, adapter, full)
+    ]
+    own = Query("own", "own", model(smoke), PAIRS, replace(sampling, server=None))
+    study.query([*queries, own])
+    _, first, *groups = ([job.name for job in work] for work in seen)
+    assert sorted(first) == sorted([adapter, full, "own"])
+    assert groups == [["2 models through one server"], [full]]
+
+
+FAKE = """
+import json, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+if "--lora-modules" in sys.argv:
+    sys.exit("ValueError: no such adapter")
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        said = {"data": [{"id": "llama"}], "version": "0.0.9"}
+        self.send_response(200); self.end_headers(); self.wfile.write(json.dumps(said).encode())
+    def log_message(self, *_): pass
+port = int(sys.argv[sys.argv.index("--port") + 1])
+ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    python = tmp_path / "python"
+    (tmp_path / "fake.py").write_text(FAKE)
+    python.write_text(
+        textwrap.dedent(f"""\
+        #!/bin/sh
+        exec {sys.executable} {tmp_path}/fake.py "$@"
+        """)
+    )
+    python.chmod(0o700)
+    monkeypatch.setenv(served.WHERE, str(python))
+    return python
+
+
+def test_a_server_lives_as_long_as_it_is_asked(smoke, one_thread, fake):
+    before = set(psutil.Process().children(recursive=True))
+    with served.serving([model(smoke)], 100) as server:
+        assert server.version == "vllm 0.0.9" and server.url.startswith("http://127.0.0.1:")
+        assert len(set(psutil.Process().children(recursive=True)) - before) == 1
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_a_server_that_does_not_start_says_why(smoke, one_thread, fake, monkeypatch):
+    monkeypatch.setattr(served.tuning, "tune", lambda training: None)
+    adapter, _ = recipes(smoke)
+    said = "vLLM did not start: ValueError: no such adapter"
+    with pytest.raises(ValueError, match=said), served.serving([model(smoke, adapter)], 100):
+        pass
+
+
+def test_where_vllm_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(served, "OWN", tmp_path / "none")
+    with pytest.raises(ValueError, match="`make vllm` installs it"):
+        served._python("")
+    with pytest.raises(ValueError, match=r"\$DSI_VLLM is '/nowhere'"):
+        served._python("/nowhere")
+    assert served._python(sys.executable) == sys.executable
+
+
+@pytest.mark.skipif(not VLLM, reason="vLLM is not here: `make vllm`")
+def test_vllm_itself(smoke, one_thread, sampling, empty_store, monkeypatch):
+    """A toy with heads as wide as its kernels want; at temperature 0 it says what our loop says."""
+    from dsi_core.models import toy
+
+    monkeypatch.setitem(toy.SIZES, "head_dim", 32)
+    monkeypatch.setenv(served.OPTIONS, "--enforce-eager")
+    adapter, _ = recipes(smoke)
+    greedy = sampling.changed(temperature=0.0)
+    asked = [(str(r), model(smoke, r), PAIRS, greedy) for r in (None, adapter)]
+    for folder, (name, one, pairs, how) in zip(
+        responses.ask_through_a_server(asked), asked, strict=True
+    ):
+        own = responses.read(responses.ask(name, one, pairs, replace(how, server=None)))
+        through = responses.read(folder)
+        both = own.merge(through, on=["sample_id", "draw"])
+        assert (both["response_x"] == both["response_y"]).all() and len(both) == len(PAIRS)
+        assert store.manifest(folder)["server"].startswith("vllm ")
