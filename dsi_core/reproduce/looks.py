@@ -66,7 +66,7 @@ def faults(folder: Path, widths: tuple[int, ...] = WIDTHS) -> list[Fault]:
         No Chromium, see `chromium`.
     """
     found: list[Fault] = []
-    with _tab() as (tab, troubles):
+    with opened() as (tab, troubles):
         for name in Site(folder).pages:
             tab.goto((folder / name).resolve().as_uri())
             for width in widths:
@@ -79,7 +79,7 @@ def faults(folder: Path, widths: tuple[int, ...] = WIDTHS) -> list[Fault]:
 
 
 @contextmanager
-def _tab() -> Iterator[tuple[Any, list[str]]]:
+def opened() -> Iterator[tuple[Any, list[str]]]:
     """Open a tab; in the list stands what goes wrong in it."""
     from playwright.sync_api import sync_playwright
 

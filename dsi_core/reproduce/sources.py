@@ -112,7 +112,8 @@ def page(notebook: NotebookNode) -> NotebookNode:
         cells.insert(1, nbformat.v4.new_markdown_cell(NOT_RUN))
     for number, cell in enumerate(cells):
         cell.id = f"c{number:02}"  # the same at each run
-    kept = {key: notebook.metadata[key] for key in ("kernelspec", "language_info")}
+    names = {"kernelspec", "language_info"}
+    kept = {name: notebook.metadata[name] for name in names & {*notebook.metadata}}
     return nbformat.v4.new_notebook(cells=cells, metadata=kept)
 
 

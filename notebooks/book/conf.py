@@ -35,3 +35,4 @@ html_css_files = ["book.css"]
 mathjax_path = "tex-svg.js"
 html_copy_source = False
 html_last_updated_fmt = ""
+html_show_search_summary = False  # it fetches pages, which a browser refuses to a file

@@ -29,3 +29,11 @@ def test_what_goes_wrong_is_told(page):
         "asks another machine for http://192.0.2.1/a.js",
     ):
         assert any(what in one for one in told), (what, told)
+
+
+def test_the_search_finds_a_word_without_a_server(site):
+    with looks.opened() as (tab, troubles):
+        tab.goto((site / "search.html").as_uri() + "?q=tainted")
+        tab.wait_for_selector("#search-results li a", timeout=10_000)
+        assert "Words" in tab.inner_text("#search-results")
+        assert troubles == []
