@@ -1,7 +1,8 @@
 """Step 4, similarity: BERTScore F1 of two texts with bert-score; raw or rescaled, higher = closer.
 
-Every pair is scored once: scores lie in one SQLite file per backbone, and only the missing pairs go
-to bert-score, in a single call, which embeds each distinct text once. (bert-score pads a batch's
+Every pair is scored once: scores lie in one SQLite file per backbone, are asked for by their ids,
+block by block, and only the missing pairs go to bert-score, in calls of so many texts that their
+embeddings, which it holds, fit into memory. (bert-score pads a batch's
 cosines with 0, which can stand in for a negative best match: a one-word answer may move by up to
 0.003 with the texts scored beside it.)
 """
@@ -10,7 +11,7 @@ import json
 import sqlite3
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +33,10 @@ NO_LIMIT = 100_000  # a longer "longest text" of a tokenizer means: not set in i
 LONGEST = 512  # tokens, for such a tokenizer
 SIDES = ["a", "b"]
 SCORES = "scores.sqlite"
+BLOCK = 50_000  # rows whose scores are looked up at once
+CHARACTERS = 1_000_000  # of distinct texts in one call: some 250,000 tokens, 4 kB each at most
+
+Compare = Callable[["Backbone", list[str], list[str]], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -113,34 +118,78 @@ def model_type(backbone: Backbone) -> str:
     return settings.hub or str(ROOT / (settings.path or ""))
 
 
-def raw_scores(backbone: Backbone, pairs: pd.DataFrame) -> np.ndarray:
+def bert_scores(backbone: Backbone, a: list[str], b: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Compare texts with bert-score: F1, and how many of the two it cut; shape (texts,) each."""
+    by = scorer(backbone)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable.*")
+        f1 = by.score(a, b, batch_size=backbone.settings.batch_size)[2]
+    return f1.numpy().astype(float), _cut(by, a) + _cut(by, b)
+
+
+def raw_scores(
+    backbone: Backbone, pairs: pd.DataFrame, compare: Compare = bert_scores
+) -> np.ndarray:
     """Score each row of `pairs` (columns a, b) by raw BERTScore F1.
 
     A blank text has no token to match: its score is 0, as bert-score's own is for an empty string
     where the tokenizer allows one. F1 is symmetric up to rounding, so (a, b) and (b, a) share one
-    score. Texts beyond the backbone's longest are cut by bert-score: a warning counts them.
+    score. Texts beyond the backbone's longest are cut by bert-score: a warning counts them. Rows
+    that share a text are best near each other: a text is embedded once for each call.
+
+    Parameters
+    ----------
+    compare
+        What scores pairs that nobody scored before.
 
     Returns
     -------
     numpy.ndarray
         Shape (rows,), in [-1, 1], higher = closer.
     """
-    named = _named(pairs)
-    blank = (named["a"].str.strip() == "") | (named["b"].str.strip() == "")
-    wanted = named[~blank].drop_duplicates("id")
+    scores = np.zeros(len(pairs))
+    ids, cut, spent = np.zeros(len(pairs), dtype=np.uint64), dict[str, int](), 0.0
     with closing(_database(folder_of(backbone))) as database:
-        known = _known(backbone, database, wanted["id"])
-        todo = wanted[~wanted["id"].isin(known["pair"])]
-        if len(todo):
-            known = pd.concat([known, _score(backbone, database, todo)], ignore_index=True)
-    if cut := int(known["cut"].sum()):
+        before = _count(database)
+        for start in range(0, len(pairs), BLOCK):
+            named = _named(pairs.iloc[start : start + BLOCK])
+            blank = (named["a"].str.strip() == "") | (named["b"].str.strip() == "")
+            wanted = named[~blank].drop_duplicates("id")
+            known = _known(backbone, database, wanted["id"])
+            todo = wanted[~wanted["id"].isin(known["pair"])]
+            for part in _batches(todo):
+                fresh = _score(backbone, database, part, compare)
+                known = pd.concat([known, fresh], ignore_index=True)
+                spent += float(fresh["seconds"].sum())
+            found = dict(zip(known["pair"], known["f1"], strict=True))
+            place = slice(start, start + len(named))
+            scores[place] = [found.get(i, 0.0) for i in named["id"]]
+            ids[place] = [int(i, 16) if i in found else 0 for i in named["id"]]
+            beyond = known[known["cut"] > 0]
+            cut.update(zip(beyond["pair"], beyond["cut"], strict=True))
+        if (count := _count(database)) > before:
+            _finish(backbone, count, spent)
+    if cut:
+        texts = 2 * np.count_nonzero(np.unique(ids))
         warnings.warn(
-            f"{backbone.name}: {cut} of {2 * len(known)} texts are longer than it can read; "
+            f"{backbone.name}: {sum(cut.values())} of {texts} texts are longer than it can read; "
             "bert-score compared their beginnings",
             stacklevel=2,
         )
-    scores = dict(zip(known["pair"], known["f1"], strict=True))
-    return np.array([scores.get(i, 0.0) for i in named["id"]], dtype=float)
+    return scores
+
+
+def _batches(todo: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Pairs (columns a, b), in parts whose distinct texts have `CHARACTERS` or little more."""
+    start, size, seen = 0, 0, set[str]()
+    for i, texts in enumerate(zip(todo["a"], todo["b"], strict=True)):
+        size += sum(len(text) for text in {*texts} - seen)
+        seen.update(texts)
+        if size >= CHARACTERS:
+            yield todo.iloc[start : i + 1]
+            start, size, seen = i + 1, 0, set()
+    if start < len(todo):
+        yield todo.iloc[start:]
 
 
 def seconds(backbone: Backbone, pairs: pd.DataFrame) -> float:
@@ -191,25 +240,31 @@ def _stored(database: sqlite3.Connection, ids: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["pair", "f1", "seconds", "cut"])
 
 
-def _score(backbone: Backbone, database: sqlite3.Connection, todo: pd.DataFrame) -> pd.DataFrame:
+def _score(
+    backbone: Backbone, database: sqlite3.Connection, todo: pd.DataFrame, compare: Compare
+) -> pd.DataFrame:
     """Score pairs (columns a, b, id) and keep what comes out, as `_stored` gives it."""
     started = time.time()
-    scored_by = scorer(backbone)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*not writable.*")
-        sides = todo["a"].tolist(), todo["b"].tolist()
-        f1 = scored_by.score(*sides, batch_size=backbone.settings.batch_size)[2]
-    cut = np.add(*(_cut(scored_by, texts) for texts in sides))
+    f1, cut = compare(backbone, todo["a"].tolist(), todo["b"].tolist())
     each = (time.time() - started) / len(todo)
-    fresh = pd.DataFrame({"pair": todo["id"].to_numpy(), "f1": f1.numpy().astype(float)})
-    fresh = fresh.assign(seconds=each, cut=cut)
+    fresh = pd.DataFrame({"pair": todo["id"].to_numpy(), "f1": f1, "seconds": each, "cut": cut})
     with database:
         database.executemany(
             "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?)", fresh.to_numpy(object).tolist()
         )
-    count, spent = database.execute("SELECT COUNT(*), SUM(seconds) FROM scores").fetchone()
-    store.finish(folder_of(backbone), pairs=count, seconds=round(spent, 1))
     return fresh
+
+
+def _count(database: sqlite3.Connection) -> int:
+    """How many pairs are scored; none is ever taken out, so that the last row's number tells."""
+    return database.execute("SELECT COALESCE(MAX(rowid), 0) FROM scores").fetchone()[0]
+
+
+def _finish(backbone: Backbone, count: int, spent: float) -> None:
+    """Write the manifest: a sum over all scores takes longer with each of them."""
+    folder = folder_of(backbone)
+    before = (store.manifest(folder) or {}).get("seconds") or 0.0
+    store.finish(folder, pairs=count, seconds=round(before + spent, 1))
 
 
 def _cut(scorer, texts: list[str]) -> np.ndarray:

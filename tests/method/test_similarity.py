@@ -147,6 +147,28 @@ def test_only_new_pairs_are_scored(smoke, one_thread, empty_store, monkeypatch):
     assert similarity.raw_scores(backbone(other), more).tolist() == [2, 4] and len(asked) == 3
 
 
+def test_many_rows_are_scored_in_calls_of_few_texts(smoke, empty_store, monkeypatch):
+    """A block of 4 rows, 20 characters a call: the same scores as of all rows at once."""
+    asked = []
+
+    def compare(_, a, b):
+        asked.append(list(zip(a, b, strict=True)))
+        return np.array([float(len(x + y)) for x, y in asked[-1]]), np.array([1] * len(a))
+
+    rows = [("a" * 9, "b" * i) for i in range(1, 9)] + [("c", " "), ("b", "a" * 9)]
+    table = pd.DataFrame(rows, columns=["a", "b"])
+    monkeypatch.setattr(similarity, "BLOCK", 4)
+    monkeypatch.setattr(similarity, "CHARACTERS", 20)
+    with pytest.warns(UserWarning, match="8 of 16 texts are longer"):
+        found = similarity.raw_scores(backbone(smoke), table, compare)
+    assert found.tolist() == [10, 11, 12, 13, 14, 15, 16, 17, 0, 10]
+    assert [len(call) for call in asked] == [4, 2, 2]  # 9 + 1 + 2 + 3 + 4; 9 + 5 + 6; 9 + 7 + 8
+    assert store.manifest(similarity.folder_of(backbone(smoke)))["pairs"] == 8
+    with pytest.warns(UserWarning, match="8 of 16 texts"):
+        again = similarity.raw_scores(backbone(smoke), table[::-1], no_scorer)
+    assert again.tolist() == found.tolist()[::-1]
+
+
 def test_batch_size_reaches_bert_score(smoke, one_thread, empty_store, monkeypatch):
     sizes, own = [], bert_score.scorer.bert_cos_score_idf
     monkeypatch.setattr(
