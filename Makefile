@@ -1,4 +1,4 @@
-# make figures | reproduce [PROFILE=small|smoke|paper] [ONLY=02] | book | test | lint | lab [ARGS="--no-browser"] | results | status | clean
+# make figures | reproduce [PROFILE=small|smoke|paper] [ONLY=02] | book | test | lint | lab | app [ARGS="--no-browser"] | results | status | clean
 PROFILE ?= small
 ONLY ?=
 ARGS ?=
@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STRIP := $(BIN)/nbstripout --keep-id --extra-keys "metadata.papermill cell.metadata.papermill"
 
-.PHONY: figures reproduce book test lint lab results status clean
+.PHONY: figures reproduce book test lint lab app results status clean
 
 figures: .venv/ready # every table and figure, from the released answers
 	$(BIN)/dsi reproduce --profile $(PROFILE) $(if $(ONLY),--only $(ONLY)) --released
@@ -29,6 +29,9 @@ lint: .venv/ready # format, rules, types, floors, notebooks without outputs; `pr
 
 lab: .venv/ready
 	$(BIN)/jupyter lab notebooks $(ARGS)
+
+app: .venv/ready # notebook 00 as a page of its own, for people who read no code
+	cd notebooks && ../$(BIN)/voila 00_explore.ipynb $(ARGS)
 
 results: .venv/ready # notebooks/pages/results.md, from figures/small
 	$(BIN)/dsi results

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from dsi_core.method import study
-from dsi_core.plots import widgets
 
 VOTES = ["positive", "negative", "filtered"]
 
@@ -67,13 +66,3 @@ def test_the_baseline_judges_no_sample_that_it_was_told(outputs):
     assert (members["judged"] == 12 - members["calibration_members"]).all()
     faithful = pd.read_csv(outputs / "fig05_dpdllm_faithful.csv")
     assert (faithful[VOTES].sum(axis=1) == 12).all()
-
-
-def test_the_widget_follows_its_slider(results):
-    run, scores, answers = results
-    box = widgets.verdicts(run, scores, answers)
-    slider, shown = box.children[0], box.children[-1]
-    assert slider.description.startswith("delta_t")
-    assert slider.value == run.profile.decision.delta_t
-    slider.value = 1.0  # outside a kernel an error in the view is raised here
-    assert shown is not None

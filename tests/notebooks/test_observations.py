@@ -6,7 +6,6 @@ import pytest
 
 from dsi_core.method import participants, study
 from dsi_core.models import responses, tuning
-from dsi_core.plots import widgets
 from dsi_core.runtime import jobs, store
 
 
@@ -87,13 +86,3 @@ def test_status_lists_what_the_notebook_made(scored):
     listed = set(done["kind"] + "/" + done["name"] + "-" + done["key"])
     assert {f"{folder.parent.name}/{folder.name}" for folder in (tuned, answers)} <= listed
     assert {"models", "similarity"} <= set(done["kind"])
-
-
-def test_the_widget_follows_its_slider(scored):
-    run, scores = scored
-    box = widgets.similarity(run, scores)
-    slider, shown = box.children[0], box.children[-1]
-    assert slider.description.startswith("delta_t")
-    assert slider.value == run.profile.decision.delta_t
-    slider.value = 1.0  # outside a kernel an error in the view is raised here
-    assert shown is not None

@@ -440,7 +440,7 @@ def test_before_there_are_suspects_two_views_are_left(run, tables, page, tmp_pat
 @needs_chromium
 def test_many_samples_are_drawn_as_cells_first(page, tmp_path):
     path = tmp_path / "many.html"
-    path.write_text(explore.page(made_up(6000, 3), 2)[0])
+    path.write_text(explore.page(made_up(4500, 2), 0.5)[0])
     opened(page, path.as_uri())
     kinds = [plot.get_attribute("data-drawn") for plot in page.locator(".plot").all()]
     assert kinds == ["cells"] * 3
