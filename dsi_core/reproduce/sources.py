@@ -19,6 +19,8 @@ from dsi_core.runtime.paths import ROOT
 BOOK = "notebooks/book"  # Sphinx's settings, the first page, the style
 # [text](target "title") and src="target", without the section
 LINK = re.compile(r"""(?:\]\(|src=")<?([^)\s"#>]+)""")
+# a link to the file of the explorer, which a site would offer for saving: it opens the page of it
+OF_A_FILE = re.compile(r"\]\(((?:\.\./)*)figures/\w+/explore\.html\)")
 WITHOUT_KERNEL = "*Controls stand here in JupyterLab (`make lab`), where a kernel runs.*"
 IN_THE_EXPLORER = f"{WITHOUT_KERNEL} [The explorer](../explorer.md) needs none."
 NO_EXPLORER = "# The explorer\n\nThis profile has none yet: `dsi explore --html` writes it."
@@ -65,18 +67,14 @@ def lay_out(profile: str, folder: Path) -> None:
     pages = {place: (ROOT / name).read_text(encoding="utf-8") for name, place in texts.items()}
     if not explorer(profile).exists():
         pages["explorer.md"] = NO_EXPLORER
-    prose = dict(pages)
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         copy = run.copy_of(profile, notebook)
-        cells = nbformat.read(copy if copy.exists() else notebook, as_version=4)
-        made = page(cells)
-        pages[_place(notebook)] = nbformat.writes(made)
-        markdown = [cell.source for cell in made.cells if cell.cell_type == "markdown"]
-        prose[_place(notebook)] = "\n".join(markdown)
+        read = nbformat.read(copy if copy.exists() else notebook, as_version=4)
+        pages[_place(notebook)] = nbformat.writes(page(read))
     wanted = {*pages}
-    for place, text in pages.items():
+    for place, as_written in pages.items():
+        text = OF_A_FILE.sub(r"](\1explorer.md)", as_written)
         _write(folder / place, text)
-    for place, text in prose.items():
         for file in _linked(place, text) - wanted:
             wanted.add(file)
             _copy(ROOT / file, folder / file)

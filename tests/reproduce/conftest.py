@@ -31,7 +31,8 @@ WORDS = """# Words
 ## What is tainted
 
 What moves by more than $\\delta_t$; it costs $5.
-The [settings](../../params/small.yaml) say how much.
+The [settings](../../params/small.yaml) say how much, the
+[explorer](../../figures/small/explore.html) shows it.
 
 ![A point](../../figures/point.png)
 """

@@ -74,3 +74,9 @@ def test_the_contents_name_every_notebook_and_page():
     pages = [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "notebooks" / "pages").glob("*.md")]
     places = {path.relative_to(ROOT).with_suffix("").as_posix() for path in pages}
     assert {name for name in named if name.startswith("notebooks/")} == places
+
+
+def test_a_link_to_the_file_of_the_explorer_opens_its_page(here, tmp_path):
+    sources.lay_out("small", tmp_path)
+    words = (tmp_path / "notebooks" / "pages" / "words.md").read_text()
+    assert "[explorer](../../explorer.md)" in words
