@@ -23,7 +23,7 @@ LINK = re.compile(r"""(?:\]\(|src=")<?([^)\s"#>]+)""")
 OF_A_FILE = re.compile(r"\]\(((?:\.\./)*)figures/\w+/explore\.html\)")
 WITHOUT_KERNEL = "*Controls stand here in JupyterLab (`make lab`), where a kernel runs.*"
 IN_THE_EXPLORER = f"{WITHOUT_KERNEL} [The explorer](../explorer.md) needs none."
-NO_EXPLORER = "# The explorer\n\nThis profile has none yet: `dsi explore --html` writes it."
+NO_EXPLORER = "# Open the explorer\n\nThis profile has none yet: `dsi explore --html` writes it."
 NOT_RUN = "*Without results here: run it in JupyterLab (`make lab`), on what you made yourself.*"
 HIDDEN = "hide-input"
 
