@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dsi_core import __version__
-from dsi_core.cli import audit, machine, study
+from dsi_core.cli import audit, cluster, machine, study
 from dsi_core.cli.errors import Commands
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 for part in (study, audit, machine):
     app.add_typer(part.app)  # without a name: its commands are commands of `dsi`
+app.add_typer(cluster.app, name="cluster", rich_help_panel=machine.MACHINE)
 
 
 ENGINE = "Where jobs run: local, or ray. Default: ray where $RAY_ADDRESS names a cluster."

@@ -14,14 +14,15 @@ def cache_alone_if_unreachable() -> Iterator[None]:
 
     before = constants.HF_HUB_OFFLINE
     try:
-        if not before and not _reachable(constants.ENDPOINT):
+        if not before and not reachable(constants.ENDPOINT):
             constants.HF_HUB_OFFLINE = True
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
 
 
-def _reachable(endpoint: str) -> bool:
+def reachable(endpoint: str) -> bool:
+    """Tell whether the hub answers within `SECONDS`."""
     from huggingface_hub.utils import get_session
 
     try:

@@ -19,7 +19,7 @@ SOURCE = Data(hub="owner/name", prompt=["q"], output="a", config="en", split="te
 
 @pytest.fixture
 def reachable(monkeypatch):
-    monkeypatch.setattr(runtime_hub, "_reachable", lambda endpoint: True)
+    monkeypatch.setattr(runtime_hub, "reachable", lambda endpoint: True)
 
 
 def refused(monkeypatch, error) -> str:

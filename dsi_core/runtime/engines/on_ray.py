@@ -14,7 +14,7 @@ import time
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -56,6 +56,11 @@ class Home:
     host: str
     store: str
     probe: str
+
+    @property
+    def name(self) -> str:
+        """What tells its store from every other."""
+        return f"{self.store} on {self.host}"
 
 
 @dataclass(frozen=True)
@@ -269,7 +274,9 @@ class _Run:
             job = self.jobs[index]
             call = self.ray.remote(_do).options(name=job.name, **wants)
             pickled = self.ray.cloudpickle.dumps(job)
-            answer = call.remote(pickled, index, _environment(job), self.home, self.keeper)
+            answer = call.remote(
+                pickled, index, told_to_workers(job.variables), self.home, self.keeper
+            )
             self.under_way[answer] = index
 
     def _collect(self, answer: Any) -> None:
@@ -330,14 +337,13 @@ def _first_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _environment(job: Job) -> dict[str, str]:
-    """What a worker is told of this process's environment: ours, the hub's, what the job names."""
-    told = {
+def told_to_workers(names: Sequence[str] = ()) -> dict[str, str]:
+    """Give what a worker is told of this environment: ours, the hub's, and what a job names."""
+    return {
         name: value
         for name, value in os.environ.items()
-        if (name.startswith(("DSI_", "HF_")) and name not in STAYS) or name in job.variables
+        if (name.startswith(("DSI_", "HF_")) and name not in STAYS) or name in names
     }
-    return told
 
 
 def _note_used(names: list[str]) -> None:
@@ -380,7 +386,7 @@ def _do(pickled: bytes, index: int, told: dict[str, str], home: Home, keeper: An
         warnings.filterwarnings("ignore")
         warnings.filterwarnings("default", module=r"dsi_core\b")
         try:
-            if not _set_up(told, home):
+            if not set_up(told, home):
                 store.elsewhere = carried.Carried(ask, index)
             job: Job = pickle.loads(pickled)
             with reporting(partial(done.__setitem__, 0)):
@@ -416,8 +422,8 @@ def _used() -> Iterator[list[str]]:
                 names += path.read_text(encoding="utf-8").splitlines()
 
 
-def _set_up(told: dict[str, str], home: Home) -> bool:
-    """Set the run's variables and its store, or else the node's own; whether it is the run's.
+def set_up(told: dict[str, str], home: Home) -> bool:
+    """Set the run's variables and its store, or else the node's own; tell whether it is the run's.
 
     What a node says of its own way to the hub is kept.
     """
@@ -427,7 +433,7 @@ def _set_up(told: dict[str, str], home: Home) -> bool:
     os.environ.update(DSI_ENGINE="local", DSI_WORKERS="0", DSI_PROGRESS="none")
     set_variables(ONE_THREAD)
     sees = sees_store(home)
-    own = home.store if sees else carried.node_store(f"{home.store} on {home.host}")
+    own = home.store if sees else carried.node_store(home.name)
     os.environ["DSI_STORE"] = str(own)
     _wake_libraries()
     return sees

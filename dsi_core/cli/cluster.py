@@ -1,0 +1,43 @@
+"""Many machines: whether they are ready."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from dsi_core.cli.options import AsJson, Text
+
+app = typer.Typer(help="Many machines.")
+
+MODELS = "A study: are the models of the hub that it needs at hand?"
+
+
+@app.callback()
+def cluster() -> None:
+    """Many machines (`--engine ray`)."""
+
+
+@app.command(epilog="Example: dsi cluster check --engine ray --profile paper")
+def check(
+    profile: Annotated[Text, typer.Option(help=MODELS)] = None,
+    json_: AsJson = False,
+) -> None:
+    """Look at every machine: versions, store and its locks, GPUs, disk, hub, clock.
+
+    Exit code 1 = something is wrong; each is a sentence that says what to do.
+    """
+    from dsi_core.runtime.engines import nodes
+    from dsi_core.settings.profile import load_profile
+
+    models = load_profile(profile).models.values() if profile else ()
+    found = nodes.check(sorted({model.hub for model in models if model.hub}))
+    if json_:
+        said = {"machines": [asdict(n) for n in found.nodes], "wrong": found.wrong}
+        typer.echo(json.dumps({**said, "known": found.known}, indent=1))
+    else:
+        typer.echo(nodes.table(found.nodes).to_string(index=False))
+        typer.echo("".join(f"\nwrong: {what}" for what in found.wrong))
+        typer.echo("".join(f"note: {what}\n" for what in found.known), nl=False)
+        typer.echo("something is wrong" if found.wrong else "all is well")
+    raise typer.Exit(1 if found.wrong else 0)

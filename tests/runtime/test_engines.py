@@ -1,0 +1,287 @@
+"""Engines without Ray: which one, parts of one work, entries that travel, what a check finds."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers import says
+
+from dsi_core.runtime import jobs, store
+from dsi_core.runtime.engines import carried, choice, keeper, nodes
+from dsi_core.runtime.engines.choice import Engine, Part
+from dsi_core.runtime.engines.keeper import Keeper
+
+SPEC = {"seed": 1}
+VERSIONS = {"python": "3.11.7", "torch": "2.13.0", "transformers": "5.23.0"}
+
+
+@pytest.mark.parametrize(
+    ("said", "address", "engine"),
+    [
+        ("", "", Engine.LOCAL),
+        ("", "auto", Engine.RAY),
+        ("local", "auto", Engine.LOCAL),
+        ("ray", "", Engine.RAY),
+    ],
+)
+def test_what_is_said_wins_over_an_address(monkeypatch, said, address, engine):
+    monkeypatch.setenv(choice.ENGINE, said)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert choice.engine() is engine
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "part"),
+    [
+        (choice.ENGINE, "slurm", "allowed: local, ray"),
+        (choice.PART, "0/4", "1/16"),
+        (choice.PART, "5/4", "'5/4'"),
+        (choice.PART, "half", "--part"),
+    ],
+)
+def test_no_such_engine_or_part(monkeypatch, name, value, part):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError) as error:
+        choice.engine(), choice.part()
+    says(error, part, f"${name}")
+
+
+def test_ray_and_parts_exclude_each_other(monkeypatch):
+    monkeypatch.setenv(choice.ENGINE, "ray")
+    monkeypatch.setenv(choice.PART, "1/2")
+    with pytest.raises(ValueError, match="--engine local"):
+        choice.engine()
+
+
+def test_each_part_begins_with_its_own_and_has_all():
+    assert Part(1, 3).order(7) == [0, 3, 6, 1, 4, 2, 5]
+    assert Part(3, 3).order(7) == [2, 5, 0, 3, 6, 1, 4]
+    assert Part().order(3) == [0, 1, 2] and Part().leads and not Part(2, 3).leads
+
+
+CHORES = '''
+import os, sys, time
+from pathlib import Path
+from dsi_core.runtime import jobs, store
+
+def make(name, seconds=0.2):
+    """One entry, by one process; the others find it."""
+    folder = store.entry("tuned", name, {"seed": 1})
+    with store.lock(folder):
+        if store.manifest(folder) is None:
+            time.sleep(seconds)
+            with open(folder / "made", "a") as file:
+                file.write(f"{os.environ['DSI_PART']}\\n")
+            store.finish(folder)
+    return (folder / "made").read_text()
+
+if __name__ == "__main__":
+    print(jobs.run([jobs.Job(name, make, (name,)) for name in "abcdef"]))
+'''
+
+
+@pytest.mark.parametrize("locks", ["hard", "soft"])
+def test_processes_share_the_jobs_of_a_store(empty_store, tmp_path, locks):
+    """Two "nodes" with one folder: each makes some, none is made twice, both have all results."""
+    (tmp_path / "chores.py").write_text(CHORES)
+    both = []
+    for number in (1, 2):
+        told = {"DSI_WORKERS": "0", "DSI_PART": f"{number}/2", store.LOCKS: locks}
+        command = [sys.executable, str(tmp_path / "chores.py")]
+        begun = subprocess.Popen(
+            command, env={**os.environ, **told}, stdout=subprocess.PIPE, text=True
+        )
+        both.append(begun)
+    first, second = (process.communicate(timeout=120)[0] for process in both)
+    assert first == second and first.count("/2\\n") == 6  # each entry has one line
+    assert not list(empty_store.rglob(store.SOFT_LOCK))
+
+
+def test_what_somebody_else_is_at_is_left_until_the_end(empty_store, monkeypatch):
+    monkeypatch.setenv(choice.PART, "2/2")
+    monkeypatch.setattr("dsi_core.runtime.engines.local.HELD_SECONDS", 0.05)
+    folder, begun = store.entry("tuned", "held", SPEC), []
+    held = store.lock_of(folder)
+    held.acquire()
+
+    def take(name):
+        begun.append(name)
+        if len(begun) == 4:
+            held.release()
+        with store.lock(store.entry("tuned", name, SPEC)):
+            return name
+
+    work = [jobs.Job(name, take, (name,)) for name in ("free", "held", "also free")]
+    assert jobs.run(work) == ["free", "held", "also free"]
+    assert begun == ["held", "free", "also free", "held"]
+
+
+def test_without_parts_one_waits(empty_store):
+    folder = store.entry("tuned", "m", SPEC)
+    held = pytest.raises(store.Held, match="process")
+    with store.lock(folder), store.patience(0.01), held, store.lock(folder):
+        pass
+    (folder / "spec.json").unlink()  # no entry: it is short, one waits
+    with store.patience(0.01), store.lock(folder):
+        pass
+
+
+def test_soft_or_hard(empty_store, monkeypatch):
+    monkeypatch.setenv(store.LOCKS, "none")
+    with pytest.raises(ValueError, match="allowed: hard, soft"), store.lock(empty_store):
+        pass
+
+
+@pytest.fixture
+def far(empty_store, tmp_path, monkeypatch):
+    """far(job) = another machine's view of the store, with a store of its own in tmp_path."""
+    store.make_root()
+    home = Keeper(str(empty_store))
+
+    def ask(method, *arguments):
+        return getattr(home, method)(*arguments)
+
+    def begin(job=0):
+        home.begin(job, "far")
+        monkeypatch.setenv("DSI_STORE", str(tmp_path / "node"))
+        monkeypatch.setattr(store, "elsewhere", carried.Carried(ask, job))
+        return home
+
+    return begin
+
+
+def write(folder: Path, text: str, **facts):
+    (folder / "part").mkdir(exist_ok=True)
+    (folder / "part" / "weights").write_text(text)
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    (folder / "checkpoints" / "step").write_text("stays here")
+    store.finish(folder, **facts)
+
+
+def test_an_entry_travels_there_and_back(far, empty_store, monkeypatch):
+    monkeypatch.setattr(keeper, "PIECE", 5)  # bytes: in several pieces
+    base = store.entry("models", "base", SPEC)
+    write(base, "the weights of a base")
+    far()
+    here = store.entry("models", "base", SPEC, make=False)
+    assert not here.exists()
+    with store.lock(here):
+        assert store.manifest(here) == store.read_json(base / "manifest.json")
+    assert (here / "part" / "weights").read_text() == "the weights of a base"
+    assert not (here / "checkpoints").exists()
+
+    made = store.entry("tuned", "m", SPEC)
+    with store.lock(made):
+        write(made, "tuned", seconds=1)
+    home = empty_store / "tuned" / made.name
+    assert (home / "part" / "weights").read_text() == "tuned" and (home / "spec.json").exists()
+    assert not (home / "checkpoints").exists()
+    assert json.loads((home / "manifest.json").read_text())["seconds"] == 1
+
+
+def test_a_newer_entry_of_the_run_is_brought_again(far, empty_store):
+    base = store.entry("responses", "m", SPEC)
+    write(base, "one answer", answers=1)
+    home = far()
+    here = store.entry("responses", "m", SPEC)
+    with store.lock(here):
+        assert (here / "part" / "weights").read_text() == "one answer"
+    assert home.held == {}
+    (base / "part" / "weights").write_text("two answers")
+    (base / "manifest.json").write_text('{"answers": 2}')
+    with store.lock(here):
+        assert (here / "part" / "weights").read_text() == "two answers"
+
+
+def test_one_machine_at_a_time(far, empty_store, monkeypatch):
+    monkeypatch.setattr(carried, "WAIT_SECONDS", 0.01)
+    home = far(0)
+    name = f"tuned/{store.entry_name('tuned', 'm', SPEC)}"
+    home.begin(1, "another")
+    assert home.hold(name, 1) and not home.hold(name, 0)
+    with pytest.raises(Exception, match="acquired"):  # the driver's own processes wait too
+        store.lock_of(empty_store / name).acquire(timeout=0.01)
+    home.begin(1, "yet another")  # its worker was lost: what it held is free
+    assert home.hold(name, 0)
+    home.jobs[0].heard -= keeper.SILENT_SECONDS + 1  # nobody has heard of it since
+    assert home.hold(name, 1)
+    home.end(1)
+    assert home.held == {} and not (empty_store / name).exists()  # made for its lock alone
+
+
+def test_wheels_of_the_run_are_brought(far, empty_store):
+    wheels = empty_store / "wheels" / "m==1"
+    wheels.mkdir(parents=True)
+    (wheels / "m-1.whl").write_bytes(b"wheel")
+    far()
+    folder = store.make_root() / "wheels" / "m==1"
+    folder.mkdir(parents=True)
+    with store.lock(folder):
+        assert (folder / "m-1.whl").read_bytes() == b"wheel"
+    with store.lock(store.root()):  # what every machine has of its own
+        pass
+
+
+def node(**facts) -> nodes.Node:
+    plain = nodes.Node(
+        name="here",
+        versions=VERSIONS,
+        commit="abc1234",
+        cores=8,
+        memory_gb=64.0,
+        free_gb=500.0,
+        gpus=(("A100", 79.0, 80.0),),
+        given=1.0,
+        sees=True,
+        writes=True,
+        excludes=True,
+        hub="reached",
+        lacks=(),
+    )
+    return replace(plain, **facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "parts"),
+    [
+        ({"versions": {**VERSIONS, "torch": "2.14"}}, ["torch is 2.14", "2.13.0", "pip install"]),
+        ({"commit": "def5678+"}, ["def5678+", "check out the same"]),
+        ({"writes": False}, ["may not write"]),
+        ({"excludes": False}, ["nolock", "flock", "$DSI_LOCKS=soft"]),
+        ({"gpus": ()}, ["Ray has 1 GPUs", "torch for CUDA"]),
+        ({"free_gb": 3.0}, ["3 GB are free", "$DSI_STORE"]),
+        ({"free_gb": 3.0, "sees": False}, ["$DSI_NODE_STORE"]),
+        ({"ahead": -90.0}, ["-90 s", "NTP"]),
+        ({"hub": "offline", "lacks": ("a/b",)}, ["a/b", "hf download", "$HF_HOME"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_says_what_to_do(facts, parts):
+    (said,) = nodes._wrong(node(name="there", **facts), node())
+    assert said.startswith("there: ") and all(part in said for part in parts), said
+
+
+def test_a_machine_as_the_drivers_is_well_and_some_is_only_known():
+    assert nodes._wrong(node(name="there"), node()) == []
+    assert nodes._known(node(name="there"), node()) == []
+    (said,) = nodes._known(node(sees=False), node())
+    assert "travel through Ray" in said
+    (said,) = nodes._known(node(gpus=(("H100", 79.0, 80.0),)), node())
+    assert "H100" in said
+    (said,) = nodes._wrong(node(name="there"), node(gpus=(), given=0.0))
+    assert "the driver has none" in said
+    assert nodes.table([node(), node(sees=False)])["store"].tolist() == ["the run's", "its own"]
+
+
+def test_this_machine_is_checked_without_ray(empty_store, monkeypatch):
+    monkeypatch.setenv(choice.ENGINE, "local")
+    monkeypatch.setattr(nodes, "LEAST_FREE_GB", 0.0)
+    found = nodes.check(["owner/never-fetched"])
+    (here,) = found.nodes
+    assert here.sees and here.writes and here.excludes and here.hub == "offline"
+    (said,) = found.wrong
+    assert "owner/never-fetched" in said
+    assert not [path for path in empty_store.iterdir() if path.name.startswith(".probe")]
