@@ -170,8 +170,8 @@ def _needed(facts: AuditFacts) -> str:
 def _of_strata(audit: Audit) -> str:
     return (
         "Each dot is a model whose training is known, in a row for each kind of training and base "
-        "model; blue ones were not trained on the data. The line is the suspect. Lean says how "
+        "model; rows say which were trained on the data. The line is the suspect. Lean says how "
         "much closer a model's answers are to those of models tuned on the data than to those of "
-        "untuned ones. The suspect stands out where it is to the right of every blue dot of a row; "
-        "the row where it stands out least decides."
+        "untuned ones. The suspect stands out where it is to the right of every dot of a row of "
+        "models that were not; the row where it stands out least decides."
     )

@@ -21,8 +21,8 @@ def text(figure: Figure) -> str:
 
     What is drawn is the figure's label (`style.says`); all else is read from the figure.
     """
-    axes = [ax for ax in figure.axes if ax.axison or _title(ax)]
-    panels = _unique(_title(ax) for ax in axes)
+    axes = [ax for ax in figure.axes if ax.axison or title_of(ax)]
+    panels = _unique(title_of(ax) for ax in axes)
     finding = figure.get_suptitle()
     parts = [finding, *([] if finding and len(panels) > 1 else panels), str(figure.get_label())]
     if finding and len(panels) > 1:
@@ -59,7 +59,8 @@ def in_notebooks() -> None:
     formatters["text/html"].for_type(Figure, as_html)
 
 
-def _title(ax: Axes) -> str:
+def title_of(ax: Axes) -> str:
+    """The title of axes, wherever it stands."""
     return ax.get_title(loc="left") or ax.get_title()
 
 

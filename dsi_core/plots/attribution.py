@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dsi_core.plots import save, style
+from dsi_core.plots import findings, save, style
 from dsi_core.plots.style import COLORS
 from dsi_core.plots.vote import per_dataset
 
@@ -60,22 +60,24 @@ def plot_methods(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         places,
         xerr=[(share - table["low"]).clip(lower=0), (table["high"] - share).clip(lower=0)],
         fmt="o",
-        color=COLORS["tuned"],
+        color=COLORS["one"],
         capsize=3,
-        label="tuned models (bar: 95% Wilson interval)",
+        label="tuned models (bar:\n95% Wilson interval)",
     )
     ax.scatter(
         (table["cv_correct"] / table["cv_total"]).astype(float),
         places,
         marker="d",
-        color=COLORS["bases"],
+        color=COLORS["other"],
         zorder=3,
-        label="the bases, held-out prompts (chosen by these)",
+        label="the bases, held-out\nprompts: chosen by these",
     )
-    ax.axvline(table["chance"].iloc[0], color=COLORS["line"], linewidth=1, linestyle=":")
+    style.decides(ax, table["chance"].iloc[0], "guessing")
     names = [f"{m} ({v})" for m, v in zip(table["method"], table["level"], strict=True)]
     ax.set_yticks(places, names)
-    ax.set(xlim=(-0.03, 1.03), xlabel="share attributed to the right base (dotted: guessing)")
+    ax.set(
+        xlim=(-0.03, 1.03), xlabel="share attributed to the right base (bold: the chosen method)"
+    )
     for label, chosen in zip(ax.get_yticklabels(), table["chosen"], strict=True):
         label.set(fontsize=9, fontweight="bold" if chosen else "normal")
     for place, row in enumerate(table.to_dict("records")):
@@ -87,8 +89,10 @@ def plot_methods(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             ha="center",
             fontsize=7,
         )
-    ax.set_ylim(len(table) - 0.4, -0.8)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2, fontsize=9)
+    ax.set_ylim(len(table) - 0.4, -1.2)
+    ax.legend(**style.OUTSIDE)
+    drawn = "A row for each method: its share with interval, and that of the bases themselves"
+    style.says(ax, findings.methods(table), drawn)
     return ax
 
 
@@ -115,21 +119,23 @@ def plot_votes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         shares.loc[models["model"], bases],
         annot=True,
         fmt=".2f",
-        cmap="cividis",
+        cmap="Blues",
         vmin=0,
-        vmax=1,
+        vmax=1.6,
+        cbar=False,
         annot_kws={"fontsize": 8},
-        cbar_kws={"label": "share of replies"},
         ax=ax,
     )
+    name = table["method"].iloc[0]
     for i, base in enumerate(models["base"]):
         place = (bases.index(base), i)
-        ax.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor=COLORS["frame"], linewidth=2))
+        ax.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor=COLORS["line"], linewidth=2))
     ax.set(
-        xlabel="base that the replies vote for (frame: the truth)",
+        xlabel=f"share of replies that vote for a base (frame: the truth), by {name}",
         ylabel="tuned model",
-        title=f"chosen on the bases: {table['method'].iloc[0]}",
     )
+    drawn = "A table: a row for each tuned model, a column for each base, framed where true"
+    style.says(ax, findings.base_votes(table), drawn)
     ax.tick_params(axis="y", rotation=0)
     plt.setp(ax.get_xticklabels(), rotation=30, ha="right")
     return ax

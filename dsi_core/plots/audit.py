@@ -8,16 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from dsi_core.plots import style
-from dsi_core.plots.style import BLUE, COLORS, GREY, ORANGE
+from dsi_core.plots import findings, style
+from dsi_core.plots.style import COLORS, LOOKS, Kind, Status
 
 SUSPECT = "the suspect"
 WIDTH = 6.4  # inches: still readable on a phone
 PARTS = {True: "published", False: "withheld"}
 P_VALUES = (1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # marks of an axis
-SPREAD = 0.618  # the golden ratio: dots of a row, moved apart by its multiples, rarely overlap
 
 
 def plot_preference(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -35,19 +33,21 @@ def plot_preference(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Orange = prefers what was published, blue = the other wording. A line at the mean, a dashed
-        one at what is needed.
+        As positive where it prefers what was published, as negative where the other wording. A
+        line at the mean, a dashed one at what is needed.
     """
     ax = style.axes(ax, WIDTH, 3.4)
     values = table["value"].dropna().sort_values(ascending=False).to_numpy()
-    colors = [ORANGE if value > 0 else BLUE for value in values]
-    ax.vlines(np.arange(1, len(values) + 1), 0, values, colors=colors, linewidth=1)
-    ax.scatter(np.arange(1, len(values) + 1), values, c=colors, s=22, linewidths=0, zorder=3)
+    _sorted_dots(ax, values, np.where(values > 0, Status.POSITIVE, Status.NEGATIVE), stems=True)
     ax.axhline(0, color=COLORS["zero"], linewidth=0.8)
-    _levels(ax, ax.axhline, values.mean() if len(values) else np.nan, table["needed"])
+    _levels(ax, values.mean() if len(values) else np.nan, table["needed"])
     ax.set(xlabel="samples, sorted", ylabel="preference for the\npublished wording")
     ax.grid(visible=False, axis="x")
     style.whole_numbers(ax.xaxis)
+    drawn = (
+        "A dot for each sample, sorted, on a stem from 0; level lines at the mean and what it needs"
+    )
+    style.says(ax, findings.preference(table), drawn)
     return ax
 
 
@@ -71,18 +71,23 @@ def plot_closeness(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     ax = style.axes(ax, WIDTH, 2.8)
     means = {}
-    for published, color in ((True, ORANGE), (False, BLUE)):
-        values = table.loc[table["published"] == published, "value"].dropna().to_numpy()
-        ax.scatter(values, published + _apart(len(values)), color=color, s=22, linewidths=0)
+    for published, color, marker in ((True, COLORS["one"], "o"), (False, COLORS["other"], "s")):
+        values = np.sort(table.loc[table["published"] == published, "value"].dropna().to_numpy())
+        places = published + 0.6 * style.apart(len(values))
+        ax.scatter(values, places, color=color, marker=marker, s=22, linewidths=0)
         if len(values):
             means[published] = values.mean()
-            ax.plot([means[published]] * 2, [published - 0.4, published + 0.4], color="black")
+            ax.plot([means[published]] * 2, [published - 0.4, published + 0.4], color=color, lw=3)
     if False in means:
         level = means[False] + table["needed"].iloc[0]
-        ax.plot([level] * 2, [0.6, 1.4], color=COLORS["line"], linestyle="--", label="needed")
-    ax.set(yticks=[1, 0], yticklabels=PARTS.values(), ylim=(-0.6, 1.6), ylabel="")
+        ax.plot([level] * 2, [0.6, 1.4], **style.DECISION)
+        if not np.isnan(level):
+            ax.annotate("needed", (level, 1.42), ha="center", fontsize=8)
+    ax.set(yticks=[1, 0], yticklabels=PARTS.values(), ylim=(-0.6, 1.7), ylabel="")
     ax.set_xlabel("closeness of the answers to the text")
     ax.grid(visible=False, axis="y")
+    drawn = "A row of dots for each part, a dot for each sample; upright bars are means"
+    style.says(ax, findings.closeness(table), drawn)
     return ax
 
 
@@ -100,19 +105,29 @@ def plot_looks(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        The statistic as a line, orange where it found; what was needed dashed.
+        The statistic as a line, starred where it found; what was needed dashed.
     """
     ax = style.axes(ax, WIDTH, 2.8)
     ax.plot(table["after"], table["needed"], "k--", marker="_", linewidth=1, label="needed")
-    ax.plot(table["after"], table["statistic"], color=GREY, linewidth=1.2, zorder=2)
-    for crossed, color, name in ((False, BLUE, "measured"), (True, ORANGE, "found")):
+    ax.plot(table["after"], table["statistic"], color=COLORS["other"], linewidth=1.2, zorder=2)
+    for crossed, marker, name in ((False, "o", "measured"), (True, "*", "found")):
         rows = table[table["crossed"] == crossed]
         if len(rows):
-            ax.scatter(rows["after"], rows["statistic"], color=color, s=30, label=name, zorder=3)
+            size = 120 if crossed else 30
+            ax.scatter(
+                rows["after"],
+                rows["statistic"],
+                color=COLORS["one"],
+                marker=marker,
+                s=size,
+                label=name,
+                zorder=3,
+            )
     ax.axhline(0, color=COLORS["zero"], linewidth=0.8)
     ax.set(xlabel="samples asked", ylabel="difference")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(loc="best", fontsize=9)
+    style.whole_numbers(ax.xaxis)
+    ax.legend(**style.OUTSIDE)
+    style.says(ax, findings.looks(table), "A dot for each look, a star where it found")
     return ax
 
 
@@ -130,16 +145,17 @@ def plot_strata(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        A row of dots for each kind and base, orange where it trained on D; the suspect is a line.
+        A row of dots for each kind and base; the suspect is a line.
     """
     known = table[table["kind"] != SUSPECT]
     rows = list(known.groupby(["member", "kind", "base"], sort=True, dropna=False))
-    ax = style.axes(ax, WIDTH, 1.4 + 0.34 * len(rows))
+    ax = style.axes(ax, WIDTH, 1.6 + 0.34 * len(rows))
     names = []
     for place, ((member, kind, base), part) in enumerate(rows):
         leans = part["lean"].replace(-np.inf, np.nan)
-        color = ORANGE if member else BLUE
-        ax.scatter(leans, place + 0.5 * _apart(len(part)), color=color, s=26, linewidths=0)
+        look = LOOKS[style.kind_of(kind, member)]
+        places = place + 0.3 * style.apart(len(part))
+        ax.scatter(leans, places, color=look.color, marker=look.marker, s=26, linewidths=0)
         trained = ", trained on it" if member else ""
         names.append(f"{kind} ({base}): {len(part)}{trained}")
     lean = table.loc[table["kind"] == SUSPECT, "lean"].replace(-np.inf, np.nan)
@@ -147,16 +163,17 @@ def plot_strata(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.axvline(value, color=COLORS[SUSPECT], linewidth=1.6)
         ax.annotate(
             SUSPECT,
-            (value, 1),
-            (0, 4),
+            (value, 0),
+            (3, 3),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
-            ha="center",
-            fontsize=10,
+            fontsize=9,
         )
     ax.set(yticks=range(len(rows)), ylim=(-0.7, len(rows) - 0.3), ylabel="")
     ax.set_yticklabels(names, fontsize=9)
     ax.set_xlabel("lean to the references trained on the dataset")
+    drawn = "A row for each kind and base of known models, a dot for each; the suspect is a line"
+    style.says(ax, findings.strata(table), drawn)
     return ax
 
 
@@ -174,20 +191,20 @@ def plot_samples(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Orange = positive, blue = negative; dashed the threshold. The title counts all samples.
+        Dashed the threshold. The title counts all samples.
     """
     ax = style.axes(ax, WIDTH, 3)
     ordered = table.dropna(subset="evidence").sort_values("evidence", ascending=False)
-    places = np.arange(1, len(ordered) + 1)
-    colors = ordered["status"].map(COLORS)
-    ax.scatter(places, ordered["evidence"], c=colors, s=26, linewidths=0)
-    ax.axhline(table["threshold"].iloc[0], color=COLORS["line"], linewidth=1, linestyle="--")
+    _sorted_dots(ax, ordered["evidence"].to_numpy(), ordered["status"].to_numpy())
+    delta = table["threshold"].iloc[0]
+    style.decides(ax, delta, f"{delta:g}\nabove: positive", across=True)
     ax.axhline(0, color=COLORS["zero"], linewidth=0.8)
     counts = table["status"].value_counts()
-    positive, negative, unusable = (counts.get(s, 0) for s in ("positive", "negative", "filtered"))
+    positive, negative, unusable = (counts.get(status, 0) for status in Status)
     title = f"{positive} positive, {negative} negative, {unusable} without a usable answer"
-    ax.set(xlabel="samples, sorted", ylabel="evidence (Eq. 2)", title=title)
+    ax.set(xlabel="samples, sorted", ylabel="evidence (Eq. 2)")
     style.whole_numbers(ax.xaxis)
+    style.says(ax, title, "A dot for each sample, sorted by its evidence")
     return ax
 
 
@@ -211,13 +228,24 @@ def plot_curve(table: pd.DataFrame) -> Figure:
     )
     vote = axes[0, 0]
     for status in ("positive", "negative"):
-        vote.step(table["queries"], table[status], where="post", color=COLORS[status], label=status)
+        look = LOOKS[status]
+        vote.step(
+            table["queries"],
+            table[status],
+            where="post",
+            color=look.color,
+            linestyle=look.line,
+            label=status,
+        )
     vote.set(xlabel="answers", ylabel="samples", title="the vote")
-    vote.legend(fontsize=9)
+    for axis in (vote.xaxis, vote.yaxis):
+        style.whole_numbers(axis)
+    vote.legend(loc="upper left", bbox_to_anchor=(0.0, -0.22), ncols=2, fontsize=8)
+    figure.set_label("Counts of samples, and the p-value among controls, as answers come in")
     if ranked:
         rank = axes[0, 1]
         rank.step(table["queries"], table["p"], where="post", color=COLORS[SUSPECT])
-        rank.axhline(table["alpha"].iloc[0], color=COLORS["threshold"], linestyle="--", linewidth=1)
+        style.decides(rank, table["alpha"].iloc[0], "alpha", across=True)
         rank.set(xlabel="answers", ylabel="p-value", title="against controls", yscale="log")
         lowest = min(table["p"].min(), table["alpha"].iloc[0])
         marks = [mark for mark in P_VALUES if mark >= lowest / 2]
@@ -227,44 +255,46 @@ def plot_curve(table: pd.DataFrame) -> Figure:
 
 
 def plot_known_models(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """How far each model leans to the references that trained on D, sorted.
+    """How far each model leans to the references that trained on D, by kind, sorted.
 
     Parameters
     ----------
     table : DataFrame
         As `controls.compare`: model, kind ("the suspect", or a group of models that are known),
-        lean (higher = closer to the references trained on D; -inf, too few samples, is no dot).
+        member (None = the suspect), lean (higher = closer to the references trained on D; -inf,
+        too few samples, is no dot).
     ax : Axes, optional
         Where to draw; new axes by default.
 
     Returns
     -------
     Axes
-        A colour for each kind; the suspect is a black diamond with a bold name.
+        A row for each model, kinds under each other in the order of `style.Kind`; the suspect is a
+        black diamond with a bold name. Dashed the innocent that leans furthest.
     """
-    ax = style.axes(ax, 8, 1.1 + 0.23 * len(table))
-    finite = table.assign(lean=table["lean"].replace(-np.inf, np.nan))
-    ordered = finite.sort_values("lean", ignore_index=True)
-    colors = style.colors_of(table["kind"])
-    for kind, rows in ordered.groupby("kind", sort=False):
-        ax.scatter(
-            rows["lean"],
-            rows.index,
-            color=colors[str(kind)],
-            marker="D" if kind == SUSPECT else "o",
-            s=60 if kind == SUSPECT else 28,
-            label=kind,
-            zorder=3,
-        )
-    ax.set(
-        yticks=range(len(ordered)),
-        xlabel="lean to the references trained on the dataset",
-        ylabel="",
+    ax = style.axes(ax, 9, 1.4 + 0.24 * len(table))
+    kinds = [style.kind_of(*row) for row in zip(table["kind"], table["member"], strict=True)]
+    rows = table.assign(lean=table["lean"].replace(-np.inf, np.nan), looks=kinds)
+    order = {kind: place for place, kind in enumerate(Kind)}
+    rows = rows.sort_values(
+        ["looks", "lean"],
+        key=lambda c: c.map(order) if c.name == "looks" else -c,
+        ignore_index=True,
     )
-    ax.set_yticklabels(ordered["model"], fontsize=8)
-    for label, kind in zip(ax.get_yticklabels(), ordered["kind"], strict=True):
-        label.set_fontweight("bold" if kind == SUSPECT else "normal")
-    ax.legend(loc="lower right", fontsize=8)
+    for kind, part in rows.groupby("looks", sort=False):
+        look = LOOKS[str(kind)]
+        size = 60 if kind == Kind.SUSPECT else 30
+        ax.scatter(part["lean"], part.index, color=look.color, marker=look.marker, s=size, zorder=3)
+    innocent = rows.loc[rows["member"].eq(False), "lean"].max()
+    if not np.isnan(innocent):
+        style.decides(ax, innocent, "the innocent that leans furthest")
+    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -1.4), ylabel="")
+    ax.set_xlabel("lean to the references trained on D (0 = as close to either kind of reference)")
+    ax.set_yticklabels(rows["model"], fontsize=8)
+    for label, kind in zip(ax.get_yticklabels(), rows["looks"], strict=True):
+        label.set_fontweight("bold" if kind == Kind.SUSPECT else "normal")
+    style.legend_of(ax, kinds, **style.OUTSIDE)
+    style.says(ax, findings.known_models(table), "A dot for each model, in rows by kind")
     return ax
 
 
@@ -287,17 +317,24 @@ def pictures(tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
     return {name: _png(DRAWN[name](table)) for name, table in tables.items() if len(table)}
 
 
-def _levels(ax: Axes, line: Callable, mean: float, needed: pd.Series) -> None:
-    """A line at the mean, a dashed one at what is needed; with their names."""
-    line(mean, color=COLORS["line"], linewidth=1.6, label="mean")
+def _sorted_dots(
+    ax: Axes, values: np.ndarray, statuses: np.ndarray, *, stems: bool = False
+) -> None:
+    """A dot for each sample at 1, 2, ..., looking like its status; on stems from 0."""
+    places = np.arange(1, len(values) + 1)
+    for status in (Status.POSITIVE, Status.NEGATIVE):
+        look, own = LOOKS[status], statuses == status
+        if stems:
+            ax.vlines(places[own], 0, values[own], colors=look.color, linewidth=1)
+        ax.scatter(places[own], values[own], color=look.color, marker=look.marker, s=26, zorder=3)
+
+
+def _levels(ax: Axes, mean: float, needed: pd.Series) -> None:
+    """A line at the mean, a dashed one at what is needed; with their names, outside."""
+    ax.axhline(mean, color=COLORS["line"], linewidth=1.6, label="mean")
     if needed.notna().any():
-        line(needed.iloc[0], color=COLORS["line"], linewidth=1, linestyle="--", label="needed")
-    ax.legend(loc="upper right", fontsize=9)
-
-
-def _apart(count: int) -> np.ndarray:
-    """How far the dots of a row are moved up or down, so that they do not hide each other."""
-    return (np.arange(count) * SPREAD) % 1 * 0.6 - 0.3
+        ax.axhline(needed.iloc[0], **style.DECISION, label="needed")
+    ax.legend(**style.OUTSIDE)
 
 
 def _png(drawn: Axes | Figure) -> bytes:

@@ -9,12 +9,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from dsi_core.plots import style
-from dsi_core.plots.style import COLORS
+from dsi_core.plots import findings, style
+from dsi_core.plots.style import COLORS, LOOKS, Kind
+
+DRAWS = {"confirmation": (COLORS["one"], "o"), "development": (COLORS["other"], "s")}
+# Who is judged beside other methods, and the kinds that they look like.
+BESIDE = {
+    "member": Kind.MEMBER,
+    "on D's other wording": Kind.LIKE_D,
+    "innocent": Kind.OTHER,
+}
 
 
 def plot_statistics(table: pd.DataFrame) -> Figure:
@@ -36,82 +44,120 @@ def plot_statistics(table: pd.DataFrame) -> Figure:
     figure, axes = _panels(table["twin"].unique(), 4.6, 1.3 + 0.34 * len(statistics))
     for ax in axes:
         rows = table[table["twin"] == ax.get_title(loc="left")]
-        for i, (draws, color) in enumerate(style.colors_of(table["draws"]).items()):
+        for i, (draws, (color, marker)) in enumerate(DRAWS.items()):
             part = rows[rows["draws"] == draws]
-            y = _places(part["statistic"], statistics) + 0.2 * i - 0.1
-            _interval(ax, part["effect"], y, part, color, draws, across=True)
+            y = _places(part["statistic"], statistics) + 0.1 - 0.2 * i
+            _interval(ax, part["effect"], y, part, color, draws, marker, across=True)
         ax.axvline(0, color=COLORS["zero"], linewidth=0.8)
         ax.set(xlabel="effect (standard deviations)", ylim=(len(statistics) - 0.5, -0.5))
         ax.set_yticks(range(len(statistics)), statistics)
-    axes[0].legend(fontsize=8)
+    axes[-1].legend(title="draws", title_fontsize=8, **style.OUTSIDE)
+    drawn = "A row for each statistic, a mark with its interval for each use of draws"
+    style.says(figure, findings.statistics(table), drawn)
     return figure
 
 
-def plot_null(table: pd.DataFrame) -> Figure:
-    """Distribution of each innocent model's p-values, beside that of an exact test.
+def plot_null(table: pd.DataFrame, models: pd.DataFrame, *, alpha: float) -> Figure:
+    """Distribution of each innocent model's p-values, as its distance from that of an exact test.
 
     Parameters
     ----------
     table : DataFrame
         model, kind (of the twin), level in (0, 1], share of p-values up to it.
+    models : DataFrame
+        model, kind and group: what each was tuned on.
+    alpha : float
+        The level at which the title says how often coins accuse.
 
     Returns
     -------
     Figure
-        A panel for each kind; a line for each model, the dashed diagonal is a uniform p.
+        A panel for each kind of twin, a line for each model in the look of its kind. Above 0 the
+        test errs more often than its level, below it less often; chance moves it to either side.
     """
-    figure, axes = _panels(table["kind"].unique(), 4.2, 3.8)
-    colors = style.colors_of(table["model"])
+    figure, axes = _panels(table["kind"].unique(), 4.4, 3.8)
+    kinds = _kinds(models)
     for ax in axes:
         rows = table[table["kind"] == ax.get_title(loc="left")]
         for model, part in rows.groupby("model", sort=False):
-            ax.step(
-                part["level"],
-                part["share"],
-                where="post",
-                color=colors[str(model)],
-                linewidth=1,
-                label=model,
-            )
-        ax.plot([0, 1], [0, 1], color=COLORS["line"], linestyle="--", linewidth=1)
-        ax.set(xlabel="p-value", ylabel="share of coins", aspect="equal")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize=7)
+            look = LOOKS[kinds[str(model)]]
+            away = 100 * (part["share"] - part["level"])
+            ax.plot(part["level"], away, color=look.color, linestyle=look.line, linewidth=1)
+        ax.axhline(0, **style.DECISION)
+        most = max(5, 110 * (table["share"] - table["level"]).abs().max())
+        ax.set(xlabel="level: p-value at most", ylim=(-most, most))
+    axes[0].set_ylabel("coins accused, less the level\n(percentage points; dashed: exact)")
+    shown = {kinds[str(model)] for model in table["model"]}
+    axes[-1].legend(handles=_lines(shown), **style.OUTSIDE)
+    drawn = "A line for each model: the share of coins with such a p-value, less the level"
+    style.says(figure, findings.null(table, alpha), drawn)
     return figure
 
 
-def plot_p_values(table: pd.DataFrame, *, alpha: float, rows: str, colors: str) -> Figure:
-    """Show the p-value of each model's test, over all samples.
+def plot_p_values(table: pd.DataFrame, *, alpha: float) -> Figure:
+    """Show the p-value of each model's test, over all samples, by what the model was tuned on.
 
     Parameters
     ----------
     table : DataFrame
-        twin, p, and the columns named by `rows` and `colors`.
+        twin, who (what a model was tuned on), p.
     alpha : float
         The dashed line: at or left of it is a finding.
-    rows, colors : str
-        Columns: a row for each value, a colour for each value.
 
     Returns
     -------
     Figure
-        A panel for each twin, a dot for each model.
+        A panel for each twin, a row for each kind of model, a mark for each model.
     """
-    names = list(table[rows].unique())
-    figure, axes = _panels(table["twin"].unique(), 4.6, 1.5 + 0.36 * len(names))
-    palette = style.colors_of(table[colors])
+    names = list(table["who"].unique())
+    figure, axes = _panels(table["twin"].unique(), 4.6, 1.6 + 0.42 * len(names))
     for ax in axes:
         of_twin = table[table["twin"] == ax.get_title(loc="left")]
-        for i, (name, part) in enumerate(of_twin.groupby(colors, sort=False)):
-            y = _places(part[rows], names) + 0.12 * (i - (len(palette) - 1) / 2)
-            ax.plot(part["p"], y, "o", color=palette[str(name)], alpha=0.7, label=name)
-        ax.axvline(alpha, color=COLORS["line"], linestyle="--", linewidth=1)
-        ax.set(xscale="log", xlabel=f"p-value (line: {alpha:g})", ylim=(len(names) - 0.5, -0.5))
-        ax.set_yticks(range(len(names)), names)
-    if rows != colors:
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=8)
+        for place, name in enumerate(names):
+            p = of_twin.loc[of_twin["who"] == name, "p"].sort_values()
+            look = LOOKS[_kind(*name.partition(": ")[::2])]
+            y = place + 0.5 * style.apart(len(p))
+            ax.plot(p, y, look.marker, color=look.color, alpha=0.8)
+        _p_axis(ax, alpha, names)
+    style.says(figure, findings.p_values(table, alpha, "who"), "A mark for each model, in rows")
     return figure
+
+
+def plot_shifts(table: pd.DataFrame, *, alpha: float) -> Figure:
+    """Show the p-value of each model's test, asked in several ways.
+
+    Parameters
+    ----------
+    table : DataFrame
+        twin, shift (the way of asking), model, kind and group (what it was tuned on), p.
+    alpha : float
+        The dashed line: at or left of it is a finding.
+
+    Returns
+    -------
+    Figure
+        A panel for each twin, a row for each way, a mark in it for each model.
+    """
+    ways, kinds = list(table["shift"].unique()), _kinds(table)
+    figure, axes = _panels(table["twin"].unique(), 4.6, 1.8 + 0.42 * len(ways))
+    for ax in axes:
+        of_twin = table[table["twin"] == ax.get_title(loc="left")]
+        for i, (model, part) in enumerate(of_twin.groupby("model", sort=False)):
+            look = LOOKS[kinds[str(model)]]
+            y = _places(part["shift"], ways) + 0.2 * (i - (len(kinds) - 1) / 2)
+            ax.plot(part["p"], y, look.marker, color=look.color, alpha=0.8, label=model)
+        _p_axis(ax, alpha, ways)
+    axes[-1].legend(**style.OUTSIDE)
+    drawn = "A row for each way of asking, a mark in it for each model"
+    style.says(figure, findings.shifts(table, alpha), drawn)
+    return figure
+
+
+def _p_axis(ax: Axes, alpha: float, rows: list[str]) -> None:
+    """A logarithmic axis of p-values with the line that decides, and rows."""
+    ax.set(xscale="log", xlabel="p-value", ylim=(len(rows) - 0.5, -1))
+    ax.set_yticks(range(len(rows)), rows)
+    style.decides(ax, alpha, f"{alpha:g}: found left of it", left=True)
 
 
 def plot_strengths(models: pd.DataFrame, averaged: pd.DataFrame) -> Figure:
@@ -135,25 +181,38 @@ def plot_strengths(models: pd.DataFrame, averaged: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(
         len(twins), 2, figsize=(10, 3.2 * len(twins)), layout="constrained", squeeze=False
     )
-    colors = style.colors_of(averaged["group"])
+    color = LOOKS[Kind.MEMBER].color
+    looks = dict(
+        zip(averaged["group"].unique(), (("o", "-"), ("s", "--"), ("^", ":")), strict=False)
+    )
     for twin, row in zip(twins, axes, strict=True):
         for ax, what in zip(row, ("effect", "found"), strict=True):
-            for base, color in colors.items():
+            for base, (marker, stroke) in looks.items():
                 dots, line = (
                     t[(t["twin"] == twin) & (t["group"] == base)].sort_values("final_loss")
                     for t in (models, averaged)
                 )
-                ax.plot(dots["final_loss"], dots[what], "o", color=color, alpha=0.4, markersize=5)
-                ax.plot(line["final_loss"], line[what], color=color, label=base)
+                ax.plot(
+                    dots["final_loss"], dots[what], marker, color=color, alpha=0.5, markersize=5
+                )
+                ax.plot(line["final_loss"], line[what], color=color, linestyle=stroke)
                 if what == "effect":
                     ax.fill_between(
-                        line["final_loss"], line["low"], line["high"], color=color, alpha=0.15
+                        line["final_loss"], line["low"], line["high"], color=color, alpha=0.12
                     )
             ax.invert_xaxis()
-            ax.set(title=twin, xlabel="final loss (nats per token): learnt better to the right")
+            ax.set(title=twin)
         row[0].set_ylabel("effect (standard deviations)")
         row[1].set(ylabel="found (share of orders)", ylim=(-0.03, 1.03))
-    axes[0, 0].legend()
+    for ax in axes[-1]:
+        ax.set_xlabel("final loss (better learnt to the right)")
+    handles = [
+        Line2D([], [], color=color, marker=marker, linestyle=stroke, label=f"{base} (member)")
+        for base, (marker, stroke) in looks.items()
+    ]
+    axes[0, -1].legend(handles=handles, **style.OUTSIDE)
+    drawn = "Marks are models of one draw, lines their means, bands 95% intervals over draws"
+    style.says(figure, findings.strengths(averaged), drawn)
     return figure
 
 
@@ -172,18 +231,22 @@ def plot_exposures(table: pd.DataFrame) -> Figure:
         Left the effect, right the share found; a colour for each twin.
     """
     exposures = list(table["exposure"].unique())
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
-    for i, (twin, color) in enumerate(style.colors_of(table["twin"]).items()):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.9), layout="constrained")
+    for i, (twin, (color, marker)) in enumerate(_pair(table["twin"]).items()):
         rows = table[table["twin"] == twin]
         x = _places(rows["exposure"], exposures) + 0.16 * i - 0.08
-        _interval(left, x, rows["effect"], rows, color, twin)
-        right.plot(x, rows["found"], "o", color=color, label=twin)
+        _interval(left, x, rows["effect"], rows, color, twin, marker)
+        right.plot(x, rows["found"], marker, color=color, label=twin)
     left.axhline(0, color=COLORS["zero"], linewidth=0.8)
     left.set(ylabel="effect (standard deviations)")
     right.set(ylabel="found (share of orders)", ylim=(-0.03, 1.03))
+    names = [findings.exposed(exposure) for exposure in exposures]
     for ax in (left, right):
-        ax.set_xticks(range(len(exposures)), exposures, rotation=25, ha="right")
-    left.legend()
+        ax.set_xticks(range(len(exposures)), names, rotation=25, ha="right")
+        ax.grid(visible=False, axis="x")
+    right.legend(**style.OUTSIDE)
+    drawn = "A mark for each test and exposure of a member to D, with its interval over draws"
+    style.says(figure, findings.exposures(table), drawn)
     return figure
 
 
@@ -203,19 +266,19 @@ def plot_accuser(table: pd.DataFrame, *, alpha: float) -> Figure:
     Figure
         A panel for each kind.
     """
-    figure, axes = _panels(table["kind"].unique(), 4.2, 3)
+    figure, axes = _panels(table["kind"].unique(), 4.2, 3.2)
     for ax in axes:
         rows = table[table["kind"] == ax.get_title(loc="left")]
         ax.plot(
             rows["tries"], rows["accused"], "o-", color=COLORS["wrong"], label="reports the best"
         )
-        ax.plot(
-            rows["tries"], rows["shared"], "o-", color=COLORS["non-member"], label="shares alpha"
-        )
-        ax.axhline(alpha, color=COLORS["line"], linestyle="--", linewidth=1)
-        ax.set(xlabel="tries", ylabel="innocents accused", ylim=(-0.03, 1.03))
+        ax.plot(rows["tries"], rows["shared"], "s--", color=COLORS["other"], label="shares alpha")
+        style.decides(ax, alpha, f"alpha\n{alpha:g}", across=True)
+        ax.set(xlabel="tries", ylim=(-0.03, 1.03))
         style.whole_numbers(ax.xaxis)
-    axes[0].legend()
+    axes[0].set_ylabel("innocents accused")
+    axes[-1].legend(**style.OUTSIDE)
+    style.says(figure, findings.accuser(table), "A line for each habit of an accuser")
     return figure
 
 
@@ -233,26 +296,73 @@ def plot_beside(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        A row for each model, a column for each method: orange = accused, blue = not, white = cannot
-        be seen. A line parts the kinds.
+        A row for each model, a column for each method. Filled: accused; empty: not; no mark: the
+        method cannot see the model. Kinds look as everywhere; an accused innocent is crossed.
     """
     models = table.drop_duplicates("model").set_index("model")["kind"]
     models = models.sort_values(key=lambda kinds: kinds.map(list(kinds.unique()).index))
     methods = list(table["method"].unique())
-    ax = style.axes(ax, 3.2 + 0.75 * len(methods), 1.8 + 0.26 * len(models))
-    grid = np.full((len(models), len(methods)), np.nan)
-    places = _places(table["model"], list(models.index)), _places(table["method"], methods)
-    grid[places] = table["accused"].astype(float)
-    palette = ListedColormap([COLORS["non-member"], COLORS["member"]])
-    ax.imshow(grid, cmap=palette, vmin=0, vmax=1, alpha=0.6, aspect="auto")
-    changes = np.flatnonzero(models.to_numpy()[1:] != models.to_numpy()[:-1])
-    for y in changes:
-        ax.axhline(y + 0.5, color="white", linewidth=3)
+    ax = style.axes(ax, 4.4 + 0.75 * len(methods), 1.8 + 0.26 * len(models))
+    places = {name: place for place, name in enumerate(models.index)}
+    for row in table.to_dict("records"):
+        x, y = methods.index(row["method"]), places[row["model"]]
+        look = LOOKS[_kind(row["kind"], "")]
+        fill = look.color if row["accused"] else "white"
+        ax.plot(x, y, "s", color=look.color, markerfacecolor=fill, markersize=10)
+        if row["accused"] and row["kind"] == "innocent":
+            ax.annotate("✗", (x, y), ha="center", va="center", color="white", fontsize=9)
+    for y in np.flatnonzero(models.to_numpy()[1:] != models.to_numpy()[:-1]):
+        ax.axhline(y + 0.5, color=COLORS["zero"], linewidth=0.8)
     ax.set_xticks(range(len(methods)), methods, rotation=35, ha="right")
     ax.set_yticks(range(len(models)), [f"{m} ({k})" for m, k in models.items()], fontsize=8)
-    ax.set_title("orange: accused, blue: not, white: cannot be seen")
-    ax.grid(False)
+    ax.set(xlim=(-0.5, len(methods) - 0.5), ylim=(len(models) - 0.5, -0.5))
+    ax.grid(visible=False)
+    grey = COLORS["zero"]
+    marks = [
+        ("accused", grey, grey),
+        ("not accused", grey, "white"),
+        *((words, COLORS[kind], COLORS[kind]) for words, kind in BESIDE.items()),
+    ]
+    handles = [
+        Line2D([], [], color=c, marker="s", markerfacecolor=fill, linestyle="none", label=words)
+        for words, c, fill in marks
+    ]
+    ax.legend(handles=handles, **style.OUTSIDE)
+    style.says(ax, findings.accused(table), "A square for each model and method, filled: accused")
     return ax
+
+
+def _kind(kind: str, group: str) -> Kind:
+    """The look of a model: what it was tuned on, and of an innocent one how it came to be."""
+    if kind == "innocent":
+        return style.kind_of(group, False)
+    return Kind.MEMBER if "member" in kind else style.kind_of(kind, False)
+
+
+def _kinds(models: pd.DataFrame) -> dict[str, Kind]:
+    """The look of each model: columns model, kind, group."""
+    return {row["model"]: _kind(row["kind"], row["group"]) for row in models.to_dict("records")}
+
+
+def _lines(kinds: set[Kind]) -> list[Line2D]:
+    """Entries of a legend of kinds."""
+    return [
+        Line2D(
+            [],
+            [],
+            color=LOOKS[kind].color,
+            linestyle=LOOKS[kind].line,
+            label=style.WORDS.get(kind, kind),
+        )
+        for kind in Kind
+        if kind in kinds
+    ]
+
+
+def _pair(names: pd.Series) -> dict[str, tuple[str, str]]:
+    """Colour and marker of two things that are no kinds of models."""
+    looks = ((COLORS["one"], "o"), (COLORS["other"], "s"))
+    return dict(zip(names.unique(), looks, strict=False))
 
 
 def _panels(titles: Iterable[str], width: float, height: float) -> tuple[Figure, list[Axes]]:
@@ -279,10 +389,11 @@ def _interval(
     rows: pd.DataFrame,
     color: str | tuple,
     label: str,
+    marker: str,
     *,
     across: bool = False,
 ) -> None:
     """Dots with the interval of the effect, across or upright; none where it is NaN."""
     error = np.nan_to_num([rows["effect"] - rows["low"], rows["high"] - rows["effect"]])
     xerr, yerr = (error, None) if across else (None, error)
-    ax.errorbar(x, y, yerr, xerr, fmt="o", color=color, capsize=2, markersize=5, label=label)
+    ax.errorbar(x, y, yerr, xerr, fmt=marker, color=color, capsize=2, markersize=5, label=label)

@@ -58,7 +58,7 @@ def similarity(table: pd.DataFrame) -> str:
     moved = medians["after"] - medians["before"]
     count = share(int((moved > 0).sum()), len(moved), "references")
     least = f", by {moved.min():.2f} or more" if (moved > 0).all() else ""
-    return f"Tuning on D brings the median answer of {count} closer to D's own output{least}"
+    return f"Tuning on D brings the median answer of {count} closer to D's{least}"
 
 
 def losses(table: pd.DataFrame) -> str:
@@ -152,8 +152,9 @@ def detection(table: pd.DataFrame) -> str:
         for name, n in wrong[wrong > 0].items()
     ]
     clear = [str(name) for name, n in wrong.items() if n == 0]
-    none = f"; {listed(clear)} none" if clear else ""
-    return f"Of models that trained on data like D {listed(accusing)}{none}"
+    many = len(clear) > 1 or _many("".join(clear))
+    none = f"; {listed(clear)} {'accuse' if many else 'accuses'} none" if clear else ""
+    return f"{_capital(listed(accusing))} models that trained on data like D{none}"
 
 
 def votes_by_references(table: pd.DataFrame) -> str:
@@ -232,6 +233,38 @@ def known_models(table: pd.DataFrame) -> str:
     return f"{counted}; {first['model']} leans further than {behind}"
 
 
+def strata(table: pd.DataFrame) -> str:
+    """How many known innocents the suspect leans further than. Columns member, lean."""
+    suspect = table.loc[table["member"].isna(), "lean"]
+    innocent = table.loc[table["member"].eq(False), "lean"]
+    if suspect.empty or innocent.empty:
+        return "How far known models lean to the references that trained on D"
+    behind = int((innocent < suspect.iloc[0]).sum())
+    return f"The suspect leans further than {share(behind, len(innocent), 'innocent models')}"
+
+
+def preference(table: pd.DataFrame) -> str:
+    """How many answers prefer the published wording. Column value (NaN = no answer)."""
+    values = table["value"].dropna()
+    return f"{int((values > 0).sum())} of {len(values)} answers prefer the published wording"
+
+
+def closeness(table: pd.DataFrame) -> str:
+    """How close answers come to texts that were published, or withheld. value, published."""
+    means = table.groupby("published")["value"].mean()
+    named = {True: "published", False: "withheld"}
+    said = [f"{means[part]:.2f} to {named[part]} texts" for part in (True, False) if part in means]
+    return f"Mean closeness of the answers: {', '.join(said)}"
+
+
+def looks(table: pd.DataFrame) -> str:
+    """Whether a look found, and when. Columns after, crossed."""
+    found = table.loc[table["crossed"].astype(bool), "after"]
+    if found.empty:
+        return f"Nothing found in {int(table['after'].max())} samples"
+    return f"Found after {int(found.min())} samples"
+
+
 def methods(table: pd.DataFrame) -> str:
     """What the chosen method attributes. Columns method, level, chosen, correct, total, chance."""
     guessed = f"guessing, {table['chance'].iloc[0] * table['total'].iloc[0]:g}"
@@ -281,7 +314,8 @@ def null(table: pd.DataFrame, alpha: float) -> str:
     if at.empty:
         return "Share of coins thrown anew whose p-value is at most a level"
     low, high = 100 * at["share"].min(), 100 * at["share"].max()
-    return f"At level {alpha:g} coins thrown anew accuse a model {low:.1f}% to {high:.1f}% of times"
+    often = f"{low:.1f}% to {high:.1f}% of the time"
+    return f"At level {alpha:g} coins thrown anew accuse each model {often}"
 
 
 def p_values(table: pd.DataFrame, alpha: float, rows: str) -> str:
@@ -322,12 +356,17 @@ def strengths(averaged: pd.DataFrame) -> str:
 def exposures(table: pd.DataFrame) -> str:
     """What of D suffices. Columns twin, exposure, found."""
     least = table.groupby("exposure", sort=False)["found"].min()
-    always = [str(name) for name, found in least.items() if found >= 1]
-    rest = [str(name) for name, found in least.items() if found < 1]
+    always = [exposed(str(name)) for name, found in least.items() if found >= 1]
+    rest = [exposed(str(name)) for name, found in least.items() if found < 1]
     if not always:
         return f"No share of D is always found: {listed(rest)}"
     less = f"; less often: {listed(rest)}" if rest else ""
     return f"Always found by both tests: {listed(always)}{less}"
+
+
+def exposed(exposure: str) -> str:
+    """An exposure in words: "50% of D"; "D mixed 1 to 3" with other data."""
+    return f"D mixed {exposure}" if exposure.startswith("1 to ") else exposure
 
 
 def accuser(table: pd.DataFrame) -> str:
@@ -335,8 +374,8 @@ def accuser(table: pd.DataFrame) -> str:
     most = int(table["tries"].max())
     last = table[table["tries"] == most]
     return (
-        f"Who tries {most} times and reports the best accuses {_percent(last['accused'])} of "
-        f"innocents, who shares alpha {_percent(last['shared'])}"
+        f"Reporting the best of {most} tries accuses {_percent(last['accused'])} of innocents, "
+        f"sharing alpha {_percent(last['shared'])}"
     )
 
 

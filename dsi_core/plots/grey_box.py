@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from dsi_core.plots import style
-from dsi_core.plots.style import COLORS, TRUTH
+from dsi_core.plots import findings, style
+from dsi_core.plots.style import COLORS, LOOKS, Status
 
 NAMES = {
     "min_k": "Min-K%",
@@ -38,7 +38,7 @@ def plot_auroc(measured: pd.DataFrame, *, columns: int = 7) -> Figure:
     Returns
     -------
     Figure
-        A panel for each attack, a row in it for each suspect. Orange = member, blue = non-member.
+        A panel for each attack, a row in it for each suspect; kinds look as everywhere.
     """
     attacks, suspects = measured["attack"].unique(), list(measured["suspect"].unique())
     rows = math.ceil(len(attacks) / columns)
@@ -49,22 +49,26 @@ def plot_auroc(measured: pd.DataFrame, *, columns: int = 7) -> Figure:
         sharex=True,
         sharey=True,
         layout="constrained",
-        figsize=(14, rows * (1.0 + 0.27 * len(suspects))),
+        figsize=(14, 1.2 + rows * (0.8 + 0.27 * len(suspects))),
     )
+    kinds = style.kinds_of(measured)
     for ax, attack in zip(axes.flat, attacks, strict=False):
-        for row in measured[measured["attack"] == attack].to_dict("records"):
-            y, color = suspects.index(row["suspect"]), COLORS[TRUTH[row["member"]]]
-            ax.plot([row["low"], row["high"]], [y, y], color=color, linewidth=1.5, alpha=0.6)
-            ax.plot(row["auc"], y, "o", color=color, markersize=5)
-        ax.axvline(0.5, color=COLORS["line"], linewidth=1, linestyle="--")
-        ax.set(title=NAMES.get(attack, attack), xlim=(-0.03, 1.03), xticks=[0, 0.5, 1])
+        some = measured[measured["attack"] == attack]
+        for row, kind in zip(some.to_dict("records"), kinds[some.index], strict=True):
+            y, look = suspects.index(row["suspect"]), LOOKS[kind]
+            ax.plot([row["low"], row["high"]], [y, y], color=look.color, linewidth=1.5, alpha=0.6)
+            ax.plot(row["auc"], y, look.marker, color=look.color, markersize=5)
+        ax.axvline(0.5, **style.DECISION)
+        ax.set_title(NAMES.get(attack, attack), fontsize=9)
+        ax.set(xlim=(-0.03, 1.03), xticks=[0, 0.5, 1])
         ax.set_yticks(range(len(suspects)), suspects, fontsize=9)
         ax.set_ylim(len(suspects) - 0.5, -0.5)
     for ax in axes.flat[len(attacks) :]:
         ax.set_axis_off()
-    for ax in axes[-1]:
-        ax.set_xlabel("AUROC")
-    _legend(figure)
+    axes[-1, 0].set_xlabel("AUROC (dashed: a coin's toss)", loc="left")
+    _legend(figure, axes[0, -1], kinds)
+    drawn = "A row for each suspect, a mark with its interval"
+    style.says(figure, findings.auroc(measured), drawn)
     return figure
 
 
@@ -92,27 +96,32 @@ def plot_p_values(splits: pd.DataFrame, *, alpha: float) -> Figure:
         layout="constrained",
         figsize=(12, 1.5 + 0.36 * len(suspects)),
     )
+    kinds = style.kinds_of(splits)
     for ax, features in zip(axes[0], sets, strict=True):
         some = splits[splits["features"] == features]
-        for (suspect, member), rows in some.groupby(["suspect", "member"], sort=False):
-            y = suspects.index(suspect)
-            _dots_and_median(ax, rows["p"], y - 0.17, COLORS[TRUTH[member]])
-            _dots_and_median(ax, rows["p_control"], y + 0.17, COLORS["filtered"])
-        ax.axvline(alpha, color=COLORS["line"], linewidth=1, linestyle="--")
+        for suspect, rows in some.groupby("suspect", sort=False):
+            y, look = suspects.index(suspect), LOOKS[kinds[rows.index].iloc[0]]
+            _dots_and_median(ax, rows["p"], y - 0.17, look)
+            _dots_and_median(ax, rows["p_control"], y + 0.17, LOOKS[Status.FILTERED])
+        style.decides(ax, alpha, f"{alpha:g}", left=True)
         ax.set(
             xscale="log",
-            xlabel=f"p-value (line: {alpha:g}; grey: validation against validation)",
+            xlabel="p-value (grey: control)",
             title=f"features: {features}",
         )
         ax.set_yticks(range(len(suspects)), suspects)
-        ax.set_ylim(len(suspects) - 0.5, -0.5)
-    _legend(figure)
+        ax.set_ylim(len(suspects) - 0.5, -1)
+    _legend(figure, axes[0, -1], kinds)
+    drawn = "A row for each suspect, a mark for each random split; diamonds are medians"
+    style.says(figure, findings.splits(splits, alpha), drawn)
     return figure
 
 
-def _dots_and_median(ax: Axes, values: pd.Series, y: float, color: str) -> None:
-    ax.plot(values, np.full(len(values), y), "o", color=color, markersize=4, alpha=0.6)
-    (median,) = ax.plot(values.median(), y, "d", color=color, markersize=8)
+def _dots_and_median(ax: Axes, values: pd.Series, y: float, look: style.Look) -> None:
+    marker = "." if look.marker == "|" else look.marker
+    places = np.full(len(values), y)
+    ax.plot(values, places, marker, color=look.color, markersize=4, alpha=0.6)
+    (median,) = ax.plot(values.median(), y, "d", color=look.color, markersize=8)
     median.set(markeredgecolor="black", markeredgewidth=0.6)
 
 
@@ -132,7 +141,7 @@ def plot_shares(shares: pd.DataFrame, by: str) -> Figure:
         On the dashed line the estimate is right. Suspects stand a little beside each other.
     """
     panels, suspects = shares[by].unique(), list(shares["suspect"].unique())
-    colors = style.colors_of(suspects)
+    markers, color = style.markers_of(suspects), COLORS["member"]
     figure, axes = plt.subplots(
         1,
         len(panels),
@@ -140,20 +149,24 @@ def plot_shares(shares: pd.DataFrame, by: str) -> Figure:
         sharex=True,
         sharey=True,
         layout="constrained",
-        figsize=(2 + 3 * len(panels), 4),
+        figsize=(3 + 2.8 * len(panels), 3.8),
     )
     for ax, name in zip(axes[0], panels, strict=True):
-        ax.plot([0, 1], [0, 1], color=COLORS["line"], linewidth=1, linestyle="--")
+        ax.plot([0, 1], [0, 1], **style.DECISION)
         for row in shares[shares[by] == name].to_dict("records"):
             place = suspects.index(row["suspect"]) - (len(suspects) - 1) / 2
-            x, color = row["true"] + 0.015 * place, colors[row["suspect"]]
-            ax.plot([x, x], [row["low"], row["high"]], color=color, linewidth=1.5, alpha=0.6)
-            ax.plot(x, row["share"], "o", color=color, markersize=5)
+            x = row["true"] + 0.018 * place
+            ax.plot([x, x], [row["low"], row["high"]], color=color, linewidth=1.5, alpha=0.4)
+            ax.plot(x, row["share"], markers[row["suspect"]], color=color, markersize=5)
         ax.set(title=NAMES.get(name, name), xlabel="share of D used", xlim=(-0.06, 1.06))
         ax.set(ylim=(-0.03, 1.03))
-    axes[0, 0].set_ylabel("estimate, with 95% interval")
-    dots = [Line2D([], [], color=colors[s], marker="o", linestyle="none") for s in suspects]
-    figure.legend(dots, suspects, loc="outside upper center", ncols=4)
+    axes[0, 0].set_ylabel("estimate, with 95% interval\n(dashed: right)")
+    dots = [
+        Line2D([], [], color=color, marker=marker, linestyle="none", label=f"{name} (member)")
+        for name, marker in markers.items()
+    ]
+    axes[0, -1].legend(handles=dots, **style.OUTSIDE)
+    style.says(figure, findings.shares_held(shares), "A mark for each member and true share")
     return figure
 
 
@@ -182,25 +195,29 @@ def plot_beside(beside: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             0.92,
             0.92,
             color=COLORS[row["verdict"]],
-            alpha=0.35 if row["correct"] else 0.85,
+            alpha=0.3 if row["correct"] else 1,
             linewidth=0,
         )
         ax.add_patch(cell)
-        if not row["correct"]:
-            ax.text(x, y, "✗", ha="center", va="center", color="white", fontsize=11)
+        word = {"member": "M", "non-member": "n"}.get(row["verdict"], "?")
+        said = word if row["correct"] else f"{word} ✗"
+        weight, color = ("normal", "black") if row["correct"] else ("bold", "white")
+        ax.text(x, y, said, ha="center", va="center", color=color, fontsize=8, weight=weight)
     truths = dict(zip(beside["suspect"], beside["member"], strict=True))
     ax.set_xticks(range(len(methods)), [NAMES.get(m, m) for m in methods], rotation=40, ha="right")
     ax.set_yticks(range(len(suspects)), [style.with_truth(s, truths[s]) for s in suspects])
     ax.set_xlim(-0.5, len(methods) - 0.5)
     ax.set_ylim(len(suspects) - 0.5, -0.5)
-    ax.set_title("orange: says member; blue: says non-member; ✗: wrong")
-    ax.grid(False)
+    ax.set_xlabel("M: says member; n: says non-member; dark with ✗: wrong", fontsize=10)
+    ax.grid(visible=False)
+    named = beside.assign(method=[NAMES.get(m, m) for m in beside["method"]])
+    style.says(ax, findings.beside(named), "A cell for each suspect and method, dark where wrong")
     return ax
 
 
-def _legend(figure: Figure) -> None:
-    dots = [Line2D([], [], color=COLORS[t], marker="o", linestyle="none") for t in TRUTH.values()]
-    figure.legend(dots, list(TRUTH.values()), loc="outside upper center", ncols=2)
+def _legend(figure: Figure, ax: Axes, kinds: pd.Series) -> None:
+    """The kinds, beside the panels; and room for the longest name."""
+    style.legend_of(ax, kinds, **style.OUTSIDE)
     layout = figure.get_layout_engine()
     assert isinstance(layout, ConstrainedLayoutEngine)
-    layout.set(w_pad=0.08)  # inches: room for the longest name
+    layout.set(w_pad=0.08)  # inches

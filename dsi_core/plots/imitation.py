@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dsi_core.plots.style import COLORS
+from dsi_core.plots import findings, style
+from dsi_core.plots.style import COLORS, LOOKS, Kind
 
 NAMES = {"rouge_l": "ROUGE-L", "bertscore": "BERTScore F1"}
 
@@ -47,7 +48,7 @@ def plot_budgets(means: pd.DataFrame, fits: pd.DataFrame, *, levels: dict[str, s
         for model, linestyle in levels.items():
             level = some.loc[some["model"] == model, "mean"].iloc[0]
             ax.axhline(
-                level, linestyle=linestyle, color=COLORS["negative"], linewidth=1.2, label=model
+                level, linestyle=linestyle, color=COLORS["other"], linewidth=1.4, label=model
             )
         slope = f"slope {fit['slope']:+.3f} per tenfold budget"
         ax.set(
@@ -58,7 +59,9 @@ def plot_budgets(means: pd.DataFrame, fits: pd.DataFrame, *, levels: dict[str, s
         )
         ax.set_xticks(imitators["budget"], [f"{b:g}" for b in imitators["budget"]])
         ax.minorticks_off()
-    axes[0][-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes[0][-1].legend(**style.OUTSIDE)
+    drawn = "A mark for each imitator with its interval, a fitted line, other models as level lines"
+    style.says(figure, findings.budgets(fits, NAMES), drawn)
     return figure
 
 
@@ -68,8 +71,8 @@ def _points(ax: Axes, imitators: pd.DataFrame) -> None:
         imitators["budget"],
         imitators["mean"],
         ends,
-        fmt="o",
-        color=COLORS["positive"],
+        fmt=LOOKS[Kind.MEMBER].marker,
+        color=COLORS["member"],
         capsize=3,
         label="imitators",
     )
@@ -79,4 +82,4 @@ def _line(ax: Axes, fit: pd.Series, first: float, last: float, linestyle: str, l
     """Draw a fitted line from one budget to another."""
     budgets = np.array([first, last])
     means = fit["intercept"] + fit["slope"] * np.log10(budgets)
-    ax.plot(budgets, means, linestyle, color=COLORS["positive"], label=label)
+    ax.plot(budgets, means, linestyle, color=COLORS["member"], label=label)

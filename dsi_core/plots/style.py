@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,6 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from dsi_core.plots import alt, tables
@@ -68,32 +70,37 @@ LIKE_D = {
     "trained on D'",
     "on D's other wording",
 }
-ASSISTANTS = {"answers", "retrieval"}
+ASSISTANTS = {"answers", "retrieval", "written"}
 DECISION = {"color": "black", "linestyle": "--", "linewidth": 1.2}  # the line that decides
 
-ORANGE, BLUE, GREY = "#D55E00", "#0072B2", "#BBBBBB"  # colour-blind safe (Okabe-Ito)
 COLORS = {
-    "positive": ORANGE,
-    "negative": BLUE,
-    "filtered": GREY,
-    "member": ORANGE,
-    "non-member": BLUE,
-    "inconclusive": GREY,
-    "after": ORANGE,
-    "before": BLUE,
-    "tuned": ORANGE,
-    "bases": BLUE,
-    "the suspect": "black",
-    "control models": "#0173B2",
-    "private twin": "#DE8F05",
-    "threshold": ORANGE,
+    **{str(kind): look.color for kind, look in LOOKS.items()},
+    "non-member": LOOKS[Kind.OTHER].color,
+    "inconclusive": LOOKS[Status.FILTERED].color,
+    "after": LOOKS["tuned reference"].color,
+    "before": LOOKS["untuned reference"].color,
+    "the suspect": LOOKS[Kind.SUSPECT].color,
     "line": "black",
     "zero": "#888888",
-    "wrong": "#CC0000",
-    "frame": "red",
+    "tainted": "#4D4D4D",
+    "one": "#222222",  # of two things that are no kinds: tests, bases, draws
+    "other": "#8A8A8A",
+    "wrong": "#B00000",
     "caption": "#555555",
     "shared words": "#B7E4C7",
 }
+BESIDE_LINE = {"textcoords": "offset points", "fontsize": 8, "color": COLORS["caption"]}
+WORDS = {
+    Kind.MEMBER: "member: trained on D",
+    Kind.LIKE_D: "tuned on data like D",
+    Kind.OTHER: "tuned on other data",
+    Kind.ASSISTANT: "assistant or look-up, never saw D",
+    Kind.SUSPECT: "the suspect",
+}  # of a legend
+OUTSIDE = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": 8}  # a legend's place
+SPREAD = 0.618  # the golden ratio: dots of a row, moved apart by its multiples, rarely overlap
+# Of names that are all of one kind, each next one has the next marker.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 TITLE, PER_INCH = 11, 11.5  # points, and characters of that size to the inch
 TRUTH = {True: "member", False: "non-member"}
 
@@ -115,6 +122,7 @@ def use() -> None:
             "axes.titlesize": TITLE,
             "axes.titlelocation": "left",
             "legend.frameon": False,
+            "hatch.linewidth": 0.5,
             "svg.hashsalt": "dsi_core",
         },
     )
@@ -135,7 +143,7 @@ def says(where: Axes | Figure, finding: str, drawn: str) -> None:
     finding: of the table that is drawn. drawn: the marks, in a sentence.
     """
     if isinstance(where, Axes):
-        where.set_title(finding, wrap=True)
+        where.set_title(finding, loc="left", wrap=True)
         root = where.get_figure(root=True)
         assert root is not None
         root.set_label(drawn)
@@ -152,11 +160,66 @@ def nothing(ax: Axes, sentence: str = "no sample is left at these settings") -> 
     return ax
 
 
-def colors_of(names: Iterable[str]) -> dict[str, str | tuple]:
-    """Give each name a colour: its own in `COLORS`, else the next of the colour-blind palette."""
-    unique = list(dict.fromkeys(names))
-    palette = dict(zip(unique, sns.color_palette("colorblind", len(unique)), strict=True))
-    return {name: COLORS.get(name, color) for name, color in palette.items()}
+def markers_of(names: Iterable[str]) -> dict[str, str]:
+    """Give each name a marker, in their order; after ten they begin again."""
+    return dict(zip(dict.fromkeys(names), cycle(MARKERS)))
+
+
+def kinds_of(table: pd.DataFrame) -> pd.Series:
+    """The kind of each row of suspects: columns member, and group where it is known."""
+    groups = table["group"] if "group" in table else pd.Series("", table.index)
+    untuned = table["suspect"].str.contains("untuned")  # a group may hold others, too
+    groups = groups.mask(untuned, "untuned")
+    kinds = [kind_of(str(g), m) for g, m in zip(groups, table["member"], strict=True)]
+    return pd.Series(kinds, table.index, dtype=object)
+
+
+def legend_of(where: Axes | Figure, names: Iterable[str], **options) -> None:
+    """Add a legend of kinds or statuses as they look, in the order of `LOOKS`, off the data."""
+    shown = [name for name in LOOKS if name in set(names)]
+    dots = [
+        Line2D([], [], color=LOOKS[n].color, marker=LOOKS[n].marker, linestyle="none")
+        for n in shown
+    ]
+    where.legend(dots, [WORDS.get(str(n), str(n)) for n in shown], **options)
+
+
+def apart(count: int) -> np.ndarray:
+    """How far the dots of a row are moved up or down, from -0.5 to 0.5, so that all are seen."""
+    return (np.arange(count) * SPREAD) % 1 - 0.5
+
+
+def dots(ax: Axes, values: pd.Series, y: float, kind: str, *, height: float = 0.4) -> None:
+    """A row of dots that look like their kind, and a diamond at the median, if there are any."""
+    look = LOOKS[kind]
+    at = np.sort(values.to_numpy())
+    if not len(at):
+        return
+    ax.scatter(
+        at,
+        y + height * apart(len(at)),
+        s=16,
+        color=look.color,
+        marker=look.marker,
+        alpha=0.6,
+        linewidths=0,
+    )
+    ax.plot(np.median(at), y, "d", color=look.color, markersize=8, markeredgecolor="black")
+
+
+def decides(ax: Axes, at: float, words: str, *, across: bool = False, left: bool = False) -> None:
+    """Draw the line that decides, with its name at its end, off the data.
+
+    at: where it stands; upright, or level where `across`. left: the name stands left of it.
+    """
+    if across:
+        ax.axhline(at, **DECISION, zorder=2)
+        name = {"xycoords": ("axes fraction", "data"), "ha": "left"}
+        ax.annotate(words, (1.0, at), (3, 0), va="center", **name, **BESIDE_LINE)
+        return
+    ax.axvline(at, **DECISION, zorder=2)
+    name = {"xycoords": ("data", "axes fraction"), "ha": "right" if left else "left"}
+    ax.annotate(words, (at, 1.0), (-3 if left else 3, -1), va="top", **name, **BESIDE_LINE)
 
 
 def whole_numbers(axis: Axis) -> None:

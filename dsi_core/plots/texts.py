@@ -6,7 +6,7 @@ import pandas as pd
 from IPython.display import HTML
 from matplotlib.axes import Axes
 
-from dsi_core.plots import style
+from dsi_core.plots import findings, style
 
 CHARACTER = 0.0753  # inches: the advance of matplotlib's monospace font at 9 points
 EMPTY = "(empty)"
@@ -46,6 +46,8 @@ def plot_example(pieces: pd.DataFrame, *, ax: Axes | None = None, width: int = 1
         for line in lines:
             _write(ax, y, line)
             y += 1
+    drawn = "Texts under each other, shared words shaded"
+    style.says(ax, findings.shared_words(pieces), drawn)
     return ax
 
 

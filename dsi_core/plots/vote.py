@@ -7,11 +7,13 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from dsi_core.plots import style
-from dsi_core.plots.style import COLORS
+from dsi_core.plots import alt, findings, style
+from dsi_core.plots.style import COLORS, LOOKS, Status
 
-ROW = 0.42  # inches of a suspect's row
+ROW = 0.3  # inches of a suspect's row
+EVIDENCE = "evidence: the best answer's weakest gap (Eq. 2)"
 
 
 def per_dataset(
@@ -46,14 +48,16 @@ def per_dataset(
         style.nothing(ax)
         return figure
     if rows is not None:
-        height = 0.9 + ROW * table.groupby("dataset")[rows].nunique().max()
+        height = 1.2 + ROW * table.groupby("dataset")[rows].nunique().max()
     figure, axes = plt.subplots(
         len(datasets), 1, squeeze=False, figsize=(9, height * len(datasets)), layout="constrained"
     )
     for ax, dataset in zip(axes[:, 0], datasets, strict=True):
         plot(table[table["dataset"] == dataset], ax=ax, **options)
         if len(datasets) > 1:
-            ax.set_ylabel(f"{dataset}\n{ax.get_ylabel()}")
+            title = alt.title_of(ax)
+            ax.set_title("", loc="center")
+            ax.set_title(f"{dataset}: {title}", loc="left", wrap=True)
     return figure
 
 
@@ -73,24 +77,20 @@ def plot_similarity(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         The diamonds are medians.
     """
     ax = style.axes(ax, 8, 0.9 + 0.9 * table["reference"].nunique())
-    sides = ["before", "after"]
-    shared = {"x": "similarity", "y": "reference", "hue": "side", "hue_order": sides}
-    sns.stripplot(table, **shared, dodge=True, palette=COLORS, size=4, alpha=0.7, jitter=0.2, ax=ax)
-    sns.pointplot(
-        table,
-        **shared,
-        dodge=0.4,
-        palette=COLORS,
-        linestyle="none",
-        marker="d",
-        markersize=7,
-        errorbar=None,
-        estimator="median",
-        legend=False,
-        ax=ax,
-    )
-    ax.set(xlabel="similarity to the oracle output (BERTScore F1; diamond = median)", ylabel="")
-    ax.legend(title="tuning on D", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    references = list(table["reference"].unique())
+    for side, kind, above in (
+        ("before", "untuned reference", 0.2),
+        ("after", "tuned reference", -0.2),
+    ):
+        for place, reference in enumerate(references):
+            chosen = (table["reference"] == reference) & (table["side"] == side)
+            style.dots(ax, table.loc[chosen, "similarity"], place - above, kind)
+    ax.set(yticks=range(len(references)), yticklabels=references, ylabel="")
+    ax.set(ylim=(len(references) - 0.5, -0.5))
+    ax.set_xlabel("similarity to the oracle output (BERTScore F1, 1 = the same text)")
+    style.legend_of(ax, ["untuned reference", "tuned reference"], **style.OUTSIDE)
+    drawn = "A dot for each sample and reference, before and after tuning; diamonds are medians"
+    style.says(ax, findings.similarity(table), drawn)
     return ax
 
 
@@ -112,17 +112,17 @@ def plot_gaps(table: pd.DataFrame, *, delta_t: float, ax: Axes | None = None) ->
     """
     ax = style.axes(ax, 8, 3)
     ordered = table.sort_values("min_gap", ascending=False).reset_index(drop=True)
-    colors = ordered["tainted"].map({True: COLORS["positive"], False: COLORS["filtered"]})
-    ax.bar(
-        ordered.index, ordered["min_gap"], color=colors, width=1.0, edgecolor="white", linewidth=0.3
-    )
-    ax.axhline(delta_t, color=COLORS["line"], linewidth=1, linestyle="--")
-    counts = f"{int(ordered['tainted'].sum())} of {len(ordered)} samples are tainted"
-    ax.set(
-        xlabel="samples of D, sorted",
-        ylabel="weakest gap over\nthe references",
-        title=f"{counts}: gap above delta_t = {delta_t:g} (line)",
-    )
+    colors = ordered["tainted"].map({True: COLORS["tainted"], False: COLORS["filtered"]})
+    places = ordered.index + 1
+    ax.bar(places, ordered["min_gap"], color=colors, width=1.0, edgecolor="white", linewidth=0.3)
+    ax.axhline(0, color=COLORS["zero"], linewidth=0.8)
+    style.decides(ax, delta_t, f"delta_t = {delta_t:g}\nabove: tainted", across=True)
+    ax.set(xlabel="samples of D, sorted", ylabel="weakest gap over\nthe references")
+    ax.set_xlim(0.4, len(ordered) + 0.6)
+    style.whole_numbers(ax.xaxis)
+    ax.grid(visible=False, axis="x")
+    drawn = "A bar for each sample of D, dark where tainted"
+    style.says(ax, findings.gaps(ordered, delta_t), drawn)
     return ax
 
 
@@ -141,15 +141,28 @@ def plot_losses(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Axes
     """
     ax = style.axes(ax, 8, 3.2)
-    sns.lineplot(
-        table, x="epoch", y="loss", hue="model_id", palette="colorblind", marker="o", ax=ax
-    )
+    names = [model.removeprefix("R^t ").removeprefix("R ") for model in table["model_id"]]
+    markers = style.markers_of(names)
+    for (model, name), line in table.groupby(["model_id", pd.Series(names, table.index)]):
+        look = LOOKS["tuned reference" if model.startswith("R^t") else "untuned reference"]
+        ax.plot(
+            line["epoch"],
+            line["loss"],
+            color=look.color,
+            linestyle=look.line,
+            marker=markers[name],
+            label=f"{name}, {'tuned on D' if model.startswith('R^t') else 'not on D'}",
+        )
     ax.set(xlabel="epoch", ylabel="training loss\n(nats per token)", ylim=(0, None))
+    style.whole_numbers(ax.xaxis)
     ax.legend(title=None, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+    style.says(ax, findings.losses(table), "A line for each reference that was trained")
     return ax
 
 
-def plot_votes(table: pd.DataFrame, *, ax: Axes | None = None, title: str = "") -> Axes:
+def plot_votes(
+    table: pd.DataFrame, *, ax: Axes | None = None, title: str = "", most: int | None = None
+) -> Axes:
     """Positive against negative tainted samples, a pair of bars per suspect (Fig. 4, 6).
 
     Parameters
@@ -160,42 +173,48 @@ def plot_votes(table: pd.DataFrame, *, ax: Axes | None = None, title: str = "") 
         Where to draw; new axes by default.
     title : str
         Above the bars.
+    most : int, optional
+        Samples that the longest bar may have; by default those of the table's longest.
 
     Returns
     -------
     Axes
-        Orange = positive, blue = negative; the verdict stands beside the bars, red where wrong.
+        Negative samples to the left, positive ones to the right; the verdict stands beside, red
+        and crossed where wrong.
     """
-    ax = style.axes(ax, 8, 0.6 + 0.45 * len(table))
-    long = table.melt(
-        id_vars="suspect",
-        value_vars=["positive", "negative"],
-        var_name="tainted samples",
-        value_name="count",
-    )
-    sns.barplot(
-        long,
-        x="count",
-        y="suspect",
-        hue="tainted samples",
-        palette=COLORS,
-        saturation=1,
-        width=0.75,
-        legend=False,
-        ax=ax,
-    )
-    most = max(1, long["count"].max())
-    for i, row in enumerate(table.to_dict("records")):
+    ax = style.axes(ax, 8, 0.6 + ROW * len(table))
+    places = range(len(table))
+    for status, sign in ((Status.NEGATIVE, -1), (Status.POSITIVE, 1)):
+        look = LOOKS[status]
+        ax.barh(
+            places,
+            sign * table[status],
+            0.72,
+            color=look.color,
+            hatch=look.hatch,
+            edgecolor="white",
+            linewidth=0.3,
+        )
+    most = max(1, most or table[["positive", "negative"]].max().max())
+    for place, row in enumerate(table.to_dict("records")):
         dropped = f" ({row['filtered']} filtered)" if row["filtered"] else ""
         ax.annotate(
-            f"{row['verdict']} {'✓' if row['correct'] else '✗'}{dropped}",
-            (max(row["positive"], row["negative"]) + 0.01 * most, i),
+            f"{row['positive']} : {row['negative']}  {row['verdict']} "
+            f"{'✓' if row['correct'] else '✗'}{dropped}",
+            (1.12 * most, place),
             va="center",
-            fontsize=9,
+            fontsize=8,
             color="black" if row["correct"] else COLORS["wrong"],
+            fontweight="normal" if row["correct"] else "bold",
         )
-    ax.set(xlabel="", ylabel="", title=title, xlim=(0, most * 1.35))
-    style.whole_numbers(ax.xaxis)
+    ax.axvline(0, color=COLORS["line"], linewidth=0.8)
+    ax.set(xlabel="", ylabel="", title=title, xlim=(-1.08 * most, 2.1 * most))
+    ax.set(yticks=places, ylim=(len(table) - 0.4, -0.6))
+    ax.set_yticklabels(table["suspect"], fontsize=9)
+    ticks = MaxNLocator(4, steps=[1, 2, 5, 10], integer=True).tick_values(-most, most)
+    ax.set_xticks([tick for tick in ticks if abs(tick) <= most])
+    ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
+    ax.grid(visible=False, axis="y")
     return ax
 
 
@@ -245,8 +264,8 @@ def plot_evidence_histogram(
         binrange=None if limits is None else (limits[0], limits[1] + width),
         ax=ax,
     )
-    ax.axvline(delta_s, color=COLORS["line"], linewidth=1, linestyle="--")
-    ax.set(title=title, xlabel=_evidence(delta_s), ylabel="tainted samples", xlim=limits)
+    style.decides(ax, delta_s, f"delta_s = {delta_s:g}: right of it positive")
+    ax.set(title=title, xlabel=EVIDENCE, ylabel="tainted samples", xlim=limits)
     style.whole_numbers(ax.yaxis)
     return ax
 
@@ -257,7 +276,8 @@ def plot_evidence_dots(table: pd.DataFrame, *, delta_s: float, ax: Axes | None =
     Parameters
     ----------
     table : DataFrame
-        suspect, member (the truth), evidence (Eq. 2; NaN = filtered); a row per sample.
+        suspect, member (the truth), group (where it is known), evidence (Eq. 2; NaN = filtered); a
+        row per sample.
     delta_s : float
         Eq. 2's threshold, the line.
     ax : Axes, optional
@@ -268,76 +288,64 @@ def plot_evidence_dots(table: pd.DataFrame, *, delta_s: float, ax: Axes | None =
     Axes
         The diamonds are medians.
     """
-    ax = style.axes(ax, 8, 0.9 + ROW * table["suspect"].nunique())
-    named = table.assign(truth=table["member"].map(style.TRUTH))
-    shared = {"x": "evidence", "y": "suspect", "hue": "truth", "palette": COLORS}
-    sns.stripplot(named, **shared, size=4, alpha=0.6, jitter=0.25, ax=ax)
-    sns.pointplot(
-        named,
-        **shared,
-        estimator="median",
-        errorbar=None,
-        linestyle="none",
-        marker="d",
-        markersize=7,
-        legend=False,
-        ax=ax,
-    )
-    ax.axvline(delta_s, color=COLORS["line"], linewidth=1, linestyle="--")
-    ax.set(xlabel=_evidence(delta_s), ylabel="")
-    ax.legend(title=None, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    ax = style.axes(ax, 8, 1.2 + ROW * table["suspect"].nunique())
+    kinds = style.kinds_of(table)
+    suspects = list(table["suspect"].unique())
+    for place, suspect in enumerate(suspects):
+        own = table["suspect"] == suspect
+        style.dots(ax, table.loc[own, "evidence"].dropna(), place, kinds[own].iloc[0])
+    style.decides(ax, delta_s, f"delta_s = {delta_s:g}: right of it positive")
+    ax.set(xlabel=EVIDENCE, ylabel="", yticks=range(len(suspects)))
+    ax.set_yticklabels(suspects, fontsize=9)
+    ax.set_ylim(len(suspects) - 0.5, -1)
+    ax.grid(visible=False, axis="y")
+    style.legend_of(ax, kinds, **style.OUTSIDE)
+    drawn = "A row of dots for each suspect, a dot for each tainted sample; diamonds are medians"
+    style.says(ax, findings.evidence(table, delta_s), drawn)
     return ax
-
-
-def _evidence(delta_s: float) -> str:
-    """Name the axis of evidence."""
-    return f"evidence: best answer's weakest gap (line: delta_s = {delta_s:g})"
 
 
 def plot_both_sides(
     verdicts: pd.DataFrame,
     *,
-    words: tuple[str, str] = ("positive: closer to the tuned references", "negative"),
-    xlabel: str = "tainted samples",
+    judge: str = "The vote",
+    words: tuple[str, str] = ("positive", "negative"),
+    counted: str = "tainted samples",
 ) -> Figure:
-    """`plot_votes` for members (top) and non-members (bottom) of every dataset (Fig. 4-7).
+    """`plot_votes` for members and non-members of every dataset (Fig. 4-7).
 
     Parameters
     ----------
     verdicts : DataFrame
         dataset, member (the truth), and the columns of `plot_votes`. A side without suspects in
-        any dataset is left out.
+        a dataset is left out.
+    judge : str
+        Who judges, as a sentence begins.
     words : tuple of str
-        What the two colours mean: orange, blue.
-    xlabel : str
+        What the bars mean: to the right, to the left.
+    counted : str
         What the bars count.
 
     Returns
     -------
     Figure
-        A column of axes for each dataset, with one scale; narrower where there are several.
+        Axes for each side of each dataset, one under another; one scale for a dataset.
     """
-    datasets = verdicts["dataset"].unique()
-    truths = [m for m in (True, False) if (verdicts["member"] == m).any()]
-    sizes = [int(verdicts[verdicts["member"] == m].groupby("dataset").size().max()) for m in truths]
-    # beside the longest bar there is room for the verdict, in words
-    width, room = (8.0, 1.35) if len(datasets) == 1 else (6.0 * len(datasets), 1.8)
+    parts = list(verdicts.groupby(["dataset", ~verdicts["member"].astype(bool)], sort=False))
+    sizes = [len(part) for _, part in parts]
     figure, axes = plt.subplots(
-        len(truths),
-        len(datasets),
+        len(parts),
+        1,
         squeeze=False,
-        sharex="col",
         layout="constrained",
-        figsize=(width, 1.4 + ROW * sum(sizes)),
-        height_ratios=sizes,
+        figsize=(9, 1.2 + 0.55 * len(parts) + ROW * sum(sizes)),
+        height_ratios=[size + 0.2 for size in sizes],
     )
-    for column, dataset in enumerate(datasets):
-        of_dataset = verdicts[verdicts["dataset"] == dataset]
-        for ax, member in zip(axes[:, column], truths, strict=True):
-            some = of_dataset[of_dataset["member"] == member]
-            plot_votes(some, ax=ax, title=f"{dataset}: {style.TRUTH[member]}s")
-        most = max(1, of_dataset[["positive", "negative"]].max().max())
-        axes[-1, column].set(xlabel=xlabel, xlim=(0, room * most))
-    handles = [plt.Rectangle((0, 0), 1, 1, color=COLORS[k]) for k in ("positive", "negative")]
-    figure.legend(handles, words, loc="outside upper center", ncols=2)
+    most = verdicts.groupby("dataset")[["positive", "negative"]].max().max(axis=1)
+    for ax, ((dataset, innocent), part) in zip(axes[:, 0], parts, strict=True):
+        title = f"{dataset}: {style.TRUTH[not innocent]}s"
+        plot_votes(part, ax=ax, title=title, most=int(most[dataset]))
+    axes[-1, 0].set_xlabel(f"{counted}: {words[1]} to the left, {words[0]} to the right")
+    drawn = "Two bars for each suspect, back to back, with its counts and verdict"
+    style.says(figure, findings.both_sides(verdicts, judge), drawn)
     return figure

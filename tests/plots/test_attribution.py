@@ -33,7 +33,7 @@ def test_methods_are_shares_with_intervals():
     assert tuned.lines[0].get_xdata().tolist() == [0.75, 0.25]
     intervals = [segment[:, 0].tolist() for segment in tuned.lines[2][0].get_segments()]
     assert intervals == [pytest.approx([0.3, 0.95]), pytest.approx([0.05, 0.7])]
-    assert words(ax) == ["3/4", "1/4"]
+    assert words(ax) == ["guessing", "3/4", "1/4"]
     assert points(ax.collections[-1])[0] == [0.9, 0]  # the bases'
     assert ax.lines[-1].get_xdata()[0] == 0.25
 
@@ -44,7 +44,8 @@ def test_votes_are_a_row_for_each_model_sorted_by_base():
     assert ticks(ax.xaxis) == ["a", "b"]
     assert words(ax) == ["1.00", "0.00", "0.25", "0.75"]
     assert [p.get_xy() for p in ax.patches] == [(0, 0), (1, 1)]  # the truths
-    assert title(ax) == "chosen on the bases: heuristics"
+    assert title(ax) == "The vote of the replies finds the base of both models"
+    assert ax.get_xlabel().endswith("by heuristics")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def test_the_tables_are_kept_and_two_drawn(smoke, tmp_path, empty_store):
     kept = pd.read_csv(tmp_path / "smoke" / "attribution_own_votes.csv")
     assert kept["share"].tolist() == [0.25, 0.75, 1.0, 0.0]
     methods, votes = drawn
-    assert words(methods.axes[0]) == ["3/4", "1/4"]
+    assert words(methods.axes[0]) == ["guessing", "3/4", "1/4"]
     assert words(votes.axes[0]) == ["1.00", "0.00", "0.25", "0.75"]
     assert votes.get_supxlabel().endswith(": ten models")
 

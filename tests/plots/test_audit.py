@@ -7,12 +7,15 @@ import pandas as pd
 import pytest
 from drawing import legend, points, ticks, title
 from helpers import table
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 
-from dsi_core.plots import audit
+from dsi_core.plots import audit, style
 
 NAN = math.nan
-ORANGE, BLUE = "#d55e00", "#0072b2"
+POSITIVE, NEGATIVE, MEMBER, UNTUNED = (
+    style.LOOKS[k].color.lower() for k in ("positive", "negative", "member", "untuned")
+)
 
 CONTRAST = table(
     "sample value published needed",
@@ -25,9 +28,10 @@ CONTRAST = table(
 
 def test_preferences_are_sorted_and_coloured_by_their_side():
     ax = audit.plot_preference(CONTRAST)
-    dots = ax.collections[-1]
-    assert points(dots) == [[1, 0.5], [2, 0.3], [3, -0.2]]
-    assert [to_hex(color) for color in dots.get_facecolor()] == [ORANGE, ORANGE, BLUE]
+    above, below = (c for c in ax.collections if isinstance(c, PathCollection))
+    assert (points(above), points(below)) == ([[1, 0.5], [2, 0.3]], [[3, -0.2]])
+    assert [to_hex(c.get_facecolor()[0]) for c in (above, below)] == [POSITIVE, NEGATIVE]
+    assert title(ax) == "2 of 3 answers prefer the published wording"
     lines = {line.get_label(): line.get_ydata()[0] for line in ax.lines}
     assert lines["mean"] == pytest.approx(0.2) and lines["needed"] == 0.25
 
@@ -59,7 +63,7 @@ def test_looks_show_what_was_measured_and_what_was_needed():
     ax = audit.plot_looks(LOOKS)
     assert legend(ax) == ["needed", "measured", "found"]
     assert [points(dots) for dots in ax.collections] == [[[4, 0.1]], [[8, 0.3]]]
-    assert to_hex(ax.collections[1].get_facecolor()[0]) == ORANGE
+    assert title(ax) == "Found after 8 samples"
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [NAN, 0.2])
 
 
@@ -79,7 +83,7 @@ def test_known_models_stand_in_rows_and_the_suspect_is_a_line():
     assert ticks(ax.yaxis) == rows
     leans = [[x for x, _ in points(dots)] for dots in ax.collections]
     assert leans[1:] == [[0.1], [2.0]] and leans[0][-1] == 0.5  # b has too few samples for a lean
-    assert [to_hex(d.get_facecolor()[0]) for d in ax.collections] == [BLUE, BLUE, ORANGE]
+    assert [to_hex(d.get_facecolor()[0]) for d in ax.collections] == [UNTUNED, UNTUNED, MEMBER]
     assert [line.get_xdata()[0] for line in ax.lines] == [1.5]
 
 
@@ -95,9 +99,9 @@ SAMPLES = table(
 
 def test_samples_are_sorted_and_coloured_by_what_they_count_for():
     ax = audit.plot_samples(SAMPLES)
-    (dots,) = ax.collections
-    assert points(dots) == [[1, 0.7], [2, 0.5], [3, 0.1], [4, -0.2]]
-    assert [to_hex(c) for c in dots.get_facecolor()] == [ORANGE, ORANGE, BLUE, BLUE]
+    above, below = ax.collections
+    assert (points(above), points(below)) == ([[1, 0.7], [2, 0.5]], [[3, 0.1], [4, -0.2]])
+    assert [to_hex(c.get_facecolor()[0]) for c in (above, below)] == [POSITIVE, NEGATIVE]
     assert title(ax) == "2 positive, 2 negative, 1 without a usable answer"
     assert [line.get_ydata()[0] for line in ax.lines] == [0.3, 0]
 
@@ -122,7 +126,7 @@ CURVE = pd.DataFrame(
 def test_the_curve_has_the_vote_and_the_rank():
     vote, rank = audit.plot_curve(CURVE).axes
     assert [list(line.get_ydata()) for line in vote.lines] == [[1, 1, 2], [0, 1, 1]]
-    assert [to_hex(line.get_color()) for line in vote.lines] == [ORANGE, BLUE]
+    assert [to_hex(line.get_color()) for line in vote.lines] == [POSITIVE, NEGATIVE]
     assert list(rank.lines[0].get_ydata()) == [0.5, 0.25, 0.04]
     assert rank.lines[1].get_ydata()[0] == 0.05
     assert ticks(rank.yaxis) == ["1", "0.5", "0.2", "0.1", "0.05", "0.02"]
@@ -147,14 +151,17 @@ KNOWN = table(
 )
 
 
-def test_known_models_are_sorted_and_the_suspect_stands_out():
+def test_known_models_are_sorted_within_their_kind_and_the_suspect_stands_out():
     ax = audit.plot_known_models(KNOWN)
-    assert ticks(ax.yaxis) == ["c", "M", "a", "b"]  # b has too few samples for a lean
-    dots = dict(zip(legend(ax), ax.collections, strict=True))
-    assert points(dots["the suspect"]) == [[1.5, 1]]
-    assert points(dots["members"]) == [[2.0, 2]]
-    assert points(dots["untuned"])[0] == [0.5, 0]
-    assert to_hex(dots["the suspect"].get_facecolor()[0]) == "#000000"
-    assert len({to_hex(c.get_facecolor()[0]) for c in ax.collections}) == 3
+    assert ticks(ax.yaxis) == ["a", "c", "b", "M"]  # b has too few samples for a lean
+    member, untuned, suspect = ax.collections
+    assert points(member) == [[2.0, 0]]
+    assert points(untuned)[0] == [0.5, 1]
+    assert points(suspect) == [[1.5, 3]]
+    colors = [to_hex(dots.get_facecolor()[0]) for dots in ax.collections]
+    assert colors == [MEMBER, UNTUNED, "#000000"]
     weights = [label.get_fontweight() for label in ax.get_yticklabels()]
-    assert weights == ["normal", "bold", "normal", "normal"]
+    assert weights == ["normal", "normal", "normal", "bold"]
+    assert legend(ax) == ["member: trained on D", "untuned", "the suspect"]
+    assert ax.lines[0].get_xdata()[0] == 0.5  # the innocent that leans furthest
+    assert title(ax) == "Beyond every innocent: the one member"

@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
-from drawing import legend, ticks
+from drawing import legend, ticks, words
 from helpers import table
 
-from dsi_core.plots import calibration
+from dsi_core.plots import calibration, style
 
 NAN = math.nan
 A, B = "private twin", "wording twin"
@@ -24,12 +24,12 @@ STATISTICS = table(
 def test_statistics_have_a_row_each_and_a_colour_for_each_use():
     wording, private = calibration.plot_statistics(STATISTICS).axes
     assert ticks(wording.yaxis) == ["rouge_l, mean", "containment, max"]
-    assert legend(wording) == ["development", "confirmation"]
+    assert legend(private) == ["confirmation", "development"]
     dots = [container.lines[0].get_xydata().tolist() for container in wording.containers]
-    assert np.allclose(dots, [[[0.9, -0.1], [0.4, 0.9]], [[0.8, 0.1], [0.3, 1.1]]])
+    assert np.allclose(dots, [[[0.8, 0.1], [0.3, 1.1]], [[0.9, -0.1], [0.4, 0.9]]])
     spans = [c.lines[2][0].get_segments()[0][:, 0] for c in wording.containers]
-    assert np.allclose(spans, [(0.5, 1.3), (0.6, 1.0)])
-    assert private.containers[0].lines[0].get_xdata().tolist() == [0.5]
+    assert np.allclose(spans, [(0.6, 1.0), (0.5, 1.3)])
+    assert private.containers[1].lines[0].get_xdata().tolist() == [0.5]
 
 
 NULL = table(
@@ -43,40 +43,56 @@ NULL = table(
 )
 
 
-def test_each_models_p_values_are_beside_the_diagonal():
-    figure = calibration.plot_null(NULL)
-    private, wording = figure.axes
-    assert [line.get_ydata().tolist() for line in private.lines] == [[0.4, 1], [0.6, 1], [0, 1]]
-    assert private.lines[-1].get_xdata().tolist() == [0, 1]
+def test_each_models_p_values_are_shown_as_their_distance_from_an_exact_test():
+    models = table("model kind group", ("m", "innocent", "untuned"), ("n", "weak member", "x"))
+    private, wording = calibration.plot_null(NULL, models, alpha=0.5).axes
+    lines = [line.get_ydata() for line in private.lines[:2]]
+    assert np.allclose(lines, [[-10, 0], [10, 0]])
+    assert private.lines[-1].get_ydata()[0] == 0
+    colors = [line.get_color() for line in private.lines[:2]]
+    assert colors == [style.LOOKS[k].color for k in ("untuned", "member")]
     assert private.lines[0].get_color() == wording.lines[0].get_color()
-    assert legend(figure) == ["m", "n"]
+    assert legend(wording) == ["member: trained on D", "untuned"]
 
 
 P_VALUES = table(
     "twin who model p",
-    (A, "weak", "one", 0.01),
-    (A, "weak", "two", 0.001),
-    (A, "innocent", "one", 0.4),
-    (B, "innocent", "one", 0.7),
+    (A, "weak member", "one", 0.01),
+    (A, "weak member", "two", 0.001),
+    (A, "innocent: other data", "one", 0.4),
+    (B, "innocent: other data", "one", 0.7),
 )
 
 
-def test_p_values_are_in_the_row_of_their_kind_left_of_alpha_where_found():
-    figure = calibration.plot_p_values(P_VALUES, alpha=0.05, rows="who", colors="who")
-    private, wording = figure.axes
-    assert ticks(private.yaxis) == ["weak", "innocent"]
-    assert private.lines[0].get_xdata().tolist() == [0.01, 0.001]
+def test_p_values_are_in_the_row_and_look_of_their_kind_left_of_alpha_where_found():
+    private, wording = calibration.plot_p_values(P_VALUES, alpha=0.05).axes
+    assert ticks(private.yaxis) == ["weak member", "innocent: other data"]
+    assert private.lines[0].get_xdata().tolist() == [0.001, 0.01]
     assert [round(y) for y in private.lines[1].get_ydata()] == [1]
+    looks = [(line.get_color(), line.get_marker()) for line in private.lines[:2]]
+    assert looks == [
+        (style.LOOKS[k].color, style.LOOKS[k].marker) for k in ("member", "other data")
+    ]
     assert private.lines[-1].get_xdata()[0] == 0.05 and private.get_xscale() == "log"
-    assert wording.lines[0].get_xdata().tolist() == [0.7]
-    assert not figure.legends  # the rows say it
+    assert wording.lines[1].get_xdata().tolist() == [0.7]
+    assert words(private) == ["0.05: found left of it"]
 
 
-def test_rows_of_one_thing_and_colours_of_another_have_a_legend():
-    figure = calibration.plot_p_values(P_VALUES, alpha=0.05, rows="who", colors="model")
-    assert legend(figure) == ["one", "two"]
-    private, wording = figure.axes
-    assert private.lines[0].get_color() == wording.lines[0].get_color()
+def test_shifts_have_a_row_for_each_way_and_a_mark_for_each_model():
+    rows = table(
+        "twin shift model kind group p",
+        (A, "usual", "w", "weak member", "x", 0.01),
+        (A, "brief", "w", "weak member", "x", 0.02),
+        (A, "usual", "u", "innocent", "untuned", 0.4),
+    )
+    (ax,) = calibration.plot_shifts(rows, alpha=0.05).axes
+    assert ticks(ax.yaxis) == ["usual", "brief"]
+    assert ax.lines[0].get_xdata().tolist() == [0.01, 0.02]
+    assert np.allclose(ax.lines[0].get_ydata(), [-0.1, 0.9])
+    assert legend(ax) == ["w", "u"]
+    assert [line.get_color() for line in ax.lines[:2]] == [
+        style.LOOKS[k].color for k in ("member", "untuned")
+    ]
 
 
 MODELS = table(
@@ -98,7 +114,7 @@ def test_strengths_have_dots_of_models_and_a_line_of_means():
     assert dots.get_xydata().tolist() == [[0.8, 0.7], [1.0, 0.5], [2.0, 0.1]]
     assert line.get_xydata().tolist() == [[0.9, 0.6], [2.0, 0.1]]
     assert found.lines[1].get_ydata().tolist() == [0.95, 0.0]
-    assert effect.xaxis_inverted() and legend(effect) == ["small"]
+    assert effect.xaxis_inverted() and legend(found) == ["small (member)"]
 
 
 def test_exposures_are_in_their_order_with_intervals_where_there_are_several_draws():
@@ -123,6 +139,7 @@ def test_the_accuser_has_two_lines_and_alpha():
     assert [line.get_ydata().tolist() for line in ax.lines[:2]] == [[0.05, 0.6], [0.05, 0.04]]
     assert ax.lines[2].get_ydata()[0] == 0.05
     assert legend(ax) == ["reports the best", "shares alpha"]
+    assert words(ax) == ["alpha\n0.05"]
 
 
 BESIDE = table(
@@ -139,6 +156,14 @@ def test_methods_accuse_in_columns_models_of_a_kind_stand_together():
     ax = calibration.plot_beside(BESIDE)
     assert ticks(ax.yaxis) == ["a (member)", "c (member)", "b (innocent)"]
     assert ticks(ax.xaxis) == [B, "DIA"]
-    grid = np.asarray(ax.images[0].get_array().filled(np.nan))
-    assert np.array_equal(grid, [[1, 1], [1, NAN], [0, 1]], equal_nan=True)
-    assert [line.get_ydata()[0] for line in ax.lines] == [1.5]  # between the kinds
+    squares = {
+        (line.get_xdata()[0], line.get_ydata()[0]): line.get_markerfacecolor() != "white"
+        for line in ax.lines
+        if line.get_marker() == "s"
+    }
+    accused = {(0, 0): True, (0, 2): False, (0, 1): True, (1, 0): True, (1, 2): True}
+    assert squares == accused  # nobody says of c what DIA thinks
+    assert [text.get_position() for text in ax.texts] == [(1, 2)]  # an accused innocent
+    levels = [line.get_ydata()[0] for line in ax.lines if line.get_marker() != "s"]
+    assert levels == [1.5]  # between the kinds
+    assert legend(ax)[:2] == ["accused", "not accused"]

@@ -95,8 +95,8 @@ def test_samples_are_tainted():
 @pytest.mark.parametrize(
     "after, said",
     [
-        (0.9, "both references closer to D's own output, by 0.40 or more"),
-        (0.1, "1 of 2 references closer to D's own output"),
+        (0.9, "both references closer to D's, by 0.40 or more"),
+        (0.1, "1 of 2 references closer to D's"),
     ],
 )
 def test_tuning_brings_answers_closer_or_not(after, said):
@@ -171,7 +171,7 @@ def test_selection_decides_or_not(whole, begins):
 
 def test_which_references_accuse():
     rows = table("references correct total", ("one alone", 0, 2), ("two each", 2, 2))
-    said = "Of models that trained on data like D one alone accuses 2 of 2; two each none"
+    said = "One alone accuses 2 of 2 models that trained on data like D; two each accuse none"
     assert findings.detection(rows) == said
     assert findings.detection(rows[1:]).startswith("No set of references accuses")
 
@@ -206,6 +206,21 @@ def test_members_lean_further_or_an_innocent_is_between():
     strong = KNOWN[KNOWN["model"] != "w"]
     assert findings.known_models(strong) == "Beyond every innocent: the one member"
     assert findings.known_models(KNOWN[:2]).startswith("How far known models lean")
+
+
+def test_the_suspect_among_innocents():
+    assert findings.strata(KNOWN).endswith("further than the one innocent model")
+    assert findings.strata(KNOWN[:3]).startswith("How far known models lean")
+
+
+def test_an_audit_of_a_kit_finds_or_does_not():
+    rows = table("value published", (0.5, True), (-0.1, True), (NAN, True), (0.2, False))
+    assert findings.preference(rows) == "2 of 3 answers prefer the published wording"
+    assert findings.closeness(rows).endswith(": 0.20 to published texts, 0.20 to withheld texts")
+    assert findings.closeness(rows[:1]).endswith(": 0.50 to published texts")
+    tries = table("after crossed", (8, False), (16, True))
+    assert findings.looks(tries) == "Found after 16 samples"
+    assert findings.looks(tries[:1]) == "Nothing found in 8 samples"
 
 
 def test_the_base_that_is_found():
@@ -244,7 +259,7 @@ def test_effects_are_confirmed_or_not():
 
 def test_coins_thrown_anew_accuse_so_often():
     rows = table("level share", (0.05, 0.04), (0.05, 0.06), (0.5, 0.9))
-    assert "4.0% to 6.0%" in findings.null(rows, 0.05)
+    assert "4.0% to 6.0% of the time" in findings.null(rows, 0.05)
     assert findings.null(rows, 0.01).startswith("Share of coins")
 
 
@@ -272,9 +287,7 @@ def test_which_exposure_is_found():
 
 def test_trying_again_accuses():
     rows = table("tries accused shared", (1, 0.05, 0.05), (20, 0.6, 0.01), (20, 0.62, 0.01))
-    assert findings.accuser(rows).startswith(
-        "Who tries 20 times and reports the best accuses 60% to"
-    )
+    assert findings.accuser(rows).startswith("Reporting the best of 20 tries accuses 60% to")
 
 
 def test_who_finds_members_without_an_innocent():

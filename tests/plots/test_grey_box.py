@@ -5,9 +5,9 @@ from drawing import legend, ticks, title, words
 from helpers import table
 from matplotlib.colors import to_hex
 
-from dsi_core.plots import grey_box
+from dsi_core.plots import grey_box, style
 
-ORANGE, BLUE, GREY = "#d55e00", "#0072b2", "#bbbbbb"
+MEMBER, OTHER, GREY = (style.LOOKS[k].color.lower() for k in ("member", "other data", "filtered"))
 SUSPECTS = table("suspect member", ("m", True), ("n", False))
 AUROC = SUSPECTS.merge(
     table("attack auc low high", ("loss", 0.9, 0.8, 1.0), ("min_k", 0.5, 0.3, 0.7)), how="cross"
@@ -20,11 +20,12 @@ def test_auroc_has_a_panel_for_each_attack_and_a_row_for_each_suspect():
     interval, dot, other, _, toss = loss.lines
     assert (list(interval.get_xdata()), list(interval.get_ydata())) == ([0.8, 1.0], [0, 0])
     assert (list(dot.get_xdata()), list(other.get_ydata())) == ([0.9], [1, 1])
-    assert (to_hex(dot.get_color()), to_hex(other.get_color())) == (ORANGE, BLUE)
+    assert (to_hex(dot.get_color()), to_hex(other.get_color())) == (MEMBER, OTHER)
     assert toss.get_xdata()[0] == 0.5
     assert ticks(loss.yaxis) == ["m", "n"]
     assert loss.yaxis_inverted()
-    assert legend(figure) == ["member", "non-member"]
+    assert legend(min_k) == ["member: trained on D", "tuned on other data"]
+    assert figure.get_suptitle().startswith("None of 2 attacks rank every member")
 
 
 def test_auroc_wraps_panels_and_leaves_the_rest_empty():
@@ -50,8 +51,8 @@ def test_p_values_stand_above_those_of_their_control():
     assert list(median.get_xdata()) == [pytest.approx(0.025)]
     assert list(control.get_xdata()) == [0.5, 0.3]
     assert list(control_median.get_xdata()) == [pytest.approx(0.4)]
-    assert [to_hex(line.get_color()) for line in (dots, control)] == [ORANGE, GREY]
-    assert to_hex(few.lines[4].get_color()) == BLUE  # the next suspect, no member
+    assert [to_hex(line.get_color()) for line in (dots, control)] == [MEMBER, GREY]
+    assert to_hex(few.lines[4].get_color()) == OTHER  # the next suspect, no member
     assert few.lines[-1].get_xdata()[0] == 0.1
     assert len(few.lines) == 2 * 4 + 1
     assert few.get_xscale() == "log"
@@ -69,10 +70,12 @@ def test_shares_stand_against_the_true_ones():
     right, interval, dot, _, other = loss.lines
     assert (list(right.get_xdata()), list(right.get_ydata())) == ([0, 1], [0, 1])
     assert list(interval.get_ydata()) == [0.3, 0.6]
-    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (pytest.approx(0.4925), 0.4)
-    assert other.get_xdata()[0] == pytest.approx(0.5075)
+    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (pytest.approx(0.491), 0.4)
+    assert other.get_xdata()[0] == pytest.approx(0.509)
     assert len(wbc.lines) == 3
-    assert legend(figure) == ["m", "n"]
+    assert legend(wbc) == ["m (member)", "n (member)"]
+    assert dot.get_marker() != other.get_marker()
+    assert figure.get_suptitle() == "The true share lies in all 3 intervals"
 
 
 BESIDE = table(
@@ -88,9 +91,9 @@ def test_verdicts_are_cells_and_the_wrong_ones_crossed():
     ax = grey_box.plot_beside(BESIDE)
     cells = [(round(p.get_x() + 0.46), round(p.get_y() + 0.46)) for p in ax.patches]
     assert cells == [(0, 0), (1, 0), (0, 1), (1, 1)]
-    assert [to_hex(p.get_facecolor()) for p in ax.patches] == [ORANGE, BLUE, GREY, BLUE]
-    assert [p.get_alpha() for p in ax.patches] == [0.35, 0.85, 0.85, 0.35]
-    assert [t.get_position() for t in ax.texts] == [(1, 0), (0, 1)]
-    assert words(ax) == ["✗", "✗"]
+    assert [to_hex(p.get_facecolor()) for p in ax.patches] == [MEMBER, OTHER, GREY, OTHER]
+    assert [p.get_alpha() for p in ax.patches] == [0.3, 1, 1, 0.3]
+    assert words(ax) == ["M", "n ✗", "? ✗", "n"]  # read without colours
+    assert title(ax) == "No method judges both suspects rightly; vote: 1"
     assert ticks(ax.xaxis) == ["vote", "Min-K%"]
     assert ticks(ax.yaxis) == ["m (member)", "n (non-member)"]

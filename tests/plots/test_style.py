@@ -4,8 +4,10 @@ from itertools import combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import seaborn as sns
+from drawing import legend, points, words
 from matplotlib.colors import to_hex, to_rgb
 
 from dsi_core.plots import style
@@ -23,20 +25,59 @@ def test_dots_jitter_alike_in_every_run():
     np.testing.assert_array_equal(first, dots())
 
 
-def test_a_name_has_its_own_colour_or_the_next_of_the_palette():
-    colors = style.colors_of(["llama", "the suspect", "llama", "glm"])
-    assert list(colors) == ["llama", "the suspect", "glm"]
-    assert [to_hex(c) for c in colors.values()] == ["#0173b2", "#000000", "#029e73"]
+def test_names_of_one_kind_have_a_marker_each_until_they_begin_again():
+    markers = style.markers_of(["a", "b", "a", *(f"m{i}" for i in range(25))])
+    assert list(markers)[:3] == ["a", "b", "m0"] and len(markers) == 27
+    assert markers["a"] != markers["b"]
+    assert len(set(markers.values())) == len(style.MARKERS)
 
 
-def test_more_names_than_the_palette_has_colours():
-    assert len(style.colors_of(f"m{i}" for i in range(25))) == 25
+def test_a_legend_has_what_is_shown_in_one_order():
+    ax = plt.subplots()[1]
+    style.legend_of(ax, ["untuned", "member", "untuned"])
+    assert legend(ax) == ["member: trained on D", "untuned"]
+    colors = [to_hex(handle.get_color()) for handle in ax.get_legend().legend_handles]
+    assert colors == [style.LOOKS[k].color.lower() for k in ("member", "untuned")]
 
 
-def test_the_tests_of_an_audit_keep_their_colours_alone_and_together():
-    together = style.colors_of(["control models", "private twin"])
-    assert style.colors_of(["private twin"]) == {"private twin": together["private twin"]}
-    assert together["private twin"] != together["control models"]
+def test_the_line_that_decides_says_what_it_decides():
+    ax = plt.subplots()[1]
+    style.decides(ax, 0.3, "right of it")
+    style.decides(ax, 0.5, "above it", across=True)
+    upright, level = ax.lines
+    assert (upright.get_xdata()[0], level.get_ydata()[0]) == (0.3, 0.5)
+    assert words(ax) == ["right of it", "above it"]
+
+
+def test_a_row_of_dots_is_spread_and_has_its_median():
+    ax = plt.subplots()[1]
+    style.dots(ax, pd.Series([0.3, 0.1, 0.2]), 4, "member")
+    style.dots(ax, pd.Series([], dtype=float), 5, "member")
+    (row,) = ax.collections
+    assert [x for x, _ in points(row)] == [0.1, 0.2, 0.3]
+    ys = [y for _, y in points(row)]
+    assert len(set(ys)) == 3 and all(abs(y - 4) < 0.5 for y in ys)
+    assert ax.lines[0].get_xdata()[0] == 0.2
+
+
+def test_a_suspect_is_untuned_if_its_name_says_so():
+    suspects = pd.DataFrame(
+        {
+            "suspect": ["m-untuned", "m on chat"],
+            "group": "local non-members",
+            "member": [False, False],
+        }
+    )
+    assert style.kinds_of(suspects).tolist() == ["untuned", "other data"]
+    assert style.kinds_of(suspects.drop(columns="group")).tolist() == ["untuned", "other data"]
+
+
+def test_a_finding_is_the_title_and_marks_are_kept_for_the_alt_text():
+    figure, ax = plt.subplots()
+    style.says(ax, "found", "marks")
+    assert ax.get_title(loc="left") == "found" and figure.get_label() == "marks"
+    style.says(figure, "long " * 30, "others")
+    assert "\n" in figure.get_suptitle() and figure.get_label() == "others"
 
 
 def test_axes_are_made_in_the_size_asked_for_or_taken():

@@ -12,7 +12,10 @@ from matplotlib.colors import to_hex
 from dsi_core.plots import style, vote
 
 NAN = math.nan
-ORANGE, BLUE, GREY = "#d55e00", "#0072b2", "#bbbbbb"
+POSITIVE, NEGATIVE, MEMBER, OTHER, UNTUNED = (
+    style.LOOKS[k].color.lower()
+    for k in ("positive", "negative", "member", "other data", "untuned")
+)
 
 VOTES = table(
     "dataset suspect member positive negative filtered verdict correct",
@@ -32,8 +35,9 @@ EVIDENCE = table(
 
 
 def bars(ax):
-    """(positive, negative) bar lengths of each suspect."""
-    return [tuple(p.get_width() for p in pair) for pair in zip(*ax.containers, strict=True)]
+    """(positive, negative) bar lengths of each suspect, back to back."""
+    negative, positive = ([p.get_width() for p in bars] for bars in ax.containers)
+    return [(right, -left) for left, right in zip(negative, positive, strict=True)]
 
 
 def places(ax):
@@ -42,18 +46,30 @@ def places(ax):
     return sorted(dots[np.isfinite(dots)])
 
 
+def diamonds(ax):
+    """Colour and place of the medians."""
+    marked = [line for line in ax.lines if line.get_marker() == "d"]
+    return [(to_hex(line.get_color()), line.get_xdata()[0]) for line in marked]
+
+
 # Votes
 
 
 def test_votes_are_a_pair_of_bars_and_a_verdict_each():
     ax = vote.plot_votes(VOTES[:3], title="some")
     assert bars(ax) == [(9, 1), (2, 7), (0, 0)]
-    assert [color(container[0]) for container in ax.containers] == [ORANGE, BLUE]
+    looks = [(color(bars[0]), bars[0].get_hatch()) for bars in ax.containers]
+    assert looks == [(NEGATIVE, "///"), (POSITIVE, "")]
     assert ticks(ax.yaxis) == ["full", "weak", "mute"]
     assert title(ax) == "some"
-    assert words(ax) == ["member ✓", "non-member ✗ (3 filtered)", "inconclusive ✗ (9 filtered)"]
-    assert [to_hex(t.get_color()) for t in ax.texts] == ["#000000", "#cc0000", "#cc0000"]
-    assert ax.get_legend() is None
+    assert words(ax) == [
+        "9 : 1  member ✓",
+        "2 : 7  non-member ✗ (3 filtered)",
+        "0 : 0  inconclusive ✗ (9 filtered)",
+    ]
+    wrong = style.COLORS["wrong"].lower()
+    assert [to_hex(t.get_color()) for t in ax.texts] == ["#000000", wrong, wrong]
+    assert set(ticks(ax.xaxis)) == {"5", "0"}  # either side counts upwards
 
 
 def test_a_suspect_without_any_vote_has_empty_bars():
@@ -61,15 +77,15 @@ def test_a_suspect_without_any_vote_has_empty_bars():
 
 
 def test_both_sides_of_every_dataset():
-    figure = vote.plot_both_sides(VOTES, words=("yes", "no"), xlabel="samples")
-    titles = ["one: members", "two: members", "one: non-members", "two: non-members"]
+    figure = vote.plot_both_sides(VOTES, judge="X", words=("yes", "no"), counted="samples")
+    titles = ["one: members", "one: non-members", "two: members", "two: non-members"]
     assert [title(ax) for ax in figure.axes] == titles
-    sides = [[(9, 1), (2, 7), (0, 0)], [(4, 3)], [(0, 9)], [(5, 2)]]
+    sides = [[(9, 1), (2, 7), (0, 0)], [(0, 9)], [(4, 3)], [(5, 2)]]
     assert [bars(ax) for ax in figure.axes] == sides
-    assert [ax.get_xlabel() for ax in figure.axes] == ["", "", "samples", "samples"]
-    assert legend(figure) == ["yes", "no"]
-    handles = figure.legends[0].legend_handles
-    assert [color(h) for h in handles] == [ORANGE, BLUE]
+    assert figure.axes[-1].get_xlabel() == "samples: no to the left, yes to the right"
+    assert figure.get_suptitle() == (
+        "X finds 2 of 4 members and accuses 1 of 2 non-members; 1 stay inconclusive"
+    )
 
 
 @pytest.mark.parametrize("truth, said", [(True, "one: members"), (False, "one: non-members")])
@@ -78,23 +94,16 @@ def test_one_side_alone(truth, said):
     some = VOTES[(VOTES["member"] == truth) & (VOTES["dataset"] == "one")]
     (ax,) = vote.plot_both_sides(some).axes
     assert title(ax) == said
-    assert ax.get_xlabel() == "tainted samples"
 
 
-def test_no_bar_is_cut_by_the_other_side():
+def test_both_sides_of_a_dataset_have_one_scale():
     some = table(
         "dataset suspect member positive negative filtered verdict correct",
         ("d", "a", True, 40, 1, 0, "member", True),
         ("d", "b", False, 0, 2, 0, "non-member", True),
     )
     limits = [ax.get_xlim() for ax in vote.plot_both_sides(some).axes]
-    assert limits == [(0, pytest.approx(54)), (0, pytest.approx(54))]  # 1.35 times 40
-
-
-def test_a_dataset_without_non_members_beside_one_with():
-    some = VOTES[VOTES["member"] | (VOTES["dataset"] == "one")]
-    kinds_of_bars = [len(ax.containers) for ax in vote.plot_both_sides(some).axes]
-    assert kinds_of_bars == [2, 2, 2, 0]
+    assert limits[0] == limits[1] and limits[0][1] > 40
 
 
 # Similarity, gaps, losses
@@ -109,30 +118,32 @@ def test_similarity_is_a_row_of_dots_for_each_reference_and_side():
     ]
     ax = vote.plot_similarity(table("reference side similarity", *rows))
     assert ticks(ax.yaxis) == ["R1", "R2"]
-    assert legend(ax) == ["before", "after"]
+    assert legend(ax) == ["tuned reference", "untuned reference"]
     assert places(ax) == pytest.approx(sorted(value for *_, value in rows))
-    medians = {to_hex(line.get_color()): list(line.get_xdata()) for line in ax.lines}
-    assert medians[BLUE] == pytest.approx([0.2, 0.3])
-    assert medians[ORANGE] == pytest.approx([0.8, 0.9])
+    assert diamonds(ax) == [(UNTUNED, 0.2), (UNTUNED, 0.3), (MEMBER, 0.8), (MEMBER, 0.9)]
+    assert title(ax).startswith("Tuning on D brings the median answer of both references closer")
 
 
 def test_gaps_are_sorted_and_the_tainted_ones_coloured():
     rows = [(0.1, False), (0.9, True), (-0.2, False), (0.4, True)]
     ax = vote.plot_gaps(table("min_gap tainted", *rows), delta_t=0.3)
     assert levels(ax) == [0.9, 0.4, 0.1, -0.2]
-    assert [color(p) for p in ax.patches] == [ORANGE, ORANGE, GREY, GREY]
+    dark, light = style.COLORS["tainted"].lower(), style.COLORS["filtered"].lower()
+    assert [color(p) for p in ax.patches] == [dark, dark, light, light]
+    assert [p.get_x() + p.get_width() / 2 for p in ax.patches] == [1, 2, 3, 4]
     assert "2 of 4 samples are tainted" in title(ax)
-    assert ax.lines[0].get_ydata()[0] == 0.3
+    assert ax.lines[1].get_ydata()[0] == 0.3
+    assert words(ax) == ["delta_t = 0.3\nabove: tainted"]
 
 
 def test_losses_are_a_line_for_each_model():
-    losses = table(
-        "model_id epoch loss", ("a", 1, 3.0), ("a", 2, 1.5), ("b", 1, 2.0), ("b", 2, 0.5)
-    )
-    ax = vote.plot_losses(losses)
-    assert [line.get_ydata().tolist() for line in ax.lines[:2]] == [[3.0, 1.5], [2.0, 0.5]]
-    assert [line.get_xdata().tolist() for line in ax.lines[:2]] == [[1, 2], [1, 2]]
-    assert legend(ax) == ["a", "b"]
+    rows = [("R a", 1, 3.0), ("R a", 2, 1.5), ("R^t b", 1, 2.0), ("R^t b", 2, 0.5)]
+    ax = vote.plot_losses(table("model_id epoch loss", *rows))
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[3.0, 1.5], [2.0, 0.5]]
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[1, 2], [1, 2]]
+    assert [to_hex(line.get_color()) for line in ax.lines] == [UNTUNED, MEMBER]
+    assert len({line.get_marker() for line in ax.lines}) == 2
+    assert legend(ax) == ["a, not on D", "b, tuned on D"]
     assert ax.get_ylim()[0] == 0
 
 
@@ -143,8 +154,10 @@ def test_the_histogram_counts_what_is_not_filtered():
     rows = [(0.5, "positive"), (0.52, "positive"), (0.1, "negative"), (NAN, "filtered")]
     some = table("evidence status", *rows)
     ax = vote.plot_evidence_histogram(some, delta_s=0.3, title="M", limits=(0.0, 1.0))
-    heights = {c: sum(p.get_height() for p in ax.patches if color(p) == c) for c in (ORANGE, BLUE)}
-    assert heights == {ORANGE: 2, BLUE: 1}
+    heights = {
+        c: sum(p.get_height() for p in ax.patches if color(p) == c) for c in (POSITIVE, NEGATIVE)
+    }
+    assert heights == {POSITIVE: 2, NEGATIVE: 1}
     assert ax.lines[0].get_xdata()[0] == 0.3
     assert ax.get_xlim() == (0.0, 1.0)
     assert title(ax) == "M"
@@ -157,15 +170,14 @@ def test_evidence_without_an_answer_says_so():
     assert not ax.patches
 
 
-def test_dots_show_every_counted_sample_in_the_colour_of_the_truth():
+def test_dots_show_every_counted_sample_in_the_look_of_its_kind():
     ax = vote.plot_evidence_dots(EVIDENCE, delta_s=0.25)
     assert places(ax) == [-0.1, 0.0, 0.1, 0.5, 0.7, 0.9]
     assert ticks(ax.yaxis) == ["full", "chat", "mute"]
-    handles = dict(zip(legend(ax), ax.get_legend().legend_handles, strict=True))
-    colors = {name: to_hex(handle.get_color()) for name, handle in handles.items()}
-    assert colors == {"member": ORANGE, "non-member": BLUE}
+    assert legend(ax) == ["member: trained on D", "tuned on other data"]
+    assert diamonds(ax) == [(MEMBER, pytest.approx(0.6)), (OTHER, pytest.approx(-0.05))]
     assert ax.lines[-1].get_xdata()[0] == 0.25
-    assert "0.25" in ax.get_xlabel()
+    assert words(ax) == ["delta_s = 0.25: right of it positive"]
 
 
 # Everywhere
@@ -177,7 +189,7 @@ def test_dots_show_every_counted_sample_in_the_colour_of_the_truth():
         lambda ax: vote.plot_votes(VOTES[:3], ax=ax),
         lambda ax: vote.plot_evidence_dots(EVIDENCE, delta_s=0.3, ax=ax),
         lambda ax: vote.plot_gaps(table("min_gap tainted", (0.1, False)), delta_t=0.3, ax=ax),
-        lambda ax: vote.plot_losses(table("model_id epoch loss", ("a", 1, 3.0)), ax=ax),
+        lambda ax: vote.plot_losses(table("model_id epoch loss", ("R^t a", 1, 3.0)), ax=ax),
     ],
 )
 def test_the_axes_given_are_drawn_on(plot):
@@ -191,25 +203,19 @@ def test_the_axes_given_are_drawn_on(plot):
 def test_datasets_are_drawn_one_under_another_with_their_names():
     figure = vote.per_dataset(vote.plot_votes, VOTES, height=2, title="all")
     assert [bars(ax) for ax in figure.axes] == [[(9, 1), (2, 7), (0, 0), (0, 9)], [(4, 3), (5, 2)]]
-    assert [ax.get_ylabel() for ax in figure.axes] == ["one\n", "two\n"]
-    assert [title(ax) for ax in figure.axes] == ["all", "all"]
+    assert [title(ax) for ax in figure.axes] == ["one: all", "two: all"]
     assert figure.get_size_inches().tolist() == [9, 4]
 
 
 def test_a_dataset_alone_needs_no_name():
-    (ax,) = vote.per_dataset(vote.plot_votes, VOTES[VOTES["dataset"] == "two"]).axes
-    assert ax.get_ylabel() == ""
-
-
-def test_words_for_one_truth_have_one_colour():
-    same = [("positive", "member"), ("negative", "non-member"), ("filtered", "inconclusive")]
-    assert all(style.COLORS[a] == style.COLORS[b] for a, b in same)
+    (ax,) = vote.per_dataset(vote.plot_votes, VOTES[VOTES["dataset"] == "two"], title="x").axes
+    assert title(ax) == "x"
 
 
 def test_a_plot_is_as_high_as_its_rows_need():
     figure = vote.per_dataset(vote.plot_votes, VOTES, rows="suspect")
     most = VOTES.groupby("dataset")["suspect"].nunique().max()
-    assert figure.get_figheight() == pytest.approx(2 * (0.9 + 0.42 * most))
+    assert figure.get_figheight() == pytest.approx(2 * (1.2 + vote.ROW * most))
 
 
 def test_nothing_to_draw_is_a_sentence():
