@@ -44,7 +44,7 @@ class LoadedFacts(Readable):
         The GGUF file whose weights were de-quantised.
     adapter, adapter_sha256
         What was put on the weights; of a folder's files.
-    dtype, in_4_bits
+    dtype, in_4_bits, in_8_bits
         Of the weights.
     chat_template, chat_template_sha256
         The text with which prompts became a chat; None = it could not be read any more.
@@ -56,6 +56,7 @@ class LoadedFacts(Readable):
     adapter_sha256: str | None = None
     dtype: str
     in_4_bits: bool = False
+    in_8_bits: bool = False
     chat_template: str | None
     chat_template_sha256: str | None
 

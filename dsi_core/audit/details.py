@@ -115,7 +115,9 @@ def _loaded(loaded: LoadedFacts | None) -> list[list[str]]:
         "SHA-256 of the adapter": loaded.adapter_sha256,
         "SHA-256 of the chat template": loaded.chat_template_sha256,
     }
-    said = [f"weights in {'4 bits, products in ' if loaded.in_4_bits else ''}{loaded.dtype}"]
+    bits = "4 bits, products in " if loaded.in_4_bits else ""
+    bits = "8 bits, the rest in " if loaded.in_8_bits else bits
+    said = [f"weights in {bits}{loaded.dtype}"]
     said += [f"{name} {value}" for name, value in parts.items() if value]
     return [["Loaded", "; ".join(said)]]
 

@@ -22,6 +22,7 @@ OPTIONS = {
     "revision": "--revision",
     "dtype": "--dtype",
     "load_in_4bit": "--load-in-4bit",
+    "load_in_8bit": "--load-in-8bit",
     "adapter": "--adapter",
     "chat_template": "--chat-template",
     "device_map": "--device-map",

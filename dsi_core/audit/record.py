@@ -309,6 +309,7 @@ def _loaded(plan: Plan) -> LoadedFacts:
         **model.model_dump(include={"revision", "gguf", "adapter", "adapter_sha256"}),
         dtype=load.dtype_of(plan.base, plan.training.precision),
         in_4_bits=model.load_in_4bit,
+        in_8_bits=model.load_in_8bit,
         chat_template=template,
         chat_template_sha256=template and hashlib.sha256(template.encode()).hexdigest(),
     )

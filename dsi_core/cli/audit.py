@@ -40,6 +40,7 @@ ANSWERS_OF = "JSON Lines (prompt, response) by an innocent model; may be given a
 LOCAL = "A folder (a model, or an adapter), a GGUF file, or a hub id (instead of --base-url)."
 DTYPE = "Of its weights: float32, bfloat16 or float16. Default: as this machine computes."
 NF4 = "Its weights in 4 bits (bitsandbytes, NF4)."
+INT8 = "Its weights in 8 bits (bitsandbytes, LLM.int8)."
 SPREAD = "auto: over all GPUs. Default: where one is too small for it."
 STOP = "Default: an API until the evidence suffices, a local model to the end."
 PATIENCE = "Seconds to go on with an API that has too many requests, or is away for a while."
@@ -233,6 +234,7 @@ def audit(
     adapter: Annotated[Text, _local("A folder or hub id (peft) to put on the suspect.")] = None,
     dtype: Annotated[Text, _local(DTYPE)] = None,
     load_in_4bit: Annotated[bool, _local(NF4, "--load-in-4bit")] = False,
+    load_in_8bit: Annotated[bool, _local(INT8, "--load-in-8bit")] = False,
     chat_template: Annotated[Text, _local("A file (Jinja) instead of its own.")] = None,
     device_map: Annotated[Text, _local(SPREAD)] = None,
     trust_remote_code: Annotated[bool, _local(REMOTE, "--trust-remote-code")] = False,
@@ -286,6 +288,7 @@ def audit(
             "adapter": adapter,
             "dtype": dtype,
             "load_in_4bit": load_in_4bit,
+            "load_in_8bit": load_in_8bit,
             "chat_template": chat_template,
             "device_map": device_map,
             "trust_remote_code": trust_remote_code,

@@ -174,14 +174,16 @@ def load(
             device_map="auto" if spread(base, precision) else precision.device,
             **({} if full else _further(base)),
         )
-        if quantized and means.unpacks(precision, model):
+        packed = quantized and not means.unpacks(precision, model)
+        if quantized and not packed:
             model = model.dequantize()
         for adapter in () if full else (source.adapter, tuned):
             if adapter is not None:
                 from peft import PeftModel
 
                 model = PeftModel.from_pretrained(model, adapter)
-                model = model if quantized else model.merge_and_unload()
+                kept = packed or source.load_in_8bit
+                model = model if kept else model.merge_and_unload()
     return model.eval(), tokenizer
 
 
@@ -269,11 +271,15 @@ def _clear_errors(base: Base) -> Iterator[None]:
 
 
 def _quantization(base: Base, dtype: "torch.dtype", *, nf4: bool) -> Any:
-    """What `from_pretrained` takes: NF4, a GGUF file de-quantised, or None."""
+    """What `from_pretrained` takes: NF4, 8 bits, a GGUF file de-quantised, or None."""
     if base.source.gguf:
         from transformers import GgufConfig
 
         return GgufConfig(dequantize=True)
+    if base.source.load_in_8bit:
+        from transformers import BitsAndBytesConfig
+
+        return BitsAndBytesConfig(load_in_8bit=True)
     return _nf4(dtype) if nf4 else None
 
 

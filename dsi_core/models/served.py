@@ -93,7 +93,7 @@ def group_of(training: Training) -> str:
         For a model that vLLM does not take as it is.
     """
     source = training.base.source
-    if source.endpoint or source.gguf or source.adapter:
+    if source.endpoint or source.gguf or source.adapter or source.load_in_8bit:
         raise ValueError(
             f"model {training.base.name!r}: responses.server is vllm, which serves a folder, a hub "
             "id or a package, as it is or tuned here; leave `server` out for this one"

@@ -195,13 +195,19 @@ class Model(Source):
         None  # None = as this machine computes
     )
     load_in_4bit: bool = False  # NF4 with double quantisation (bitsandbytes)
+    load_in_8bit: bool = False  # LLM.int8 (bitsandbytes)
     device_map: Literal["auto"] | None = None  # over all GPUs; None = where one is too small
 
     @model_validator(mode="after")
     def _weights(self) -> Self:
         """What is de-quantised is not quantised again."""
-        if self.gguf and self.load_in_4bit:
-            raise ValueError("weights of a GGUF file are not loaded in 4 bits: convert them first")
+        if self.load_in_4bit and self.load_in_8bit:
+            raise ValueError("weights are loaded in 4 bits or in 8 bits, not in both")
+        if self.gguf and (self.load_in_4bit or self.load_in_8bit):
+            bits = 4 if self.load_in_4bit else 8
+            raise ValueError(
+                f"weights of a GGUF file are not loaded in {bits} bits: convert them first"
+            )
         return self
 
 

@@ -88,6 +88,14 @@ def test_weights_in_four_bits(folder):
     assert model.is_loaded_in_4bit and projection(model).dtype == torch.uint8
 
 
+def test_weights_in_eight_bits(folder, adapter):
+    model = loaded(found(folder, load_in_8bit=True))
+    assert model.is_loaded_in_8bit and projection(model).dtype == torch.int8
+    assert loaded(found(folder, adapter=str(adapter), load_in_8bit=True)).active_adapters
+    with pytest.raises(ValueError, match="in 4 bits or in 8 bits, not in both"):
+        found(folder, load_in_4bit=True, load_in_8bit=True)
+
+
 def test_four_bits_without_kernels_are_refused(folder, monkeypatch):
     monkeypatch.setattr(Precision, "nf4", False)
     with pytest.raises(ValueError, match="--load-in-4bit: bitsandbytes has no kernels for cpu"):
@@ -197,7 +205,9 @@ def test_an_adapter_whose_base_is_on_the_hub(adapter, tmp_path):
 def test_a_model_that_is_tuned_is_held_as_its_recipe_says(folder, smoke):
     base = found(folder, dtype="bfloat16")
     training = Training(base, FP32, seed=0, recipe=smoke.recipes["heart"])
-    with pytest.raises(ValueError, match="dtype and load_in_4bit are of models that are asked"):
+    with pytest.raises(
+        ValueError, match="dtype, load_in_4bit and load_in_8bit are of models that are asked"
+    ):
         load_for_training(training)
 
 
