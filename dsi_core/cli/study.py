@@ -143,7 +143,7 @@ def explore(
     ] = None,
     html: Annotated[Path, typer.Option(help="The page.")] = Path("explore.html"),
     limit_mb: Annotated[
-        float, typer.Option(help="Its largest size: texts of more samples are left out.", min=0.1)
+        float, typer.Option(help="Its largest size: texts of more samples are left out.", min=0)
     ] = 30.0,
 ) -> None:
     """Write the explorer of samples, votes and texts as one page without kernel and network."""

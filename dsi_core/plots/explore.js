@@ -345,6 +345,7 @@ function explore(root, source, given, told) {
     const entry = byName.get(dataset);
     if (entry.loading) return;
     entry.loading = true;
+    delete root.dataset.loaded;
     const { facts } = entry, n = facts.samples, r = facts.references.length;
     const bytes = await source.numbers(dataset, -1);
     const cut = (Type, begin, count) =>
@@ -486,7 +487,7 @@ function explore(root, source, given, told) {
     const kinds = [...new Set(facts.suspects.map((s) => s.kind))];
     const options = {
       dataset: [...byName.keys()].map((name) => [name, name]),
-      category: [["", "all"], ...facts.categories.map((name) => [name, name || "(none)"])],
+      category: [["", "all"], ...facts.categories.filter(Boolean).map((name) => [name, name])],
       reference: [["", "moved least"], ...facts.references.map((name) => [name, name])],
       status: [["", "all"], ...(facts.suspects.length ? STATUSES : STATUSES.filter((name) =>
         name.endsWith("tainted"))).map((name) => [name, name])],
@@ -546,7 +547,7 @@ function explore(root, source, given, told) {
     }
     voteTitle.textContent = `${restricted ? "In sight" : "Tainted samples"}: positive, negative, `
       + "verdict";
-    list.style.setProperty("--digits", String(facts.samples).length + (facts.samples > 999 ? 1 : 0));
+    root.style.setProperty("--digits", facts.samples.toLocaleString("en").length);
     const voters = data.order.filter((i) => counted[i] && data.minGaps[i] > deltaT);
     for (const { suspect, i, element, bars, numbers, said } of data.rows) {
       const found = evidence(i);

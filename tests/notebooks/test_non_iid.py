@@ -1,10 +1,12 @@
 """Notebook 02 on smoke: votes on suspects that share D's source or not, beside DPDLLM (§6.2)."""
 
 import cells
+import numpy as np
 import pandas as pd
 import pytest
 
 from dsi_core.method import study
+from dsi_core.plots import explored
 
 VOTES = ["positive", "negative", "filtered"]
 
@@ -56,6 +58,16 @@ def test_table6_follows_from_the_verdicts(outputs):
         assert rows["total"].sum() == len(verdicts) == 10
         assert (rows["low"] <= 100 * rows["correct"] / rows["total"]).all()
         assert (rows["high"] > rows["low"]).all()
+
+
+def test_the_explorer_takes_the_tables(results):
+    run, scores, answers = results
+    for points in explored.of_study(run, scores, answers).datasets:
+        best = np.where(points.lengths >= run.profile.decision.mu, points.gaps, -1e9).max(axis=2)
+        is_tainted = points.min_gaps > run.profile.decision.delta_t * explored.CODES
+        positive = (best[:, is_tainted] > run.delta_s * explored.CODES).sum(axis=1)
+        votes = study.verdicts(run, scores, answers).set_index(["dataset", "suspect"])["positive"]
+        assert list(positive) == list(votes[points.name][points.suspects["suspect"]])
 
 
 def test_the_baseline_judges_no_sample_that_it_was_told(outputs):

@@ -14,10 +14,13 @@ import pytest
 from explorer_speed import CHROMIUM, QUIET, made_up
 from helpers import change, says
 from playwright.sync_api import sync_playwright
+from typer.testing import CliRunner
 
+from dsi_core import cli
 from dsi_core.method import study, tainted
 from dsi_core.method.study import Study
 from dsi_core.plots import explore, explored, style
+from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Rule
 
@@ -192,6 +195,24 @@ def test_a_page_keeps_to_its_limit_and_says_so(shown):
     page, told = explore.page(replace(shown, datasets=[long]), limit)
     assert len(page.encode()) <= 1.02 * limit * 1e6
     assert "Texts of 32 of 60 samples" in told or "Texts of 0 of 60 samples" in told
+
+
+def test_the_command_writes_a_page_and_says_how_large(tmp_path):
+    prepared, path = ROOT / "figures" / "small" / "prepared", tmp_path / "page.html"
+    command = ["explore", "--prepared", str(prepared), "--html", str(path)]
+    done = CliRunner().invoke(cli.app, command)
+    assert done.exit_code == 0, done.output
+    assert "MB. Texts of all 48 samples are in this page." in done.output
+    assert explore.SCRIPT in path.read_text()
+    done = CliRunner().invoke(cli.app, [*command, "--limit-mb", "0.05"])
+    assert done.exit_code == 2
+    assert "--limit-mb allows more" in done.output
+
+
+def test_the_page_of_small_is_written_by_this_explorer():
+    page = (ROOT / "figures" / "small" / "explore.html").read_text()
+    assert explore.SCRIPT in page, "stale: dsi explore --html figures/small/explore.html"
+    assert explore.STYLE in page
 
 
 # --- The widget
@@ -405,6 +426,10 @@ def test_a_region_counts_alone_and_a_link_brings_it_all_back(page, address, tabl
     assert "in sight" in summary
     assert list(rows) == ["bold", "shy"]
     link = page.url
+    page.get_by_role("button", name="Copy link").click()
+    page.wait_for_timeout(50)
+    copied = page.get_by_role("button", name="copied").count()
+    assert copied or page.get_by_label("the link").input_value() == link
     page.goto("about:blank")
     page.goto(link)
     page.wait_for_selector(".dsi-explore[data-loaded]")
