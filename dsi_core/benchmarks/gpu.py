@@ -2,15 +2,15 @@
 
 The weights are random numbers in the real architectures: rates and memory do not depend on them,
 and no hub is asked. Words are tokens, and pairs are as long as params/plan.yaml says of a dataset.
-Each case is a process of its own; what does not fit the card is a row that says so.
+What does not fit the card is a row that says so. Run as `python -m dsi_core.benchmarks.gpu PLACE OUT
+CASES.json`: a list of fields of `Case`; PLACE takes files, OUT gets rows.jsonl.
 """
 
+import gc
 import json
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,11 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.models import load, means, sampling, tuning
-from dsi_core.models.load import Base
 from dsi_core.models.means import Means
 from dsi_core.models.sampling import Sampling
 from dsi_core.planning import assumptions
 from dsi_core.runtime import precision
-from dsi_core.settings.schema import Model, Recipe
+from dsi_core.settings.schema import Recipe
 
 LLAMA: dict[str, Any] = {"model_type": "llama", "vocab_size": 32000, "hidden_size": 4096}
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -62,34 +61,39 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ 'answer ' }}{% endif %}"
 )
 SPREAD = 0.8  # of the logarithms of lengths
-COLUMNS = [
-    "case",
-    "family",
-    "what",
-    "with",
-    "tokens_per_s",
-    "padded_share",
-    "seconds",
-    "memory_gb",
-    "note",
-]
+KERNELS = {  # parts of their names
+    "attention": ("flash", "fmha", "attention"),
+    "products": ("gemm", "nvjet", "cutlass", "cublas", "gemv"),
+    "unpacking": ("dequantize",),
+}
 
 
-def make(family: str, folder: Path) -> None:
-    """Write a model of random weights and a tokenizer of words into `folder`, unless it is there."""
-    if (folder / "done").exists():
-        return
-    import torch
+def words(folder: Path) -> Any:
+    """Make a tokenizer whose tokens are words, with the files of `folder`."""
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
-    words = {word: i for i, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", "answer"])}
-    words |= {f"w{i}": i for i in range(len(words), WORDS)}
-    tokens = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    known = {word: i for i, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", "answer"])}
+    known |= {f"w{i}": i for i in range(len(known), WORDS)}
+    tokens = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
     tokens.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokens, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    ).save_pretrained(folder)
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=tokens,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        padding_side="left",
+    )
+    made.chat_template = TEMPLATE
+    made.save_pretrained(folder)
+    return made
+
+
+def model_of(family: str) -> Any:
+    """Make a model of random weights, in bf16 on this device."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
     config = AutoConfig.for_model(
         **FAMILIES[family],
         tie_word_embeddings=False,
@@ -98,9 +102,7 @@ def make(family: str, folder: Path) -> None:
         pad_token_id=0,
     )
     with torch.device(precision.detect().device):
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-    model.save_pretrained(folder, max_shard_size="4GB")
-    (folder / "done").touch()
+        return AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
 
 
 def pairs(like: str, count: int, seed: int = 0) -> pd.DataFrame:
@@ -138,6 +140,8 @@ class Case:
     merged: bool = False
     attention: str = "sdpa"
     compiled: bool = False
+    profiled: bool = False
+    new: int = 128
     batch: int = 8
     steps: int = 14
     skipped: int = 4  # steps, of those
@@ -160,7 +164,7 @@ class Case:
     @property
     def means(self) -> Means:
         """As switched."""
-        return Means(flat=self.flat, liger=self.liger, checkpointing=self.checkpointing)
+        return Means(self.flat, self.attention == means.VARLEN, self.checkpointing)
 
     @property
     def said(self) -> str:
@@ -170,7 +174,9 @@ class Case:
             "unpacked": self.unpacked,
             "merged": self.merged,
             self.optimizer: self.what in ("tune", "profile"),
-            self.means.label: self.means.label != "plain",
+            "flat": self.flat,
+            "checkpointing": self.checkpointing,
+            "liger": self.liger,
             self.attention: True,
             "compiled": self.compiled,
             f"batch {self.batch}": True,
@@ -179,40 +185,45 @@ class Case:
 
 
 def _loaded(case: Case, folder: Path) -> tuple:
-    make(case.family, folder)
-    base = Base(case.family, Model(path=str(folder), chat_template=TEMPLATE), TEMPLATE)
-    here = precision.detect()
-    means.unpacks = lambda *_: case.unpacked
-    quantized = case.method == "qlora" and here.nf4
-    if case.method == "full":
-        here = replace(here, dtype="fp32")
-    model, tokenizer = load.load(base, here, quantized=quantized)
-    if case.attention == "varlen":
-        _offer_varlen()
-    model.set_attn_implementation(case.attention)
-    return model, tokenizer
+    """The model and tokenizer of a case; of one family there is one model in memory."""
+    packed = case.method == "qlora" and not case.unpacked
+    key = f"{case.family}{' nf4' if packed else ''}"
+    if key not in _made:
+        _made.clear()
+        gc.collect()
+        _made[key] = model_of(case.family)
+        if packed:
+            _pack(_made[key])
+    model = _made[key]
+    model.set_attn_implementation("sdpa" if case.attention == means.VARLEN else case.attention)
+    means.apply(case.means, model)
+    model.activation_checkpointing_disable()
+    return model, words(folder)
 
 
-def _offer_varlen() -> None:
-    """Let transformers use torch's attention of rows of different lengths (its FlashAttention)."""
-    import inspect
+def _pack(model: Any) -> None:
+    """Put the linear layers but the output layer into NF4, as bitsandbytes does when it loads."""
+    import torch
+    from bitsandbytes.nn import Linear4bit, Params4bit
 
-    from torch.nn.attention.varlen import varlen_attn
-    from transformers import AttentionInterface, AttentionMaskInterface
+    head = model.get_output_embeddings()
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, torch.nn.Linear) and layer is not head:
+            packed = Linear4bit(
+                layer.in_features,
+                layer.out_features,
+                bias=layer.bias is not None,
+                compute_dtype=layer.weight.dtype,
+                device="meta",
+            )
+            place = layer.weight.device
+            packed.weight = Params4bit(layer.weight.data, False, quant_type="nf4").to(place)
+            packed.bias = layer.bias
+            model.set_submodule(name, packed)
+    model.is_loaded_in_4bit = True
 
-    known = inspect.signature(varlen_attn).parameters
-    past = {"window_size": (-1, 0)} if "window_size" in known else {"is_causal": True}
 
-    def attend(module, query, key, value, mask, scaling=None, **told):
-        repeated = query.shape[1] // key.shape[1]
-        key, value = (x.repeat_interleave(repeated, 1) if repeated > 1 else x for x in (key, value))
-        rows = [x[0].transpose(0, 1).contiguous() for x in (query, key, value)]
-        ends, longest = told["cu_seq_lens_q"], told["max_length_q"]
-        out = varlen_attn(*rows, ends, ends, longest, longest, scale=scaling, **past)
-        return out[None], None
-
-    AttentionInterface.register("varlen", attend)
-    AttentionMaskInterface.register("varlen", lambda *_, **__: None)
+_made: dict[str, Any] = {}  # the model at hand
 
 
 class Clock:
@@ -223,6 +234,7 @@ class Clock:
         self.ends: list[float] = []
 
     def __call__(self, rows: list[dict]) -> dict:
+        """Put rows together, and count."""
         batch = self.collate(rows)
         self.real.append(sum(len(row["input_ids"]) for row in rows))
         self.all.append(batch["input_ids"].numel())
@@ -241,6 +253,7 @@ def _trainer(case: Case, folder: Path, out: Path) -> tuple:
     args = tuning.arguments(case.recipe, 0, out, len(rows), here, case.means)
     args.save_strategy = "no"
     args.max_steps = case.steps
+    args.use_liger_kernel = case.liger
     trainer = tuning.trainer_class(here)(
         model=model,
         args=args,
@@ -248,9 +261,7 @@ def _trainer(case: Case, folder: Path, out: Path) -> tuple:
         train_dataset=Rows.from_list(rows),
         peft_config=tuning.adapter(case.recipe),
     )
-    for tuned in trainer.model.parameters():
-        if tuned.requires_grad:
-            tuned.data = tuned.data.float()
+    tuning._in_fp32(trainer.model, here)
     trainer.remove_callback(PrinterCallback)
     clock = trainer.data_collator = Clock(trainer.data_collator)
 
@@ -260,58 +271,87 @@ def _trainer(case: Case, folder: Path, out: Path) -> tuple:
             clock.ends.append(time.perf_counter())
 
     trainer.add_callback(Ends())
-    if case.compiled:
-        for layer in trainer.model.get_base_model().model.layers:
+    for layer in trainer.model.get_base_model().model.layers:
+        layer._compiled_call_impl = None
+        if case.compiled:
             layer.compile(dynamic=True)
     return trainer, clock
 
 
 def tune(case: Case, folder: Path, out: Path) -> dict:
-    """Tune for a few steps and give the rate of all but the first."""
+    """Tune for some steps; those count that take less than twice the median, as none compiles."""
     trainer, clock = _trainer(case, folder, out)
     trainer.train()
-    first, last = case.skipped - 1, len(clock.ends) - 1
-    real, every = (sum(counts[case.skipped : last + 1]) for counts in (clock.real, clock.all))
-    seconds = clock.ends[last] - clock.ends[first]
+    table = pd.DataFrame(
+        {"real": clock.real[: len(clock.ends)], "all": clock.all[: len(clock.ends)]}
+    )
+    table["seconds"] = np.diff(clock.ends, prepend=np.nan)
+    table = table.iloc[case.skipped :]
+    usual = table[table["seconds"] < 2 * table["seconds"].median()].mean()
     losses = [r["loss"] for r in trainer.state.log_history if "loss" in r]
+    trainer.model.unload()
     return {
-        "tokens_per_s": real / seconds,
-        "padded_share": 1 - real / every,
-        "seconds": seconds / (last - first),
-        "note": f"{real / (last - first):.0f} tokens a step, loss {losses[0]:.3f} to {losses[-1]:.3f}",
+        "tokens_per_s": usual["real"] / usual["seconds"],
+        "padded_share": 1 - usual["real"] / usual["all"],
+        "seconds": usual["seconds"],
+        "note": f"{usual['real']:.0f} tokens a step, loss {losses[0]:.3f} to {losses[-1]:.3f}, "
+        f"slowest step {table['seconds'].max():.2f} s",
     }
 
 
 def profile(case: Case, folder: Path, out: Path) -> dict:
-    """Tune, and tell what the GPU's time of a step goes for (ms)."""
-    import torch
+    """Tune, and tell what the GPU itself is busy with in a step, whatever the host takes."""
     from transformers import TrainerCallback
 
     trainer, clock = _trainer(case, folder, out)
-    watched = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
+    kernels = Kernels()
 
     class Watch(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
+            _wait()
             if state.global_step == case.skipped:
-                watched.start()
+                kernels.begin()
             if state.global_step == case.steps - 2:
-                watched.stop()
+                kernels.end()
 
     trainer.add_callback(Watch())
     trainer.train()
+    trainer.model.unload()
     steps = case.steps - 2 - case.skipped
-    sums = {"products": 0.0, "attention": 0.0, "other": 0.0}
-    for event in watched.key_averages():
-        name = event.key.lower()
-        kind = "other"
-        if any(part in name for part in ("gemm", "nvjet", "cutlass", "sm90_xmma", "cublas")):
-            kind = "products"
-        if any(part in name for part in ("flash", "fmha", "attention")):
-            kind = "attention"
-        sums[kind] += event.self_device_time_total / 1000 / steps
-    real = sum(clock.real[case.skipped : case.steps - 2])
-    note = ", ".join(f"{kind} {ms:.1f} ms" for kind, ms in sums.items())
-    return {"seconds": sum(sums.values()) / 1000, "note": f"{note}; {real / steps:.0f} tokens"}
+    return kernels.row(sum(clock.real[case.skipped : case.steps - 2]), steps)
+
+
+class Kernels:
+    """Sums up what a GPU's kernels took."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self.profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
+
+    def begin(self) -> None:
+        """From now on."""
+        self.profiler.start()
+
+    def end(self) -> None:
+        """Until now."""
+        _wait()
+        self.profiler.stop()
+
+    def row(self, tokens: int, steps: int) -> dict:
+        """Give a step's milliseconds by kind, and the tokens a second if nothing else waits."""
+        sums = dict.fromkeys((*KERNELS, "other"), 0.0)
+        for event in self.profiler.key_averages():
+            name = event.key.lower()
+            kinds = [k for k, parts in KERNELS.items() if any(part in name for part in parts)]
+            sums[kinds[0] if kinds else "other"] += event.self_device_time_total / 1000 / steps
+        busy = sum(sums.values()) / 1000
+        return {
+            **{f"{kind}_ms": ms for kind, ms in sums.items()},
+            "seconds": busy,
+            "tokens_per_s": tokens / steps / busy if busy else np.nan,
+            "note": f"{tokens / steps:.0f} tokens a step; kernels alone",
+        }
 
 
 def answer(case: Case, folder: Path, out: Path) -> dict:
@@ -321,22 +361,35 @@ def answer(case: Case, folder: Path, out: Path) -> dict:
         from peft import get_peft_model
 
         model = get_peft_model(model, tuning.adapter(case.recipe))
+        for name, weights in model.named_parameters():
+            if "lora_" in name:
+                weights.data = weights.data.to(model.dtype)
         model = model.merge_and_unload() if case.merged else model
     model.eval()
-    usual = Sampling(0, 1.0, 1, 128, case.batch, max_prompt_tokens=512)
+    usual = Sampling(0, 1.0, 1, case.new, case.batch, max_prompt_tokens=512)
     questions = pairs(case.like, 2 * case.batch + 32).assign(draw=0)
     for _ in sampling.generate(model, tokenizer, questions.tail(32), "warm", usual):
         pass
     _wait()
+    kernels = Kernels() if case.profiled else None
+    asked = questions.head(case.batch if kernels else 2 * case.batch)
     started = time.perf_counter()
-    ended = [
-        answer
-        for part in sampling.generate(model, tokenizer, questions.head(2 * case.batch), "m", usual)
-        for answer in part
-    ]
+    if kernels:
+        kernels.begin()
+    answers = sampling.generate(model, tokenizer, asked, "m", usual)
+    ended = [answer for part in answers for answer in part]
+    if kernels:
+        kernels.end()
     _wait()
     seconds = time.perf_counter() - started
-    return {"tokens_per_s": sum(a.tokens for a in ended) / seconds, "seconds": seconds / 256}
+    if hasattr(model, "unload"):
+        model.unload()
+    if kernels:
+        return kernels.row(sum(a.tokens for a in ended), usual.max_new_tokens)
+    return {
+        "tokens_per_s": sum(a.tokens for a in ended) / seconds,
+        "seconds": seconds / 2 / case.new,
+    }
 
 
 def serve(case: Case, folder: Path, out: Path) -> dict:
@@ -360,9 +413,8 @@ def compare(case: Case, folder: Path, out: Path) -> dict:
     """Let bert-score compare pairs of texts with a model of RoBERTa-large's shape."""
     import torch
     from bert_score import BERTScorer
-    from transformers import AutoTokenizer, RobertaConfig, RobertaModel
+    from transformers import RobertaConfig, RobertaModel
 
-    make("toy", folder.parent / "toy")
     place = folder.parent / "roberta"
     small = not torch.cuda.is_available()
     config = RobertaConfig(
@@ -376,7 +428,7 @@ def compare(case: Case, folder: Path, out: Path) -> dict:
         pad_token_id=1,
     )
     RobertaModel(config).save_pretrained(place)
-    AutoTokenizer.from_pretrained(folder.parent / "toy").save_pretrained(place)
+    words(place)
     device = precision.detect().device
     scorer = BERTScorer(model_type=str(place), num_layers=2 if small else 17, device=device)
     scorer._tokenizer.model_max_length = 512
@@ -406,39 +458,35 @@ WAYS = {
 }
 
 
-def measure(case: Case, folder: Path, out: Path) -> dict:
-    """Measure one case in this process."""
+def measure(case: Case, place: Path) -> dict:
+    """Measure one case; what does not fit the card, or fails, is told in its row's note."""
     import torch
 
+    started = time.perf_counter()
+    gpu = torch.cuda.is_available()
+    if gpu:
+        torch.cuda.reset_peak_memory_stats()
     try:
-        found = WAYS[case.what](case, folder, out)
+        found = WAYS[case.what](case, place / case.family, place / "trainer")
     except torch.cuda.OutOfMemoryError:
         found = {"note": "does not fit"}
     except Exception as error:
         found = {"note": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
-    gigabytes = torch.cuda.max_memory_allocated() / 1e9 if torch.cuda.is_available() else np.nan
     names = {"case": case.name, "family": case.family, "what": case.what, "with": case.said}
-    return {**names, "memory_gb": gigabytes, **found}
-
-
-def run(cases: list[Case], place: Path, out: Path, limits: dict[str, float]) -> Iterator[dict]:
-    """Measure each case in a process of its own, of so many seconds at most; yield its row."""
-    for case in cases:
-        spec = json.dumps([case.__dict__, str(place / case.family), str(out / "trainer")])
-        command = [sys.executable, "-m", "dsi_core.benchmarks.gpu", spec]
-        started = time.time()
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=limits.get(case.name, 90)
-            )
-            lines = [x for x in done.stdout.splitlines() if x.startswith("{")]
-            row = json.loads(lines[-1]) if lines else {"note": done.stderr[-1500:]}
-        except subprocess.TimeoutExpired:
-            row = {"note": "took too long"}
-        whole = {"case": case.name, "process_s": round(time.time() - started, 1)}
-        yield {**whole, "family": case.family, "what": case.what, "with": case.said, **row}
+    gigabytes = torch.cuda.max_memory_allocated() / 1e9 if gpu else np.nan
+    took = {"took_s": time.perf_counter() - started}
+    gc.collect()
+    if gpu:
+        torch.cuda.empty_cache()
+    return {**names, "memory_gb": gigabytes, **took, **found}
 
 
 if __name__ == "__main__":
-    fields, folder, out = json.loads(sys.argv[1])
-    print(json.dumps(measure(Case(**fields), Path(folder), Path(out))), flush=True)
+    place, out = Path(sys.argv[1]), Path(sys.argv[2])
+    place.mkdir(parents=True, exist_ok=True)
+    for fields in json.loads(Path(sys.argv[3]).read_text()):
+        row = measure(Case(**fields), place)
+        with open(out / "rows.jsonl", "a") as file:
+            file.write(json.dumps(row) + "\n")
+        shown = {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
+        print(json.dumps(shown), flush=True)

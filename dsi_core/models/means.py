@@ -1,16 +1,17 @@
 """With what a GPU tunes and answers: chosen here alone, and changing no result but for rounding.
 
-A CPU has its own way (`tuning.trainer_class`) and none of these.
+A CPU has its own way (`tuning.trainer_class`) and none of these. What each is worth was measured
+(`benchmarks.gpu`, notebooks/pages/paper_plan.md).
 """
 
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 
 from dsi_core.runtime.precision import Precision
 
 UNPACKED = 0.4  # of a GPU's free memory, that weights may take to be held as bf16 instead of NF4
-ACTIVATIONS = 0.5  # of what is then free, that activations may take to be kept
-KEPT = 40  # bytes that a token leaves in bf16 and fp32, per layer and entry of a hidden state
+ACTIVATIONS = 0.8  # of what is then free, that activations may take to be kept
+KEPT = 18  # bytes a token leaves in each layer per entry of its hidden and feed-forward states
+VARLEN = "varlen"  # what transformers calls `_attend`
 
 
 @dataclass(frozen=True)
@@ -22,41 +23,57 @@ class Means:
     flat
         The pairs of a step stand in one row, with positions of their own and blind to each other,
         instead of being padded to the longest.
-    liger
-        Liger's kernels take norms, rotary positions and feed-forward gates, each in one go.
+    varlen
+        Attention knows where each of them begins and ends, instead of masking all others.
     checkpointing
         Activations are computed again for the backward pass instead of being kept.
     """
 
-    flat: bool
-    liger: bool
-    checkpointing: bool
+    flat: bool = False
+    varlen: bool = False
+    checkpointing: bool = False
 
     @property
     def label(self) -> str:
-        """Name what is used, for a model's record: "flat, liger"; "plain" where nothing is."""
+        """Name what is used, for a model's record: "flat, varlen"; "plain" where nothing is."""
         return ", ".join(name for name, used in asdict(self).items() if used) or "plain"
 
 
-PLAIN = Means(flat=False, liger=False, checkpointing=False)
+PLAIN = Means()
 
 
 def of_tuning(precision: Precision, model, tokens: int) -> Means:
     """Choose how a loaded model is tuned; tokens: of a step, at most."""
     if precision.device != "cuda":
         return PLAIN
+    kept = activation_bytes(model.config, tokens)
     return Means(
         flat=True,
-        liger=find_spec("liger_kernel") is not None,
-        checkpointing=activation_bytes(model, tokens) > ACTIVATIONS * _free_bytes(),
+        varlen=precision.dtype == "bf16" and _plain_attention(model),
+        checkpointing=kept > ACTIVATIONS * _free_bytes(),
     )
 
 
-def activation_bytes(model, tokens: int) -> float:
-    """Estimate what a step keeps for its backward pass."""
-    config = model.config.get_text_config()
-    wide = config.hidden_size + getattr(config, "intermediate_size", 4 * config.hidden_size)
-    return KEPT * tokens * config.num_hidden_layers * wide / 2
+def activation_bytes(config, tokens: int) -> float:
+    """Estimate what a step of so many tokens keeps for its backward pass."""
+    text = config.get_text_config()
+    width = text.hidden_size + getattr(text, "intermediate_size", 4 * text.hidden_size)
+    return KEPT * tokens * text.num_hidden_layers * width
+
+
+def cache_bytes(config) -> float:
+    """Tell what a token leaves in the keys and values of an answer under way, in bf16."""
+    text = config.get_text_config()
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return 2 * 2 * text.num_hidden_layers * heads * width
+
+
+def cached_tokens(model) -> float:
+    """Tell for how many tokens of answers under way a model's device has memory; CPU: no limit."""
+    if model.device.type != "cuda":
+        return float("inf")
+    return ACTIVATIONS * _free_bytes() / cache_bytes(model.config)
 
 
 def unpacks(precision: Precision, model) -> bool:
@@ -65,6 +82,49 @@ def unpacks(precision: Precision, model) -> bool:
     Each product turns them into these first, so it is the same; where they fit, once is enough.
     """
     return precision.device == "cuda" and 2 * model.num_parameters() < UNPACKED * _free_bytes()
+
+
+def apply(means: Means, model) -> None:
+    """Let a model that is about to be tuned use torch's attention of rows of different lengths."""
+    if means.varlen:
+        from transformers import AttentionInterface, AttentionMaskInterface
+
+        AttentionInterface.register(VARLEN, _attend)
+        AttentionMaskInterface.register(VARLEN, _no_mask)
+        model.set_attn_implementation(VARLEN)
+
+
+def _attend(module, query, key, value, mask, scaling=None, **told) -> tuple:
+    """Attention of one row of several sequences; shapes (1, heads, tokens, width)."""
+    import inspect
+
+    from torch.nn.attention.varlen import varlen_attn
+
+    repeated = query.shape[1] // key.shape[1]
+    if repeated > 1:
+        key, value = (x.repeat_interleave(repeated, dim=1) for x in (key, value))
+    query, key, value = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
+    ends, longest = told["cu_seq_lens_q"], told["max_length_q"]
+    newer = "window_size" in inspect.signature(varlen_attn).parameters
+    past = {"window_size": (-1, 0)} if newer else {"is_causal": True}
+    out = varlen_attn(query, key, value, ends, ends, longest, longest, scale=scaling, **past)
+    return out[None], None
+
+
+def _no_mask(*_, **__) -> None:
+    return None
+
+
+def _plain_attention(model) -> bool:
+    """Whether `_attend` computes what this model's own attention does."""
+    from importlib.util import find_spec
+
+    config = model.config.get_text_config()
+    further = ("attn_logit_softcapping", "sliding_window", "attention_chunk_size")
+    known = getattr(model, "_supports_flash_attn", False)
+    if find_spec("torch.nn.attention.varlen") is None or not known:
+        return False
+    return not any(getattr(config, name, None) for name in further)
 
 
 def _free_bytes() -> int:

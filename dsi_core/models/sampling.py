@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dsi_core.models import load
+from dsi_core.models import load, means
 from dsi_core.runtime import jobs
 from dsi_core.settings.schema import Responses
 
@@ -31,8 +31,8 @@ class Sampling:
     max_new_tokens
         An answer is cut there.
     batch_size
-        Answers under way at a time. No part of a key: it changes an answer no more than floating
-        point forces.
+        Answers under way at a time; fewer where a GPU has no room for their keys and values. No
+        part of a key: it changes an answer no more than floating point forces.
     system
         System prompt; None = none.
     max_prompt_tokens
@@ -108,9 +108,11 @@ def generate(
     ]
     order = sorted(range(len(rows)), key=lambda i: (len(ids[i]), ids[i]))  # a prompt's draws meet
     ends = load.end_tokens(model, tokenizer)
-    for start in range(0, len(order), size):
-        batch = [rows[i] for i in order[start : start + size]]
-        prompts = [ids[i] for i in order[start : start + size]]
+    room = means.cached_tokens(model)
+    done = 0
+    for places in batches(order, [len(i) + limit for i in ids], size, room):
+        batch = [rows[i] for i in places]
+        prompts = [ids[i] for i in places]
         numbers = np.array(
             [uniform_numbers(limit, sampling.seed, model_id, r.sample_id, r.draw) for r in batch]
         )
@@ -122,8 +124,31 @@ def generate(
                     Answer(batch[place], text.strip(), len(tokens))
                     for (place, tokens), text in zip(ended.items(), texts, strict=True)
                 ]
-            done = start + len(batch) * (step + 1) / limit
-            jobs.report(0.8 + 0.2 * done / len(order))
+            share = (done + len(batch) * (step + 1) / limit) / len(order)
+            jobs.report(0.8 + 0.2 * share)
+        done += len(batch)
+
+
+def batches(order: list[int], lengths: list[int], size: int, room: float) -> Iterator[list[int]]:
+    """Yield the places of those who answer together, `size` of them or as many as fit.
+
+    Parameters
+    ----------
+    order
+        Places, the shortest first.
+    lengths
+        Tokens of each place, prompt and answer: all of a batch are as long as its longest.
+    room
+        Tokens that fit.
+    """
+    batch: list[int] = []
+    for place in order:
+        if batch and (len(batch) == size or (len(batch) + 1) * lengths[place] > room):
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
 
 
 @torch.inference_mode()

@@ -213,6 +213,7 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
     parameters = model.num_parameters()
     rows = examples(tokenizer, pairs, recipe, training.loss_on == "text")
     how = means.of_tuning(training.precision, model, recipe.batch_size * recipe.max_tokens)
+    means.apply(how, model)
     torch.manual_seed(training.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"
     progress = _progress(lambda: store.write_text(spent, f"{time.time() - started:.1f}"))
@@ -224,9 +225,7 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
         peft_config=adapter(recipe),
         callbacks=[progress],
     )
-    for tuned in trainer.model.parameters():
-        if tuned.requires_grad:  # trl puts the adapter of an NF4 model into bf16
-            tuned.data = tuned.data.float()
+    _in_fp32(trainer.model, training.precision)
     trainer.remove_callback(PrinterCallback)  # the loss goes to loss.csv
     trainer.create_model_card = lambda **_: None  # a checkpoint is not for the hub
 
@@ -238,6 +237,20 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
     keep(training)
     spent.unlink(missing_ok=True)
     shutil.rmtree(checkpoints, ignore_errors=True)  # only now: a crash before it continues
+
+
+def _in_fp32(model, precision: Precision) -> None:
+    """Hold what is tuned in fp32: trl puts the adapter of an NF4 model into bf16.
+
+    On a GPU its products are in bf16 by autocast; peft's copies of their inputs in fp32 are spared.
+    """
+    for weights in model.parameters():
+        if weights.requires_grad:
+            weights.data = weights.data.float()
+    if precision.device == "cuda" and precision.dtype == "bf16":
+        for layer in model.modules():
+            if hasattr(layer, "cast_input_dtype_enabled"):
+                layer.cast_input_dtype_enabled = False
 
 
 def _keep(
@@ -283,10 +296,12 @@ def load_for_training(training: Training) -> tuple:
     ValueError
         For a base whose own settings say in what it is held.
     """
-    if training.base.source.dtype or training.base.source.load_in_4bit:
+    source = training.base.source
+    if source.dtype or source.load_in_4bit or source.load_in_8bit:
         raise ValueError(
-            f"model {training.base.name!r}: dtype and load_in_4bit are of models that are asked as "
-            "they are; how one is tuned is said by its recipe and the profile's precision"
+            f"model {training.base.name!r}: dtype, load_in_4bit and load_in_8bit are of models "
+            "that are asked as they are; how one is tuned is said by its recipe and the profile's "
+            "precision"
         )
     full = training.recipe_here.method == "full"
     precision = replace(training.precision, dtype="fp32") if full else training.precision
@@ -356,7 +371,6 @@ def arguments(
         seed=seed,
         max_length=None,  # `example` has cut them
         padding_free=how.flat,
-        use_liger_kernel=how.liger,
         completion_only_loss=True,
         train_sampling_strategy="group_by_length",
         use_cpu=not gpu,

@@ -1,0 +1,87 @@
+"""What a GPU is given to be fast changes no result: what of it runs on a CPU is compared here."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from dsi_core.models import means, tuning
+from dsi_core.models.means import Means
+from dsi_core.models.sampling import batches
+from dsi_core.runtime import precision
+from dsi_core.settings.schema import Recipe, Trained
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:.*is_gradient_checkpointing")
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma", "qwen2"])
+def test_without_padding_losses_and_weights_are_the_same(smoke, toy, tmp_path, family):
+    from datasets import Dataset
+    from transformers import PrinterCallback
+    from trl import SFTTrainer
+
+    recipe = Recipe(
+        method="lora", rank=4, alpha=8, learning_rate=2, optimizer="sgd", epochs=2, batch_size=6
+    )
+    pairs = tuning.training_pairs(
+        tuning.training(smoke, "dozen", Trained(base=family, data=["victim"], recipe="heart"))
+    )
+    model, tokenizer = toy(family)
+    rows = tuning.examples(tokenizer, pairs, recipe)
+    assert len({len(row["input_ids"]) for row in rows}) > 6  # of many lengths
+    curves, outcomes = [], []
+    for how in (Means(), Means(flat=True), Means(flat=True, checkpointing=True)):
+        torch.manual_seed(0)
+        here = precision.detect()
+        arguments = tuning.arguments(recipe, 0, tmp_path / how.label, len(rows), here, how)
+        arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = 6, 1
+        arguments.save_strategy = "no"
+        trainer = SFTTrainer(
+            model=copy.deepcopy(model),
+            args=arguments,
+            processing_class=tokenizer,
+            train_dataset=Dataset.from_list(rows),
+            peft_config=tuning.adapter(recipe),
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+        curves.append([r["loss"] for r in trainer.state.log_history if "loss" in r])
+        outcomes.append([p.detach() for p in trainer.model.parameters() if p.requires_grad])
+    assert len(curves[0]) == 4 and curves[0][-1] < curves[0][0] - 0.02
+    for curve, weights in zip(curves[1:], outcomes[1:], strict=True):
+        assert curve == pytest.approx(curves[0], abs=1e-3)
+        for one, other in zip(outcomes[0], weights, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+
+
+def test_a_cpu_has_none_of_these(toy):
+    model, _ = toy("llama")
+    here = precision.detect()
+    assert means.of_tuning(here, model, 4096) == means.PLAIN
+    assert means.PLAIN.label == "plain"
+    assert not means.unpacks(here, model)
+    assert means.cached_tokens(model) == math.inf
+    assert Means(flat=True, varlen=True).label == "flat, varlen"
+
+
+def test_memory_of_a_model_of_seven_billion():
+    from transformers import LlamaConfig
+
+    config = LlamaConfig()  # of Llama-2-7B
+    assert means.cache_bytes(config) == 524_288  # 2 x 32 layers x 4096 x 2 bytes
+    # The steps of at most 2,400 tokens that were measured held 21 GB beside the weights
+    assert means.activation_bytes(config, 2400) == pytest.approx(21e9, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("size", "room", "expected"),
+    [
+        (2, math.inf, [[3, 1], [0, 2]]),
+        (9, math.inf, [[3, 1, 0, 2]]),
+        (9, 40, [[3, 1, 0], [2]]),  # 3 x 12 fit, 4 x 30 do not
+        (9, 5, [[3], [1], [0], [2]]),  # one is always under way
+    ],
+)
+def test_as_many_answers_are_under_way_as_fit(size, room, expected):
+    assert list(batches([3, 1, 0, 2], [12, 11, 30, 10], size, room)) == expected
