@@ -15,7 +15,7 @@ import pytest
 from batching import batches  # noqa: F401 - a fixture
 from filelock import FileLock
 from helpers import files
-from servers import pauses, server  # noqa: F401 - fixtures
+from servers import pauses, server, vllm  # noqa: F401 - fixtures
 
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile

@@ -133,6 +133,27 @@ def server(monkeypatch):
         server.shutdown()
 
 
+class Vllm(Handler):
+    """Speaks what else is asked of vLLM: its version, and which models it has loaded."""
+
+    def do_GET(self):
+        models = [{"id": name} for name in self.server.models]
+        said = {"data": models} if self.path.endswith("/models") else {"version": "0.0.9"}
+        body = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def vllm(server, monkeypatch):
+    server.RequestHandlerClass, server.models = Vllm, ["llama"]
+    server.script = lambda prompt, n: reply(f"{prompt} {n}")
+    monkeypatch.setenv("DSI_VLLM", server.url + "/")
+    return server
+
+
 @pytest.fixture
 def pauses(monkeypatch):
     """The pauses between requests in seconds, recorded instead of slept: the clock jumps."""

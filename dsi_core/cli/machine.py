@@ -37,6 +37,7 @@ def status(
     typer.echo(f"{count}, {len(unfinished)} not complete, {kinds['GB'].sum():.2f} GB in {place}")
 
 
+SERVED = "Instead: our own loop beside vLLM (notebooks/pages/engines.md)."
 GROWTH = "Instead: time and memory of reading and protecting 1,000 to 1,000,000 rows."
 
 
@@ -46,6 +47,7 @@ def bench(
     out: Annotated[str, typer.Option(help="For <out>/<profile>/bench.csv.")] = "figures",
     growth: Annotated[bool, typer.Option("--growth", help=GROWTH)] = False,
     most: Annotated[int, typer.Option(help="With --growth: rows, at most.")] = 1_000_000,
+    served: Annotated[bool, typer.Option("--served", help=SERVED)] = False,
 ) -> None:
     """Tuning, asking and comparing against the stock way, and as a share of this machine's peak."""
     from dsi_core.method import study
@@ -55,6 +57,10 @@ def bench(
         from dsi_core.benchmarks import growth as grows
 
         name, table = "bench_growth", grows.measure(tuple(n for n in grows.SIZES if n <= most))
+    elif served:
+        from dsi_core.benchmarks import served as serves
+
+        name, table = "bench_served", serves.measure(profile)
     else:
         from dsi_core.benchmarks import run as bench
 

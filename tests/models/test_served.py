@@ -49,27 +49,6 @@ def recipes(smoke):
     return by.get("lora") or by["qlora"], by["full"]
 
 
-class Vllm(servers.Handler):
-    """Also the two other pages that are asked for."""
-
-    def do_GET(self):
-        models = [{"id": name} for name in self.server.models]
-        said = {"data": models} if self.path.endswith("/models") else {"version": "0.0.9"}
-        body = json.dumps(said).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-@pytest.fixture
-def vllm(server, monkeypatch):
-    server.RequestHandlerClass, server.models = Vllm, ["llama"]
-    server.script = lambda prompt, n: servers.reply(f"{prompt} {n}")
-    monkeypatch.setenv(served.WHERE, server.url + "/")
-    return server
-
-
 def test_answers_of_a_server_have_a_key_of_their_own(smoke, sampling):
     one, own = model(smoke), replace(sampling, server=None)
     assert "server" not in responses.spec("M", one, own)
