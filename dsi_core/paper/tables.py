@@ -1,5 +1,6 @@
 """Step 7, tables: the paper's tables from our results, with the paper's own numbers beside them."""
 
+import re
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ MAIN_CATEGORIES = 4  # the paper prints four
 ALL = "all"
 NO_CATEGORY = "(no category)"
 REST = "other ({count} categories)"
+KEYS = ("dataset", "method", "references", "category", "evasion", "setting", "group")
 SCORES_APART = ("table6", "table8")  # there recall, precision and F1 are not of a group
 
 
@@ -121,7 +123,11 @@ def _main_categories(scores: pd.DataFrame) -> pd.Series:
 
 
 def beside_paper(table: pd.DataFrame, item: str, **only) -> pd.DataFrame:
-    """Put the paper's rows of an item under our table; the column `from` says whose a row is.
+    """Put the paper's numbers of an item in columns beside ours.
+
+    Rows meet where method, group, setting, category and references are the same. What only the
+    paper has stands below, without numbers of ours. Datasets meet where they are the paper's own;
+    beside another dataset stands what the paper says of all of its own.
 
     Parameters
     ----------
@@ -129,16 +135,74 @@ def beside_paper(table: pd.DataFrame, item: str, **only) -> pd.DataFrame:
         As `reported` takes it.
     only
         Of the paper's rows, those with these values in these columns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Our columns, and in words the paper's: counts as "18 of 20", else from least to most.
     """
     paper = reported(item)
+    named = re.findall("(?:Table|Figure) [0-9]+", paper["source"].iloc[0])[0]
     for column, value in only.items():
         paper = paper[paper[column] == value]
-    if item in SCORES_APART:
-        apart = reported(item, "scores").drop(columns="source")
-        paper = paper.merge(apart, on=["dataset", "method"])
-    both = pd.concat([table.assign(source="this run"), paper], ignore_index=True)
-    both = both.rename(columns={"source": "from"})
-    return both.astype({c: "Int64" for c in ("total", "tainted", "correct") if c in both})
+    if "architectures" in paper:
+        words = paper[["architectures", "references_each"]].astype(str)
+        paper = paper.assign(references=words.agg(" architectures, ".join, axis=1) + " each")
+    if "category" in paper:
+        paper = pd.concat([paper, paper.assign(category=ALL)])
+    keys = [c for c in KEYS if c in paper and c in table]
+    if "dataset" in keys and not paper["dataset"].isin(table["dataset"]).any():
+        keys.remove("dataset")
+    count = next((c for c in ("correct", "tainted") if c in paper), None)
+    if count is not None:
+        said = {f"paper's {named}": _counted(paper, keys, count)}
+        if item in SCORES_APART:
+            scores = reported(item, "scores")
+            apart = [key for key in keys if key in scores]
+            said[f"paper's {named}: f1"] = (
+                paper.groupby(keys, sort=False)[apart]
+                .first()
+                .apply(lambda row: _span(scores[(scores[apart] == row).all(axis=1)]["f1"]), axis=1)
+            )
+    else:
+        said = {f"paper's {c}": _per(paper, keys, c) for c in table if c in paper and c not in KEYS}
+    if not keys:
+        return table.assign(**{name: values.iloc[0] for name, values in said.items()})
+    beside = pd.DataFrame(said).reset_index()
+    both = table.merge(beside, on=keys, how="left")
+    if count is not None:
+        ours = pd.MultiIndex.from_frame(table[keys])
+        only_theirs = ~pd.MultiIndex.from_frame(beside[keys]).isin(ours)
+        both = pd.concat([both, beside[only_theirs]], ignore_index=True)
+    return both.astype({c: "Int64" for c in ("total", "tainted", "correct", "models") if c in both})
+
+
+def _per(paper: pd.DataFrame, keys: list[str], column: str) -> pd.Series:
+    """The span of a column's numbers, for each combination of keys."""
+    if not keys:
+        return pd.Series([_span(paper[column])])
+    return paper.groupby(keys, sort=False)[column].apply(_span)
+
+
+def _span(values: pd.Series) -> str:
+    if values.isna().all():
+        return "not told"
+    low, high = f"{values.min():g}", f"{values.max():g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _counted(paper: pd.DataFrame, keys: list[str], count: str) -> pd.Series:
+    """So many of so many, for each combination of keys, over the paper's datasets."""
+
+    def said(rows: pd.DataFrame) -> str:
+        told = rows.dropna(subset=count)
+        if told.empty:
+            return "not told"
+        rest = len(rows) - len(told)
+        more = f" ({rest} datasets not told)" if rest else ""
+        return f"{int(told[count].sum())} of {int(told['total'].sum())}{more}"
+
+    return paper.groupby(keys, sort=False)[[count, "total"]].apply(said)
 
 
 def stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:

@@ -201,38 +201,69 @@ def test_copies_by_category_by_hand(smoke):
 # The paper's own numbers
 
 
-@pytest.mark.parametrize(
-    "item", ["table1", "table2", "table6", "table7", "table8", "table9", "fig09", "fig11"]
-)
-def test_the_papers_rows_are_marked_as_theirs(item):
-    both = tables.beside_paper(pd.DataFrame({"dataset": ["ours"], "total": [1]}), item)
-    assert both["from"].iloc[0] == "this run"
-    assert both["from"].iloc[1:].str.contains("Zhou et al.").all()
-    assert len(both) == 1 + len(tables.reported(item))
-
-
-def test_only_some_of_the_paper_s_rows():
-    ours = pd.DataFrame({"dataset": ["ours"], "correct": [2], "total": [2]})
-    evasion = tables.beside_paper(ours, "fig11", evasion="temperature", dataset="alpaca")
-    assert evasion["dataset"].tolist() == ["ours"] + ["alpaca"] * 6
-    assert evasion["setting"].tolist()[1:] == ["0.0", "0.0", "0.5", "0.5", "1.0", "1.0"]
-    assert evasion["from"].iloc[0] == "this run"
-    assert evasion["correct"].tolist() == [2] + [10] * 6
-    dolly = tables.beside_paper(ours, "table6", dataset="dolly", method="DPDLLM")
-    assert dolly[["group", "correct", "recall", "f1"]].values.tolist()[1:] == [
-        ["local members", 4, 70.0, 71.8],
-        ["wild members", 10, 70.0, 71.8],
-        ["wild non-members", 15, 70.0, 71.8],
+def test_the_papers_counts_stand_beside_ours_over_all_of_its_datasets():
+    ours = table(
+        "dataset method group correct total",
+        ("faq", "DPDLLM", "local members", 3, 4),
+        ("faq", "DPDLLM", "local non-members", 1, 1),
+    )
+    both = tables.beside_paper(ours, "table6", method="DPDLLM")
+    assert both["group"].tolist() == [
+        "local members",
+        "local non-members",
+        "wild members",
+        "wild non-members",
     ]
-    assert len(tables.beside_paper(ours, "fig11", evasion="never tried")) == 1
-
-
-def test_what_the_paper_does_not_say_is_missing_not_zero():
-    ours = pd.DataFrame({"correct": [2], "total": [2]})
-    only = {"evasion": "subset", "setting": "50%", "dataset": "dolly"}
-    both = tables.beside_paper(ours, "fig11", **only)
-    assert both["correct"].isna().tolist() == [False, True]
+    theirs = both["paper's Table 6"]
+    assert theirs.dropna().tolist() == ["14 of 40", "30 of 40", "39 of 80"]
+    assert theirs.isna().tolist() == [False, True, False, False]
+    assert both["correct"].isna().tolist() == [False, False, True, True]  # only the paper has these
     assert both["correct"].dtype == "Int64"
+    assert both["paper's Table 6: f1"].iloc[0] == "42.1 to 71.8"
+
+
+def test_the_papers_own_datasets_meet_ours_one_by_one():
+    ours = table("dataset method group correct total", ("alpaca", "DPDLLM", "local members", 5, 10))
+    only = {"method": "DPDLLM", "group": "local members"}
+    both = tables.beside_paper(ours, "table6", **only)
+    assert both["dataset"].tolist() == ["alpaca", "dolly", "slimorca", "openhermes"]
+    assert both["paper's Table 6"].tolist() == ["2 of 10", "4 of 10", "6 of 10", "2 of 10"]
+
+
+def test_settings_meet_and_what_the_paper_does_not_tell_is_said():
+    ours = table(
+        "dataset evasion setting group correct total",
+        ("faq", "subset", "50%", "local members", 2, 2),
+        ("faq", "subset", "10%", "local members", 0, 2),
+    )
+    both = tables.beside_paper(ours, "fig11", evasion="subset")
+    assert both["setting"].tolist() == ["50%", "10%", "75%"]
+    told = both["paper's Figure 11"].tolist()
+    assert (told[0], told[2]) == ("14 of 20 (2 datasets not told)", "38 of 40")
+    assert pd.isna(told[1])
+    dolly = tables.beside_paper(ours[:1], "fig11", evasion="subset", dataset="dolly")
+    assert dolly["paper's Figure 11"].iloc[0] == "not told"
+
+
+def test_categories_of_the_paper_and_all_of_them():
+    ours = table("dataset category total tainted", ("faq", "all", 48, 40))
+    both = tables.beside_paper(ours, "table1")
+    assert both["category"].iloc[0] == "all" and len(both) == 5
+    assert both["paper's Table 1"].iloc[0] == "1490 of 9157"
+
+
+def test_references_are_named_by_architectures():
+    ours = table("dataset references group correct total", ("faq", "one", "non-members (2)", 3, 3))
+    both = tables.beside_paper(ours, "fig09")
+    assert both["references"].iloc[1] == "5 architectures, 1 each"
+    assert both["paper's Figure 9"].tolist()[1:] == ["75 of 80", "77 of 80", "20 of 20"]
+
+
+def test_hours_stand_beside_ours_from_least_to_most():
+    both = tables.beside_paper(table("dataset offline_hours", ("faq", 0.1)), "table9")
+    assert both["paper's offline_hours"].tolist() == ["4 to 18"]
+    own = tables.beside_paper(table("dataset offline_hours", ("alpaca", 0.1)), "table9")
+    assert own["paper's offline_hours"].tolist() == ["11.5"]
 
 
 # Who takes part: read from the profile, nothing fetched
