@@ -50,17 +50,18 @@ def reproduce(
 def book(
     profile: Annotated[str, typer.Option(help="Whose executed notebooks.")] = "small",
     out: Annotated[Path, typer.Option(help="The folder of the site.")] = Path("site"),
+    as_is: Annotated[bool, typer.Option("--as-is", help="Run no notebook first.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only proof-read what is there.")] = False,
 ) -> None:
     """Build a static site of the executed notebooks and the pages, and proof-read it.
 
-    Notebooks without an executed copy of their own age run first, from the released answers.
+    Notebooks without an executed copy as new as its sources run first, from the released answers.
     Exit code 1 = there are faults.
     """
     from dsi_core.reproduce import book, looks, proof
 
     if not check:
-        typer.echo(book.build(profile, out))
+        typer.echo(book.build(profile, out, as_is=as_is))
     found = proof.faults(out)
     if looks.chromium():
         found += looks.faults(out)

@@ -10,8 +10,8 @@ from dsi_core.runtime import released
 from dsi_core.runtime.paths import ROOT
 
 
-def build(profile: str, out: Path, figures_dir: str = "figures") -> Path:
-    """Build the site; run first what has no executed copy that is as new as its notebook.
+def build(profile: str, out: Path, *, as_is: bool = False) -> Path:
+    """Build the site; run first the notebooks without an executed copy as new as its sources.
 
     Parameters
     ----------
@@ -19,8 +19,8 @@ def build(profile: str, out: Path, figures_dir: str = "figures") -> Path:
         Whose executed notebooks, which come from its released answers.
     out
         The folder of the site.
-    figures_dir
-        Where notebooks that must be run put tables and figures.
+    as_is
+        Take the executed copies as they are, and run nothing.
 
     Returns
     -------
@@ -33,14 +33,16 @@ def build(profile: str, out: Path, figures_dir: str = "figures") -> Path:
         Notebooks must be run and the profile has no released answers, one of them failed, or Sphinx
         has complaints, which stand on stderr.
     """
-    if waiting := sources.stale(profile):
+    if not as_is and (waiting := sources.stale(profile)):
         released.check(profile)
         names = ", ".join(path.stem for path in waiting)
         print(f"run first, from the released answers: {names}", flush=True)
-        if not run.run(waiting, profile, figures_dir, from_released=True):
+        if not run.run(waiting, profile, from_released=True):
             raise ValueError("no book of notebooks that failed; why, see above")
     laid_out = ROOT / "executed" / "book" / profile
     sources.lay_out(profile, laid_out)
+    if (out / ".buildinfo").exists():  # a site that Sphinx made: no page of yesterday stays
+        shutil.rmtree(out)
     read = ROOT / "executed" / "book" / f".{profile}"
     settings = ["-b", "html", "-c", str(ROOT / sources.BOOK), "-d", str(read)]
     if build_main([*settings, "-q", "-W", "--keep-going", str(laid_out), str(out)]):

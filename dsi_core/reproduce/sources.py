@@ -31,20 +31,19 @@ HIDDEN = "hide-input"
 def stale(profile: str) -> list[Path]:
     """The numbered notebooks whose executed copy is missing, unfinished or older than its sources.
 
-    Sources are the notebook and the profile's file.
+    Sources are the notebook, the profile's file and the package.
     """
-    settings = ROOT / "params" / f"{profile}.yaml"
+    shared = [ROOT / "params" / f"{profile}.yaml", *(ROOT / "dsi_core").rglob("*.py")]
+    newest = max(path.stat().st_mtime for path in shared)
     return [
         notebook
         for notebook in run.notebooks()
-        if not _holds(run.copy_of(profile, notebook), [notebook, settings])
+        if not _holds(run.copy_of(profile, notebook), max(newest, notebook.stat().st_mtime))
     ]
 
 
-def _holds(copy: Path, made_from: list[Path]) -> bool:
-    if not copy.exists():
-        return False
-    if copy.stat().st_mtime < max(path.stat().st_mtime for path in made_from):
+def _holds(copy: Path, since: float) -> bool:
+    if not copy.exists() or copy.stat().st_mtime < since:
         return False
     return not nbformat.read(copy, as_version=4).metadata.get("papermill", {}).get("exception")
 

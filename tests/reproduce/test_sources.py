@@ -23,6 +23,9 @@ def test_what_has_no_executed_copy_of_its_age_must_run(here, older):
     older(copy, 1000)
     assert [path.name for path in sources.stale("small")] == ["01_seen.ipynb", "02_not_run.ipynb"]
     older(copy, -1000)
+    older(here / "dsi_core" / "method.py", -10)  # changed since
+    assert len(sources.stale("small")) == 2
+    older(here / "dsi_core" / "method.py", 10)
     kept = nbformat.read(copy, as_version=4)
     failed = nbformat.from_dict(
         {**kept, "metadata": {**kept.metadata, "papermill": {"exception": True}}}
