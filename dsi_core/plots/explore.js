@@ -334,7 +334,7 @@ function explore(root, source, given, told) {
     };
     legend.replaceChildren(...(voted ? [
       entry("positive", "●", looks.positive[0]), entry("negative", "✕", looks.negative[0]),
-      entry("filtered", "❘", colors.zero)] : [entry("tainted", "●", colors.line)]),
+      entry("filtered", "❘", colors.zero)] : [entry("tainted", "●", colors.tainted)]),
     entry("not tainted", "○", colors.zero), make("span", { class: "gap" },
       "Click a sample to read it; drag over a view to mark a region."));
   }
@@ -621,7 +621,7 @@ function explore(root, source, given, told) {
     };
   }
 
-  const colorOf = (status) => status === UNASKED ? colors.line
+  const colorOf = (status) => status === UNASKED ? colors.tainted
     : status === NOT_TAINTED || status === FILTERED ? colors.zero : looks[STATUSES[status]][0];
 
   function drawView(plot) {

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.audit.prepared import Prepared, suspect_answers
-from dsi_core.method import participants, study, verdict
+from dsi_core.method import study, verdict
 from dsi_core.method.study import Study
 from dsi_core.method.tainted import gaps
 from dsi_core.plots import style
@@ -124,7 +124,9 @@ class Explored:
             "tie": "member" if self.rule == Rule.RELEASED else "non-member",
             "mu_counts": self.rule == Rule.TEXT,
             "looks": {str(k): [LOOKS[k].color, LOOKS[k].marker] for k in shown},
-            "colors": {name: COLORS[name] for name in ("line", "zero", "wrong", "shared words")},
+            "colors": {
+                name: COLORS[name] for name in ("line", "zero", "tainted", "wrong", "shared words")
+            },
         }
 
 
@@ -137,7 +139,7 @@ def of_profile(profile: str) -> Explored:
     runs = [study.start(profile, suite) for suite in names]
     scores = [study.reference_scores(run) for run in runs]
     answers = [study.suspect_gaps(*of_run) for of_run in zip(runs, scores, strict=True)]
-    known = pd.concat([suspects_of(run) for run in runs])
+    known = pd.concat([study.suspects(run) for run in runs])
     return of_study(
         runs[0],
         pd.concat(scores).drop_duplicates([*SAMPLE, "reference"]),
@@ -150,15 +152,6 @@ def of_prepared(dataset: Prepared) -> Explored:
     """Give what an explorer shows of a prepared dataset: the models whose truth is known."""
     answers = suspect_answers(dataset)
     return of_study(dataset.study, dataset.scores, answers, dataset.known)
-
-
-def suspects_of(run: Study) -> pd.DataFrame:
-    """Show a study's suspects as `study.suspects`; the group of those tuned on nothing says so."""
-    rows = [
-        (p.dataset, p.model_id, p.group if p.trained.data else str(Kind.UNTUNED), p.member)
-        for p in participants.suspects(run.profile)
-    ]
-    return pd.DataFrame(rows, columns=SUSPECT)
 
 
 def of_study(
@@ -187,7 +180,7 @@ def of_study(
     Raises
     ------
     ValueError
-        As `tainted.gaps`; if mu is longer than its slider.
+        As `tainted.gaps` and `verdict.evidence`; if mu is longer than its slider.
     """
     decision = run.profile.decision
     if decision.mu > LONGEST:
@@ -196,24 +189,26 @@ def of_study(
         answers = pd.DataFrame(columns=ANSWER)
         suspects = pd.DataFrame(columns=SUSPECT)
     elif suspects is None:
-        suspects = suspects_of(run)
+        suspects = study.suspects(run)
     suspects = suspects[SUSPECT].drop_duplicates(["dataset", "suspect"])
     weakest = gaps(scores)
     datasets = []
-    for name, part in scores.groupby("dataset", sort=False):
-        of_dataset = [table[table["dataset"] == name] for table in (weakest, answers, suspects)]
-        datasets.append(_points(str(name), part, *of_dataset, decision.rule))
+    for name in scores["dataset"].unique():
+        of_dataset = [
+            table[table["dataset"] == name] for table in (scores, weakest, answers, suspects)
+        ]
+        datasets.append(_points(decision.rule, str(name), *of_dataset))
     delta_t, delta_s = round(decision.delta_t, 4), round(run.delta_s, 4)
     return Explored(run.profile.scale, datasets, delta_t, delta_s, decision.mu, decision.rule)
 
 
 def _points(
+    rule: Rule,
     name: str,
     scores: pd.DataFrame,
     weakest: pd.DataFrame,
     answers: pd.DataFrame,
     suspects: pd.DataFrame,
-    rule: Rule,
 ) -> Points:
     samples = pd.Index(weakest["sample_id"])
     first = scores.drop_duplicates("sample_id").set_index("sample_id").loc[samples]
@@ -244,11 +239,11 @@ def _points(
 
 def _listed(suspects: pd.DataFrame) -> pd.DataFrame:
     """The suspects by kind, in the order of `style.Kind`: suspect, kind, member."""
-    kinds = [style.kind_of(*row) for row in zip(suspects["group"], suspects["member"], strict=True)]
-    order = {kind: place for place, kind in enumerate(Kind)}
-    table = suspects.assign(kind=[str(k) for k in kinds], place=[order[k] for k in kinds])
-    member = [None if pd.isna(m) else bool(m) for m in table["member"]]
-    table = table.assign(member=pd.Series(member, index=table.index, dtype=object))
+    kinds = style.kinds_of(suspects)
+    place = kinds.map({kind: place for place, kind in enumerate(Kind)})
+    member = [None if pd.isna(m) else bool(m) for m in suspects["member"]]
+    known = pd.Series(member, suspects.index, dtype=object)
+    table = suspects.assign(kind=kinds.map(str), member=known, place=place)
     return table.sort_values("place", kind="stable")[["suspect", "kind", "member"]]
 
 
@@ -272,15 +267,19 @@ def _of_text(
 
     def places(table: pd.DataFrame) -> np.ndarray:
         at = (
-            suspects.get_indexer(table["suspect"]),
-            samples.get_indexer(table["sample_id"]),
-            draws.get_indexer(table["draw"]),
+            suspects.get_indexer(pd.Index(table["suspect"])),
+            samples.get_indexer(pd.Index(table["sample_id"])),
+            draws.get_indexer(pd.Index(table["draw"])),
         )
         return np.ravel_multi_index(at, shape)
 
+    at, references = places(answers), answers["reference"].nunique()
     weakest = np.full(np.prod(shape), np.inf)
-    np.minimum.at(weakest, places(answers), answers["gap"].to_numpy())
-    known = np.isfinite(weakest)
+    np.minimum.at(weakest, at, answers["gap"].to_numpy(float))
+    counts = np.bincount(at, minlength=len(weakest))
+    known = counts > 0
+    if (counts[known] != references).any() or np.isnan(weakest).any():
+        raise ValueError(f"every answer needs a gap to each of {references} references")
     gaps = np.full(shape, NOT_ASKED, "<i2").ravel()
     gaps[known] = rounded_up(weakest[known])
     if "status" in once:
@@ -295,7 +294,10 @@ def _of_released_code(
 ) -> dict[str, np.ndarray]:
     """Each sample's evidence as one answer of every length: this rule mixes answers, without mu."""
     table = verdict.evidence(answers, 0.0, 0, Rule.RELEASED)
-    at = suspects.get_indexer(table["suspect"]), samples.get_indexer(table["sample_id"])
+    at = (
+        suspects.get_indexer(pd.Index(table["suspect"])),
+        samples.get_indexer(pd.Index(table["sample_id"])),
+    )
     gaps = np.full((len(suspects), len(samples), 1), NOT_ASKED, "<i2")
     evidence = table["evidence"].to_numpy(float)
     found = rounded_up(np.nan_to_num(evidence))
@@ -309,7 +311,7 @@ def _texts(
     """How to look up a sample's texts; tables are sorted once, so that each look is quick."""
 
     def by_sample(table: pd.DataFrame, keys: list[str]) -> tuple[pd.DataFrame, np.ndarray]:
-        place = samples.get_indexer(table["sample_id"])
+        place = samples.get_indexer(pd.Index(table["sample_id"]))
         ordered = table.assign(place=place).sort_values(["place", *keys], kind="stable")
         return ordered, np.searchsorted(ordered["place"], np.arange(len(samples) + 1))
 
@@ -321,9 +323,9 @@ def _texts(
         said = of_references.iloc[first[sample] : first[sample + 1]]
         told = of_suspects.iloc[begin[sample] : begin[sample + 1]]
         of_suspect: dict[str, list[tuple[int, str]]] = {}
-        places = draws.get_indexer(told["draw"])
-        for suspect, *answer in zip(told["suspect"], places, told["response"], strict=True):
-            of_suspect.setdefault(suspect, []).append((int(answer[0]), answer[1]))
+        places = draws.get_indexer(pd.Index(told["draw"]))
+        for suspect, draw, text in zip(told["suspect"], places, told["response"], strict=True):
+            of_suspect.setdefault(suspect, []).append((int(draw), text))
         return {
             "prompt": said["prompt"].iloc[0],
             "oracle": said["output"].iloc[0],

@@ -137,6 +137,14 @@ def test_below_the_lowest_threshold_nobody_was_asked(run, tables):
     assert unasked <= points.header()["lowest"] <= unasked + 0.01
 
 
+def test_an_answer_without_a_gap_to_each_reference_is_refused(run, tables):
+    scores, answers, known = tables
+    for wrong in (answers.iloc[1:], answers.assign(gap=np.nan)):
+        with pytest.raises(ValueError) as error:
+            explored.of_study(run, scores, wrong, known)
+        says(error, "each of 2 references")
+
+
 def test_a_state_is_read_as_it_is_written():
     state = {
         "dataset": "a & b",
@@ -211,8 +219,8 @@ def test_the_command_writes_a_page_and_says_how_large(tmp_path):
 
 def test_the_page_of_small_is_written_by_this_explorer():
     page = (ROOT / "figures" / "small" / "explore.html").read_text()
-    assert explore.SCRIPT in page, "stale: dsi explore --html figures/small/explore.html"
-    assert explore.STYLE in page
+    current = explore.SCRIPT in page and explore.STYLE in page
+    assert current, "stale: dsi explore --html figures/small/explore.html"
 
 
 # --- The widget
