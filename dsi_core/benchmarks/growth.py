@@ -7,15 +7,14 @@ repeats another.
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 
+from dsi_core.benchmarks.alone import alone
 from dsi_core.data import near_duplicates
 from dsi_core.data.pairs import Dataset, load_pairs, others
 from dsi_core.protect import coins, draft, kit
@@ -109,40 +108,3 @@ def measure(sizes: tuple[int, ...] = SIZES) -> pd.DataFrame:
 
 def _in_order(column: pd.Series) -> pd.Series:
     return column.map(list(STEPS).index) if column.name == "step" else column
-
-
-def alone(step: Callable[[Path], int], path: Path) -> tuple[float, float, int]:
-    """Do a step in a new process: (seconds, the most memory in MB, what it returns).
-
-    The seconds are those that its process had a core, user and system; its start and the imports
-    are left out.
-    """
-    context = get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measured, args=(sender, step, path))
-    process.start()
-    sender.close()
-    try:
-        return receiver.recv()
-    except EOFError:
-        raise RuntimeError(f"{step.__name__}: its process died, as without memory") from None
-    finally:
-        process.join()
-
-
-def _measured(sender, step: Callable[[Path], int], path: Path) -> None:
-    started = time.process_time()  # other work on the machine does not count
-    count = step(path)
-    seconds = time.process_time() - started
-    sender.send((seconds, _peak_kilobytes() / 1000, count))
-
-
-def _peak_kilobytes() -> float:
-    """The most memory that this process held."""
-    status = Path("/proc/self/status")
-    if status.exists():  # the other counter knows what the process that began this one held, too
-        return float(status.read_text().split("VmHWM:")[1].split()[0])
-    import resource  # not on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1024 if sys.platform == "darwin" else peak

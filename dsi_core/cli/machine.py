@@ -39,6 +39,7 @@ def status(
 
 SERVED = "Instead: our own loop beside vLLM (notebooks/pages/engines.md)."
 GROWTH = "Instead: time and memory of reading and protecting 1,000 to 1,000,000 rows."
+SCALE = "Instead: time and memory of scheduling, store and similarity, with made-up answers."
 
 
 @app.command(rich_help_panel=MACHINE, epilog="Example: dsi bench --profile small")
@@ -46,17 +47,25 @@ def bench(
     profile: Annotated[str, typer.Option(help="Whose models and texts.")] = "small",
     out: Annotated[str, typer.Option(help="For <out>/<profile>/bench.csv.")] = "figures",
     growth: Annotated[bool, typer.Option("--growth", help=GROWTH)] = False,
-    most: Annotated[int, typer.Option(help="With --growth: rows, at most.")] = 1_000_000,
+    scale: Annotated[bool, typer.Option("--scale", help=SCALE)] = False,
+    most: Annotated[int, typer.Option(help="With --growth or --scale: at most.")] = 1_000_000,
     served: Annotated[bool, typer.Option("--served", help=SERVED)] = False,
 ) -> None:
     """Tuning, asking and comparing against the stock way, and as a share of this machine's peak."""
     from dsi_core.method import study
     from dsi_core.plots import save as figures
 
+    figure = None
     if growth:
         from dsi_core.benchmarks import growth as grows
 
         name, table = "bench_growth", grows.measure(tuple(n for n in grows.SIZES if n <= most))
+    elif scale:
+        from dsi_core.benchmarks import scale as scales
+        from dsi_core.plots.growth import plot_growth
+
+        name, table = "bench_scale", scales.measure(most)
+        figure = plot_growth(table, limit_mb=scales.LIMIT_MB)
     elif served:
         from dsi_core.benchmarks import served as serves
 
@@ -66,4 +75,4 @@ def bench(
 
         name, table = "bench", bench.run(profile)
     typer.echo(table.to_string(index=False))
-    typer.echo(figures.save(study.plan_only(profile), name, None, table, out))
+    typer.echo(figures.save(study.plan_only(profile), name, figure, table, out))

@@ -1,0 +1,83 @@
+"""How time and memory grow with the size of what is done."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dsi_core.plots import style
+from dsi_core.plots.style import COLORS
+
+LEAST = 0.01  # seconds; less is not told apart
+PANELS = {"seconds": "seconds of a core", "memory_mb": "most memory held, MB"}
+
+
+def plot_growth(table: pd.DataFrame, *, limit_mb: float | None = None) -> Figure:
+    """Seconds and memory of every step, by its size, on logarithmic scales.
+
+    Parameters
+    ----------
+    table : DataFrame
+        step, unit (of the size), size, seconds, memory_mb; a row for each step and size.
+    limit_mb : float, optional
+        Memory that is not to be exceeded, a line.
+
+    Returns
+    -------
+    Figure
+        Upper panels: what grows with answers; a panel for seconds and one for memory, and a row of
+        panels for each unit. Dashed: ten times the time for ten times the size.
+    """
+    units = table["unit"].unique()
+    figure, panels = plt.subplots(
+        len(units), 2, figsize=(9, 3 * len(units)), layout="constrained", squeeze=False
+    )
+    markers = style.markers_of(table["step"])
+    for row, (unit, part) in zip(panels, table.groupby("unit", sort=False), strict=True):
+        for ax, column in zip(row, PANELS, strict=True):
+            _lines(ax, part, column, markers)
+            ax.set(xlabel=str(unit), ylabel=PANELS[column])
+        _linear(row[0], part)
+        if limit_mb is not None:
+            style.decides(row[1], limit_mb, f"{limit_mb:,.0f} MB", across=True)
+        row[1].legend(**style.OUTSIDE)
+    drawn = "A line with a marker for each step; dashed, ten times the time for ten times the size"
+    style.says(figure, _finding(table), drawn)
+    return figure
+
+
+def _lines(ax: Axes, table: pd.DataFrame, column: str, markers: dict[str, str]) -> None:
+    steps = table["step"].unique()
+    shades = np.linspace(0.0, 0.75, len(steps))
+    for shade, step in zip(shades, steps, strict=True):
+        own = table[table["step"] == step]
+        values = own[column].clip(lower=LEAST if column == "seconds" else 0)
+        ax.plot(own["size"], values, marker=markers[step], color=plt.cm.cividis(shade), label=step)
+    ax.set(xscale="log", yscale="log" if column == "seconds" else "linear")
+    if column != "seconds":
+        ax.set_ylim(0, None)
+
+
+def _linear(ax: Axes, table: pd.DataFrame) -> None:
+    """A line of slope 1 through the largest value."""
+    last = table.loc[table["seconds"].idxmax()]
+    sizes = np.array([table["size"].min(), table["size"].max()])
+    times = last["seconds"] * sizes / last["size"]
+    ax.plot(sizes, times, linestyle="--", linewidth=1, color=COLORS["caption"])
+
+
+def _finding(table: pd.DataFrame) -> str:
+    """How much longer the last tenfold step took, at worst, and the most memory."""
+    worst = max(last_tenfold(own) for _, own in table.groupby("step"))
+    return (
+        f"Ten times as much takes {worst:.0f} times as long at most; "
+        f"no step holds more than {table['memory_mb'].max() / 1000:.1f} GB"
+    )
+
+
+def last_tenfold(table: pd.DataFrame) -> float:
+    """How many times as long the largest size took as the next one, for ten times the size."""
+    two = table.sort_values("size").tail(2)
+    (small, large), (before, after) = two["size"], two["seconds"].clip(lower=LEAST)
+    return float((after / before) ** (np.log(10) / np.log(large / small)))
