@@ -1,7 +1,5 @@
 """Texts: a sample's prompt, oracle and responses with shared words shaded, and safe tables."""
 
-import html
-
 import pandas as pd
 from IPython.display import HTML
 from matplotlib.axes import Axes
@@ -83,36 +81,6 @@ def _wrapped(pieces: list[tuple[str, bool]], width: int) -> list[list[tuple[int,
             lines[-1].append((x, part, shared))
             x += len(part)
     return lines if any(lines) else [[(0, EMPTY, False)]]
-
-
-def as_html(pieces: pd.DataFrame) -> str:
-    """The same as `plot_example`, as safe HTML for notebooks.
-
-    Every text is escaped, shared words are marked.
-
-    Parameters
-    ----------
-    pieces : DataFrame
-        As `observations.side_by_side`: part (the heading), piece, shared; in order.
-
-    Returns
-    -------
-    str
-        A paragraph for each part.
-    """
-    paragraphs = []
-    for part, rows in pieces.groupby("part", sort=False):
-        text = "".join(
-            _marked(p) if shared else html.escape(p)
-            for p, shared in zip(rows["piece"], rows["shared"], strict=True)
-        )
-        paragraphs.append(f"<p><b>{html.escape(str(part))}</b><br>{text or f'<i>{EMPTY}</i>'}</p>")
-    return "".join(paragraphs)
-
-
-def _marked(piece: str) -> str:
-    color = style.COLORS["shared words"]
-    return f"<mark style='background:{color}'>{html.escape(piece)}</mark>"
 
 
 def as_table(table: pd.DataFrame) -> HTML:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -141,17 +140,18 @@ def plot_losses(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Axes
     """
     ax = style.axes(ax, 8, 3.2)
-    names = [model.removeprefix("R^t ").removeprefix("R ") for model in table["model_id"]]
-    markers = style.markers_of(names)
-    for (model, name), line in table.groupby(["model_id", pd.Series(names, table.index)]):
-        look = LOOKS["tuned reference" if model.startswith("R^t") else "untuned reference"]
+    names = {m: m.removeprefix("R^t ").removeprefix("R ") for m in table["model_id"].unique()}
+    markers = style.markers_of(sorted(names.values()))
+    for model, name in sorted(names.items()):
+        line, on_d = table[table["model_id"] == model], model.startswith("R^t")
+        look = LOOKS["tuned reference" if on_d else "untuned reference"]
         ax.plot(
             line["epoch"],
             line["loss"],
             color=look.color,
             linestyle=look.line,
             marker=markers[name],
-            label=f"{name}, {'tuned on D' if model.startswith('R^t') else 'not on D'}",
+            label=f"{name}, {'tuned on D' if on_d else 'not on D'}",
         )
     ax.set(xlabel="epoch", ylabel="training loss\n(nats per token)", ylim=(0, None))
     style.whole_numbers(ax.xaxis)
@@ -215,58 +215,6 @@ def plot_votes(
     ax.set_xticks([tick for tick in ticks if abs(tick) <= most])
     ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     ax.grid(visible=False, axis="y")
-    return ax
-
-
-def plot_evidence_histogram(
-    table: pd.DataFrame,
-    *,
-    delta_s: float,
-    ax: Axes | None = None,
-    title: str = "",
-    limits: tuple[float, float] | None = None,
-) -> Axes:
-    """How much closer one suspect's tainted samples are to the tuned references, as a histogram.
-
-    Parameters
-    ----------
-    table : DataFrame
-        evidence (Eq. 2; NaN = filtered), status ("positive" | "negative" | "filtered").
-    delta_s : float
-        Eq. 2's threshold, the line.
-    ax : Axes, optional
-        Where to draw; new axes by default.
-    title : str
-        Above the bars.
-    limits : tuple of float, optional
-        Ends of the axis of evidence; by default those of the values.
-
-    Returns
-    -------
-    Axes
-        A sentence alone where every sample is filtered.
-    """
-    ax = style.axes(ax, 8, 3)
-    counted = table.dropna(subset="evidence")
-    if counted.empty:
-        ax.set_axis_off()
-        ax.set_title(f"{title}: no answer counts")
-        return ax
-    width = 0.05
-    sns.histplot(
-        counted,
-        x="evidence",
-        hue="status",
-        palette=COLORS,
-        multiple="stack",
-        legend=False,
-        binwidth=width,
-        binrange=None if limits is None else (limits[0], limits[1] + width),
-        ax=ax,
-    )
-    style.decides(ax, delta_s, f"delta_s = {delta_s:g}: right of it positive")
-    ax.set(title=title, xlabel=EVIDENCE, ylabel="tainted samples", xlim=limits)
-    style.whole_numbers(ax.yaxis)
     return ax
 
 
@@ -344,7 +292,7 @@ def plot_both_sides(
     most = verdicts.groupby("dataset")[["positive", "negative"]].max().max(axis=1)
     for ax, ((dataset, innocent), part) in zip(axes[:, 0], parts, strict=True):
         title = f"{dataset}: {style.TRUTH[not innocent]}s"
-        plot_votes(part, ax=ax, title=title, most=int(most[dataset]))
+        plot_votes(part, ax=ax, title=title, most=int(most.loc[str(dataset)]))
     axes[-1, 0].set_xlabel(f"{counted}: {words[1]} to the left, {words[0]} to the right")
     drawn = "Two bars for each suspect, back to back, with its counts and verdict"
     style.says(figure, findings.both_sides(verdicts, judge), drawn)

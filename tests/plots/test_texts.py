@@ -68,16 +68,6 @@ def test_an_empty_text_says_so(empty):
     assert words(ax) == ["Prompt", "p", "Answer", "(empty)"]
 
 
-def test_html_escapes_texts_and_headings_and_marks_shared_words():
-    shown = texts.as_html(pieces(**{"<b>": [HOSTILE], "Answer": ["*a<", "* ", "b"], "None": [""]}))
-    assert "<script>" not in shown
-    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;" in shown
-    assert "<p><b>&lt;b&gt;</b><br>" in shown
-    mark = "<mark style='background:#B7E4C7'>"
-    assert f"<b>Answer</b><br>{mark}a&lt;</mark>{mark} </mark>b</p>" in shown
-    assert shown.endswith("<p><b>None</b><br><i>(empty)</i></p>")
-
-
 def test_a_table_of_texts_is_escaped_and_not_cut():
     shown = texts.as_table(pd.DataFrame({"moved": [0.5, 0.25], "text": [HOSTILE, "x" * 500]})).data
     assert "<script>" not in shown

@@ -150,26 +150,6 @@ def test_losses_are_a_line_for_each_model():
 # Evidence
 
 
-def test_the_histogram_counts_what_is_not_filtered():
-    rows = [(0.5, "positive"), (0.52, "positive"), (0.1, "negative"), (NAN, "filtered")]
-    some = table("evidence status", *rows)
-    ax = vote.plot_evidence_histogram(some, delta_s=0.3, title="M", limits=(0.0, 1.0))
-    heights = {
-        c: sum(p.get_height() for p in ax.patches if color(p) == c) for c in (POSITIVE, NEGATIVE)
-    }
-    assert heights == {POSITIVE: 2, NEGATIVE: 1}
-    assert ax.lines[0].get_xdata()[0] == 0.3
-    assert ax.get_xlim() == (0.0, 1.0)
-    assert title(ax) == "M"
-
-
-def test_evidence_without_an_answer_says_so():
-    silent = table("evidence status", (NAN, "filtered"), (NAN, "filtered"))
-    ax = vote.plot_evidence_histogram(silent, delta_s=0.3, title="M")
-    assert title(ax) == "M: no answer counts"
-    assert not ax.patches
-
-
 def test_dots_show_every_counted_sample_in_the_look_of_its_kind():
     ax = vote.plot_evidence_dots(EVIDENCE, delta_s=0.25)
     assert places(ax) == [-0.1, 0.0, 0.1, 0.5, 0.7, 0.9]
