@@ -4,7 +4,7 @@ For models that we can look into.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -43,7 +43,9 @@ class Task:
     @property
     def job(self) -> jobs.Job:
         """The work of it."""
-        return jobs.Job(f"perplexity under {self.base.name}", score, (self,), len(self.texts))
+        whole = replace(self)  # another machine has another folder
+        title = f"perplexity under {self.base.name}"
+        return jobs.Job(title, score, (whole,), len(self.texts), **self.base.needs)
 
 
 def nats_under(base: str) -> str:

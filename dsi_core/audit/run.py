@@ -238,7 +238,7 @@ def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Prog
     if load.spread(plan.base, plan.training.precision):  # a worker has one GPU
         ask_local(*arguments)
     else:
-        jobs.run([jobs.Job(plan.suspect, ask_local, arguments)])
+        jobs.run([jobs.Job(plan.suspect, ask_local, arguments)], on_this_machine=True)
     bar.show(bar.done + len(questions))
 
 

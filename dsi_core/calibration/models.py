@@ -274,7 +274,13 @@ def _tune_together(trainings: Iterable[Training]) -> None:
         alike = replace(training, recipe=recipe.changed(epochs=1))
         series.setdefault(store.key(alike.spec), []).append(training)
     work = [
-        jobs.Job(longest.name, tuning.tune_through, (together,), cost=longest.passes)
+        jobs.Job(
+            longest.name,
+            tuning.tune_through,
+            (together,),
+            cost=longest.passes,
+            **longest.base.needs,
+        )
         for together in series.values()
         for longest in [max(together, key=lambda t: t.passes)]
     ]

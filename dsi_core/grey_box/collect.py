@@ -185,7 +185,8 @@ class Reading:
         title = f"{self.title}: {len(self.texts)} texts"
         arguments = self.training, self.texts, self.prefix
         cost = len(self.texts) + self.training.passes
-        return jobs.Job(title, token_logprobs.score, arguments, cost)
+        needs = self.training.base.needs
+        return jobs.Job(title, token_logprobs.score, arguments, cost, **needs)
 
 
 def texts(samples: pd.DataFrame, grey_box: GreyBox, seed: int) -> pd.DataFrame:

@@ -187,7 +187,7 @@ class Query:
         """Give the work of it; tunes: whether its model is tuned on the way."""
         cost = len(self.questions) * self.sampling.draws + tunes * self.training.passes
         arguments = self.model_id, self.training, self.questions, self.sampling
-        return jobs.Job(self.title, responses.ask, arguments, cost)
+        return jobs.Job(self.title, responses.ask, arguments, cost, **self.training.base.needs)
 
 
 def query(
@@ -211,7 +211,8 @@ def query(
         if not responses.is_served(q.training, q.sampling):
             work.append(q.job(tunes=tunes))
         elif tunes and q.training.recipe and store.manifest(weights[i]) is None:
-            work.append(jobs.Job(q.title, tuning.tune, (q.training,), q.training.passes))
+            needs = q.training.base.needs
+            work.append(jobs.Job(q.title, tuning.tune, (q.training,), q.training.passes, **needs))
     jobs.run(sorted(work, key=lambda job: -job.cost))
     _query_servers([q for q in missing if responses.is_served(q.training, q.sampling)])
 
@@ -229,7 +230,8 @@ def _query_servers(queries: Sequence["Query"]) -> None:
         name = group[0].title if len(group) == 1 else f"{len(group)} models through one server"
         asked = [(q.model_id, q.training, q.questions, q.sampling) for q in group]
         cost = sum(q.job(tunes=False).cost for q in group)
-        work.append(jobs.Job(name, responses.ask_through_a_server, (asked,), cost))
+        needs = group[0].training.base.needs
+        work.append(jobs.Job(name, responses.ask_through_a_server, (asked,), cost, **needs))
     if any(q.training.precision.device == "cpu" for q in queries):
         for job in work:
             jobs.run([job])

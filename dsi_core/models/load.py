@@ -58,6 +58,12 @@ class Base:
         return bool(self.source.package or self.source.toy)
 
     @property
+    def needs(self) -> dict[str, Any]:
+        """What a job with it needs (`jobs.Job`): its GPUs, the variable with its API's key."""
+        key = self.source.endpoint.key_env if self.source.endpoint else None
+        return {"gpus": self.source.gpus, "variables": (key,) if key else ()}
+
+    @property
     def spec(self) -> dict:
         """What decides its content, for the store's keys."""
         if endpoint := self.source.endpoint:  # who answers; not how patiently it is asked, no key
@@ -65,7 +71,7 @@ class Base:
             said = endpoint.model_dump(include=kept, exclude_defaults=True)
             return {"endpoint": {"base_url": client.place(endpoint), **said}}
         template = self.source.chat_template or self.chat_template
-        source = self.source.model_dump(exclude_defaults=True, exclude={"device_map"})
+        source = self.source.model_dump(exclude_defaults=True, exclude={"device_map", "gpus"})
         spec = {**source, "chat_template": template}
         return spec if self.corpus is None else {**spec, "texts": self.corpus.key}
 
@@ -198,6 +204,8 @@ def spread(base: Base, precision: Precision) -> bool:
 
     if precision.device != "cuda" or torch.cuda.device_count() < 2:
         return False
+    if base.source.gpus > 1:
+        return True
     if base.source.device_map == "auto" or base.source.path is None:
         return base.source.device_map == "auto"
     weights = (ROOT / base.source.path).glob("*.safetensors")

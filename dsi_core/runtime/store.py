@@ -255,6 +255,9 @@ class Elsewhere(Protocol):
     def give(self, folder: Path) -> None:
         """Give the run an entry that was completed here."""
 
+    def here(self, path: Path) -> Path:
+        """Find a file by its place in the run's store."""
+
 
 elsewhere: Elsewhere | None = None  # set in a worker that does not see the run's store
 _patience: float | None = None
@@ -296,6 +299,11 @@ def lock(folder: Path) -> Iterator[None]:
             yield
     finally:
         _free(file)
+
+
+def here(path: Path) -> Path:
+    """Give a file's place on this machine: another one if it lies in a store that is elsewhere."""
+    return path if elsewhere is None else elsewhere.here(path)
 
 
 def lock_of(folder: Path) -> BaseFileLock:

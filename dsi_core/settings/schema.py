@@ -197,6 +197,7 @@ class Model(Source):
     load_in_4bit: bool = False  # NF4 with double quantisation (bitsandbytes)
     load_in_8bit: bool = False  # LLM.int8 (bitsandbytes)
     device_map: Literal["auto"] | None = None  # over all GPUs; None = where one is too small
+    gpus: int = Field(1, ge=1)  # that a job with it needs at once, over which it is spread
 
     @model_validator(mode="after")
     def _weights(self) -> Self:

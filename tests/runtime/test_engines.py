@@ -148,7 +148,7 @@ def far(empty_store, tmp_path, monkeypatch):
     def begin(job=0):
         home.begin(job, "far")
         monkeypatch.setenv("DSI_STORE", str(tmp_path / "node"))
-        monkeypatch.setattr(store, "elsewhere", carried.Carried(ask, job))
+        monkeypatch.setattr(store, "elsewhere", carried.Carried(ask, job, str(empty_store)))
         return home
 
     return begin
@@ -211,6 +211,16 @@ def test_one_machine_at_a_time(far, empty_store, monkeypatch):
     assert home.hold(name, 1)
     home.end(1)
     assert home.held == {} and not (empty_store / name).exists()  # made for its lock alone
+
+
+def test_a_file_by_its_place_in_the_run(far, empty_store, tmp_path):
+    pairs = store.entry("rephrased", "m", SPEC)
+    write(pairs, "pairs")
+    assert store.here(pairs / "part" / "weights") == pairs / "part" / "weights"
+    far()
+    assert store.here(pairs / "part" / "weights").read_text() == "pairs"
+    assert store.here(pairs / "part" / "weights").is_relative_to(tmp_path / "node")
+    assert store.here(tmp_path / "my.jsonl") == tmp_path / "my.jsonl"
 
 
 def test_wheels_of_the_run_are_brought(far, empty_store):

@@ -1,8 +1,10 @@
 """What the reference LM thinks of a suspect's answers, as features; all of it through the store."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,8 +55,8 @@ class Task:
         Columns sample_id, prompt, response; the first answer to each sample.
     mode, length
         Which tokens count, and how many at most.
-    folder
-        Of the store.
+    name, spec
+        Of its entry in the store.
     """
 
     title: str
@@ -62,7 +64,13 @@ class Task:
     texts: pd.DataFrame
     mode: Mode
     length: int
-    folder: Path
+    name: str
+    spec: dict[str, Any]
+
+    @cached_property
+    def folder(self) -> Path:
+        """Of the store."""
+        return released.entry("dpdllm", self.name, self.spec)
 
 
 def collect(study: Study, mode: Mode | str) -> list[Features]:
@@ -88,7 +96,8 @@ def collect(study: Study, mode: Mode | str) -> list[Features]:
     pending.announce([pending.Work(lm.name, lm) for lm in untuned.values()])
     load.prepare_all(lm.base for lm in untuned.values())
     tunings = [
-        jobs.Job(folder.name, tuning.tune, (lm,), lm.passes) for folder, lm in untuned.items()
+        jobs.Job(folder.name, tuning.tune, (lm,), lm.passes, **lm.base.needs)
+        for folder, lm in untuned.items()
     ]
     steps.query(queries, others=tunings)
     planned = [tasks(roles) for roles in everyone]
@@ -110,7 +119,8 @@ def _features(roles: Roles, tasks: dict[Part, Task]) -> Features:
 
 
 def _job(task: Task) -> jobs.Job:
-    return jobs.Job(task.title, score, (task,), len(task.texts))
+    whole = replace(task)  # another machine has another folder
+    return jobs.Job(task.title, score, (whole,), len(task.texts), **task.lm.base.needs)
 
 
 def _untuned(everyone: list[Roles]) -> dict[Path, Training]:
@@ -138,9 +148,8 @@ def task(roles: Roles, part: Part, sampling: Sampling, mode: Mode, length: int) 
         "mode": str(mode),
         "length": length,
     }
-    folder = released.entry("dpdllm", f"{roles.suspect} {mode} {part}", spec)
     title = f"{roles.suspect} ({roles.dataset}): {part}"
-    return Task(title, lm, texts, mode, length, folder)
+    return Task(title, lm, texts, mode, length, f"{roles.suspect} {mode} {part}", spec)
 
 
 def score(task: Task) -> Path:

@@ -44,10 +44,14 @@ class Carried:
 
     ask
         Calls a method of the keeper by its name, and waits for what it returns.
+    job
+        The number of the one at hand.
+    root
+        Of the run's store, on its own machine.
     """
 
-    def __init__(self, ask: Callable[..., Any], job: int):
-        self.ask, self.job = ask, job
+    def __init__(self, ask: Callable[..., Any], job: int, root: str):
+        self.ask, self.job, self.root = ask, job, Path(root)
 
     @contextmanager
     def held(self, folder: Path) -> Iterator[None]:
@@ -90,6 +94,15 @@ class Carried:
                 while piece := opened.read(keeper.PIECE):
                     self.ask("write", parcel, file, piece)
         self.ask("arrived", parcel, name)
+
+    def here(self, path: Path) -> Path:
+        """Find a file by its place in the run's store: its entry is brought."""
+        try:
+            inside = path.relative_to(self.root)
+        except ValueError:
+            return path
+        self.bring(store.root() / Path(*inside.parts[:2]))
+        return store.root() / inside
 
 
 def _name(folder: Path) -> str | None:

@@ -23,7 +23,7 @@ from dsi_core.runtime.engines.choice import Engine, engine
 from dsi_core.runtime.engines.on_ray import Home
 
 ANSWER_SECONDS = 180.0  # in which a machine must answer: a busy one imports slowly
-LEAST_FREE_GB = 20.0  # of a disk: a base of 7B in 16 bits and an adapter
+LEAST_FREE_GB = 5.0  # of a disk: too little for any base and its adapters
 CLOCK_SECONDS = 30.0  # by which clocks may differ
 GPU_FACTS = """
 import json, torch

@@ -240,6 +240,7 @@ class _Run:
     ):
         self.ray, self.jobs, self.options, self.limits = ray, jobs, options, limits
         self.keeper, self.home, self.bar = keeper, home, bar
+        self.do = ray.remote(_do)
         self.waiting = deque(range(len(jobs)))
         self.under_way: dict[Any, int] = {}  # by what Ray will answer
         self.begun: dict[int, int] = {}
@@ -272,7 +273,7 @@ class _Run:
                 return
             index = self.waiting.popleft()
             job = self.jobs[index]
-            call = self.ray.remote(_do).options(name=job.name, **wants)
+            call = self.do.options(name=job.name, **wants)
             pickled = self.ray.cloudpickle.dumps(job)
             answer = call.remote(
                 pickled, index, told_to_workers(job.variables), self.home, self.keeper
@@ -387,7 +388,7 @@ def _do(pickled: bytes, index: int, told: dict[str, str], home: Home, keeper: An
         warnings.filterwarnings("default", module=r"dsi_core\b")
         try:
             if not set_up(told, home):
-                store.elsewhere = carried.Carried(ask, index)
+                store.elsewhere = carried.Carried(ask, index, home.store)
             job: Job = pickle.loads(pickled)
             with reporting(partial(done.__setitem__, 0)):
                 result: Any = job.call(*job.args, **job.kwargs)
