@@ -8,7 +8,7 @@ from helpers import STRANGER, WORDS, table
 from dsi_core.audit import prepared as preparation
 from dsi_core.audit.prepared import Prepared
 from dsi_core.audit.prepared_json import Facts
-from dsi_core.data.pairs import sample_id
+from dsi_core.data.records import sample_id
 from dsi_core.method import accusation, similarity, study
 from dsi_core.method.study import PAIR, Study
 from dsi_core.settings.profile import Profile

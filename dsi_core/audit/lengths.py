@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.audit import innocents
-from dsi_core.data.pairs import dataset, load_pairs, places
+from dsi_core.data.pairs import dataset, load_pairs
+from dsi_core.data.records import places
 from dsi_core.method import participants
 from dsi_core.method.participants import Participant
 from dsi_core.method.similarity import LONGEST, NO_LIMIT, Backbone, model_type

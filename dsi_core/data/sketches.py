@@ -7,9 +7,9 @@ rows. Where many rows agree in one, who uses them compares the nearest alone, le
 the square of the rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 import pandas as pd
@@ -24,27 +24,22 @@ SEED = 20240507
 Words = Sequence[str]
 
 
-def sketch(rows: Iterator[tuple[Words, Words]]) -> np.ndarray:
-    """Sketch rows by the words of their two sides; the same word on both sides is two words.
+def sketch(rows: Iterable[tuple[Words, Words]], count: int) -> np.ndarray:
+    """Sketch `count` rows by the words of their two sides; a word on both sides is two words.
 
     Returns
     -------
     numpy.ndarray
-        Shape (rows, `COLUMNS`), uint8.
+        Shape (count, `COLUMNS`), uint8.
     """
-    blocks, block = [], []
-    for row in rows:
-        block.append(row)
-        if len(block) == BLOCK:
-            blocks.append(_sketched(block))
-            block = []
-    blocks.append(_sketched(block))
-    return np.concatenate(blocks)
+    found = np.empty((count, COLUMNS), dtype=np.uint8)
+    rows = iter(rows)
+    for start in range(0, count, BLOCK):
+        found[start : start + BLOCK] = _sketched(list(islice(rows, BLOCK)))
+    return found
 
 
 def _sketched(rows: list[tuple[Words, Words]]) -> np.ndarray:
-    if not rows:
-        return np.empty((0, COLUMNS), dtype=np.uint8)
     sides = [side or ("",) for row in rows for side in row]  # a side without words has a mark
     lengths = np.array([len(side) for side in sides])
     words = pd.util.hash_array(np.array([*chain.from_iterable(sides)], dtype=object))

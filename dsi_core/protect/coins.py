@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from dsi_core.data import near_duplicates
-from dsi_core.data.pairs import sample_id
+from dsi_core.data.records import sample_id
 
 NEAR_DUPLICATE = 0.8  # Jaccard similarity of prompts and outputs from which rows share a coin
 

@@ -23,7 +23,8 @@ from typing import Any, Final, Literal, Self, TypeVar
 import pandas as pd
 from pydantic import Field, ValidationError, model_validator
 
-from dsi_core.data.pairs import BLOCK, read_records, sample_id
+from dsi_core.data.pairs import BLOCK
+from dsi_core.data.records import read_records, sample_id
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins
 from dsi_core.protect.draft import Draft, draft

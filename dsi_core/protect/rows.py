@@ -16,7 +16,7 @@ from rapidfuzz import fuzz, process
 
 from dsi_core.data import columns
 from dsi_core.data.fields import field, text_of
-from dsi_core.data.pairs import Record, read_records, sample_id
+from dsi_core.data.records import Record, read_records, sample_id
 from dsi_core.data.spool import Spool
 from dsi_core.settings import defaults
 from dsi_core.settings.schema import Data, Left

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from helpers import SHARED, change, says, write_jsonl
 
-from dsi_core.data.pairs import dataset, load_pairs, read_records, sample_id
+from dsi_core.data.pairs import dataset, load_pairs
+from dsi_core.data.records import read_records, sample_id
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Data

@@ -5,7 +5,8 @@ from helpers import change, says, write_jsonl
 
 from dsi_core.benchmarks import growth
 from dsi_core.data import near_duplicates, pairs, spool
-from dsi_core.data.pairs import Dataset, count, dataset, is_large, load_pairs, places, untouched
+from dsi_core.data.pairs import Dataset, count, dataset, is_large, load_pairs, untouched
+from dsi_core.data.records import places
 from dsi_core.settings.schema import Data
 
 
@@ -65,7 +66,7 @@ def test_a_source_is_read_once_whatever_is_drawn_of_it(source, nothing_is_held, 
     nothing_is_held()
     few = Dataset("many", source(rows=3), 1)
     first = load_pairs(few)
-    monkeypatch.setattr(pairs, "_Rows", None)
+    monkeypatch.setattr(pairs, "Rows", None)
     assert load_pairs(few).equals(first)
     beside = Dataset("beside", source(rows=20, apart_from="many"), 7, apart_from=few)
     assert load_pairs(beside).attrs["name"] == "beside" and load_pairs(few).attrs["name"] == "many"
