@@ -165,7 +165,8 @@ def beside_paper(table: pd.DataFrame, item: str, **only) -> pd.DataFrame:
                 .apply(lambda row: _span(scores[(scores[apart] == row).all(axis=1)]["f1"]), axis=1)
             )
     else:
-        said = {f"paper's {c}": _per(paper, keys, c) for c in table if c in paper and c not in KEYS}
+        told = [str(c) for c in table if c in paper and c not in KEYS]
+        said = {f"paper's {column}": _per(paper, keys, column) for column in told}
     if not keys:
         return table.assign(**{name: values.iloc[0] for name, values in said.items()})
     beside = pd.DataFrame(said).reset_index()

@@ -51,7 +51,7 @@ def as_html(figure: Figure) -> str:
 def in_notebooks() -> None:
     """Let the notebook that runs this, if any, show every figure as `as_html`."""
     shell = get_ipython()
-    if shell is None or not hasattr(shell, "kernel"):
+    if shell is None or shell.display_formatter is None or not hasattr(shell, "kernel"):
         return
     plt.switch_backend(plt.get_backend())  # a backend registers its own formats: first that
     formatters = shell.display_formatter.formatters

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dsi_core.plots import findings, style
+from dsi_core.plots import alt, findings, style
 from dsi_core.plots.style import COLORS, LOOKS, Kind, Status
 
 SUSPECT = "the suspect"
@@ -153,7 +153,7 @@ def plot_strata(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     names = []
     for place, ((member, kind, base), part) in enumerate(rows):
         leans = part["lean"].replace(-np.inf, np.nan)
-        look = LOOKS[style.kind_of(kind, member)]
+        look = LOOKS[style.kind_of(str(kind), bool(member))]
         places = place + 0.3 * style.apart(len(part))
         ax.scatter(leans, places, color=look.color, marker=look.marker, s=26, linewidths=0)
         trained = ", trained on it" if member else ""
@@ -240,7 +240,7 @@ def plot_curve(table: pd.DataFrame) -> Figure:
     vote.set(xlabel="answers", ylabel="samples", title="the vote")
     for axis in (vote.xaxis, vote.yaxis):
         style.whole_numbers(axis)
-    vote.legend(loc="upper left", bbox_to_anchor=(0.0, -0.22), ncols=2, fontsize=8)
+    vote.legend(loc="upper left", bbox_to_anchor=(0.0, -0.3), ncols=2, fontsize=8)
     figure.set_label("Counts of samples, and the p-value among controls, as answers come in")
     if ranked:
         rank = axes[0, 1]
@@ -341,6 +341,7 @@ def _png(drawn: Axes | Figure) -> bytes:
     figure = drawn.figure if isinstance(drawn, Axes) else drawn
     assert isinstance(figure, Figure)
     file = BytesIO()
-    figure.savefig(file, format="png", bbox_inches="tight", metadata={"Software": None})
+    metadata = {"Software": None, "Description": alt.text(figure)}
+    figure.savefig(file, format="png", bbox_inches="tight", metadata=metadata)
     plt.close(figure)
     return file.getvalue()

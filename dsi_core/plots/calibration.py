@@ -311,8 +311,8 @@ def plot_beside(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.plot(x, y, "s", color=look.color, markerfacecolor=fill, markersize=10)
         if row["accused"] and row["kind"] == "innocent":
             ax.annotate("✗", (x, y), ha="center", va="center", color="white", fontsize=9)
-    for y in np.flatnonzero(models.to_numpy()[1:] != models.to_numpy()[:-1]):
-        ax.axhline(y + 0.5, color=COLORS["zero"], linewidth=0.8)
+    for change in np.flatnonzero(models.to_numpy()[1:] != models.to_numpy()[:-1]):
+        ax.axhline(change + 0.5, color=COLORS["zero"], linewidth=0.8)
     ax.set_xticks(range(len(methods)), methods, rotation=35, ha="right")
     ax.set_yticks(range(len(models)), [f"{m} ({k})" for m, k in models.items()], fontsize=8)
     ax.set(xlim=(-0.5, len(methods) - 0.5), ylim=(len(models) - 0.5, -0.5))
@@ -352,7 +352,7 @@ def _lines(kinds: set[Kind]) -> list[Line2D]:
             [],
             color=LOOKS[kind].color,
             linestyle=LOOKS[kind].line,
-            label=style.WORDS.get(kind, kind),
+            label=style.words_of(kind),
         )
         for kind in Kind
         if kind in kinds

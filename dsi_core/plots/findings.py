@@ -148,8 +148,9 @@ def detection(table: pd.DataFrame) -> str:
     if not wrong.any():
         return "No set of references accuses a model that trained on data like D"
     accusing = [
-        f"{name} {'accuse' if _many(str(name)) else 'accuses'} {n} of {int(counts['total'][name])}"
-        for name, n in wrong[wrong > 0].items()
+        f"{name} {'accuse' if _many(str(name)) else 'accuses'} {n} of {total}"
+        for name, n, total in zip(wrong.index, wrong, counts["total"].astype(int), strict=True)
+        if n
     ]
     clear = [str(name) for name, n in wrong.items() if n == 0]
     many = len(clear) > 1 or _many("".join(clear))
@@ -224,7 +225,7 @@ def known_models(table: pd.DataFrame) -> str:
     members, others = known[member], known[~member]
     if members.empty or others.empty:
         return "How far known models lean to the references that trained on D"
-    first = others.loc[others["lean"].idxmax()]
+    first = others.sort_values("lean").iloc[-1]
     beyond = int((members["lean"] > first["lean"]).sum())
     counted = f"Beyond every innocent: {share(beyond, len(members), 'members')}"
     if beyond == len(members):
@@ -270,7 +271,7 @@ def methods(table: pd.DataFrame) -> str:
     guessed = f"guessing, {table['chance'].iloc[0] * table['total'].iloc[0]:g}"
     chosen = table[table["chosen"].astype(bool)]
     if chosen.empty:
-        best = table.loc[table["correct"].idxmax()]
+        best = table.sort_values("correct", kind="stable").iloc[-1]
         return f"No method could be chosen; the best finds {_bases(best)} ({guessed})"
     one = chosen.iloc[0]
     return f"Chosen on the bases, {one['method']} finds {_bases(one)} ({guessed})"

@@ -91,7 +91,7 @@ def save(
     place.mkdir(parents=True, exist_ok=True)
     path = place / f"{name}.csv"
     store.write_text(path, table.to_csv(index=False, float_format="%.6g"))
-    files = {path: None}
+    files: dict[Path, str | None] = {path: None}
     if figure is not None:
         whole = _figure_of(figure)
         words = alt.text(whole)

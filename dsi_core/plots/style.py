@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import cycle
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,7 +27,7 @@ class Look:
     color: str
     marker: str = "o"
     hatch: str = ""
-    line: str | tuple = "-"
+    line: Any = "-"  # as matplotlib takes line styles
 
 
 class Kind(StrEnum):
@@ -71,7 +72,11 @@ LIKE_D = {
     "on D's other wording",
 }
 ASSISTANTS = {"answers", "retrieval", "written"}
-DECISION = {"color": "black", "linestyle": "--", "linewidth": 1.2}  # the line that decides
+DECISION: dict[str, Any] = {
+    "color": "black",
+    "linestyle": "--",
+    "linewidth": 1.2,
+}  # the line that decides
 
 COLORS = {
     **{str(kind): look.color for kind, look in LOOKS.items()},
@@ -89,15 +94,23 @@ COLORS = {
     "caption": "#555555",
     "shared words": "#B7E4C7",
 }
-BESIDE_LINE = {"textcoords": "offset points", "fontsize": 8, "color": COLORS["caption"]}
-WORDS = {
+BESIDE_LINE: dict[str, Any] = {
+    "textcoords": "offset points",
+    "fontsize": 8,
+    "color": COLORS["caption"],
+}
+WORDS: Mapping[str, str] = {
     Kind.MEMBER: "member: trained on D",
     Kind.LIKE_D: "tuned on data like D",
     Kind.OTHER: "tuned on other data",
     Kind.ASSISTANT: "assistant or look-up, never saw D",
     Kind.SUSPECT: "the suspect",
 }  # of a legend
-OUTSIDE = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": 8}  # a legend's place
+OUTSIDE: dict[str, Any] = {
+    "loc": "upper left",
+    "bbox_to_anchor": (1.0, 1.0),
+    "fontsize": 8,
+}  # a legend's place
 SPREAD = 0.618  # the golden ratio: dots of a row, moved apart by its multiples, rarely overlap
 # Of names that are all of one kind, each next one has the next marker.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
@@ -174,6 +187,11 @@ def kinds_of(table: pd.DataFrame) -> pd.Series:
     return pd.Series(kinds, table.index, dtype=object)
 
 
+def words_of(name: str) -> str:
+    """What a legend calls a kind or a status."""
+    return WORDS.get(str(name), str(name))
+
+
 def legend_of(where: Axes | Figure, names: Iterable[str], **options) -> None:
     """Add a legend of kinds or statuses as they look, in the order of `LOOKS`, off the data."""
     shown = [name for name in LOOKS if name in set(names)]
@@ -181,7 +199,7 @@ def legend_of(where: Axes | Figure, names: Iterable[str], **options) -> None:
         Line2D([], [], color=LOOKS[n].color, marker=LOOKS[n].marker, linestyle="none")
         for n in shown
     ]
-    where.legend(dots, [WORDS.get(str(n), str(n)) for n in shown], **options)
+    where.legend(dots, [words_of(name) for name in shown], **options)
 
 
 def apart(count: int) -> np.ndarray:
@@ -214,7 +232,7 @@ def decides(ax: Axes, at: float, words: str, *, across: bool = False, left: bool
     """
     if across:
         ax.axhline(at, **DECISION, zorder=2)
-        name = {"xycoords": ("axes fraction", "data"), "ha": "left"}
+        name: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "left"}
         ax.annotate(words, (1.0, at), (3, 0), va="center", **name, **BESIDE_LINE)
         return
     ax.axvline(at, **DECISION, zorder=2)

@@ -133,7 +133,7 @@ def _members_and_kinds(markers: dict[str, str], kinds: pd.Series) -> list[Line2D
             [],
             color=LOOKS[kind].color,
             linestyle=LOOKS[kind].line,
-            label=style.WORDS.get(kind, kind),
+            label=style.words_of(kind),
         )
         for kind in others
     ]
@@ -318,8 +318,8 @@ def plot_detection(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         )
         for group in groups
     ]
-    place = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.18 - 0.12 * (len(sets) < 4))}
-    ax.legend(handles=shown, **place, ncols=2, fontsize=9)
+    place = (0.0, -0.18 - 0.12 * (len(sets) < 4))
+    ax.legend(handles=shown, loc="upper left", bbox_to_anchor=place, ncols=2, fontsize=9)
     drawn = "A row for each set of references, a square with its interval for each group of models"
     style.says(ax, findings.detection(table), drawn)
     return ax
