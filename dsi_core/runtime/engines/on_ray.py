@@ -9,6 +9,7 @@ import gc
 import os
 import pickle
 import platform
+import signal
 import threading
 import time
 import uuid
@@ -128,6 +129,7 @@ def connect() -> Any:
         "runtime_env": {"env_vars": variables},
         "namespace": "dsi",
     }
+    ended = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address or "auto", **how)
     except ConnectionError as error:
@@ -138,6 +140,8 @@ def connect() -> Any:
             ) from None
         progress.say("no Ray cluster here: one of this machine alone begins")
         ray.init(**how, **ALONE, num_cpus=_cores())
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ended)  # as it was: Ray has one of its own
     return ray
 
 
