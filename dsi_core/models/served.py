@@ -41,11 +41,7 @@ STOP_SECONDS = 20
 TIMEOUT_SECONDS = 600.0  # of one answer: all are sent at once, and the last ones wait
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, that vLLM makes room for
 ROOM = 2048  # tokens that are read at once, at least
-OF_A_CPU = {
-    "VLLM_TARGET_DEVICE": "cpu",
-    "VLLM_CPU_KVCACHE_SPACE": "2",  # GB
-    "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
-}
+OF_A_CPU = {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_KVCACHE_SPACE": "2"}  # GB
 QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
 
