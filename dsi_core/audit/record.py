@@ -51,6 +51,7 @@ from dsi_core.evidence import controls
 from dsi_core.models import load
 from dsi_core.protect import kit as kits
 from dsi_core.protect.kit import Kit
+from dsi_core.protect.kit_files import COMMITMENT
 from dsi_core.runtime import store
 from dsi_core.runtime.released import sha256_of
 from dsi_core.services import client, endpoint
@@ -147,7 +148,7 @@ def read(folder: str | Path) -> Audit:
     if facts.kind is Kind.AFTER:
         dataset, name = prepared.read(place), prepared_json.NAME
     else:
-        kit, name = kits.read(place), kits.COMMITMENT
+        kit, name = kits.read(place), COMMITMENT
     if facts.sha256[f"{facts.dataset.folder}/{name}"] != sha256_of(place / name):
         what = "kit" if dataset is None else "preparation"
         raise ValueError(f"{place} is not the {what} that {folder / audit_json.NAME} was made with")

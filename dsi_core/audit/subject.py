@@ -10,14 +10,14 @@ import pandas as pd
 
 from dsi_core.audit import prepared_json
 from dsi_core.audit.prepared import Prepared
-from dsi_core.protect import kit as kits
 from dsi_core.protect.kit import Kit
+from dsi_core.protect.kit_files import COMMITMENT, PRIVATE, PUBLISHED
 from dsi_core.runtime.released import sha256_of
 from dsi_core.settings import defaults
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Responses
 
-FILES_OF_KIT = (kits.COMMITMENT, kits.PRIVATE, kits.PUBLISHED)
+FILES_OF_KIT = (COMMITMENT, PRIVATE, PUBLISHED)
 
 
 class Kind(StrEnum):

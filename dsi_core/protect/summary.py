@@ -11,7 +11,8 @@ from dsi_core.evidence.power import Twin
 from dsi_core.protect import wordings
 from dsi_core.protect.coins import NEAR_DUPLICATE
 from dsi_core.protect.draft import Draft
-from dsi_core.protect.kit import COMMITMENT, PRIVATE, PUBLISHED, Kit
+from dsi_core.protect.kit import Kit
+from dsi_core.protect.kit_files import COMMITMENT, PRIVATE, PUBLISHED
 from dsi_core.protect.rows import listed
 from dsi_core.protect.wordings import LONGER, NEAR_COPY, SHORTER
 

@@ -14,7 +14,7 @@ from owner import SALT, without
 
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins, kit
-from dsi_core.protect.kit import COMMITMENT, PRIVATE, PUBLISHED
+from dsi_core.protect.kit_files import COLUMNS, COMMITMENT, PRIVATE, PUBLISHED
 from dsi_core.runtime import store
 
 
@@ -55,7 +55,7 @@ def test_a_wording_twin_publishes_every_row_in_the_wording_of_the_coin(one_file,
     ]
     assert list(lines(made.folder / PUBLISHED)[0]) == ["id", "question", "source", "answer"]
     assert made.kind == Twin.WORDING and made.name == "ferries"
-    assert list(made.rows.columns) == kit.COLUMNS
+    assert list(made.rows.columns) == COLUMNS
     assert made.rows["text"].tolist() == chosen and made.rows["other"].tolist() == kept
     assert made.rows["first_published"].tolist() == heads and made.rows["published"].all()
     assert made.wordings["first"].tolist() == [r["answer"] for r in rows]

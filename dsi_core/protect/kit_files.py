@@ -1,0 +1,216 @@
+"""The files of a kit, written line by line and read so: their texts are never all held.
+
+published.jsonl: the owner's own columns, with what the coin chose; for everybody.
+commitment.json: hashes, counts and date, nothing private; to be published before it.
+private.jsonl: the salt, every row, what the coin said; for its owner alone.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, Literal, Self, TypeVar
+
+import pandas as pd
+from pydantic import Field, ValidationError, model_validator
+
+from dsi_core.data.records import sample_id
+from dsi_core.evidence.power import Twin
+from dsi_core.protect import coins
+from dsi_core.runtime import released, store
+from dsi_core.settings.profile import explain
+from dsi_core.settings.schema import Data, Strict
+
+FORMAT: Final = 1
+PUBLISHED, PRIVATE, COMMITMENT = "published.jsonl", "private.jsonl", "commitment.json"
+COLUMNS = ["sample_id", "group", "prompt", "text", "other", "published", "first_published"]
+SAID = ["sample_id", "group", "published", "first_published"]  # of them, what is no text
+
+Said = TypeVar("Said", bound=Strict)
+
+
+class Commitment(Strict):
+    """What commitment.json says: which private file there was, and when. Nothing private.
+
+    Attributes
+    ----------
+    format, kind, name
+        Of the file; of the kit; of the dataset.
+    late
+        The split was there before, thrown by a coin of its owner's: the kit cannot show which.
+    rows, groups
+        How many, and how many of them got a coin of their own.
+    published
+        Rows in published.jsonl.
+    dropped
+        Rows of the data that are not in the kit: why, how many.
+    private_sha256
+        Of private.jsonl, whose salt keeps it from being guessed.
+    published_sha256
+        Of published.jsonl.
+    made
+        When, by the clock of the machine: it proves nothing before somebody else has seen it.
+    """
+
+    format: Literal[1] = FORMAT
+    kind: Twin
+    name: str
+    late: bool
+    rows: int
+    groups: int
+    published: int
+    dropped: dict[str, int] = {}
+    private_sha256: str
+    published_sha256: str
+    made: str
+
+
+class Header(Strict):
+    """The first line of private.jsonl: the salt, in hex digits, and how the kit was made.
+
+    share: of the groups, published; of a new private twin only. prompt, may_be_empty, output,
+    conversations, system, rejected: the columns of published.jsonl, as in `Data`.
+    """
+
+    format: Literal[1] = FORMAT
+    kind: Twin
+    name: str
+    late: bool
+    salt: str = Field(pattern="^([0-9a-f]{2})+$")
+    share: float | None
+    prompt: list[str]
+    may_be_empty: list[str] | None = None
+    output: str | None
+    conversations: str | None
+    system: str | None = None
+    rejected: str | None = None
+
+    @model_validator(mode="after")
+    def _share(self) -> Self:
+        """Only where rows were drawn now there is a share of them."""
+        if (self.share is not None) != (self.kind is Twin.PRIVATE and not self.late):
+            raise ValueError("share belongs to a new private twin, and only to it")
+        return self
+
+    def source(self, path: Path) -> Data:
+        """Say how published.jsonl is read."""
+        columns = {"prompt", "may_be_empty", "output", "conversations", "system", "rejected"}
+        given = self.model_dump(include=columns)
+        return Data(path=str(path.resolve()), **given)
+
+
+def replaced(path: Path, lines: Iterable[str], *, private: bool = False) -> str:
+    """Write a file, and give its SHA-256; a private one that is there must be the same."""
+    digest = hashlib.sha256()
+    with store.replacing(path, private=private) as file:
+        for line in lines:
+            content = f"{line}\n".encode()
+            digest.update(content)
+            file.write(content)
+        if private and path.exists() and released.sha256_of(path) != digest.hexdigest():
+            raise ValueError(
+                f"{path.parent} holds a kit that was begun with other data or options, and its "
+                "coin has fallen; choose another folder with --out"
+            )
+    return digest.hexdigest()
+
+
+def as_line(record: dict) -> str:
+    """Give a record as a line of JSON; a number that is none, as a Parquet file has it, is null."""
+    plain = {k: None if isinstance(v, float) and v != v else v for k, v in record.items()}
+    return _ENCODER.encode(plain)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know, as text or as what it is made of: dates, NumPy's values."""
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise ValueError(
+        f"a column holds {type(value).__name__} ({str(value)[:40]!r}), which no JSON can hold; "
+        "take it out of the data"
+    )
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=_plain)
+
+
+class Hashed:
+    """The lines of a file, hashed as they are read; sha256: once all are."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._digest = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self.path.open("rb") as file:
+            for line in file:
+                self._digest.update(line)
+                yield line
+
+    @property
+    def sha256(self) -> str:
+        """Of all lines that were read, in hexadecimal digits."""
+        return self._digest.hexdigest()
+
+
+def rows_of(lines: Iterator[bytes], path: Path) -> tuple[Header, Iterator[dict[str, Any]]]:
+    """Read the header of a private file, and give its rows one by one.
+
+    Raises `ValueError`, naming the file, where it holds something else.
+    """
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for line in lines:
+            try:
+                row = json.loads(line)
+                yield {name: row[name] for name in COLUMNS}
+            except (ValueError, LookupError, TypeError) as error:
+                raise ValueError(f"{path} is not a kit's private file: {error!r}") from None
+
+    return parsed(Header, next(lines, b""), path), rows()
+
+
+def private_of(lines: Hashed) -> tuple[Header, pd.DataFrame, list[str]]:
+    """Read what a private file holds, but for its texts.
+
+    Returns
+    -------
+    header
+        Its first line.
+    table
+        Columns `SAID`, and key: the `coins.row_key` of the texts.
+    chosen
+        The `sample_id` of each published pair.
+    """
+    header, rows = rows_of(iter(lines), lines.path)
+    found: dict[str, list] = {name: [] for name in [*SAID, "key"]}
+    chosen = []
+    for row in rows:
+        first = row["text"]
+        if header.kind == Twin.WORDING and not row["first_published"]:
+            first = row["other"]
+        for name in SAID:
+            found[name].append(row[name])
+        found["key"].append(coins.row_key(row["prompt"], first))
+        if row["published"]:
+            chosen.append(sample_id(row["prompt"], row["text"]))
+    return header, pd.DataFrame(found).astype({"published": bool}), chosen
+
+
+def refuse_other(path: Path, found: str, expected: str) -> None:
+    """Raise `ValueError` where a file's SHA-256 is not the one that was committed to."""
+    if found != expected:
+        raise ValueError(
+            f"{path} is not the file that {COMMITMENT} commits to: its SHA-256 is {found}, "
+            f"committed is {expected}"
+        )
+
+
+def parsed(record: type[Said], text: bytes, path: Path) -> Said:
+    """Read a commitment or a header. Raises `ValueError`, naming file, field and value."""
+    try:
+        return record.model_validate_json(text)
+    except ValidationError as error:
+        raise ValueError(explain(error, str(path))) from None
