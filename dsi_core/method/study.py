@@ -204,13 +204,14 @@ def query(
     if not announced:
         pending.announce([q.work for q in missing])
     load.prepare_all(q.training.base for q in missing)
-    weights = [tuning.entry(q.training, make=False) for q in missing]
-    work = list(others)
-    for i, q in enumerate(missing):
-        tunes = weights[i] not in weights[:i]
+    work, tuned = list(others), set[Path]()
+    for q in missing:
+        weights = tuning.entry(q.training, make=False)
+        tunes = weights not in tuned
+        tuned.add(weights)
         if not responses.is_served(q.training, q.sampling):
             work.append(q.job(tunes=tunes))
-        elif tunes and q.training.recipe and store.manifest(weights[i]) is None:
+        elif tunes and q.training.recipe and store.manifest(weights) is None:
             needs = q.training.base.needs
             work.append(jobs.Job(q.title, tuning.tune, (q.training,), q.training.passes, **needs))
     jobs.run(sorted(work, key=lambda job: -job.cost))
