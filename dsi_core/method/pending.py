@@ -56,8 +56,9 @@ def sentence(work: Sequence[Work]) -> str:
         parts.append(f"read {sum(w.texts for w in read):,} texts with {_named(read)}")
     labels = sorted({w.training.precision.label() for w in work})
     workers = max(1, len(devices()[: len(work)]))
-    seconds = [_tuning_seconds(w.training) for w in tuned]
-    seconds += [_answering_seconds(w) for w in work]
+    earlier = _records()
+    seconds = [_tuning_seconds(w.training, earlier) for w in tuned]
+    seconds += [_answering_seconds(w, earlier) for w in work]
     known = [s for s in seconds if s is not None]
     takes = "how long is not known"
     if len(known) == len(seconds):
@@ -89,34 +90,39 @@ def _time(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _tuning_seconds(training: Training) -> float | None:
+def _tuning_seconds(training: Training, earlier: Sequence["Record"]) -> float | None:
     recipe = training.recipe_here
     pairs = tuning.training_pairs(training)
     characters = pairs["prompt"].str.len().sum() + pairs["output"].str.len().sum()
     tokens = recipe.epochs * (characters / CHARACTERS + TEMPLATE * len(pairs))
-    return _seconds(training, tokens, recipe.method, FULL if recipe.method == "full" else ADAPTERS)
+    operations = FULL if recipe.method == "full" else ADAPTERS
+    return _seconds(training, tokens, recipe.method, operations, earlier)
 
 
-def _answering_seconds(work: Work) -> float | None:
+def _answering_seconds(work: Work, earlier: Sequence["Record"]) -> float | None:
     if work.training.base.source.endpoint is not None:
         return None
     lengths = [load_pairs(d)["output"].str.len().mean() for d in work.training.datasets]
     each = max(lengths) / CHARACTERS if lengths else ANSWER
-    return _seconds(work.training, (work.answers + work.texts) * each, None, FORWARD)
+    return _seconds(work.training, (work.answers + work.texts) * each, None, FORWARD, earlier)
 
 
 def _seconds(
-    training: Training, tokens: float, method: str | None, operations: int
+    training: Training,
+    tokens: float,
+    method: str | None,
+    operations: int,
+    earlier: Sequence["Record"],
 ) -> float | None:
     """The time of so many tokens. method: of tuning; None = answering."""
     base, precision = store.key(training.base.spec), training.precision
-    same = [r for r in _records() if r.base == base and r.method == method]
+    same = [r for r in earlier if r.base == base and r.method == method]
     rates = [r.tokens_per_s for r in same if r.device == device_name() and r.device != CPU]
     label = precision.label(quantized=training.quantized)
     rates += [r.tokens_per_s for r in same if (r.cpu, r.precision) == (store.cpu(), label)]
     if rates:
         return tokens / median(rates)
-    sizes = [r.parameters for r in _records() if r.base == base and r.parameters]
+    sizes = [r.parameters for r in earlier if r.base == base and r.parameters]
     if not sizes or precision.device != CPU:
         return None
     return tokens * operations * sizes[0] / (_peak(precision.dtype) * SHARE_OF_PEAK)
@@ -145,6 +151,7 @@ class Record:
 
 
 def _records() -> list[Record]:
+    """All finished entries; looked through once for whatever is to be done."""
     own = [p.parent for kind in KINDS for p in store.root().glob(f"{kind}/*/manifest.json")]
     return [_record(f) for f in [*own, *(f for kind in KINDS for f in released.folders(kind))]]
 

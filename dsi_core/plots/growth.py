@@ -26,8 +26,7 @@ def plot_growth(table: pd.DataFrame, *, limit_mb: float | None = None) -> Figure
     Returns
     -------
     Figure
-        Upper panels: what grows with answers; a panel for seconds and one for memory, and a row of
-        panels for each unit. Dashed: ten times the time for ten times the size.
+        A panel for seconds and one for memory, in a row for each unit. Dashed: ten times the time for ten times the size.
     """
     units = table["unit"].unique()
     figure, panels = plt.subplots(
@@ -39,9 +38,12 @@ def plot_growth(table: pd.DataFrame, *, limit_mb: float | None = None) -> Figure
             _lines(ax, part, column, markers)
             ax.set(xlabel=str(unit), ylabel=PANELS[column])
         _linear(row[0], part)
+        row[0].legend(fontsize=8)
+        most = part["memory_mb"].max()
         if limit_mb is not None:
+            most = max(most, limit_mb)
             style.decides(row[1], limit_mb, f"{limit_mb:,.0f} MB", across=True)
-        row[1].legend(**style.OUTSIDE)
+        row[1].set_ylim(0, 1.15 * most)
     drawn = "A line with a marker for each step; dashed, ten times the time for ten times the size"
     style.says(figure, _finding(table), drawn)
     return figure
@@ -55,8 +57,6 @@ def _lines(ax: Axes, table: pd.DataFrame, column: str, markers: dict[str, str]) 
         values = own[column].clip(lower=LEAST if column == "seconds" else 0)
         ax.plot(own["size"], values, marker=markers[step], color=plt.cm.cividis(shade), label=step)
     ax.set(xscale="log", yscale="log" if column == "seconds" else "linear")
-    if column != "seconds":
-        ax.set_ylim(0, None)
 
 
 def _linear(ax: Axes, table: pd.DataFrame) -> None:

@@ -79,7 +79,9 @@ def test_without_a_measurement_the_models_size_and_this_cpu_say_it(models):
     said = pending.sentence([Work("U", models["U"], answers=9000)])
     assert f"about {pending._time(seconds)} (" in said
     in_all, _ = tokens(models["T"])
-    assert pending._tuning_seconds(models["T"]) == pytest.approx(4e6 * 2 * in_all / 0.45e9)
+    assert pending._tuning_seconds(models["T"], pending._records()) == pytest.approx(
+        4e6 * 2 * in_all / 0.45e9
+    )
 
 
 @pytest.mark.parametrize(

@@ -37,4 +37,5 @@ def test_time_and_memory_by_size(measured):
     assert seconds.lines[0].get_ydata().tolist() == [0.01, 0.2, 3.0]
     assert seconds.lines[1].get_ydata().tolist() == pytest.approx([0.03, 3.0])  # ten for ten
     assert memory.lines[0].get_ydata().tolist() == [300, 400, 1_500]
-    assert legend(memory) == ["read"] and legend(figure.axes[3]) == ["schedule"]
+    assert legend(seconds) == ["read"] and legend(jobs) == ["schedule"]
+    assert memory.get_ylim() == (0, 2_300)
