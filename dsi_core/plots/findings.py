@@ -180,7 +180,8 @@ def evasion(table: pd.DataFrame, how: str) -> str:
     caught, n = _caught(table)
     first, worst = int(caught.iloc[0]), int(caught.min())
     if worst < first:
-        return f"{how} hides {first - worst} of the {first} members that are found without it"
+        hidden = share(first - worst, first, "members")
+        return f"{how} hides {hidden} that are found without it"
     span = share(worst, n, "members") if worst == caught.max() else f"{worst} to {caught.max()}"
     return f"{how} hides nobody: at every setting the vote finds {span}"
 

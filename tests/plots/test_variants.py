@@ -271,7 +271,7 @@ def test_evasion_has_a_point_per_member_and_setting():
     assert {to_hex(c.lines[0].get_color()) for c in ax.containers} == {MEMBER}
     assert ticks(ax.xaxis) == ["none", "llama"]
     assert legend(ax) == ["full", "lora"]
-    assert title(ax) == "Rephrasing hides 2 of the 2 members that are found without it"
+    assert title(ax) == "Rephrasing hides both members that are found without it"
     assert ax.get_xlabel() == "who"
     assert ax.lines[-1].get_ydata()[0] == 0.5
 
