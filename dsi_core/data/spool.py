@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from tempfile import TemporaryFile
 from typing import Generic, TypeVar, overload
 
+import numpy as np
+
 HELD = 1 << 25  # bytes that are kept in memory before they are written
 
 Row = TypeVar("Row")
@@ -66,7 +68,10 @@ class Mapped(Sequence[Given], Generic[Row, Given]):
     """What a function gives of rows at some places; of each when it is asked for."""
 
     def __init__(
-        self, rows: Sequence[Row], give: Callable[[Row], Given], places: Sequence[int] | None = None
+        self,
+        rows: Sequence[Row],
+        give: Callable[[Row], Given],
+        places: Sequence[int] | np.ndarray | None = None,
     ):
         self._rows, self._give = rows, give
         self._places = range(len(rows)) if places is None else places

@@ -421,20 +421,16 @@ def gaps_to(study: Study, scores: pd.DataFrame, responses: pd.DataFrame) -> pd.D
     by_sample = responses.assign(place=np.arange(len(responses))).sort_values(
         ["dataset", "sample_id"], kind="stable"
     )
-    parts = []
+    architectures, parts = participants.architectures(study.profile), []
     for start in range(0, max(1, len(responses)), ROWS):
         part = by_sample.iloc[start : start + ROWS]
         table = part.merge(sides, on=["dataset", "sample_id"], validate="m:m")
+        table["architecture"] = table["reference"].map(architectures)
         raw = raw_sides(study, table, beside_references)
         before, after = (scale(study, table["dataset"], side) for side in raw)
         part = table.drop(columns=given).assign(before=before, after=after, gap=after - before)
         parts.append(part)
     table = pd.concat(parts).sort_values("place", kind="stable", ignore_index=True)
-    table.insert(
-        table.columns.get_loc("before"),
-        "architecture",
-        table["reference"].map(participants.architectures(study.profile)),
-    )
     return table.drop(columns="place")
 
 

@@ -143,7 +143,7 @@ def draft(
     table = given.table
     texts = [Mapped(given.rows, lambda row: (row.prompt, row.first))]
     if wordings:
-        texts.append(Mapped(given.rows, lambda row: (row.prompt, row.second)))
+        texts.append(Mapped(given.rows, lambda row: (row.prompt, row.second or "")))
     units = coins.shared(table["sample_id"], [] if withheld else texts, table.get("document"))
     made = Draft(
         name=name or called(data),

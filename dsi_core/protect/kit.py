@@ -235,8 +235,8 @@ def _write(folder: Path, header: Header, draft: Draft, tossed: pd.DataFrame) -> 
 
 def _private_lines(header: Header, draft: Draft, tossed: pd.DataFrame) -> Iterator[str]:
     yield header.model_dump_json()
-    for place, *said in tossed.itertuples(name=None):
-        row, said = draft.rows[place], dict(zip(tossed.columns, said, strict=True))
+    for place, *facts in tossed.itertuples(name=None):
+        row, said = draft.rows[place], dict(zip(tossed.columns, facts, strict=True))
         texts = {"prompt": row.prompt, "text": row.first, "other": None}
         if header.kind == Twin.WORDING:
             texts |= {"text": row.first, "other": row.second}

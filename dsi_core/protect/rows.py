@@ -132,7 +132,7 @@ def read(
         )
     dropped: Counter = Counter()
     records = read_records(source, dropped)
-    parts = [map(_row, records)]
+    parts: list[Iterator[Row]] = [map(_row, records)]
     if two:
         parts = [_with_column(records, two[1], source, dropped)]
     elif wordings:
@@ -307,7 +307,7 @@ def _refuse_twice(rows: Spool[Row], ids: np.ndarray, published: list[bool]) -> N
     first = found[~found.duplicated() & found.isin(again)]
     there = dict(zip(first, first.index, strict=True))
     lines = []
-    for i, number in again.items():
+    for i, number in zip(again.index.tolist(), again, strict=True):
         other = there[number]
         both = published[i] != published[other]
         what = "both published and withheld" if both else "the same prompt and output"

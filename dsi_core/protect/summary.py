@@ -30,7 +30,7 @@ MEASURED = {
 def of_draft(draft: Draft) -> str:
     """Say how much a kit could find, and what to look at before the coin is tossed."""
     parts = [_counts(draft)]
-    parts += answers_used(len(draft.rows), draft.table["answers"].sum())
+    parts += answers_used(len(draft.rows), int(draft.table["answers"].sum()))
     if draft.dropped:
         parts.append(f"{said_of(draft.dropped)}; the kit neither publishes nor withholds these")
     if draft.late:
