@@ -117,4 +117,4 @@ def _matched(backbone: Backbone, a: str, b: str) -> Matching:
         tokens.append(tokenizer.convert_ids_to_tokens(sent_encode(tokenizer, text)))
         counted.append((given[2][0] > 0).tolist())
     cosines = (vectors[0] @ vectors[1].T).round(6).tolist()
-    return Matching(*tokens, *counted, cosines)
+    return Matching(tokens[0], tokens[1], counted[0], counted[1], cosines)
