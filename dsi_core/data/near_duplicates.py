@@ -127,15 +127,7 @@ class _Texts:
         self.tried = np.zeros(len(self.sketches), dtype=np.int32)
         self.nearest = max(NEIGHBOURS, COMPARED // max(1, len(self.sketches)))
         self.failed: set[int] = set()
-        self.sets = lru_cache(maxsize=KEPT)(self._sets)
-
-    def _sets(self, i: int) -> tuple[frozenset[str], frozenset[str]]:
-        for part in self.parts:
-            if i < len(part):
-                prompt, output = part[i]
-                return words(prompt), words(output)
-            i -= len(part)
-        raise IndexError(i)
+        self.sets = _sets_of(self.parts)
 
     def in_order(self, rows: np.ndarray, key: np.ndarray, further: np.ndarray) -> np.ndarray:
         """Rows by their numbers in a band, then by its further columns."""
@@ -192,6 +184,23 @@ class _Texts:
                 f"{sketches.BANDS} groupings: some near-duplicates of them may have been missed",
                 stacklevel=3,
             )
+
+
+def _sets_of(
+    parts: Sequence[Sequence[Sides]],
+) -> Callable[[int], tuple[frozenset[str], frozenset[str]]]:
+    """Give what tells the words of a row's sides; it remembers the last ones."""
+
+    @lru_cache(maxsize=KEPT)
+    def sets(i: int) -> tuple[frozenset[str], frozenset[str]]:
+        for part in parts:
+            if i < len(part):
+                prompt, output = part[i]
+                return words(prompt), words(output)
+            i -= len(part)
+        raise IndexError(i)
+
+    return sets
 
 
 class _Table(Sequence[Sides]):

@@ -162,7 +162,7 @@ def read(folder: Path) -> Kit:
             raise ValueError(f"{folder / name}: no such file; `dsi protect` makes a kit")
     committed = parsed(Commitment, (folder / COMMITMENT).read_bytes(), folder / COMMITMENT)
     private = Hashed(folder / PRIVATE)
-    header, table, chosen = private_of(private)
+    header, table = private_of(private)
     refuse_other(private.path, private.sha256, committed.private_sha256)
     published = folder / PUBLISHED
     refuse_other(published, released.sha256_of(published), committed.published_sha256)
@@ -173,7 +173,8 @@ def read(folder: Path) -> Kit:
         )
     _check_coin(private.path, header, table)
     found = read_records(header.source(published), Counter())
-    if sorted(sample_id(record.prompt, record.output) for record in found) != sorted(chosen):
+    chosen = sorted(table.loc[table["published"], "pair"])
+    if sorted(sample_id(record.prompt, record.output) for record in found) != chosen:
         raise ValueError(f"{published} does not hold what the coin of {PRIVATE} chose")
     kit = Kit(folder, committed.kind, committed.name, committed)
     if kit.readable_by_others:

@@ -8,12 +8,14 @@ private.jsonl: the salt, every row, what the coin said; for its owner alone.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar
 
 import pandas as pd
 from pydantic import Field, ValidationError, model_validator
 
+from dsi_core.data.pairs import BLOCK
 from dsi_core.data.records import sample_id
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins
@@ -172,7 +174,7 @@ def rows_of(lines: Iterator[bytes], path: Path) -> tuple[Header, Iterator[dict[s
     return parsed(Header, next(lines, b""), path), rows()
 
 
-def private_of(lines: Hashed) -> tuple[Header, pd.DataFrame, list[str]]:
+def private_of(lines: Hashed) -> tuple[Header, pd.DataFrame]:
     """Read what a private file holds, but for its texts.
 
     Returns
@@ -180,23 +182,23 @@ def private_of(lines: Hashed) -> tuple[Header, pd.DataFrame, list[str]]:
     header
         Its first line.
     table
-        Columns `SAID`, and key: the `coins.row_key` of the texts.
-    chosen
-        The `sample_id` of each published pair.
+        Columns `SAID`; key, the `coins.row_key` of the texts; pair, the `sample_id` of what is
+        published of them, or would be.
     """
     header, rows = rows_of(iter(lines), lines.path)
-    found: dict[str, list] = {name: [] for name in [*SAID, "key"]}
-    chosen = []
-    for row in rows:
-        first = row["text"]
-        if header.kind == Twin.WORDING and not row["first_published"]:
-            first = row["other"]
-        for name in SAID:
-            found[name].append(row[name])
-        found["key"].append(coins.row_key(row["prompt"], first))
-        if row["published"]:
-            chosen.append(sample_id(row["prompt"], row["text"]))
-    return header, pd.DataFrame(found).astype({"published": bool}), chosen
+    blocks = [pd.DataFrame(columns=[*SAID, "key", "pair"])]
+    while block := [_without_texts(row, header) for row in islice(rows, BLOCK)]:
+        blocks.append(pd.DataFrame(block))
+    return header, pd.concat(blocks[1:] or blocks, ignore_index=True).astype({"published": bool})
+
+
+def _without_texts(row: dict[str, Any], header: Header) -> dict[str, Any]:
+    first = row["text"]
+    if header.kind == Twin.WORDING and not row["first_published"]:
+        first = row["other"]
+    said = {name: row[name] for name in SAID}
+    key = coins.row_key(row["prompt"], first)
+    return said | {"key": key, "pair": sample_id(row["prompt"], row["text"])}
 
 
 def refuse_other(path: Path, found: str, expected: str) -> None:
