@@ -33,6 +33,7 @@ EACH = 1_000  # answers of one model
 TOGETHER = 50  # answers that end together
 WORDS = 40  # of an answer
 LIMIT_MB = 2_000  # of the process that drives a study
+SHOWN = "made-up jobs and answers, without models; the process that drives them"
 COLUMNS = ["step", "unit", "size", "seconds", "memory_mb"]
 
 

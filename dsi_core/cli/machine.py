@@ -55,7 +55,7 @@ def bench(
     from dsi_core.method import study
     from dsi_core.plots import save as figures
 
-    figure = None
+    figure = shown = None
     if growth:
         from dsi_core.benchmarks import growth as grows
 
@@ -65,7 +65,7 @@ def bench(
         from dsi_core.plots.growth import plot_growth
 
         name, table = "bench_scale", scales.measure(most)
-        figure = plot_growth(table, limit_mb=scales.LIMIT_MB)
+        figure, shown = plot_growth(table, limit_mb=scales.LIMIT_MB), scales.SHOWN
     elif served:
         from dsi_core.benchmarks import served as serves
 
@@ -75,4 +75,4 @@ def bench(
 
         name, table = "bench", bench.run(profile)
     typer.echo(table.to_string(index=False))
-    typer.echo(figures.save(study.plan_only(profile), name, figure, table, out))
+    typer.echo(figures.save(study.plan_only(profile), name, figure, table, out, scale=shown))
