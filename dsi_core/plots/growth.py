@@ -61,7 +61,7 @@ def _lines(ax: Axes, table: pd.DataFrame, column: str, markers: dict[str, str]) 
 
 def _linear(ax: Axes, table: pd.DataFrame) -> None:
     """A line of slope 1 through the largest value."""
-    last = table.loc[table["seconds"].idxmax()]
+    last = table.sort_values("seconds").iloc[-1]
     sizes = np.array([table["size"].min(), table["size"].max()])
     times = last["seconds"] * sizes / last["size"]
     ax.plot(sizes, times, linestyle="--", linewidth=1, color=COLORS["caption"])
