@@ -140,7 +140,8 @@ def test_soft_or_hard(empty_store, monkeypatch):
 def far(empty_store, tmp_path, monkeypatch):
     """far(job) = another machine's view of the store, with a store of its own in tmp_path."""
     store.make_root()
-    home = Keeper(str(empty_store))
+    home = Keeper()
+    home.renew(str(empty_store))
 
     def ask(method, *arguments):
         return getattr(home, method)(*arguments)

@@ -34,8 +34,8 @@ class Told:
 class Keeper:
     """What workers call, from whatever machine."""
 
-    def __init__(self, root: str):
-        self.root = Path(root)
+    def __init__(self) -> None:
+        self.root = Path()
         self.jobs: dict[int, Told] = {}
         self.held: dict[str, tuple[int, BaseFileLock]] = {}
 
@@ -115,12 +115,13 @@ class Keeper:
         """Put the files of a parcel in their place."""
         place(self.root / INCOMING / parcel, self.root / name)
 
-    def clear(self) -> None:
-        """Forget a run: its jobs, what they held, parcels that never arrived."""
+    def renew(self, root: str) -> None:
+        """Forget a run, its jobs and what they held; keep the store that lies there from now on."""
         for name in list(self.held):
             self.free(name)
         self.jobs.clear()
-        shutil.rmtree(self.root / INCOMING, ignore_errors=True)
+        self.root = Path(root)
+        shutil.rmtree(self.root / INCOMING, ignore_errors=True)  # parcels that never arrived
 
 
 def state(folder: Path) -> str | None:

@@ -210,23 +210,23 @@ def at_home() -> Iterator[Home]:
 @contextmanager
 def _keeper(ray: Any, home: Home) -> Iterator[Any]:
     """The keeper of this process, which begins with the first run."""
-    keeper = _begun(ray.get_runtime_context().get_job_id(), home.store)
-    ray.get(keeper.clear.remote())
+    keeper = _begun(ray.get_runtime_context().get_job_id())
+    ray.get(keeper.renew.remote(home.store))
     try:
         yield keeper
     finally:
-        keeper.clear.remote()
+        keeper.renew.remote(home.store)
 
 
 @cache
-def _begun(connection: str, root: str) -> Any:
-    """One keeper for each connection to a cluster, and store."""
+def _begun(connection: str) -> Any:
+    """One keeper for each connection to a cluster."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     made = ray.remote(Keeper).options(num_cpus=0, scheduling_strategy=here)
-    return made.remote(root)
+    return made.remote()
 
 
 class _Run:
@@ -433,7 +433,7 @@ def set_up(told: dict[str, str], home: Home) -> bool:
     What a node says of its own way to the hub is kept.
     """
     for name, value in told.items():
-        if name.startswith("DSI_") or name not in os.environ:
+        if not name.startswith("HF_") or name not in os.environ:
             os.environ[name] = value
     os.environ.update(DSI_ENGINE="local", DSI_WORKERS="0", DSI_PROGRESS="none")
     set_variables(ONE_THREAD)
