@@ -1,128 +1,13 @@
 // The explorer: three linked views of samples, the suspects' votes, and the texts of one sample.
-// It runs in a notebook (anywidget calls `render`) and alone in a page (which calls `page`).
-// Text of models and data is only ever put into text nodes.
+// Text of models and data is only ever put into text nodes. Four files are joined:
+// explore_method.js (what counts), explore_draw.js (how it is drawn), this one (what there is to do),
+// and explore_hosts.js (in a notebook or in a page).
 
 const MANY = 4000; // samples in sight: beyond, cells are drawn instead of dots
-const CELL = 6; // pixels
 const NEAR = 14; // pixels from the pointer to a sample
-const MARGIN = { left: 44, right: 10, top: 8, bottom: 34 };
-const STATUSES = ["not tainted", "positive", "negative", "filtered", "tainted"];
-const NOT_TAINTED = 0, POSITIVE = 1, NEGATIVE = 2, FILTERED = 3, UNASKED = 4; // no answer at all
 const VIEWS = ["similarity", "gap", "evidence"];
 
-// --- The method -----------------------------------------------------------------------------------
-
-/**
- * Eq. 2: a suspect's best long enough answer to each sample, as a code. It is kept: another mu
- * changes only samples with an answer whose length lies between both.
- */
-function evidenceOf(answers, mu, { not_asked, dropped }) {
-  if (answers.mu === mu) return answers.evidence;
-  const { gaps, lengths, draws } = answers, n = gaps.length / draws;
-  if (!answers.evidence) {
-    answers.evidence = new Int16Array(n);
-    answers.shortest = new Uint16Array(n);
-    for (let i = 0; i < n; i++) {
-      answers.shortest[i] = Math.min(...lengths.subarray(i * draws, (i + 1) * draws));
-    }
-  }
-  const { evidence, shortest } = answers, known = answers.mu ?? -1;
-  const low = known < 0 ? 0 : Math.min(mu, known), high = known < 0 ? Infinity : Math.max(mu, known);
-  for (let i = 0; i < n; i++) {
-    if (shortest[i] >= high) continue;
-    const begin = i * draws, end = begin + draws;
-    let between = false;
-    for (let k = begin; k < end; k++) between ||= lengths[k] >= low && lengths[k] < high;
-    if (!between) continue;
-    let best = not_asked;
-    for (let k = begin; k < end; k++) {
-      if (gaps[k] === not_asked) continue;
-      if (best === not_asked) best = dropped;
-      if (gaps[k] > best && lengths[k] >= mu) best = gaps[k];
-    }
-    evidence[i] = best;
-  }
-  answers.mu = mu;
-  return evidence;
-}
-
-/** What each sample counts for: an index of STATUSES. Both thresholds are codes. */
-function statusOf(minGaps, evidence, deltaT, deltaS, { not_asked, dropped }) {
-  const status = new Uint8Array(minGaps.length);
-  for (let i = 0; i < status.length; i++) {
-    if (minGaps[i] <= deltaT) continue; // Eq. 1: strictly greater
-    const found = evidence ? evidence[i] : not_asked;
-    status[i] = found > dropped ? (found > deltaS ? POSITIVE : NEGATIVE)
-      : found === dropped ? FILTERED : UNASKED;
-  }
-  return status;
-}
-
-/** The same, counted over the tainted samples alone. */
-function votesOf(tainted, evidence, deltaS, { dropped }) {
-  const counts = [0, 0, 0, 0, 0];
-  for (let k = 0; k < tainted.length; k++) {
-    const found = evidence[tainted[k]];
-    if (found > dropped) counts[found > deltaS ? POSITIVE : NEGATIVE]++;
-    else counts[found === dropped ? FILTERED : UNASKED]++;
-  }
-  return counts;
-}
-
-/** How many samples of those counted have each status. */
-function tally(status, counted) {
-  const counts = [0, 0, 0, 0, 0];
-  for (let i = 0; i < status.length; i++) if (counted[i]) counts[status[i]]++;
-  return counts;
-}
-
-/** The majority of positive and negative samples; what a tie says depends on whose rule it is. */
-function verdictOf(counts, tie) {
-  const positive = counts[POSITIVE], negative = counts[NEGATIVE];
-  if (positive + negative === 0 && tie !== "member") return "inconclusive";
-  if (positive === negative) return tie;
-  return positive > negative ? "member" : "non-member";
-}
-
-// --- Words in common ------------------------------------------------------------------------------
-
-const PIECES = /\s+|[\p{L}\p{N}\p{M}_]+|[^\s\p{L}\p{N}\p{M}_]/gu;
-
-/** A text cut into [piece, shared]: on a longest common subsequence of words with another text. */
-function common(other, text) {
-  const all = text.match(PIECES) || [];
-  const isBlank = (piece) => /^\s/.test(piece);
-  const words = (pieces) => pieces.filter((p) => !isBlank(p)).map((p) => p.toLowerCase());
-  const left = words(other.match(PIECES) || []), right = words(all);
-  const shared = new Uint8Array(right.length + 1);
-  const n = left.length, m = right.length;
-  if (n * m <= 4e6) {
-    const best = new Uint16Array((n + 1) * (m + 1));
-    for (let i = n - 1; i >= 0; i--) {
-      for (let j = m - 1; j >= 0; j--) {
-        const down = best[(i + 1) * (m + 1) + j], across = best[i * (m + 1) + j + 1];
-        best[i * (m + 1) + j] = left[i] === right[j]
-          ? best[(i + 1) * (m + 1) + j + 1] + 1 : Math.max(down, across);
-      }
-    }
-    for (let i = 0, j = 0; i < n && j < m;) {
-      if (left[i] === right[j]) { shared[j] = 1; i++; j++; }
-      else if (best[(i + 1) * (m + 1) + j] >= best[i * (m + 1) + j + 1]) i++;
-      else j++;
-    }
-  }
-  const isMark = (word) => !/[\p{L}\p{N}]/u.test(word);
-  for (let j = 0; j < m; j++) { // a mark counts beside a shared word only
-    if (isMark(right[j]) && !(j && shared[j - 1]) && !(shared[j + 1] && !isMark(right[j + 1]))) {
-      shared[j] = 0;
-    }
-  }
-  let word = 0;
-  return all.map((piece) => isBlank(piece)
-    ? [piece, word > 0 && shared[word - 1] && shared[word]] : [piece, shared[word++]]);
-}
-
-// --- Elements -------------------------------------------------------------------------------------
+// --- Elements ------------------------------------------------------------------------------------
 
 /** An element; strings among its children become text nodes, never markup. */
 function make(tag, attributes = {}, ...children) {
@@ -141,20 +26,10 @@ function tipped(element, sentence) {
   return element;
 }
 
-const plain = (value, digits) => value.toFixed(digits).replace(/^-(?=.*[1-9])/, "−").replace("-", "");
 const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(3);
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
-/** Marks of an axis: at round numbers, about as many as asked for. */
-function ticks(low, high, about) {
-  const raw = (high - low) / about, unit = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((f) => f * unit).find((s) => s >= raw);
-  const found = [];
-  for (let k = Math.ceil(low / step); k * step <= high + 1e-9; k++) found.push(k * step);
-  return { found, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
-}
-
-// --- The state, as text in a link -----------------------------------------------------------------
+// --- The state, as text in a link ----------------------------------------------------------------
 
 const KEYS = ["dataset", "suspect", "sample", "delta_t", "delta_s", "mu", "reference", "category",
   "kind", "status", "region"];
@@ -181,7 +56,7 @@ function regionOf(text) {
     ? { view, x0, x1, y0, y1 } : null;
 }
 
-// --- The explorer ---------------------------------------------------------------------------------
+// --- The explorer --------------------------------------------------------------------------------
 
 /**
  * Show an explorer.
@@ -302,6 +177,7 @@ function explore(root, source, given, told) {
     plots.set(name, { name, plot, below, above, caption, title });
     listen(plots.get(name));
   }
+  const spoken = make("p", { class: "spoken", "aria-live": "polite" });
   const legend = make("p", { class: "legend" });
   const pinned = make("div", { class: "pinned" }), scrolled = make("div", { class: "scrolled" });
   const voteTitle = make("h3");
@@ -313,7 +189,7 @@ function explore(root, source, given, told) {
   const texts = make("section", { class: "texts", tabindex: 0, "aria-label": "texts" });
   const hint = make("div", { class: "hint", hidden: "" });
   root.append(thresholds, filters, summary, views, legend,
-    make("div", { class: "below" }, suspects, texts), hint);
+    make("div", { class: "below" }, suspects, texts), hint, spoken);
   list.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step) return;
@@ -407,7 +283,8 @@ function explore(root, source, given, told) {
     for (const i of order) if (inCategory[i]) rank[i] = ++count;
     const gap = Float32Array.from(minGaps, (v) => v / one);
     const found = evidence(chosen());
-    const [low, high] = facts.evidence.map((v) => v / one), floor = low - 0.06 * (high - low);
+    const [low, high] = facts.evidence.map((v) => v / one);
+    const floor = low - (0.06 * (high - low) || 0.1); // where filtered samples lie
     const level = new Float32Array(n).fill(NaN);
     if (found) {
       for (let i = 0; i < n; i++) {
@@ -415,7 +292,10 @@ function explore(root, source, given, told) {
         else if (found[i] === codes.dropped) level[i] = floor;
       }
     }
-    const wide = (a, b) => [a - 0.04 * (b - a), b + 0.04 * (b - a)];
+    const wide = (a, b) => {
+      const pad = 0.04 * (b - a) || 0.5;
+      return [a - pad, b + pad];
+    };
     const gaps = [minGaps[order[n - 1]] / one, minGaps[order[0]] / one];
     const similar = wide(...data.range);
     return { inCategory, of: {
@@ -460,7 +340,8 @@ function explore(root, source, given, told) {
         seen[i] &= wanted === UNASKED ? status[i] !== NOT_TAINTED : status[i] === wanted;
       }
     }
-    drawn = { of, counted, status, seen, region, brushed: region ? counted : null };
+    drawn = { of, counted, status, seen, region, brushed: region ? counted : null, colors, colorOf,
+      delta_t: state.delta_t, delta_s: state.delta_s };
     for (const plot of plots.values()) drawView(plot);
     drawAbove();
     const restricted = Boolean(region || state.category);
@@ -596,39 +477,16 @@ function explore(root, source, given, told) {
 
   // ---- pictures
 
-  function sized(canvas, plot) {
-    const width = plot.clientWidth, height = plot.clientHeight, ratio = devicePixelRatio || 1;
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-    }
-    const pen = canvas.getContext("2d");
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    return { pen, width, height };
-  }
-
-  function scales(plot) {
-    const { xs, ys } = drawn.of[plot.name];
-    const width = plot.plot.clientWidth - MARGIN.left - MARGIN.right;
-    const height = plot.plot.clientHeight - MARGIN.top - MARGIN.bottom;
-    return {
-      x: (v) => MARGIN.left + (v - xs[0]) / (xs[1] - xs[0]) * width,
-      y: (v) => MARGIN.top + (ys[1] - v) / (ys[1] - ys[0]) * height,
-      xOf: (px) => xs[0] + (px - MARGIN.left) / width * (xs[1] - xs[0]),
-      yOf: (px) => ys[1] - (px - MARGIN.top) / height * (ys[1] - ys[0]),
-      width, height,
-    };
-  }
-
   const colorOf = (status) => status === UNASKED ? colors.tainted
     : status === NOT_TAINTED || status === FILTERED ? colors.zero : looks[STATUSES[status]][0];
+
+  const scales = (plot) => scalesOf(plot.plot, drawn.of[plot.name]);
 
   function drawView(plot) {
     const { pen, width } = sized(plot.below, plot.plot);
     if (width < 60) return;
-    const scale = scales(plot);
-    axes(pen, plot, scale);
+    const view = drawn.of[plot.name], scale = scales(plot);
+    axes(pen, view, scale);
     pen.save();
     pen.beginPath();
     pen.rect(MARGIN.left, MARGIN.top, scale.width, scale.height);
@@ -636,138 +494,12 @@ function explore(root, source, given, told) {
     const { seen, counted } = drawn;
     let total = 0, inside = 0;
     for (let i = 0; i < seen.length; i++) if (seen[i]) { total++; inside += counted[i]; }
-    if (total > MANY) cells(pen, plot, scale, inside > MANY);
-    if (total <= MANY || inside <= MANY) dots(pen, plot, scale, total > MANY);
-    lines(pen, plot, scale);
+    if (total > MANY) cells(pen, view, scale, drawn, inside > MANY);
+    if (total <= MANY || inside <= MANY) dots(pen, view, scale, drawn, total > MANY);
+    lines(pen, plot.name, view, scale, drawn);
     pen.restore();
     plot.cells = total > MANY && inside > MANY;
     plot.plot.dataset.drawn = plot.cells ? "cells" : "dots";
-  }
-
-  function axes(pen, plot, scale) {
-    const { xs, ys, labels, whole } = drawn.of[plot.name];
-    const right = MARGIN.left + scale.width, bottom = MARGIN.top + scale.height;
-    pen.font = "11px system-ui, sans-serif";
-    pen.lineWidth = 1;
-    const x = ticks(...xs, scale.width / 60), y = ticks(...ys, scale.height / 32);
-    pen.strokeStyle = "#e8e8e8";
-    pen.fillStyle = "#444";
-    pen.beginPath();
-    pen.textAlign = "center";
-    pen.textBaseline = "top";
-    for (const v of x.found) {
-      if (whole && (v < 1 || v % 1)) continue;
-      pen.moveTo(scale.x(v), MARGIN.top);
-      pen.lineTo(scale.x(v), bottom);
-      pen.fillText(whole ? v.toLocaleString("en") : plain(v, x.digits), scale.x(v), bottom + 4);
-    }
-    pen.textAlign = "right";
-    pen.textBaseline = "middle";
-    for (const v of y.found) {
-      pen.moveTo(MARGIN.left, scale.y(v));
-      pen.lineTo(right, scale.y(v));
-      pen.fillText(plain(v, y.digits), MARGIN.left - 5, scale.y(v));
-    }
-    pen.stroke();
-    pen.strokeStyle = "#999";
-    pen.strokeRect(MARGIN.left, MARGIN.top, scale.width, scale.height);
-    pen.textAlign = "center";
-    pen.textBaseline = "bottom";
-    pen.fillText(labels[0], MARGIN.left + scale.width / 2, bottom + MARGIN.bottom - 1);
-    pen.save();
-    pen.translate(11, MARGIN.top + scale.height / 2);
-    pen.rotate(-Math.PI / 2);
-    pen.textBaseline = "middle";
-    pen.fillText(labels[1], 0, 0);
-    pen.restore();
-  }
-
-  function lines(pen, plot, scale) {
-    const { xs, ys } = drawn.of[plot.name], { delta_t, delta_s } = state;
-    const line = (x0, y0, x1, y1, dashed = true) => {
-      pen.setLineDash(dashed ? [6, 4] : []);
-      pen.strokeStyle = dashed ? colors.line : colors.zero;
-      pen.lineWidth = dashed ? 1.3 : 1;
-      pen.beginPath();
-      pen.moveTo(scale.x(x0), scale.y(y0));
-      pen.lineTo(scale.x(x1), scale.y(y1));
-      pen.stroke();
-      pen.setLineDash([]);
-    };
-    if (plot.name === "similarity") {
-      line(xs[0], xs[0], xs[1], xs[1], false);
-      line(xs[0], xs[0] + delta_t, xs[1], xs[1] + delta_t);
-    } else if (plot.name === "gap") {
-      line(xs[0], 0, xs[1], 0, false);
-      line(xs[0], delta_t, xs[1], delta_t);
-    } else {
-      line(delta_t, ys[0], delta_t, ys[1]);
-      line(xs[0], delta_s, xs[1], delta_s);
-    }
-  }
-
-  /** Density of many samples: the colour of most in a cell, stronger where there are more. */
-  function cells(pen, plot, scale, colored) {
-    const { x, y } = drawn.of[plot.name], { seen, counted, status } = drawn;
-    const across = Math.ceil(scale.width / CELL), down = Math.ceil(scale.height / CELL);
-    const counts = new Uint32Array(across * down * 5), outside = new Uint8Array(across * down);
-    for (let i = 0; i < x.length; i++) {
-      if (!seen[i] || Number.isNaN(y[i]) || Number.isNaN(x[i])) continue;
-      const column = Math.floor((scale.x(x[i]) - MARGIN.left) / CELL);
-      const line = Math.floor((scale.y(y[i]) - MARGIN.top) / CELL);
-      if (column < 0 || line < 0 || column >= across || line >= down) continue;
-      if (colored && counted[i]) counts[(line * across + column) * 5 + status[i]]++;
-      else outside[line * across + column] = 1;
-    }
-    let most = 1;
-    for (let k = 0; k < counts.length; k++) if (counts[k] > most) most = counts[k];
-    for (let cell = 0; cell < outside.length; cell++) {
-      let winner = 0, total = 0;
-      for (let s = 0; s < 5; s++) {
-        total += counts[cell * 5 + s];
-        if (counts[cell * 5 + s] > counts[cell * 5 + winner]) winner = s;
-      }
-      if (!total && !outside[cell]) continue;
-      pen.globalAlpha = total ? 0.25 + 0.75 * Math.log1p(total) / Math.log1p(most) : 1;
-      pen.fillStyle = total ? colorOf(winner) : "#ececec";
-      pen.fillRect(MARGIN.left + cell % across * CELL,
-        MARGIN.top + Math.floor(cell / across) * CELL, CELL - 0.5, CELL - 0.5);
-    }
-    pen.globalAlpha = 1;
-  }
-
-  function dots(pen, plot, scale, insideOnly) {
-    const { x, y } = drawn.of[plot.name], { seen, counted, status } = drawn;
-    const radius = seen.length > 500 ? 2.5 : 4;
-    for (const of of [NOT_TAINTED, UNASKED, FILTERED, NEGATIVE, POSITIVE]) {
-      for (const inside of insideOnly ? [1] : [0, 1]) {
-        pen.globalAlpha = inside ? 0.85 : 0.18;
-        pen.strokeStyle = pen.fillStyle = colorOf(of);
-        pen.lineWidth = of === NEGATIVE ? 1.8 : 1.2;
-        pen.beginPath();
-        for (let i = 0; i < x.length; i++) {
-          if (status[i] !== of || !seen[i] || counted[i] !== inside) continue;
-          const px = scale.x(x[i]), py = scale.y(y[i]);
-          if (Number.isNaN(px) || Number.isNaN(py)) continue;
-          if (of === NEGATIVE) {
-            const h = radius * 0.8;
-            pen.moveTo(px - h, py - h);
-            pen.lineTo(px + h, py + h);
-            pen.moveTo(px - h, py + h);
-            pen.lineTo(px + h, py - h);
-          } else if (of === FILTERED) {
-            pen.moveTo(px, py - radius);
-            pen.lineTo(px, py + radius);
-          } else {
-            pen.moveTo(px + radius, py);
-            pen.arc(px, py, radius, 0, 2 * Math.PI);
-          }
-        }
-        if (of === POSITIVE || of === UNASKED) pen.fill();
-        else pen.stroke();
-      }
-    }
-    pen.globalAlpha = 1;
   }
 
   /** What moves with the pointer: rings, and the region. */
@@ -909,7 +641,8 @@ function explore(root, source, given, told) {
     const box = root.getBoundingClientRect();
     const left = event.clientX - box.left, top = event.clientY - box.top;
     const wide = hint.offsetWidth, high = hint.offsetHeight;
-    hint.style.left = `${Math.max(4, left + 16 + wide > box.width ? left - wide - 16 : left + 16)}px`;
+    const beside = left + 16 + wide > box.width ? left - wide - 16 : left + 16;
+    hint.style.left = `${Math.max(4, beside)}px`;
     hint.style.top = `${Math.max(4, Math.min(top + 14, box.height - high - 6))}px`;
   }
 
@@ -944,7 +677,8 @@ function explore(root, source, given, told) {
       const counts = header.mu_counts && gap > codes.dropped && bytes >= state.mu;
       return { draw, text, gap, bytes, counts };
     });
-    const best = draws.filter((d) => d.counts).reduce((a, b) => (a && a.gap >= b.gap ? a : b), null);
+    const best = draws.filter((d) => d.counts)
+      .reduce((a, b) => (a && a.gap >= b.gap ? a : b), null);
     const against = best || draws[0];
     const head = (strong, rest) => make("h4", {}, strong, make("small", {}, ` ${rest}`));
     const body = (pieces) => make("p", {}, ...(pieces.length ? pieces.map(([piece, shared]) =>
@@ -981,6 +715,7 @@ function explore(root, source, given, told) {
         references("after", said.after, after), references("before", said.before, before)),
     );
     texts.scrollTop = 0;
+    spoken.textContent = `${said.prompt} ${status}`;
   }
 
   // ---- changes, and who hears of them
@@ -1039,97 +774,3 @@ function explore(root, source, given, told) {
     },
   };
 }
-
-// --- In a notebook --------------------------------------------------------------------------------
-
-function render({ model, el }) {
-  const waiting = new Map();
-  const asked = (key, message) => new Promise((resolve) => {
-    waiting.set(key, [...(waiting.get(key) || []), resolve]);
-    model.send({ key, ...message });
-  });
-  const answered = ({ key, ...content }, buffers) => {
-    for (const resolve of waiting.get(key) || []) resolve({ content, buffers });
-    waiting.delete(key);
-  };
-  model.on("msg:custom", answered);
-  const source = {
-    header: model.get("header"),
-    linkLabel: "Copy state",
-    linkSentence: "Copy thresholds, filters and selection as text for Explorer(..., state=\"...\").",
-    noTexts: "There are no texts of this sample.",
-    link: (text) => text,
-    numbers: async (dataset, suspect) => {
-      const { buffers } = await asked(`numbers ${dataset} ${suspect}`, { dataset, suspect });
-      const view = buffers[0]; // a copy: it may not begin at a whole number
-      return view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
-    },
-    texts: async (dataset, sample) =>
-      (await asked(`texts ${dataset} ${sample}`, { dataset, sample })).content.texts,
-  };
-  let own = "";
-  const told = (state, brushed, data) => {
-    own = JSON.stringify(state);
-    const places = brushed ? Uint32Array.from(brushed.keys()).filter((i) => brushed[i]) : [];
-    model.set("state", { ...state });
-    model.set("brushed", new DataView(Uint32Array.from(places).buffer));
-    model.save_changes();
-  };
-  const explorer = explore(el, source, model.get("state"), told);
-  const moved = () => {
-    if (JSON.stringify(model.get("state")) !== own) explorer.set(model.get("state"));
-  };
-  model.on("change:state", moved);
-  return () => {
-    model.off("change:state", moved);
-    model.off("msg:custom", answered);
-    explorer.close();
-  };
-}
-
-// --- In a page ------------------------------------------------------------------------------------
-
-function page() {
-  const read = (id) => document.getElementById(id).textContent;
-  const header = JSON.parse(read("header")), { within } = header;
-  const unpacked = async (id) => {
-    const packed = atob(read(id)), bytes = new Uint8Array(packed.length);
-    for (let k = 0; k < bytes.length; k++) bytes[k] = packed.charCodeAt(k);
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Response(stream).arrayBuffer();
-  };
-  const chunks = new Map();
-  const chunk = (id) => {
-    if (!chunks.has(id)) {
-      chunks.set(id, unpacked(id).then((b) => JSON.parse(new TextDecoder().decode(b))));
-    }
-    return chunks.get(id);
-  };
-  const places = within.samples.map((order) => new Map(order.map((sample, at) => [sample, at])));
-  const number = (dataset) => header.datasets.findIndex((facts) => facts.name === dataset);
-  const source = {
-    header,
-    linkLabel: "Copy link",
-    linkSentence: "Copy a link to this page with its thresholds, filters and selection.",
-    noTexts: within.none,
-    link: (text) => `${location.href.split("#")[0]}#${text}`,
-    numbers: (dataset, suspect) => unpacked(`numbers-${number(dataset)}-${suspect}`),
-    texts: async (dataset, sample) => {
-      const d = number(dataset), at = places[d].get(sample);
-      if (at === undefined) return null;
-      const lines = await chunk(`texts-${d}-${Math.floor(at / within.chunk)}`);
-      return lines[at % within.chunk];
-    },
-  };
-  let own = "";
-  const explorer = explore(document.getElementById("explorer"), source,
-    fromText(location.hash.slice(1)), (state) => {
-      own = toText(state);
-      history.replaceState(null, "", `#${own}`);
-    });
-  addEventListener("hashchange", () => {
-    if (location.hash.slice(1) !== own) explorer.set(fromText(location.hash.slice(1)));
-  });
-}
-
-export default { render };

@@ -18,7 +18,8 @@ from dsi_core.method.study import Study
 from dsi_core.plots.explored import Explored, Points, of_study
 
 HERE = Path(__file__).parent
-SCRIPT = (HERE / "explore.js").read_text(encoding="utf-8")
+FILES = ("explore_method.js", "explore_draw.js", "explore.js", "explore_hosts.js")
+SCRIPT = "\n".join((HERE / name).read_text(encoding="utf-8") for name in FILES)
 STYLE = (HERE / "explore.css").read_text(encoding="utf-8")
 TITLE = "Explore tainted samples"
 CHUNK = 32  # samples whose texts a page unpacks together

@@ -274,12 +274,12 @@ def _of_text(
         return np.ravel_multi_index(at, shape)
 
     at, references = places(answers), answers["reference"].nunique()
-    weakest = np.full(np.prod(shape), np.inf)
-    np.minimum.at(weakest, at, answers["gap"].to_numpy(float))
-    counts = np.bincount(at, minlength=len(weakest))
+    counts = np.bincount(at, minlength=np.prod(shape))
     known = counts > 0
-    if (counts[known] != references).any() or np.isnan(weakest).any():
+    if (counts[known] != references).any() or answers["gap"].isna().any():
         raise ValueError(f"every answer needs a gap to each of {references} references")
+    weakest = np.full(len(counts), np.inf)
+    np.minimum.at(weakest, at, answers["gap"].to_numpy(float))
     gaps = np.full(shape, NOT_ASKED, "<i2").ravel()
     gaps[known] = rounded_up(weakest[known])
     if "status" in once:

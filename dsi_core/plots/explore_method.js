@@ -1,0 +1,117 @@
+// What the explorer counts, as `dsi_core.method` does (Eq. 1, Eq. 2, the vote), and the words that
+// two texts have in common, as `dsi_core.data.common_words` (but a mark alone is none). Numbers are
+// the codes of `explored.py`.
+
+const STATUSES = ["not tainted", "positive", "negative", "filtered", "tainted"];
+const NOT_TAINTED = 0, POSITIVE = 1, NEGATIVE = 2, FILTERED = 3, UNASKED = 4; // no answer at all
+
+/**
+ * Eq. 2: a suspect's best long enough answer to each sample, as a code. It is kept: another mu
+ * changes only samples with an answer whose length lies between both.
+ */
+function evidenceOf(answers, mu, { not_asked, dropped }) {
+  if (answers.mu === mu) return answers.evidence;
+  const { gaps, lengths, draws } = answers, n = gaps.length / draws;
+  if (!answers.evidence) {
+    answers.evidence = new Int16Array(n);
+    answers.shortest = new Uint16Array(n);
+    for (let i = 0; i < n; i++) {
+      answers.shortest[i] = Math.min(...lengths.subarray(i * draws, (i + 1) * draws));
+    }
+  }
+  const { evidence, shortest } = answers, known = answers.mu ?? -1;
+  const low = known < 0 ? 0 : Math.min(mu, known);
+  const high = known < 0 ? Infinity : Math.max(mu, known);
+  for (let i = 0; i < n; i++) {
+    if (shortest[i] >= high) continue;
+    const begin = i * draws, end = begin + draws;
+    let between = false;
+    for (let k = begin; k < end; k++) between ||= lengths[k] >= low && lengths[k] < high;
+    if (!between) continue;
+    let best = not_asked;
+    for (let k = begin; k < end; k++) {
+      if (gaps[k] === not_asked) continue;
+      if (best === not_asked) best = dropped;
+      if (gaps[k] > best && lengths[k] >= mu) best = gaps[k];
+    }
+    evidence[i] = best;
+  }
+  answers.mu = mu;
+  return evidence;
+}
+
+/** What each sample counts for: an index of STATUSES. Both thresholds are codes. */
+function statusOf(minGaps, evidence, deltaT, deltaS, { not_asked, dropped }) {
+  const status = new Uint8Array(minGaps.length);
+  for (let i = 0; i < status.length; i++) {
+    if (minGaps[i] <= deltaT) continue; // Eq. 1: strictly greater
+    const found = evidence ? evidence[i] : not_asked;
+    status[i] = found > dropped ? (found > deltaS ? POSITIVE : NEGATIVE)
+      : found === dropped ? FILTERED : UNASKED;
+  }
+  return status;
+}
+
+/** The same, counted over the tainted samples alone. */
+function votesOf(tainted, evidence, deltaS, { dropped }) {
+  const counts = [0, 0, 0, 0, 0];
+  for (let k = 0; k < tainted.length; k++) {
+    const found = evidence[tainted[k]];
+    if (found > dropped) counts[found > deltaS ? POSITIVE : NEGATIVE]++;
+    else counts[found === dropped ? FILTERED : UNASKED]++;
+  }
+  return counts;
+}
+
+/** How many samples of those counted have each status. */
+function tally(status, counted) {
+  const counts = [0, 0, 0, 0, 0];
+  for (let i = 0; i < status.length; i++) if (counted[i]) counts[status[i]]++;
+  return counts;
+}
+
+/** The majority of positive and negative samples; what a tie says depends on whose rule it is. */
+function verdictOf(counts, tie) {
+  const positive = counts[POSITIVE], negative = counts[NEGATIVE];
+  if (positive + negative === 0 && tie !== "member") return "inconclusive";
+  if (positive === negative) return tie;
+  return positive > negative ? "member" : "non-member";
+}
+
+// --- Words in common ----------------------------------------------------------------------------
+
+const PIECES = /\s+|[\p{L}\p{N}\p{M}_]+|[^\s\p{L}\p{N}\p{M}_]/gu;
+
+/** A text cut into [piece, shared]: on a longest common subsequence of words with another text. */
+function common(other, text) {
+  const all = text.match(PIECES) || [];
+  const isBlank = (piece) => /^\s/.test(piece);
+  const words = (pieces) => pieces.filter((p) => !isBlank(p)).map((p) => p.toLowerCase());
+  const left = words(other.match(PIECES) || []), right = words(all);
+  const shared = new Uint8Array(right.length + 1);
+  const n = left.length, m = right.length;
+  if (n * m <= 4e6) {
+    const best = new Uint16Array((n + 1) * (m + 1));
+    for (let i = n - 1; i >= 0; i--) {
+      for (let j = m - 1; j >= 0; j--) {
+        const down = best[(i + 1) * (m + 1) + j], across = best[i * (m + 1) + j + 1];
+        best[i * (m + 1) + j] = left[i] === right[j]
+          ? best[(i + 1) * (m + 1) + j + 1] + 1 : Math.max(down, across);
+      }
+    }
+    for (let i = 0, j = 0; i < n && j < m;) {
+      if (left[i] === right[j]) { shared[j] = 1; i++; j++; }
+      else if (best[(i + 1) * (m + 1) + j] >= best[i * (m + 1) + j + 1]) i++;
+      else j++;
+    }
+  }
+  const isMark = (word) => !/[\p{L}\p{N}]/u.test(word);
+  for (let j = 0; j < m; j++) { // a mark counts beside a shared word only
+    if (isMark(right[j]) && !(j && shared[j - 1]) && !(shared[j + 1] && !isMark(right[j + 1]))) {
+      shared[j] = 0;
+    }
+  }
+  let word = 0;
+  return all.map((piece) => isBlank(piece)
+    ? [piece, word > 0 && shared[word - 1] && shared[word]] : [piece, shared[word++]]);
+}
