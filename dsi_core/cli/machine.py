@@ -18,10 +18,11 @@ def status(
     json_: AsJson = False,
 ) -> None:
     """What the store holds: entries by kind, complete or not, their size, hours, the newest."""
+    from dsi_core.runtime import entries as listed
     from dsi_core.runtime import store
 
-    table = store.status()
-    kinds, place = store.kinds(table), store.root()
+    table = listed.status()
+    kinds, place = listed.kinds(table), store.root()
     if json_:
         said = {"store": str(place), "kinds": as_json(kinds), "entries": as_json(table)}
         typer.echo(json.dumps(said, indent=1))

@@ -242,14 +242,14 @@ def test_a_console_of_a_notebook_is_left_alone(monkeypatch):
 BUSY = """
 import subprocess, sys, time
 from dsi_core.cli import app
-from dsi_core.runtime import store
+from dsi_core.runtime import entries
 
 def busy():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     print(child.pid, flush=True)
     time.sleep(600)
 
-store.status = busy
+entries.status = busy
 sys.argv = ["dsi", "status"]
 app()
 """

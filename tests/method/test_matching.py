@@ -6,7 +6,7 @@ import pytest
 
 from dsi_core.method import matching, similarity
 from dsi_core.method.matching import Matching
-from dsi_core.runtime import store
+from dsi_core.runtime import entries
 
 A, B = "Old Maren has kept the lamp there for thirty winters.", "The lamp was kept for years."
 
@@ -42,7 +42,7 @@ def test_what_was_matched_once_is_read(smoke, monkeypatch):
     first = matching.match(backbone, A, B)
     monkeypatch.setattr(similarity, "scorer", None)
     assert matching.match(backbone, A, B) == first
-    kinds = store.status().query("complete")["kind"]
+    kinds = entries.status().query("complete")["kind"]
     assert "matching" in set(kinds)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from dsi_core.method import participants, study
 from dsi_core.models import responses, tuning
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import entries, jobs
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_status_lists_what_the_notebook_made(scored):
     sampling = run.sampling.for_references()
     tuned = tuning.entry(glm.training, make=False)
     answers = responses.entry(glm.model_id, glm.training, sampling, make=False)
-    table = store.status()  # of all notebooks, some of which another process may be running
+    table = entries.status()  # of all notebooks, some of which another process may be running
     done = table[table["complete"]]
     listed = set(done["kind"] + "/" + done["name"] + "-" + done["key"])
     assert {f"{folder.parent.name}/{folder.name}" for folder in (tuned, answers)} <= listed

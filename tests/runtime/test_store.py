@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from helpers import says
 from pydantic import BaseModel
 
-from dsi_core.runtime import store
+from dsi_core.runtime import entries, store
 
 
 def test_key_is_the_hash_of_the_spec_whatever_its_order():
@@ -159,7 +159,7 @@ def test_a_store_of_another_format_is_refused(empty_store, make, number):
     files = sorted(empty_store.rglob("*"))
     uses = [
         store.root,
-        store.status,
+        entries.status,
         lambda: store.entry("tuned", "m", {"seed": 1}),
         lambda: store.entry("tuned", "m", {"seed": 1}, make=False),
     ]
@@ -309,7 +309,7 @@ def test_no_commit_outside_of_git_or_in_another_repository(repository, monkeypat
 
 def test_status_lists_every_entry(empty_store, monkeypatch):
     columns = ["kind", "name", "key", "settings", "complete", "MB", "seconds", "finished"]
-    assert store.status().empty and store.status().columns.tolist() == columns
+    assert entries.status().empty and entries.status().columns.tolist() == columns
     times = iter(["2026-01-02T00:00:00+00:00", "2026-01-01T00:00:00+00:00"])
     monkeypatch.setattr(store, "now", lambda: next(times))
     specs = {
@@ -322,7 +322,7 @@ def test_status_lists_every_entry(empty_store, monkeypatch):
     store.finish(earlier)
     (open_ / "checkpoints").mkdir()
     (open_ / "gone").symlink_to(open_ / "removed meanwhile")
-    table = store.status()
+    table = entries.status()
     assert table["name"].tolist() == ["d", "c", "a-b"]  # newest last
     assert table["key"].tolist() == [store.key(specs[n]) for n in ("d", "c", "a-b")]
     assert table["settings"].tolist() == ["seed=1 method=lora rank=8"] * 3
@@ -411,7 +411,7 @@ def test_a_damaged_entry_is_named_and_keeps_no_other_from_being_listed(empty_sto
         with pytest.raises(ValueError) as error:
             read(torn)
         says(error, str(torn), "is damaged", f"remove {torn}")
-    table = store.status().set_index("name")
+    table = entries.status().set_index("name")
     assert table["complete"].to_dict() == {"whole": True, "torn": False}
     assert "is damaged" in table.loc["torn", "settings"]
 
