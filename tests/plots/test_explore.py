@@ -310,14 +310,16 @@ def told(page):
 
 
 @needs_chromium
-@pytest.mark.parametrize(("delta_t", "delta_s", "mu"), THRESHOLDS)
-def test_it_counts_as_the_method_does(
-    run, tables, page, address, monkeypatch, delta_t, delta_s, mu
-):
-    opened(page, address, delta_t=delta_t, delta_s=delta_s, mu=mu)
-    assert page.evaluate(ROWS) == judged(run, tables, delta_t, delta_s, mu, monkeypatch)
-    count = int(tainted.tainted(tables[0], delta_t)["tainted"].sum())
-    assert page.locator(".summary").inner_text().startswith(f"{count} of 60 samples")
+def test_it_counts_as_the_method_does(run, tables, page, address, monkeypatch):
+    opened(page, address)
+    for delta_t, delta_s, mu in THRESHOLDS:
+        state = explore.write_state({"delta_t": delta_t, "delta_s": delta_s, "mu": mu})
+        page.evaluate("(state) => { location.hash = state; }", state)
+        settled(page)
+        votes = judged(run, tables, delta_t, delta_s, mu, monkeypatch)
+        assert page.evaluate(ROWS) == votes, state
+        count = int(tainted.tainted(tables[0], delta_t)["tainted"].sum())
+        assert page.locator(".summary").inner_text().startswith(f"{count} of 60 samples")
 
 
 @needs_chromium
