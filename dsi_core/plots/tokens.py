@@ -45,7 +45,14 @@ def plot_matching(cosines: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.grid(visible=False)
     for side in ax.spines.values():
         side.set_visible(False)
+    style.says(ax, "", f"Cosines of tokens, a row for each of one text; best: {_best(cosines)}")
     return ax
+
+
+def _best(cosines: pd.DataFrame) -> str:
+    """In words, of each row the column with the highest value."""
+    best = zip(cosines.index, cosines.idxmax(axis=1), cosines.max(axis=1), strict=True)
+    return ", ".join(f"{token} with {other} ({value:.2f})" for token, other, value in best)
 
 
 def _frame(ax: Axes, x: int, y: int, half: float, color: str, line: str) -> None:

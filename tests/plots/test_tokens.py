@@ -22,3 +22,8 @@ def test_best_matches_are_framed():
     assert rounded == [(0, 0), (2, 1), (0, 0), (1, 1), (2, 1)]  # of 2 rows, then of 3 columns
     assert {frame.get_linestyle() for frame in ax.patches[:2]} == {"-"}
     assert {frame.get_linestyle() for frame in ax.patches[2:]} == {"--"}
+
+
+def test_who_does_not_see_it_is_told_the_matches():
+    said = tokens.plot_matching(COSINES).figure.get_label()
+    assert said.endswith("best: a$b$ with u (0.90), week with seven (0.80)")
