@@ -11,6 +11,7 @@ from dsi_core.cli.options import AsJson, Text
 app = typer.Typer(help="Many machines.")
 
 MODELS = "A study: are the models of the hub that it needs at hand?"
+MACHINES = "Wait until the cluster has so many."
 
 
 @app.callback()
@@ -21,6 +22,7 @@ def cluster() -> None:
 @app.command(epilog="Example: dsi cluster check --engine ray --profile paper")
 def check(
     profile: Annotated[Text, typer.Option(help=MODELS)] = None,
+    machines: Annotated[int, typer.Option(help=MACHINES, min=1)] = 1,
     json_: AsJson = False,
 ) -> None:
     """Look at every machine: versions, store and its locks, GPUs, disk, hub, clock.
@@ -31,7 +33,7 @@ def check(
     from dsi_core.settings.profile import load_profile
 
     models = load_profile(profile).models.values() if profile else ()
-    found = nodes.check(sorted({model.hub for model in models if model.hub}))
+    found = nodes.check(sorted({model.hub for model in models if model.hub}), machines)
     if json_:
         said = {"machines": [asdict(n) for n in found.nodes], "wrong": found.wrong}
         typer.echo(json.dumps({**said, "known": found.known}, indent=1))

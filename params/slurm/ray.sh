@@ -9,11 +9,26 @@
 #SBATCH --gpus-per-node=4
 #SBATCH --time=24:00:00
 #SBATCH --requeue
-#SBATCH --signal=TERM@120
+#SBATCH --signal=B:TERM@120
 set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:-.}"
 export PATH="$PWD/.venv/bin:$PATH" DSI_STORE="${DSI_STORE:-$PWD/store}"
-ray get-auth-token --generate > /dev/null # one for all, in the home that they share
+export RAY_USAGE_STATS_ENABLED=0 RAY_worker_niceness=0 # the machines are for the workers
+export RAY_AUTH_MODE="${RAY_AUTH_MODE:-token}"
+nodes=$SLURM_JOB_NUM_NODES port=${RAY_PORT:-6379}
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-srun ray symmetric-run --address "$head:${RAY_PORT:-6379}" --min-nodes "$SLURM_JOB_NUM_NODES" -- \
-    bash -c 'dsi cluster check --engine ray && exec dsi --engine ray "$@"' dsi "$@"
+export RAY_ADDRESS="$head:$port"
+ray get-auth-token --generate > /dev/null # one for all, in the home that they share
+trap 'kill $(jobs -p) 2> /dev/null; wait' EXIT
+trap 'exit 130' TERM INT
+
+srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
+    ray start --head --port="$port" --include-dashboard=false --block &
+until ray status > /dev/null 2>&1; do sleep 2; done
+if ((nodes > 1)); then
+    srun --overlap --nodes=$((nodes - 1)) --ntasks=$((nodes - 1)) --exclude="$head" \
+        ray start --address="$RAY_ADDRESS" --block &
+fi
+dsi cluster check --engine ray --machines "$nodes"
+dsi --engine ray "$@" &
+wait $! # so that the end of the allocation is heard while it runs

@@ -12,7 +12,7 @@ import pytest
 from dsi_core.runtime.paths import ROOT
 
 STUBS = {
-    "srun": 'exec "$@"',
+    "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
     "scontrol": '[ "$*" = "show hostnames node-[1-1]" ] && echo 127.0.0.1',
 }
 
@@ -61,7 +61,6 @@ def test_ray_begins_on_an_allocation_is_checked_and_ends(slurm, empty_store):
         "SLURM_JOB_NODELIST": "node-[1-1]",
         "SLURM_JOB_NUM_NODES": "1",
         "RAY_PORT": str(port),
-        "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # 127.0.0.1 stays what it is
     }
     done = slurm("ray.sh", "status", **allocation)

@@ -161,10 +161,15 @@ class Checked:
     known: list[str]
 
 
-def check(models: Sequence[str] = ()) -> Checked:
+def check(models: Sequence[str] = (), machines: int = 1) -> Checked:
     """Look at every machine of the cluster, or at this one with the local engine.
 
-    models: ids of the hub that a study needs.
+    Parameters
+    ----------
+    models
+        Ids of the hub that a study needs.
+    machines
+        How many the cluster should have; fewer are waited for, `ANSWER_SECONDS` long.
 
     Raises
     ------
@@ -178,7 +183,10 @@ def check(models: Sequence[str] = ()) -> Checked:
         try:
             lock.acquire()
             here = look(home, models)
-            others, silent = _others(home, models) if engine() is Engine.RAY else ([], [])
+            others: list[Node] = []
+            silent: list[str] = []
+            if engine() is Engine.RAY:
+                others, silent = _others(home, models, machines)
         finally:
             with suppress(OSError):
                 lock.release()
@@ -192,20 +200,30 @@ def check(models: Sequence[str] = ()) -> Checked:
     return Checked([first, *others], wrong, known)
 
 
-def _others(home: Home, models: Sequence[str]) -> tuple[list[Node], list[str]]:
+def _others(home: Home, models: Sequence[str], machines: int) -> tuple[list[Node], list[str]]:
     """What each machine of the cluster answers, and who does not."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ray = on_ray.connect()
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while len(there := [n for n in ray.nodes() if n["Alive"]]) < machines:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    missing = (
+        [f"{len(there)} machines of {machines} came in {ANSWER_SECONDS:.0f} s: look at the others"]
+        if len(there) < machines
+        else []
+    )
     sent, asked = time.time(), {}
-    for node in (node for node in ray.nodes() if node["Alive"]):
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        task = ray.remote(_look).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+    for node in there:
+        on_it = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        task = ray.remote(_look).options(num_cpus=0, max_retries=0, scheduling_strategy=on_it)
         given = node["Resources"].get("GPU", 0.0)
         told = on_ray.told_to_workers()
         name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
         asked[task.remote(told, home, tuple(models), given)] = name
-    answered, silent = [], []
+    answered, silent = [], missing
     waiting, deadline = list(asked), time.monotonic() + ANSWER_SECONDS
     while waiting and time.monotonic() < deadline:
         done, waiting = ray.wait(waiting, timeout=deadline - time.monotonic())

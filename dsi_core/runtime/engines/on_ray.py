@@ -139,6 +139,7 @@ def connect() -> Any:
                 "one (`ray start --head`), or use --engine local"
             ) from None
         progress.say("no Ray cluster here: one of this machine alone begins")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # as local workers
         ray.init(**how, **ALONE, num_cpus=_cores())
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, ended)  # as it was: Ray has one of its own
