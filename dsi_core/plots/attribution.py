@@ -131,7 +131,7 @@ def plot_votes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         place = (bases.index(base), i)
         ax.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor=COLORS["line"], linewidth=2))
     ax.set(
-        xlabel=f"share of replies that vote for a base (frame: the truth), by {name}",
+        xlabel=f"share of replies that vote for a base\n(frame: the truth), by {name}",
         ylabel="tuned model",
     )
     drawn = "A table: a row for each tuned model, a column for each base, framed where true"

@@ -2,12 +2,26 @@
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.figure import Figure
 
 
 @pytest.fixture(autouse=True)
 def drawn():
     """Every figure of a test is rendered, so that what only fails at drawing fails."""
     yield
-    for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()
+    figures = [plt.figure(number) for number in plt.get_fignums()]
+    for figure in figures:
+        figure.canvas.draw()
     plt.close("all")
+    cut = [title for figure in figures for title in cut_titles(figure)]
+    assert not cut, f"titles beyond the figure's edge: {cut}"
+
+
+def cut_titles(figure: Figure) -> list[str]:
+    """Titles that do not fit the width of a figure that lays itself out."""
+    if figure.get_layout_engine() is None:
+        return []
+    titles = [text for ax in figure.axes for text in (ax.title, ax._left_title)]
+    titles += [figure._suptitle] if figure._suptitle else []
+    width = figure.bbox.width + 1  # a pixel for rounding
+    return [t.get_text() for t in titles if t.get_text() and t.get_window_extent().x1 > width]
