@@ -25,6 +25,7 @@ from dsi_core.models.tuning import Training
 from dsi_core.runtime import jobs, released, store
 from dsi_core.runtime.environment import variables
 from dsi_core.runtime.precision import Precision
+from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Model, Similarity
 
 JOBS = (10, 100, 1_000, 10_000)
@@ -32,6 +33,7 @@ ANSWERS = (10_000, 100_000, 1_000_000)
 EACH = 1_000  # answers of one model
 TOGETHER = 50  # answers that end together
 WORDS = 40  # of an answer
+REFERENCES = 5
 LIMIT_MB = 2_000  # of the process that drives a study
 SHOWN = "made-up jobs and answers, without models; the process that drives them"
 COLUMNS = ["step", "unit", "size", "seconds", "memory_mb"]
@@ -101,6 +103,28 @@ def compare(count: int, place: Path) -> int:
     return scored
 
 
+def reference_scores(count: int, place: Path) -> int:
+    """Score what references said before and after tuning (Eq. 1): `study.scores_of`."""
+    settings = load_profile("smoke").changed(similarity={"rescale": False})
+    victim, each = settings.victims[0], 2 * REFERENCES
+    ids = [f"{i:016x}" for i in range(count // each)]
+    texts = made_up("outputs", len(ids))
+    pairs = pd.DataFrame({"dataset": victim, "sample_id": ids, "prompt": texts, "output": texts})
+    said = [
+        pd.DataFrame({"response": made_up(f"{role} {reference}", len(ids))}).assign(
+            dataset=victim, sample_id=ids, reference=reference, role=role
+        )
+        for reference in map(str, range(REFERENCES))
+        for role in ("R", "R^t")
+    ]
+    run = study.Study(settings, pairs.assign(category=None))
+    with _store(place):
+        for table in said:
+            beside = pd.DataFrame({"a": table["response"], "b": texts})
+            similarity.raw_scores(run.backbone, beside, by_length)
+        return 2 * len(study.scores_of(run, pd.concat(said, ignore_index=True)))
+
+
 def by_length(_: Backbone, a: list[str], b: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """How close made-up texts are, and that none was cut."""
     lengths = np.array([(len(x), len(y)) for x, y in zip(a, b, strict=True)])
@@ -113,6 +137,7 @@ STEPS: dict[str, tuple[str, tuple[int, ...], Callable[[int, Path], int]]] = {
     "read answers": ("answers", ANSWERS, read),
     "score pairs": ("answers", ANSWERS, compare),
     "look scores up": ("answers", ANSWERS, compare),
+    "score references": ("answers", ANSWERS, reference_scores),
     "schedule": ("jobs", JOBS, schedule),
 }
 

@@ -34,6 +34,8 @@ LONGEST = 512  # tokens, for such a tokenizer
 SIDES = ["a", "b"]
 SCORES = "scores.sqlite"
 BLOCK = 50_000  # rows whose scores are looked up at once
+CACHE_KB = 65_536  # of the table of scores that is held
+KEEP_SECONDS = 30.0  # what was scored longer ago is on disk
 CHARACTERS = 1_000_000  # of distinct texts in one call: some 250,000 tokens, 4 kB each at most
 
 Compare = Callable[["Backbone", list[str], list[str]], tuple[np.ndarray, np.ndarray]]
@@ -156,9 +158,9 @@ def raw_scores(
             blank = (named["a"].str.strip() == "") | (named["b"].str.strip() == "")
             wanted = named[~blank].drop_duplicates("id")
             known = _known(backbone, database, wanted["id"])
-            todo = wanted[~wanted["id"].isin(known["pair"])]
-            for part in _batches(todo):
-                fresh = _score(backbone, database, part, compare)
+            there = set(known["pair"])
+            todo = wanted[[i not in there for i in wanted["id"]]]
+            for fresh in _scored(backbone, database, todo, compare):
                 known = pd.concat([known, fresh], ignore_index=True)
                 spent += float(fresh["seconds"].sum())
             found = dict(zip(known["pair"], known["f1"], strict=True))
@@ -206,13 +208,17 @@ def seconds(backbone: Backbone, pairs: pd.DataFrame) -> float:
 
 def _named(pairs: pd.DataFrame) -> pd.DataFrame:
     """The pairs with their texts in order and an id that is the same for (a, b) and (b, a)."""
-    ordered = pd.DataFrame(np.sort(pairs[SIDES].to_numpy(dtype=object), axis=1), columns=SIDES)
-    ids = [store.key([a, b]) for a, b in zip(ordered["a"], ordered["b"], strict=True)]
-    return ordered.assign(id=ids)
+    ordered = np.sort(pairs[SIDES].to_numpy(dtype=object), axis=1)
+    ids = [store.key(both) for both in ordered.tolist()]
+    # of objects: texts that are looked at one by one are slower to come by in Arrow's
+    return pd.DataFrame(ordered, columns=SIDES, dtype=object).assign(
+        id=pd.Series(ids, dtype=object)
+    )
 
 
 def _database(folder: Path) -> sqlite3.Connection:
     database = sqlite3.connect(folder / SCORES, timeout=600)
+    database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
     database.execute(
         "CREATE TABLE IF NOT EXISTS scores (pair TEXT PRIMARY KEY, f1 REAL NOT NULL, "
         "seconds REAL NOT NULL, cut INTEGER NOT NULL)"
@@ -240,18 +246,33 @@ def _stored(database: sqlite3.Connection, ids: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["pair", "f1", "seconds", "cut"])
 
 
-def _score(
+def _scored(
     backbone: Backbone, database: sqlite3.Connection, todo: pd.DataFrame, compare: Compare
-) -> pd.DataFrame:
-    """Score pairs (columns a, b, id) and keep what comes out, as `_stored` gives it."""
-    started = time.time()
-    f1, cut = compare(backbone, todo["a"].tolist(), todo["b"].tolist())
-    each = (time.time() - started) / len(todo)
-    fresh = pd.DataFrame({"pair": todo["id"].to_numpy(), "f1": f1, "seconds": each, "cut": cut})
-    with database:
-        database.executemany(
-            "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?)", fresh.to_numpy(object).tolist()
+) -> Iterator[pd.DataFrame]:
+    """Score pairs (columns a, b, id) and keep what comes out, as `_stored` gives it.
+
+    Written now and then: whatever is written touches most pages of the index.
+    """
+    fresh, since = [], time.time()
+    for part in _batches(todo):
+        started = time.time()
+        f1, cut = compare(backbone, part["a"].tolist(), part["b"].tolist())
+        each = (time.time() - started) / len(part)
+        fresh.append(
+            pd.DataFrame({"pair": part["id"].to_numpy(), "f1": f1, "seconds": each, "cut": cut})
         )
+        if time.time() - since > KEEP_SECONDS:
+            yield _kept(database, fresh)
+            fresh, since = [], time.time()
+    if fresh:
+        yield _kept(database, fresh)
+
+
+def _kept(database: sqlite3.Connection, parts: list[pd.DataFrame]) -> pd.DataFrame:
+    fresh = pd.concat(parts, ignore_index=True)
+    rows = sorted(fresh.to_numpy(object).tolist())  # neighbours lie on one page of the index
+    with database:
+        database.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?)", rows)
     return fresh
 
 

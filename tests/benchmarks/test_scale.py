@@ -20,7 +20,7 @@ def test_every_step_at_every_size(small, monkeypatch, capsys):
     monkeypatch.setenv("DSI_WORKERS", "0")
     table = scale.measure(100)  # each is checked to have done what it should
     assert list(table.columns) == scale.COLUMNS
-    assert table["size"].tolist() == [40, 100] * 5 + [2, 3]
+    assert table["size"].tolist() == [40, 100] * 6 + [2, 3]
     assert "bench: keep answers, 100 answers: 0.5 s, 160 MB" in capsys.readouterr().err
 
 
