@@ -659,17 +659,19 @@ function explore(root, source, given, told) {
 
   async function showTexts() {
     const i = data.place.get(state.sample), who = chosen();
-    const key = [state.dataset, i, who, state.mu, drawn.status[i], Boolean(data.answers[who])];
-    if (String(key) === shownTexts) return;
-    shownTexts = String(key);
+    const own = data.answers[who], n = own ? own.draws : 0;
+    const long = n ? own.lengths.slice(i * n, (i + 1) * n).map((bytes) => bytes >= state.mu) : [];
+    const key = [state.dataset, i, who, drawn.status[i], ...long].join(); // all that they depend on
+    if (key === shownTexts) return;
+    shownTexts = key;
     const said = await textsOf(i);
-    if (String(key) !== shownTexts) return;
+    if (key !== shownTexts) return;
     if (!said) {
       texts.replaceChildren(make("p", { class: "none" }, source.noTexts));
       return;
     }
-    const one = codes.per_one, { facts, before, after, answers } = data;
-    const r = facts.references.length, status = STATUSES[drawn.status[i]], own = answers[who];
+    const one = codes.per_one, { facts, before, after } = data;
+    const r = facts.references.length, status = STATUSES[drawn.status[i]];
     const category = facts.categories[data.category[i]];
     const draws = (said.suspects[state.suspect] || []).map(([draw, text]) => {
       const gap = own ? own.gaps[i * own.draws + draw] : codes.not_asked;

@@ -5,39 +5,44 @@
 const STATUSES = ["not tainted", "positive", "negative", "filtered", "tainted"];
 const NOT_TAINTED = 0, POSITIVE = 1, NEGATIVE = 2, FILTERED = 3, UNASKED = 4; // no answer at all
 
-/**
- * Eq. 2: a suspect's best long enough answer to each sample, as a code. It is kept: another mu
- * changes only samples with an answer whose length lies between both.
- */
-function evidenceOf(answers, mu, { not_asked, dropped }) {
-  if (answers.mu === mu) return answers.evidence;
-  const { gaps, lengths, draws } = answers, n = gaps.length / draws;
-  if (!answers.evidence) {
-    answers.evidence = new Int16Array(n);
-    answers.shortest = new Uint16Array(n);
-    for (let i = 0; i < n; i++) {
-      answers.shortest[i] = Math.min(...lengths.subarray(i * draws, (i + 1) * draws));
-    }
+/** The best long enough answer to sample i, as a code (Eq. 2). */
+function bestOf({ gaps, lengths, draws }, i, mu, { not_asked, dropped }) {
+  let found = not_asked;
+  for (let k = i * draws; k < (i + 1) * draws; k++) {
+    if (gaps[k] === not_asked) continue;
+    if (found === not_asked) found = dropped;
+    if (gaps[k] > found && lengths[k] >= mu) found = gaps[k];
   }
-  const { evidence, shortest } = answers, known = answers.mu ?? -1;
-  const low = known < 0 ? 0 : Math.min(mu, known);
-  const high = known < 0 ? Infinity : Math.max(mu, known);
-  for (let i = 0; i < n; i++) {
-    if (shortest[i] >= high) continue;
-    const begin = i * draws, end = begin + draws;
-    let between = false;
-    for (let k = begin; k < end; k++) between ||= lengths[k] >= low && lengths[k] < high;
-    if (!between) continue;
-    let best = not_asked;
-    for (let k = begin; k < end; k++) {
-      if (gaps[k] === not_asked) continue;
-      if (best === not_asked) best = dropped;
-      if (gaps[k] > best && lengths[k] >= mu) best = gaps[k];
+  return found;
+}
+
+/**
+ * A suspect's evidence on each sample. It is kept with the answers, sorted by length: another mu
+ * changes only the samples of those whose length lies between both.
+ */
+function evidenceOf(answers, mu, codes) {
+  const { lengths, draws } = answers;
+  if (!answers.evidence) {
+    const count = lengths.length / draws, longest = lengths.reduce((a, b) => Math.max(a, b), 0);
+    answers.evidence = new Int16Array(count);
+    for (let i = 0; i < count; i++) answers.evidence[i] = bestOf(answers, i, mu, codes);
+    const next = new Uint32Array(longest + 2); // counting sort; then next[l] = end of length l
+    for (const length of lengths) next[length + 1]++;
+    for (let l = 1; l < next.length; l++) next[l] += next[l - 1];
+    answers.byLength = new Uint32Array(lengths.length);
+    lengths.forEach((length, k) => { answers.byLength[next[length]++] = k; });
+    answers.ends = next;
+  } else if (answers.mu !== mu) {
+    const { ends, byLength } = answers;
+    const below = (length) => length > 0 ? ends[Math.min(length, ends.length - 1) - 1] : 0;
+    const end = below(Math.max(mu, answers.mu));
+    for (let p = below(Math.min(mu, answers.mu)); p < end; p++) {
+      const i = Math.floor(byLength[p] / draws);
+      answers.evidence[i] = bestOf(answers, i, mu, codes);
     }
-    evidence[i] = best;
   }
   answers.mu = mu;
-  return evidence;
+  return answers.evidence;
 }
 
 /** What each sample counts for: an index of STATUSES. Both thresholds are codes. */
