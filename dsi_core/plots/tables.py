@@ -8,6 +8,7 @@ from pandas.api.types import is_integer_dtype
 
 ABSENT = "–"
 DIGITS = 4  # behind the point, at most
+LONGEST = 200  # characters of a cell
 NO_VALUE = re.compile(r"<td>(?:NaN|None|NaT|&lt;NA&gt;)</td>")
 
 
@@ -16,7 +17,9 @@ def as_html(table: pd.DataFrame) -> str:
     index = table.index
     counts = index.nlevels == 1 and index.name is None and is_integer_dtype(index)
     most = pd.get_option("display.max_rows")
-    with pd.option_context("display.precision", DIGITS):
+    if counts:
+        table = table.rename_axis(columns=None)  # it would stand where the index stood
+    with pd.option_context("display.precision", DIGITS, "display.max_colwidth", LONGEST):
         html = table.to_html(
             index=not counts, notebook=True, max_rows=most, show_dimensions=len(table) > most
         )

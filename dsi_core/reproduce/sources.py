@@ -99,8 +99,8 @@ def page(notebook: NotebookNode) -> NotebookNode:
         if "injected-parameters" in tags or ("parameters" in tags and not cells):
             continue  # papermill's own, and what would stand above the title
         if "skip-execution" in tags:
-            explores = re.search(r"\b(widgets|explore)\.", cell.source)
-            cell = nbformat.v4.new_markdown_cell(IN_THE_EXPLORER if explores else WITHOUT_KERNEL)
+            instead = IN_THE_EXPLORER if "explore." in cell.source else WITHOUT_KERNEL
+            cell = nbformat.v4.new_markdown_cell(instead)
         elif cell.cell_type == "code" and (executed or "parameters" in tags):
             cell.metadata["tags"] = sorted({*tags, HIDDEN})
             cell.outputs = [_without_this_machine(output) for output in cell.outputs]

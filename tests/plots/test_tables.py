@@ -14,10 +14,15 @@ def test_what_has_no_value_is_a_dash_and_rows_are_not_numbered():
             "recall": [0.5, np.nan, 1.0],
         }
     ).iloc[1:]
+    table.columns.name = "fate"
     html = tables.as_html(table)
     assert html.count(f"<td>{tables.ABSENT}</td>") == 3
     assert "&lt;NA&gt; &amp; co" in html and "<td>1.0</td>" in html
-    assert "<th>1</th>" not in html and "<th>model</th>" in html
+    assert "<th>1</th>" not in html and "<th>model</th>" in html and "fate" not in html
+
+
+def test_a_sentence_is_not_cut():
+    assert "no more. " * 20 in tables.as_html(pd.DataFrame({"said": ["no more. " * 20]}))
 
 
 def test_an_index_that_says_something_stays():

@@ -64,8 +64,8 @@ def repository(tmp_path_factory):
         code("profile: str = 'small'", "parameters"),
         code("figures_dir = '/tmp/nowhere'", "injected-parameters"),
         code("show()", html=WIDE),
-        code("widgets.move()", "skip-execution"),
-        code("ratings.form()", "skip-execution"),
+        code("explore.explorer()", "skip-execution"),
+        code("widgets.rating()", "skip-execution"),
     )
     nbformat.write(seen, root / "notebooks" / "01_seen.ipynb")
     copy = root / "executed" / "small" / "01_seen.ipynb"
