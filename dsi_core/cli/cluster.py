@@ -8,18 +8,20 @@ import typer
 
 from dsi_core.cli.options import AsJson, Text
 
-app = typer.Typer(help="Many machines.")
+app = typer.Typer()
+
+EXAMPLE = "Example: dsi cluster check --profile paper"
 
 MODELS = "A study: are the models of the hub that it needs at hand?"
 MACHINES = "Wait until the cluster has so many."
 
 
-@app.callback()
+@app.callback(epilog=EXAMPLE)
 def cluster() -> None:
-    """Many machines (`--engine ray`)."""
+    """Many machines: `check` says what is wrong with each before hours are spent."""
 
 
-@app.command(epilog="Example: dsi cluster check --engine ray --profile paper")
+@app.command(epilog=EXAMPLE)
 def check(
     profile: Annotated[Text, typer.Option(help=MODELS)] = None,
     machines: Annotated[int, typer.Option(help=MACHINES, min=1)] = 1,
