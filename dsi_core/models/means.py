@@ -4,7 +4,7 @@ A CPU has its own way (`tuning.trainer_class`) and none of these. What each is w
 (`benchmarks.gpu`, notebooks/pages/paper_plan.md).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from dsi_core.runtime.precision import Precision
 
@@ -27,31 +27,48 @@ class Means:
         Attention knows where each of them begins and ends, instead of masking all others.
     checkpointing
         Activations are computed again for the backward pass instead of being kept.
+    parts
+        In so many parts a step's pairs are computed, one after another; the gradient is the same.
     """
 
     flat: bool = False
     varlen: bool = False
     checkpointing: bool = False
+    parts: int = 1
 
     @property
     def label(self) -> str:
         """Name what is used, for a model's record: "flat, varlen"; "plain" where nothing is."""
-        return ", ".join(name for name, used in asdict(self).items() if used) or "plain"
+        switches = {"flat": self.flat, "varlen": self.varlen, "checkpointing": self.checkpointing}
+        named = [name for name, used in switches.items() if used]
+        named += [f"{self.parts} parts"] if self.parts > 1 else []
+        return ", ".join(named) or "plain"
 
 
 PLAIN = Means()
 
 
-def of_tuning(precision: Precision, model, tokens: int) -> Means:
-    """Choose how a loaded model is tuned; tokens: of a step, at most."""
+def of_tuning(precision: Precision, model, pairs: int, tokens: int) -> Means:
+    """Choose how a loaded model is tuned on steps of so many pairs of so many tokens at most."""
     if precision.device != "cuda":
         return PLAIN
-    kept = activation_bytes(model.config, tokens)
+    kept = activation_bytes(model.config, pairs * tokens)
+    fitting = parts(pairs, kept, ACTIVATIONS * _free_bytes())
     return Means(
         flat=True,
         varlen=precision.dtype == "bf16" and _plain_attention(model),
-        checkpointing=kept > ACTIVATIONS * _free_bytes(),
+        checkpointing=fitting is None,
+        parts=fitting or 1,
     )
+
+
+def parts(pairs: int, kept: float, room: float) -> int | None:
+    """Tell into how few equal parts a step is cut whose activations fit, at most a pair in each.
+
+    kept, room: of a whole step, and what there is, in the same unit. None = a pair does not fit.
+    """
+    cuts = (n for n in range(1, pairs + 1) if pairs % n == 0 and kept / n <= room)
+    return next(cuts, None)
 
 
 def activation_bytes(config, tokens: int) -> float:

@@ -212,7 +212,7 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
     model, tokenizer = load_for_training(training)
     parameters = model.num_parameters()
     rows = examples(tokenizer, pairs, recipe, training.loss_on == "text")
-    how = means.of_tuning(training.precision, model, recipe.batch_size * recipe.max_tokens)
+    how = means.of_tuning(training.precision, model, recipe.batch_size, recipe.max_tokens)
     means.apply(how, model)
     torch.manual_seed(training.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"
@@ -356,7 +356,9 @@ def arguments(
     from trl import SFTConfig
 
     gpu = precision.device == "cuda"
-    micro = recipe.batch_size if gpu else math.gcd(recipe.batch_size, cpu_micro_batch())
+    micro = (
+        recipe.batch_size // how.parts if gpu else math.gcd(recipe.batch_size, cpu_micro_batch())
+    )
     # At most four checkpoints, at ends of epochs: the order within an epoch is drawn anew on resume
     save_steps = math.ceil(pairs / recipe.batch_size) * math.ceil(recipe.epochs / 4)
     return SFTConfig(

@@ -47,19 +47,28 @@ class Card(Strict):
     memory_gb: Number = Field(gt=0)  # of a CPU: main memory
     tflops: float = Field(gt=0)  # dense, in the number format of tuning and asking
     tb_per_s: float = Field(gt=0)  # memory bandwidth
-    compute_fraction: float = Field(gt=0, le=1)  # share of tflops that is reached
+    compute_fraction: float = Field(gt=0, le=1)  # share of tflops that tuning reaches
+    forward_fraction: float = Field(gt=0, le=1)  # and that reading and answering reach
     bandwidth_fraction: float = Field(gt=0, le=1)  # share of tb_per_s that is reached
+    start_s: float = Field(ge=0)  # until a model that is tuned or asked is loaded
+    step_ms: float = Field(ge=0)  # that the host takes for a step of answering, at least
     bytes_per_parameter: Number = Field(gt=0)  # of weights that are not quantised
+    unpacks: bool  # NF4 weights that fit are held as bytes_per_parameter
     fixed_gb: Number = Field(ge=0)  # embeddings, output layer, context, fragments
-    checkpointing: bool  # of activations
+    # of activations: always, never, or where they do not fit
+    checkpointing: Literal["always", "never", "where needed"]
     micro_batch: int | None = Field(ge=1)  # pairs at once; None = the recipe's whole batch
     workers: int = Field(ge=1)  # jobs at the same time
     device: str  # regular expression of the device names in manifests
     why: str
 
-    def seconds_per_token(self, flop_per_parameter: float, billions: float) -> float:
-        """Tell how long a token takes a model of so many billions of parameters."""
+    def tuning_seconds(self, flop_per_parameter: float, billions: float) -> float:
+        """Tell how long a token takes a model of so many billions of parameters in tuning."""
         return flop_per_parameter * billions / (1000 * self.tflops * self.compute_fraction)
+
+    def forward_seconds(self, flop_per_parameter: float, billions: float) -> float:
+        """Tell how long a token takes a model that reads or answers."""
+        return flop_per_parameter * billions / (1000 * self.tflops * self.forward_fraction)
 
 
 class Rule(Strict):

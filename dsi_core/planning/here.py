@@ -41,6 +41,7 @@ def machine(profile: Profile) -> Machine | None:
         memory_gb=psutil.virtual_memory().total / GB / workers,
         tflops=product_flops(precision.dtype) / 1e12,
         compute_fraction=SHARE_OF_PEAK,
+        forward_fraction=SHARE_OF_PEAK,
         bytes_per_parameter=2 if precision.dtype == "bf16" else 4,
         workers=workers,
     )

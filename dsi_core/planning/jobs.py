@@ -11,6 +11,7 @@ from enum import StrEnum
 from dsi_core.data.pairs import Dataset, load_pairs
 from dsi_core.method.participants import Participant
 from dsi_core.method.similarity import Backbone
+from dsi_core.models import means
 from dsi_core.models.load import Base
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
@@ -97,6 +98,8 @@ class Size:
         Of the longest pair; infinite where it is not known.
     tainted
         Samples that suspects may be asked alone.
+    spread
+        Whether its lengths are taken as exponential: data that is not read.
     """
 
     pairs: int
@@ -104,6 +107,11 @@ class Size:
     answer_tokens: float
     longest_tokens: float
     tainted: int
+    spread: bool = False
+
+    def cut(self, mean: float, limit: float) -> float:
+        """Give the mean of texts of so many tokens, each cut at a limit."""
+        return mean * (1 - math.exp(-limit / mean)) if self.spread else min(mean, limit)
 
 
 @dataclass(frozen=True)
@@ -199,15 +207,27 @@ def download(model: Participant) -> JobEstimate | None:
 def recipe_cost(recipe: Recipe, billions: float, card: Card) -> RecipeCost:
     """Estimate what a recipe takes with a model of so many billions of parameters."""
     full = recipe.method == "full"
-    forward_and_backward = rule("full_flops" if full else "frozen_flops")
-    flops = forward_and_backward + card.checkpointing * rule("recompute_flops")
-    frozen_bytes = {
-        "full": 0,
-        "lora": card.bytes_per_parameter,
-        "qlora": rule("nf4_bytes"),
-    }[recipe.method]
+    frozen_gb = 0 if full else _weights_gb(billions, recipe.method == "qlora", card)
     share = 1 if recipe.rank is None else recipe.rank * rule("adapter_share")
-    return RecipeCost(flops, billions * share, billions * frozen_bytes)
+    flops = rule("full_flops" if full else "frozen_flops")
+    return RecipeCost(flops, billions * share, frozen_gb)
+
+
+def _weights_gb(billions: float, quantized: bool, card: Card) -> float:
+    """What weights take that are not trained: NF4 is unpacked where it fits."""
+    plain = billions * card.bytes_per_parameter
+    packed = quantized and not (card.unpacks and plain < means.UNPACKED * card.memory_gb)
+    return billions * rule("nf4_bytes") if packed else plain
+
+
+def _activations_gb(billions: float, pairs: int, tokens: float, room_gb: float) -> float | None:
+    """What a step of so many pairs keeps for its backward pass, in as few parts as fit.
+
+    None = not even a pair's fits, so it is computed again.
+    """
+    kept = pairs * tokens * rule("kept_mb") * billions ** (2 / 3) / 1000
+    parts = means.parts(pairs, kept, means.ACTIVATIONS * room_gb)
+    return None if parts is None else kept / parts
 
 
 def tune(model: Participant, machine: Machine) -> JobEstimate:
@@ -218,17 +238,24 @@ def tune(model: Participant, machine: Machine) -> JobEstimate:
     source = source_of(training.base)
     billions = assumptions.billions(source)
     cost = recipe_cost(recipe, billions, card)
+    weights_gb = card.fixed_gb + cost.frozen_gb + cost.trained_billions * rule("trained_bytes")
     sizes = [size_of(d, counted=machine.counts) for d in training.datasets]
     pairs = max(1, sum(s.pairs for s in sizes) - len(training.leave_out))
-    length = _mean(sizes, lambda size: min(recipe.max_tokens, _whole(size)))
+    length = _mean(sizes, lambda size: size.cut(_whole(size), recipe.max_tokens))
     tokens = pairs * recipe.epochs * length
     kind = Kind(Step.TUNE, source, recipe.method)
-    assumed = 1 / card.seconds_per_token(cost.flop_per_parameter, billions)
     at_once = min(recipe.batch_size, card.micro_batch or recipe.batch_size)
     longest = min(recipe.max_tokens, max(s.longest_tokens for s in sizes))
-    activations_mb = rule("checkpointed_mb" if card.checkpointing else "kept_mb")
-    token_mb = activations_mb * billions ** (2 / 3) + rule("logits_mb")
-    weights_gb = card.fixed_gb + cost.frozen_gb + cost.trained_billions * rule("trained_bytes")
+    flops = cost.flop_per_parameter
+    room_gb = {"always": 0.0, "never": math.inf}.get(
+        card.checkpointing, card.memory_gb - weights_gb
+    )
+    kept_gb = _activations_gb(billions, at_once, longest, room_gb)
+    if kept_gb is None:
+        kept_gb = at_once * longest * rule("checkpointed_mb") * billions ** (2 / 3) / 1000
+        flops += rule("recompute_flops")
+    kept_gb += at_once * longest * rule("logits_mb") / 1000
+    assumed = 1 / card.tuning_seconds(flops, billions)
     return JobEstimate(
         id=f"tune {weights(training)}",
         step=Step.TUNE,
@@ -237,10 +264,10 @@ def tune(model: Participant, machine: Machine) -> JobEstimate:
         model_id=model.model_id,
         base=model.trained.base,
         billions=billions,
-        hours=tokens / machine.speeds.get(kind, assumed) / 3600,
+        hours=(card.start_s + tokens / machine.speeds.get(kind, assumed)) / 3600,
         pairs=pairs,
         tokens=tokens,
-        memory_gb=weights_gb + at_once * longest * token_mb / 1000,
+        memory_gb=weights_gb + kept_gb,
         disk_gb=cost.trained_billions * rule("unpacked_bytes"),
         basis=machine.basis(kind),
     )
@@ -267,6 +294,8 @@ def answer(
         seconds = tokens / (rule("endpoint_tokens_per_s") * endpoint.concurrency)
     if kind in machine.speeds:
         seconds = tokens / machine.speeds[kind]
+    if endpoint is None:
+        seconds += machine.card.start_s
     key = store.key(
         [
             prompts.spec,
@@ -300,7 +329,7 @@ def _answer_tokens(training: Training, sampling: Sampling, machine: Machine) -> 
     mean: float = rule("untuned_answer_tokens")
     if training.datasets:
         sizes = [size_of(d, counted=machine.counts) for d in training.datasets]
-        mean = _mean(sizes, lambda size: size.answer_tokens)
+        return _mean(sizes, lambda s: s.cut(s.answer_tokens, sampling.max_new_tokens))
     return min(mean, sampling.max_new_tokens)
 
 
@@ -314,27 +343,36 @@ def _generation(
 ) -> tuple[float, float]:
     """(seconds, memory in GB) of a local model whose mean answer has so many tokens.
 
-    A step is bound by reading the weights or by computing, whichever takes longer. An answer that
-    has ended is computed no further, and a prompt is read once for all its draws.
+    A step is bound by reading the weights, by computing or by the host, whichever takes longest. An
+    answer that has ended is computed no further, and a prompt is read once for all its draws. As
+    many answers are under way as `sampling` says, or fit.
     """
     card = machine.card
     answers = prompts.count * sampling.draws
-    batch = min(sampling.batch_size, answers)
-    prompt_tokens = prompts.size.prompt_tokens + rule("template_tokens")
-    compute = card.seconds_per_token(rule("forward_flops"), billions)
-    step_gb = billions * (rule("nf4_traffic") if quantized else card.bytes_per_parameter)
+    longest_prompt = sampling.max_prompt_tokens or math.inf
+    prompt_tokens = prompts.size.cut(
+        prompts.size.prompt_tokens + rule("template_tokens"), longest_prompt
+    )
+    compute = card.forward_seconds(rule("forward_flops"), billions)
+    weights_gb = _weights_gb(billions, quantized, card)
+    packed = quantized and weights_gb == billions * rule("nf4_bytes")
+    step_gb = billions * rule("nf4_traffic") if packed else weights_gb
+    cache_mb = rule("cache_mb") * billions ** (2 / 3)
+    room_gb = means.ACTIVATIONS * (card.memory_gb - card.fixed_gb - weights_gb)
+    fitting = 1000 * room_gb / (cache_mb * (prompt_tokens + sampling.max_new_tokens))
+    batch = max(1, min(sampling.batch_size, answers, int(fitting)))
     longest = min(sampling.max_new_tokens, rule("longest_of_batch") * answer_tokens)
     steps = math.ceil(answers / batch) * longest
     reading = steps * step_gb / (1000 * card.tb_per_s * card.bandwidth_fraction)
     writing = answers * answer_tokens * compute
-    seconds = max(reading, writing) + prompts.count * prompt_tokens * compute
+    waiting = steps * card.step_ms / 1000
+    seconds = max(reading, writing, waiting) + prompts.count * prompt_tokens * compute
     token_mb = rule("cache_mb") * (prompt_tokens + sampling.max_new_tokens)
     if 0 < prompts.size.longest_tokens < math.inf:  # data that is here
-        longest = min(prompts.size.longest_tokens, sampling.max_prompt_tokens or math.inf)
+        longest = min(prompts.size.longest_tokens, longest_prompt)
         token_mb = rule("cache_mb") * (longest + sampling.max_new_tokens)
         token_mb += rule("read_mb") * longest
     reading_gb = batch * token_mb * billions ** (2 / 3) / 1000
-    weights_gb = billions * (rule("nf4_bytes") if quantized else card.bytes_per_parameter)
     return seconds, card.fixed_gb + weights_gb + reading_gb
 
 
@@ -342,7 +380,7 @@ def read(model: Participant, pairs: int, tokens: float, machine: Machine) -> Job
     """Estimate the probabilities of given texts: `tokens` in all, prompts included."""
     card = machine.card
     billions = assumptions.billions(source_of(model.training.base))
-    seconds = tokens * card.seconds_per_token(rule("forward_flops"), billions)
+    seconds = tokens * card.forward_seconds(rule("forward_flops"), billions)
     key = store.key([pairs, tokens])
     return JobEstimate(
         id=f"read {model.dataset} {weights(model.training)} [{key}]",
@@ -401,7 +439,7 @@ def _comparison(
     """One call of bert-score: of a suspect's answers, or of the oracle's."""
     source, card = encoder_of(backbone), machine.card
     billions = assumptions.billions(source)
-    seconds = tokens * card.seconds_per_token(rule("forward_flops"), billions)
+    seconds = tokens * card.forward_seconds(rule("forward_flops"), billions)
     model_id = "-" if suspect is None else suspect.model_id
     compared = references if suspect is None else [*references, suspect]
     settings = backbone.settings.model_dump(exclude_none=True)
@@ -444,6 +482,7 @@ def size_of(dataset: Dataset, *, counted: bool = False) -> Size:
         min(stated.answer_tokens, longest_answer),
         math.inf,
         min(pairs, stated.tainted),
+        spread=source.max_output_chars is None,
     )
 
 

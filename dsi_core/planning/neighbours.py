@@ -149,7 +149,7 @@ def _encoder(
         model_id="encoder",
         base=source,
         billions=billions,
-        hours=tokens * card.seconds_per_token(rule("full_flops"), billions) / 3600,
+        hours=tokens * card.tuning_seconds(rule("full_flops"), billions) / 3600,
         pairs=pairs,
         tokens=tokens,
         memory_gb=card.fixed_gb + billions * rule("trained_bytes"),

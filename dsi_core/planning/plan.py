@@ -329,7 +329,12 @@ def _sums(jobs: pd.DataFrame) -> dict:
 
 
 def beside_paper(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Show Table 9 beside the plan.
+    """Show Table 9 beside the plan: of `everything`, what notebooks 02 and 03 need.
+
+    Parameters
+    ----------
+    jobs
+        As `jobs` or `everything` gives it.
 
     Returns
     -------
@@ -337,6 +342,8 @@ def beside_paper(jobs: pd.DataFrame) -> pd.DataFrame:
         Columns dataset, offline_hours, online_hours (the mean suspect's), paper_offline_hours and
         paper_online_hours, which are NaN for a dataset that is not the paper's own.
     """
+    if "notebook" in jobs:
+        jobs = jobs[jobs["notebook"].str.match("0[23]")]
     ours = totals(jobs)
     offline = ours.loc[ours["phase"] == Phase.OFFLINE, ["dataset", "hours"]]
     online = ours.loc[ours["phase"] == Phase.ONLINE, ["dataset", "hours_per_model"]]

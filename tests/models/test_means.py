@@ -58,11 +58,18 @@ def test_without_padding_losses_and_weights_are_the_same(smoke, toy, tmp_path, f
 def test_a_cpu_has_none_of_these(toy):
     model, _ = toy("llama")
     here = precision.detect()
-    assert means.of_tuning(here, model, 4096) == means.PLAIN
+    assert means.of_tuning(here, model, 8, 512) == means.PLAIN
     assert means.PLAIN.label == "plain"
     assert not means.unpacks(here, model)
     assert means.cached_tokens(model) == math.inf
-    assert Means(flat=True, varlen=True).label == "flat, varlen"
+    assert Means(flat=True, varlen=True, parts=2).label == "flat, varlen, 2 parts"
+
+
+@pytest.mark.parametrize(
+    ("room", "expected"), [(80, 1), (79, 2), (40, 2), (20, 4), (10, 8), (9, None)]
+)
+def test_a_step_is_cut_until_it_fits(room, expected):
+    assert means.parts(8, 80.0, room) == expected
 
 
 def test_memory_of_a_model_of_seven_billion():

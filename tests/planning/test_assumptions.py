@@ -86,7 +86,9 @@ def test_assumptions_all_say_why():
 
 def test_seconds_per_token_by_hand(tiny):
     """2 FLOP for each of 8e9 parameters, at half of 1e12 a second."""
-    assert assumptions.card("round").seconds_per_token(2, 8) == pytest.approx(0.032)
+    card = assumptions.card("round").changed(forward_fraction=0.25)
+    assert card.tuning_seconds(2, 8) == pytest.approx(0.032)
+    assert card.forward_seconds(2, 8) == pytest.approx(0.064)
 
 
 @pytest.mark.parametrize(
