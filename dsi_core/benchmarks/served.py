@@ -78,7 +78,7 @@ def _both(
 ) -> list[dict]:
     nothing = pd.DataFrame(columns=["sample_id", "draw"])
     questions = responses.unanswered(nothing, pairs, how.draws)
-    own, row = _timed(batch for batch in generate(*loaded, questions, model.name, how))
+    own, row = _timed(generate(loaded[0], loaded[1], questions, model.name, how))
     common = {"model": model.name, "temperature": how.temperature}
     rows = [{**common, "engine": OWN, **row, "same": 1.0, "similar": 1.0}]
     said, row = _timed(_asked(server, model, questions, how))

@@ -237,7 +237,7 @@ def _started(told: list[str], device: str, log: Path, port: int) -> Iterator[str
         )
     try:
         url = f"http://127.0.0.1:{port}/v1"
-        _wait(process, url, log)
+        _wait(process, url, log, told)
         yield url
     finally:
         _stop(process)
@@ -248,7 +248,7 @@ def _ends_with_us() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def _wait(process: subprocess.Popen, url: str, log: Path) -> None:
+def _wait(process: subprocess.Popen, url: str, log: Path, told: list[str]) -> None:
     begun = time.monotonic()
     while process.poll() is None and time.monotonic() - begun < START_SECONDS:
         with suppress(OSError):
@@ -258,7 +258,7 @@ def _wait(process: subprocess.Popen, url: str, log: Path) -> None:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     said = next((line for line in reversed(lines) if "Error" in line), lines[-1:] or "nothing")
     why = "did not start" if process.poll() is not None else f"not ready in {START_SECONDS} s"
-    raise ValueError(f"vLLM {why}: {str(said)[:500]} (its command: {shlex.join(process.args)})")
+    raise ValueError(f"vLLM {why}: {str(said)[:500]} (its command: {shlex.join(told)})")
 
 
 def _stop(process: subprocess.Popen) -> None:

@@ -40,6 +40,8 @@ def claims(read: Read) -> dict[str, bool]:
     accuser = read("calibration_accuser").groupby("tries")
     tried = read("calibration_weak").query("twin == 'wording twin'")
     supports = read("calibration_strata")["smallest_p"].max()
+    known = read("calibration_controls").set_index("model")
+    reworded, alike = (known[known["kind"] == k] for k in ("D in other words", "data like D"))
     return {
         "who is missed is smollm2-weak, and nobody is accused": set(
             verdicts.loc[~verdicts["correct"], "suspect"]
@@ -106,4 +108,9 @@ def claims(read: Read) -> dict[str, bool]:
             (tried.loc[tried["kind"] == "on D's other wording", "p"] > 0.5).all()
         ),
         "these controls cannot support a finding at 0.05": bool(supports > 0.05),
+        "who learnt D in other words leans more than a half-learnt member, and is voted one": bool(
+            (reworded["lean"] > known["lean"]["smollm2-weak"]).all()
+            and reworded["lean"].min() > alike["lean"].max()
+            and (reworded["vote"] == "member").all()
+        ),
     }

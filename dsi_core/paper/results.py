@@ -437,6 +437,12 @@ def audits(read: Read) -> Numbers:
         "strata": len(strata),
         "supports": f"{strata['smallest_p'].max():.2g}",
         "known_members": _listed(known.loc[known["member"], "p"].map("{:.2g}".format)),
+        "reworded": _listed(
+            f"{row['lean']:.2f} ({row['base']}, {row['positive']} to {row['negative']})"
+            for row in known[known["kind"] == "D in other words"].to_dict("records")
+        ),
+        "alike": f"{known.loc[known['kind'] == 'data like D', 'lean'].max():.2f}",
+        "half_learnt": f"{known.set_index('model')['lean']['smollm2-weak']:.2f}",
         "blind_iid": f"{blind['auc']:.2f} ({blind['low']:.2f} to {blind['high']:.2f})",
     }
 

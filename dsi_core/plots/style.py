@@ -70,6 +70,7 @@ LIKE_D = {
     "non-members (2)",
     "trained on D'",
     "on D's other wording",
+    "D in other words",
 }
 ASSISTANTS = {"answers", "retrieval", "written"}
 DECISION: dict[str, Any] = {
