@@ -77,8 +77,9 @@ class Bar:
 
     def __init__(self, jobs: list[Job]):
         self.jobs = jobs
-        self.shares: dict[int, float] = {}  # of the jobs that began
-        self.ended = 0
+        self.shares: dict[int, float] = {}  # of the jobs that began and have not ended
+        self.ended: set[int] = set()
+        self.cost = 0.0  # of these
         self.progress = Progress(sum(job.cost for job in jobs))
 
     def __enter__(self) -> "Bar":
@@ -94,8 +95,10 @@ class Bar:
 
     def end(self, index: int) -> None:
         """A job ended well."""
-        self.ended += 1
-        self.show(index, 1.0)
+        self.shares.pop(index, None)
+        self.ended.add(index)
+        self.cost += self.jobs[index].cost
+        self._show()
 
     def leave(self, index: int) -> None:
         """A job is left to who is at it already."""
@@ -103,10 +106,14 @@ class Bar:
 
     def show(self, index: int, share: float) -> None:
         """Say how much of a job is done, 0 to 1."""
-        self.shares[index] = share
-        running = ", ".join(self.jobs[i].name for i, s in self.shares.items() if s < 1)
-        done = sum(self.jobs[i].cost * s for i, s in self.shares.items())
-        self.progress.show(done, f"{self.ended}/{len(self.jobs)} {running}".strip())
+        if index not in self.ended:  # what it said on the way may come late
+            self.shares[index] = share
+        self._show()
+
+    def _show(self) -> None:
+        running = ", ".join(self.jobs[i].name for i, share in self.shares.items() if share < 1)
+        done = self.cost + sum(self.jobs[i].cost * share for i, share in self.shares.items())
+        self.progress.show(done, f"{len(self.ended)}/{len(self.jobs)} {running}".strip())
 
 
 def portable(error: BaseException) -> Exception:
