@@ -73,6 +73,39 @@ def book(
     raise typer.Exit(1 if found else 0)
 
 
+@app.command(rich_help_panel=STUDY, epilog="Example: dsi run --profile paper --only dolly")
+def run(
+    profile: Annotated[str, typer.Option(help="Whose study: smoke, small, paper.")],
+    only: Annotated[Text, typer.Option(help='Victims: "dolly", "dolly,alpaca".')] = None,
+    card: Annotated[str, typer.Option(help="Whose hours: as for `dsi plan`.")] = "A100-80GB",
+    look: Annotated[
+        bool, typer.Option("--look", help="Only say what is done, what it cost, what is left.")
+    ] = False,
+) -> None:
+    """A study's verdicts, dataset by dataset; what was interrupted goes on where it was."""
+    from dsi_core.paper import tables
+    from dsi_core.planning import course, jobs
+
+    chosen = [name.strip() for name in (only or "").split(",") if name.strip()]
+    machine = jobs.machine_of(card, counts=True)
+    obstacles = course.obstacles(profile)
+    if len(obstacles):
+        typer.echo(f"before the start\n{obstacles.to_string(index=False)}\n")
+    parts = course.parts(profile, chosen)
+    typer.echo(_of_run("to do", course.state(parts, machine)))
+    if look:
+        return
+    verdicts = tables.votes(course.run(parts))
+    typer.echo(f"verdicts\n{verdicts.to_string(index=False, na_rep='-')}\n")
+    typer.echo(_of_run("done", course.state(parts, machine)))
+
+
+def _of_run(title: str, state: Any) -> str:
+    left, spent = state["left_hours"].sum(), state["spent_hours"].sum()
+    shown = state.round(3).to_string(index=False)
+    return f"{title}\n{shown}\n{spent:.2f} hours spent, about {left:.2f} left\n"
+
+
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi plan --profile paper --card A100-80GB")
 def plan(
     context: typer.Context,
@@ -147,7 +180,10 @@ def explore(
         float, typer.Option(help="Its largest size: texts of more samples are left out.", min=0)
     ] = 30.0,
 ) -> None:
-    """Write the explorer of samples, votes and texts as one page without kernel and network."""
+    """Write the explorer of samples, votes and texts as one page without kernel and network.
+
+    What the store and the released answers lack of the study is tuned and asked first.
+    """
     from dsi_core.audit.prepared import read
     from dsi_core.plots import explore, explored
     from dsi_core.runtime import store
