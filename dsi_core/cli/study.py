@@ -192,6 +192,7 @@ def explore(
         explored.of_profile(profile) if prepared is None else explored.of_prepared(read(prepared))
     )
     page, told = explore.page(shown, limit_mb)
+    html.parent.mkdir(parents=True, exist_ok=True)
     store.write_text(html, page)
     typer.echo(f"{html}: {len(page.encode()) / 1e6:.2f} MB. {told}")
 
