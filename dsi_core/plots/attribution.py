@@ -169,7 +169,7 @@ def save_all(
         return []
     rows = compared.methods.groupby("dataset").size().max()
     models = compared.votes.groupby("dataset")["model"].nunique().max()
-    methods = per_dataset(plot_methods, compared.methods, height=1.2 + 0.32 * rows)
+    methods = per_dataset(plot_methods, compared.methods, height=1.8 + 0.32 * rows)
     votes = per_dataset(plot_votes, compared.votes, height=1.9 + 0.36 * models)
     for item, figure, table in (
         ("methods", methods, compared.methods),

@@ -182,7 +182,8 @@ def evasion(table: pd.DataFrame, how: str) -> str:
     if worst < first:
         hidden = share(first - worst, first, "members")
         return f"{how} hides {hidden} that are found without it"
-    span = share(worst, n, "members") if worst == caught.max() else f"{worst} to {caught.max()}"
+    most = int(caught.max())
+    span = share(worst, n, "members") if worst == most else f"{worst} to {most} of {n} members"
     return f"{how} hides nobody: at every setting the vote finds {span}"
 
 

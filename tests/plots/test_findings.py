@@ -78,7 +78,7 @@ def test_where_the_vote_breaks_is_read_from_the_table(caught, said):
     [
         ((2, 1, 0), "Rephrasing hides both members that are found without it"),
         ((2, 2, 2), "Rephrasing hides nobody: at every setting the vote finds both members"),
-        ((1, 2, 1), "Rephrasing hides nobody: at every setting the vote finds 1 to 2"),
+        ((1, 2, 1), "Rephrasing hides nobody: at every setting the vote finds 1 to 2 of 2 members"),
     ],
 )
 def test_an_evasion_hides_members_or_nobody(caught, said):
