@@ -238,7 +238,12 @@ def _started(told: list[str], device: str, log: Path, port: int) -> Iterator[str
     try:
         url = f"http://127.0.0.1:{port}/v1"
         _wait(process, url, log, told)
-        yield url
+        try:
+            yield url
+        except Exception as error:
+            if process.poll() is None:
+                raise
+            raise ValueError(f"vLLM ended while it was asked: {_last_words(log)}") from error
     finally:
         _stop(process)
 
@@ -255,10 +260,15 @@ def _wait(process: subprocess.Popen, url: str, log: Path, told: list[str]) -> No
             _version(url)
             return
         time.sleep(0.5)
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    said = next((line for line in reversed(lines) if "Error" in line), lines[-1:] or "nothing")
     why = "did not start" if process.poll() is not None else f"not ready in {START_SECONDS} s"
-    raise ValueError(f"vLLM {why}: {str(said)[:500]} (its command: {shlex.join(told)})")
+    raise ValueError(f"vLLM {why}: {_last_words(log)} (its command: {shlex.join(told)})")
+
+
+def _last_words(log: Path) -> str:
+    """The last error in a log, or else its last line."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if "Error" in line]
+    return (errors or lines or ["nothing"])[-1][:500]
 
 
 def _stop(process: subprocess.Popen) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import textwrap
+import urllib.request
 from dataclasses import replace
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import training
 from dsi_core.runtime import jobs, store
 from dsi_core.services import request
+from dsi_core.services.endpoint import EndpointError
 from dsi_core.settings.schema import Endpoint, Model, Trained
 
 PAIRS = pd.DataFrame({"sample_id": ["a", "b"], "prompt": ["Who?", "Where is it?"]})
@@ -164,12 +166,14 @@ def test_a_study_starts_one_server_for_all_that_share_it(
 
 
 FAKE = """
-import json, sys
+import json, os, sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 if "--lora-modules" in sys.argv:
     sys.exit("ValueError: no such adapter")
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path.endswith("die"):
+            print("RuntimeError: no memory", flush=True); os._exit(1)
         said = {"data": [{"id": "llama"}], "version": "0.0.9"}
         self.send_response(200); self.end_headers(); self.wfile.write(json.dumps(said).encode())
     def log_message(self, *_): pass
@@ -199,6 +203,19 @@ def test_a_server_lives_as_long_as_it_is_asked(smoke, one_thread, fake):
         assert server.version == "vllm 0.0.9" and server.url.startswith("http://127.0.0.1:")
         assert len(set(psutil.Process().children(recursive=True)) - before) == 1
     assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_a_server_that_dies_says_why(smoke, one_thread, fake):
+    ours = psutil.Process()
+    before = set(ours.children(recursive=True))
+    with (
+        pytest.raises(ValueError, match="vLLM ended while it was asked: RuntimeError: no memory"),
+        served.serving([model(smoke)], 100) as server,
+    ):
+        with pytest.raises(OSError, match="without response"):
+            urllib.request.urlopen(f"{server.url}/die", timeout=10)
+        psutil.wait_procs(set(ours.children(recursive=True)) - before, timeout=10)
+        raise EndpointError("connection refused")
 
 
 def test_a_server_that_does_not_start_says_why(smoke, one_thread, fake, monkeypatch):
