@@ -2,7 +2,7 @@
 
 The weights are random numbers in the real architectures: rates and memory do not depend on them,
 and no hub is asked. Words are tokens, and pairs are as long as params/plan.yaml says of a dataset.
-What does not fit the card is a row that says so. Run as `python -m dsi_core.benchmarks.gpu PLACE OUT
+What does not fit the card is a row that says so. `python -m dsi_core.benchmarks.gpu PLACE OUT
 CASES.json`: a list of fields of `Case`; PLACE takes files, OUT gets rows.jsonl.
 """
 

@@ -90,10 +90,12 @@ class HubDataset(Strict):
 
 
 class Sizes(Strict):
-    """Billions of parameters of models whose names do not say."""
+    """Billions of parameters of models whose names do not say, and who cannot be asked."""
 
     billions: dict[str, Number]
     why: str
+    gated: list[str] = []  # beginnings of hub ids whose licence must be accepted
+    impossible: dict[str, str] = {}  # hub id -> why no causal model of transformers
 
 
 class Assumptions(Strict):

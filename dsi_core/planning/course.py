@@ -1,0 +1,191 @@
+"""The course of a study: the order of its work, what is done, what it cost, what is left.
+
+Every piece lies in the store under a key of its own: what was interrupted goes on where it was, on
+this machine or another with the same store.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dsi_core.data.pairs import dataset, load_pairs
+from dsi_core.method import study
+from dsi_core.method.participants import Participant, participants
+from dsi_core.method.study import Study
+from dsi_core.models import load, responses, tuning
+from dsi_core.models.sampling import Sampling
+from dsi_core.planning import assumptions, jobs
+from dsi_core.planning.jobs import JobEstimate, Machine
+from dsi_core.runtime import progress, store
+from dsi_core.settings.profile import Profile, load_profile
+
+COLUMNS = ["suite", "dataset", "step", "models", "done", "planned_hours", "spent_hours"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The study itself (suite "") or one of its suites, without models that cannot be asked."""
+
+    suite: str
+    study: Study
+
+
+def parts(name: str, only: Sequence[str] = ()) -> list[Part]:
+    """Give the parts of a profile's study in their order; their pairs are read.
+
+    Parameters
+    ----------
+    only
+        Victims: their own, and their halves' ("dolly" is dolly and dolly_x). Empty = all.
+
+    Raises
+    ------
+    ValueError
+        For a victim that there is not.
+    """
+    suites = ["", *load_profile(name).suites]
+    profiles = {suite: load_profile(name, suite or None) for suite in suites}
+    known = [v for profile in profiles.values() for v in profile.victims]
+    if unknown := [v for v in only if not any(_is(k, v) for k in known)]:
+        raise ValueError(f"--only: no victim {', '.join(unknown)}; there are {', '.join(known)}")
+    return [
+        Part(suite, _study(_possible(profile).changed(victims=victims)))
+        for suite, profile in profiles.items()
+        if (victims := [v for v in profile.victims if not only or any(_is(v, o) for o in only)])
+    ]
+
+
+def _is(victim: str, wanted: str) -> bool:
+    return victim == wanted or victim.startswith(f"{wanted}_")
+
+
+def _study(profile: Profile) -> Study:
+    tables = [load_pairs(dataset(profile, v)).assign(dataset=v) for v in profile.victims]
+    return Study(profile, pd.concat(tables, ignore_index=True))
+
+
+def _possible(profile: Profile) -> Profile:
+    """The profile without suspects that cannot be asked."""
+    impossible = assumptions.read().models.impossible
+
+    def can(base: str) -> bool:
+        return (load.base(profile, base).source.hub or base) not in impossible
+
+    wild = {
+        victim: some.model_copy(
+            update={
+                "members": [m for m in some.members if can(m)],
+                "non_members": [m for m in some.non_members if can(m)],
+            }
+        )
+        for victim, some in profile.wild.items()
+    }
+    suspects = [s for s in profile.suspects if can(s.base)]
+    return profile.changed(suspects=suspects, wild=wild)
+
+
+def obstacles(name: str) -> pd.DataFrame:
+    """List what stands in the way before anything is done: models, obstacle, what to do.
+
+    Gated models need a licence that is accepted on the hub; impossible ones are left out of `run`.
+    """
+    known = assumptions.read().models
+    main = load_profile(name)
+    profiles = [main, *(load_profile(name, suite) for suite in main.suites)]
+    sources = sorted(
+        {
+            base.source.hub
+            for profile in profiles
+            for model in participants(profile)
+            if (base := model.training.base).source.hub
+        }
+    )
+    rows = [
+        (source, "gated", "accept its licence on the hub, then `hf auth login`")
+        for source in sources
+        if source.startswith(tuple(known.gated))
+    ]
+    rows += [
+        (source, "left out", known.impossible[source])
+        for source in sources
+        if source in known.impossible
+    ]
+    return pd.DataFrame(rows, columns=["model", "obstacle", "what"])
+
+
+def state(parts: Sequence[Part], machine: Machine) -> pd.DataFrame:
+    """Say of each kind of work, in its order, how much is planned and done.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns suite, dataset, step, models, done (of these), planned_hours (of one worker, on
+        the machine), spent_hours (of one worker, as recorded), left_hours (planned, of what is not
+        done).
+    """
+    rows = [row for part in parts for row in _rows(part, machine)]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "left_hours"])
+    groups = table.groupby(["suite", "dataset", "step"], sort=False)
+    return groups[[*COLUMNS[3:], "left_hours"]].sum().reset_index()
+
+
+def _rows(part: Part, machine: Machine) -> Iterator[tuple]:
+    profile = part.study.profile
+    usual = part.study.sampling
+    for victim in profile.victims:
+        data = dataset(profile, victim)
+        every = jobs.prompts_of(data, counted=machine.counts)
+        some = profile.responses.ask == "tainted"
+        asked = jobs.prompts_of(data, tainted=some, counted=machine.counts)
+        models = [m for m in participants(profile) if m.dataset == victim]
+        for model in sorted(models, key=lambda m: not m.is_reference):
+            who = "references" if model.is_reference else "suspects"
+            if model.training.datasets:
+                share, spent = _tuned(model)
+                yield _row(part, f"tune {who}", jobs.tune(model, machine), share, spent)
+            sampling = usual.for_references() if model.is_reference else usual
+            prompts = every if model.is_reference else asked
+            estimate = jobs.answer(model, prompts, sampling, machine)
+            share, spent = _answered(model, sampling, estimate)
+            yield _row(part, f"ask {who}", estimate, share, spent)
+
+
+def _row(part: Part, step: str, estimate: JobEstimate, share: float, seconds: float) -> tuple:
+    left = estimate.hours * (1 - share)
+    done = int(share == 1)
+    return part.suite, estimate.dataset, step, 1, done, estimate.hours, seconds / 3600, left
+
+
+def _tuned(model: Participant) -> tuple[float, float]:
+    """(share that is done, seconds it took)."""
+    facts = store.manifest(tuning.record(model.training))
+    return (0.0, 0.0) if facts is None else (1.0, facts["seconds"])
+
+
+def _answered(model: Participant, sampling: Sampling, estimate: JobEstimate) -> tuple[float, float]:
+    folders = responses.folders(model.model_id, model.training, sampling)
+    found = responses.read(*folders, columns=["sample_id", "draw", *responses.COST])
+    if any(store.manifest(folder) is not None for folder in folders):
+        return 1.0, float(found["seconds"].sum())
+    wanted = estimate.pairs * estimate.draws
+    return min(0.99, len(found) / wanted), float(found["seconds"].sum())
+
+
+def run(parts: Sequence[Part]) -> pd.DataFrame:
+    """Do what is left, part by part, victim by victim: references, tainted samples, suspects.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `study.verdicts`, with the column suite.
+    """
+    tables = []
+    for part in parts:
+        for victim in part.study.profile.victims:
+            progress.say(f"{store.now()}  {part.suite or 'study'}: {victim}")
+            one = study.only(part.study, [victim])
+            scores = study.reference_scores(one)
+            answers = study.suspect_gaps(one, scores)
+            tables.append(study.verdicts(one, scores, answers).assign(suite=part.suite))
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,77 @@
+"""A study is run part by part; what is done and what is left is read from the store."""
+
+import pytest
+from helpers import says
+
+from dsi_core.planning import course, jobs
+from dsi_core.settings.profile import load_profile
+from dsi_core.settings.schema import Suspect
+
+
+def test_what_stands_in_the_way_of_the_papers_study():
+    table = course.obstacles("paper").set_index("model")
+    gated = set(table.index[table["obstacle"] == "gated"])
+    assert {"google/gemma-7b", "meta-llama/Llama-3.1-8B"} <= gated
+    left_out = table[table["obstacle"] == "left out"]
+    assert set(left_out.index) >= {"THUDM/glm-10b", "declare-lab/flan-alpaca-xl"}
+    assert left_out.loc["declare-lab/flan-alpaca-xl", "what"] == "as flan-alpaca-base"
+    assert not gated & set(left_out.index)
+    assert course.obstacles("smoke").empty
+
+
+def test_who_cannot_be_asked_is_left_out():
+    profile = load_profile("paper")
+    kept = course._possible(profile)
+    assert {s.name for s in profile.suspects} - {s.name for s in kept.suspects} == {
+        "local-glm-2b",
+        "local-glm-10b",
+    }
+    assert len(profile.wild["alpaca"].members) - len(kept.wild["alpaca"].members) == 2
+
+
+def test_an_unknown_victim_is_refused():
+    with pytest.raises(ValueError) as error:
+        course.parts("smoke", ["nothing"])
+    says(error, "--only", "nothing", "dozen")
+
+
+def test_a_run_that_is_interrupted_goes_on(smoke, empty_store, monkeypatch):
+    """Before: all is left. Stopped after the references: those are done. At the end: nothing."""
+    machine = jobs.machine_of("cpu-core", counts=True)
+    profile = smoke.changed(
+        victims=["dozen"],
+        references=smoke.references[:1],
+        suspects=[Suspect(name="s", member=False, base="llama")],
+        non_members_from=[],
+        controls=[],
+        more_references=[],
+        reference_sets={},
+        wild={},
+        suites={},
+        dpdllm=None,
+        robustness=None,
+        imitation=None,
+        attribution=None,
+        grey_box=None,
+    )
+    parts = [course.Part("", course._study(profile))]
+    before = course.state(parts, machine)
+    assert before["step"].tolist()[:2] == ["tune references", "ask references"]
+    assert (before["done"] == 0).all() and (before["spent_hours"] == 0).all()
+    assert before["left_hours"].tolist() == before["planned_hours"].tolist()
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(course.study, "suspect_gaps", stop)
+        with pytest.raises(KeyboardInterrupt):
+            course.run(parts)
+    half = course.state(parts, machine).set_index("step")
+    done = half["done"] == half["models"]
+    assert done["tune references"] and done["ask references"] and not done["ask suspects"]
+    verdicts = course.run(parts)
+    assert set(verdicts["suite"]) == {""} and verdicts["verdict"].notna().all()
+    after = course.state(parts, machine)
+    assert (after["done"] == after["models"]).all()
+    assert after["left_hours"].sum() == 0 < after["spent_hours"].sum()
