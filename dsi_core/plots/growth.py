@@ -26,7 +26,8 @@ def plot_growth(table: pd.DataFrame, *, limit_mb: float | None = None) -> Figure
     Returns
     -------
     Figure
-        A panel for seconds and one for memory, in a row for each unit. Dashed: ten times the time for ten times the size.
+        A panel for seconds and one for memory, in a row for each unit. Dashed: ten times the time
+        for ten times the size.
     """
     units = table["unit"].unique()
     figure, panels = plt.subplots(
