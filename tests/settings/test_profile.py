@@ -471,6 +471,7 @@ def test_overrides_reach_decision_and_responses():
         "max_new_tokens": 9,
         "batch_size": 1,
         "system": "Be brief.",
+        "server": "vllm",
     }
     profile = load_profile("smoke", seed=7, victims=["other"], **new)
     assert {**profile.decision.model_dump(), **profile.responses.model_dump()} == new
