@@ -230,7 +230,9 @@ class Clock:
     """Counts the tokens of each batch, and the seconds from one step's end to the next's."""
 
     def __init__(self, collate: Any) -> None:
-        self.collate, self.real, self.all = collate, [], []
+        self.collate = collate
+        self.real: list[int] = []
+        self.all: list[int] = []
         self.ends: list[float] = []
 
     def __call__(self, rows: list[dict]) -> dict:
