@@ -270,7 +270,7 @@ def plot_known_models(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     -------
     Axes
         A row for each model, kinds under each other in the order of `style.Kind`; the suspect is a
-        black diamond with a bold name. Dashed the innocent that leans furthest.
+        black diamond with a bold name. Dashed the non-member that leans furthest.
     """
     ax = style.axes(ax, 9, 1.4 + 0.24 * len(table))
     kinds = [style.kind_of(*row) for row in zip(table["kind"], table["member"], strict=True)]
@@ -287,7 +287,7 @@ def plot_known_models(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.scatter(part["lean"], part.index, color=look.color, marker=look.marker, s=size, zorder=3)
     innocent = rows.loc[rows["member"].eq(False), "lean"].max()
     if not np.isnan(innocent):
-        style.decides(ax, innocent, "the innocent that leans furthest")
+        style.decides(ax, innocent, "the furthest non-member")
     ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -1.4), ylabel="")
     ax.set_xlabel("lean to the references trained on D (0 = as close to either kind of reference)")
     ax.set_yticklabels(rows["model"], fontsize=8)

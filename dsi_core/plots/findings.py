@@ -221,7 +221,7 @@ def overlap(table: pd.DataFrame) -> str:
 
 
 def known_models(table: pd.DataFrame) -> str:
-    """Whether members lean further than every innocent. Columns model, member, lean."""
+    """Whether members lean further than every non-member. Columns model, member, lean."""
     known = table[table["member"].notna()]
     member = known["member"].astype(bool)
     members, others = known[member], known[~member]
@@ -229,7 +229,7 @@ def known_models(table: pd.DataFrame) -> str:
         return "How far known models lean to the references that trained on D"
     first = others.sort_values("lean").iloc[-1]
     beyond = int((members["lean"] > first["lean"]).sum())
-    counted = f"Beyond every innocent: {share(beyond, len(members), 'members')}"
+    counted = f"Beyond every non-member: {share(beyond, len(members), 'members')}"
     if beyond == len(members):
         return counted
     behind = listed(members.loc[members["lean"] <= first["lean"], "model"])

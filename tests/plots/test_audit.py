@@ -163,5 +163,5 @@ def test_known_models_are_sorted_within_their_kind_and_the_suspect_stands_out():
     weights = [label.get_fontweight() for label in ax.get_yticklabels()]
     assert weights == ["normal", "normal", "normal", "bold"]
     assert legend(ax) == ["member: trained on D", "untuned", "the suspect"]
-    assert ax.lines[0].get_xdata()[0] == 0.5  # the innocent that leans furthest
-    assert title(ax) == "Beyond every innocent: the one member"
+    assert ax.lines[0].get_xdata()[0] == 0.5  # the non-member that leans furthest
+    assert title(ax) == "Beyond every non-member: the one member"

@@ -201,10 +201,10 @@ KNOWN = table(
 
 
 def test_members_lean_further_or_an_innocent_is_between():
-    said = "Beyond every innocent: 1 of 2 members; i leans further than w"
+    said = "Beyond every non-member: 1 of 2 members; i leans further than w"
     assert findings.known_models(KNOWN) == said
     strong = KNOWN[KNOWN["model"] != "w"]
-    assert findings.known_models(strong) == "Beyond every innocent: the one member"
+    assert findings.known_models(strong) == "Beyond every non-member: the one member"
     assert findings.known_models(KNOWN[:2]).startswith("How far known models lean")
 
 
