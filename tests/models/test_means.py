@@ -6,10 +6,10 @@ import math
 import pytest
 import torch
 
-from dsi_core.models import means, tuning
+from dsi_core.models import load, means, tuning
 from dsi_core.models.means import Means
 from dsi_core.models.sampling import batches
-from dsi_core.runtime import precision
+from dsi_core.runtime import precision, store
 from dsi_core.settings.schema import Recipe, Trained
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:.*is_gradient_checkpointing")
@@ -92,3 +92,12 @@ def test_memory_of_a_model_of_seven_billion():
 )
 def test_as_many_answers_are_under_way_as_fit(size, room, expected):
     assert list(batches([3, 1, 0, 2], [12, 11, 30, 10], size, room)) == expected
+
+
+def test_a_model_spread_over_devices_is_tuned_alike(smoke, empty_store, monkeypatch):
+    """With `device_map: auto` accelerate places the layers; on this machine all on the CPU."""
+    trained = Trained(base="llama", data=["victim"], recipe="heart")
+    training = tuning.training(smoke, "dozen", trained)
+    monkeypatch.setattr(load, "spread", lambda *_: True)
+    facts = store.manifest(tuning.tune(training))
+    assert facts["means"] == "plain" and facts["final_loss"] > 0
