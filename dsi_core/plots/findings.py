@@ -142,19 +142,19 @@ def everywhere(table: pd.DataFrame, delta_s: float) -> str:
 
 
 def detection(table: pd.DataFrame) -> str:
-    """Which sets of references accuse the innocent. Columns references, correct, total."""
+    """Which sets of references clear the innocent. Columns references, correct, total."""
     counts = table.groupby("references", sort=False)[["correct", "total"]].sum()
     wrong = (counts["total"] - counts["correct"]).astype(int)
     if not wrong.any():
-        return "No set of references accuses a model that trained on data like D"
+        return "Every set of references clears all models that trained on data like D"
     accusing = [
-        f"{name} {'accuse' if _many(str(name)) else 'accuses'} {n} of {total}"
+        f"{name} {'do' if _many(str(name)) else 'does'} not clear {n} of {total}"
         for name, n, total in zip(wrong.index, wrong, counts["total"].astype(int), strict=True)
         if n
     ]
     clear = [str(name) for name, n in wrong.items() if n == 0]
     many = len(clear) > 1 or _many("".join(clear))
-    none = f"; {listed(clear)} {'accuse' if many else 'accuses'} none" if clear else ""
+    none = f"; {listed(clear)} {'clear' if many else 'clears'} all" if clear else ""
     return f"{_capital(listed(accusing))} models that trained on data like D{none}"
 
 

@@ -171,9 +171,9 @@ def test_selection_decides_or_not(whole, begins):
 
 def test_which_references_accuse():
     rows = table("references correct total", ("one alone", 0, 2), ("two each", 2, 2))
-    said = "One alone accuses 2 of 2 models that trained on data like D; two each accuse none"
+    said = "One alone does not clear 2 of 2 models that trained on data like D; two each clear all"
     assert findings.detection(rows) == said
-    assert findings.detection(rows[1:]).startswith("No set of references accuses")
+    assert findings.detection(rows[1:]).startswith("Every set of references clears")
 
 
 def test_a_positive_majority_or_none():
