@@ -47,9 +47,9 @@ RUN = """
 import multiprocessing, os, pickle, signal, sys
 import torch
 from dsi_core.models import tuning
-from dsi_core.runtime import jobs as work
+from dsi_core.runtime.environment import quiet
 torch.set_num_threads(1)
-work.quiet()
+quiet()
 import trl, peft, bitsandbytes
 
 jobs, share = pickle.load(open(sys.argv[1], "rb"))
