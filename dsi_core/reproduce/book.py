@@ -41,12 +41,15 @@ def build(profile: str, out: Path, *, as_is: bool = False) -> Path:
             raise ValueError("no book of notebooks that failed; why, see above")
     laid_out = ROOT / "executed" / "book" / profile
     sources.lay_out(profile, laid_out)
+    work = ROOT / "executed" / "book" / f".{profile}"
+    html = work / "html"  # not `out` at once: myst-nb writes into the folder above, too
+    shutil.rmtree(html, ignore_errors=True)
+    settings = ["-b", "html", "-c", str(ROOT / sources.BOOK), "-d", str(work / "read")]
+    if build_main([*settings, "-q", "-W", "--keep-going", str(laid_out), str(html)]):
+        raise ValueError(f"Sphinx has complaints, see above; what it read is in {laid_out}")
     if (out / ".buildinfo").exists():  # a site that Sphinx made: no page of yesterday stays
         shutil.rmtree(out)
-    read = ROOT / "executed" / "book" / f".{profile}"
-    settings = ["-b", "html", "-c", str(ROOT / sources.BOOK), "-d", str(read)]
-    if build_main([*settings, "-q", "-W", "--keep-going", str(laid_out), str(out)]):
-        raise ValueError(f"Sphinx has complaints, see above; what it read is in {laid_out}")
+    shutil.copytree(html, out, dirs_exist_ok=True)
     explorer = sources.explorer(profile)
     if explorer.exists():
         shutil.copyfile(explorer, out / explorer.name)
