@@ -14,7 +14,7 @@ from helpers import says
 
 from dsi_core.runtime import jobs, store
 from dsi_core.runtime.engines import carried, nodes, on_ray
-from dsi_core.runtime.engines.on_ray import Home
+from dsi_core.runtime.engines.ray_worker import Home
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed (the group ray)"

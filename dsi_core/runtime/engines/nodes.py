@@ -18,9 +18,9 @@ from filelock import Timeout
 
 from dsi_core.runtime import hub, store
 from dsi_core.runtime.devices import cores
-from dsi_core.runtime.engines import carried, on_ray
+from dsi_core.runtime.engines import carried, on_ray, ray_worker
 from dsi_core.runtime.engines.choice import Engine, engine
-from dsi_core.runtime.engines.on_ray import Home
+from dsi_core.runtime.engines.ray_worker import Home
 
 ANSWER_SECONDS = 180.0  # in which a machine must answer: a busy one imports slowly
 LEAST_FREE_GB = 5.0  # of a disk: too little for any base and its adapters
@@ -76,7 +76,7 @@ class Node:
 
 def look(home: Home, models: Sequence[str] = (), given: float = 0.0) -> Node:
     """Look at this machine. home: of the run; models: ids of the hub that its cache should have."""
-    sees = on_ray.sees_store(home)
+    sees = ray_worker.sees_store(home)
     place = Path(home.store) if sees else carried.node_store(home.name)
     place.mkdir(parents=True, exist_ok=True)
     way = _way_to_hub()
@@ -249,7 +249,7 @@ def _others(home: Home, models: Sequence[str], machines: int) -> tuple[list[Node
 
 
 def _look(told: dict[str, str], home: Home, models: Sequence[str], given: float) -> Node:
-    on_ray.set_up(told, home)
+    ray_worker.set_up(told, home)
     return look(home, models, given)
 
 
