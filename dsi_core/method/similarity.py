@@ -158,8 +158,7 @@ def raw_scores(
             blank = (named["a"].str.strip() == "") | (named["b"].str.strip() == "")
             wanted = named[~blank].drop_duplicates("id")
             known = _known(backbone, database, wanted["id"])
-            there = set(known["pair"])
-            todo = wanted[[i not in there for i in wanted["id"]]]
+            todo = wanted[~wanted["id"].isin(known["pair"])]
             for fresh in _scored(backbone, database, todo, compare):
                 known = pd.concat([known, fresh], ignore_index=True)
                 spent += float(fresh["seconds"].sum())

@@ -240,9 +240,11 @@ def test_a_console_of_a_notebook_is_left_alone(monkeypatch):
 
 
 BUSY = """
-import subprocess, sys, time
+import signal, subprocess, sys, time
 from dsi_core.cli import app
 from dsi_core.runtime import entries
+
+signal.signal(signal.SIGINT, signal.default_int_handler) # a suite in a shell's background ignores it
 
 def busy():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

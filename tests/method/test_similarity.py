@@ -345,3 +345,9 @@ def test_a_pair_that_was_never_scored_adds_nothing(smoke, clock):
     similarity.raw_scores(toy, some)
     assert similarity.seconds(toy, pd.concat([some, texts(("never", "seen"))])) == 8.0
     assert similarity.seconds(toy, texts()) == 0.0
+
+
+def test_where_nothing_is_left_to_score(smoke, clock):
+    toy = backbone(smoke)
+    assert similarity.raw_scores(toy, texts()).shape == (0,)
+    assert similarity.raw_scores(toy, texts(("", "one"), (" ", ""))).tolist() == [0, 0]

@@ -447,6 +447,7 @@ def test_a_region_counts_alone_and_a_link_brings_it_all_back(page, address, tabl
     assert (page.locator(".summary").inner_text(), page.evaluate(ROWS)) == (summary, rows)
     assert told(page) == state
     page.get_by_role("button", name="Reset").click()
+    settled(page)
     assert page.locator(".summary").inner_text().split(" ")[2] == "60"
     assert "region" not in told(page)
 
