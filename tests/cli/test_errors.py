@@ -244,7 +244,7 @@ import signal, subprocess, sys, time
 from dsi_core.cli import app
 from dsi_core.runtime import entries
 
-signal.signal(signal.SIGINT, signal.default_int_handler) # a suite in a shell's background ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # else a shell's background ignores it
 
 def busy():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
