@@ -34,6 +34,7 @@ LONGEST_REASON = 300  # characters of an error that the summary repeats
 # What a library or a worker process writes to stderr, beside Python's own, goes to the terminal as
 # progress does, and not into cells; and a kernel says nothing of its sockets or of Ctrl-C.
 KERNEL_OPTIONS = ("--IPKernelApp.capture_fd_output=False", "--log-level=50")
+END_SECONDS = 5.0  # how long a process has that is at nothing, before it is killed
 SIDE_BY_SIDE = 4  # notebooks at most, whatever the number of cores: each needs a GB of memory
 
 
@@ -276,9 +277,11 @@ def _side_by_side(chosen: list[Path], work: Callable[[Path], "End"], together: i
             "not end. Run them one at a time (--only), or without --released"
         ) from None
     finally:  # at an error or an interrupt, too, where some still run
-        running = [process.pid for process in active_children()]
+        running = active_children()
         pool.shutdown(wait=False, cancel_futures=True)
-        processes.end(running)
+        for process in running if len(ends) == len(chosen) else []:
+            process.join(END_SECONDS)
+        processes.end(process.pid for process in running)
     return [ends[path] for path in chosen]
 
 
