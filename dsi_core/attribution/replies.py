@@ -91,7 +91,7 @@ def _questions(profile: Profile, victim: str) -> pd.DataFrame:
     attribution = settings(profile)
     parts = []
     for name in attribution.prompts:
-        pairs = load_pairs(dataset(profile, dataset_of(profile, victim, name)))
+        pairs = load_pairs(dataset(profile, dataset_of(profile.data, victim, name)))
         count = min(attribution.questions or len(pairs), len(pairs))
         chosen = pairs.sample(count, random_state=profile.seed).sort_index()
         prompts = "D" if name == VICTIM else name

@@ -247,7 +247,7 @@ def _name(base: Profile, given: str, name: str | None) -> str:
 
 def _given(settings: Profile, name: str) -> list[str]:
     """D, and the datasets that are given or drawn beside it."""
-    like = [iid_of(settings, name)] if has_more(settings, name) else []
+    like = [iid_of(settings.data, name)] if has_more(settings, name) else []
     return [name, *like, *_reworded(settings, name)]
 
 
@@ -316,7 +316,7 @@ def split_at_random(profile: Profile, name: str, source: Data) -> Parts | None:
 
 
 def _said(settings: Profile, name: str, parts: Parts, accused: pd.DataFrame) -> Split:
-    like = load_pairs(dataset(settings, iid_of(settings, name)))
+    like = load_pairs(dataset(settings, iid_of(settings.data, name)))
     return Split(pairs=parts.pairs, accused=len(accused), like=len(like))
 
 
@@ -475,7 +475,7 @@ def _neighbours(run: Study) -> pd.DataFrame:
     victim = profile.victims[0]
     if not has_more(profile, victim):
         return run.pairs
-    return load_pairs(dataset(profile, iid_of(profile, victim)))
+    return load_pairs(dataset(profile, iid_of(profile.data, victim)))
 
 
 def _with_baseline(run: Study) -> Similarity:
@@ -493,7 +493,7 @@ def _blind(profile: Profile, samples: pd.DataFrame) -> list[Compared]:
     """The blind check of D against what each control was tuned on."""
     victim = profile.victims[0]
     innocent = [s for s in profile.suspects if not s.member]
-    names = dict.fromkeys(dataset_of(profile, victim, d) for s in innocent for d in s.data)
+    names = dict.fromkeys(dataset_of(profile.data, victim, d) for s in innocent for d in s.data)
     return [
         Compared.of(
             text_classifier.blind_check(samples, load_pairs(dataset(profile, n)), profile.seed), n

@@ -91,7 +91,7 @@ def datasets(study: Study) -> pd.DataFrame:
     names: dict[str, None] = {}
     for model in participants.participants(profile):
         for name in (VICTIM, *model.trained.data):
-            names[dataset_of(profile, model.dataset, name)] = None
+            names[dataset_of(profile.data, model.dataset, name)] = None
     tables = [load_pairs(dataset(profile, name)) for name in names]
     rows = [
         {

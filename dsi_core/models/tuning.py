@@ -106,7 +106,7 @@ def training(profile: Profile, victim: str, trained: Trained) -> Training:
         base=load.base(profile, trained.base),
         precision=detect(profile.precision),
         seed=profile.seed,
-        datasets=tuple(dataset(profile, dataset_of(profile, victim, d)) for d in trained.data),
+        datasets=tuple(dataset(profile, dataset_of(profile.data, victim, d)) for d in trained.data),
         recipe=profile.recipes[trained.recipe] if trained.recipe else None,
         recipe_name=trained.recipe or "",
         leave_out=trained.leave_out,

@@ -100,7 +100,7 @@ def attribution(profile: Profile, machine: Machine) -> list[JobEstimate]:
     for victim in profile.victims:
         sizes = []
         for name in how.prompts:
-            size = jobs.size_of(dataset(profile, dataset_of(profile, victim, name)))
+            size = jobs.size_of(dataset(profile, dataset_of(profile.data, victim, name)))
             sizes.append(replace(size, pairs=min(size.pairs, how.questions or size.pairs)))
         tuned = [s for s in suspects_of(profile, victim) if s.data]
         models = [m for m in suspects(profile) if m.dataset == victim and m.trained in tuned]

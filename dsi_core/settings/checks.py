@@ -1,19 +1,14 @@
 """What the parts of a profile may not contradict: one function a rule, each raises `ValueError`."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
 
 from dsi_core.settings.schema import Reference, Suspect, Trained, Wild
 from dsi_core.settings.suspects import suspects_of
+from dsi_core.settings.unchecked import Unchecked
 from dsi_core.settings.words import IID, VICTIM, iid_of
 
-if TYPE_CHECKING:
-    from dsi_core.settings.profile import Profile
 
-
-def no_dataset_has_a_reserved_name(profile: Profile) -> None:
+def no_dataset_has_a_reserved_name(profile: Unchecked) -> None:
     """`victim` and `iid` stand for datasets that depend on the accusation."""
     for word in (VICTIM, IID):
         if word in profile.data:
@@ -23,14 +18,14 @@ def no_dataset_has_a_reserved_name(profile: Profile) -> None:
             )
 
 
-def every_name_is_known(profile: Profile) -> None:
+def every_name_is_known(profile: Unchecked) -> None:
     """Datasets, models, recipes and references that are named are there."""
     for kind, name, known in _named(profile):
         if name not in known:
             raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
 
 
-def references_train_on_the_victim(profile: Profile) -> None:
+def references_train_on_the_victim(profile: Unchecked) -> None:
     """R_i^t saw D and R_i did not (§5.2)."""
     for reference in all_references(profile):
         if VICTIM not in reference.with_.data or VICTIM in reference.without.data:
@@ -40,7 +35,7 @@ def references_train_on_the_victim(profile: Profile) -> None:
             )
 
 
-def membership_follows_from_the_data(profile: Profile) -> None:
+def membership_follows_from_the_data(profile: Unchecked) -> None:
     """A suspect is a member if and only if it trains on D."""
     for suspect in [*profile.suspects, *profile.controls, *_imitation_suspects(profile)]:
         if suspect.member != (VICTIM in suspect.data):
@@ -50,7 +45,7 @@ def membership_follows_from_the_data(profile: Profile) -> None:
             )
 
 
-def no_dataset_is_apart_from_one_that_is_apart(profile: Profile) -> None:
+def no_dataset_is_apart_from_one_that_is_apart(profile: Unchecked) -> None:
     """`apart_from` does not chain."""
     for name, data in profile.data.items():
         if data.apart_from is None:
@@ -63,7 +58,7 @@ def no_dataset_is_apart_from_one_that_is_apart(profile: Profile) -> None:
             )
 
 
-def no_endpoint_is_tuned(profile: Profile) -> None:
+def no_endpoint_is_tuned(profile: Unchecked) -> None:
     """What is behind an API can be asked, but neither tuned nor looked into."""
     for name in _opened_models(profile):
         if name in profile.models and profile.models[name].endpoint:
@@ -73,7 +68,7 @@ def no_endpoint_is_tuned(profile: Profile) -> None:
             )
 
 
-def the_other_half_is_there_where_it_is_needed(profile: Profile) -> None:
+def the_other_half_is_there_where_it_is_needed(profile: Unchecked) -> None:
     """`iid` needs one dataset beside each victim.
 
     A control without its data is left out by `prepare`, so controls need none.
@@ -84,10 +79,10 @@ def the_other_half_is_there_where_it_is_needed(profile: Profile) -> None:
     named += [profile.dpdllm.non_members] if profile.dpdllm else []
     if any(IID in data for data in named):
         for victim in profile.victims:
-            iid_of(profile, victim)
+            iid_of(profile.data, victim)
 
 
-def controls_never_saw_the_victim(profile: Profile) -> None:
+def controls_never_saw_the_victim(profile: Unchecked) -> None:
     """A control is known not to have seen D; a suspect of its name is the same model."""
     for control in profile.controls:
         if control.member:
@@ -102,7 +97,7 @@ def controls_never_saw_the_victim(profile: Profile) -> None:
                 )
 
 
-def names_differ(profile: Profile) -> None:
+def names_differ(profile: Unchecked) -> None:
     """Models that are prompted beside each other have different names."""
     references = [reference.name for reference in all_references(profile)]
     of_victims = [suspects_of(profile, victim) for victim in profile.victims]
@@ -127,25 +122,25 @@ RULES = (
 )
 
 
-def all_references(profile: Profile) -> list[Reference]:
+def all_references(profile: Unchecked) -> list[Reference]:
     """Give the arbiter's references, further ones (§6.3.2) and an adversary's (§6.4.3)."""
     adversary = profile.robustness.adversary.references if profile.robustness else []
     return [*profile.references, *profile.more_references, *adversary]
 
 
-def _reference_models(profile: Profile) -> list[Trained]:
+def _reference_models(profile: Unchecked) -> list[Trained]:
     return [t for r in all_references(profile) for t in (r.without, r.with_)]
 
 
-def _local_suspects(profile: Profile) -> list[Suspect]:
+def _local_suspects(profile: Unchecked) -> list[Suspect]:
     return [suspect for victim in profile.victims for suspect in suspects_of(profile, victim)]
 
 
-def _imitation_suspects(profile: Profile) -> list[Suspect]:
+def _imitation_suspects(profile: Unchecked) -> list[Suspect]:
     return profile.imitation.suspects if profile.imitation else []
 
 
-def _imitation_models(profile: Profile) -> list[Trained]:
+def _imitation_models(profile: Unchecked) -> list[Trained]:
     """Target, imitator and suspects; there `victim` and `iid` are the imitation's own datasets."""
     if profile.imitation is None:
         return []
@@ -154,7 +149,7 @@ def _imitation_models(profile: Profile) -> list[Trained]:
     return [profile.imitation.target, tuned, *profile.imitation.suspects]
 
 
-def _opened_models(profile: Profile) -> Iterator[str]:
+def _opened_models(profile: Unchecked) -> Iterator[str]:
     """Names of base models that are tuned, or whose hidden states are read."""
     models = [*_reference_models(profile), *profile.suspects, *profile.controls]
     models += _imitation_models(profile)
@@ -169,7 +164,7 @@ def _opened_models(profile: Profile) -> Iterator[str]:
             yield from (*wild.members, *wild.non_members)
 
 
-def _named(profile: Profile) -> Iterator[tuple[str, str, Collection[str]]]:
+def _named(profile: Unchecked) -> Iterator[tuple[str, str, Collection[str]]]:
     """Every name in a profile: of what kind, the name, and which names there are."""
     data, models, recipes = profile.data, profile.models, profile.recipes
     of_accusation = {*data, VICTIM, IID}
@@ -205,7 +200,7 @@ def _recipes(
 
 
 def _named_in_extensions(
-    profile: Profile, of_accusation: set[str]
+    profile: Unchecked, of_accusation: set[str]
 ) -> Iterator[tuple[str, str, Collection[str]]]:
     data, models, recipes = profile.data, profile.models, profile.recipes
     if dpdllm := profile.dpdllm:

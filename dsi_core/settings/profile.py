@@ -6,68 +6,22 @@ field, the value and what is allowed.
 """
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, model_validator
 
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import checks
-from dsi_core.settings.extensions import Attribution, Calibration, GreyBox, Imitation
-from dsi_core.settings.schema import (
-    Data,
-    Decision,
-    Dpdllm,
-    Model,
-    Recipe,
-    Reference,
-    Responses,
-    Robustness,
-    Similarity,
-    Strict,
-    Suspect,
-    Wild,
-)
+from dsi_core.settings.schema import Decision, Responses
+from dsi_core.settings.unchecked import Unchecked
 
 NO_PROFILES = ("reported", "plan", "imitation_seeds")  # other files in params/
 SUITE_PARTS = {"victims", "suspects", "wild"}
 
 
-class Profile(Strict):
+class Profile(Unchecked):
     """Every setting of a study. Read with `load_profile`, changed with `changed`."""
-
-    name: str
-    scale: str  # one sentence for captions: which models, how large, what it proves
-    seed: int = Field(0, ge=0, lt=2**32)  # what libraries that draw take
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of weights; auto = bf16 on a GPU
-    victims: list[str]
-    data: dict[str, Data]
-    models: dict[str, Model]
-    chat_template: str  # for a base model whose tokenizer has none
-    recipes: dict[str, Recipe]
-    references: list[Reference]
-    suspects: list[Suspect]
-    # datasets: the member suspects, trained on one of these instead, are a victim's non-members
-    non_members_from: list[str] = []
-    # victims at which ablations that tune, evasions and notebooks 07-08 look; None = all
-    in_depth: list[str] | None = None
-    controls: list[Suspect] = []  # known not to have seen D; an audit compares with them
-    # victim -> name of a control -> file of its answers to the victim's prompts
-    control_answers: dict[str, dict[str, str]] = {}
-    wild: dict[str, Wild] = {}
-    responses: Responses
-    similarity: Similarity
-    decision: Decision = Decision()
-    more_references: list[Reference] = []  # §6.3.2
-    reference_sets: dict[str, list[str]] = {}  # Fig. 9-10: which references count together
-    similarities: dict[str, Similarity] = {}  # other backbones to compare verdicts with
-    dpdllm: Dpdllm | None = None
-    robustness: Robustness | None = None
-    imitation: Imitation | None = None
-    attribution: Attribution | None = None
-    grey_box: GreyBox | None = None
-    calibration: Calibration | None = None
-    suites: dict[str, dict[str, Any]] = {}  # `SUITE_PARTS` that one notebook replaces
 
     @model_validator(mode="after")
     def _keeps_the_rules(self) -> Self:

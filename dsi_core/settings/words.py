@@ -1,22 +1,19 @@
 """Words that stand, in a list of training data, for a dataset that depends on the accusation."""
 
-from __future__ import annotations
+from collections.abc import Mapping
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from dsi_core.settings.profile import Profile
+from dsi_core.settings.schema import Data
 
 VICTIM = "victim"  # the dataset under accusation
 IID = "iid"  # the dataset drawn beside the victim from its source: `apart_from: <victim>` (§6.1)
 
 
-def iid_of(profile: Profile, victim: str) -> str:
+def iid_of(data: Mapping[str, Data], victim: str) -> str:
     """Name the dataset drawn from the same source as `victim`, apart from it (D_y of §6.1).
 
-    Raises `ValueError` if none or several say so.
+    data: a profile's datasets by name. Raises `ValueError` if none or several say so.
     """
-    apart = [name for name, data in profile.data.items() if data.apart_from == victim]
+    apart = [name for name, settings in data.items() if settings.apart_from == victim]
     if len(apart) != 1:
         raise ValueError(
             f"{IID!r} needs exactly one dataset with apart_from: {victim}; "
@@ -25,8 +22,8 @@ def iid_of(profile: Profile, victim: str) -> str:
     return apart[0]
 
 
-def dataset_of(profile: Profile, victim: str, name: str) -> str:
+def dataset_of(data: Mapping[str, Data], victim: str, name: str) -> str:
     """Name the dataset that `name` in a list of training data stands for."""
     if name == VICTIM:
         return victim
-    return iid_of(profile, victim) if name == IID else name
+    return iid_of(data, victim) if name == IID else name

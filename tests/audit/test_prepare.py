@@ -23,7 +23,7 @@ def test_controls_without_data_like_d_are_left_out(smoke):
     ]
     with_more = accusation.profile_of(smoke, "mine", smoke.data["other"], smoke.data["terse"], [])
     assert len(with_more.suspects) == len(smoke.controls) == 5
-    assert iid_of(with_more, "mine") == "mine_iid"
+    assert iid_of(with_more.data, "mine") == "mine_iid"
     assert with_more.responses.ask == "tainted" and with_more.victims == ["mine"]
 
 
@@ -85,7 +85,7 @@ def test_the_two_parts_share_no_pair_and_follow_the_seed(smoke, source):
         mine = accusation.profile_of(profile, "mine", parts.accused, parts.like, [])
         return [
             set(load_pairs(dataset(mine, name))["prompt"])
-            for name in ("mine", iid_of(mine, "mine"))
+            for name in ("mine", iid_of(mine.data, "mine"))
         ]
 
     accused, like = drawn(0)

@@ -506,16 +506,16 @@ def test_settings_cannot_be_changed_later(smoke):
 
 def test_what_the_placeholders_stand_for(with_iid, profile_of):
     profile = profile_of(edited(with_iid, "suspects/5/data", ["iid"]))
-    assert [dataset_of(profile, "dozen", n) for n in ("victim", "iid", "other")] == [
+    assert [dataset_of(profile.data, "dozen", n) for n in ("victim", "iid", "other")] == [
         "dozen",
         "rest",
         "other",
     ]
-    assert dataset_of(profile, "terse", "victim") == "terse"
+    assert dataset_of(profile.data, "terse", "victim") == "terse"
     with pytest.raises(ValueError) as error:
-        dataset_of(profile, "terse", "iid")
+        dataset_of(profile.data, "terse", "iid")
     says(error, "'iid' needs exactly one dataset with apart_from: terse", "there are: none")
-    assert iid_of(profile, "dozen") == "rest"
+    assert iid_of(profile.data, "dozen") == "rest"
 
 
 def test_two_datasets_apart_from_the_victim(with_iid, profile_of):

@@ -148,7 +148,7 @@ def _answers(profile: Profile, settings: Dpdllm, suspect: Participant) -> tuple[
             f"suspect {name!r} is behind an endpoint: DPDLLM has to tune it further to have known "
             "members"
         )
-    elsewhere = [n for n in settings.members if dataset_of(profile, victim, n) != victim]
+    elsewhere = [n for n in settings.members if dataset_of(profile.data, victim, n) != victim]
     if not elsewhere:
         raise ValueError(
             f"suspect {name!r}: dpdllm.members {settings.members} has no dataset but the victim "
@@ -167,7 +167,7 @@ def _unused(profile: Profile, settings: Dpdllm, suspect: Participant, known: lis
     victim = suspect.dataset
     home = origin(profile.data[victim])
     for name in settings.non_members:
-        other = dataset_of(profile, victim, name)
+        other = dataset_of(profile.data, victim, name)
         if other not in known and origin(profile.data[other]) != home:
             return other
     raise ValueError(
