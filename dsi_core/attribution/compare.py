@@ -24,7 +24,7 @@ from dsi_core.attribution.replies import RELEASED
 from dsi_core.attribution.tables import Level, score_columns
 from dsi_core.evidence import intervals
 from dsi_core.method.study import Study
-from dsi_core.runtime import jobs, released, store
+from dsi_core.runtime import disk, jobs, locks, released, store
 from dsi_core.settings.reported import reported
 
 
@@ -108,12 +108,12 @@ def judged(setup: Setup, replies: pd.DataFrame, bases: list[str]) -> pd.DataFram
         "backbone": setup.backbone.spec,
     }
     folder = released.entry("attribution", "judged", spec)
-    with store.lock(folder):
+    with locks.held(folder):
         if store.manifest(folder) is None:
             scores = _judged(setup, replies.reset_index(drop=True), bases)
-            store.write_table(folder / "scores.parquet", scores)
+            disk.write_table(folder / "scores.parquet", scores)
             store.finish(folder, replies=len(scores))
-    return store.read_table(folder / "scores.parquet")
+    return disk.read_table(folder / "scores.parquet")
 
 
 def _judged(setup: Setup, replies: pd.DataFrame, bases: list[str]) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from dsi_core.attribution.replies import settings
 from dsi_core.method import similarity
 from dsi_core.method.similarity import Backbone
 from dsi_core.models.sampling import uniform_numbers
-from dsi_core.runtime import jobs, released, store
+from dsi_core.runtime import disk, jobs, locks, released, store
 from dsi_core.settings.extensions import Attribution
 from dsi_core.settings.profile import Profile
 
@@ -199,13 +199,13 @@ def _stored(
         "backbone": setup.backbone.spec,
     }
     folder = released.entry("attribution", kind, spec)
-    with store.lock(folder):
+    with locks.held(folder):
         if store.manifest(folder) is None:
             scores = compute()
             names = [str(i) for i in range(scores.shape[1])]
-            store.write_table(folder / "scores.parquet", pd.DataFrame(scores, columns=names))
+            disk.write_table(folder / "scores.parquet", pd.DataFrame(scores, columns=names))
             store.finish(folder, replies=len(scores))
-    return store.read_table(folder / "scores.parquet").to_numpy()
+    return disk.read_table(folder / "scores.parquet").to_numpy()
 
 
 class Encoder:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dsi_core.models import load, token_logprobs
 from dsi_core.models.load import Base
-from dsi_core.runtime import jobs, released, store
+from dsi_core.runtime import disk, jobs, locks, released, store
 from dsi_core.runtime.precision import Precision, detect, device_name
 from dsi_core.settings.profile import Profile
 
@@ -85,7 +85,7 @@ def with_nats(profile: Profile, replies: pd.DataFrame) -> pd.DataFrame:
 def _joined(replies: pd.DataFrame, tasks: list[Task]) -> pd.DataFrame:
     columns = {}
     for task in tasks:
-        values = store.read_table(task.folder / "scores.parquet")
+        values = disk.read_table(task.folder / "scores.parquet")
         texts = task.texts
         assert len(values) == len(texts), f"{task.folder}: {len(values)} of {len(texts)} texts"
         named = texts.assign(nats=values["nats"].to_numpy(), tokens=values["tokens"].to_numpy())
@@ -97,7 +97,7 @@ def _joined(replies: pd.DataFrame, tasks: list[Task]) -> pd.DataFrame:
 
 def score(task: Task) -> None:
     """Store nats and tokens of each text, in their order."""
-    with store.lock(task.folder):
+    with locks.held(task.folder):
         if store.manifest(task.folder) is None:
             model, tokenizer = load.load(task.base, task.precision)
             started = time.time()  # loading has its own record
@@ -112,7 +112,7 @@ def score(task: Task) -> None:
                     "tokens": [len(text.scored) for text in texts],
                 }
             )
-            store.write_table(task.folder / "scores.parquet", table)
+            disk.write_table(task.folder / "scores.parquet", table)
             store.finish(
                 task.folder,
                 replies=len(table),

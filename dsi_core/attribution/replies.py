@@ -14,7 +14,7 @@ import pandas as pd
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import participants, study
 from dsi_core.method.study import Study
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.extensions import Attribution
 from dsi_core.settings.profile import Profile
@@ -161,7 +161,7 @@ def _replies(texts: dict, prompt: str, models: list[str], where: str) -> dict[st
 
 def _read(place: Path) -> Any:
     try:
-        return store.read_json(place)
+        return disk.read_json(place)
     except ValueError as error:
         raise ValueError(f"{place}: cannot be read as JSON: {error}") from None
 

@@ -19,7 +19,7 @@ from dsi_core.audit.run import Ended
 from dsi_core.audit.same_model import SameModelFacts
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerStatus
-from dsi_core.runtime import store
+from dsi_core.runtime import disk
 from dsi_core.settings.profile import explain
 
 NAME = "audit.json"
@@ -379,7 +379,7 @@ class AuditFacts(Readable):
 
 def write(folder: Path, facts: AuditFacts) -> None:
     """Write audit.json."""
-    store.write_text(folder / NAME, facts.json_text())
+    disk.write_text(folder / NAME, facts.json_text())
 
 
 def read(folder: Path) -> AuditFacts:
@@ -387,7 +387,7 @@ def read(folder: Path) -> AuditFacts:
     path = folder / NAME
     if not path.is_file():
         raise ValueError(f"{folder} holds no {NAME}: run `dsi audit` to its end first")
-    content = store.read_json(path, RESTORE)
+    content = disk.read_json(path, RESTORE)
     number = content.get("format", 1)
     if number != FORMAT:
         raise ValueError(

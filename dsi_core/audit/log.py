@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, provenance
 from dsi_core.settings.schema import Strict
 
 NAME = "audits.jsonl"
@@ -61,7 +61,7 @@ def end(place: Path, audit: str, answer: str, p: float | None) -> None:
     """Enter how an audit ended, unless that is what the log says of it already."""
     known = {entry.audit: entry for entry in read(place)}.get(audit)
     if known is None or (known.answer, known.p) != (answer, p):
-        _append(place, {"audit": audit, "ended": store.now(), "answer": answer, "p": p})
+        _append(place, {"audit": audit, "ended": provenance.now(), "answer": answer, "p": p})
 
 
 def read(place: Path) -> list[Entry]:
@@ -95,5 +95,5 @@ def _append(place: Path, said: dict[str, Any]) -> bool:
         return False
     with open(number, "a", encoding="utf-8") as file:
         file.write(line)
-        store.flush(file)
+        disk.flush(file)
     return True

@@ -41,7 +41,7 @@ def picture(pictures: Mapping[str, bytes], name: str, caption: str) -> Picture:
 
 
 def when(moment: str | None) -> str:
-    """A time as `store.now` writes it, without what no reader needs."""
+    """A time as `provenance.now` writes it, without what no reader needs."""
     return f"{moment[:16].replace('T', ' ')} UTC" if moment else "never"
 
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from dsi_core.audit.readable import RESTORE, Readable
 from dsi_core.audit.subject import Kind
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, provenance
 from dsi_core.settings.profile import explain
 
 NAME = "plan.json"
@@ -81,8 +81,8 @@ def lies_in(folder: Path) -> bool:
 
 def write(folder: Path, planned: PlanFile) -> PlanFile:
     """Write plan.json, with the time."""
-    begun = planned.changed(begun=store.now())
-    store.write_text(folder / NAME, begun.json_text())
+    begun = planned.changed(begun=provenance.now())
+    disk.write_text(folder / NAME, begun.json_text())
     return begun
 
 
@@ -90,7 +90,7 @@ def read(folder: Path) -> PlanFile:
     """Read plan.json. Raises `ValueError` for one of another format."""
     path = folder / NAME
     try:
-        return PlanFile.model_validate(store.read_json(path, RESTORE))
+        return PlanFile.model_validate(disk.read_json(path, RESTORE))
     except ValidationError as error:
         raise ValueError(explain(error, str(path))) from None
 

@@ -17,7 +17,7 @@ from dsi_core.audit.prepared_json import Answers, Compared, Facts
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import blind, controls
 from dsi_core.method.study import PAIR, Study
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, provenance
 from dsi_core.settings.profile import Profile
 
 FILES = ("samples.jsonl", "references.jsonl", "known.jsonl")
@@ -76,9 +76,11 @@ def write(prepared: Prepared) -> Prepared:
     hashes = {}
     for name, table in zip(FILES, tables, strict=True):
         text = table.to_json(orient="records", lines=True, force_ascii=False, double_precision=8)
-        store.write_text(folder / name, text)
+        disk.write_text(folder / name, text)
         hashes[name] = hashlib.sha256(text.encode()).hexdigest()
-    facts = prepared.facts.changed(sha256=hashes, versions=store.versions(), made=store.now())
+    facts = prepared.facts.changed(
+        sha256=hashes, versions=provenance.versions(), made=provenance.now()
+    )
     if not _says(folder, facts, prepared.study.profile):
         prepared_json.write(folder, facts, prepared.study.profile)
     return read(folder)

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from dsi_core.audit.readable import RESTORE
 from dsi_core.evidence.blind import BlindCheck
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.released import sha256_of
 from dsi_core.settings.profile import Profile, explain
@@ -122,7 +122,7 @@ def write(folder: Path, facts: Facts, profile: Profile) -> None:
             content[source] = portable(content[source], folder)
     settings = json.loads(profile.model_dump_json(by_alias=True, exclude_none=True))
     content["settings"] = _with_paths(settings, lambda path: portable(path, folder))
-    store.write_text(folder / NAME, json.dumps(content, indent=1, ensure_ascii=False))
+    disk.write_text(folder / NAME, json.dumps(content, indent=1, ensure_ascii=False))
 
 
 def read(folder: Path) -> tuple[Facts, Profile]:
@@ -136,7 +136,7 @@ def read(folder: Path) -> tuple[Facts, Profile]:
     path = folder / NAME
     if not lies_in(folder):
         raise ValueError(f"{folder} holds no {NAME}: run `dsi prepare` to its end first")
-    content = store.read_json(path, RESTORE)
+    content = disk.read_json(path, RESTORE)
     number = content.get("format", 1)
     if number != FORMAT:
         raise ValueError(

@@ -52,7 +52,7 @@ from dsi_core.models import load
 from dsi_core.protect import kit as kits
 from dsi_core.protect.kit import Kit
 from dsi_core.protect.kit_files import COMMITMENT
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, provenance
 from dsi_core.runtime.released import sha256_of
 from dsi_core.services import client, endpoint
 from dsi_core.services.thoughts import Thought
@@ -111,7 +111,7 @@ def write(plan: Plan, outcome: Outcome, occasion: Occasion | None = None) -> Aud
     if plan.prepared is not None:
         tables[KNOWN] = _csv(known_evidence(plan.prepared, plan.draws))
     for name, text in tables.items():
-        store.write_text(folder / name, text, private=True)
+        disk.write_text(folder / name, text, private=True)
     there = _from(folder, plan.subject.folder)
     hashes = {f"{there}/{name}": value for name, value in plan.subject.hashes.items()}
     others = [f"{same_model.FOLDER}/{RESPONSES}"]
@@ -119,7 +119,7 @@ def write(plan: Plan, outcome: Outcome, occasion: Occasion | None = None) -> Aud
     files = [plan_file.NAME, RESPONSES, *others, *tables]
     hashes |= {name: sha256_of(folder / name) for name in files}
     sums = "".join(f"{value}  {name}\n" for name, value in sorted(hashes.items()))
-    store.write_text(folder / SUMS, sums)
+    disk.write_text(folder / SUMS, sums)
     facts = _facts(plan, outcome, occasion or Occasion())
     audit_json.write(folder, facts.changed(sha256=hashes, root=sha256_of(folder / SUMS)))
     log.end(plan.subject.folder, entry(plan).audit, str(judged.answer), judged.p)
@@ -225,10 +225,10 @@ def _facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
         case=occasion.case,
         examiner=occasion.examiner,
         command=occasion.command,
-        commit=store.commit(),
-        machine=f"{store.cpu()}; {platform.system()} {platform.machine()}",
-        versions=store.versions(),
-        made=store.now(),
+        commit=provenance.commit(),
+        machine=f"{provenance.cpu()}; {platform.system()} {platform.machine()}",
+        versions=provenance.versions(),
+        made=provenance.now(),
     )
 
 

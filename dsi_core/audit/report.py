@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dsi_core.audit import details, first_page, record, shown
 from dsi_core.audit.record import Audit
-from dsi_core.runtime import store
+from dsi_core.runtime import disk
 
 
 def write(audit: Audit, pictures: Mapping[str, bytes]) -> Path:
@@ -23,7 +23,7 @@ def write(audit: Audit, pictures: Mapping[str, bytes]) -> Path:
     pictures: as for `page`.
     """
     path = audit.folder / record.REPORT
-    store.write_text(path, page(audit, pictures))
+    disk.write_text(path, page(audit, pictures))
     record.add_hash(audit, record.REPORT)
     return path
 

@@ -42,7 +42,7 @@ from dsi_core.evidence import controls
 from dsi_core.models import load, responses
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import jobs, locks, provenance, store
 from dsi_core.runtime.progress import Progress
 from dsi_core.services import batch, endpoint
 from dsi_core.services.endpoint import Service
@@ -79,7 +79,7 @@ def run(plan: Plan) -> Outcome:
     plan.folder.mkdir(parents=True, exist_ok=True)
     service: Service | None = None
     warned = False
-    with store.alone(plan.folder), ExitStack() as opened:
+    with locks.alone(plan.folder), ExitStack() as opened:
         begin(plan)
         _take_given(plan)
         _check_batch(plan)
@@ -331,5 +331,5 @@ def keep(
                 "draw": int(question.draw),
                 "response": text,
             }
-            write([{**line, **asdict(facts), "at": store.now()}])
+            write([{**line, **asdict(facts), "at": provenance.now()}])
             kept()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, provenance
 from dsi_core.services.billing import Lost
 
 NAME = "unanswered.jsonl"
@@ -21,7 +21,7 @@ COLUMNS = ["sample_id", "draw", *asdict(Lost()), "at"]
 def add(folder: Path, questions: Iterable[tuple[Any, Lost]]) -> None:
     """Keep what (question, `Lost`) took, where it took anything; only the owner may read it."""
     lines = [
-        {"sample_id": row.sample_id, "draw": int(row.draw), **asdict(lost), "at": store.now()}
+        {"sample_id": row.sample_id, "draw": int(row.draw), **asdict(lost), "at": provenance.now()}
         for row, lost in questions
         if lost.requests
     ]
@@ -31,7 +31,7 @@ def add(folder: Path, questions: Iterable[tuple[Any, Lost]]) -> None:
     path.touch(mode=0o600)
     with open(path, "a", encoding="utf-8") as file:
         file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        store.flush(file)
+        disk.flush(file)
 
 
 def read(folder: Path) -> pd.DataFrame:

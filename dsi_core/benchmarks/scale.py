@@ -22,7 +22,7 @@ from dsi_core.models import responses
 from dsi_core.models.load import Base
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
-from dsi_core.runtime import jobs, released, store
+from dsi_core.runtime import jobs, locks, released, store
 from dsi_core.runtime.environment import variables
 from dsi_core.runtime.precision import Precision
 from dsi_core.settings.profile import load_profile
@@ -65,7 +65,7 @@ def write(count: int, place: Path) -> int:
                 {"sample_id": i, "draw": 0, "response": text, "tokens": WORDS, "seconds": 0.1}
                 for i, text in zip(query.questions["sample_id"], texts, strict=True)
             ]
-            with store.lock(folder), responses.appending(folder) as keep:
+            with locks.held(folder), responses.appending(folder) as keep:
                 for start in range(0, len(rows), TOGETHER):
                     keep(rows[start : start + TOGETHER])
                 store.finish(folder, answers=len(rows))

@@ -13,7 +13,7 @@ from dsi_core.method.study import Query
 from dsi_core.models import load, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import disk, jobs, store
 from dsi_core.runtime.precision import detect
 from dsi_core.settings import defaults
 from dsi_core.settings.extensions import Calibration
@@ -240,7 +240,7 @@ def _written(drawn: Draw, wording: str) -> Dataset:
     folder = store.entry("draws", f"{wording}-of-draw-{drawn.number}", {"text": store.key(text)})
     path = folder / "pairs.jsonl"
     if store.manifest(folder) is None:
-        store.write_text(path, text)
+        disk.write_text(path, text)
         store.finish(folder, pairs=len(rows))
     name = f"draw{drawn.number}" if wording == "text" else f"draw{drawn.number}_{wording}"
     return Dataset(name, Data(path=str(path), prompt=["q"], output="a"), seed=drawn.number)

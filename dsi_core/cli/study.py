@@ -84,10 +84,11 @@ def run(
 ) -> None:
     """A study's verdicts, dataset by dataset; what was interrupted goes on where it was."""
     from dsi_core.paper import tables
-    from dsi_core.planning import course, jobs
+    from dsi_core.planning import course
+    from dsi_core.planning.machine import machine_of
 
     chosen = [name.strip() for name in (only or "").split(",") if name.strip()]
-    machine = jobs.machine_of(card, counts=True)
+    machine = machine_of(card, counts=True)
     obstacles = course.obstacles(profile)
     if len(obstacles):
         typer.echo(f"before the start\n{obstacles.to_string(index=False)}\n")
@@ -157,9 +158,10 @@ def plan(
 def _plan_preparation(data: str, profile: str, card: str, json_: bool, **how: Any) -> None:
     """Say what `dsi prepare` would take on a card, where nothing has been done yet."""
     from dsi_core.audit import prepare
-    from dsi_core.planning import jobs, preparation
+    from dsi_core.planning import preparation
+    from dsi_core.planning.machine import machine_of
 
-    machine = jobs.machine_of(card, counts=True)
+    machine = machine_of(card, counts=True)
     draft = prepare.draft(data, profile, fetch=False, **how)
     outlook = preparation.outlook(draft, machine, done=False)
     typer.echo(json.dumps(outlook.json(), indent=1) if json_ else outlook.text(0.05))
@@ -186,14 +188,14 @@ def explore(
     """
     from dsi_core.audit.prepared import read
     from dsi_core.plots import explore, explored
-    from dsi_core.runtime import store
+    from dsi_core.runtime import disk
 
     shown = (
         explored.of_profile(profile) if prepared is None else explored.of_prepared(read(prepared))
     )
     page, told = explore.page(shown, limit_mb)
     html.parent.mkdir(parents=True, exist_ok=True)
-    store.write_text(html, page)
+    disk.write_text(html, page)
     typer.echo(f"{html}: {len(page.encode()) / 1e6:.2f} MB. {told}")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.data import sketches
-from dsi_core.runtime import released, store
+from dsi_core.runtime import disk, locks, released, store
 
 SIDES = ["prompt", "output"]
 PIECES = re.compile(r"\w+").findall
@@ -273,12 +273,12 @@ def stored(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float, name: st
     sides = {"pairs": pairs, "others": others}
     spec = {side: store.key(table["sample_id"].tolist()) for side, table in sides.items()}
     folder = released.entry("near_duplicates", name, {**spec, "threshold": threshold})
-    with store.lock(folder):
+    with locks.held(folder):
         if store.manifest(folder) is None:
             near = find(pairs, others, threshold)
             # a new table: that of the pairs says where on this machine they come from
             ids = pd.DataFrame({"sample_id": pairs.loc[near, "sample_id"].tolist()}, dtype=object)
-            store.write_table(folder / "near.parquet", ids)
+            disk.write_table(folder / "near.parquet", ids)
             store.finish(folder, pairs=len(pairs), near_duplicates=int(near.sum()))
-    found = store.read_table(folder / "near.parquet")["sample_id"]
+    found = disk.read_table(folder / "near.parquet")["sample_id"]
     return pairs["sample_id"].isin(found)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dsi_core.grey_box import collect, tables
 from dsi_core.method.study import Study
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, locks, store
 from dsi_core.settings.schema import Data, Suspect
 from dsi_core.settings.words import VICTIM
 
@@ -67,9 +67,9 @@ def accused(study: Study) -> Study:
 def _written(victim: str, pairs: pd.DataFrame) -> Path:
     lines = pairs.to_json(orient="records", lines=True, force_ascii=False)
     folder = store.entry("validation", victim, {"pairs": store.key(lines)})
-    with store.lock(folder):
+    with locks.held(folder):
         if store.manifest(folder) is None:
-            store.write_text(folder / "pairs.jsonl", lines)
+            disk.write_text(folder / "pairs.jsonl", lines)
             store.finish(folder, pairs=len(pairs))
     return (folder / "pairs.jsonl").resolve()
 

@@ -17,7 +17,7 @@ from dsi_core.method import participants, similarity, study, verdict
 from dsi_core.method.accusation import profile_of
 from dsi_core.method.closeness import Measure, closeness
 from dsi_core.method.study import Study
-from dsi_core.runtime import released, store
+from dsi_core.runtime import disk, locks, released, store
 from dsi_core.settings.extensions import Imitation
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Data, Suspect
@@ -44,7 +44,7 @@ def folder(run: Study) -> Path:
     """
     how, target = bootstrap.settings(run.profile), bootstrap.target(run.profile)
     place = released.entry("imitation", how.target.base, bootstrap.spec(how, target))
-    with store.lock(place):
+    with locks.held(place):
         if store.manifest(place) is None:
             _make(how, target, place)
     return place
@@ -75,7 +75,7 @@ def _make(how: Imitation, target: bootstrap.Target, place: Path) -> None:
     }
     for name, table in tables.items():
         text = table.to_json(orient="records", lines=True, force_ascii=False)
-        store.write_text(place / name, text)
+        disk.write_text(place / name, text)
     short = int((answers["fate"] == AnswerFate.SHORT).sum())
     store.finish(place, instructions=accepted, kept=len(kept), short=short, used=wanted)
 

@@ -13,7 +13,7 @@ import py3langid
 
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.imitation import bootstrap
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, store
 from dsi_core.settings.extensions import Mixture
 from dsi_core.settings.profile import Profile
 
@@ -174,6 +174,6 @@ def write(profile: Profile, mixed: pd.DataFrame) -> Path:
     kept = mixed.loc[mixed["fate"] == Fate.KEPT, ["prompt", "output", "part"]]
     folder = store.entry("mixed", profile.name, {"pairs": store.key(kept.to_numpy().tolist())})
     text = kept.to_json(orient="records", lines=True, force_ascii=False)
-    store.write_text(folder / "mixed.jsonl", text)
+    disk.write_text(folder / "mixed.jsonl", text)
     store.finish(folder, pairs=len(kept))
     return folder / "mixed.jsonl"

@@ -12,7 +12,7 @@ import krippendorff
 import numpy as np
 import pandas as pd
 
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, locks, provenance, store
 
 STARS = range(1, 6)  # 1 = useless, 5 = of the best quality and correct
 RATER = r"[A-Za-z0-9_-]{1,40}"
@@ -93,10 +93,10 @@ def rate(sheet: pd.DataFrame, rater: str, item: str, rating: int) -> None:
         raise ValueError(f"rating {rating!r}: allowed are whole numbers from 1 to 5")
     place = folder(sheet)
     path = place / f"{rater}.jsonl"
-    line = json.dumps({"item": item, "rating": int(rating), "when": store.now()})
-    with store.lock(place):
+    line = json.dumps({"item": item, "rating": int(rating), "when": provenance.now()})
+    with locks.held(place):
         before = path.read_text(encoding="utf-8") if path.exists() else ""
-        store.write_text(path, f"{before}{line}\n")
+        disk.write_text(path, f"{before}{line}\n")
 
 
 def read(sheet: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dsi_core.method import similarity
 from dsi_core.method.similarity import Backbone
-from dsi_core.runtime import released, store
+from dsi_core.runtime import disk, released, store
 
 FILE = "cosines.json"
 
@@ -92,9 +92,9 @@ def match(backbone: Backbone, a: str, b: str) -> Matching:
     spec = {**backbone.spec, "texts to match": [a, b]}
     path = released.entry("matching", backbone.name, spec) / FILE
     if path.exists():
-        return Matching(**store.read_json(path))
+        return Matching(**disk.read_json(path))
     found = _matched(backbone, a, b)
-    store.write_text(path, json.dumps(asdict(found), ensure_ascii=False))
+    disk.write_text(path, json.dumps(asdict(found), ensure_ascii=False))
     store.finish(path.parent)
     return found
 

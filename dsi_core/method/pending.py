@@ -9,7 +9,7 @@ from statistics import median
 from dsi_core.data.pairs import load_pairs
 from dsi_core.models import tuning
 from dsi_core.models.tuning import Training
-from dsi_core.runtime import progress, released, store
+from dsi_core.runtime import disk, progress, provenance, released, store
 from dsi_core.runtime.devices import CPU, devices
 from dsi_core.runtime.precision import Dtype, device_name, product_flops
 
@@ -119,7 +119,7 @@ def _seconds(
     same = [r for r in earlier if r.base == base and r.method == method]
     rates = [r.tokens_per_s for r in same if r.device == device_name() and r.device != CPU]
     label = precision.label(quantized=training.quantized)
-    rates += [r.tokens_per_s for r in same if (r.cpu, r.precision) == (store.cpu(), label)]
+    rates += [r.tokens_per_s for r in same if (r.cpu, r.precision) == (provenance.cpu(), label)]
     if rates:
         return tokens / median(rates)
     sizes = [r.parameters for r in earlier if r.base == base and r.parameters]
@@ -159,7 +159,7 @@ def _records() -> list[Record]:
 @cache
 def _record(folder: Path) -> Record:
     """What a complete entry says of its speed."""
-    spec = store.read_json(folder / "spec.json")
+    spec = disk.read_json(folder / "spec.json")
     facts = store.manifest(folder) or {}
     model = spec.get("model", spec)
     return Record(

@@ -23,7 +23,7 @@ import pandas as pd
 from dsi_core.data.pairs import Dataset, is_large, load_pairs
 from dsi_core.models import load, toy
 from dsi_core.models.load import Base
-from dsi_core.runtime import released, store, wheels
+from dsi_core.runtime import disk, locks, released, store, wheels
 from dsi_core.runtime.environment import quiet
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile
@@ -107,7 +107,7 @@ def model_type(backbone: Backbone) -> str:
     settings = backbone.settings
     if backbone.corpus is not None:
         folder = folder_of(backbone)
-        with store.lock(folder):
+        with locks.held(folder):
             if not (folder / "bert" / "config.json").exists():
                 toy.make_bert(backbone.corpus, folder / "bert")
         return str(folder / "bert")
@@ -357,8 +357,8 @@ def baseline(backbone: Backbone, victim: Dataset, others: Sequence[Dataset] = ()
         second = (first + rng.integers(1, len(outputs), size=count)) % len(outputs)  # another text
         pairs = pd.DataFrame({"a": [outputs[i] for i in first], "b": [outputs[i] for i in second]})
         estimate = float(raw_scores(backbone, pairs).mean())
-        store.write_text(path, json.dumps({"f1": estimate, "spec": spec}, indent=1))
-    estimate = store.read_json(path)["f1"]
+        disk.write_text(path, json.dumps({"f1": estimate, "spec": spec}, indent=1))
+    estimate = disk.read_json(path)["f1"]
     return Baseline(estimate, count, f"random pairs of {victim.name}'s answers")
 
 

@@ -11,7 +11,7 @@ from jinja2 import TemplateError
 from safetensors import SafetensorError
 
 from dsi_core.models import means, toy
-from dsi_core.runtime import hub, jobs, store, wheels
+from dsi_core.runtime import hub, jobs, locks, store, wheels
 from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.precision import Precision
 from dsi_core.services import client
@@ -94,7 +94,7 @@ def prepare(base: Base) -> str:
     if source.path:
         return str(ROOT / source.path)
     folder = store.entry("models", base.name, base.spec)
-    with store.lock(folder):
+    with locks.held(folder):
         if store.manifest(folder) is None:
             if source.toy and base.corpus is not None:
                 toy.make(base.corpus, source.toy, folder)

@@ -14,7 +14,7 @@ from dsi_core.models import served
 from dsi_core.models.sampling import Answer, Sampling, generate
 from dsi_core.models.served import Server
 from dsi_core.models.tuning import Training, load_tuned
-from dsi_core.runtime import released, store
+from dsi_core.runtime import disk, locks, released, store
 from dsi_core.runtime.engines import work
 from dsi_core.runtime.precision import device_name
 from dsi_core.services import client, endpoint
@@ -128,7 +128,7 @@ def ask(
     if server is None and is_served(training, sampling):
         return ask_through_a_server([(model_id, training, pairs, sampling)])[0]
     folder = entry(model_id, training, sampling)
-    with store.lock(folder):
+    with locks.held(folder):
         known = read(*folders(model_id, training, sampling))
         questions = unanswered(known, pairs, sampling.draws)
         if len(questions):
@@ -184,7 +184,7 @@ def appending(folder: Path) -> Iterator[Callable[[list[dict]], None]]:
 
         def write(lines: list[dict]) -> None:
             file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-            store.flush(file)
+            disk.flush(file)
 
         yield write
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from dsi_core.models import load
 from dsi_core.models.tuning import Training, load_tuned
-from dsi_core.runtime import jobs, released, store
+from dsi_core.runtime import disk, jobs, locks, released, store
 from dsi_core.runtime.precision import device_name
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ def score(training: Training, texts: pd.DataFrame, prefix: list[tuple[str, str]]
         Of the folder, for `read`: one row per row of `texts`, in its order.
     """
     folder = entry(training, texts, prefix)
-    with store.lock(folder):
+    with locks.held(folder):
         if store.manifest(folder) is None:
             model, tokenizer = load_tuned(training)
             started = time.time()  # tuning and loading have their own records
@@ -277,7 +277,7 @@ def score(training: Training, texts: pd.DataFrame, prefix: list[tuple[str, str]]
             table["prompt_tokens"] = [values[row][0] for row in texts.index]
             for place, name in enumerate(VALUES):
                 table[name] = [values[row][1][place] for row in texts.index]
-            store.write_table(folder / "losses.parquet", table)
+            disk.write_table(folder / "losses.parquet", table)
             store.finish(
                 folder,
                 texts=len(table),
@@ -331,7 +331,7 @@ def read(folder: Path) -> pd.DataFrame:
         sample_id, variant, number, prompt_tokens (how many of the values are of the prompt, the
         first ones), and the columns of `VALUES` with an array in each row.
     """
-    return store.read_table(folder / "losses.parquet")
+    return disk.read_table(folder / "losses.parquet")
 
 
 def padded(values: pd.DataFrame, *, with_prompt: bool = False) -> Padded:

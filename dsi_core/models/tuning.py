@@ -16,7 +16,7 @@ from dsi_core.data.pairs import Dataset, dataset, load_pairs
 from dsi_core.models import load, means
 from dsi_core.models.load import Base
 from dsi_core.models.means import Means
-from dsi_core.runtime import jobs, released, store
+from dsi_core.runtime import disk, jobs, locks, released, store
 from dsi_core.runtime.precision import Precision, detect, device_name
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Recipe, Trained
@@ -154,7 +154,7 @@ def tune(training: Training) -> Path | None:
     if training.recipe is None:
         return None
     folder = entry(training)
-    with store.lock(folder):
+    with locks.held(folder):
         if store.manifest(folder) is None:
             _train(training, folder)
     return folder
@@ -184,7 +184,7 @@ def tune_through(trainings: Sequence[Training]) -> None:
     missing = [t for t in trainings if store.manifest(entry(t)) is None]
     if missing:
         longest = max(missing, key=_epochs)
-        with store.lock(entry(longest)):
+        with locks.held(entry(longest)):
             _train(longest, entry(longest), [t for t in missing if t is not longest])
 
 
@@ -216,7 +216,7 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
     means.apply(how, model)
     torch.manual_seed(training.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"
-    progress = _progress(lambda: store.write_text(spent, f"{time.time() - started:.1f}"))
+    progress = _progress(lambda: disk.write_text(spent, f"{time.time() - started:.1f}"))
     trainer = trainer_class(training.precision)(
         model=model,
         args=arguments(recipe, training.seed, checkpoints, len(rows), training.precision, how),
@@ -266,7 +266,7 @@ def _keep(
     folder, recipe = entry(training), training.recipe_here
     steps = pd.DataFrame([r for r in trainer.state.log_history if "loss" in r])
     log = steps[["step", "epoch", "loss", "learning_rate"]]
-    store.write_text(folder / "loss.csv", log.to_csv(index=False))
+    disk.write_text(folder / "loss.csv", log.to_csv(index=False))
     trainer.model.save_pretrained(folder)
     lengths = [len(row["input_ids"]) for row in rows]
     last_epoch = log["epoch"] > recipe.epochs - 1

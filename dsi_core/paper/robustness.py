@@ -14,7 +14,7 @@ from dsi_core.method.participants import Membership
 from dsi_core.method.study import Query, Study
 from dsi_core.method.verdict import Status
 from dsi_core.models.tuning import training
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, locks, store
 from dsi_core.settings.schema import Data, Robustness, Suspect, Trained
 from dsi_core.settings.words import VICTIM
 
@@ -211,9 +211,9 @@ def _written(study: Study, victim: str, temperature: float) -> Data:
     text = pairs.to_json(orient="records", lines=True, force_ascii=False)
     folder = store.entry("rephrased", victim, {"pairs": store.key(text)})
     path = folder / "pairs.jsonl"
-    with store.lock(folder):
+    with locks.held(folder):
         if store.manifest(folder) is None:
-            store.write_text(path, text)
+            disk.write_text(path, text)
             store.finish(folder, pairs=len(pairs))
     return Data(
         path=str(path.resolve()), prompt=["prompt"], output="output", drop=["duplicates", "empty"]

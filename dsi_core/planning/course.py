@@ -17,7 +17,7 @@ from dsi_core.models import load, responses, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.planning import assumptions, jobs
 from dsi_core.planning.jobs import JobEstimate, Machine
-from dsi_core.runtime import progress, store
+from dsi_core.runtime import progress, provenance, store
 from dsi_core.settings.profile import Profile, load_profile
 
 COLUMNS = ["suite", "dataset", "step", "models", "done", "planned_hours", "spent_hours"]
@@ -183,7 +183,7 @@ def run(parts: Sequence[Part]) -> pd.DataFrame:
     tables = []
     for part in parts:
         for victim in part.study.profile.victims:
-            progress.say(f"{store.now()}  {part.suite or 'study'}: {victim}")
+            progress.say(f"{provenance.now()}  {part.suite or 'study'}: {victim}")
             one = study.only(part.study, [victim])
             scores = study.reference_scores(one)
             answers = study.suspect_gaps(one, scores)

@@ -6,7 +6,7 @@ import psutil
 
 from dsi_core.planning import assumptions, rates
 from dsi_core.planning.jobs import Machine
-from dsi_core.runtime import store
+from dsi_core.runtime import provenance
 from dsi_core.runtime.devices import CPU, devices
 from dsi_core.runtime.precision import detect, device_name, product_flops
 from dsi_core.settings.profile import Profile
@@ -45,5 +45,5 @@ def machine(profile: Profile) -> Machine | None:
         bytes_per_parameter=2 if precision.dtype == "bf16" else 4,
         workers=workers,
     )
-    speeds = rates.speeds(card.device, cpu=store.cpu(), precision=precision.label())
-    return Machine(f"{store.cpu()}, {precision.label()}", card, speeds, True)
+    speeds = rates.speeds(card.device, cpu=provenance.cpu(), precision=precision.label())
+    return Machine(f"{provenance.cpu()}, {precision.label()}", card, speeds, True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, store
 
 
 class Step(StrEnum):
@@ -82,7 +82,7 @@ def _rate(folder: Path, kind: str) -> Rate | None:
     facts = store.manifest(folder) or {}
     if not facts.get("tokens") or not facts.get("seconds"):
         return None
-    spec = store.read_json(folder / "spec.json")
+    spec = disk.read_json(folder / "spec.json")
     if kind == "tuned":
         work = Kind(Step.TUNE, source_of(spec["base"]), facts["method"])
     else:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from dsi_core.plots import alt
 from dsi_core.plots.style import COLORS
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, locks, provenance, store
 from dsi_core.runtime.paths import ROOT
 
 # What makes a file the same whenever it is saved: no program's name, no time in it.
@@ -90,7 +90,7 @@ def save(
     place = ROOT / str(folder) / profile.name
     place.mkdir(parents=True, exist_ok=True)
     path = place / f"{name}.csv"
-    store.write_text(path, table.to_csv(index=False, float_format="%.6g"))
+    disk.write_text(path, table.to_csv(index=False, float_format="%.6g"))
     files: dict[Path, str | None] = {path: None}
     if figure is not None:
         whole = _figure_of(figure)
@@ -135,11 +135,11 @@ def _note(profile: Settings, files: dict[Path, str | None]) -> None:
     """
     path = next(iter(files)).parent / "manifest.json"
     store.make_root()
-    with store.lock(store.root()):
+    with locks.held(store.root()):
         known = json.loads(path.read_text(encoding="utf-8"))["files"] if path.exists() else {}
         made = {
-            "made": store.now(),
-            "commit": store.commit(),
+            "made": provenance.now(),
+            "commit": provenance.commit(),
             "parameters": store.key(profile.model_dump()),
         }
         hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
@@ -156,10 +156,10 @@ def _note(profile: Settings, files: dict[Path, str | None]) -> None:
             "scale": profile.scale,
             "parameters": profile.model_dump(exclude_none=True),
             "parameters_key": made["parameters"],
-            "versions": store.versions(),
+            "versions": provenance.versions(),
             "files": dict(sorted({**known, **new}.items())),
         }
-        store.write_text(path, json.dumps(facts, indent=1, ensure_ascii=False))
+        disk.write_text(path, json.dumps(facts, indent=1, ensure_ascii=False))
 
 
 def _same(known: dict[str, str] | None, sha256: str, parameters: str) -> bool:

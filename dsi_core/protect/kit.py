@@ -37,7 +37,7 @@ from dsi_core.protect.kit_files import (
     replaced,
     rows_of,
 )
-from dsi_core.runtime import released, store
+from dsi_core.runtime import disk, locks, provenance, released
 
 KITS = Path("kits")
 SALT_BYTES = 32
@@ -126,7 +126,7 @@ def toss(draft: Draft, out: Path | None = None, *, salt: bytes | None = None) ->
     folder = KITS / draft.name if out is None else out
     _refuse_occupied(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with store.lock(folder):
+    with locks.held(folder):
         _refuse_occupied(folder)  # by a run beside this one
         salt = salt or _fallen(folder) or secrets.token_bytes(SALT_BYTES)
         header = Header(
@@ -229,9 +229,9 @@ def _write(folder: Path, header: Header, draft: Draft, tossed: pd.DataFrame) -> 
         dropped=draft.dropped,
         private_sha256=private,
         published_sha256=published,
-        made=store.now(),
+        made=provenance.now(),
     )
-    store.write_text(folder / COMMITMENT, commitment.model_dump_json(indent=1) + "\n")
+    disk.write_text(folder / COMMITMENT, commitment.model_dump_json(indent=1) + "\n")
 
 
 def _private_lines(header: Header, draft: Draft, tossed: pd.DataFrame) -> Iterator[str]:

@@ -19,7 +19,7 @@ from dsi_core.data.pairs import BLOCK
 from dsi_core.data.records import sample_id
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins
-from dsi_core.runtime import released, store
+from dsi_core.runtime import disk, released
 from dsi_core.settings.profile import explain
 from dsi_core.settings.schema import Data, Strict
 
@@ -104,7 +104,7 @@ class Header(Strict):
 def replaced(path: Path, lines: Iterable[str], *, private: bool = False) -> str:
     """Write a file, and give its SHA-256; a private one that is there must be the same."""
     digest = hashlib.sha256()
-    with store.replacing(path, private=private) as file:
+    with disk.replacing(path, private=private) as file:
         for line in lines:
             content = f"{line}\n".encode()
             digest.update(content)

@@ -20,7 +20,7 @@ from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
-from dsi_core.runtime import jobs, packing, processes, progress, released, store
+from dsi_core.runtime import jobs, packing, processes, progress, provenance, released, store
 from dsi_core.runtime.devices import cores
 from dsi_core.runtime.engines import choice
 from dsi_core.runtime.environment import ONE_THREAD, variables
@@ -306,7 +306,7 @@ class End:
 
 def _run(notebook: Path, profile: str, values: dict[str, Any], timeout: int | None) -> End:
     """Run one notebook, and keep a list of the entries of the store that it looks at."""
-    progress.say(f"{store.now()}  {notebook.name} on {profile}")
+    progress.say(f"{provenance.now()}  {notebook.name} on {profile}")
     started = time.time()
     aside = _aside()
     listed = packing.use_list(profile, notebook.stem)

@@ -13,7 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from dsi_core.reproduce import run
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, store
 from dsi_core.runtime.paths import ROOT
 
 BOOK = "notebooks/book"  # Sphinx's settings, the first page, the style
@@ -136,7 +136,7 @@ def _linked(place: str, text: str) -> set[str]:
 def _write(path: Path, text: str) -> None:
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(parents=True, exist_ok=True)
-        store.write_text(path, text)
+        disk.write_text(path, text)
 
 
 def _copy(source: Path, path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, store
 
 
 def status() -> pd.DataFrame:
@@ -72,7 +72,7 @@ def _size_bytes(folder: Path) -> int:
 
 def _plain_settings(path: Path) -> str:
     """Numbers and method of a spec in one line; the whole is in the entry's spec.json."""
-    spec = store.read_json(path)
+    spec = disk.read_json(path)
     flat = {**spec, **(spec.get("recipe") or {})}
     return " ".join(
         f"{k}={v}" for k, v in flat.items() if isinstance(v, (int, float)) or k == "method"

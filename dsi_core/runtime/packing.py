@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from dsi_core.runtime import released, store
+from dsi_core.runtime import disk, released, store
 from dsi_core.runtime.released import MANIFEST, Archive, Release
 
 USED = "used"  # folder of the store: what each notebook looked at, a file for each
@@ -73,7 +73,7 @@ def pack(profile: str, out: Path | None = None, *, whole_store: bool = False) ->
         }
         release = _described(profile, entries, files)
         text = json.dumps(release.model_dump(), indent=1, ensure_ascii=False)
-        store.write_text(place / MANIFEST, text + "\n")
+        disk.write_text(place / MANIFEST, text + "\n")
     return release
 
 
@@ -150,7 +150,7 @@ def _described(profile: str, entries: dict[str, list[Path]], files: dict[str, Ar
     for kind, folders in entries.items():
         for folder in folders:
             facts = store.manifest(folder) or {}
-            spec = store.read_json(folder / SPEC)
+            spec = disk.read_json(folder / SPEC)
             precision.update(set(released.precisions(spec)))
             devices.update([facts["device"]] if "device" in facts else [])
             cpus.update([facts["cpu"]] if "cpu" in facts else [])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, locks, store
 
 Dtype = Literal["fp32", "bf16"]
 DTYPES: tuple[Dtype, ...] = ("fp32", "bf16")
@@ -68,11 +68,11 @@ def _of_cpu() -> Dtype:
         return "fp32"
     name = str(capabilities.get("cpu_name", capabilities.get("architecture", "cpu")))
     path = store.root() / "precision.json"
-    with store.lock(store.make_root()):
-        known = store.read_json(path, "remove it") if path.exists() else {}
+    with locks.held(store.make_root()):
+        known = disk.read_json(path, "remove it") if path.exists() else {}
         if name not in known:
             known[name] = {f"{t}_gflops": product_flops(t) / 1e9 for t in DTYPES}
-            store.write_text(path, json.dumps(known, indent=1))
+            disk.write_text(path, json.dumps(known, indent=1))
     rates = known[name]
     return "bf16" if rates["bf16_gflops"] > FASTER * rates["fp32_gflops"] else "fp32"
 

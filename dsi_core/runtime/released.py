@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dsi_core.runtime import store
+from dsi_core.runtime import locks, store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.precision import detect
 
@@ -269,7 +269,7 @@ def _unpacked(path: Path, sha256: str) -> Path:
     place = store.make_root() / "released" / f"{path.stem}-{sha256[:12]}"
     if not place.exists():
         place.parent.mkdir(exist_ok=True)
-        with store.lock(place.parent):
+        with locks.held(place.parent):
             if not place.exists():
                 temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
                 try:

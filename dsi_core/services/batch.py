@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel
 
-from dsi_core.runtime import progress, store
+from dsi_core.runtime import disk, progress, provenance, store
 from dsi_core.services import pace, reply, request, troubles
 from dsi_core.services.billing import Lost
 from dsi_core.services.client import AZURE, CHAT, Missed, Received, json_of
@@ -126,7 +126,7 @@ def _begin(service: Service, questions: pd.DataFrame, asking: Asking, folder: Pa
         if chosen and size > BYTES:
             break
         chosen.append((str(row.sample_id), int(row.draw)))
-    tag = f"dsi-{store.key([chosen, service.name, store.now()])}"
+    tag = f"dsi-{store.key([chosen, service.name, provenance.now()])}"
     begun = Pending(tag=tag, questions=chosen)
     _keep(folder, begun)
     return begun
@@ -336,7 +336,7 @@ def _line(service: Service, row: Any, asking: Asking) -> bytes:
 
 
 def _keep(folder: Path, pending: Pending) -> None:
-    store.write_text(folder / NAME, pending.model_dump_json(indent=1) + "\n", private=True)
+    disk.write_text(folder / NAME, pending.model_dump_json(indent=1) + "\n", private=True)
 
 
 def _call(service: Service, method: str, path: str, **what: Any) -> Received:

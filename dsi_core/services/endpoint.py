@@ -20,7 +20,7 @@ from urllib.parse import urljoin
 
 import pandas as pd
 
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import disk, jobs
 from dsi_core.services import client, pace, reply, request, troubles
 from dsi_core.services.billing import Lost
 from dsi_core.services.client import Client, Missed, Received, Trouble
@@ -138,7 +138,7 @@ class Service:
             if self.memory is not None:
                 said = {"api": self.client.address.base, "model": self.endpoint.model}
                 text = json.dumps({**said, **taken.model_dump()}, indent=2) + "\n"
-                store.write_text(self.memory / NAME, text)
+                disk.write_text(self.memory / NAME, text)
         for difference in new:
             warnings.warn(f"{self.name}: {difference}", stacklevel=3)
 

@@ -9,7 +9,7 @@ from asking import audits_of, knows
 from dsi_core.audit import plan_file, run
 from dsi_core.cli import audit as command_line
 from dsi_core.plots import audit as plots
-from dsi_core.runtime import store
+from dsi_core.runtime import locks
 
 PICTURES = command_line._pictures  # the real one: conftest has put nothing in its place yet
 
@@ -65,7 +65,7 @@ def test_json_is_all_that_stdout_holds(folder, cli):
 
 def test_a_second_run_of_one_audit_is_told_at_once_who_holds_it(folder, server, cli):
     assert cli(folder).exit_code == 0
-    with store.alone(only_audit(folder)):
+    with locks.alone(only_audit(folder)):
         done = cli(folder)
     assert done.exit_code == 2
     assert f"another run holds it (process {os.getpid()} on " in done.stderr

@@ -9,7 +9,7 @@ import pytest
 from dsi_core.audit import prepared as preparation
 from dsi_core.audit.prepared_json import Answers, Compared, Split
 from dsi_core.evidence.blind import BlindCheck
-from dsi_core.runtime import store
+from dsi_core.runtime import provenance
 from dsi_core.runtime.paths import ROOT
 
 
@@ -27,7 +27,7 @@ def test_a_folder_reads_back_as_written(prepared):
 def test_what_is_written_again_the_same_keeps_its_time(prepared, monkeypatch):
     made = prepared(5)
     written = (made.folder / "prepared.json").read_bytes()
-    monkeypatch.setattr(store, "now", lambda: "another day")
+    monkeypatch.setattr(provenance, "now", lambda: "another day")
     preparation.write(made)
     assert (made.folder / "prepared.json").read_bytes() == written
     preparation.write(replace(made, facts=made.facts.changed(iid="more.jsonl")))

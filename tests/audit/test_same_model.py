@@ -11,7 +11,7 @@ from servers import error, reply
 from dsi_core.audit import plan as planning
 from dsi_core.audit import record, report, run, same_model
 from dsi_core.audit.run import Ended
-from dsi_core.runtime import store
+from dsi_core.runtime import provenance
 from dsi_core.services.endpoint import EndpointError
 
 ROUND = same_model.DEFAULT * same_model.DRAWS
@@ -110,7 +110,7 @@ def test_more_answers_ask_for_another_last_round(prepared, server, monkeypatch):
     folder = prepared(20)
     server.script = Served(folder)
     seconds = count()
-    monkeypatch.setattr(store, "now", lambda: f"2026-01-01T00:{next(seconds):05}")
+    monkeypatch.setattr(provenance, "now", lambda: f"2026-01-01T00:{next(seconds):05}")
     how = {"neutral": 2, "stop_early": False, "draws": 2}
     first = plan(folder, server, budget="48", **how)
     run.run(first)

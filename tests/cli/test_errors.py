@@ -18,7 +18,7 @@ from helpers import write_jsonl
 from typer.testing import CliRunner
 
 from dsi_core.cli import app, errors
-from dsi_core.runtime import environment, jobs, store
+from dsi_core.runtime import disk, environment, jobs
 from dsi_core.runtime.paths import ROOT
 from dsi_core.services.endpoint import EndpointError
 
@@ -149,7 +149,7 @@ def test_a_disk_that_is_full_while_a_kit_is_written(data, monkeypatch):
     def full(path, *_, **__):
         raise os_error(errno.ENOSPC, str(path))
 
-    monkeypatch.setattr(store, "write_text", full)
+    monkeypatch.setattr(disk, "write_text", full)
     done = protect("--out", "kit")
     assert done.exit_code == 2 and "no space is left on this disk" in done.stderr.splitlines()[-1]
 

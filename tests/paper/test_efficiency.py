@@ -13,7 +13,7 @@ from dsi_core.method.study import Study
 from dsi_core.models import responses, tuning
 from dsi_core.models.sampling import Answer
 from dsi_core.paper import efficiency
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, store
 from dsi_core.settings.schema import Reference, Suspect, Trained
 
 REFERENCE = Reference(
@@ -76,7 +76,7 @@ def study(smoke, empty_store, monkeypatch) -> Study:
             draws = ANSWER_SECONDS[name] if temperature == right else [TOO_MUCH]
             lines = [line("s", draw, seconds) for draw, seconds in enumerate(draws)]
             lines += [line("other question", 0, TOO_MUCH), line("s", len(draws), TOO_MUCH)]
-            store.write_text(folder / "responses.jsonl", "".join(lines))
+            disk.write_text(folder / "responses.jsonl", "".join(lines))
             store.finish(folder, tokens=TOO_MUCH, seconds=TOO_MUCH, device="cpu")
     monkeypatch.setattr(
         similarity, "seconds", lambda _, pairs: 2.0 * len(set(map(frozenset, pairs.to_numpy())))
@@ -140,7 +140,7 @@ def test_a_missing_record_is_named(study, lost):
     else:
         folder = responses.entry("N", models["N"].training, study.sampling)
         left = line("other question", 0, 1) if lost == "an answer" else ""
-        store.write_text(folder / "responses.jsonl", left)
+        disk.write_text(folder / "responses.jsonl", left)
         step = "answer N"
     with pytest.raises(ValueError) as error:
         efficiency.costs(study, SCORES, ANSWERS)

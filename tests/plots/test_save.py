@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dsi_core.plots import save, style
-from dsi_core.runtime import store
+from dsi_core.runtime import provenance
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def test_the_manifest_says_what_was_made_by_what(folder):
     for name, file in facts["files"].items():
         content = (folder / "tiny" / name).read_bytes()
         assert file["sha256"] == hashlib.sha256(content).hexdigest()
-        assert file["commit"] == store.commit()
+        assert file["commit"] == provenance.commit()
         assert file["parameters"] == facts["parameters_key"]
     assert facts["parameters"] == {"name": "tiny", "scale": Settings.scale, "seed": 7}
     assert facts["versions"]["numpy"]
@@ -117,8 +117,8 @@ def test_what_is_saved_again_the_same_leaves_the_manifest_as_it_was(folder, monk
     save.save(Run(), "table", None, TABLE, str(folder))
     manifest = folder / "tiny" / "manifest.json"
     before = manifest.read_bytes()
-    monkeypatch.setattr(store, "now", lambda: "another day")
-    monkeypatch.setattr(store, "versions", lambda: {"numpy": "another"})
+    monkeypatch.setattr(provenance, "now", lambda: "another day")
+    monkeypatch.setattr(provenance, "versions", lambda: {"numpy": "another"})
     save.save(Run(), "fig", drawing(), TABLE, str(folder))
     assert manifest.read_bytes() == before
     save.save(Run(), "fig", drawing(2.0), TABLE, str(folder))

@@ -15,7 +15,7 @@ from owner import SALT, without
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins, kit
 from dsi_core.protect.kit_files import COLUMNS, COMMITMENT, PRIVATE, PUBLISHED
-from dsi_core.runtime import store
+from dsi_core.runtime import disk
 
 
 def lines(path) -> list[dict]:
@@ -170,14 +170,14 @@ def test_files_of_an_owner_are_not_replaced(rows, tmp_path):
 
 def killed(data, folder, written):
     """Make a kit in a process that is killed once so many of its files are there."""
-    replacing = store.replacing
+    replacing = disk.replacing
 
     def or_die(path, **options):
         if len(list(folder.glob("*.json*"))) == written:
             os.kill(os.getpid(), signal.SIGKILL)
         return replacing(path, **options)
 
-    store.replacing = or_die
+    disk.replacing = or_die
     wording_twin(data, folder, salt=None)
 
 

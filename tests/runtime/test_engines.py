@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import says
 
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import disk, jobs, locks, store
 from dsi_core.runtime.engines import carried, choice, keeper, nodes
 from dsi_core.runtime.engines.choice import Engine, Part
 from dsi_core.runtime.engines.keeper import Keeper
@@ -66,12 +66,12 @@ def test_each_part_begins_with_its_own_and_has_all():
 CHORES = '''
 import os, sys, time
 from pathlib import Path
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import jobs, locks, store
 
 def make(name, seconds=0.2):
     """One entry, by one process; the others find it."""
     folder = store.entry("tuned", name, {"seed": 1})
-    with store.lock(folder):
+    with locks.held(folder):
         if store.manifest(folder) is None:
             time.sleep(seconds)
             with open(folder / "made", "a") as file:
@@ -84,13 +84,13 @@ if __name__ == "__main__":
 '''
 
 
-@pytest.mark.parametrize("locks", ["hard", "soft"])
-def test_processes_share_the_jobs_of_a_store(empty_store, tmp_path, locks):
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_processes_share_the_jobs_of_a_store(empty_store, tmp_path, kind):
     """Two "nodes" with one folder: each makes some, none is made twice, both have all results."""
     (tmp_path / "chores.py").write_text(CHORES)
     both = []
     for number in (1, 2):
-        told = {"DSI_WORKERS": "0", "DSI_PART": f"{number}/2", store.LOCKS: locks}
+        told = {"DSI_WORKERS": "0", "DSI_PART": f"{number}/2", locks.LOCKS: kind}
         command = [sys.executable, str(tmp_path / "chores.py")]
         begun = subprocess.Popen(
             command, env={**os.environ, **told}, stdout=subprocess.PIPE, text=True
@@ -98,21 +98,21 @@ def test_processes_share_the_jobs_of_a_store(empty_store, tmp_path, locks):
         both.append(begun)
     first, second = (process.communicate(timeout=120)[0] for process in both)
     assert first == second and first.count("/2\\n") == 6  # each entry has one line
-    assert not list(empty_store.rglob(store.SOFT_LOCK))
+    assert not list(empty_store.rglob(locks.SOFT_LOCK))
 
 
 def test_what_somebody_else_is_at_is_left_until_the_end(empty_store, monkeypatch):
     monkeypatch.setenv(choice.PART, "2/2")
     monkeypatch.setattr("dsi_core.runtime.engines.local.HELD_SECONDS", 0.05)
     folder, begun = store.entry("tuned", "held", SPEC), []
-    held = store.lock_of(folder)
+    held = locks.lock_of(folder)
     held.acquire()
 
     def take(name):
         begun.append(name)
         if len(begun) == 4:
             held.release()
-        with store.lock(store.entry("tuned", name, SPEC)):
+        with locks.held(store.entry("tuned", name, SPEC)):
             return name
 
     work = [jobs.Job(name, take, (name,)) for name in ("free", "held", "also free")]
@@ -122,17 +122,17 @@ def test_what_somebody_else_is_at_is_left_until_the_end(empty_store, monkeypatch
 
 def test_without_parts_one_waits(empty_store):
     folder = store.entry("tuned", "m", SPEC)
-    held = pytest.raises(store.Held, match="process")
-    with store.lock(folder), store.patience(0.01), held, store.lock(folder):
+    held = pytest.raises(locks.Held, match="process")
+    with locks.held(folder), locks.patience(0.01), held, locks.held(folder):
         pass
     (folder / "spec.json").unlink()  # no entry: it is short, one waits
-    with store.patience(0.01), store.lock(folder):
+    with locks.patience(0.01), locks.held(folder):
         pass
 
 
 def test_soft_or_hard(empty_store, monkeypatch):
-    monkeypatch.setenv(store.LOCKS, "none")
-    with pytest.raises(ValueError, match="allowed: hard, soft"), store.lock(empty_store):
+    monkeypatch.setenv(locks.LOCKS, "none")
+    with pytest.raises(ValueError, match="allowed: hard, soft"), locks.held(empty_store):
         pass
 
 
@@ -170,13 +170,13 @@ def test_an_entry_travels_there_and_back(far, empty_store, monkeypatch):
     far()
     here = store.entry("models", "base", SPEC, make=False)
     assert not here.exists()
-    with store.lock(here):
-        assert store.manifest(here) == store.read_json(base / "manifest.json")
+    with locks.held(here):
+        assert store.manifest(here) == disk.read_json(base / "manifest.json")
     assert (here / "part" / "weights").read_text() == "the weights of a base"
     assert not (here / "checkpoints").exists()
 
     made = store.entry("tuned", "m", SPEC)
-    with store.lock(made):
+    with locks.held(made):
         write(made, "tuned", seconds=1)
     home = empty_store / "tuned" / made.name
     assert (home / "part" / "weights").read_text() == "tuned" and (home / "spec.json").exists()
@@ -189,12 +189,12 @@ def test_a_newer_entry_of_the_run_is_brought_again(far, empty_store):
     write(base, "one answer", answers=1)
     home = far()
     here = store.entry("responses", "m", SPEC)
-    with store.lock(here):
+    with locks.held(here):
         assert (here / "part" / "weights").read_text() == "one answer"
     assert home.held == {}
     (base / "part" / "weights").write_text("two answers")
     (base / "manifest.json").write_text('{"answers": 2}')
-    with store.lock(here):
+    with locks.held(here):
         assert (here / "part" / "weights").read_text() == "two answers"
 
 
@@ -205,7 +205,7 @@ def test_one_machine_at_a_time(far, empty_store, monkeypatch):
     home.begin(1, "another")
     assert home.hold(name, 1) and not home.hold(name, 0)
     with pytest.raises(Exception, match="acquired"):  # the driver's own processes wait too
-        store.lock_of(empty_store / name).acquire(timeout=0.01)
+        locks.lock_of(empty_store / name).acquire(timeout=0.01)
     home.begin(1, "yet another")  # its worker was lost: what it held is free
     assert home.hold(name, 0)
     home.jobs[0].heard -= keeper.SILENT_SECONDS + 1  # nobody has heard of it since
@@ -231,9 +231,9 @@ def test_wheels_of_the_run_are_brought(far, empty_store):
     far()
     folder = store.make_root() / "wheels" / "m==1"
     folder.mkdir(parents=True)
-    with store.lock(folder):
+    with locks.held(folder):
         assert (folder / "m-1.whl").read_bytes() == b"wheel"
-    with store.lock(store.root()):  # what every machine has of its own
+    with locks.held(store.root()):  # what every machine has of its own
         pass
 
 

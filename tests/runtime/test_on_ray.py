@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 CHORES = '''
 import os, signal, sys, threading, time, warnings
 from pathlib import Path
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import jobs, locks, store
 
 def facts(i):
     import torch
@@ -54,7 +54,7 @@ def die():
 def make(name, seconds):
     """One entry; says each time it begins."""
     folder = store.entry("tuned", name, {"seed": 1})
-    with store.lock(folder):
+    with locks.held(folder):
         if store.manifest(folder) is None:
             with open(os.environ["BEGUN"], "a") as file:
                 file.write(f"{name} {os.getpid()}\\n")

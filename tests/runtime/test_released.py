@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import says
 
-from dsi_core.runtime import packing, released, store
+from dsi_core.runtime import packing, provenance, released, store
 
 HERE = "cpu fp32"  # the suite's automatic precision, but for CPUs that compute in bf16
 GPU = "cuda bf16"
@@ -99,8 +99,8 @@ def test_packed_is_what_notebooks_looked_at_and_no_weight(gpu_store, tmp_path):
     assert made == released.read(tmp_path / "answers")
     assert made.precision == {GPU: 2, f"{GPU} nf4": 1} and made.devices == {"GPU": 3}
     assert made.counts["tuned"] == {"entries": 2, "tokens": 12}
-    assert made.commits == {store.commit(): 4} and made.cpus == {store.cpu(): 4}
-    assert made.versions == store.versions()
+    assert made.commits == {provenance.commit(): 4} and made.cpus == {provenance.cpu(): 4}
+    assert made.versions == provenance.versions()
 
 
 def test_the_whole_store_is_packed_only_when_that_is_asked_for(gpu_store, tmp_path):

@@ -13,7 +13,7 @@ from batching import completion
 from helpers import says, table
 
 from dsi_core.models.sampling import Sampling
-from dsi_core.runtime import store
+from dsi_core.runtime import disk
 from dsi_core.services import batch, client
 from dsi_core.services.endpoint import EndpointError, Service
 from dsi_core.settings.schema import Endpoint
@@ -85,7 +85,7 @@ def test_a_run_that_is_killed_between_any_two_steps_submits_nothing_twice(
 
     for each the whole is done anew, with a service of its own state.
     """
-    send, write, reached = client.Client.send, store.write_text, 0
+    send, write, reached = client.Client.send, disk.write_text, 0
     for last in count():
         batches.batches.clear(), batches.files.clear(), batches.single.clear()
         folder = tmp_path / str(last)
@@ -107,11 +107,11 @@ def test_a_run_that_is_killed_between_any_two_steps_submits_nothing_twice(
             return call
 
         monkeypatch.setattr(client.Client, "send", stops(send))
-        monkeypatch.setattr(store, "write_text", stops(write))
+        monkeypatch.setattr(disk, "write_text", stops(write))
         with suppress(Killed):
             made.all()
         monkeypatch.setattr(client.Client, "send", send)
-        monkeypatch.setattr(store, "write_text", write)
+        monkeypatch.setattr(disk, "write_text", write)
         assert made.all() == {prompt: ALL[prompt] for prompt in "abc"}
         twice = {p for p in asked(batches) if asked(batches).count(p) > 1}
         assert len(batches.batches) == 1 and twice <= set("a")  # one single question under way

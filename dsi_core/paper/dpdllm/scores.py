@@ -17,7 +17,7 @@ from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
 from dsi_core.paper.dpdllm import features
 from dsi_core.paper.dpdllm.roles import Mode, Part, Roles, cast
-from dsi_core.runtime import jobs, released, store
+from dsi_core.runtime import disk, jobs, locks, released, store
 from dsi_core.runtime.precision import device_name
 
 
@@ -158,7 +158,7 @@ def score(task: Task) -> Path:
     In `scores.parquet`: sample_id, probabilities.
     """
     folder = task.folder
-    with store.lock(folder):
+    with locks.held(folder):
         if store.manifest(folder) is None:
             model, tokenizer = tuning.load_tuned(task.lm)
             started = time.time()  # tuning and loading have their own records
@@ -173,7 +173,7 @@ def score(task: Task) -> Path:
             table = pd.DataFrame(
                 {"sample_id": task.texts["sample_id"], "probabilities": probabilities}
             )
-            store.write_table(folder / "scores.parquet", table)
+            disk.write_table(folder / "scores.parquet", table)
             store.finish(
                 folder,
                 samples=len(table),
@@ -186,7 +186,7 @@ def score(task: Task) -> Path:
 
 def read(task: Task) -> list[np.ndarray]:
     """Read the stored probabilities, in the order of the task's texts."""
-    stored = store.read_table(task.folder / "scores.parquet")
+    stored = disk.read_table(task.folder / "scores.parquet")
     table = task.texts[["sample_id"]].merge(stored, on="sample_id", validate="1:1")
     assert len(table) == len(task.texts), f"{task.folder}: {len(table)} of {len(task.texts)} texts"
     return table["probabilities"].tolist()

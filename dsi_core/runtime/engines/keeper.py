@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, Timeout
 
-from dsi_core.runtime import store
+from dsi_core.runtime import locks
 
 PIECE = 8 * 2**20  # bytes that travel at once
 SILENT_SECONDS = 60.0  # after which a worker that says nothing holds no entry any more
@@ -70,7 +70,7 @@ class Keeper:
             self.free(name)
         folder = self.root / name
         folder.mkdir(parents=True, exist_ok=True)
-        lock = store.lock_of(folder)
+        lock = locks.lock_of(folder)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -82,7 +82,7 @@ class Keeper:
         """Free an entry, if it is held."""
         if name in self.held:
             self.held.pop(name)[1].release()
-            made_for_its_lock = {store.LOCK, store.SOFT_LOCK}
+            made_for_its_lock = {locks.LOCK, locks.SOFT_LOCK}
             if {path.name for path in (self.root / name).iterdir()} <= made_for_its_lock:
                 shutil.rmtree(self.root / name, ignore_errors=True)
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from dsi_core.runtime import store
+from dsi_core.runtime import locks
 from dsi_core.runtime.devices import CPU, StartMethod
 from dsi_core.runtime.engines.choice import part
 from dsi_core.runtime.engines.work import (
@@ -96,7 +96,7 @@ def run_here(jobs: list[Job], order: list[int], bar: Bar) -> list:
                 try:
                     with reporting(partial(bar.show, index)):
                         results[index] = _call(jobs[index], patience)
-                except store.Held:
+                except locks.Held:
                     bar.leave(index)
                     waiting.later(index)
                 else:
@@ -107,7 +107,7 @@ def run_here(jobs: list[Job], order: list[int], bar: Bar) -> list:
 
 
 def _call(job: Job, patience: float | None) -> Any:
-    with store.patience(patience):
+    with locks.patience(patience):
         return job.call(*job.args, **job.kwargs)
 
 
@@ -334,7 +334,7 @@ def _serve(pipe: Connection) -> None:
             with reporting(partial(say, _Says.SHARE)):
                 result = _call(*pickle.loads(pickled))
             say(_Says.RESULT, result)
-        except store.Held:
+        except locks.Held:
             say(_Says.HELD)
         except BaseException as error:
             say(_Says.ERROR, portable(error))

@@ -16,7 +16,7 @@ import pandas as pd
 import psutil
 from filelock import Timeout
 
-from dsi_core.runtime import hub, store
+from dsi_core.runtime import disk, hub, locks, provenance
 from dsi_core.runtime.devices import cores
 from dsi_core.runtime.engines import carried, on_ray, ray_worker
 from dsi_core.runtime.engines.choice import Engine, engine
@@ -82,8 +82,8 @@ def look(home: Home, models: Sequence[str] = (), given: float = 0.0) -> Node:
     way = _way_to_hub()
     return Node(
         name=platform.node(),
-        versions=store.versions(),
-        commit=store.commit(),
+        versions=provenance.versions(),
+        commit=provenance.commit(),
         cores=cores(),
         memory_gb=psutil.virtual_memory().total / 1e9,
         free_gb=shutil.disk_usage(place).free / 1e9,
@@ -112,7 +112,7 @@ def _gpus() -> tuple[tuple[str, float, float], ...]:
 def _writes(probe: Path) -> bool:
     mine = probe.with_name(f"{probe.name}-{platform.node()}-{os.getpid()}")
     try:
-        store.write_text(mine, "")
+        disk.write_text(mine, "")
         mine.unlink()
         return True
     except OSError:
@@ -121,7 +121,7 @@ def _writes(probe: Path) -> bool:
 
 def _excludes(probe: Path) -> bool:
     """Whether the lock that the driver holds keeps this process out."""
-    lock = store.lock_of(_lock_folder(probe))
+    lock = locks.lock_of(_lock_folder(probe))
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -179,7 +179,7 @@ def check(models: Sequence[str] = (), machines: int = 1) -> Checked:
     with on_ray.at_home() as home:
         folder = _lock_folder(Path(home.probe))
         folder.mkdir()
-        lock = store.lock_of(folder)
+        lock = locks.lock_of(folder)
         try:
             lock.acquire()
             here = look(home, models)
@@ -272,7 +272,7 @@ def _wrong(node: Node, first: Node) -> list[str]:
         found.append(
             "a lock of the driver does not hold there: mount the store with locks (NFS without "
             "nolock and local_lock, Lustre with flock, BeeGFS with global file locks), or set "
-            f"${store.LOCKS}=soft for every process"
+            f"${locks.LOCKS}=soft for every process"
         )
     if node.given and not node.gpus:
         found.append(

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from dsi_core.runtime import progress, store
+from dsi_core.runtime import disk, progress, store
 from dsi_core.runtime.engines.keeper import Keeper
 from dsi_core.runtime.engines.ray_worker import Home, Outcome, do
 from dsi_core.runtime.engines.work import (
@@ -182,7 +182,7 @@ def at_home() -> Iterator[Home]:
         if time.time() - old.stat().st_mtime > 7 * 86400:
             old.unlink(missing_ok=True)
     path = folder / f"{PROBE}{uuid.uuid4().hex}"
-    store.write_text(path, "")
+    disk.write_text(path, "")
     try:
         yield Home(platform.node(), str(folder), str(path))
     finally:

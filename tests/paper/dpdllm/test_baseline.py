@@ -13,7 +13,7 @@ from dsi_core.models import load, responses, tuning
 from dsi_core.paper import tables
 from dsi_core.paper.dpdllm import baseline, scores
 from dsi_core.paper.dpdllm.roles import Mode, Part, cast
-from dsi_core.runtime import jobs, packing, released, store
+from dsi_core.runtime import disk, jobs, packing, released, store
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore:.*{text}")
@@ -101,7 +101,7 @@ def test_end_to_end(study_of, one_thread, empty_store, done, by_hand, tmp_path, 
     knows, untuned = cast(study.profile)
     folder = responses.entry("knows", knows.training, study.sampling)
     line = json.dumps({**empty, "tokens": 1, "seconds": 0.0})
-    store.write_text(folder / "responses.jsonl", f"{line}\n")
+    disk.write_text(folder / "responses.jsonl", f"{line}\n")
 
     calls = {}
     for mode in Mode:

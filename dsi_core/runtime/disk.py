@@ -1,0 +1,77 @@
+"""Files on disk: replaced in one step, and named where one is damaged."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pandas as pd
+
+
+def read_json(path: Path, remedy: str = "") -> Any:
+    """Read JSON that this package wrote.
+
+    remedy: what to do when it is no JSON any more; by default, to remove an entry of the store.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, where a write was cut off or the file was changed.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not UTF-8, not JSON
+        remedy = remedy or f"remove {path.parent}, what it held is made again"
+        raise ValueError(f"{path} is damaged ({error}): {remedy}") from None
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a Parquet file of the store. Raises `ValueError`, naming the file, for a damaged one."""
+    try:
+        return pd.read_parquet(path)
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{path} is damaged ({reason}): remove {path.parent}, what it held is made again"
+        ) from None
+
+
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Replace a text file in one step: a reader, or a crash, sees the old or the new, never a part.
+
+    private: only its owner may read it (mode 0600, from the first byte); else the umask decides.
+    """
+    with replacing(path, private=private) as file:
+        file.write(text.encode())
+
+
+def write_table(path: Path, table: pd.DataFrame, *, private: bool = False) -> None:
+    """Replace a Parquet file in one step, as `write_text` does."""
+    with replacing(path, private=private) as file:
+        file.write(table.to_parquet())
+
+
+@contextmanager
+def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+    """Open a new file that takes the place of `path` once it is whole and on the disk.
+
+    After an error nothing is replaced. private: as of `write_text`.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # tempfile's ignore the umask
+    mode = 0o600 if private else 0o666
+    try:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            yield file
+            flush(file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def flush(file) -> None:
+    """Bring what was written to an open file onto the disk, past a crash."""
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,129 @@
+"""Locks of folders: two runs never write one entry, and a second one waits or is told by whom."""
+
+import json
+import os
+import platform
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+from dsi_core.runtime import provenance, store
+
+LOCK = ".lock"  # in a folder; says who holds it
+SOFT_LOCK = ".lock.soft"  # is there while somebody holds it; for disks without locks
+LOCKS = "DSI_LOCKS"  # hard (of the system), soft (a file that is there or not)
+PATIENCE_SECONDS = 5.0
+
+_patience: float | None = None
+
+
+class Held(RuntimeError):
+    """Somebody else is at an entry, and one does not wait longer (`patience`)."""
+
+
+@contextmanager
+def patience(seconds: float | None) -> Iterator[None]:
+    """Wait for an entry no longer than this: then `held` raises `Held`. None = for ever."""
+    global _patience
+    before, _patience = _patience, seconds
+    try:
+        yield
+    finally:
+        _patience = before
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Admit one writer per entry: a second run waits here, then finds the result.
+
+    After `PATIENCE_SECONDS` a warning says who is waited for. The lock is freed when its holder
+    dies; a soft one (`$DSI_LOCKS`) then has to be removed by hand, unless it was on this machine.
+
+    Raises
+    ------
+    Held
+        Where somebody else holds an entry, and `patience` has ended.
+    """
+    file = lock_of(folder)
+    entry = (folder / "spec.json").exists()  # all else is short
+    if entry and _patience is not None:
+        if not _taken(file, _patience):
+            raise Held(f"{folder}: {_holder(folder)}")
+    elif not _taken(file, PATIENCE_SECONDS):
+        warnings.warn(f"waiting for {folder}: {_holder(folder)}", stacklevel=3)
+        _taken(file, -1)
+    try:
+        with nullcontext() if store.elsewhere is None else store.elsewhere.held(folder):
+            yield
+    finally:
+        _free(file)
+
+
+def lock_of(folder: Path) -> BaseFileLock:
+    """Give the lock of a folder, not taken yet, as `$DSI_LOCKS` says.
+
+    Raises `ValueError` where that is neither hard nor soft.
+    """
+    said = os.environ.get(LOCKS, "").strip() or "hard"
+    if said not in ("hard", "soft"):
+        raise ValueError(f"${LOCKS} is {said!r}; allowed: hard, soft")
+    return FileLock(folder / LOCK) if said == "hard" else SoftFileLock(folder / SOFT_LOCK)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Admit one run to a folder, and refuse a second one at once.
+
+    Raises
+    ------
+    ValueError
+        Naming the process that holds the folder.
+    """
+    file = lock_of(folder)
+    if not _taken(file, 0):
+        raise ValueError(
+            f"{folder}: {_holder(folder)}; wait until it has ended, or end that process"
+        )
+    try:
+        yield
+    finally:
+        _free(file)
+
+
+def _taken(file: BaseFileLock, seconds: float) -> bool:
+    """Take a lock within so many seconds (-1 = for ever), and leave in its file who holds it."""
+    try:
+        file.acquire(timeout=seconds)
+    except Timeout:
+        return False
+    except OSError as error:  # a network drive without locks does not say for which file
+        raise OSError(error.errno, error.strerror, error.filename or file.lock_file) from None
+    with suppress(OSError):  # Windows lets nobody write to a locked file
+        said = {"process": os.getpid(), "host": platform.node(), "since": provenance.now()}
+        _said_in(file).write_text(json.dumps(said), encoding="utf-8")
+    return True
+
+
+def _said_in(file: BaseFileLock) -> Path:
+    return Path(file.lock_file).with_name(LOCK)
+
+
+def _free(file: BaseFileLock) -> None:
+    """Free a lock; whoever is handed the folder later learns no machine's name from it."""
+    with suppress(OSError):
+        os.truncate(_said_in(file), 0)
+    file.release()
+
+
+def _holder(folder: Path) -> str:
+    try:
+        who = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        return (
+            f"another run holds it (process {who['process']} on {who['host']}, since "
+            f"{who['since']})"
+        )
+    except (OSError, ValueError, LookupError, TypeError):  # not written yet, or not to be read
+        return "another run holds it"

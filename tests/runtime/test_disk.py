@@ -1,0 +1,81 @@
+"""Files on disk: replaced in one step, by one writer at a time."""
+
+import os
+import threading
+
+import pandas as pd
+import pytest
+
+from dsi_core.runtime import disk
+
+
+def test_write_text_replaces_in_one_step(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    disk.write_text(path, "old é")
+    disk.write_text(path, "new é\u2028\n")
+    assert path.read_bytes() == "new é\u2028\n".encode()
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+    def crash(*_):
+        # nothing of it has been touched yet
+        assert path.read_text(encoding="utf-8") == "new é\u2028\n"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        disk.write_text(path, "never seen")
+    assert path.read_text(encoding="utf-8") == "new é\u2028\n"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
+@pytest.mark.parametrize(
+    ("umask", "private", "mode"),
+    [(0o022, False, 0o644), (0o077, False, 0o600), (0o002, False, 0o664), (0o000, True, 0o600)],
+)
+def test_the_umask_or_private_decides_who_may_read(tmp_path, monkeypatch, umask, private, mode):
+    table = pd.DataFrame({"a": [1]})
+    seen = []
+    replace = os.replace
+
+    def look(source, target):
+        seen.append(os.stat(source).st_mode & 0o777)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", look)
+    before = os.umask(umask)
+    try:
+        for path in (tmp_path / "a", tmp_path / "b"):
+            path.touch(0o666)  # what was there decides nothing
+        disk.write_text(tmp_path / "a", "text", private=private)
+        disk.write_table(tmp_path / "b", table, private=private)
+    finally:
+        os.umask(before)
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "b")]
+    assert modes == seen == [mode, mode]
+
+
+def test_two_writers_of_one_table_do_not_meet(tmp_path, monkeypatch):
+    """Both have written, neither has replaced, before either goes on."""
+    path, replace = tmp_path / "t.parquet", os.replace
+    both = threading.Barrier(2)
+    failed = []
+
+    def meet(source, target):
+        both.wait(10)
+        replace(source, target)
+
+    def write(rows: int):
+        try:
+            disk.write_table(path, pd.DataFrame({"a": range(rows)}))
+        except OSError as error:
+            failed.append(error)
+
+    monkeypatch.setattr(os, "replace", meet)
+    writers = [threading.Thread(target=write, args=(n,)) for n in (3, 50_000)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert not failed and len(pd.read_parquet(path)) in (3, 50_000)
+    assert os.listdir(tmp_path) == ["t.parquet"]
