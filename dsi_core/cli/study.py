@@ -246,9 +246,9 @@ def results(
     check: Annotated[bool, typer.Option("--check", help="Say whether it is as written.")] = False,
 ) -> None:
     """Write notebooks/pages/results.md and the README's short results anew, from figures/small."""
-    from dsi_core.paper import results
+    from dsi_core.paper.results import page
 
     if not check:
-        typer.echo("\n".join(map(str, results.write())))
-    elif stale := results.stale():
+        typer.echo("\n".join(map(str, page.write())))
+    elif stale := page.stale():
         raise ValueError(f"not as `dsi results` writes it: {', '.join(map(str, stale))}")

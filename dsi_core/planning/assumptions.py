@@ -33,6 +33,10 @@ RuleName = Literal[
     "template_tokens",
     "untuned_answer_tokens",
     "longest_of_batch",
+    "cache_copies",
+    "served_start_s",
+    "served_step_ms",
+    "served_adapter",
     "local_tainted",
     "endpoint_tokens_per_s",
     "download_mb_per_s",
@@ -50,8 +54,10 @@ class Card(Strict):
     compute_fraction: float = Field(gt=0, le=1)  # share of tflops that tuning reaches
     forward_fraction: float = Field(gt=0, le=1)  # and that reading and answering reach
     bandwidth_fraction: float = Field(gt=0, le=1)  # share of tb_per_s that is reached
-    start_s: float = Field(ge=0)  # until a model that is tuned or asked is loaded
+    start_s: float = Field(ge=0)  # until a worker runs that has no model yet
+    load_s_per_gb: float = Field(ge=0)  # of a model's file, until it is tuned or asked
     step_ms: float = Field(ge=0)  # that the host takes for a step of answering, at least
+    tuning_step_ms: float = Field(ge=0)  # and for one of tuning
     bytes_per_parameter: Number = Field(gt=0)  # of weights that are not quantised
     unpacks: bool  # NF4 weights that fit are held as bytes_per_parameter
     fixed_gb: Number = Field(ge=0)  # embeddings, output layer, context, fragments
@@ -93,6 +99,7 @@ class Sizes(Strict):
     """Billions of parameters of models whose names do not say, and who cannot be asked."""
 
     billions: dict[str, Number]
+    cached_kb: dict[str, Number] = {}  # keys and values of a token, of models that share heads
     why: str
     gated: list[str] = []  # beginnings of hub ids whose licence must be accepted
     impossible: dict[str, str] = {}  # hub id -> why no causal model of transformers
@@ -164,6 +171,14 @@ def billions(source: str) -> float:
             f"add its parameters in billions under models: billions: in {FILE}"
         )
     return sizes.pop()
+
+
+def cached_mb(source: str) -> float:
+    """Tell what a token of an answer under way leaves in a model's keys and values, in bf16."""
+    known = read().models.cached_kb
+    if source in known:
+        return known[source] / 1000
+    return rule("cache_mb") * billions(source) ** (2 / 3)
 
 
 def card(name: str) -> Card:

@@ -16,7 +16,9 @@ from dsi_core.method.study import Study
 from dsi_core.models import load, responses, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.planning import assumptions, jobs
-from dsi_core.planning.jobs import JobEstimate, Machine
+from dsi_core.planning.jobs import JobEstimate
+from dsi_core.planning.machine import Machine
+from dsi_core.planning.sizes import prompts_of
 from dsi_core.runtime import progress, provenance, store
 from dsi_core.settings.profile import Profile, load_profile
 
@@ -135,9 +137,9 @@ def _rows(part: Part, machine: Machine) -> Iterator[tuple]:
     usual = part.study.sampling
     for victim in profile.victims:
         data = dataset(profile, victim)
-        every = jobs.prompts_of(data, counted=machine.counts)
+        every = prompts_of(data, counted=machine.counts)
         some = profile.responses.ask == "tainted"
-        asked = jobs.prompts_of(data, tainted=some, counted=machine.counts)
+        asked = prompts_of(data, tainted=some, counted=machine.counts)
         models = [m for m in participants(profile) if m.dataset == victim]
         for model in sorted(models, key=lambda m: not m.is_reference):
             who = "references" if model.is_reference else "suspects"

@@ -5,7 +5,7 @@ import re
 import psutil
 
 from dsi_core.planning import assumptions, rates
-from dsi_core.planning.jobs import Machine
+from dsi_core.planning.machine import Machine
 from dsi_core.runtime import provenance
 from dsi_core.runtime.devices import CPU, devices
 from dsi_core.runtime.precision import detect, device_name, product_flops

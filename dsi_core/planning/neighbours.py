@@ -17,8 +17,10 @@ from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import training
 from dsi_core.planning import assumptions, jobs
 from dsi_core.planning.assumptions import rule
-from dsi_core.planning.jobs import JobEstimate, Machine, Phase, Size
+from dsi_core.planning.jobs import JobEstimate, Phase
+from dsi_core.planning.machine import Machine
 from dsi_core.planning.rates import Step
+from dsi_core.planning.sizes import Prompts, Size, prompts_like, size_of
 from dsi_core.settings.extensions import Attribution
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Data, Trained
@@ -40,7 +42,7 @@ def grey_box(profile: Profile, machine: Machine) -> list[JobEstimate]:
     for victim, source in how.validation.items():
         if victim not in profile.victims:
             continue
-        size = jobs.size_of(dataset(profile, victim))
+        size = size_of(dataset(profile, victim))
         models = [m for m in suspects(profile) if m.dataset == victim]
         validation = Dataset("validation", source, profile.seed)
         others = [dataset(profile, name) for name in profile.data]
@@ -60,10 +62,11 @@ def grey_box(profile: Profile, machine: Machine) -> list[JobEstimate]:
         for base in collect.untuned(profile, victim):
             model = untuned(profile, victim, base, f"reference {base}")
             estimates.append(jobs.read(model, texts, texts * whole, machine))
-        prompts = jobs.prompts_like(replace(size, pairs=asked, tainted=asked))
+        prompts = prompts_like(replace(size, pairs=asked, tainted=asked))
         usual = Sampling.of(profile.responses, profile.seed)
         for sampling in (usual.changed(draws=how.draws), usual.changed(temperature=0.0)):
             estimates += [jobs.answer(m, prompts, sampling, machine) for m in models]
+            estimates += jobs.servers([(m, sampling) for m in models], machine)
     return estimates
 
 
@@ -72,15 +75,15 @@ def validation_pairs(validation: Dataset, others: Sequence[Dataset]) -> int:
 
     Without `rows` what `others` are expected to leave of its source: each is a random draw.
     """
-    pairs = jobs.size_of(validation).pairs
+    pairs = size_of(validation).pairs
     if validation.source.rows:
         return round(pairs)
     left = 1.0
     for other in others:
         if origin(other.source) != origin(validation.source):
             continue
-        taken = jobs.size_of(other.apart_from).pairs if other.apart_from else 0
-        left *= 1 - jobs.size_of(other).pairs / (pairs - taken)
+        taken = size_of(other.apart_from).pairs if other.apart_from else 0
+        left *= 1 - size_of(other).pairs / (pairs - taken)
     return round(pairs * left)
 
 
@@ -100,14 +103,14 @@ def attribution(profile: Profile, machine: Machine) -> list[JobEstimate]:
     for victim in profile.victims:
         sizes = []
         for name in how.prompts:
-            size = jobs.size_of(dataset(profile, dataset_of(profile.data, victim, name)))
+            size = size_of(dataset(profile, dataset_of(profile.data, victim, name)))
             sizes.append(replace(size, pairs=min(size.pairs, how.questions or size.pairs)))
         tuned = [s for s in suspects_of(profile, victim) if s.data]
         models = [m for m in suspects(profile) if m.dataset == victim and m.trained in tuned]
         as_they_are = [untuned(profile, victim, base, f"{base}-untuned") for base in bases]
         models += as_they_are
         answers = [
-            jobs.answer(model, jobs.prompts_like(size), once, machine)
+            jobs.answer(model, prompts_like(size), once, machine)
             for model in models
             for size in sizes
         ]
@@ -116,7 +119,8 @@ def attribution(profile: Profile, machine: Machine) -> list[JobEstimate]:
         tokens = sum(a.tokens for a in answers) + len(models) * prompt_tokens
         readings = [jobs.read(m, len(models) * prompts, tokens, machine) for m in as_they_are]
         encoder = _encoder(profile, how, victim, len(bases), prompts, len(sizes), machine)
-        estimates += [*answers, *readings, encoder]
+        servers = jobs.servers([(model, once) for model in models], machine)
+        estimates += [*servers, *answers, *readings, encoder]
     return estimates
 
 
@@ -167,8 +171,8 @@ def imitation_data(profile: Profile, machine: Machine) -> list[JobEstimate]:
     target = untuned(profile, imitation.NAME, how.target.base, "target", how.target)
     once = Sampling.of(profile.responses, profile.seed).changed(draws=1)
 
-    def prompted(count: int, prompt_tokens: float) -> jobs.Prompts:
-        return jobs.prompts_like(Size(count, prompt_tokens, stated.answer_tokens, 0, count))
+    def prompted(count: int, prompt_tokens: float) -> Prompts:
+        return prompts_like(Size(count, prompt_tokens, stated.answer_tokens, 0, count))
 
     queries = how.rounds * how.queries * len(bootstrap.categories(how.seeds))
     estimates = [
@@ -190,7 +194,8 @@ def imitation_data(profile: Profile, machine: Machine) -> list[JobEstimate]:
     models = [m for m in suspects(accused) if m.group == imitation.GROUP]
     models.append(untuned(accused, imitation.NAME, how.imitator.base, imitation.UNTUNED))
     held_out = prompted(how.held_out, stated.prompt_tokens)
-    return estimates + [jobs.answer(m, held_out, greedy, machine) for m in models]
+    estimates += [jobs.answer(m, held_out, greedy, machine) for m in models]
+    return estimates + jobs.servers([(target, once), *((m, greedy) for m in models)], machine)
 
 
 def imitation_profile(profile: Profile) -> Profile:

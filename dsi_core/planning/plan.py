@@ -19,16 +19,17 @@ from dsi_core.paper import tables
 from dsi_core.planning import assumptions, neighbours
 from dsi_core.planning.jobs import (
     JobEstimate,
-    Machine,
     Phase,
     answer,
     download,
-    machine_of,
-    prompts_of,
+    servers,
     similarity,
+    start,
     tune,
 )
+from dsi_core.planning.machine import Machine, machine_of
 from dsi_core.planning.rates import Step
+from dsi_core.planning.sizes import prompts_of
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Reference, Suspect
 
@@ -83,11 +84,11 @@ def estimates(profile: Profile, machine: Machine) -> list[JobEstimate]:
         downloads = [download(model) for model in models]
         found += [estimate for estimate in downloads if estimate is not None]
         found += [tune(model, machine) for model in models if model.training.datasets]
+        how = [(model, of_references if model.is_reference else usual) for model in models]
+        found += servers(how, machine)
         answers = [
-            answer(model, every, of_references, machine)
-            if model.is_reference
-            else answer(model, asked, usual, machine)
-            for model in models
+            answer(model, every if model.is_reference else asked, sampling, machine)
+            for model, sampling in how
         ]
         found += answers
         found += similarity(victim, answers, backbone(profile), machine)
@@ -156,7 +157,11 @@ def everything(name: str, card: str = "A100-80GB") -> pd.DataFrame:
     in_depth = [some, *(_in_depth(profile) for profile in suites.values())]
     for book, part in _beside(main, in_depth, machine):
         parts.append((book, [replace(estimate, phase=Phase.BESIDE) for estimate in part]))
-    tables = [table(part, machine).assign(notebook=book) for book, part in parts if part]
+    tables = [
+        table([*start(book, machine), *part], machine).assign(notebook=book)
+        for book, part in parts
+        if part
+    ]
     return unique(pd.concat(tables))
 
 

@@ -22,7 +22,9 @@ from dsi_core.models import load, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.planning import jobs
 from dsi_core.planning.here import GB
-from dsi_core.planning.jobs import JobEstimate, Machine
+from dsi_core.planning.jobs import JobEstimate
+from dsi_core.planning.machine import Machine
+from dsi_core.planning.sizes import prompts_of
 from dsi_core.runtime import store
 from dsi_core.runtime.devices import CPU
 
@@ -228,7 +230,7 @@ def _estimates(
     found: list[JobEstimate] = []
     unknown: set[str] = set()
     victim = dataset(draft.settings, draft.facts.name)
-    prompts = jobs.prompts_of(victim, counted=True)
+    prompts = prompts_of(victim, counted=True)
     for model in trainings:
         with _sized(model, unknown):
             found.append(jobs.tune(model, machine))
@@ -249,6 +251,7 @@ def _estimates(
             if fetched is not None and not (done and base.made_here and load.is_ready(base)):
                 found.append(fetched)
     if waiting and not unknown:
+        found += jobs.servers([(a.model, a.query.sampling) for a in every if a.lacking], machine)
         encoder = backbone(draft.settings)
         found += jobs.similarity(victim, answers, encoder, machine)
     return found, unknown

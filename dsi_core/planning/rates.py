@@ -15,8 +15,10 @@ from dsi_core.runtime import disk, store
 class Step(StrEnum):
     """A kind of work; values as in tables."""
 
+    START = "start"  # of the workers
     DOWNLOAD = "download"
     TUNE = "tune"
+    SERVE = "serve"  # the start of a server
     ANSWER = "answer"
     READ = "read"  # the probabilities of given texts
     SIMILARITY = "similarity"

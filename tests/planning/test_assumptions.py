@@ -12,6 +12,7 @@ from dsi_core.method.participants import participants
 from dsi_core.models import tuning
 from dsi_core.paper import tables
 from dsi_core.planning import assumptions, jobs
+from dsi_core.planning.sizes import size_of
 from dsi_core.runtime.paths import ROOT
 
 
@@ -130,5 +131,5 @@ def test_the_papers_datasets_are_as_large_as_it_says(paper):
     for reported in tables.reported("table4").itertuples():
         stated = assumptions.hub_dataset(f"{reported.owner}/{reported.name}", reported.dataset)
         assert stated.rows == reported.size
-        drawn = jobs.size_of(dataset(paper, reported.dataset)).pairs
+        drawn = size_of(dataset(paper, reported.dataset)).pairs
         assert drawn == min(reported.size, 50_000)

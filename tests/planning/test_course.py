@@ -3,7 +3,8 @@
 import pytest
 from helpers import says
 
-from dsi_core.planning import course, jobs
+from dsi_core.planning import course
+from dsi_core.planning.machine import machine_of
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Suspect
 
@@ -37,7 +38,7 @@ def test_an_unknown_victim_is_refused():
 
 def test_a_run_that_is_interrupted_goes_on(smoke, empty_store, monkeypatch):
     """Before: all is left. Stopped after the references: those are done. At the end: nothing."""
-    machine = jobs.machine_of("cpu-core", counts=True)
+    machine = machine_of("cpu-core", counts=True)
     profile = smoke.changed(
         victims=["dozen"],
         references=smoke.references[:1],

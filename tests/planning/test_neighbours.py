@@ -7,7 +7,7 @@ from planned import PAIR, numbers, row, with_suspects
 from dsi_core.data.pairs import Dataset, dataset
 from dsi_core.imitation.dataset import UNTUNED
 from dsi_core.planning import neighbours, plan
-from dsi_core.planning.jobs import machine_of
+from dsi_core.planning.machine import machine_of
 from dsi_core.settings.schema import Data, Suspect, Trained
 
 HUB = {"prompt": ["question"], "output": "answer", "hub": "owner/known"}  # 1,000 pairs

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from dsi_core.audit import prepare
 from dsi_core.cli import app
 from dsi_core.planning import assumptions, here, preparation
-from dsi_core.planning.jobs import Machine, machine_of
+from dsi_core.planning.machine import Machine, machine_of
 from dsi_core.planning.rates import Kind, Step
 
 OUTLOOK = preparation.Outlook(

@@ -1,0 +1,129 @@
+"""What answering takes of a card, in seconds and memory: by our own loop, or served by vLLM."""
+
+import math
+from dataclasses import dataclass
+
+from dsi_core.models import means
+from dsi_core.models.sampling import Sampling
+from dsi_core.planning import assumptions
+from dsi_core.planning.assumptions import Card, rule
+from dsi_core.planning.machine import Cost, weights_gb
+from dsi_core.planning.sizes import Prompts
+
+
+@dataclass(frozen=True)
+class Model:
+    """Who answers.
+
+    Parameters
+    ----------
+    source
+        Where its base is from.
+    quantized
+        Whether its weights are NF4.
+    adapted
+        Whether an adapter lies beside them.
+    answer_tokens
+        Of its mean answer.
+    """
+
+    source: str
+    quantized: bool
+    adapted: bool
+    answer_tokens: float
+
+    @property
+    def billions(self) -> float:
+        """Its parameters."""
+        return assumptions.billions(self.source)
+
+
+@dataclass(frozen=True)
+class _Load:
+    """Numbers that both ways need: tokens, answers under way, what a step reads and computes."""
+
+    prompts: int
+    answers: int
+    prompt_tokens: float
+    context_tokens: float  # that the mean answer under way looks back at
+    under_way: int
+    weights_gb: float
+    packed: bool
+    token_s: float  # to compute one
+    memory_gb: float
+
+
+def loop(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> Cost:
+    """Estimate the answers of a model by our own loop.
+
+    A step reads the weights or computes, whichever takes longer, and copies the keys and values;
+    or the host takes longer than both. Those under way together wait for the longest, but an answer
+    that has ended is computed no further. A prompt is read once for all its draws.
+    """
+    load = _load(model, prompts, sampling, card)
+    longest = min(sampling.max_new_tokens, rule("longest_of_batch") * model.answer_tokens)
+    steps = math.ceil(load.answers / load.under_way) * longest
+    step_gb = model.billions * rule("nf4_traffic") if load.packed else load.weights_gb
+    tokens = load.answers * model.answer_tokens
+    seconds = max(steps * step_gb * _second_per_gb(card), tokens * load.token_s)
+    seconds += tokens * load.context_tokens * _cached_s(model, card) * rule("cache_copies")
+    seconds = max(seconds, steps * card.step_ms / 1000)
+    return Cost(seconds + load.prompts * load.prompt_tokens * load.token_s, load.memory_gb)
+
+
+def served(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> Cost:
+    """Estimate the answers of a model by vLLM, whose server runs.
+
+    Batches are continuous: an answer that ends makes room for the next, and prompts are read beside
+    others' answers. A step takes the host's time, reading the weights or computing, whichever takes
+    longer, the keys and values, and unpacking where weights are NF4: they stay packed there.
+    """
+    load = _load(model, prompts, sampling, card)
+    tokens = load.answers * model.answer_tokens
+    steps = tokens / load.under_way + sampling.max_new_tokens  # the last ones alone
+    computing = (tokens + load.answers * load.prompt_tokens) * load.token_s
+    held_gb = model.billions * card.bytes_per_parameter
+    seconds = max(steps * held_gb * _second_per_gb(card), computing)
+    seconds += tokens * load.context_tokens * _cached_s(model, card)
+    if model.quantized:
+        unpacked_gb = model.billions * (rule("nf4_traffic") - card.bytes_per_parameter)
+        seconds += steps * unpacked_gb * _second_per_gb(card)
+    seconds *= rule("served_adapter") if model.adapted else 1
+    return Cost(seconds + steps * rule("served_step_ms") / 1000, load.memory_gb)
+
+
+def _load(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> _Load:
+    billions, size = model.billions, prompts.size
+    longest_prompt = sampling.max_prompt_tokens or math.inf
+    prompt_tokens = size.cut(size.prompt_tokens + rule("template_tokens"), longest_prompt)
+    answers = prompts.count * sampling.draws
+    held_gb = weights_gb(billions, model.quantized, card)
+    cached_mb = assumptions.cached_mb(model.source)
+    room_gb = means.ACTIVATIONS * (card.memory_gb - card.fixed_gb - held_gb)
+    fitting = 1000 * room_gb / (cached_mb * (prompt_tokens + sampling.max_new_tokens))
+    under_way = max(1, min(sampling.batch_size, answers, int(fitting)))
+    token_mb = cached_mb * (prompt_tokens + sampling.max_new_tokens)
+    if 0 < size.longest_tokens < math.inf:  # data that is here
+        longest = min(size.longest_tokens, longest_prompt)
+        token_mb = cached_mb * (longest + sampling.max_new_tokens)
+        token_mb += rule("read_mb") * billions ** (2 / 3) * longest
+    return _Load(
+        prompts=prompts.count,
+        answers=answers,
+        prompt_tokens=prompt_tokens,
+        context_tokens=prompt_tokens + model.answer_tokens / 2,
+        under_way=under_way,
+        weights_gb=held_gb,
+        packed=model.quantized and held_gb == billions * rule("nf4_bytes"),
+        token_s=card.forward_seconds(rule("forward_flops"), billions),
+        memory_gb=card.fixed_gb + held_gb + under_way * token_mb / 1000,
+    )
+
+
+def _second_per_gb(card: Card) -> float:
+    return 1 / (1000 * card.tb_per_s * card.bandwidth_fraction)
+
+
+def _cached_s(model: Model, card: Card) -> float:
+    """Seconds to read one token's keys and values."""
+    return assumptions.cached_mb(model.source) / 1000 * _second_per_gb(card)

@@ -1,0 +1,59 @@
+"""What tuning takes of a card, in seconds and memory, as `models.means` goes about it."""
+
+import math
+
+from dsi_core.models import means
+from dsi_core.planning.assumptions import Card, rule
+from dsi_core.planning.machine import Cost, weights_gb
+from dsi_core.settings.schema import Recipe
+
+
+def cost(
+    recipe: Recipe, billions: float, pairs: int, tokens: float, longest: float, card: Card
+) -> Cost:
+    """Estimate the tuning of a model of so many billions of parameters.
+
+    A step is bound by computing or by the host, whichever takes longer.
+
+    Parameters
+    ----------
+    pairs, tokens
+        Pairs in one epoch, and the tokens of all epochs.
+    longest
+        Tokens of the longest pair.
+    """
+    held_gb = card.fixed_gb + frozen_gb(recipe, billions, card)
+    held_gb += trained_billions(recipe, billions) * rule("trained_bytes")
+    at_once = min(recipe.batch_size, card.micro_batch or recipe.batch_size)
+    flops = rule("full_flops" if recipe.method == "full" else "frozen_flops")
+    room_gb = {"always": 0.0, "never": math.inf}.get(card.checkpointing, card.memory_gb - held_gb)
+    kept_gb = _activations_gb(billions, at_once, longest, room_gb)
+    if kept_gb is None:
+        kept_gb = at_once * longest * rule("checkpointed_mb") * billions ** (2 / 3) / 1000
+        flops += rule("recompute_flops")
+    kept_gb += at_once * longest * rule("logits_mb") / 1000
+    steps = recipe.epochs * math.ceil(pairs / recipe.batch_size)
+    computing = tokens * card.tuning_seconds(flops, billions)
+    return Cost(max(computing, steps * card.tuning_step_ms / 1000), held_gb + kept_gb)
+
+
+def trained_billions(recipe: Recipe, billions: float) -> float:
+    """Tell how many parameters are trained of a model of so many."""
+    return billions * (1 if recipe.rank is None else recipe.rank * rule("adapter_share"))
+
+
+def frozen_gb(recipe: Recipe, billions: float, card: Card) -> float:
+    """Tell what the weights take that are not trained."""
+    if recipe.method == "full":
+        return 0
+    return weights_gb(billions, recipe.method == "qlora", card)
+
+
+def _activations_gb(billions: float, pairs: int, tokens: float, room_gb: float) -> float | None:
+    """What a step of so many pairs keeps for its backward pass, in as few parts as fit.
+
+    None = not even a pair's fits, so it is computed again.
+    """
+    kept = pairs * tokens * rule("kept_mb") * billions ** (2 / 3) / 1000
+    parts = means.parts(pairs, kept, means.ACTIVATIONS * room_gb)
+    return None if parts is None else kept / parts
