@@ -10,7 +10,6 @@ from itertools import islice
 
 import numpy as np
 import pandas as pd
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from dsi_core.data.near_duplicates import jaccard, words
 from dsi_core.method.participants import Participant
@@ -84,6 +83,8 @@ def retrieved(samples: pd.DataFrame, pool: pd.DataFrame, draws: int) -> pd.DataF
     pandas.DataFrame
         Columns sample_id, draw, response; fewer draws where the pool has no more.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
     vectorizer.fit(pd.concat([samples["prompt"], pool["prompt"]]))
     known = vectorizer.transform(pool["prompt"]).T.tocsr()

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from dsi_core.evidence import blind, ranks
 from dsi_core.evidence.blind import BlindCheck
@@ -59,6 +58,8 @@ def scores(texts: pd.Series, labels: np.ndarray, rng: np.random.Generator) -> np
         Shape (labellings, texts), higher = likelier of the set marked True: by a classifier that
         did not see the text. Without an intercept, which would tell how many of the set it saw.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
     features = words.fit_transform(texts)
     alike = (features @ features.T).toarray()

@@ -12,7 +12,6 @@ from enum import StrEnum
 
 import numpy as np
 import pandas as pd
-from rouge_score.rouge_scorer import RougeScorer
 
 from dsi_core.method import similarity
 from dsi_core.method.similarity import Backbone
@@ -88,6 +87,8 @@ def closeness(
     answers, texts = list(answers), list(texts)
     match measure:
         case Measure.ROUGE_L:
+            from rouge_score.rouge_scorer import RougeScorer
+
             scorer = RougeScorer(["rougeL"], tokenizer=_Words())
             scores = [
                 scorer.score(*pair)["rougeL"].fmeasure for pair in zip(texts, answers, strict=True)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dsi_core.data.pairs import dataset, load_pairs
-from dsi_core.models import load, sampling
+from dsi_core.models import decoding, load, sampling
 from dsi_core.models.sampling import Sampling
 
 FAMILIES = ["mistral", "gemma", "llama", "qwen2", "glm"]
@@ -21,7 +21,7 @@ def choose(scores, uniforms: list[float], temperature: float) -> list[int]:
     import torch
 
     rows = torch.as_tensor(scores).repeat(len(uniforms), 1)
-    return sampling.choose(rows, torch.tensor(uniforms, dtype=torch.float64), temperature).tolist()
+    return decoding.choose(rows, torch.tensor(uniforms, dtype=torch.float64), temperature).tolist()
 
 
 def test_the_choice_is_the_inverse_cdf():
@@ -134,7 +134,7 @@ def test_a_prompt_is_cut_at_its_end(toy, questions):
     prompt = load.encode_prompt(tokenizer, questions["prompt"][0])
     numbers = sampling.uniform_numbers(16, 0, "M", questions["sample_id"][0], 0)[None]
     ends = load.end_tokens(model, tokenizer)
-    steps = sampling.decode(model, tokenizer, [prompt[:5]], numbers, 1.0, ends)
+    steps = decoding.decode(model, tokenizer, [prompt[:5]], numbers, 1.0, ends)
     (tokens,) = [ended[0] for ended in steps if ended]
     assert said.text == tokenizer.decode(tokens, skip_special_tokens=True).strip()
     assert len(prompt) > 5
