@@ -1,0 +1,104 @@
+"""Numbers of notebook 10 and of audits: how often exact tests err, and what they find."""
+
+import numpy as np
+import pandas as pd
+
+from dsi_core.paper.results.claims import Read
+from dsi_core.paper.results.said import Numbers, listed, span
+
+
+def audits(read: Read) -> Numbers:
+    """Notebook 10 and audits of served models."""
+    exposures = read("calibration_exposures")
+    served = read("audit_served")
+    of_models = served["server"] != "its answers on loopback"
+    assistants = served[~of_models]
+    errors = read("calibration_errors")
+    looked = errors[errors["circumstance"].str.startswith("stopped")]
+    by_model = read("calibration_errors_by_model")
+    choice = read("calibration_choice").query("chosen").iloc[0]
+    weak = read("calibration_weak_summary").query("who == 'weak member'").set_index("twin")
+    tried = read("calibration_weak")
+    clear = tried[tried["kind"] == "innocent"]
+    strengths = read("calibration_strengths").groupby("twin")
+    shifts = read("calibration_shifts")
+    accuser = read("calibration_accuser")
+    strata = read("calibration_strata")
+    known = read("calibration_controls")
+    blind = read("calibration_blind_check").set_index("against").loc["faq_iid"]
+    return {
+        "served": list(served[of_models].itertuples()),
+        "assistants": len(assistants),
+        "assistants_found": int((assistants["answer"] == "found").sum()),
+        "assistants_who": listed(
+            sorted(set(assistants.loc[assistants["answer"] == "found", "suspect"]))
+        ),
+        "assistants_at_001": int((assistants["p"] <= 0.01).sum()),
+        "innocents": by_model["model"].nunique(),
+        "coins": f"{by_model['tests'].max():,}",
+        "errors": {
+            kind: " and ".join(f"{r.share:.2%} at {r.level:g}" for r in part.itertuples())
+            for kind, part in looked.groupby("kind")
+        },
+        "within": f"{int(errors['inside'].sum())} of {len(errors)}",
+        "models_within": f"{int(by_model['inside'].sum())} of {len(by_model)}",
+        "statistic": choice["measure"],
+        "greedy": f"{choice['greedy']:.2f} there and {choice['confirmed_greedy']:.2f} on others",
+        "sampled": f"{choice['sampled']:.2f} and {choice['confirmed_sampled']:.2f}",
+        "share_draws": int(exposures.loc[exposures["exposure"] == "50% of D", "models"].max()),
+        "draws": int(weak["models"].iloc[0]),
+        "weak": {twin: _found(row) for twin, row in weak.iterrows()},
+        "weak_least": {twin: f"{row['found_least']:.0%}" for twin, row in weak.iterrows()},
+        "innocent": {
+            twin: f"{int((part['p'] <= 0.05).sum())} of {len(part)}"
+            for twin, part in clear.groupby("twin")
+        },
+        "weaker": {
+            twin: {row["share"]: f"{row['found']:.0%}" for _, row in part.iterrows()}
+            for twin, part in read("calibration_weaker").groupby("twin")
+        },
+        "strengths": {twin: _from_which_loss(part) for twin, part in strengths},
+        "exposures": {
+            twin: ", ".join(f"{r.exposure} {r.found:.0%}" for r in part.itertuples())
+            for twin, part in exposures.groupby("twin")
+        },
+        "shifts": shifts["shift"].nunique(),
+        "shifted": {
+            kind: {
+                twin: f"{int((rows['p'] <= 0.05).sum())} of {len(rows)}"
+                for twin, rows in part.groupby("twin")
+            }
+            for kind, part in shifts.groupby("kind")
+        },
+        "tries": int(accuser["tries"].max()),
+        "accused": span(accuser.loc[accuser["tries"] == accuser["tries"].max(), "accused"], ".0%"),
+        "shared": span(accuser.loc[accuser["tries"] == accuser["tries"].max(), "shared"], ".1%"),
+        "tally": read("calibration_beside_tally").fillna("-").to_dict("records"),
+        "controls": int(strata["controls"].sum()),
+        "strata": len(strata),
+        "supports": f"{strata['smallest_p'].max():.2g}",
+        "known_members": listed(known.loc[known["member"], "p"].map("{:.2g}".format)),
+        "reworded": listed(
+            f"{row['lean']:.2f} ({row['base']}, {row['positive']} to {row['negative']})"
+            for row in known[known["kind"] == "D in other words"].to_dict("records")
+        ),
+        "alike": f"{known.loc[known['kind'] == 'data like D', 'lean'].max():.2f}",
+        "half_learnt": f"{known.set_index('model')['lean']['smollm2-weak']:.2f}",
+        "blind_iid": f"{blind['auc']:.2f} ({blind['low']:.2f} to {blind['high']:.2f})",
+    }
+
+
+def _found(row: pd.Series) -> str:
+    """How often, and after how many samples."""
+    found = f"{row['found']:.0%} of orders"
+    after = row["samples_to_find"]
+    return f"{found}, after {after:g} samples in the median" if np.isfinite(after) else found
+
+
+def _from_which_loss(strengths: pd.DataFrame) -> str:
+    """The highest mean loss of each base at which 9 of 10 orders find a member."""
+    said = []
+    for base, part in strengths.groupby("group", sort=False):
+        found = part.loc[part["found"] >= 0.9, "final_loss"]
+        said.append(f"{base} {found.max():.2f}" if len(found) else f"{base} at none")
+    return ", ".join(said)
