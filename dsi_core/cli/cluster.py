@@ -12,7 +12,7 @@ app = typer.Typer()
 
 EXAMPLE = "Example: dsi cluster check --profile paper"
 
-MODELS = "A study: are the models of the hub that it needs at hand?"
+MODELS = "A study: are the models of the hub that it needs here, or may they be fetched?"
 MACHINES = "Wait until the cluster has so many."
 
 
@@ -31,11 +31,10 @@ def check(
 
     Exit code 1 = something is wrong; each is a sentence that says what to do.
     """
+    from dsi_core.planning import course
     from dsi_core.runtime.engines import nodes
-    from dsi_core.settings.profile import load_profile
 
-    models = load_profile(profile).models.values() if profile else ()
-    found = nodes.check(sorted({model.hub for model in models if model.hub}), machines)
+    found = nodes.check(course.models_of_the_hub(profile) if profile else (), machines)
     if json_:
         said = {"machines": [asdict(n) for n in found.nodes], "wrong": found.wrong}
         typer.echo(json.dumps({**said, "known": found.known}, indent=1))

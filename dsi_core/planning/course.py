@@ -19,7 +19,8 @@ from dsi_core.planning import assumptions, jobs
 from dsi_core.planning.jobs import JobEstimate
 from dsi_core.planning.machine import Machine
 from dsi_core.planning.sizes import prompts_of
-from dsi_core.runtime import progress, provenance, store
+from dsi_core.runtime import hub, progress, provenance, store
+from dsi_core.runtime.hub import Access
 from dsi_core.settings.profile import Profile, load_profile
 
 COLUMNS = ["suite", "dataset", "step", "models", "done", "planned_hours", "spent_hours"]
@@ -87,31 +88,37 @@ def _possible(profile: Profile) -> Profile:
     return profile.changed(suspects=suspects, wild=wild)
 
 
-def obstacles(name: str) -> pd.DataFrame:
-    """List what stands in the way before anything is done: models, obstacle, what to do.
-
-    Gated models need a licence that is accepted on the hub; impossible ones are left out of `run`.
-    """
-    known = assumptions.read().models
+def models_of_the_hub(name: str) -> list[str]:
+    """Give the ids of all models of the hub that a profile's study and its suites need."""
     main = load_profile(name)
     profiles = [main, *(load_profile(name, suite) for suite in main.suites)]
-    sources = sorted(
-        {
-            base.source.hub
-            for profile in profiles
-            for model in participants(profile)
-            if (base := model.training.base).source.hub
-        }
-    )
-    rows = [
-        (source, "gated", "accept its licence on the hub, then `hf auth login`")
-        for source in sources
-        if source.startswith(tuple(known.gated))
-    ]
+    bases = [model.training.base for profile in profiles for model in participants(profile)]
+    return sorted({base.source.hub for base in bases if base.source.hub})
+
+
+def obstacles(name: str) -> pd.DataFrame:
+    """List what stands in the way before anything is done: model, obstacle, what to do.
+
+    The hub is asked which models are gated and whether it lets one fetch them. Where it does not
+    answer, those are listed that are remembered as gated and not in the cache. Impossible models
+    are left out of `run`.
+    """
+    known = assumptions.read().models
+    needed = models_of_the_hub(name)
+    found = hub.access(model for model in needed if model not in known.impossible)
+    gated = tuple(known.gated)
+    rows = []
+    for model, said in found.items():
+        if said is Access.ACCEPTED:
+            rows.append((model, str(said), "nothing"))
+        elif said is Access.UNKNOWN and model.startswith(gated):
+            rows.append((model, "gated, as remembered", hub.TO_DO[Access.NO_TOKEN]))
+        elif said in hub.TO_DO and said is not Access.UNKNOWN:
+            rows.append((model, str(said), hub.TO_DO[said]))
     rows += [
-        (source, "left out", known.impossible[source])
-        for source in sources
-        if source in known.impossible
+        (model, "left out", known.impossible[model])
+        for model in needed
+        if model in known.impossible
     ]
     return pd.DataFrame(rows, columns=["model", "obstacle", "what"])
 

@@ -1,8 +1,11 @@
-"""The Hugging Face hub: whether it can be reached at all is found out at once."""
+"""The Hugging Face hub: whether it can be reached, and whether it lets one read a model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from enum import StrEnum
 
+ASKED_AT_ONCE = 8
 SECONDS = 5.0  # in which the hub must answer, before its files are looked for in the cache alone
 OUT_OF_REACH = {"ConnectionError", "ConnectError", "TimeoutException", "OfflineModeIsEnabled"}
 
@@ -30,6 +33,87 @@ def reachable(endpoint: str) -> bool:
     except Exception:  # whatever is in the way
         return False
     return True
+
+
+class Way(StrEnum):
+    """How this machine gets to the hub."""
+
+    REACHED = "reached"
+    NOT_REACHED = "not reached"
+    OFFLINE = "offline"  # by $HF_HUB_OFFLINE
+    NOT_INSTALLED = "not installed"
+
+
+def way() -> Way:
+    """Try this machine's way to the hub."""
+    try:
+        from huggingface_hub import constants
+    except ModuleNotFoundError:
+        return Way.NOT_INSTALLED
+    if constants.HF_HUB_OFFLINE:
+        return Way.OFFLINE
+    return Way.REACHED if reachable(constants.ENDPOINT) else Way.NOT_REACHED
+
+
+class Access(StrEnum):
+    """Whether a model can be fetched."""
+
+    CACHED = "cached"  # it is here
+    OPEN = "open"
+    ACCEPTED = "gated, accepted"
+    NOT_ACCEPTED = "gated, not accepted"
+    NO_TOKEN = "gated, no token"
+    MISSING = "not on the hub"
+    UNKNOWN = "not known"  # the hub did not answer
+
+
+TO_DO = {  # about those that cannot be fetched
+    Access.NOT_ACCEPTED: "accept the licence on its page, with the account of the token",
+    Access.NO_TOKEN: "accept the licence on its page, then `hf auth login`, or set $HF_TOKEN",
+    Access.MISSING: "look at the name; what is private needs a token that may read it",
+    Access.UNKNOWN: "fetch what the cache lacks where the hub answers (`hf download`), and copy "
+    "$HF_HOME",
+}
+
+
+def access(models: Iterable[str]) -> dict[str, Access]:
+    """Ask the hub for each model whether it lets this machine fetch it; few seconds for many.
+
+    What is in the cache is not asked about. Where the hub cannot be asked, the others are UNKNOWN.
+    """
+    names = list(dict.fromkeys(models))
+    there = way() if names else Way.OFFLINE
+    if there is Way.NOT_INSTALLED:
+        return dict.fromkeys(names, Access.UNKNOWN)
+    asked = [name for name in names if not _is_cached(name)]
+    found = dict.fromkeys(names, Access.CACHED) | dict.fromkeys(asked, Access.UNKNOWN)
+    if there is Way.REACHED:
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+            found |= dict(zip(asked, pool.map(_access, asked), strict=True))
+    return found
+
+
+def _is_cached(model: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(model, "config.json"), str)
+
+
+def _access(model: str) -> Access:
+    from huggingface_hub import HfApi, constants, errors, get_token
+
+    hub = HfApi(endpoint=constants.ENDPOINT)
+    try:
+        if not hub.model_info(model, expand=["gated"], timeout=SECONDS).gated:
+            return Access.OPEN
+        hub.auth_check(model)
+    except errors.GatedRepoError:
+        return Access.NOT_ACCEPTED if get_token() else Access.NO_TOKEN
+    except errors.RepositoryNotFoundError:
+        return Access.MISSING
+    except Exception:  # whatever is in the way
+        return Access.UNKNOWN
+    return Access.ACCEPTED
 
 
 def kinds(error: BaseException) -> set[str]:

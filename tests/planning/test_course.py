@@ -11,7 +11,7 @@ from dsi_core.settings.schema import Suspect
 
 def test_what_stands_in_the_way_of_the_papers_study():
     table = course.obstacles("paper").set_index("model")
-    gated = set(table.index[table["obstacle"] == "gated"])
+    gated = set(table.index[table["obstacle"] == "gated, as remembered"])
     assert {"google/gemma-7b", "meta-llama/Llama-3.1-8B"} <= gated
     left_out = table[table["obstacle"] == "left out"]
     assert set(left_out.index) >= {"THUDM/glm-10b", "declare-lab/flan-alpaca-xl"}

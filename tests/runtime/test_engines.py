@@ -14,6 +14,7 @@ from dsi_core.runtime import disk, jobs, locks, store
 from dsi_core.runtime.engines import carried, choice, keeper, nodes
 from dsi_core.runtime.engines.choice import Engine, Part
 from dsi_core.runtime.engines.keeper import Keeper
+from dsi_core.runtime.hub import Access, Way
 
 SPEC = {"seed": 1}
 VERSIONS = {"python": "3.11.7", "torch": "2.13.0", "transformers": "5.23.0"}
@@ -250,7 +251,7 @@ def node(**facts) -> nodes.Node:
         sees=True,
         writes=True,
         excludes=True,
-        hub="reached",
+        hub=Way.REACHED,
         lacks=(),
     )
     return replace(plain, **facts)
@@ -267,7 +268,14 @@ def node(**facts) -> nodes.Node:
         ({"free_gb": 3.0}, ["3 GB are free", "$DSI_STORE"]),
         ({"free_gb": 3.0, "sees": False}, ["$DSI_NODE_STORE"]),
         ({"ahead": -90.0}, ["-90 s", "NTP"]),
-        ({"hub": "offline", "lacks": ("a/b",)}, ["a/b", "hf download", "$HF_HOME"]),
+        (
+            {"hub": Way.OFFLINE, "lacks": (("a/b", Access.UNKNOWN),)},
+            ["offline, a/b: not known", "hf download", "$HF_HOME"],
+        ),
+        (
+            {"lacks": (("a/b", Access.NO_TOKEN), ("c/d", Access.NO_TOKEN))},
+            ["reached, a/b, c/d: gated, no token", "hf auth login"],
+        ),
     ],
 )  # fmt: skip
 def test_what_is_wrong_says_what_to_do(facts, parts):

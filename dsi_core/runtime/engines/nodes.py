@@ -53,7 +53,8 @@ class Node:
         Whether it sees the run's store, may write there, and is kept out by a lock that the
         driver holds. None = it has a store of its own.
     hub, lacks
-        Its way to the hub in a word, and the models of the profile that its cache lacks.
+        Its way to the hub, and the models of the profile that it neither has nor may fetch, with
+        what the hub says of each.
     ahead
         Seconds by which its clock is ahead of the driver's.
     """
@@ -69,8 +70,8 @@ class Node:
     sees: bool
     writes: bool | None
     excludes: bool | None
-    hub: str
-    lacks: tuple[str, ...]
+    hub: hub.Way
+    lacks: tuple[tuple[str, hub.Access], ...]
     ahead: float = 0.0
 
 
@@ -79,7 +80,7 @@ def look(home: Home, models: Sequence[str] = (), given: float = 0.0) -> Node:
     sees = ray_worker.sees_store(home)
     place = Path(home.store) if sees else carried.node_store(home.name)
     place.mkdir(parents=True, exist_ok=True)
-    way = _way_to_hub()
+    found = hub.access(models)
     return Node(
         name=platform.node(),
         versions=provenance.versions(),
@@ -92,8 +93,8 @@ def look(home: Home, models: Sequence[str] = (), given: float = 0.0) -> Node:
         sees=sees,
         writes=_writes(Path(home.probe)) if sees else None,
         excludes=_excludes(Path(home.probe)) if sees else None,
-        hub=way,
-        lacks=() if way == "reached" else tuple(m for m in models if not _cached(m)),
+        hub=hub.way(),
+        lacks=tuple((model, said) for model, said in found.items() if said in hub.TO_DO),
         ahead=time.time(),
     )
 
@@ -134,22 +135,6 @@ def _excludes(probe: Path) -> bool:
 
 def _lock_folder(probe: Path) -> Path:
     return probe.with_name(f"{probe.name}-lock")
-
-
-def _way_to_hub() -> str:
-    try:
-        from huggingface_hub import constants
-    except ModuleNotFoundError:
-        return "not installed"
-    if constants.HF_HUB_OFFLINE:
-        return "offline"
-    return "reached" if hub.reachable(constants.ENDPOINT) else "not reached"
-
-
-def _cached(model: str) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(model, "config.json"), str)
 
 
 @dataclass(frozen=True)
@@ -292,11 +277,9 @@ def _wrong(node: Node, first: Node) -> list[str]:
         )
     if abs(node.ahead) > CLOCK_SECONDS:
         found.append(f"its clock is {node.ahead:+.0f} s off the driver's: set both by NTP")
-    if node.lacks:
-        found.append(
-            f"the hub is {node.hub}, and its cache lacks {', '.join(node.lacks)}: fetch them where "
-            "the hub is reached (`hf download`), and copy $HF_HOME"
-        )
+    for said, what in hub.TO_DO.items():
+        if models := [model for model, of_it in node.lacks if of_it is said]:
+            found.append(f"the hub is {node.hub}, {', '.join(models)}: {said}: {what}")
     return [f"{node.name}: {what}" for what in found]
 
 
