@@ -8,8 +8,7 @@ from pathlib import Path
 from helpers import STRANGER
 from servers import reply
 
-from dsi_core.audit import plan as planning
-from dsi_core.audit import run, suspect
+from dsi_core.audit import choices, run, suspect
 from dsi_core.audit.run import Outcome
 from dsi_core.models import responses
 from dsi_core.services import request
@@ -44,7 +43,7 @@ def plan(
         timeout=timeout,
         patience=patience,
     )
-    return planning.plan(about, *where, **{"out": audits_of(about.folder), "neutral": 0, **how})
+    return choices.plan(about, *where, **{"out": audits_of(about.folder), "neutral": 0, **how})
 
 
 def audits_of(folder: Path) -> Path:
@@ -91,7 +90,7 @@ def answered(about, answer, *, name="some-model", **how):
     """(plan, outcome) of an audit whose suspect gave answer(sample, draw) to each question."""
     where = suspect.model(f"owner/{name}")
     out = audits_of(about.folder)
-    made = planning.plan(about, *where, **{"out": out, "alpha": 0.5, **how})
+    made = choices.plan(about, *where, **{"out": out, "alpha": 0.5, **how})
     run.begin(made)
     with responses.appending(made.folder) as write:
         for sample in made.samples.itertuples():

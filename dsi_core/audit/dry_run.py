@@ -6,18 +6,15 @@ import numpy as np
 
 from dsi_core.audit import conclusion
 from dsi_core.audit.budget import Budget, Tokens
-from dsi_core.audit.plan import (
-    BYTES_PER_TOKEN,
-    CHAT_TOKENS,
-    Plan,
-    answers,
-    first_request,
-    worst,
-    worst_neutral,
-)
+from dsi_core.audit.cost import BYTES_PER_TOKEN, affordable, neutral_round, worst, worst_neutral
+from dsi_core.audit.plan import Plan
 from dsi_core.audit.reach import Power, Reach, power, reach
 from dsi_core.audit.readable import Readable
+from dsi_core.audit.storage import answers
 from dsi_core.audit.subject import Kind
+from dsi_core.services import endpoint, request
+
+CHAT_TOKENS = 16  # about, that a chat format adds to a prompt
 
 
 class Expected(Readable):
@@ -79,15 +76,15 @@ class DryRun(Readable):
 
 def dry_run(plan: Plan, shown: int = 5) -> DryRun:
     """Tell what would be asked and what it may cost; nothing is sent. shown: prompts to quote."""
-    samples = plan.samples
-    asked = samples["prompt"].head(plan.affordable)
+    samples, count, neutral = plan.samples, affordable(plan), neutral_round(plan)
+    asked = samples["prompt"].head(count)
     read = asked.str.len().sum() / BYTES_PER_TOKEN + CHAT_TOKENS * len(asked)
     written = _length_of_texts(plan) / BYTES_PER_TOKEN
     about = Tokens(read * plan.draws, written * len(asked) * plan.draws)
     most = np.sum([worst(plan, prompt) for prompt in asked], axis=0) * plan.draws
-    if plan.round:
-        most = most + 2 * plan.round * np.array(worst_neutral(plan))
-    within, found = reach(plan, samples.head(plan.affordable)), power(plan)
+    if neutral:
+        most = most + 2 * neutral * np.array(worst_neutral(plan))
+    within, found = reach(plan, samples.head(count)), power(plan)
     return DryRun(
         conclusion=conclusion.before(plan, within, found),
         kind=plan.subject.kind,
@@ -97,14 +94,14 @@ def dry_run(plan: Plan, shown: int = 5) -> DryRun:
         suspect=plan.suspect,
         folder=str(plan.folder),
         samples=len(samples),
-        queries=plan.affordable * plan.draws + 2 * plan.round,
-        neutral_queries=2 * plan.round,
+        queries=count * plan.draws + 2 * neutral,
+        neutral_queries=2 * neutral,
         looks=() if plan.looks is None else plan.looks.after,
         already_answered=len(answers(plan)),
         about=_expected(plan.budget, about),
         at_most=_expected(plan.budget, Tokens(*most)),
         prompts=samples["prompt"].head(shown).tolist(),
-        first_request=first_request(plan),
+        first_request=_first_request(plan),
     )
 
 
@@ -144,3 +141,13 @@ def _length_of_texts(plan: Plan) -> float:
 def _expected(budget: Budget, tokens: Tokens) -> Expected:
     cost = round(float(budget.cost(tokens)), 6) if budget.has_prices else None
     return Expected(tokens_read=int(tokens.read), tokens_written=int(tokens.written), cost=cost)
+
+
+def _first_request(plan: Plan) -> dict[str, Any] | None:
+    """The body of the first request that an API would get; None without one."""
+    sampling, first = plan.sampling, plan.samples.iloc[0]
+    if plan.remote is None:
+        return None
+    seed = request.draw_seed(sampling.seed, first["sample_id"], 0)
+    taken = endpoint.remembered(plan.folder)
+    return request.body(plan.remote, first["prompt"], sampling, seed, taken)

@@ -13,7 +13,9 @@ import pandas as pd
 
 from dsi_core.data.near_duplicates import jaccard, words
 from dsi_core.method.participants import Participant
+from dsi_core.models import tuning
 from dsi_core.models.sampling import Sampling
+from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Reference, Suspect
 
 # Kinds of controls; those that a profile lists have the kinds that it names
@@ -99,3 +101,19 @@ def retrieved(samples: pd.DataFrame, pool: pd.DataFrame, draws: int) -> pd.DataF
         said = enumerate(islice(others, draws))
         rows += [(sample_id, draw, text) for draw, text in said]
     return pd.DataFrame(rows, columns=["sample_id", "draw", "response"])
+
+
+def is_innocent(
+    profile: Profile, control: Suspect, pairs: pd.DataFrame, *, fetch: bool = True
+) -> bool:
+    """Tell whether a control trains on none of the pairs of D.
+
+    fetch: whether data of the hub is read for it; else what trains on it is taken to be innocent.
+    """
+    if not control.data:
+        return True
+    training = tuning.training(profile, profile.victims[0], control)
+    if not fetch and any(d.source.hub for d in training.datasets):
+        return True
+    trained_on = tuning.training_pairs(training)["sample_id"]
+    return not trained_on.isin(pairs["sample_id"]).any()

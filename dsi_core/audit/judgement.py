@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.audit import reach, suspect
-from dsi_core.audit.plan import Plan, complete
+from dsi_core.audit.plan import Plan
 from dsi_core.audit.prepared import RESPONSE, Prepared
 from dsi_core.audit.reach import Reach
 from dsi_core.audit.refusals import refuses
+from dsi_core.audit.storage import complete
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerFacts, AnswerStatus
 from dsi_core.evidence import controls, twin, wording
@@ -100,7 +101,7 @@ class Judgement:
 
 
 def judge(plan: Plan, answers: pd.DataFrame) -> Judgement:
-    """Say what the answers so far (as `plan.answers`) tell."""
+    """Say what the answers so far (as `storage.answers`) tell."""
     return _exactly(plan, answers) if plan.prepared is None else _after_the_fact(plan, answers)
 
 

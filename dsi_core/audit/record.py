@@ -40,11 +40,12 @@ from dsi_core.audit.audit_json import (
     ThresholdFacts,
 )
 from dsi_core.audit.judgement import Judgement, known_evidence, sensitivity
-from dsi_core.audit.plan import Plan, answers_in, beside
-from dsi_core.audit.plan import answers as stored_answers
+from dsi_core.audit.plan import Plan
 from dsi_core.audit.prepared import Prepared
 from dsi_core.audit.run import RESPONSES, Outcome, entry
 from dsi_core.audit.same_model import SameModelFacts
+from dsi_core.audit.storage import answers as stored_answers
+from dsi_core.audit.storage import answers_in, beside
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import controls

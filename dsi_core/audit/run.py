@@ -24,19 +24,12 @@ from dsi_core.audit import (
     same_model,
     unanswered,
 )
+from dsi_core.audit.cost import neutral_round, spent, used, worst, worst_neutral
 from dsi_core.audit.judgement import Judgement
 from dsi_core.audit.log import Entry
-from dsi_core.audit.plan import (
-    MODEL_ID,
-    Plan,
-    answers,
-    beside,
-    spent,
-    used,
-    worst,
-    worst_neutral,
-)
+from dsi_core.audit.plan import MODEL_ID, Plan
 from dsi_core.audit.plan_file import PlanFile
+from dsi_core.audit.storage import answers, beside
 from dsi_core.audit.suspect import AnswerFacts, AnswerStatus, told_apart
 from dsi_core.evidence import controls
 from dsi_core.models import load, responses
@@ -193,9 +186,10 @@ def next_questions(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:
     first = wanted["sample_id"].unique()[: _block(plan, wanted)]
     chosen = wanted[wanted["sample_id"].isin(first)]
     fits = np.full(len(chosen), True)
-    reserved = plan.round if len(beside(plan)) or stored.empty else 0
+    asked, each = len(beside(plan)), neutral_round(plan)
+    reserved = each if asked or stored.empty else 0
     if stored.empty:
-        reserved += max(0, plan.round - len(beside(plan)))
+        reserved += max(0, each - asked)
     if plan.budget.queries is not None:
         fits &= used(plan, stored) + reserved + np.arange(1, len(chosen) + 1) <= plan.budget.queries
     if plan.budget.money is not None:
@@ -245,7 +239,7 @@ def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Prog
 def _neutral(plan: Plan, stored: pd.DataFrame, ended: Ended | None) -> pd.DataFrame:
     """The neutral questions that are due now: before the first question and after the last."""
     there = beside(plan)
-    if not plan.round:
+    if not neutral_round(plan):
         return same_model.questions(0, 0, there)
     if ended is not None:
         return same_model.due(plan.neutral, there, stored)

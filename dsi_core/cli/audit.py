@@ -158,12 +158,13 @@ def prepare(
 
     First it says what was read and left out, and what the work takes.
     """
+    from dsi_core.audit import draft as drafting
     from dsi_core.audit import prepare
     from dsi_core.audit import prepared as preparation
     from dsi_core.planning import here
     from dsi_core.planning import preparation as planned
 
-    draft = prepare.draft(
+    draft = drafting.draft(
         data,
         profile,
         iid=iid,
@@ -263,9 +264,8 @@ def audit(
 
     What is asked and how it is judged is fixed before the first question (plan.json).
     """
-    from dsi_core.audit import audit_json, record, report, run
+    from dsi_core.audit import audit_json, choices, record, report, run
     from dsi_core.audit import dry_run as dry
-    from dsi_core.audit import plan as audit_plan
     from dsi_core.audit import suspect as suspects
     from dsi_core.runtime import progress
 
@@ -295,7 +295,7 @@ def audit(
         },
         **request,
     )
-    plan = audit_plan.plan(
+    plan = choices.plan(
         _read(kit, prepared),
         name,
         where,

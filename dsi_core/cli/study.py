@@ -157,12 +157,12 @@ def plan(
 
 def _plan_preparation(data: str, profile: str, card: str, json_: bool, **how: Any) -> None:
     """Say what `dsi prepare` would take on a card, where nothing has been done yet."""
-    from dsi_core.audit import prepare
+    from dsi_core.audit import draft as drafting
     from dsi_core.planning import preparation
     from dsi_core.planning.machine import machine_of
 
     machine = machine_of(card, counts=True)
-    draft = prepare.draft(data, profile, fetch=False, **how)
+    draft = drafting.draft(data, profile, fetch=False, **how)
     outlook = preparation.outlook(draft, machine, done=False)
     typer.echo(json.dumps(outlook.json(), indent=1) if json_ else outlook.text(0.05))
 

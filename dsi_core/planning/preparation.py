@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 import psutil
 
 from dsi_core.audit import innocents
-from dsi_core.audit.prepare import Draft
+from dsi_core.audit.draft import Draft
 from dsi_core.data.pairs import dataset
 from dsi_core.evidence import controls
 from dsi_core.method import participants, study

@@ -196,7 +196,12 @@ def entry(kind: str, name: str, spec: dict, *, make: bool = True) -> Path:
 
 def entry_name(kind: str, name: str, spec: dict) -> str:
     """Name the folder of an entry: "<name>-<key>"."""
-    return f"{re.sub(r'[^A-Za-z0-9.+_]+', '-', name)}-{key(_with_epochs(kind, spec))}"
+    return f"{file_name(name)}-{key(_with_epochs(kind, spec))}"
+
+
+def file_name(name: str) -> str:
+    """Write a name as that of a file: characters that one may lack become "-"."""
+    return re.sub(r"[^A-Za-z0-9.+_]+", "-", name)
 
 
 def _with_epochs(kind: str, spec: dict) -> dict:

@@ -8,6 +8,11 @@ VICTIM = "victim"  # the dataset under accusation
 IID = "iid"  # the dataset drawn beside the victim from its source: `apart_from: <victim>` (§6.1)
 
 
+def has_iid(data: Mapping[str, Data], victim: str) -> bool:
+    """Tell whether among a profile's datasets is one like the victim, apart from it."""
+    return any(settings.apart_from == victim for settings in data.values())
+
+
 def iid_of(data: Mapping[str, Data], victim: str) -> str:
     """Name the dataset drawn from the same source as `victim`, apart from it (D_y of §6.1).
 

@@ -85,7 +85,8 @@ def test_progress_says_votes_money_and_repeats_but_no_p_between_looks(prepared, 
     from asking import plan
 
     from dsi_core.audit import judgement
-    from dsi_core.audit.plan import answers, spent
+    from dsi_core.audit.cost import spent
+    from dsi_core.audit.storage import answers
 
     made = prepared(5)
     server.script = knows(made)

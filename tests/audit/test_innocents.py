@@ -3,6 +3,7 @@
 from helpers import table
 
 from dsi_core.audit import innocents
+from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import accusation, participants
 from dsi_core.models.sampling import Sampling
 from dsi_core.settings.schema import Responses
@@ -55,4 +56,16 @@ def test_a_control_in_other_words_is_tuned_as_each_reference(smoke):
     ]
     assert {(c.group, c.member, *c.data) for c in found} == {
         (innocents.OTHER_WORDS, False, "mine_in_other_words")
+    }
+
+
+def test_a_control_that_trained_on_some_of_d_is_no_control(smoke):
+    pairs = load_pairs(dataset(smoke, "other"))
+    mine = accusation.profile_of(smoke, "mine", smoke.data["other"], None, [])
+    innocent = {s.name: innocents.is_innocent(mine, s, pairs) for s in mine.suspects}
+    assert innocent == {
+        "llama-untuned": True,
+        "qwen2-untuned": True,
+        "glm-other": False,
+        "mistral-lora on terse": True,
     }

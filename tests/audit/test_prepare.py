@@ -4,13 +4,12 @@ import pytest
 from helpers import says, write_jsonl
 from typer.testing import CliRunner
 
+from dsi_core.audit import draft as drafting
 from dsi_core.audit import prepare
 from dsi_core.audit import prepared as preparation
 from dsi_core.cli import app
-from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import accusation
 from dsi_core.settings.profile import load_profile
-from dsi_core.settings.schema import Data
 from dsi_core.settings.words import IID, iid_of
 
 PAIRS = [{"q": f"What is {i}?", "a": f"It is the number {i}."} for i in range(6)]
@@ -25,72 +24,6 @@ def test_controls_without_data_like_d_are_left_out(smoke):
     assert len(with_more.suspects) == len(smoke.controls) == 5
     assert iid_of(with_more.data, "mine") == "mine_iid"
     assert with_more.responses.ask == "tainted" and with_more.victims == ["mine"]
-
-
-def test_a_control_that_trained_on_some_of_d_is_no_control(smoke):
-    pairs = load_pairs(dataset(smoke, "other"))
-    mine = accusation.profile_of(smoke, "mine", smoke.data["other"], None, [])
-    innocent = {s.name: prepare.is_innocent(mine, s, pairs) for s in mine.suspects}
-    assert innocent == {
-        "llama-untuned": True,
-        "qwen2-untuned": True,
-        "glm-other": False,
-        "mistral-lora on terse": True,
-    }
-
-
-@pytest.fixture
-def source(tmp_path):
-    """source(n) = where n numbered pairs are read from."""
-
-    def make(count, **how):
-        rows = [{"q": f"What is {i}?", "a": f"It is the number {i}."} for i in range(count)]
-        path = write_jsonl(tmp_path / f"{count}.jsonl", rows)
-        return Data(path=str(path), prompt=["q"], output="a", **how)
-
-    return make
-
-
-@pytest.mark.parametrize(
-    ("pairs", "rows", "parts"),
-    [
-        (95, None, None),
-        (96, None, (48, 48)),
-        (97, None, (48, 48)),
-        (200, None, (100, 100)),
-        (200, 30, (30, 30)),
-        (40, 30, None),
-        (54, 30, (30, 24)),
-    ],
-)
-def test_a_large_dataset_is_split(smoke, source, pairs, rows, parts):
-    found = prepare.split_at_random(smoke, "mine", source(pairs, rows=rows))
-    assert parts == (found and (found.accused.rows, found.like.rows))
-    assert found is None or found.pairs == pairs
-
-
-def test_what_says_itself_how_it_is_drawn_is_not_split(smoke, source):
-    drawn = source(96, shuffle_seed=1)
-    beside = source(96, apart_from="other")
-    assert prepare.split_at_random(smoke, "mine", drawn) is None
-    assert prepare.split_at_random(smoke, "mine", beside) is None
-
-
-def test_the_two_parts_share_no_pair_and_follow_the_seed(smoke, source):
-    whole = source(120)
-
-    def drawn(seed):
-        profile = smoke.changed(seed=seed)
-        parts = prepare.split_at_random(profile, "mine", whole)
-        mine = accusation.profile_of(profile, "mine", parts.accused, parts.like, [])
-        return [
-            set(load_pairs(dataset(mine, name))["prompt"])
-            for name in ("mine", iid_of(mine.data, "mine"))
-        ]
-
-    accused, like = drawn(0)
-    assert len(accused) == len(like) == 60 and not accused & like
-    assert drawn(0) == [accused, like] != drawn(1)
 
 
 def test_other_words_may_not_repeat_d(monkeypatch, tmp_path):
@@ -148,7 +81,7 @@ def few(smoke, monkeypatch):
         decision={"delta_t": -2.0},  # every sample is tainted
         responses={"max_new_tokens": 12, "draws": 2},
     )
-    monkeypatch.setattr(prepare, "load_profile", lambda name, **_: less)
+    monkeypatch.setattr(drafting, "load_profile", lambda name, **_: less)
     return less
 
 

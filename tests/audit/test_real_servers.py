@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import twins
 
-from dsi_core.audit import conclusion, prepare, record, run, suspect
-from dsi_core.audit import plan as planning
+from dsi_core.audit import choices, conclusion, prepare, record, run, storage, suspect
+from dsi_core.audit import draft as drafting
 from dsi_core.audit.judgement import Answer
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.run import Ended, Outcome
@@ -61,7 +61,7 @@ def dozen(smoke, one_thread, in_this_process, tmp_path_factory):
         imitation=None,
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepare, "load_profile", lambda name: few)
+        patch.setattr(drafting, "load_profile", lambda name: few)
         return prepare.run("dozen", "smoke", out=tmp_path_factory.mktemp("dozen"))
 
 
@@ -160,7 +160,7 @@ def audit(
         timeout=300,
     )
     how = {"neutral": 0, "out": prepared.folder.with_name(folder), **how}
-    plan = planning.plan(prepared, *where, **how)
+    plan = choices.plan(prepared, *where, **how)
     return plan, run.run(plan)
 
 
@@ -173,7 +173,7 @@ def test_a_served_model_that_knows_d_by_heart_is_found(dozen, transformers_serve
     assert judged.p == pytest.approx(1 / 2) and judged.answer is Answer.FOUND
     assert outcome.ended is Ended.STOPPED_EARLY
     assert (judged.samples, judged.answers) == (5, 15)
-    answers = planning.answers(plan)
+    answers = storage.answers(plan)
     assert set(answers["model"]) == {f"{tuned}@main"} and (answers["requests"] == 1).all()
     assert (answers[["tokens", "prompt_tokens"]] > 0).all(axis=None)
     exact = answers.merge(dozen.samples, on="sample_id").eval("response == output")
@@ -188,7 +188,7 @@ def test_a_served_model_that_never_saw_d_is_not_accused(dozen, transformers_serv
     assert judged.p > 0.5 and not judged.found
     assert outcome.ended is Ended.ALL_PROMPTED and judged.answers == 3 * len(dozen.tainted)
     # do_sample and the seeds do what they should
-    assert planning.answers(plan).groupby("sample_id")["response"].nunique().eq(3).all()
+    assert storage.answers(plan).groupby("sample_id")["response"].nunique().eq(3).all()
     facts = record.write(plan, outcome).facts
     assert facts.suspect.model == str(untuned) and facts.queried.tokens_written > 0
 
@@ -197,7 +197,7 @@ def test_without_do_sample_the_server_ignores_the_temperature(dozen, transformer
     """Three equal answers: the audit is none the worse, it pays for draws that tell nothing."""
     url, tuned, _ = transformers_serve
     plan, outcome = audit(dozen, url, tuned, folder="unsampled", budget="15", stop_early=False)
-    assert planning.answers(plan).groupby("sample_id")["response"].nunique().eq(1).all()
+    assert storage.answers(plan).groupby("sample_id")["response"].nunique().eq(1).all()
     vote = outcome.judgement.vote
     assert (vote.verdict, vote.positive, vote.negative, vote.filtered) == ("member", 5, 0, 0)
 
@@ -215,7 +215,7 @@ def test_a_real_model_that_never_saw_d_is_not_accused(dozen, llama_cpp):
     assert (
         said.startswith("This audit cannot find anything at alpha = 0.05") and "trained" not in said
     )
-    answers = planning.answers(plan)
+    answers = storage.answers(plan)
     assert (answers["response"].str.len() > 20).sum() >= 5
     assert (answers["prompt_tokens"] > 0).all() and set(answers["finish"]) <= {"stop", "length"}
     assert answers["tokens"].between(1, plan.responses.max_new_tokens).all()
@@ -247,7 +247,7 @@ def test_who_trained_on_what_a_kit_published_is_found(smoke, transformers_serve,
 def test_a_local_suspect_is_asked_by_ourselves(dozen, transformers_serve, tmp_path):
     """The same weights as a folder: every answer is there, none by a service's count."""
     _, tuned, _ = transformers_serve
-    plan = planning.plan(dozen, *suspect.model(str(tuned)), out=tmp_path, alpha=0.5)
+    plan = choices.plan(dozen, *suspect.model(str(tuned)), out=tmp_path, alpha=0.5)
     outcome = run.run(plan)
     judged = outcome.judgement
     assert judged.vote.verdict == "member" and judged.p == pytest.approx(1 / 2)

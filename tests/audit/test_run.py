@@ -15,9 +15,8 @@ from asking import audits_of, facts, knows, numbers, plan, seeds, stored, strang
 from helpers import STRANGER, says
 from servers import KEY, cut_before, cut_within, error, page, reply, silent
 
-from dsi_core.audit import plan as planning
 from dsi_core.audit import prepared as preparation
-from dsi_core.audit import run
+from dsi_core.audit import run, storage
 from dsi_core.audit.dry_run import dry_run
 from dsi_core.audit.run import Ended
 from dsi_core.evidence import controls
@@ -42,7 +41,7 @@ def test_it_stops_asking_when_the_controls_suffice(prepared, server):
     assert outcome.ended is Ended.STOPPED_EARLY
     assert outcome.judgement.samples == controls.MIN_SAMPLES == 5
     assert outcome.judgement.p == pytest.approx(1 / 2)
-    assert len(server.asked) == len(planning.answers(early)) == 15
+    assert len(server.asked) == len(storage.answers(early)) == 15
     assert set(server.prompts()) == set(folder.tainted["prompt"].head(5))
     assert numbers(run.run(early)) == numbers(outcome) and len(server.asked) == 15
 
@@ -52,7 +51,7 @@ def test_it_asks_everything_of_a_stranger(prepared, server):
     server.script = stranger
     whole = plan(folder, server, alpha=0.5)
     assert run.run(whole).ended is Ended.ALL_PROMPTED
-    assert len(server.asked) == len(planning.answers(whole)) == 36
+    assert len(server.asked) == len(storage.answers(whole)) == 36
 
 
 def test_what_every_request_holds(prepared, server):
@@ -103,7 +102,7 @@ def test_a_fault_that_passes_changes_no_number(prepared, server, pauses, fault):
     server.script = lambda prompt, n: fault if n == 0 else healthy(prompt, n)
     faulty = plan(folder, server, stop_early=False, timeout=timeout)
     assert numbers(run.run(faulty)) == numbers(wanted)
-    assert len(server.asked) == 15 + 5 == planning.answers(faulty)["requests"].sum()
+    assert len(server.asked) == 15 + 5 == storage.answers(faulty)["requests"].sum()
     assert len(pauses) == 5
     shortest, longest = (2.5, 2.5) if fault == FAULTS["429"] else (1, 2)
     assert all(shortest <= pause <= longest for pause in pauses)
@@ -141,7 +140,7 @@ def test_a_10_mb_answer_is_kept_as_long_as_an_honest_one_may_be(prepared, server
     server.script = lambda prompt, n: long if prompt == first["prompt"] else healthy(prompt, n)
     done = plan(folder, server, stop_early=False)
     outcome = run.run(done)
-    answers = planning.answers(done).set_index(["sample_id", "draw"])
+    answers = storage.answers(done).set_index(["sample_id", "draw"])
     text = answers.loc[(first["sample_id"], 0), "response"]
     assert text.startswith(first["output"])
     assert 0 <= 48 * reply_of.BYTES_PER_TOKEN - len(text.encode()) < 3

@@ -8,8 +8,7 @@ from asking import audits_of, facts, knows, plan, stored
 from helpers import WORDS
 from servers import error, reply
 
-from dsi_core.audit import plan as planning
-from dsi_core.audit import record, report, run, same_model
+from dsi_core.audit import choices, cost, record, report, run, same_model, storage
 from dsi_core.audit.run import Ended
 from dsi_core.runtime import provenance
 from dsi_core.services.endpoint import EndpointError
@@ -117,7 +116,7 @@ def test_more_answers_ask_for_another_last_round(prepared, server, monkeypatch):
     more = plan(folder, server, budget="60", **how)
     assert run.run(more).judgement.samples == 20
     assert len(neutral(server)) == 3 * 6 and len(server.asked) == 40 + 18
-    found = same_model.judge(planning.beside(more), [])
+    found = same_model.judge(storage.beside(more), [])
     assert found.during.answers == (6, 6) and found.asked == 18
 
 
@@ -126,7 +125,7 @@ def test_a_small_budget_is_not_spent_on_them(prepared, server, budget):
     folder = prepared(6)
     server.script = Served(folder)
     audit = asked(folder, server, budget=budget, price_in=1, price_out=2)
-    assert audit.round == 0
+    assert cost.neutral_round(audit) == 0
     outcome = run.run(audit)
     assert neutral(server) == [] and len(server.asked) == 6
     assert record.write(audit, outcome).facts.same_model is None
@@ -138,10 +137,10 @@ def test_they_count_in_a_budget_and_are_paid(prepared, server):
     server.script = Served(folder)
     audit = asked(folder, server, budget="150", price_in=1, price_out=1)
     outcome = run.run(audit)
-    assert planning.used(audit, planning.answers(audit)) == 2 * ROUND + 6 == len(server.asked)
-    assert outcome.cost == pytest.approx(planning.spent(audit, planning.answers(audit)), abs=1e-12)
+    assert cost.used(audit, storage.answers(audit)) == 2 * ROUND + 6 == len(server.asked)
+    assert outcome.cost == pytest.approx(cost.spent(audit, storage.answers(audit)), abs=1e-12)
     roomy = plan(folder, server, neutral=None, budget="150", out=folder.folder.parent / "o")
-    assert (roomy.draws, roomy.round, roomy.affordable) == (3, ROUND, 6)
+    assert (roomy.draws, cost.neutral_round(roomy), cost.affordable(roomy)) == (3, ROUND, 6)
 
 
 def test_a_budget_leaves_room_for_the_last_round(prepared, server):
@@ -151,7 +150,7 @@ def test_a_budget_leaves_room_for_the_last_round(prepared, server):
     audit = plan(folder, server, neutral=2, stop_early=False, draws=2, budget="48")
     outcome = run.run(audit)
     assert outcome.ended is Ended.BUDGET_SPENT and len(server.asked) == 48
-    assert len(neutral(server)) == 12 and outcome.judgement.samples == audit.affordable == 18
+    assert len(neutral(server)) == 12 and outcome.judgement.samples == cost.affordable(audit) == 18
 
 
 def test_a_last_round_that_fails_takes_no_outcome_away(prepared, server):
@@ -184,5 +183,5 @@ def test_the_command_asks_them_and_says_so(prepared, server, cli, options):
 def test_models_that_are_not_asked_through_an_api_are_not_asked_these(prepared):
     from dsi_core.audit import suspect
 
-    made = planning.plan(prepared(5), *suspect.model("owner/name"))
-    assert made.neutral == made.round == 0
+    made = choices.plan(prepared(5), *suspect.model("owner/name"))
+    assert made.neutral == cost.neutral_round(made) == 0

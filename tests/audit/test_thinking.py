@@ -8,8 +8,7 @@ from asking import facts, given, knows, plan, stored, vote
 from helpers import STRANGER, write_jsonl
 from servers import error, reply
 
-from dsi_core.audit import plan as planning
-from dsi_core.audit import record, run
+from dsi_core.audit import choices, cost, record, run, storage
 from dsi_core.audit.run import Ended
 from dsi_core.audit.unanswered import read as in_vain
 from dsi_core.protect import kit as kits
@@ -50,7 +49,7 @@ def test_a_member_that_thinks_first_is_a_member(prepared, server, how):
     outcome = run.run(thoughtful)
     assert vote(outcome) == vote(silent) and vote(outcome)["positive"] == 6
     assert outcome.judgement.p == silent.judgement.p
-    assert set(planning.answers(thoughtful)["response"]) == set(folder.tainted["output"])
+    assert set(storage.answers(thoughtful)["response"]) == set(folder.tainted["output"])
     said = record.write(thoughtful, outcome).facts
     assert (said.queried.thoughts, said.queried.only_thoughts, said.hints) == (6, 0, [])
 
@@ -138,9 +137,9 @@ def test_an_answer_with_room_for_a_thought_is_compared_as_long_as_others(prepare
     words = " ".join(f"w{i:04}" for i in range(480))
     server.script = lambda prompt, n: reply(words, tokens=480)
     how = {"stop_early": False, "neutral": 0, "out": folder.folder.parent / "audits"}
-    roomy = planning.plan(folder, "m", _roomy(server), **how)
+    roomy = choices.plan(folder, "m", _roomy(server), **how)
     run.run(roomy)
-    answers = planning.answers(roomy)
+    answers = storage.answers(roomy)
     assert answers["cut"].all() and (answers["response"].str.len() == len(words) // 10).all()
 
 
@@ -185,7 +184,7 @@ def test_nonsense_that_says_nothing_of_tokens_costs_the_most_it_can(prepared, se
     audit = plan(folder, server, budget="6", price_in=1, price_out=2, draws=1, attempts=4)
     outcome = run.run(audit)
     # five samples cost ten requests, of which six are paid: the round that began is finished
-    assert planning.used(audit, planning.answers(audit)) == 10 and outcome.cost is not None
+    assert cost.used(audit, storage.answers(audit)) == 10 and outcome.cost is not None
     assert outcome.cost == pytest.approx(sum(145e-6 + 49e-6 + 6e-6 for _ in range(5)))
     assert outcome.ended is Ended.ALL_PROMPTED
 
@@ -204,7 +203,7 @@ def test_questions_in_vain_are_paid_and_count(prepared, server, pauses):
     rerun = plan(folder, server, budget="5", **how)
     outcome = run.run(rerun)
     assert outcome.ended is Ended.BUDGET_SPENT and outcome.judgement.samples == 2
-    most = planning.spent(rerun, planning.answers(rerun))
+    most = cost.spent(rerun, storage.answers(rerun))
     assert outcome.cost == most and most > 3 * 24e-6
 
 

@@ -9,6 +9,7 @@ from planned import ROUND
 from pytest import approx
 from typer.testing import CliRunner
 
+from dsi_core.audit import draft as drafting
 from dsi_core.audit import prepare
 from dsi_core.cli import app
 from dsi_core.planning import assumptions, here, preparation
@@ -47,7 +48,7 @@ def mine(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def draft(mine):
-    return prepare.draft(mine, "smoke", fetch=False, reading={"drop": ["empty"]})
+    return drafting.draft(mine, "smoke", fetch=False, reading={"drop": ["empty"]})
 
 
 def test_jobs_by_hand(draft):
@@ -149,7 +150,7 @@ def test_a_dry_run_writes_nothing(mine, tmp_path, no_work, empty_store, monkeypa
 
 
 def test_long_work_needs_yes_where_nobody_can_answer(mine, draft, no_work, monkeypatch):
-    monkeypatch.setattr(prepare, "draft", lambda *_, **__: draft)
+    monkeypatch.setattr(drafting, "draft", lambda *_, **__: draft)
     monkeypatch.setattr(preparation, "LONG", 0.0)
     done = prepare_command("--data", mine, "--drop", "empty")
     assert done.exit_code == 2 and "--yes" in done.output and no_work == []
@@ -157,7 +158,7 @@ def test_long_work_needs_yes_where_nobody_can_answer(mine, draft, no_work, monke
 
 @pytest.mark.parametrize("given", [["--yes"], []])
 def test_what_is_short_or_wanted_begins(mine, draft, no_work, monkeypatch, given):
-    monkeypatch.setattr(prepare, "draft", lambda *_, **__: draft)
+    monkeypatch.setattr(drafting, "draft", lambda *_, **__: draft)
     monkeypatch.setattr(preparation, "LONG", 0.0 if given else 1.0)
     prepare_command("--data", mine, "--drop", "empty", *given)
     assert len(no_work) == 1
@@ -172,7 +173,7 @@ def test_a_plan_for_any_card(mine):
 
 def test_a_plan_of_data_is_told_how_to_read_it_as_a_preparation_is(tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(prepare, "draft", lambda *_, **how: told.append(how) or 1 / 0)
+    monkeypatch.setattr(drafting, "draft", lambda *_, **how: told.append(how) or 1 / 0)
     words = ["--data", "d.csv", "--iid", "i.csv", "--encoding", "cp1252", "--separator", "tab"]
     words += ["--conversations", "talk", "--drop", "empty,duplicates", "--rows", "50"]
     for command in ("plan", "prepare"):

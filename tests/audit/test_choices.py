@@ -9,9 +9,8 @@ import pytest
 from asking import plan, stranger
 from helpers import says
 
-from dsi_core.audit import plan as planning
+from dsi_core.audit import choices, suspect
 from dsi_core.audit import prepared as preparation
-from dsi_core.audit import suspect
 from dsi_core.audit.dry_run import dry_run
 from dsi_core.runtime import store
 from dsi_core.services import request
@@ -51,7 +50,7 @@ def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(prepared, server, cl
 
 
 def test_a_dry_run_of_a_local_model_has_no_request(prepared):
-    planned = planning.plan(prepared(5), *suspect.model("owner/name"))
+    planned = choices.plan(prepared(5), *suspect.model("owner/name"))
     dry = dry_run(planned)
     assert dry.first_request is None and dry.queries == 15 and not planned.stops_early
     assert dry.folder.startswith("audits/boxes/name-")
@@ -71,7 +70,7 @@ def test_the_folder_is_named_by_content_alone(prepared):
     """The same on every machine, for the same preparation and suspect."""
     folder = prepared(5)
     whom = suspect.model(None, base_url="http://h/v1", name="org/m 1", key_env="K")
-    made = planning.plan(folder, *whom)
+    made = choices.plan(folder, *whom)
     assert made.suspect_key == store.key({"api": "http://h/v1", "model": "org/m 1"})
     hashes = {
         f.name: hashlib.sha256(f.read_bytes()).hexdigest()
@@ -139,16 +138,16 @@ def test_an_audit_never_lies_in_the_preparation(prepared, monkeypatch, tmp_path)
     """Nor where earlier versions prepared: in audits/<dataset> itself."""
     folder, whom = prepared(5), suspect.model("owner/name")
     with pytest.raises(ValueError, match="lies in the preparation; an audit needs another folder"):
-        planning.plan(folder, *whom, out=folder.folder / "here")
+        choices.plan(folder, *whom, out=folder.folder / "here")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "audits").mkdir()
     moved = preparation.read(folder.folder.rename(tmp_path / "audits" / "boxes"))
-    assert planning.plan(moved, *whom).folder.parent == Path("audits/boxes-audits")
+    assert choices.plan(moved, *whom).folder.parent == Path("audits/boxes-audits")
 
 
 def test_a_preparation_without_tainted_samples_judges_nobody(prepared):
     folder = prepared(5)
     bare = replace(folder, samples=folder.samples.assign(tainted=False))
     with pytest.raises(ValueError) as caught:
-        planning.plan(bare, *suspect.model("owner/name"))
+        choices.plan(bare, *suspect.model("owner/name"))
     says(caught, str(folder.folder), "no tainted sample")

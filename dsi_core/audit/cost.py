@@ -1,0 +1,84 @@
+"""What an audit may cost and what it has cost, in queries, tokens and money."""
+
+import pandas as pd
+
+from dsi_core.audit import same_model, unanswered
+from dsi_core.audit.budget import Tokens
+from dsi_core.audit.plan import Plan
+from dsi_core.audit.storage import beside
+from dsi_core.services import request
+
+BYTES_PER_TOKEN = 4  # about, of a text
+MOST_CHAT_TOKENS = 32  # at most, that a chat format adds to a prompt
+NEUTRAL_SHARE = 0.25  # of a budget, for neutral questions at most
+MOST_NEUTRAL_BYTES = max(len(prompt.encode()) for prompt in same_model.PROMPTS.values())
+
+
+def affordable(plan: Plan) -> int:
+    """Count the samples that a budget in queries suffices for, at most those planned."""
+    if plan.budget.queries is None:
+        return len(plan.samples)
+    left = plan.budget.queries - 2 * neutral_round(plan)
+    return min(len(plan.samples), left // plan.draws)
+
+
+def neutral_round(plan: Plan) -> int:
+    """Count the queries of a round of neutral questions; 0 = too much of the budget."""
+    if plan.remote is None:
+        return 0
+    count = plan.neutral * same_model.DRAWS
+    share = 2 * count / NEUTRAL_SHARE
+    if plan.budget.queries is not None and share > plan.budget.queries:
+        return 0
+    most = worst_neutral(plan)
+    if plan.budget.money is not None and share * plan.budget.cost(most) > plan.budget.money:
+        return 0
+    return count
+
+
+def worst(plan: Plan, prompt: str) -> Tokens:
+    """Give the most tokens that one query can read and write.
+
+    No tokenizer makes more tokens than bytes, and a chat format adds a few.
+    """
+    size = len(f"{plan.responses.system or ''}{prompt}".encode())
+    return Tokens(size + MOST_CHAT_TOKENS, plan.most_new_tokens)
+
+
+def worst_neutral(plan: Plan) -> Tokens:
+    """Give the same of a neutral question."""
+    assert plan.remote is not None
+    most = request.most_new_tokens(plan.remote, same_model.NEW_TOKENS) or same_model.NEW_TOKENS
+    return Tokens(MOST_NEUTRAL_BYTES + MOST_CHAT_TOKENS, most)
+
+
+def used(plan: Plan, answered: pd.DataFrame) -> int:
+    """Count the requests so far that were or may have been billed, whatever came of them."""
+    tables = answered, beside(plan)
+    paid = sum(table["billed"].sum() + table["lost_requests"].sum() for table in tables)
+    return int(paid + unanswered.read(plan.folder)["requests"].sum())
+
+
+def spent(plan: Plan, answered: pd.DataFrame) -> float:
+    """Give the money for all requests so far, those without an answer too.
+
+    By the service's own count of tokens, or the most it can be where it kept none.
+    """
+    prompts = {**same_model.PROMPTS, **plan.samples.set_index("sample_id")["prompt"]}
+    money = 0.0
+    for answer in [*answered.to_dict("records"), *beside(plan).to_dict("records")]:
+        most = worst(plan, prompts.get(answer["sample_id"], ""))
+        lost = Tokens(answer["lost_prompt_tokens"], answer["lost_tokens"])
+        money += _cost(plan, lost, answer["lost_uncounted"], most)
+        if answer["billed"]:
+            read, written = answer["prompt_tokens"], answer["tokens"]
+            money += plan.budget.cost(Tokens(read or most.read, written or most.written))
+    for one in unanswered.read(plan.folder).to_dict("records"):
+        most = worst(plan, prompts.get(one["sample_id"], ""))
+        money += _cost(plan, Tokens(one["read"], one["written"]), one["uncounted"], most)
+    return money
+
+
+def _cost(plan: Plan, counted: Tokens, uncounted: int, most: Tokens) -> float:
+    """What requests without an answer cost: those that were counted, and at most the others."""
+    return plan.budget.cost(counted) + uncounted * plan.budget.cost(most)

@@ -1,0 +1,291 @@
+"""A preparation before any work: what is read, refused and decided of a dataset."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dsi_core.audit import answers_file, innocents, lengths, prepared_json, split
+from dsi_core.audit.plan import AUDITS
+from dsi_core.audit.prepared import INSIDE
+from dsi_core.audit.prepared_json import Answers, Facts
+from dsi_core.data import columns, near_duplicates
+from dsi_core.data.files import called
+from dsi_core.data.pairs import dataset, described, load_pairs
+from dsi_core.method import accusation, similarity
+from dsi_core.runtime import progress
+from dsi_core.runtime.environment import quiet
+from dsi_core.runtime.paths import ROOT
+from dsi_core.runtime.released import sha256_of
+from dsi_core.settings.profile import Profile, load_profile
+from dsi_core.settings.schema import Data, Rule
+from dsi_core.settings.words import has_iid, iid_of
+
+OCCUPIED = (
+    "{folder} holds a preparation with other data or settings, or of an earlier version; "
+    "choose another folder with --out"
+)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A preparation before any work: what was read, checked and decided.
+
+    Parameters
+    ----------
+    folder
+        Where it will lie.
+    settings
+        The profile in which D is the dataset; its suspects are the known models.
+    pairs
+        D.
+    answers
+        Of each control that is a file of answers, by name.
+    facts
+        What the folder will say of it.
+    notes
+        What was read and left out, and what else there is to know before work, a line each.
+    """
+
+    folder: Path
+    settings: Profile
+    pairs: pd.DataFrame
+    answers: Mapping[str, pd.DataFrame]
+    facts: Facts
+    notes: tuple[str, ...]
+
+
+def draft(
+    given: str,
+    profile: str = "small",
+    *,
+    iid: str | None = None,
+    other_words: str | None = None,
+    control_answers: Sequence[str] = (),
+    half: bool = True,
+    out: str | Path | None = None,
+    prompt: tuple[str, ...] = (),
+    output: str | None = None,
+    rows: int | None = None,
+    name: str | None = None,
+    reading: Mapping[str, Any] | None = None,
+    replace: bool = False,
+    fetch: bool = True,
+    **overrides: Any,
+) -> Draft:
+    """Read and check a dataset, and decide how it is prepared; no model is asked or tuned.
+
+    Parameters
+    ----------
+    given
+        D, as `columns.source` reads it.
+    profile
+        Whose references, recipes and controls.
+    iid
+        More pairs of the same kind, known to no party, to tune the hardest controls on.
+    other_words
+        D's facts in other words: a control for each reference is tuned on it.
+    control_answers
+        Files of answers (`answers_file`) by innocents: each is a control, called as its file.
+    half
+        Where there is nothing like D, and D is large enough, accuse a random part of it and tune
+        the hardest controls on another.
+    out
+        The folder; None = audits/<its name>/prepared in the working directory.
+    prompt, output
+        The columns, of all alike.
+    rows
+        Accuse a random sample of this many pairs of `given`.
+    name
+        What D is called; None = as its file, or as the profile calls it.
+    reading
+        More settings of how D, and what is given beside it, are read, as `columns.source` takes
+        them.
+    replace
+        Whether another preparation in the folder may be replaced.
+    fetch
+        Whether models may be fetched and unpacked to count the tokens of rows that may be too long,
+        and data of the hub read that controls train on.
+    overrides
+        seed, draws, delta_t, system ..., as in `load_profile`.
+
+    Raises
+    ------
+    ValueError
+        For a name that the profile gives to another dataset, another rule than the text's, other
+        words that nearly repeat D, rows that are too long (`lengths`), a file of answers that is
+        none, and (unless `replace`) a folder that holds another preparation.
+    """
+    progress.say("reading the data")
+    base = load_profile(profile, **overrides)
+    if base.decision.rule != Rule.TEXT:
+        raise ValueError(
+            f"profile {profile!r}: decision.rule is {str(base.decision.rule)!r}; "
+            f"an audit counts by the paper's words, rule: {Rule.TEXT}"
+        )
+    how = dict(reading or {})
+    accused = columns.source(given, base, prompt=prompt, output=output, rows=rows, **how)
+    like, reworded = (
+        columns.source(source, base, prompt=prompt, output=output, **columns.fitting(source, how))
+        if source
+        else None
+        for source in (iid, other_words)
+    )
+    name = _name(base, given, name)
+    folder = AUDITS / name / INSIDE if out is None else Path(out)
+    parts = None
+    if half and like is None and not has_iid(base.data, name):
+        parts = split.at_random(base, name, accused)
+    if parts is not None:
+        accused, like = parts.accused, parts.like
+    # of its own dataset a profile has known members
+    members = [s for s in base.suspects if s.member and given in base.victims]
+    settings = accusation.profile_of(base, name, accused, like, members)
+    settings = _with_other_words(settings, name, reworded)
+    quiet()
+    settings, unmeasured = _less_long(settings, name, fetch)
+    pairs = load_pairs(dataset(settings, name))
+    _refuse_copies(settings, name, pairs)
+    files = _files(base, settings, name, control_answers)
+    answers = {
+        control: answers_file.without_thoughts(answers_file.read(path, pairs))
+        for control, path in files.items()
+    }
+    hashes = {control: sha256_of(path) for control, path in files.items()}
+    key = prepared_json.key(settings, pairs["sample_id"].tolist(), hashes, folder)
+    if not replace:
+        _refuse_other(folder, key)
+    innocent = [
+        s
+        for s in settings.suspects
+        if s.member or innocents.is_innocent(settings, s, pairs, fetch=fetch)
+    ]
+    facts = Facts(
+        name=name,
+        data=given,
+        iid=iid,
+        other_words=other_words,
+        split=None if parts is None else split.said(settings, name, parts, pairs),
+        control_answers={
+            control: Answers(
+                sha256=hashes[control], samples=0, others=answers_file.described(table)
+            )
+            for control, table in answers.items()
+        },
+        dropped=pairs.attrs["dropped"],
+        key=key,
+        left_out=sorted({c.name for c in base.controls} - {s.name for s in innocent}),
+    )
+    settings = settings.changed(suspects=innocent)
+    notes = (*_notes(settings, name, fetch), *unmeasured)
+    return Draft(folder, settings, pairs, answers, facts, notes)
+
+
+def _name(base: Profile, given: str, name: str | None) -> str:
+    """What the prepared dataset is called: as asked, or as its file or the profile calls it."""
+    if given in base.data:
+        if name not in (None, given):
+            raise ValueError(f"--name {name}: {given!r} is what profile {base.name!r} calls it")
+        return given
+    name = name or called(given)
+    if name in base.data:
+        raise ValueError(
+            f"{given}: profile {base.name!r} has another dataset {name!r}; --name gives another"
+        )
+    return name
+
+
+def _given(settings: Profile, name: str) -> list[str]:
+    """D, and the datasets that are given or drawn beside it."""
+    like = [iid_of(settings.data, name)] if has_iid(settings.data, name) else []
+    return [name, *like, *_reworded(settings, name)]
+
+
+def _less_long(settings: Profile, name: str, fetch: bool) -> tuple[Profile, list[str]]:
+    """The settings without the rows that are too long, and what could not be measured, in words."""
+    lines = []
+    for part in _given(settings, name):
+        checked = lengths.check(settings, part, fetch=fetch)
+        if checked.leave_out:
+            source = settings.data[part].changed(leave_out=list(checked.leave_out))
+            settings = settings.changed(data={**settings.data, part: source})
+        lines += [
+            f"{part}: {rows:,} rows may be too long for {base}, which is not here yet: their "
+            "tokens are counted before the work begins"
+            for base, rows in checked.unmeasured.items()
+        ]
+    return settings, lines
+
+
+def _notes(settings: Profile, name: str, fetch: bool) -> list[str]:
+    lines = []
+    for part in _given(settings, name):
+        source = settings.data[part]
+        said = f"prompt = {' + '.join(source.prompt)}, output = {source.output}"
+        if source.conversations:
+            said = f"prompt and output from {source.conversations}"
+        read = described(load_pairs(dataset(settings, part)))
+        lines += [f"{part}: {line}" for line in (*read[:1], said, *read[1:])]
+    if fetch:
+        pairs = load_pairs(dataset(settings, name))
+        cut = lengths.compared_in_part(pairs, similarity.backbone(settings))
+        if cut:
+            lines.append(
+                f"{name}: {cut:,} outputs are longer than the similarity can read; their "
+                "beginnings are compared"
+            )
+    return lines
+
+
+def _with_other_words(settings: Profile, name: str, given: Data | None) -> Profile:
+    """The settings with controls tuned on what rewords D: `given`, or else what the profile has."""
+    data = settings.data
+    if given is not None:
+        data = {n: d for n, d in data.items() if d.other_words_of != name}
+        data[f"{name}_in_other_words"] = given.changed(other_words_of=name)
+    settings = settings.changed(data=data)
+    controls = [
+        control
+        for other in _reworded(settings, name)
+        for control in innocents.in_other_words(settings.references, other)
+    ]
+    return settings.changed(suspects=[*settings.suspects, *controls])
+
+
+def _reworded(settings: Profile, name: str) -> list[str]:
+    """The datasets that say the same as D in other words."""
+    return [other for other, data in settings.data.items() if data.other_words_of == name]
+
+
+def _refuse_copies(settings: Profile, name: str, pairs: pd.DataFrame) -> None:
+    """Other words that nearly repeat D teach D: who trains on them is no innocent."""
+    for other in _reworded(settings, name):
+        table = load_pairs(dataset(settings, other))
+        near = table[near_duplicates.find(table, pairs, innocents.NEAR_DUPLICATE)]
+        if len(near):
+            raise ValueError(
+                f"{table.attrs['where']}: {len(near)} of its {len(table)} pairs nearly repeat a "
+                f"pair of {name}, the first: {near['prompt'].iloc[0][:60]!r}; a model tuned on "
+                "them is no innocent: --other-words needs other words"
+            )
+
+
+def _files(base: Profile, settings: Profile, name: str, given: Sequence[str]) -> dict[str, Path]:
+    """The files of answers by the names of their controls: the profile's own, and those given."""
+    files = {n: ROOT / path for n, path in base.control_answers.get(name, {}).items()}
+    taken = {s.name for s in settings.suspects} | {innocents.RETRIEVAL}
+    for path in map(Path, given):
+        if path.stem in taken | set(files):
+            raise ValueError(
+                f"--control-answers {path}: another control is called {path.stem!r}; "
+                "rename the file"
+            )
+        files[path.stem] = path
+    return files
+
+
+def _refuse_other(folder: Path, key: str) -> None:
+    if prepared_json.lies_in(folder) and prepared_json.read(folder)[0].key != key:
+        raise ValueError(OCCUPIED.format(folder=folder))

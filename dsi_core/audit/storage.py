@@ -1,0 +1,43 @@
+"""The answers that an audit has stored: `responses.jsonl` in its folder, a line each."""
+
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pandas as pd
+
+from dsi_core.audit import same_model
+from dsi_core.audit.plan import Plan
+from dsi_core.audit.suspect import AnswerFacts
+from dsi_core.models import responses
+
+COLUMNS = [*responses.COLUMNS, *(field.name for field in fields(AnswerFacts))]
+
+
+def answers(plan: Plan) -> pd.DataFrame:
+    """Read the stored answers: sample_id, draw, response, and the fields of `AnswerFacts`."""
+    return answers_in(plan.folder)
+
+
+def beside(plan: Plan) -> pd.DataFrame:
+    """Read the answers to neutral questions (`same_model`), with the same columns."""
+    return answers_in(plan.folder / same_model.FOLDER)
+
+
+def answers_in(folder: Path) -> pd.DataFrame:
+    """Read the answers that lie in a folder, as `answers`."""
+    rows = responses.read(folder, columns=COLUMNS).to_dict("records")
+    unsaid = asdict(AnswerFacts())
+    filled = [{**unsaid, **{k: v for k, v in row.items() if pd.notna(v)}} for row in rows]
+    return pd.DataFrame(filled, columns=COLUMNS)
+
+
+def complete(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
+    """Give the samples, in order, before the first that lacks an answer.
+
+    A file of answers is all there is: what it lacks was not answered.
+    """
+    if plan.answers_file is not None:
+        return plan.samples
+    counts = answers.groupby("sample_id")["draw"].nunique()
+    enough = counts.reindex(plan.samples["sample_id"], fill_value=0) >= plan.draws
+    return plan.samples[enough.to_numpy().cumprod().astype(bool)]

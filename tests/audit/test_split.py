@@ -1,0 +1,64 @@
+"""A dataset split at random: what is accused, and what is like it."""
+
+import pytest
+from helpers import write_jsonl
+
+from dsi_core.audit import split
+from dsi_core.data.pairs import dataset, load_pairs
+from dsi_core.method import accusation
+from dsi_core.settings.schema import Data
+from dsi_core.settings.words import iid_of
+
+
+@pytest.fixture
+def source(tmp_path):
+    """source(n) = where n numbered pairs are read from."""
+
+    def make(count, **how):
+        rows = [{"q": f"What is {i}?", "a": f"It is the number {i}."} for i in range(count)]
+        path = write_jsonl(tmp_path / f"{count}.jsonl", rows)
+        return Data(path=str(path), prompt=["q"], output="a", **how)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("pairs", "rows", "parts"),
+    [
+        (95, None, None),
+        (96, None, (48, 48)),
+        (97, None, (48, 48)),
+        (200, None, (100, 100)),
+        (200, 30, (30, 30)),
+        (40, 30, None),
+        (54, 30, (30, 24)),
+    ],
+)
+def test_a_large_dataset_is_split(smoke, source, pairs, rows, parts):
+    found = split.at_random(smoke, "mine", source(pairs, rows=rows))
+    assert parts == (found and (found.accused.rows, found.like.rows))
+    assert found is None or found.pairs == pairs
+
+
+def test_what_says_itself_how_it_is_drawn_is_not_split(smoke, source):
+    drawn = source(96, shuffle_seed=1)
+    beside = source(96, apart_from="other")
+    assert split.at_random(smoke, "mine", drawn) is None
+    assert split.at_random(smoke, "mine", beside) is None
+
+
+def test_the_two_parts_share_no_pair_and_follow_the_seed(smoke, source):
+    whole = source(120)
+
+    def drawn(seed):
+        profile = smoke.changed(seed=seed)
+        parts = split.at_random(profile, "mine", whole)
+        mine = accusation.profile_of(profile, "mine", parts.accused, parts.like, [])
+        return [
+            set(load_pairs(dataset(mine, name))["prompt"])
+            for name in ("mine", iid_of(mine.data, "mine"))
+        ]
+
+    accused, like = drawn(0)
+    assert len(accused) == len(like) == 60 and not accused & like
+    assert drawn(0) == [accused, like] != drawn(1)
