@@ -1,12 +1,18 @@
-"""Our own loop beside vLLM: a base and two adapters of it, in one run on this machine.
+"""Our own loop beside vLLM: a base and two adapters of it, on this machine.
 
-Our loop is one process with the threads that it was given; the server has all that it finds. Each
-works while the other waits. The clock leaves out loading and the server's start.
+Our loop is one process with one thread, then two that share the questions; a server has all cores
+that it finds. Each works while the others wait, with as many questions under way. The clock leaves
+out loading, a server's start and its first answer.
 """
 
+import json
+import sys
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 from rapidfuzz import fuzz
@@ -14,52 +20,91 @@ from rapidfuzz import fuzz
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.models import responses, served, tuning
 from dsi_core.models.sampling import Answer, Sampling, generate
-from dsi_core.models.served import Server
 from dsi_core.models.tuning import Training, training
-from dsi_core.runtime.environment import quiet
+from dsi_core.runtime import disk, jobs, store
+from dsi_core.runtime.environment import MALLOC, quiet
 from dsi_core.runtime.precision import device_name
 from dsi_core.services import endpoint
+from dsi_core.services.service import Service
+from dsi_core.services.trial import EndpointError
 from dsi_core.settings.profile import Profile, load_profile
 
 ADAPTERS = 2
-OWN = "our own loop"
+OWN = {"our own loop": 1, "our own loop, two processes": 2}
+VLLM, ADAPTER = "vllm", "vllm, as an adapter"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One way to ask a model, measured.
+
+    Attributes
+    ----------
+    way
+        One of `OWN`, `VLLM`, or `ADAPTER`.
+    engine
+        The way, with vLLM's version.
+    texts
+        By "sample_id draw".
+    again
+        Share of texts that are the same when asked once more, 0 to 1; None = not asked.
+    error
+        Why there are no answers, or "".
+    """
+
+    model: str
+    temperature: float
+    way: str
+    engine: str
+    texts: dict[str, str]
+    tokens: int = 0
+    seconds: float = 0.0
+    again: float | None = None
+    error: str = ""
 
 
 def measure(
-    profile: str = "small", prompts: int = 16, models: Sequence[Training] = ()
+    profile: str = "small", prompts: int = 48, models: Sequence[Training] = ()
 ) -> pd.DataFrame:
-    """Ask a base and adapters of it by both; tune what the store lacks.
+    """Ask a base and adapters of it by each way; tune what the store lacks.
+
+    Each measurement is kept in the store as soon as it is made, so a rerun with the same settings
+    goes on after an interruption, or where a server died; a run that came to its end is forgotten.
+    Lines on stderr say what is measured and what was kept.
 
     Parameters
     ----------
     profile
         Whose models and texts.
     prompts
-        Of its first victim.
+        Of its first victim; all are under way at once.
     models
         Of one base; default: `chosen`.
 
     Returns
     -------
     pandas.DataFrame
-        model, temperature, engine, device, answers, tokens, seconds, tokens_per_s, same (share of
-        answers that are, to the letter, our own loop's), similar (to it: mean ratio of letters in
-        common, 0 to 1), again (share that is the same when asked once more; NaN = not asked).
+        As `table` gives it.
     """
     settings = load_profile(profile)
     quiet()
     pairs = load_pairs(dataset(settings, settings.victims[0])).head(prompts)
     models = models or chosen(settings)
-    sampled = replace(Sampling.of(settings.responses, settings.seed), draws=1)
-    greedy, rows = sampled.changed(temperature=0.0), []
-    room = served.longest(models[0], pairs, sampled)
-    with served.serving(models, room) as server:
-        for model in models:
-            loaded = tuning.load_tuned(model)
-            # sampled answers show what a seed is worth; of one model, as they cost the most
-            for how in (greedy, sampled) if model.recipe is None else (greedy,):
-                rows += _both(model, loaded, server, pairs, how)
-    return pd.DataFrame(rows).assign(device=device_name())
+    usual = Sampling.of(settings.responses, settings.seed)
+    sampled = replace(usual, draws=1, batch_size=len(pairs))
+    hows = (sampled.changed(temperature=0.0), sampled)
+    spec = [[m.spec for m in models], pairs["sample_id"].tolist(), store.spec_of(sampled)]
+    path = store.make_root() / "benchmarks" / f"served-{store.key(spec)}.json"
+    done = _kept(path)
+    for model in models:
+        for new in _missing(model, pairs, hows, done, unmerged=model is models[-1]):
+            _say(new)
+            done.append(new)
+            path.parent.mkdir(exist_ok=True)
+            disk.write_text(path, json.dumps([asdict(one) for one in done], indent=1))
+    if not any(one.error for one in done):
+        path.unlink(missing_ok=True)
+    return table(done)
 
 
 def chosen(profile: Profile) -> list[Training]:
@@ -73,40 +118,167 @@ def chosen(profile: Profile) -> list[Training]:
     return [untuned, *adapters[:ADAPTERS]]
 
 
-def _both(
-    model: Training, loaded: tuple, server: Server, pairs: pd.DataFrame, how: Sampling
-) -> list[dict]:
-    nothing = pd.DataFrame(columns=["sample_id", "draw"])
-    questions = responses.unanswered(nothing, pairs, how.draws)
-    own, row = _timed(generate(loaded[0], loaded[1], questions, model.name, how))
-    common = {"model": model.name, "temperature": how.temperature}
-    rows = [{**common, "engine": OWN, **row, "same": 1.0, "similar": 1.0}]
-    said, row = _timed(_asked(server, model, questions, how))
-    again = None
-    if how.temperature:
-        again = _same(said, _timed(_asked(server, model, questions, how))[0])
-    similar = [fuzz.ratio(own[key], said[key]) / 100 for key in own]
-    compared = {"same": _same(own, said), "similar": sum(similar) / len(similar), "again": again}
-    return [*rows, {**common, "engine": server.version, **row, **compared}]
+def table(done: Sequence[Measured]) -> pd.DataFrame:
+    """Show measurements, one a row, beside what our own loop said in one process.
+
+    Returns
+    -------
+    pandas.DataFrame
+        model, temperature, engine, answers, tokens, seconds, tokens_per_s, same (share of answers
+        that are, to the letter, our own loop's), similar (to it: mean ratio of letters in common,
+        0 to 1), again (share that is the same when asked once more; NaN = not asked), error,
+        device.
+    """
+    first, *_ = OWN
+    own = {(m.model, m.temperature): m.texts for m in done if m.way == first}
+    return pd.DataFrame([_row(m, own[m.model, m.temperature]) for m in done]).assign(
+        device=device_name()
+    )
 
 
-def _asked(
-    server: Server, model: Training, questions: pd.DataFrame, how: Sampling
-) -> Iterable[list[Answer]]:
-    for row, reply in endpoint.answers(server.endpoint(model, how), questions, how):
+def _row(one: Measured, own: dict[str, str]) -> dict:
+    said = one.texts
+    similar = [fuzz.ratio(own[key], text) / 100 for key, text in said.items()]
+    return {
+        "model": one.model,
+        "temperature": one.temperature,
+        "engine": one.engine,
+        "answers": len(said),
+        "tokens": one.tokens,
+        "seconds": round(one.seconds, 1),
+        "tokens_per_s": round(one.tokens / one.seconds, 1) if said else None,
+        "same": _same(said, own) if said else None,
+        "similar": sum(similar) / len(similar) if said else None,
+        "again": one.again,
+        "error": one.error,
+    }
+
+
+def _same(said: dict[str, str], other: dict[str, str]) -> float:
+    return sum(text == other[key] for key, text in said.items()) / len(said)
+
+
+def _kept(path: Path) -> list[Measured]:
+    """What an earlier run measured; where a server died it is asked once more."""
+    if not path.exists():
+        return []
+    done = [Measured(**one) for one in disk.read_json(path, "remove it")]
+    good = [one for one in done if not one.error]
+    print(
+        f"bench: goes on with {len(good)} measurements of an earlier run ({path}; without that "
+        "file all is measured anew)",
+        file=sys.stderr,
+    )
+    return good
+
+
+def _missing(
+    model: Training,
+    pairs: pd.DataFrame,
+    hows: Sequence[Sampling],
+    done: Sequence[Measured],
+    *,
+    unmerged: bool,
+) -> Iterator[Measured]:
+    """Measure what is not done yet of a model.
+
+    unmerged: also what it costs to serve an adapter as one, at temperature 0.
+    """
+    there = {(one.model, one.temperature, one.way) for one in done}
+    questions = responses.unanswered(pd.DataFrame(columns=["sample_id", "draw"]), pairs, 1)
+
+    def lacking(way: str) -> list[Sampling]:
+        return [how for how in hows if (model.name, how.temperature, way) not in there]
+
+    for way in OWN:
+        for how in lacking(way):
+            yield _by_our_loop(model, questions, how, way)
+    if left := lacking(VLLM):
+        yield from _through_vllm(model, questions, left, VLLM)
+    merged = model.recipe is not None and model.precision.device == "cpu"
+    if unmerged and merged and (left := lacking(ADAPTER)[:1]):
+        yield from _through_vllm(model, questions, left, ADAPTER)
+
+
+class Said(NamedTuple):
+    """What one process, or a server, said: texts by "sample_id draw"; seconds since 1970."""
+
+    began: float
+    ended: float
+    tokens: int
+    texts: dict[str, str]
+
+
+def _by_our_loop(model: Training, questions: pd.DataFrame, how: Sampling, way: str) -> Measured:
+    """Ask processes that share the questions: from the first's beginning to the last's end."""
+    processes = OWN[way]
+    one = replace(how, batch_size=-(-how.batch_size // processes))
+    work = [
+        jobs.Job(f"{way} {i}", _answer, (model, questions.iloc[i::processes], one))
+        for i in range(processes)
+    ]
+    tuning.tune(model)
+    said = jobs.run(work, environment={**MALLOC, "DSI_WORKERS": str(processes)})
+    whole = Said(
+        min(one.began for one in said),
+        max(one.ended for one in said),
+        sum(one.tokens for one in said),
+        {key: text for one in said for key, text in one.texts.items()},
+    )
+    return _measured(model, how, way, way, whole)
+
+
+def _answer(model: Training, questions: pd.DataFrame, how: Sampling) -> Said:
+    """Answer in a process of its own."""
+    loaded = tuning.load_tuned(model)
+    return _timed(generate(loaded[0], loaded[1], questions, model.name, how))
+
+
+def _timed(batches: Iterable[list[Answer]]) -> Said:
+    began = time.time()
+    answers = list(chain.from_iterable(batches))
+    ended = time.time()
+    texts = {f"{a.question.sample_id} {a.question.draw}": a.text for a in answers}
+    return Said(began, ended, sum(a.tokens for a in answers), texts)
+
+
+def _through_vllm(
+    model: Training, questions: pd.DataFrame, hows: Sequence[Sampling], way: str
+) -> Iterator[Measured]:
+    """Ask a server of the model alone. One that dies ends this, and says why."""
+    room = served.longest(model, questions, hows[0])
+    how = hows[0]
+    try:
+        with (
+            served.serving([model], room, merge=way == VLLM) as server,
+            Service(server.endpoint(model, how)) as service,
+        ):
+            engine = way.replace(VLLM, server.version)
+            list(_asked(service, questions.head(1), how))  # one goes alone, until it is answered
+            for how in hows:
+                new = _measured(model, how, way, engine, _timed(_asked(service, questions, how)))
+                if how.temperature:
+                    once_more = _timed(_asked(service, questions, how))
+                    new = replace(new, again=_same(once_more.texts, new.texts))
+                yield new
+    except (served.Died, EndpointError) as error:
+        yield Measured(model.name, how.temperature, way, way, {}, error=str(error))
+
+
+def _asked(service: Service, questions: pd.DataFrame, how: Sampling) -> Iterator[list[Answer]]:
+    for row, reply in endpoint.answers(service.endpoint, questions, how, service):
         yield [Answer(row, reply.text, reply.usage.written)]
 
 
-def _timed(batches: Iterable[list[Answer]]) -> tuple[dict, dict]:
-    """Texts by question, and what they took."""
-    begun = time.perf_counter()
-    answers = [answer for batch in batches for answer in batch]
-    seconds = time.perf_counter() - begun
-    tokens = sum(answer.tokens for answer in answers)
-    texts = {(a.question.sample_id, a.question.draw): a.text for a in answers}
-    row = {"answers": len(answers), "tokens": tokens, "seconds": round(seconds, 1)}
-    return texts, {**row, "tokens_per_s": round(tokens / seconds, 1)}
+def _measured(model: Training, how: Sampling, way: str, engine: str, said: Said) -> Measured:
+    seconds = said.ended - said.began
+    return Measured(model.name, how.temperature, way, engine, said.texts, said.tokens, seconds)
 
 
-def _same(one: dict, other: dict) -> float:
-    return sum(text == other[key] for key, text in one.items()) / len(one)
+def _say(one: Measured) -> None:
+    said = one.error or f"{one.tokens / one.seconds:.1f} tokens/s in {one.seconds:.1f} s"
+    print(
+        f"bench: {one.model}, temperature {one.temperature:g}, {one.engine}: {said}",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -1,9 +1,10 @@
 """Answers through vLLM: one server holds a base and the adapters of all models tuned from it.
 
-A server is started here, in an environment of its own (`make vllm`), for as long as its models are
-asked; or `$DSI_VLLM` is the URL of one that runs. It is asked as any service is (`services`), each
-question with a random seed of its own. vLLM draws by its own kernels, so its answers are not those
-of our own loop: they have keys of their own.
+On a CPU, where vLLM copies an adapter's weights for every token, an adapter is merged into weights
+that have a server of their own. A server is started here, in an environment of its own (`make
+vllm`), for as long as its models are asked; or `$DSI_VLLM` is the URL of one that runs. It is asked
+as any service is (`services`), each question with a random seed of its own. vLLM draws by its own
+kernels, so its answers are not those of our own loop: they have keys of their own.
 """
 
 import ctypes
@@ -41,8 +42,16 @@ STOP_SECONDS = 20
 TIMEOUT_SECONDS = 600.0  # of one answer: all are sent at once, and the last ones wait
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, that vLLM makes room for
 ROOM = 2048  # tokens that are read at once, at least
-OF_A_CPU = {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_KVCACHE_SPACE": "2"}  # GB
+OF_A_CPU = {
+    "VLLM_TARGET_DEVICE": "cpu",
+    "VLLM_CPU_KVCACHE_SPACE": "2",  # GB
+    "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",  # else one core does nothing but schedule
+}
 QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+
+
+class Died(ValueError):
+    """A server that did not start, or ended while it was asked; says its last words."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,10 @@ def name_of(training: Training) -> str:
 
 
 def group_of(training: Training) -> str:
-    """Name what has to be loaded for a model, adapters aside: models that share it share a server.
+    """Name what has to be loaded for a model: models that share it share a server.
+
+    Adapters of a base share it with the base on a GPU; on a CPU each is merged into weights of its
+    own.
 
     Raises
     ------
@@ -94,7 +106,8 @@ def group_of(training: Training) -> str:
             f"model {training.base.name!r}: responses.server is vllm, which serves a folder, a hub "
             "id or a package, as it is or tuned here; leave `server` out for this one"
         )
-    weights = training.spec if _is_full(training) else training.base.spec
+    apart = _is_full(training) or _is_merged(training)
+    weights = training.spec if apart else training.base.spec
     return store.key([weights, training.precision.label(quantized=training.quantized)])
 
 
@@ -102,19 +115,32 @@ def _is_full(training: Training) -> bool:
     return training.recipe is not None and training.recipe_here.method == "full"
 
 
+def _is_adapter(training: Training) -> bool:
+    return training.recipe is not None and not _is_full(training)
+
+
+def _is_merged(training: Training) -> bool:
+    on_cpu = training.precision.device == "cpu"
+    return _is_adapter(training) and on_cpu and not training.quantized
+
+
 @contextmanager
-def serving(trainings: Sequence[Training], longest: int) -> Iterator[Server]:
+def serving(trainings: Sequence[Training], longest: int, *, merge: bool = True) -> Iterator[Server]:
     """Give a server of models that share one (`group_of`); they are tuned if need be.
 
     Parameters
     ----------
     longest
         Tokens of the longest question and its answer (`longest`), for which there must be room.
+    merge
+        On a CPU: into the weights, if the model is an adapter. False = serve it as an adapter.
 
     Raises
     ------
+    Died
+        Where a server does not start, or ends.
     ValueError
-        Where there is no vLLM, it does not start, or a server that runs lacks a model.
+        Where there is no vLLM, or a server that runs lacks a model.
     """
     for training in trainings:
         tuning.tune(training)
@@ -124,13 +150,19 @@ def serving(trainings: Sequence[Training], longest: int) -> Iterator[Server]:
         return
     with TemporaryDirectory(prefix="dsi-vllm-") as folder:
         port = _free_port()
-        told = command(_python(where), trainings, longest, Path(folder), port)
+        told = command(_python(where), trainings, longest, Path(folder), port, merge=merge)
         with _started(told, trainings[0].precision.device, Path(folder) / "log", port) as url:
             yield _running(url, trainings)
 
 
 def command(
-    python: str, trainings: Sequence[Training], longest: int, folder: Path, port: int
+    python: str,
+    trainings: Sequence[Training],
+    longest: int,
+    folder: Path,
+    port: int,
+    *,
+    merge: bool = True,
 ) -> list[str]:
     """Give the command that serves models which share a server.
 
@@ -139,15 +171,22 @@ def command(
     longest
         Tokens of the longest prompt and its answer.
     folder
-        Takes the chat template.
+        Takes the chat template, and weights that an adapter is merged into.
+    merge
+        As `serving` has it.
     """
     first = trainings[0]
     base, precision = first.base, first.precision
     template = folder / "template.jinja"
     template.write_text(load.tokenizer_of(base).chat_template, encoding="utf-8")
     place = load.prepare(base)
-    weights = str(tuning.entry(first, make=False)) if _is_full(first) else place
-    names = {name_of(t) for t in trainings if t.recipe is None or _is_full(t)}
+    merged = merge and _is_merged(first)
+    apart = merged or _is_full(first)
+    weights = str(tuning.entry(first, make=False)) if apart else place
+    if merged:
+        weights = str(folder / "merged")
+        tuning.load_tuned(first)[0].save_pretrained(weights)
+    names = {name_of(t) for t in trainings if apart or not _is_adapter(t)}
     # vllm-cpu lacks the metadata that `vllm serve` looks for; this is the same server
     told = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", weights]
     told += ["--served-model-name", *sorted(names or {base.name}), "--tokenizer", place]
@@ -159,7 +198,7 @@ def command(
         # vLLM takes back the draw of a prompt that is half read, which a CPU's generator cannot
         room = str(max(ROOM, longest))
         told += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", room]
-    if base.source.revision and not _is_full(first):
+    if base.source.revision and not apart:
         told += ["--revision", base.source.revision, "--tokenizer-revision", base.source.revision]
     if base.source.trust_remote_code:
         told += ["--trust-remote-code"]
@@ -167,8 +206,8 @@ def command(
         told += ["--quantization", "bitsandbytes"]
     if (together := _gpus(precision.device)) > 1:
         told += ["--tensor-parallel-size", str(together)]
-    adapters = {name_of(t): t for t in trainings if t.recipe and not _is_full(t)}
-    if adapters:
+    adapters = {name_of(t): t for t in trainings if _is_adapter(t)}
+    if adapters and not merged:
         highest = max(t.recipe.rank or 0 for t in adapters.values() if t.recipe)
         told += ["--enable-lora", "--max-lora-rank", str(_room_for(highest)), "--lora-modules"]
         told += [f"{name}={tuning.entry(t, make=False)}" for name, t in sorted(adapters.items())]
@@ -243,7 +282,7 @@ def _started(told: list[str], device: str, log: Path, port: int) -> Iterator[str
         except Exception as error:
             if process.poll() is None:
                 raise
-            raise ValueError(f"vLLM ended while it was asked: {_last_words(log)}") from error
+            raise Died(f"vLLM ended while it was asked: {_last_words(log)}") from error
     finally:
         _stop(process)
 
@@ -261,7 +300,7 @@ def _wait(process: subprocess.Popen, url: str, log: Path, told: list[str]) -> No
             return
         time.sleep(0.5)
     why = "did not start" if process.poll() is not None else f"not ready in {START_SECONDS} s"
-    raise ValueError(f"vLLM {why}: {_last_words(log)} (its command: {shlex.join(told)})")
+    raise Died(f"vLLM {why}: {_last_words(log)} (its command: {shlex.join(told)})")
 
 
 def _last_words(log: Path) -> str:

@@ -10,6 +10,7 @@ import textwrap
 import urllib.request
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pandas as pd
 import psutil
@@ -22,8 +23,9 @@ from dsi_core.models import responses, served
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import training
 from dsi_core.runtime import jobs, store
+from dsi_core.runtime.precision import Precision
 from dsi_core.services import request
-from dsi_core.services.endpoint import EndpointError
+from dsi_core.services.trial import EndpointError
 from dsi_core.settings.schema import Endpoint, Model, Trained
 
 PAIRS = pd.DataFrame({"sample_id": ["a", "b"], "prompt": ["Who?", "Where is it?"]})
@@ -63,10 +65,16 @@ def test_answers_of_a_server_have_a_key_of_their_own(smoke, sampling):
         smoke.changed(responses={"server": "other"})
 
 
+def on_gpu(training):
+    """The same model on a GPU, where adapters are served as they are."""
+    return replace(training, precision=Precision("cuda", "fp32"))
+
+
 def test_models_that_load_the_same_share_a_server(smoke):
-    adapter, full = recipes(smoke)
-    groups = [served.group_of(model(smoke, recipe)) for recipe in (None, adapter, full)]
-    assert groups[0] == groups[1] != groups[2]
+    models = [model(smoke, recipe) for recipe in (None, *recipes(smoke))]
+    base, adapter, full = (served.group_of(on_gpu(one)) for one in models)
+    assert base == adapter != full
+    assert len({served.group_of(one) for one in models}) == 3  # a CPU: adapters are merged
     endpoint = Endpoint(base_url="https://host/v1", model="m")
     for source in (
         {"endpoint": endpoint},
@@ -81,13 +89,13 @@ def test_what_is_started(smoke, one_thread, tmp_path, monkeypatch):
     adapter, full = recipes(smoke)
     monkeypatch.setattr(served, "_gpus", lambda device: 2)
     monkeypatch.setenv(served.OPTIONS, "--gpu-memory-utilization 0.5")
-    untuned, tuned, whole = (model(smoke, recipe) for recipe in (None, adapter, full))
+    untuned, tuned, whole = (on_gpu(model(smoke, recipe)) for recipe in (None, adapter, full))
     told = served.command("python", [untuned, tuned], 300, tmp_path, 8000)
     options = dict(pairwise(told[1:]))
     assert options["--served-model-name"] == "llama" and options["--port"] == "8000"
-    assert options["--max-model-len"] == "300" and options["--max-num-batched-tokens"] == "2048"
+    assert options["--max-model-len"] == "300" and "--max-num-batched-tokens" not in told
     assert options["--dtype"] == "float32" and options["--generation-config"] == "vllm"
-    assert options["--tensor-parallel-size"] == "2" and "--no-enable-chunked-prefill" in told
+    assert options["--tensor-parallel-size"] == "2" and "--no-enable-chunked-prefill" not in told
     assert options["--max-lora-rank"] == str(smoke.recipes[adapter].rank) == "32"
     assert options["--lora-modules"].startswith(f"{tuned.name}-")
     assert options["--model"] == options["--tokenizer"]
@@ -97,10 +105,29 @@ def test_what_is_started(smoke, one_thread, tmp_path, monkeypatch):
     options = dict(pairwise(told[1:]))
     assert options["--served-model-name"] == served.name_of(whole) != "llama"
     assert options["--model"].endswith(served.name_of(whole)) and "--enable-lora" not in told
-    assert options["--max-num-batched-tokens"] == "3000"
     assert served._room_for(9) == 16
     with pytest.raises(ValueError, match="rank 1024: vLLM serves adapters of rank 512 at most"):
         served._room_for(1024)
+
+
+def test_on_a_cpu_an_adapter_is_merged(smoke, one_thread, tmp_path, monkeypatch):
+    def load_tuned(training):
+        saved = lambda folder: (tmp_path / "saved").write_text(folder)  # noqa: E731
+        return SimpleNamespace(save_pretrained=saved), None
+
+    monkeypatch.setattr(served.tuning, "load_tuned", load_tuned)
+    adapter, _ = recipes(smoke)
+    one = model(smoke, adapter)
+    told = served.command("python", [one], 300, tmp_path, 8000)
+    options = dict(pairwise(told[1:]))
+    assert options["--served-model-name"] == served.name_of(one)
+    assert options["--model"] == (tmp_path / "saved").read_text() == str(tmp_path / "merged")
+    assert "--enable-lora" not in told and options["--tokenizer"] != options["--model"]
+    assert options["--max-num-batched-tokens"] == "2048" and "--no-enable-chunked-prefill" in told
+    (tmp_path / "saved").unlink()
+    told = served.command("python", [one], 3000, tmp_path, 8000, merge=False)
+    assert dict(pairwise(told))["--max-num-batched-tokens"] == "3000"
+    assert "--enable-lora" in told and not (tmp_path / "saved").exists()
 
 
 def test_the_longest_question_and_its_answer_have_room(smoke, one_thread, sampling):
@@ -155,14 +182,21 @@ def test_a_study_starts_one_server_for_all_that_share_it(
     adapter, full = recipes(smoke)
     seen = []
     monkeypatch.setattr(jobs, "run", seen.append)
-    queries = [
-        Query(str(r), str(r), model(smoke, r), PAIRS, sampling) for r in (None, adapter, full)
-    ]
-    own = Query("own", "own", model(smoke), PAIRS, replace(sampling, server=None))
-    study.query([*queries, own])
-    _, first, *groups = ([job.name for job in work] for work in seen)
-    assert sorted(first) == sorted([adapter, full, "own"])
-    assert groups == [["2 models through one server"], [full]]
+
+    def asked(where=lambda training: training) -> list[list[str]]:
+        seen.clear()
+        queries = [
+            Query(str(r), str(r), where(model(smoke, r)), PAIRS, sampling)
+            for r in (None, adapter, full)
+        ]
+        own = Query("own", "own", model(smoke), PAIRS, replace(sampling, server=None))
+        study.query([*queries, own])
+        _, first, *groups = ([job.name for job in work] for work in seen)
+        assert sorted(first) == sorted([adapter, full, "own"])
+        return groups
+
+    assert asked() == [["None"], [adapter], [full]]  # one after another, adapters merged
+    assert sorted(*asked(on_gpu)) == sorted(["2 models through one server", full])
 
 
 FAKE = """
@@ -209,7 +243,7 @@ def test_a_server_that_dies_says_why(smoke, one_thread, fake):
     ours = psutil.Process()
     before = set(ours.children(recursive=True))
     with (
-        pytest.raises(ValueError, match="vLLM ended while it was asked: RuntimeError: no memory"),
+        pytest.raises(served.Died, match="vLLM ended while it was asked: RuntimeError: no memory"),
         served.serving([model(smoke)], 100) as server,
     ):
         with pytest.raises(OSError, match="without response"):
@@ -222,7 +256,8 @@ def test_a_server_that_does_not_start_says_why(smoke, one_thread, fake, monkeypa
     monkeypatch.setattr(served.tuning, "tune", lambda training: None)
     adapter, _ = recipes(smoke)
     said = "vLLM did not start: ValueError: no such adapter"
-    with pytest.raises(ValueError, match=said), served.serving([model(smoke, adapter)], 100):
+    one = model(smoke, adapter)
+    with pytest.raises(served.Died, match=said), served.serving([one], 100, merge=False):
         pass
 
 
@@ -244,12 +279,9 @@ def test_vllm_itself(smoke, one_thread, sampling, empty_store, monkeypatch):
     monkeypatch.setenv(served.OPTIONS, "--enforce-eager")
     adapter, _ = recipes(smoke)
     greedy = sampling.changed(temperature=0.0)
-    asked = [(str(r), model(smoke, r), PAIRS, greedy) for r in (None, adapter)]
-    for folder, (name, one, pairs, how) in zip(
-        responses.ask_through_a_server(asked), asked, strict=True
-    ):
-        own = responses.read(responses.ask(name, one, pairs, replace(how, server=None)))
-        through = responses.read(folder)
-        both = own.merge(through, on=["sample_id", "draw"])
-        assert (both["response_x"] == both["response_y"]).all() and len(both) == len(PAIRS)
-        assert store.manifest(folder)["server"].startswith("vllm ")
+    asked = ("tuned", model(smoke, adapter), PAIRS, greedy)
+    [folder] = responses.ask_through_a_server([asked])
+    own = responses.read(responses.ask(*asked[:3], replace(greedy, server=None)))
+    both = own.merge(responses.read(folder), on=["sample_id", "draw"])
+    assert (both["response_x"] == both["response_y"]).all() and len(both) == len(PAIRS)
+    assert store.manifest(folder)["server"].startswith("vllm ")
