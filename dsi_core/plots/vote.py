@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dsi_core.plots import alt, findings, style
-from dsi_core.plots.style import COLORS, LOOKS, Status
+from dsi_core.plots.style import COLORS, LOOKS, Kind, Status
 
 ROW = 0.3  # inches of a suspect's row
 EVIDENCE = "evidence: the best answer's weakest gap (Eq. 2)"
@@ -215,6 +215,59 @@ def plot_votes(
     ax.set_xticks([tick for tick in ticks if abs(tick) <= most])
     ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     ax.grid(visible=False, axis="y")
+    return ax
+
+
+def plot_shares(verdicts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Share of each suspect's tainted samples that are positive: all suspects at a glance.
+
+    Parameters
+    ----------
+    verdicts : DataFrame
+        dataset, suspect, member (the truth), verdict, correct (bool), share (0 to 1; NaN = no
+        sample counts).
+    ax : Axes, optional
+        Where to draw; new axes by default.
+
+    Returns
+    -------
+    Axes
+        A row of dots for the members and for the non-members of each dataset; who is judged
+        wrongly is named.
+    """
+    rows = list(verdicts.groupby(["dataset", ~verdicts["member"].astype(bool)], sort=False))
+    ax = style.axes(ax, 9, 1.3 + 1.5 * ROW * len(rows))
+    for place, ((_, innocent), part) in enumerate(rows):
+        look = LOOKS[Kind.OTHER if innocent else Kind.MEMBER]
+        counted = part.dropna(subset="share").sort_values("share")
+        heights = place + 0.5 * style.apart(len(counted))
+        percent = 100 * counted["share"]
+        ax.scatter(percent, heights, s=45, color=look.color, marker=look.marker, alpha=0.7)
+        for suspect, correct, *at in zip(
+            counted["suspect"], counted["correct"], percent, heights, strict=True
+        ):
+            if correct:
+                continue
+            ax.annotate(
+                suspect,
+                at,
+                (0, 7),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                fontweight="bold",
+                color=COLORS["wrong"],
+            )
+    style.decides(ax, 50, "right of it: called a member")
+    ax.set(xlabel="share of its tainted samples that are positive, %", xlim=(-3, 103), ylabel="")
+    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.5, -1))
+    sides = [
+        f"{dataset}: {len(part)} {style.TRUTH[not innocent]}s" for (dataset, innocent), part in rows
+    ]
+    ax.set_yticklabels(sides, fontsize=9)
+    ax.grid(visible=False, axis="y")
+    drawn = "A row of dots for members and for non-members of each dataset, a dot for each suspect"
+    style.says(ax, findings.both_sides(verdicts, "The vote"), drawn)
     return ax
 
 

@@ -25,7 +25,7 @@ def results(outputs):
 
 def test_each_figure_has_its_table(outputs):
     names = {"fig04_positive_against_negative", "fig05_dpdllm", "fig05_dpdllm_faithful"}
-    assert cells.figures(outputs) == {*names, "sec6_2_evidence"}
+    assert cells.figures(outputs) == {*names, "sec6_2_verdicts", "sec6_2_evidence"}
 
 
 def test_every_branch_occurs(outputs, results):

@@ -160,6 +160,27 @@ def test_dots_show_every_counted_sample_in_the_look_of_its_kind():
     assert words(ax) == ["delta_s = 0.25: right of it positive"]
 
 
+# All suspects at a glance
+
+
+def test_shares_are_a_dot_for_each_suspect_and_the_wrong_ones_are_named():
+    counted = VOTES["positive"] + VOTES["negative"]
+    share = (VOTES["positive"] / counted).where(counted > 0)
+    ax = vote.plot_shares(VOTES.assign(share=share))
+    assert places(ax) == pytest.approx([0, 100 * 2 / 9, 100 * 4 / 7, 100 * 5 / 7, 90])
+    assert ticks(ax.yaxis) == [
+        "one: 3 members",
+        "one: 1 non-members",
+        "two: 1 members",
+        "two: 1 non-members",
+    ]
+    assert words(ax) == ["weak", "chat", "right of it: called a member"]
+    assert [color(c) for c in ax.collections] == [MEMBER, OTHER] * 2
+    assert title(ax) == (
+        "The vote finds 2 of 4 members and accuses 1 of 2 non-members; 1 stay inconclusive"
+    )
+
+
 # Everywhere
 
 
@@ -167,6 +188,7 @@ def test_dots_show_every_counted_sample_in_the_look_of_its_kind():
     "plot",
     [
         lambda ax: vote.plot_votes(VOTES[:3], ax=ax),
+        lambda ax: vote.plot_shares(VOTES[:1].assign(share=0.9), ax=ax),
         lambda ax: vote.plot_evidence_dots(EVIDENCE, delta_s=0.3, ax=ax),
         lambda ax: vote.plot_gaps(table("min_gap tainted", (0.1, False)), delta_t=0.3, ax=ax),
         lambda ax: vote.plot_losses(table("model_id epoch loss", ("R^t a", 1, 3.0)), ax=ax),
