@@ -49,7 +49,8 @@ class _Load:
     under_way: int
     weights_gb: float
     packed: bool
-    token_s: float  # to compute one
+    read_s: float  # to compute a prompt's token
+    write_s: float  # and an answer's
     memory_gb: float
 
 
@@ -65,10 +66,10 @@ def loop(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> Cost
     steps = math.ceil(load.answers / load.under_way) * longest
     step_gb = model.billions * rule("nf4_traffic") if load.packed else load.weights_gb
     tokens = load.answers * model.answer_tokens
-    seconds = max(steps * step_gb * _second_per_gb(card), tokens * load.token_s)
+    seconds = max(steps * step_gb * _second_per_gb(card), tokens * load.write_s)
     seconds += tokens * load.context_tokens * _cached_s(model, card) * rule("cache_copies")
     seconds = max(seconds, steps * card.step_ms / 1000)
-    return Cost(seconds + load.prompts * load.prompt_tokens * load.token_s, load.memory_gb)
+    return Cost(seconds + load.prompts * load.prompt_tokens * load.read_s, load.memory_gb)
 
 
 def served(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> Cost:
@@ -81,7 +82,7 @@ def served(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> Co
     load = _load(model, prompts, sampling, card)
     tokens = load.answers * model.answer_tokens
     steps = tokens / load.under_way + sampling.max_new_tokens  # the last ones alone
-    computing = (tokens + load.answers * load.prompt_tokens) * load.token_s
+    computing = tokens * load.write_s + load.answers * load.prompt_tokens * load.read_s
     held_gb = model.billions * card.bytes_per_parameter
     seconds = max(steps * held_gb * _second_per_gb(card), computing)
     seconds += tokens * load.context_tokens * _cached_s(model, card)
@@ -107,6 +108,7 @@ def _load(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> _Lo
         longest = min(size.longest_tokens, longest_prompt)
         token_mb = cached_mb * (longest + sampling.max_new_tokens)
         token_mb += rule("read_mb") * billions ** (2 / 3) * longest
+    read, written = (assumptions.computing_billions(model.source, share) for share in (0, 1))
     return _Load(
         prompts=prompts.count,
         answers=answers,
@@ -115,7 +117,8 @@ def _load(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> _Lo
         under_way=under_way,
         weights_gb=held_gb,
         packed=model.quantized and held_gb == billions * rule("nf4_bytes"),
-        token_s=card.forward_seconds(rule("forward_flops"), billions),
+        read_s=card.forward_seconds(rule("forward_flops"), read),
+        write_s=card.forward_seconds(rule("forward_flops"), written),
         memory_gb=card.fixed_gb + held_gb + under_way * token_mb / 1000,
     )
 

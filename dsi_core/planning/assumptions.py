@@ -95,10 +95,18 @@ class HubDataset(Strict):
     why: str
 
 
+class Vocabulary(Strict):
+    """A model's embeddings: looking them up takes no computing, writing tokens by them does."""
+
+    billions: float = Field(gt=0)  # of one table
+    tied: bool  # it is the output layer, too; else that is another of its size
+
+
 class Sizes(Strict):
     """Billions of parameters of models whose names do not say, and who cannot be asked."""
 
     billions: dict[str, Number]
+    vocabulary: dict[str, Vocabulary] = {}
     cached_kb: dict[str, Number] = {}  # keys and values of a token, of models that share heads
     why: str
     gated: list[str] = []  # beginnings of hub ids whose licence must be accepted
@@ -171,6 +179,19 @@ def billions(source: str) -> float:
             f"add its parameters in billions under models: billions: in {FILE}"
         )
     return sizes.pop()
+
+
+def computing_billions(source: str, written: float) -> float:
+    """Tell how many billions of a model's parameters the mean token is computed with.
+
+    Where its vocabulary is stated, without looking up embeddings, and with the output layer for
+    the share of tokens that are written; else all.
+    """
+    known, every = read().models.vocabulary.get(source), billions(source)
+    if known is None:
+        return every
+    looked_up = 0 if known.tied else known.billions
+    return every - looked_up - known.billions * (1 - written)
 
 
 def cached_mb(source: str) -> float:

@@ -130,7 +130,10 @@ def tune(model: Participant, machine: Machine) -> JobEstimate:
     length = _mean(sizes, lambda size: size.cut(size.pair_tokens, recipe.max_tokens))
     tokens = pairs * recipe.epochs * length
     longest = min(recipe.max_tokens, max(s.longest_tokens for s in sizes))
-    cost = tuning.cost(recipe, billions, pairs, tokens, longest, machine.card)
+    written = _mean(sizes, lambda size: size.answer_tokens / size.pair_tokens)
+    if training.loss_on == "text":
+        written = 1.0
+    cost = tuning.cost(recipe, source, pairs, tokens, written, longest, machine.card)
     seconds = cost.seconds + loading_seconds(billions, machine.card)
     kind = Kind(Step.TUNE, source, recipe.method)
     if kind in machine.speeds:  # of the whole job

@@ -3,15 +3,22 @@
 import math
 
 from dsi_core.models import means
+from dsi_core.planning import assumptions
 from dsi_core.planning.assumptions import Card, rule
 from dsi_core.planning.machine import Cost, weights_gb
 from dsi_core.settings.schema import Recipe
 
 
 def cost(
-    recipe: Recipe, billions: float, pairs: int, tokens: float, longest: float, card: Card
+    recipe: Recipe,
+    source: str,
+    pairs: int,
+    tokens: float,
+    written: float,
+    longest: float,
+    card: Card,
 ) -> Cost:
-    """Estimate the tuning of a model of so many billions of parameters.
+    """Estimate the tuning of a model that is from `source`.
 
     A step is bound by computing or by the host, whichever takes longer.
 
@@ -19,9 +26,12 @@ def cost(
     ----------
     pairs, tokens
         Pairs in one epoch, and the tokens of all epochs.
+    written
+        Share of the tokens that the loss counts.
     longest
         Tokens of the longest pair.
     """
+    billions = assumptions.billions(source)
     held_gb = card.fixed_gb + frozen_gb(recipe, billions, card)
     held_gb += trained_billions(recipe, billions) * rule("trained_bytes")
     at_once = min(recipe.batch_size, card.micro_batch or recipe.batch_size)
@@ -33,7 +43,8 @@ def cost(
         flops += rule("recompute_flops")
     kept_gb += at_once * longest * rule("logits_mb") / 1000
     steps = recipe.epochs * math.ceil(pairs / recipe.batch_size)
-    computing = tokens * card.tuning_seconds(flops, billions)
+    computed = assumptions.computing_billions(source, written)
+    computing = tokens * card.tuning_seconds(flops, computed)
     return Cost(max(computing, steps * card.tuning_step_ms / 1000), held_gb + kept_gb)
 
 

@@ -74,12 +74,12 @@ MISTRAL, LLAMA = "mistralai/Mistral-7B-v0.1", "meta-llama/Meta-Llama-3-8B-Instru
 def test_vllm_as_others_measured_it(card, source, answers, read, written, seconds):
     """LambdaLabsML/vllm-benchmark, September 2024: ShareGPT's prompts sent at once, 256 under way.
 
-    Many answers on an A100 are met within 5%, all within a third; answers ran to 1,000 tokens.
+    Many answers on an A100 are met within 10%, all within a third; answers ran to 1,000 tokens.
     """
     template = assumptions.rule("template_tokens")
     size = Size(answers, read / answers - template, 0, 0, answers)
     model = answering.Model(source, False, False, written / answers)
     how = Sampling(seed=0, temperature=1, draws=1, max_new_tokens=1000, batch_size=256)
     cost = answering.served(model, prompts_like(size), how, assumptions.card(card))
-    close = 0.05 if answers > 1000 and card == "A100-80GB" else 0.34
+    close = 0.1 if answers > 1000 and card == "A100-80GB" else 0.34
     assert cost.seconds == pytest.approx(seconds, rel=close)

@@ -9,7 +9,6 @@ from planned import RULES
 
 from dsi_core.data.pairs import dataset
 from dsi_core.method.participants import participants
-from dsi_core.models import tuning
 from dsi_core.paper import tables
 from dsi_core.planning import assumptions, jobs
 from dsi_core.planning.sizes import size_of
@@ -47,6 +46,20 @@ def test_a_name_without_a_size_is_refused(name):
     says(error, name, "models: billions:", "params/plan.yaml")
 
 
+@pytest.mark.parametrize(
+    "name, read, written",
+    [
+        ("Qwen/Qwen2-7B", 7.62 - 2 * 0.545, 7.62 - 0.545),  # two tables
+        ("google/gemma-7b", 8.54 - 0.786, 8.54),  # one
+        ("a/falcon-7b", 7, 7),  # not stated
+    ],
+)
+def test_looking_up_embeddings_is_no_computing(name, read, written):
+    assert assumptions.computing_billions(name, 0) == pytest.approx(read)
+    assert assumptions.computing_billions(name, 1) == pytest.approx(written)
+    assert assumptions.computing_billions(name, 0.25) == pytest.approx(0.75 * read + 0.25 * written)
+
+
 def test_unknown_card():
     with pytest.raises(ValueError) as error:
         assumptions.card("A100")
@@ -82,7 +95,6 @@ def test_assumptions_all_say_why():
     assert table["why"].str.len().min() > 10
     assert table["value"].notna().all()
     assert set(RULES) <= set(table["item"])
-    assert assumptions.card("cpu-core").micro_batch == tuning.CPU_MICRO_BATCH_ELSEWHERE
 
 
 def test_seconds_per_token_by_hand(tiny):
