@@ -16,7 +16,7 @@ import torch
 from dsi_core.benchmarks import flops
 from dsi_core.method import similarity, study
 from dsi_core.method.similarity import Backbone
-from dsi_core.models import load, tuning
+from dsi_core.models import load, means, tuning
 from dsi_core.models.load import Base
 from dsi_core.models.sampling import Sampling, generate
 from dsi_core.models.tuning import Training
@@ -147,6 +147,10 @@ def tune(training: Training, pairs: pd.DataFrame, way: Way) -> Tuning:
         tuning.example(tokenizer, prompt, output, recipe.max_tokens)
         for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True)
     ]
+    longest = max(len(row["input_ids"]) for row in rows)
+    how = means.of_tuning(training.precision, model, recipe.batch_size, longest)
+    if way is not Way.STOCK:
+        means.apply(how, model)
     torch.manual_seed(training.seed)  # the adapter's first weights
     with tempfile.TemporaryDirectory() as folder:
         if way is Way.STOCK:
@@ -154,7 +158,7 @@ def tune(training: Training, pairs: pd.DataFrame, way: Way) -> Tuning:
         else:
             here = training.precision
             trainer_class = tuning.trainer_class(here)
-            arguments = tuning.arguments(recipe, training.seed, Path(folder), len(rows), here)
+            arguments = tuning.arguments(recipe, training.seed, Path(folder), len(rows), here, how)
         arguments.save_strategy = "no"
         trainer = trainer_class(
             model=model,

@@ -1,17 +1,24 @@
-"""With what a GPU tunes and answers: chosen here alone, and changing no result but for rounding.
+"""With what models are tuned and answer: chosen here alone, changing no result but for rounding.
 
-A CPU has its own way (`tuning.trainer_class`) and none of these. What each is worth was measured
-(`benchmarks.gpu`, notebooks/pages/paper_plan.md).
+What each is worth was measured: on a GPU by `benchmarks.gpu` (notebooks/pages/paper_plan.md), on a
+CPU as notebooks/pages/speed.md says.
 """
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dsi_core.runtime.precision import Precision
+
+if TYPE_CHECKING:
+    import torch
 
 UNPACKED = 0.4  # of a GPU's free memory, that weights may take to be held as bf16 instead of NF4
 ACTIVATIONS = 0.8  # of what is then free, that activations may take to be kept
 KEPT = 18  # bytes a token leaves in each layer per entry of its hidden and feed-forward states
 VARLEN = "varlen"  # what transformers calls `_attend`
+CPU_TOKENS = 640  # that a CPU computes at once: more hold gigabytes of scores of a large vocabulary
+CPU_PAIRS = 2  # at once on a CPU at least, and all that it pads
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ PLAIN = Means()
 def of_tuning(precision: Precision, model, pairs: int, tokens: int) -> Means:
     """Choose how a loaded model is tuned on steps of so many pairs of so many tokens at most."""
     if precision.device != "cuda":
-        return PLAIN
+        return _on_a_cpu(model, pairs, tokens)
     kept = activation_bytes(model.config, pairs * tokens)
     fitting = parts(pairs, kept, ACTIVATIONS * _free_bytes())
     return Means(
@@ -60,6 +67,15 @@ def of_tuning(precision: Precision, model, pairs: int, tokens: int) -> Means:
         checkpointing=fitting is None,
         parts=fitting or 1,
     )
+
+
+def _on_a_cpu(model, pairs: int, tokens: int) -> Means:
+    """Weights are read once for all pairs that are computed at once, if none is padded."""
+    most = pairs // math.gcd(pairs, CPU_PAIRS)
+    if not _plain_attention(model):
+        return Means(parts=most)
+    fitting = parts(pairs, pairs * tokens, CPU_TOKENS) or most
+    return Means(flat=True, varlen=True, parts=min(fitting, most))
 
 
 def parts(pairs: int, kept: float, room: float) -> int | None:
@@ -120,12 +136,32 @@ def _attend(module, query, key, value, mask, scaling=None, **told) -> tuple:
     repeated = query.shape[1] // key.shape[1]
     if repeated > 1:
         key, value = (x.repeat_interleave(repeated, dim=1) for x in (key, value))
+    if query.device.type == "cpu":
+        lengths = told["cu_seq_lens_q"].diff().tolist()
+        window = told.get("sliding_window")
+        return _one_after_another(query, key, value, lengths, scaling, window), None
     query, key, value = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
     ends, longest = told["cu_seq_lens_q"], told["max_length_q"]
     newer = "window_size" in inspect.signature(varlen_attn).parameters
     past = {"window_size": (-1, 0)} if newer else {"is_causal": True}
     out = varlen_attn(query, key, value, ends, ends, longest, longest, scale=scaling, **past)
     return out[None], None
+
+
+def _one_after_another(
+    query, key, value, lengths: list[int], scaling: float | None, window: int | None
+) -> "torch.Tensor":
+    """Torch's attention of each sequence, as a CPU has none of several; shape as `_attend`'s."""
+    import torch
+
+    each = []
+    for one in zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True):
+        length, past = one[0].shape[2], {"is_causal": True}
+        if window is not None and length > window:
+            ones = torch.ones(length, length, dtype=torch.bool)
+            past = {"attn_mask": ones.tril().triu(1 - window)}
+        each.append(torch.nn.functional.scaled_dot_product_attention(*one, scale=scaling, **past))
+    return torch.cat(each, dim=2).transpose(1, 2).contiguous()
 
 
 def _no_mask(*_, **__) -> None:
@@ -137,8 +173,10 @@ def _plain_attention(model) -> bool:
     from importlib.util import find_spec
 
     config = model.config.get_text_config()
-    further = ("attn_logit_softcapping", "sliding_window", "attention_chunk_size")
-    known = getattr(model, "_supports_flash_attn", False)
+    further = ["attn_logit_softcapping", "attention_chunk_size", "attention_dropout"]
+    if model.device.type != "cpu":
+        further.append("sliding_window")
+    known = getattr(model, "_supports_flash_attn", False) and not model._is_stateful
     if find_spec("torch.nn.attention.varlen") is None or not known:
         return False
     return not any(getattr(config, name, None) for name in further)

@@ -22,11 +22,6 @@ from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Recipe, Trained
 from dsi_core.settings.words import dataset_of
 
-# Pairs at once on a CPU, by what torch's kernels use there; the gradient is the same. Wide vectors
-# want many rows; with narrow ones fewer are faster, for their activations stay in the cache.
-CPU_MICRO_BATCH = {"AVX512": 4}
-CPU_MICRO_BATCH_ELSEWHERE = 2
-
 
 @dataclass(frozen=True)
 class Training:
@@ -212,7 +207,8 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
     model, tokenizer = load_for_training(training)
     parameters = model.num_parameters()
     rows = examples(tokenizer, pairs, recipe, training.loss_on == "text")
-    how = means.of_tuning(training.precision, model, recipe.batch_size, recipe.max_tokens)
+    longest = max(len(row["input_ids"]) for row in rows)
+    how = means.of_tuning(training.precision, model, recipe.batch_size, longest)
     means.apply(how, model)
     torch.manual_seed(training.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"
@@ -356,9 +352,7 @@ def arguments(
     from trl import SFTConfig
 
     gpu = precision.device == "cuda"
-    micro = (
-        recipe.batch_size // how.parts if gpu else math.gcd(recipe.batch_size, cpu_micro_batch())
-    )
+    micro = recipe.batch_size // how.parts
     # At most four checkpoints, at ends of epochs: the order within an epoch is drawn anew on resume
     save_steps = math.ceil(pairs / recipe.batch_size) * math.ceil(recipe.epochs / 4)
     return SFTConfig(
@@ -386,14 +380,6 @@ def arguments(
         report_to="none",
         disable_tqdm=True,
     )
-
-
-def cpu_micro_batch() -> int:
-    """Give how many pairs a CPU of this kind computes at once."""
-    import torch
-
-    kind = torch.backends.cpu.get_cpu_capability()
-    return CPU_MICRO_BATCH.get(kind, CPU_MICRO_BATCH_ELSEWHERE)
 
 
 def trainer_class(precision: Precision):

@@ -1,4 +1,4 @@
-"""What a GPU is given to be fast changes no result: what of it runs on a CPU is compared here."""
+"""What makes tuning fast changes no result: what of it runs on a CPU is compared here."""
 
 import copy
 import math
@@ -55,14 +55,47 @@ def test_without_padding_losses_and_weights_are_the_same(smoke, toy, tmp_path, f
             torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
 
 
-def test_a_cpu_has_none_of_these(toy):
+@pytest.mark.parametrize(("tokens", "parts"), [(80, 1), (81, 2), (160, 2), (161, 4), (5000, 4)])
+def test_a_cpu_pads_nothing_and_takes_so_many_tokens(toy, tokens, parts):
     model, _ = toy("llama")
-    here = precision.detect()
-    assert means.of_tuning(here, model, 8, 512) == means.PLAIN
-    assert means.PLAIN.label == "plain"
+    here = precision.Precision("cpu", "fp32")
+    assert means.of_tuning(here, model, 8, tokens) == Means(True, True, parts=parts)
     assert not means.unpacks(here, model)
     assert means.cached_tokens(model) == math.inf
+
+
+def test_a_cpu_pads_two_pairs_where_attention_is_not_the_usual(toy, monkeypatch):
+    model, _ = toy("llama")
+    here = precision.Precision("cpu", "fp32")
+    monkeypatch.setattr(model.config, "attn_logit_softcapping", 50.0, raising=False)
+    assert means.of_tuning(here, model, 8, 256) == Means(parts=4)
+    assert means.of_tuning(here, model, 3, 256) == Means(parts=3)
+
+
+def test_labels():
+    assert means.PLAIN.label == "plain"
     assert Means(flat=True, varlen=True, parts=2).label == "flat, varlen, 2 parts"
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_each_sequence_of_a_row_sees_itself_alone(window):
+    """As with one mask over all: its own past, at most a window of it."""
+    lengths = [5, 1, 4]
+    torch.manual_seed(0)
+    query, key, value = torch.randn(1, 4, 10, 8), torch.randn(1, 2, 10, 8), torch.randn(1, 2, 10, 8)
+    ends = torch.tensor([0, 5, 6, 10])
+    out, _ = means._attend(
+        None, query, key, value, None, 0.5, cu_seq_lens_q=ends, sliding_window=window
+    )
+    which = torch.repeat_interleave(torch.arange(3), torch.tensor(lengths))
+    place = torch.arange(10)
+    mask = (which[:, None] == which) & (place[:, None] >= place)
+    if window:
+        mask &= place[:, None] - place < window
+    scores = query @ key.repeat_interleave(2, dim=1).transpose(2, 3) * 0.5
+    weights = scores.masked_fill(~mask, -math.inf).softmax(dim=-1)
+    expected = (weights @ value.repeat_interleave(2, dim=1)).transpose(1, 2)
+    torch.testing.assert_close(out, expected)
 
 
 @pytest.mark.parametrize(
@@ -100,4 +133,4 @@ def test_a_model_spread_over_devices_is_tuned_alike(smoke, empty_store, monkeypa
     training = tuning.training(smoke, "dozen", trained)
     monkeypatch.setattr(load, "spread", lambda *_: True)
     facts = store.manifest(tuning.tune(training))
-    assert facts["means"] == "plain" and facts["final_loss"] > 0
+    assert facts["means"] == "flat, varlen" and facts["final_loss"] > 0

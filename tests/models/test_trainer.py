@@ -1,4 +1,4 @@
-"""The CPU trainer computes what trl's own computes.
+"""The CPU trainer computes without padding what trl's own computes with it.
 
 Two runs at once leave one set of answers.
 """
@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dsi_core.models import responses, tuning
+from dsi_core.models import means, responses, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.runtime import jobs, precision, store
 from dsi_core.settings.schema import Recipe, Trained
@@ -43,12 +43,17 @@ def test_losses_and_weights_are_those_of_trl(smoke, toy, tmp_path, family, metho
     ]
     curves, outcomes = [], []
     here = precision.detect()
-    for trainer_class in (SFTTrainer, tuning.trainer_class(here)):
+    ours = means.of_tuning(here, model, recipe.batch_size, 64)
+    assert ours.flat and ours.varlen
+    for trainer_class, how in ((SFTTrainer, means.PLAIN), (tuning.trainer_class(here), ours)):
         torch.manual_seed(0)
-        arguments = tuning.arguments(recipe, 0, tmp_path / trainer_class.__name__, len(rows), here)
+        folder = tmp_path / trainer_class.__name__
+        arguments = tuning.arguments(recipe, 0, folder, len(rows), here, how)
         arguments.save_strategy = "no"
+        untuned = copy.deepcopy(model)
+        means.apply(how, untuned)
         trainer = trainer_class(
-            model=copy.deepcopy(model),
+            model=untuned,
             args=arguments,
             processing_class=tokenizer,
             train_dataset=Dataset.from_list(rows),
@@ -97,13 +102,3 @@ def test_in_bf16_what_is_tuned_stays_fp32(smoke, empty_store, method):
     assert curves["fp32"][-1] < curves["fp32"][0] - 0.05
     apart = np.abs(curves["fp32"] - curves["bf16"])
     assert 0 < apart.max() < 0.02
-
-
-@pytest.mark.parametrize(("kind", "pairs"), [("AVX512", 4), ("AVX2", 2), ("DEFAULT", 2)])
-def test_pairs_at_once_fit_the_cpu(monkeypatch, tmp_path, kind, pairs):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: kind)
-    here = precision.Precision("cpu", "fp32")
-    recipe = Recipe(method="full", learning_rate=1e-3, epochs=1, batch_size=8)
-    arguments = tuning.arguments(recipe, 0, tmp_path, 48, here)
-    assert arguments.per_device_train_batch_size == pairs
-    assert arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps == 8

@@ -156,7 +156,7 @@ def test_pairs_whose_prompt_fills_the_limit_may_be_left_out(toy):
 
 
 def test_the_loss_is_on_the_answer_and_its_end_alone(quick, toy, empty_store, monkeypatch):
-    """The labels that trl's own collator hands to the model, padding included."""
+    """The labels that trl's own collator hands to the model, several pairs in a row."""
     import trl
 
     batches = []
@@ -171,15 +171,12 @@ def test_the_loss_is_on_the_answer_and_its_end_alone(quick, toy, empty_store, mo
     pairs = training_pairs(training(quick, "dozen", trained("llama", "full")))
     learnt = {}
     for batch in batches:
-        for ids, labels, mask in zip(
-            batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True
-        ):
-            assert (labels[labels != -100] == ids[labels != -100]).all() and (
-                labels[mask == 0] == -100
-            ).all()
-            learnt[tokenizer.decode(ids[(labels == -100) & (mask == 1)])] = tokenizer.decode(
-                labels[labels != -100]
-            )
+        lengths = batch["cu_seq_lens_q"].diff().tolist()
+        rows = (batch[name][0].split(lengths) for name in ("input_ids", "labels"))
+        for ids, labels in zip(*rows, strict=True):
+            counted = labels != -100
+            assert (labels[counted] == ids[counted]).all()
+            learnt[tokenizer.decode(ids[~counted])] = tokenizer.decode(ids[counted])
     assert learnt == {
         f"<s>{p}\n": f"{o}</s>" for p, o in zip(pairs["prompt"], pairs["output"], strict=True)
     }
