@@ -12,7 +12,8 @@ from dsi_core.audit.reach import Power, Reach, power, reach
 from dsi_core.audit.readable import Readable
 from dsi_core.audit.storage import answers
 from dsi_core.audit.subject import Kind
-from dsi_core.services import endpoint, request
+from dsi_core.services import request
+from dsi_core.services.service import remembered
 
 CHAT_TOKENS = 16  # about, that a chat format adds to a prompt
 
@@ -149,5 +150,5 @@ def _first_request(plan: Plan) -> dict[str, Any] | None:
     if plan.remote is None:
         return None
     seed = request.draw_seed(sampling.seed, first["sample_id"], 0)
-    taken = endpoint.remembered(plan.folder)
+    taken = remembered(plan.folder)
     return request.body(plan.remote, first["prompt"], sampling, seed, taken)

@@ -4,8 +4,8 @@ import json
 import warnings
 
 from dsi_core.audit.plan import Plan
-from dsi_core.services import endpoint
 from dsi_core.services.client import place
+from dsi_core.services.service import NAME
 
 RESPONSES = "responses.jsonl"
 
@@ -30,7 +30,7 @@ def warn(plan: Plan) -> None:
 
 def _service(folder) -> dict:
     try:
-        known = json.loads((folder / endpoint.NAME).read_text(encoding="utf-8"))
+        known = json.loads((folder / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -55,7 +55,8 @@ from dsi_core.protect.kit import Kit
 from dsi_core.protect.kit_files import COMMITMENT
 from dsi_core.runtime import disk, provenance
 from dsi_core.runtime.released import sha256_of
-from dsi_core.services import client, endpoint
+from dsi_core.services import client
+from dsi_core.services.service import remembered
 from dsi_core.services.thoughts import Thought
 
 ANSWERS = "answers.jsonl"
@@ -267,7 +268,7 @@ def hints(judged: Judgement, plan: Plan) -> list[str]:
 def _sets_temperature(plan: Plan) -> bool:
     if plan.remote is None or "temperature" in plan.remote.omit:
         return plan.remote is None
-    return endpoint.remembered(plan.folder).temperature
+    return remembered(plan.folder).temperature
 
 
 def _sensitivity(plan: Plan, judged: Judgement) -> ExactFacts | None:
@@ -293,7 +294,7 @@ def _suspect(plan: Plan, judged: Judgement) -> SuspectFacts:
             extra=plan.remote.extra,
             omit=list(plan.remote.omit),
             asked_otherwise=[
-                *endpoint.remembered(plan.folder).differences,
+                *remembered(plan.folder).differences,
                 *(["asked in batches"] if plan.remote.batch else []),
             ],
         )

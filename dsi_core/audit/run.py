@@ -38,8 +38,9 @@ from dsi_core.models.tuning import Training
 from dsi_core.runtime import jobs, locks, provenance, store
 from dsi_core.runtime.progress import Progress
 from dsi_core.services import batch, endpoint
-from dsi_core.services.endpoint import Service
 from dsi_core.services.reply import Reply
+from dsi_core.services.service import Service
+from dsi_core.services.trial import EndpointError
 
 RESPONSES = "responses.jsonl"
 
@@ -66,7 +67,7 @@ def run(plan: Plan) -> Outcome:
 
     Raises
     ------
-    endpoint.EndpointError
+    EndpointError
         When a question stays unanswered: what came before is stored, and a rerun goes on.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
@@ -224,7 +225,7 @@ def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Prog
         kept = ((row, reply.text, _facts(reply)) for row, reply in replies)
         try:
             keep(plan.folder, kept, lambda: bar.show(bar.done + 1))
-        except endpoint.EndpointError as error:
+        except EndpointError as error:
             unanswered.add(plan.folder, error.unanswered)
             raise
         return
@@ -257,7 +258,7 @@ def _ask_neutral(
     replies = endpoint.answers(plan.remote, questions, how, service)
     try:
         keep(folder, ((row, reply.text, _facts(reply)) for row, reply in replies))
-    except endpoint.EndpointError as error:
+    except EndpointError as error:
         unanswered.add(plan.folder, error.unanswered)
         if ended is None:
             raise

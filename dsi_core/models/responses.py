@@ -18,7 +18,7 @@ from dsi_core.runtime import disk, locks, released, store
 from dsi_core.runtime.engines import work
 from dsi_core.runtime.precision import device_name
 from dsi_core.services import client, endpoint
-from dsi_core.services.endpoint import Service
+from dsi_core.services.service import Service
 
 COLUMNS = ["sample_id", "draw", "response"]
 COST = ["tokens", "seconds"]  # of each answer

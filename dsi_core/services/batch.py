@@ -17,9 +17,11 @@ from dsi_core.runtime import disk, progress, provenance, store
 from dsi_core.services import pace, reply, request, troubles
 from dsi_core.services.billing import Lost
 from dsi_core.services.client import AZURE, CHAT, Missed, Received, json_of
-from dsi_core.services.endpoint import SKIPPED, EndpointError, Refused, Service, answers
+from dsi_core.services.endpoint import answers
 from dsi_core.services.reply import Reply
 from dsi_core.services.request import Asking
+from dsi_core.services.service import Service
+from dsi_core.services.trial import SKIPPED, EndpointError, Refused
 
 NAME = "batch.json"
 QUESTIONS = 50_000  # in one batch at most...

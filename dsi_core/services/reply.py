@@ -11,9 +11,10 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dsi_core.services import billing, thoughts
+from dsi_core.services import billing, stream
 from dsi_core.services.billing import Lost, Usage
 from dsi_core.services.endings import UNSAID, Ending, meaning
+from dsi_core.services.message import Parts, string
 from dsi_core.services.thoughts import Thought
 
 # No tokenizer writes more bytes a token in a text of people: beyond, a limit was ignored
@@ -100,22 +101,7 @@ class Failure:
         return Lost(1, 1) if self.status in (None, 200) else Lost()
 
 
-_THOUGHTS = (  # a message's fields that hold one
-    "reasoning_content",
-    "reasoning",
-    "reasoning_details",
-    "reasoning_text",
-    "thinking",
-    "thinking_blocks",
-    "thought",
-    "thoughts",
-)
-_THOUGHT_PARTS = ("thinking", "reasoning", "thought", "redacted_thinking", "summary")
-_TEXT_PARTS = ("text", "output_text", "markdown", "")
-_TOOL_PARTS = ("tool_use", "tool_call", "function_call", "server_tool_use")
 # What an error's code or type says that no other try would change
-_SSE = re.compile(r"(data|event|id|retry)?:")  # the first line of a stream; a comment, too
-_LINE = re.compile("\r\n|\r|\n")  # its lines end there alone, and texts hold other separators
 _FOR_GOOD = ("quota", "api_key", "authentication", "permission", "not_found", "billing", "balance")
 
 
@@ -144,7 +130,7 @@ def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
         How many more were allowed for a thought.
     """
     try:
-        body = _body(raw)
+        body = stream.body(raw)
     except (ValueError, RecursionError):  # not UTF-8, not JSON, or brackets without end
         if not raw.strip():
             return Failure("an empty reply", 200, nonsense=True)
@@ -160,7 +146,7 @@ def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
         bare = "choices" in body and not body["choices"]
         return Failure(f"no message in {plain(body)}", 200, usage=usage, nonsense=True, bare=bare)
     finish = _reason(choice)
-    parts = _Parts.of(message, BYTES_PER_TOKEN * (tokens + thought_tokens))
+    parts = Parts.of(message, BYTES_PER_TOKEN * (tokens + thought_tokens))
     end = ending(choice, message, parts) if choice else Ending.FILTERED
     if parts.unread and end in (Ending.COMPLETE, Ending.UNSAID):
         end = Ending.UNKNOWN
@@ -179,100 +165,12 @@ def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
         usage=counted,
         thought=thought,
         cut=len(shown) < len(text),
-        model=_string(body.get("model")),
+        model=string(body.get("model")),
         refused=bool(parts.refusal),
     )
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """What a message holds.
-
-    whole: the text with the thoughts in it; unread: there is nothing but parts of unknown kinds.
-    """
-
-    whole: str = ""
-    answer: str = ""
-    thought: str = ""
-    kind: Thought = Thought.NONE
-    refusal: str = ""
-    tool: bool = False
-    unread: bool = False
-
-    @classmethod
-    def of(cls, message: dict[str, Any], most: int) -> "_Parts":
-        """Read a message, at most so many bytes of its text."""
-        content, found = message.get("content"), _Found()
-        found.add(content)
-        fields = [message[name] for name in _THOUGHTS if message.get(name)]
-        found.thoughts += [_inner(value) for value in fields]
-        refusal = message.get("refusal")
-        if isinstance(refusal, str) and refusal.strip():
-            found.refusals.append(refusal)
-        tool = found.tool or bool(message.get("tool_calls") or message.get("function_call"))
-        whole = _clean("".join(found.texts)).encode()[:most].decode(errors="ignore")
-        said = thoughts.apart(whole)
-        kind = said.kind
-        if found.thoughts and kind is Thought.NONE:
-            kind = Thought.BEFORE if said.answer else Thought.INSTEAD
-        thought = "\n".join([*filter(None, found.thoughts), said.thought])
-        refusal = _clean("\n".join(found.refusals)).strip()[:most]
-        unread = found.unread and not (whole or thought or refusal or tool)
-        return cls(whole, said.answer, thought, kind, refusal, tool or said.tool, unread)
-
-
-@dataclass
-class _Found:
-    """The pieces of a content."""
-
-    texts: list[str] = field(default_factory=list)
-    thoughts: list[str] = field(default_factory=list)
-    refusals: list[str] = field(default_factory=list)
-    tool: bool = False
-    unread: bool = False
-
-    def add(self, content: Any) -> None:
-        """Take a text, a part or a list of parts."""
-        if isinstance(content, str):
-            self.texts.append(content)
-        elif isinstance(content, list):
-            for part in content:
-                self.add(part)
-        elif isinstance(content, dict):
-            self._add_part(content)
-        elif content is not None:  # somebody read the model's text as JSON
-            self.texts.append(json.dumps(content))
-
-    def _add_part(self, part: dict[str, Any]) -> None:
-        kind = _string(part.get("type"))
-        if kind in _THOUGHT_PARTS or part.get("thought") is True:
-            self.thoughts.append(_inner(part))
-        elif kind == "refusal":
-            self.refusals.append(_inner(part))
-        elif kind in _TEXT_PARTS:
-            text = next((part[n] for n in ("text", "content", "parts") if n in part), None)
-            self.unread |= text is None
-            self.add(text.get("value") if isinstance(text, dict) else text)
-        elif kind in _TOOL_PARTS:
-            self.tool = True
-        else:
-            self.unread = True
-
-
-def _inner(value: Any) -> str:
-    """All text in a thought or a refusal, however it is nested; sealed ones have a mark."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return "".join(_inner(one) for one in value)
-    if not isinstance(value, dict):
-        return ""
-    names = ("thinking", "reasoning", "text", "content", "summary", "refusal")
-    said = next((value[name] for name in names if value.get(name)), None)
-    return _inner(said) if said is not None else "[sealed]" if value.get("data") else ""
-
-
-def _thought(parts: _Parts, end: Ending, usage: Usage) -> Thought:
+def _thought(parts: Parts, end: Ending, usage: Usage) -> Thought:
     """Whether it thought; a service may count a thought that it keeps to itself."""
     if parts.answer:
         hidden = parts.kind is Thought.NONE and usage.thought
@@ -284,7 +182,7 @@ def _thought(parts: _Parts, end: Ending, usage: Usage) -> Thought:
     return Thought.INSTEAD if silent else Thought.NONE
 
 
-def _compared(text: str, parts: _Parts, usage: Usage, tokens: int) -> str:
+def _compared(text: str, parts: Parts, usage: Usage, tokens: int) -> str:
     """The part of an answer that a limit of so many tokens would have left.
 
     A limit that holds for thought and answer together leaves an answer longer than others' may be.
@@ -303,7 +201,7 @@ def _compared(text: str, parts: _Parts, usage: Usage, tokens: int) -> str:
     return text.encode()[: size * tokens // written].decode(errors="ignore").rstrip()
 
 
-def ending(choice: dict[str, Any], message: dict[str, Any], parts: _Parts) -> Ending:
+def ending(choice: dict[str, Any], message: dict[str, Any], parts: Parts) -> Ending:
     """Say what a choice's reasons mean together: the one that is no clean end counts."""
     own = choice.get("finish_reason", choice.get("stop_reason", UNSAID))
     native = choice.get("native_finish_reason")
@@ -316,56 +214,6 @@ def ending(choice: dict[str, Any], message: dict[str, Any], parts: _Parts) -> En
     return known
 
 
-def _body(raw: bytes) -> Any:
-    """The reply's JSON; of a stream, its pieces put together."""
-    text = raw.decode("utf-8-sig").strip()
-    if not _SSE.match(text):
-        return json.loads(text)
-    lines = _LINE.split(text)
-    said = [line for line in lines if not line.startswith(":")]  # comments keep a line open
-    whole = "\n".join(said).strip()
-    return json.loads(whole) if whole.startswith("{") else _joined(said)
-
-
-def _joined(stream: list[str]) -> dict[str, Any]:
-    """A stream of server-sent events as the one reply that it would have been."""
-    body: dict[str, Any] = {}
-    message: dict[str, Any] = {}
-    choice: dict[str, Any] = {"message": message, "finish_reason": None}
-    for line in stream:
-        data = line.removeprefix("data:").strip()
-        if not line.startswith("data:") or data == "[DONE]":
-            continue
-        piece = json.loads(data)
-        if not isinstance(piece, dict):
-            continue
-        body |= {name: value for name, value in piece.items() if value is not None}
-        for part in piece.get("choices") or []:
-            if not isinstance(part, dict) or part.get("index"):
-                continue
-            choice |= {k: v for k, v in part.items() if k not in ("delta", "message") and v}
-            _extend(message, part.get("delta") or _rest(message, part))
-    return {**body, "choices": [choice] if message else []}
-
-
-def _rest(message: dict[str, Any], part: dict[str, Any]) -> Any:
-    """What a piece without a delta adds: a text of its own, or the whole message once more."""
-    whole = part.get("message") or {"content": part.get("text")}
-    before, all_of_it = (one.get("content") for one in (message, whole))
-    if before and isinstance(all_of_it, str) and all_of_it.startswith(before):
-        return {**whole, "content": all_of_it.removeprefix(before)}
-    return whole
-
-
-def _extend(message: dict[str, Any], delta: Any) -> None:
-    for name, value in delta.items() if isinstance(delta, dict) else ():
-        before = message.get(name)
-        both = isinstance(value, str) and isinstance(before, str) and name != "role"
-        lists = isinstance(value, list) and isinstance(before, list)
-        if value is not None:
-            message[name] = before + value if both or lists else value
-
-
 def _error(body: dict[str, Any]) -> Failure | None:
     """The error that a reply with status 200 is; None = none."""
     first = _choice(body)
@@ -373,7 +221,7 @@ def _error(body: dict[str, Any]) -> Failure | None:
     if not error and body.get("choices") is None:
         base = body.get("base_resp")
         if isinstance(base, dict) and base.get("status_code"):
-            error = {"code": base["status_code"], "message": _string(base.get("status_msg"))}
+            error = {"code": base["status_code"], "message": string(base.get("status_msg"))}
         elif body.get("object") == "error" or "detail" in body:
             error = body
     if not error:
@@ -419,15 +267,6 @@ def _reason(choice: dict[str, Any]) -> str:
     said = [choice.get(name) for name in names]
     words = [one.get("type") if isinstance(one, dict) else one for one in said]
     return " / ".join(dict.fromkeys(word for word in words if isinstance(word, str) and word))
-
-
-def _clean(text: str) -> str:
-    """JSON may hold half a surrogate pair, which no file could take."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def plain(body: Any) -> str:

@@ -20,8 +20,9 @@ from dsi_core.audit import run, storage
 from dsi_core.audit.dry_run import dry_run
 from dsi_core.audit.run import Ended
 from dsi_core.evidence import controls
-from dsi_core.services import client, endpoint
+from dsi_core.services import client
 from dsi_core.services import reply as reply_of
+from dsi_core.services.trial import EndpointError
 
 
 def last_line(done) -> str:
@@ -117,7 +118,7 @@ def test_after_a_fault_that_stays_a_rerun_asks_only_the_rest(prepared, server, p
     healthy, bad = knows(folder), folder.tainted.iloc[1]
     server.script = lambda prompt, n: fault if prompt == bad["prompt"] else healthy(prompt, n)
     interrupted = plan(folder, server, stop_early=False, timeout=timeout)
-    with pytest.raises(endpoint.EndpointError) as caught:
+    with pytest.raises(EndpointError) as caught:
         run.run(interrupted)
     says(caught, "m-1 at ", server.url, f"sample {bad['sample_id']}", "request 2 of 2")
     kept = stored(folder.folder)

@@ -11,7 +11,7 @@ from servers import error, reply
 from dsi_core.audit import choices, cost, record, report, run, same_model, storage
 from dsi_core.audit.run import Ended
 from dsi_core.runtime import provenance
-from dsi_core.services.endpoint import EndpointError
+from dsi_core.services.trial import EndpointError
 
 ROUND = same_model.DEFAULT * same_model.DRAWS
 NEUTRAL = set(same_model.PROMPTS.values())

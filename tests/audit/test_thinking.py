@@ -12,7 +12,7 @@ from dsi_core.audit import choices, cost, record, run, storage
 from dsi_core.audit.run import Ended
 from dsi_core.audit.unanswered import read as in_vain
 from dsi_core.protect import kit as kits
-from dsi_core.services.endpoint import EndpointError
+from dsi_core.services.trial import EndpointError
 
 MUSING = "The user wants to know what is in some box. Boxes hold all kinds of things, " * 8
 TAGS = {"completion_tokens_details": {"reasoning_tokens": 40}, "completion_tokens": 60}

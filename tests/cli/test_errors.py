@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from dsi_core.cli import app, errors
 from dsi_core.runtime import disk, environment, jobs
 from dsi_core.runtime.paths import ROOT
-from dsi_core.services.endpoint import EndpointError
+from dsi_core.services.trial import EndpointError
 
 PLACE = "/mnt/there/my file.csv"
 

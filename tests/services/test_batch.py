@@ -15,7 +15,8 @@ from helpers import says, table
 from dsi_core.models.sampling import Sampling
 from dsi_core.runtime import disk
 from dsi_core.services import batch, client
-from dsi_core.services.endpoint import EndpointError, Service
+from dsi_core.services.service import Service
+from dsi_core.services.trial import EndpointError
 from dsi_core.settings.schema import Endpoint
 
 ASKING = Sampling(0, 1.0, 1, 8, 1)

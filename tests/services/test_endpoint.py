@@ -21,6 +21,8 @@ from dsi_core.services.billing import Usage
 from dsi_core.services.endings import Ending
 from dsi_core.services.reply import Reply
 from dsi_core.services.request import draw_seed
+from dsi_core.services.service import Service
+from dsi_core.services.trial import NONSENSE, EndpointError, Trial
 from dsi_core.settings.schema import Endpoint
 
 
@@ -47,7 +49,7 @@ def ask(server, *prompts, limit=8, known=False, **changes) -> tuple[dict, str | 
     try:
         for row, answer in api.answers(service.endpoint, todo(*prompts), how(1.0, limit), service):
             found[row.prompt] = answer.text
-    except api.EndpointError as caught:
+    except EndpointError as caught:
         assert caught.__context__ is None and caught.__cause__ is None
         return found, str(caught)
     return found, None
@@ -62,16 +64,16 @@ def todo(*prompts):
 
 
 def one(server, service=None, **changes) -> Reply:
-    known = service or api.Service(of(server, **changes))
+    known = service or Service(of(server, **changes))
     ((_, said),) = api.answers(known.endpoint, todo("p"), how(), known)
     return said
 
 
-def met(server, **changes) -> api.Service:
-    return api.Service(of(server, **changes))
+def met(server, **changes) -> Service:
+    return Service(of(server, **changes))
 
 
-def proven(server, **changes) -> api.Service:
+def proven(server, **changes) -> Service:
     """A service that has answered, so that several questions are asked at a time."""
     service = met(server, **changes)
     service.proven = True
@@ -200,7 +202,7 @@ def test_nobody_listens(pauses):
         free.bind(("127.0.0.1", 0))
         address = f"http://name:word@127.0.0.1:{free.getsockname()[1]}/v1?token=word"
     endpoint = Endpoint(base_url=address, model="m", attempts=2)
-    with pytest.raises(api.EndpointError) as caught:
+    with pytest.raises(EndpointError) as caught:
         list(api.answers(endpoint, todo("p"), how()))
     says(caught, "m at http://127.0.0.1:", "connection failed", "refused")
     assert "word" not in str(caught.value)
@@ -235,7 +237,7 @@ def test_without_a_key_none_is_sent_from_elsewhere(server):
 @pytest.mark.parametrize("url", ["localhost:8000/v1", "", "ftp://host/v1", "https://"])
 def test_a_base_url_that_is_none(url):
     with pytest.raises(ValueError) as caught:
-        api.Service(Endpoint(base_url=url, model="m"))
+        Service(Endpoint(base_url=url, model="m"))
     says(caught, "base_url", repr(url))
 
 
@@ -252,10 +254,10 @@ def test_the_key_is_never_told(server, pauses, caplog):
         page(b'{"error": "%s"}' % KEY.replace("/", "\\/").encode()),
         (404, {"Content-Type": "application/json"}, json.dumps({"detail": [KEY]}).encode()),
     ]
-    service = api.Service(of(server, attempts=2))
+    service = Service(of(server, attempts=2))
     for echo in echoes:
         server.script = lambda prompt, n, echo=echo: echo
-        with pytest.raises(api.EndpointError) as caught:
+        with pytest.raises(EndpointError) as caught:
             one(server, service)
         raised = caught.value
         shown = f"{raised!r} {raised} {caught.getrepr(chain=True)} {vars(raised)}"
@@ -317,11 +319,9 @@ def test_a_consumer_that_stops_begins_no_more(server):
 
 def test_our_own_errors_keep_their_kind(server, monkeypatch):
     server.script = lambda prompt, n: reply("ok")
-    ask = api.Service.ask
+    run = Trial.run
     monkeypatch.setattr(
-        api.Service,
-        "ask",
-        lambda service, row, *more: 1 // (row.prompt == "good") and ask(service, row, *more),
+        Trial, "run", lambda trial: 1 // (trial.row.prompt == "good") and run(trial)
     )
     answers = api.answers(of(server, concurrency=1), todo("good", "bad"), how())
     assert next(answers)[1].text == "ok"
@@ -353,7 +353,7 @@ def test_a_prompt_that_gets_no_choice_is_left_out_where_others_are_answered(serv
     with pytest.warns(UserWarning, match="this prompt is left out"):
         found, failed = ask(server, "a", "bad", "b")
     assert failed is None and found == {"a": "yes", "bad": "", "b": "yes"}
-    assert server.prompts().count("bad") == api.NONSENSE
+    assert server.prompts().count("bad") == NONSENSE
     found, failed = ask(server, "bad")
     assert found == {} and "no message in" in failed
 

@@ -12,6 +12,7 @@ from dsi_core.models.sampling import Sampling
 from dsi_core.services import endpoint as api
 from dsi_core.services import pace
 from dsi_core.services.endings import Ending
+from dsi_core.services.trial import EndpointError
 from dsi_core.settings.schema import Endpoint
 
 FILTER = error(400, "The response was filtered", code="content_filter")
@@ -27,7 +28,7 @@ def run(url, questions, **changes):
         try:
             for row, got in api.answers(endpoint, questions, asking):
                 found[row.sample_id, row.draw] = got
-        except api.EndpointError as caught:
+        except EndpointError as caught:
             said = str(caught)
     ours = [str(one.message) for one in told if one.category is UserWarning]
     return found, ours, said

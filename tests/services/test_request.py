@@ -11,6 +11,8 @@ from dsi_core.models.sampling import Sampling
 from dsi_core.services import endpoint as api
 from dsi_core.services import request
 from dsi_core.services.request import Taken, body, most_new_tokens
+from dsi_core.services.service import Service, remembered
+from dsi_core.services.trial import EndpointError
 from dsi_core.settings.schema import Endpoint
 
 
@@ -31,11 +33,11 @@ def run(server, *prompts, memory=None, asking=None, **changes):
     found, said = {}, None
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        service = api.Service(of(server.url, concurrency=1, **changes), memory)
+        service = Service(of(server.url, concurrency=1, **changes), memory)
         try:
             for row, got in api.answers(service.endpoint, todo(*prompts), asking or how(), service):
                 found[row.prompt] = got
-        except api.EndpointError as caught:
+        except EndpointError as caught:
             said = str(caught)
     return found, [str(one.message) for one in told], said
 
@@ -227,4 +229,4 @@ def test_where_nothing_else_can_be_sent_it_ends_with_what_helps(server):
 
 def test_a_file_that_cannot_be_read_teaches_anew(tmp_path):
     (tmp_path / "service.json").write_text("{")
-    assert api.remembered(tmp_path) == api.remembered(None) == Taken()
+    assert remembered(tmp_path) == remembered(None) == Taken()
