@@ -2,7 +2,9 @@
 
 import gc
 import os
+import shutil
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 # Before torch is imported: one thread, as workers have, and jobs in this process: a toy is tuned
@@ -140,20 +142,34 @@ def one_thread():
 @pytest.fixture(scope="session")
 def toy(smoke, one_thread):
     """toy(family) = (model, tokenizer) of the smoke profile, each made and loaded once."""
-    from functools import cache
-
     from dsi_core.models import load
     from dsi_core.runtime.precision import detect
 
     return cache(lambda family: load.load(load.base(smoke, family), detect()))
 
 
-@pytest.fixture
-def prepared(smoke, one_thread, tmp_path):
-    """make(count, controls=3) = `boxes.prepared` in tmp_path/<name>."""
+@pytest.fixture(scope="session")
+def boxes_of(smoke, one_thread, own_store, tmp_path_factory):
+    """boxes_of(count, controls) = a folder of `boxes.prepared`, made once a session."""
     import boxes
 
+    def make(count: int, controls: int) -> Path:
+        folder = tmp_path_factory.mktemp("boxes") / "boxes"  # as far from the store as its copies
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DSI_STORE", str(own_store))  # the toy BERT lies there
+            return boxes.prepared(smoke, folder, count, controls).folder
+
+    return cache(make)
+
+
+@pytest.fixture
+def prepared(boxes_of, tmp_path):
+    """make(count, controls=3) = `boxes.prepared` in tmp_path/<name>, a copy of the test's own."""
+    from dsi_core.audit import prepared as preparation
+
     def make(count: int, controls: int = 3, name: str = "boxes"):
-        return boxes.prepared(smoke, tmp_path / name, count, controls)
+        folder = tmp_path / name
+        shutil.copytree(boxes_of(count, controls), folder, dirs_exist_ok=True)
+        return preparation.read(folder)
 
     return make

@@ -18,6 +18,7 @@ from dsi_core.settings.unchecked import Unchecked
 
 NO_PROFILES = ("reported", "plan", "imitation_seeds")  # other files in params/
 SUITE_PARTS = {"victims", "suspects", "wild"}
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C: eight times as fast; not everywhere
 
 
 class Profile(Unchecked):
@@ -85,7 +86,7 @@ def load_profile(name: str, suite: str | None = None, **overrides) -> Profile:
 def read_yaml(path: Path) -> dict:
     """Read a YAML file of named settings. Raises `ValueError` when it is anything else."""
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        read = yaml.load(path.read_text(encoding="utf-8"), LOADER)
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(read, dict):

@@ -81,25 +81,32 @@ def make(name, seconds=0.2):
     return (folder / "made").read_text()
 
 if __name__ == "__main__":
-    print(jobs.run([jobs.Job(name, make, (name,)) for name in "abcdef"]))
+    for kind in ("hard", "soft"):
+        os.environ.update({locks.LOCKS: kind, "DSI_STORE": str(Path(sys.argv[1], kind))})
+        print(jobs.run([jobs.Job(name, make, (name,)) for name in "abcdef"]))
 '''
 
 
-@pytest.mark.parametrize("kind", ["hard", "soft"])
-def test_processes_share_the_jobs_of_a_store(empty_store, tmp_path, kind):
-    """Two "nodes" with one folder: each makes some, none is made twice, both have all results."""
+def test_processes_share_the_jobs_of_a_store(tmp_path):
+    """Two "nodes" with one folder: each makes some, none is made twice, both have all results.
+
+    By both kinds of locks, one after the other.
+    """
     (tmp_path / "chores.py").write_text(CHORES)
     both = []
     for number in (1, 2):
-        told = {"DSI_WORKERS": "0", "DSI_PART": f"{number}/2", locks.LOCKS: kind}
-        command = [sys.executable, str(tmp_path / "chores.py")]
+        told = {"DSI_WORKERS": "0", "DSI_PART": f"{number}/2"}
+        command = [sys.executable, str(tmp_path / "chores.py"), str(tmp_path / "stores")]
         begun = subprocess.Popen(
             command, env={**os.environ, **told}, stdout=subprocess.PIPE, text=True
         )
         both.append(begun)
     first, second = (process.communicate(timeout=120)[0] for process in both)
-    assert first == second and first.count("/2\\n") == 6  # each entry has one line
-    assert not list(empty_store.rglob(locks.SOFT_LOCK))
+    hard, soft = first.splitlines()
+    assert first == second
+    assert hard.count("/2\\n") == soft.count("/2\\n") == 6  # each entry has one line
+    assert len(list((tmp_path / "stores").rglob("made"))) == 12
+    assert not list((tmp_path / "stores" / "soft").rglob(locks.SOFT_LOCK))
 
 
 def test_what_somebody_else_is_at_is_left_until_the_end(empty_store, monkeypatch):
