@@ -14,10 +14,10 @@ from dsi_core.audit import innocents
 from dsi_core.audit.draft import Draft
 from dsi_core.data.pairs import dataset
 from dsi_core.evidence import controls
-from dsi_core.method import participants, study
+from dsi_core.method import asking, participants
+from dsi_core.method.asking import Query
 from dsi_core.method.participants import Participant
 from dsi_core.method.similarity import backbone
-from dsi_core.method.study import Query
 from dsi_core.models import load, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.planning import jobs
@@ -193,7 +193,7 @@ def _asked(draft: Draft, done: bool) -> list[_Asked]:
     ]
     found = []
     for some, sampling in parts:
-        for model, query in zip(some, study.queries(some, pairs, sampling), strict=True):
+        for model, query in zip(some, asking.queries(some, pairs, sampling), strict=True):
             lacking = query.work.answers if done else len(pairs) * sampling.draws
             found.append(_Asked(model, query, lacking))
     return found

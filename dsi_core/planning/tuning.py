@@ -35,6 +35,9 @@ def cost(
     held_gb = card.fixed_gb + frozen_gb(recipe, billions, card)
     held_gb += trained_billions(recipe, billions) * rule("trained_bytes")
     at_once = min(recipe.batch_size, card.micro_batch or recipe.batch_size)
+    if card.micro_batch:  # a CPU takes fewer of long ones
+        fitting = max(means.CPU_PAIRS, int(means.CPU_TOKENS / longest))
+        at_once = min(at_once, fitting)
     flops = rule("full_flops" if recipe.method == "full" else "frozen_flops")
     room_gb = {"always": 0.0, "never": math.inf}.get(card.checkpointing, card.memory_gb - held_gb)
     kept_gb = _activations_gb(billions, at_once, longest, room_gb)
