@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from dsi_core.data.pairs import dataset, load_pairs
-from dsi_core.method import participants, study
+from dsi_core.method import asking, participants
 from dsi_core.method.study import Study
 from dsi_core.runtime import disk, store
 from dsi_core.runtime.paths import ROOT
@@ -69,7 +69,7 @@ def _own(run: Study) -> pd.DataFrame:
     untuned = [Suspect(name=f"{base}-untuned", member=False, base=base) for base in bases]
     models = participants.suspects(profile.changed(suspects=[*tuned, *untuned], wild={}))
     questions = pd.concat([_questions(profile, v) for v in profile.victims], ignore_index=True)
-    answers = study.answers(models, questions, run.sampling.changed(draws=1))
+    answers = asking.answers(models, questions, run.sampling.changed(draws=1))
     origins = [
         {
             "dataset": model.dataset,

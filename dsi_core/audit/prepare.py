@@ -15,7 +15,7 @@ from dsi_core.audit.prepared import KNOWN, Prepared
 from dsi_core.audit.prepared_json import Compared, Facts
 from dsi_core.data import text_classifier
 from dsi_core.data.pairs import dataset, load_pairs
-from dsi_core.method import participants, study
+from dsi_core.method import asking, participants, study
 from dsi_core.method.participants import Participant
 from dsi_core.method.study import Study
 from dsi_core.models.sampling import Sampling
@@ -94,7 +94,7 @@ def _work(run: Study) -> dict[str, float | None]:
     ]
     work: dict[str, float | None] = {}
     for phase, models, sampling in asked:
-        missing = [q for q in study.queries(models, run.pairs, sampling) if q.missing]
+        missing = [q for q in asking.queries(models, run.pairs, sampling) if q.missing]
         work[phase] = sum(q.job().cost for q in missing)
     return {**work, CHECKING: 1.0}
 
@@ -134,7 +134,7 @@ def _of_models(models: list[Participant], chosen: pd.DataFrame, sampling: Sampli
     """Known models' answers: suspect, sample_id, draw, response, member, group, base."""
     if not models:
         return pd.DataFrame()
-    said = study.answers(models, chosen, sampling).rename(columns={"model_id": "suspect"})
+    said = asking.answers(models, chosen, sampling).rename(columns={"model_id": "suspect"})
     known = [(m.model_id, m.member, m.group, m.trained.base) for m in models]
     who = pd.DataFrame(known, columns=["suspect", "member", "group", "base"])
     return said.drop(columns=["role", "dataset"]).merge(who, on="suspect", validate="m:1")

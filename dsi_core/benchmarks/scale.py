@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.benchmarks.alone import alone
-from dsi_core.method import similarity, study
+from dsi_core.method import asking, similarity, study
 from dsi_core.method.similarity import Backbone
 from dsi_core.models import responses
 from dsi_core.models.load import Base
@@ -85,7 +85,7 @@ def read(count: int, place: Path) -> int:
 
 def _read(count: int, place: Path) -> pd.DataFrame:
     with _store(place):
-        tables = [study.collected(q).assign(suspect=q.model_id) for q in queries(count)]
+        tables = [asking.collected(q).assign(suspect=q.model_id) for q in queries(count)]
         return pd.concat(tables, ignore_index=True)
 
 
@@ -179,13 +179,13 @@ def questions() -> pd.DataFrame:
     return pd.DataFrame({"sample_id": [f"{i:016x}" for i in range(EACH)], "prompt": prompts})
 
 
-def queries(count: int) -> Iterator[study.Query]:
+def queries(count: int) -> Iterator[asking.Query]:
     """What so many answers answer, model by model; all of one base that was not tuned."""
     training = Training(BASE, Precision("cpu", "fp32"), 0)
     asked, sampling = questions(), Sampling(0, 1.0, 1, 64, 1)
     for i in range(count // EACH):
         model_id = f"model {i}"
-        yield study.Query(model_id, model_id, training, asked, sampling)
+        yield asking.Query(model_id, model_id, training, asked, sampling)
 
 
 def made_up(name: str, count: int) -> list[str]:

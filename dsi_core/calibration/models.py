@@ -8,8 +8,9 @@ import pandas as pd
 
 from dsi_core.calibration.draws import Draw
 from dsi_core.data.pairs import Dataset, dataset, load_pairs
-from dsi_core.method import pending, study
-from dsi_core.method.study import Query
+from dsi_core.method import asking as ask
+from dsi_core.method import pending
+from dsi_core.method.asking import Query
 from dsi_core.models import load, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
@@ -212,8 +213,8 @@ def answers(queries: Sequence[Query]) -> pd.DataFrame:
     missing = [query for query in queries if query.missing]
     pending.announce([query.work for query in missing])
     _tune_together(query.training for query in missing)
-    study.query(queries, announced=True)
-    tables = [study.collected(query).assign(model=query.model_id) for query in queries]
+    ask.query(queries, announced=True)
+    tables = [ask.collected(query).assign(model=query.model_id) for query in queries]
     table = pd.concat(tables, ignore_index=True)
     return table.rename(columns={"sample_id": "row"})[["model", "row", "draw", "response"]]
 

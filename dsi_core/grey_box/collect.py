@@ -20,9 +20,10 @@ from dsi_core.data import near_duplicates, text_classifier
 from dsi_core.data.pairs import Dataset, dataset, untouched
 from dsi_core.grey_box import attacks
 from dsi_core.grey_box.attacks import Attack
-from dsi_core.method import participants, pending, study
+from dsi_core.method import asking, participants, pending, study
+from dsi_core.method.asking import Query
 from dsi_core.method.participants import Participant
-from dsi_core.method.study import Query, Study
+from dsi_core.method.study import Study
 from dsi_core.models import load, token_logprobs
 from dsi_core.models.token_logprobs import Variant
 from dsi_core.models.tuning import Training, training
@@ -299,10 +300,10 @@ def answers(studies: Sequence[Study]) -> pd.DataFrame:
                 title = f"{suspect.model_id} ({suspect.dataset}) at {sampling.temperature:g}"
                 identity = suspect.model_id, suspect.training
                 planned.append((questions, Query(title, *identity, questions, sampling)))
-    study.query([query for _, query in planned])
+    asking.query([query for _, query in planned])
     tables = []
     for questions, query in planned:
-        given = questions.merge(study.collected(query), on="sample_id", validate="1:m")
+        given = questions.merge(asking.collected(query), on="sample_id", validate="1:m")
         tables.append(given.assign(suspect=query.model_id, greedy=query.sampling.temperature == 0))
     columns = ["dataset", "suspect", *SAMPLE, "output", "greedy", "draw", "response"]
     return pd.concat(tables, ignore_index=True)[columns]

@@ -10,7 +10,7 @@ import pandas as pd
 import sacrebleu
 from pydantic import TypeAdapter, ValidationError
 
-from dsi_core.method import study
+from dsi_core.method import asking
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training, training
 from dsi_core.runtime import store
@@ -141,9 +141,9 @@ def prompted(
     """
     sampling = target.sampling.changed(temperature=temperature, max_new_tokens=max_new_tokens)
     pairs = questions[["sample_id", "prompt"]]
-    query = study.Query(title, title, target.training, pairs, sampling)
-    study.query([query])
-    answers = study.collected(query)[["sample_id", "response"]]
+    query = asking.Query(title, title, target.training, pairs, sampling)
+    asking.query([query])
+    answers = asking.collected(query)[["sample_id", "response"]]
     return questions.merge(answers, on="sample_id", validate="1:1")
 
 

@@ -13,7 +13,7 @@ from dsi_core.data.files import read_file
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.imitation import bootstrap
 from dsi_core.imitation.bootstrap import AnswerFate, Fate
-from dsi_core.method import participants, similarity, study, verdict
+from dsi_core.method import asking, participants, similarity, study, verdict
 from dsi_core.method.accusation import profile_of
 from dsi_core.method.closeness import Measure, closeness
 from dsi_core.method.study import Study
@@ -235,7 +235,7 @@ def held_out(run: Study, accused: Study) -> pd.DataFrame:
     tuned = [s for s in accused.profile.suspects if s.group == GROUP]
     greedy = accused.changed(suspects=[untuned, *tuned], responses={"temperature": 0.0})
     plain = questions.assign(prompt=questions["instruction"], dataset=NAME)
-    answers = study.answers(participants.suspects(greedy.profile), plain, greedy.sampling)
+    answers = asking.answers(participants.suspects(greedy.profile), plain, greedy.sampling)
     answers = answers.rename(columns={"model_id": "model"})
     columns = ["model", "sample_id", "response"]
     table = pd.concat([answers[columns], again.assign(model=AGAIN)[columns]])

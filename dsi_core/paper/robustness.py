@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dsi_core.method import similarity, tainted, usage
+from dsi_core.method import asking, similarity, tainted, usage
 from dsi_core.method import study as steps
+from dsi_core.method.asking import Query
 from dsi_core.method.participants import Membership
-from dsi_core.method.study import Query, Study
+from dsi_core.method.study import Study
 from dsi_core.method.verdict import Status
 from dsi_core.models.tuning import training
 from dsi_core.runtime import disk, locks, store
@@ -123,9 +124,9 @@ def _rewritten(study: Study, responses: pd.DataFrame, temperature: float) -> pd.
     for suspect, part in texts.groupby("suspect", sort=False):
         name, questions = f"rephraser of {suspect}", part[["sample_id", "prompt"]]
         queries.append(Query(name, name, made, questions, sampling))
-    steps.query(queries)
+    asking.query(queries)
     answers = [
-        steps.collected(query).assign(suspect=suspect)
+        asking.collected(query).assign(suspect=suspect)
         for (suspect, _), query in zip(texts.groupby("suspect", sort=False), queries, strict=True)
     ]
     rewritten = pd.concat(answers).rename(columns={"response": "rewritten"}).drop(columns="draw")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dsi_core.method import participants, similarity, study
+from dsi_core.method import asking, participants, similarity, study
+from dsi_core.method.asking import Query
 from dsi_core.method.participants import Participant
-from dsi_core.method.study import Query, Study
+from dsi_core.method.study import Study
 from dsi_core.models import tuning
 from dsi_core.runtime import released, store
 from dsi_core.runtime.devices import CPU
@@ -170,17 +171,17 @@ def _record(model: Participant) -> dict:
 def _answers(run: Study, models: Sequence[Participant]) -> pd.DataFrame:
     """The models' own answers; tunes them first. Columns dataset, model_id, and of a query."""
     queries = _queries(run, models)
-    study.query(queries)
+    asking.query(queries)
     victim = run.profile.victims[0]
-    tables = [study.collected(q).assign(dataset=victim, model_id=q.model_id) for q in queries]
+    tables = [asking.collected(q).assign(dataset=victim, model_id=q.model_id) for q in queries]
     return pd.concat(tables, ignore_index=True)
 
 
 def _queries(run: Study, models: Sequence[Participant]) -> list[Query]:
     """What the study asks these models, references once."""
     sides = [[m for m in models if m.is_reference == side] for side in (True, False)]
-    queries = study.queries(sides[0], run.pairs, run.sampling.for_references())
-    return queries + study.queries(sides[1], run.pairs, run.sampling)
+    queries = asking.queries(sides[0], run.pairs, run.sampling.for_references())
+    return queries + asking.queries(sides[1], run.pairs, run.sampling)
 
 
 def _view(run: Study, references: pd.DataFrame, suspects: pd.DataFrame) -> View:

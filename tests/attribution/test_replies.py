@@ -8,7 +8,7 @@ from helpers import SHARED, says, write_jsonl
 
 from dsi_core.attribution import replies, tables
 from dsi_core.attribution.classifiers import METHODS
-from dsi_core.method import study
+from dsi_core.method import asking
 from dsi_core.method.study import Study
 from dsi_core.models import responses
 from dsi_core.settings.extensions import Attribution
@@ -37,7 +37,7 @@ def test_tuned_suspects_and_their_bases_are_asked(smoke, attribution, empty_stor
             with responses.appending(folder) as write:
                 write(rows)
 
-    monkeypatch.setattr(study, "query", answer)
+    monkeypatch.setattr(asking, "query", answer)
     local = [s for s in smoke.suspects if s.base in ("llama", "qwen2")]
     profile = attribution(smoke, prompts=["victim", "other"], questions=3).changed(suspects=local)
     table = replies.own(Study(profile, pd.DataFrame()))

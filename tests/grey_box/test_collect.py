@@ -6,7 +6,7 @@ from helpers import says
 
 from dsi_core.data.pairs import Dataset, dataset, load_pairs, untouched
 from dsi_core.grey_box import attacks, collect
-from dsi_core.method import study
+from dsi_core.method import asking, study
 from dsi_core.models import responses
 from dsi_core.settings.schema import Endpoint, Model, Suspect
 
@@ -149,7 +149,7 @@ def asked(empty_store, monkeypatch):
             with responses.appending(folder) as write:
                 write(rows)
 
-    monkeypatch.setattr(study, "query", answer)
+    monkeypatch.setattr(asking, "query", answer)
     return put
 
 

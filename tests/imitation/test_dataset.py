@@ -8,7 +8,7 @@ from helpers import change, says, table, write_jsonl
 from dsi_core.data.pairs import dataset as dataset_of
 from dsi_core.data.pairs import load_pairs
 from dsi_core.imitation import bootstrap, dataset
-from dsi_core.method import participants, similarity, study
+from dsi_core.method import asking, participants, similarity, study
 from dsi_core.method.similarity import Baseline
 from dsi_core.method.study import Study
 from dsi_core.models.tuning import training_pairs
@@ -150,7 +150,7 @@ def test_answers_to_held_out_instructions(run, monkeypatch):
     def equal(backbone, texts):
         return (texts["a"] == texts["b"]).to_numpy(dtype=float)
 
-    monkeypatch.setattr(study, "answers", answers)
+    monkeypatch.setattr(asking, "answers", answers)
     monkeypatch.setattr(bootstrap, "prompted", target)
     monkeypatch.setattr(similarity, "raw_scores", equal)
     monkeypatch.setattr(study, "baseline", lambda *_: Baseline(0.5, None, "by hand"))

@@ -17,8 +17,8 @@ import psutil
 import pytest
 import servers
 
-from dsi_core.method import study
-from dsi_core.method.study import Query
+from dsi_core.method import asking
+from dsi_core.method.asking import Query
 from dsi_core.models import responses, served
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import training
@@ -190,7 +190,7 @@ def test_a_study_starts_one_server_for_all_that_share_it(
             for r in (None, adapter, full)
         ]
         own = Query("own", "own", model(smoke), PAIRS, replace(sampling, server=None))
-        study.query([*queries, own])
+        asking.query([*queries, own])
         _, first, *groups = ([job.name for job in work] for work in seen)
         assert sorted(first) == sorted([adapter, full, "own"])
         return groups

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsi_core.method import pending
-from dsi_core.method import study as steps
-from dsi_core.method.study import Query, Study
+from dsi_core.method import asking, pending
+from dsi_core.method.asking import Query
+from dsi_core.method.study import Study
 from dsi_core.models import load, responses, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
@@ -99,7 +99,7 @@ def collect(study: Study, mode: Mode | str) -> list[Features]:
         jobs.Job(folder.name, tuning.tune, (lm,), lm.passes, **lm.base.needs)
         for folder, lm in untuned.items()
     ]
-    steps.query(queries, others=tunings)
+    asking.query(queries, others=tunings)
     planned = [tasks(roles) for roles in everyone]
     jobs.run([_job(task) for parts in planned for task in _missing(parts)])
     return [_features(roles, parts) for roles, parts in zip(everyone, planned, strict=True)]
@@ -139,7 +139,7 @@ def _query(roles: Roles, sampling: Sampling) -> Query:
 def task(roles: Roles, part: Part, sampling: Sampling, mode: Mode, length: int) -> Task:
     """Give the answers of one part to score: they are in the store."""
     samples, lm = roles.samples(part), roles.lms[part]
-    answers = steps.collected(_query(roles, sampling))[["sample_id", "response"]]
+    answers = asking.collected(_query(roles, sampling))[["sample_id", "response"]]
     texts = samples.merge(answers, on="sample_id", validate="1:1")
     spec = {
         "lm": lm.spec,
