@@ -17,8 +17,9 @@ UNPACKED = 0.4  # of a GPU's free memory, that weights may take to be held as bf
 ACTIVATIONS = 0.8  # of what is then free, that activations may take to be kept
 KEPT = 18  # bytes a token leaves in each layer per entry of its hidden and feed-forward states
 VARLEN = "varlen"  # what transformers calls `_attend`
-CPU_TOKENS = 640  # that a CPU computes at once: more hold gigabytes of scores of a large vocabulary
+CPU_ROOM = 2e9  # bytes that a step may keep on a CPU: two processes and their models fit into 8 GB
 CPU_PAIRS = 2  # at once on a CPU at least, and all that it pads
+SCORED = 12  # bytes a token takes for each of a vocabulary: score, log-probability, gradient
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ def _on_a_cpu(model, pairs: int, tokens: int) -> Means:
     most = pairs // math.gcd(pairs, CPU_PAIRS)
     if not _plain_attention(model):
         return Means(parts=most)
-    fitting = parts(pairs, pairs * tokens, CPU_TOKENS) or most
+    scores = SCORED * model.config.get_text_config().vocab_size * pairs * tokens
+    kept = activation_bytes(model.config, pairs * tokens) + scores
+    fitting = parts(pairs, kept, CPU_ROOM) or most
     return Means(flat=True, varlen=True, parts=min(fitting, most))
 
 

@@ -56,9 +56,11 @@ def test_without_padding_losses_and_weights_are_the_same(smoke, toy, tmp_path, f
 
 
 @pytest.mark.parametrize(("tokens", "parts"), [(80, 1), (81, 2), (160, 2), (161, 4), (5000, 4)])
-def test_a_cpu_pads_nothing_and_takes_so_many_tokens(toy, tokens, parts):
+def test_a_cpu_pads_nothing_and_takes_what_fits(toy, monkeypatch, tokens, parts):
     model, _ = toy("llama")
     here = precision.Precision("cpu", "fp32")
+    each = means.activation_bytes(model.config, 1) + 12 * model.config.vocab_size
+    monkeypatch.setattr(means, "CPU_ROOM", 8 * 80 * each)
     assert means.of_tuning(here, model, 8, tokens) == Means(True, True, parts=parts)
     assert not means.unpacks(here, model)
     assert means.cached_tokens(model) == math.inf
