@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pandas as pd
@@ -210,15 +211,17 @@ class Said(NamedTuple):
 
 
 def _by_our_loop(model: Training, questions: pd.DataFrame, how: Sampling, way: str) -> Measured:
-    """Ask processes that share the questions: from the first's beginning to the last's end."""
+    """Ask processes that share the questions: from their common beginning to the last's end."""
     processes = OWN[way]
     one = replace(how, batch_size=-(-how.batch_size // processes))
-    work = [
-        jobs.Job(f"{way} {i}", _answer, (model, questions.iloc[i::processes], one))
-        for i in range(processes)
-    ]
     tuning.tune(model)
-    said = jobs.run(work, environment={**MALLOC, "DSI_WORKERS": str(processes)})
+    with TemporaryDirectory() as folder:
+        places = [Path(folder) / str(i) for i in range(processes)]
+        work = [
+            jobs.Job(place.name, _answer, (model, questions.iloc[i::processes], one, places, i))
+            for i, place in enumerate(places)
+        ]
+        said = jobs.run(work, environment={**MALLOC, "DSI_WORKERS": str(processes)})
     whole = Said(
         min(one.began for one in said),
         max(one.ended for one in said),
@@ -228,9 +231,14 @@ def _by_our_loop(model: Training, questions: pd.DataFrame, how: Sampling, way: s
     return _measured(model, how, way, way, whole)
 
 
-def _answer(model: Training, questions: pd.DataFrame, how: Sampling) -> Said:
-    """Answer in a process of its own."""
+def _answer(
+    model: Training, questions: pd.DataFrame, how: Sampling, places: list[Path], own: int
+) -> Said:
+    """Answer in a process of its own, once all have loaded: each leaves a file then."""
     loaded = tuning.load_tuned(model)
+    places[own].touch()
+    while not all(place.exists() for place in places):
+        time.sleep(0.01)
     return _timed(generate(loaded[0], loaded[1], questions, model.name, how))
 
 

@@ -10,6 +10,7 @@ kernels, so its answers are not those of our own loop: they have keys of their o
 import ctypes
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -304,9 +305,9 @@ def _wait(process: subprocess.Popen, url: str, log: Path, told: list[str]) -> No
 
 
 def _last_words(log: Path) -> str:
-    """The last error in a log, or else its last line."""
+    """The last error in a log, or else its last line. EngineDeadError only points to another."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if "Error" in line]
+    errors = [line for line in lines if re.search(r"\b(?!EngineDead)\w*Error: ", line)]
     return (errors or lines or ["nothing"])[-1][:500]
 
 

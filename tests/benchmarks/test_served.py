@@ -2,6 +2,8 @@
 
 import itertools
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -18,14 +20,15 @@ ONE, TWO = OWN
 
 @pytest.fixture
 def own(monkeypatch, empty_store):
-    """Our loop says the prompt; a look at the clock takes a second; jobs run in this process."""
+    """Our loop says the prompt; a look at the clock takes a second; jobs run in threads."""
 
     def generate(model, tokenizer, questions, model_id, sampling):
         yield [Answer(row, row.prompt, 4) for row in questions.itertuples(index=False)]
 
     def run(work, environment):
         assert environment["DSI_WORKERS"] == str(len(work))
-        return [pickle.loads(pickle.dumps(job.call(*job.args))) for job in work]
+        with ThreadPoolExecutor(len(work)) as pool:  # they wait for each other
+            return list(pool.map(lambda job: pickle.loads(pickle.dumps(job.call(*job.args))), work))
 
     assert served.generate is sampling.generate
     monkeypatch.setattr(served, "generate", generate)
@@ -33,7 +36,8 @@ def own(monkeypatch, empty_store):
     monkeypatch.setattr(served.tuning, "tune", lambda training: None)
     monkeypatch.setattr(served.tuning, "load_tuned", lambda training: (None, None))
     clock = itertools.count()
-    monkeypatch.setattr(served, "time", SimpleNamespace(time=lambda: next(clock)))
+    times = SimpleNamespace(time=lambda: next(clock), sleep=time.sleep)
+    monkeypatch.setattr(served, "time", times)
 
 
 @pytest.fixture
@@ -56,7 +60,7 @@ def test_every_way_of_asking_is_counted_and_compared(smoke, one_thread, own, dou
     assert table["engine"].tolist() == [ONE, ONE, TWO, TWO, "vllm 0.0.9", "vllm 0.0.9"]
     assert table["temperature"].tolist() == [0, 1] * 3 and set(table["answers"]) == {2}
     assert table["tokens"].tolist() == [8] * 4 + [12] * 2
-    # two processes, one after the other here: the first begins at 0 s, the last ends at 3 s
+    # of two processes the first begins at 0 s and the last ends at 3 s
     assert table["tokens_per_s"].tolist() == [8, 8, 2.7, 2.7, 12, 12]
     assert table["same"].tolist() == [1] * 4 + [0.5] * 2
     assert all(0.9 < value < 1 for value in table["similar"].iloc[4:])

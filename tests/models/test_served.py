@@ -261,6 +261,19 @@ def test_a_server_that_does_not_start_says_why(smoke, one_thread, fake, monkeypa
         pass
 
 
+def test_the_last_words_are_those_of_the_error_itself(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(
+        "WARNING errors like `OSError: [Errno 24] Too many open files`\n"
+        "ERROR core.py TimeoutError: RPC call to execute_model timed out.\n"
+        "ERROR vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue.\n"
+        '"POST /v1/chat/completions HTTP/1.1" 500 Internal Server Error\n'
+    )
+    assert served._last_words(log).endswith("TimeoutError: RPC call to execute_model timed out.")
+    log.write_text("Killed\n\n")
+    assert served._last_words(log) == "Killed"
+
+
 def test_where_vllm_is(tmp_path, monkeypatch):
     monkeypatch.setattr(served, "OWN", tmp_path / "none")
     with pytest.raises(ValueError, match="`make vllm` installs it"):
