@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.grey_box import collect, tables
+from dsi_core.grey_box import collect, compared, scoring, tables
 from dsi_core.method.study import Study
 from dsi_core.runtime import disk, locks, store
 from dsi_core.settings.schema import Data, Suspect
@@ -28,7 +28,7 @@ def accused(study: Study) -> Study:
     ValueError
         Where the profile has no local member.
     """
-    profile, samples = study.profile, collect.samples(study)
+    profile, samples = study.profile, compared.samples(study)
     known = next((s for s in profile.suspects if s.member and s.recipe), None)
     if known is None:
         raise ValueError(
@@ -36,7 +36,7 @@ def accused(study: Study) -> Study:
             "the leak repeats the base and recipe of the first one"
         )
     victim = samples["dataset"].iloc[0]
-    is_leaked = (samples["dataset"] == victim) & (samples["part"] == collect.Part.VALIDATION)
+    is_leaked = (samples["dataset"] == victim) & (samples["part"] == compared.Part.VALIDATION)
     path = _written(victim, samples.loc[is_leaked, ["prompt", "output"]])
     suspects = [
         Suspect(
@@ -77,9 +77,9 @@ def _written(victim: str, pairs: pd.DataFrame) -> Path:
 def beside(leaked: Study) -> pd.DataFrame:
     """Give `tables.beside` of `accused`: every method's verdict on both suspects, from scratch."""
     values, responses = collect.token_values([leaked]), collect.answers([leaked])
-    scores = collect.scores([leaked], values, responses)
+    scores = scoring.scores([leaked], values, responses)
     splits = tables.dataset_inference([leaked], values, scores)
-    alpha = collect.settings(leaked.profile).alpha
+    alpha = compared.settings(leaked.profile).alpha
     return tables.beside(
         leaked,
         tables.measured(leaked, scores),

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.evidence import share
-from dsi_core.grey_box.collect import KEYS, Part, View
+from dsi_core.grey_box.compared import Part
+from dsi_core.grey_box.scoring import KEYS, View
 from dsi_core.grey_box.tables import threshold
 
 FALSE = 0.1
@@ -25,7 +26,7 @@ def of_suspects(scores: pd.DataFrame, attacks: Sequence[str], seed: int) -> pd.D
     Parameters
     ----------
     scores
-        As `collect.scores` returns them.
+        As `scoring.scores` returns them.
     attacks
         Whose guesses are taken, on the answers given the prompts.
 

@@ -9,7 +9,8 @@ import pandas as pd
 from dsi_core.evidence import intervals, ranks
 from dsi_core.grey_box import attacks, dia
 from dsi_core.grey_box.attacks import Access, Attack, Needs
-from dsi_core.grey_box.collect import KEYS, READ, Part, View, plain, settings
+from dsi_core.grey_box.compared import Part, settings
+from dsi_core.grey_box.scoring import KEYS, READ, View, plain
 from dsi_core.method import study
 from dsi_core.method.participants import Membership
 from dsi_core.method.study import Study
@@ -38,7 +39,7 @@ def measured(run: Study, scores: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     scores
-        As `collect.scores` returns them.
+        As `scoring.scores` returns them.
 
     Returns
     -------
@@ -106,7 +107,7 @@ def dataset_inference(
     Parameters
     ----------
     values, scores
-        As `collect.token_values` and `collect.scores` return them.
+        As `collect.token_values` and `scoring.scores` return them.
 
     Returns
     -------

@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 from helpers import says
 
-from dsi_core.grey_box import collect, leak
+from dsi_core.grey_box import compared, leak
 from dsi_core.models import load, tuning
 
 
 def test_a_leaked_validation_set_is_a_dataset_like_any_other(run, empty_store):
-    leaked, samples = leak.accused(run), collect.samples(run)
-    pd.testing.assert_frame_equal(collect.samples(leaked), samples)  # it stays the validation set
+    leaked, samples = leak.accused(run), compared.samples(run)
+    pd.testing.assert_frame_equal(compared.samples(leaked), samples)  # it stays the validation set
     ids = samples.groupby("part")["sample_id"].agg(set)
     both, alone = leaked.profile.suspects
     assert both.name == "llama-full on D + validation"

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from helpers import table
 
-from dsi_core.grey_box import collect, dia, tables
+from dsi_core.grey_box import dia, scoring, tables
 
 TRUTH = {"dataset": "dozen", "group": "g", "member": True}
 
@@ -56,7 +56,7 @@ def test_dia_on_a_member_and_on_a_stranger(run, values_of, responses_of):
         },
         samples=40,
     )
-    scores = collect.scores([run], values, responses_of(suspects))
+    scores = scoring.scores([run], values, responses_of(suspects))
     splits = tables.dataset_inference([run], values, scores)
     # Two suspects, two views, two kinds of features, three splits
     assert len(splits) == 2 * 2 * 2 * 3
@@ -81,7 +81,7 @@ def test_dia_sees_few_features_of_every_text_and_no_others(run, values_of, respo
         },
         samples=10,
     )
-    scores = collect.scores([run], values, responses_of(["llama-full"]))
+    scores = scoring.scores([run], values, responses_of(["llama-full"]))
     splits = tables.dataset_inference([run], values, scores)
     few = splits.query("view == 'answer' and features == 'few' and seed == 2").iloc[0]
     sets = {}

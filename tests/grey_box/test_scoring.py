@@ -1,0 +1,74 @@
+"""Which number goes where."""
+
+import pytest
+
+from dsi_core.grey_box import scoring
+
+
+def test_a_suspect_is_compared_with_its_own_base(run, values_of, responses_of):
+    values = values_of(
+        {
+            "llama-full": lambda part, version, i: -1.0,
+            "reference llama": lambda part, version, i: -1.5,
+            "reference qwen2": lambda part, version, i: -0.5,
+        }
+    )
+    scores = scoring.scores([run], values, responses_of(["llama-full"]))
+    assert set(scores["attack"]) >= {"reference llama", "wbc"}
+    assert "reference qwen2" not in set(scores["attack"])  # the base of another suspect
+    assert (scores.loc[scores["attack"] == "wbc", "score"] == 1).all()
+
+
+def test_every_attack_gets_its_own_numbers(run, values_of, responses_of):
+    means = {
+        "original": -1.0,
+        "lowercase": -3.0,
+        "neighbour 1": -2.0,
+        "neighbour 2": -4.0,
+        "recall": -0.5,
+    }
+    values = values_of(
+        {
+            "llama-full": lambda part, version, i: means[version] - 0.1 * i,
+            "reference llama": lambda part, version, i: -1.75 - 0.1 * i,
+        }
+    )
+    scores = scoring.scores([run], values, responses_of(["llama-full"]))
+    assert set(scores["member"]) == {True}
+    assert set(scores["suspect"]) == {"llama-full"}
+    kinds = scores.drop_duplicates("attack").set_index("attack")["kind"]
+    assert kinds["reference llama"] == "reference"
+    assert (kinds.drop("reference llama") == kinds.drop("reference llama").index).all()
+    at = scores.query("sample_id == 'D1'").set_index(["view", "attack"])["score"]
+    own = -1.1
+    answer_bytes, text_bytes = 21, 27  # of "The ferryman." by zlib, and with "Who?\n\n" before it
+    assert at["answer"].to_dict() == pytest.approx(
+        {
+            "loss": own,
+            "zlib": own / answer_bytes,
+            "min_k": own - 0.3,
+            "min_k_plus_plus": (own - 0.3 + 2) / 0.5,
+            "reference llama": 0.75,
+            "lowercase": 3.1 / 1.1,
+            "neighbours": own + (2.1 + 4.1) / 2,
+            "recall": 0.6 / 1.1,
+            "wbc": 1.0,  # each token is likelier by 0.75
+            "ez_mia": 1.0,  # none is below its place's mean, -2
+        }
+    )
+    text = (own * 3 - 9) / 4  # the prompt's one scored token, too
+    assert at["text"].to_dict() == pytest.approx(
+        {
+            "loss": text,
+            "zlib": text / text_bytes,
+            "min_k": -9,
+            "min_k_plus_plus": -14,
+            "reference llama": 0.75 * 3 / 4,
+            "recall": ((-0.6 * 3 - 18) / 5) / text,
+            "wbc": 1.0,
+            "ez_mia": 0.5,  # the prompt's token is, and did not move
+        }
+    )
+    assert at["sampled"].to_dict() == {"samia": 1.0, "cdd": 1.0}
+    other = scores.query("sample_id == 'validation1' and view == 'sampled'")
+    assert other.set_index("attack")["score"].to_dict() == {"samia": 0.0, "cdd": 0.0}
