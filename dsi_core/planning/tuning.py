@@ -8,6 +8,8 @@ from dsi_core.planning.assumptions import Card, rule
 from dsi_core.planning.machine import Cost, weights_gb
 from dsi_core.settings.schema import Recipe
 
+CPU_ROOM = 0.25  # of a core's memory, that more than two pairs at once may take (`models.means`)
+
 
 def cost(
     recipe: Recipe,
@@ -35,9 +37,9 @@ def cost(
     held_gb = card.fixed_gb + frozen_gb(recipe, billions, card)
     held_gb += trained_billions(recipe, billions) * rule("trained_bytes")
     at_once = min(recipe.batch_size, card.micro_batch or recipe.batch_size)
-    if card.micro_batch:  # a CPU takes fewer of long ones
-        fitting = max(means.CPU_PAIRS, int(means.CPU_TOKENS / longest))
-        at_once = min(at_once, fitting)
+    token_gb = (rule("kept_mb") * billions ** (2 / 3) + rule("logits_mb")) / 1000
+    if card.micro_batch and at_once * longest * token_gb > CPU_ROOM * card.memory_gb:
+        at_once = min(at_once, means.CPU_PAIRS)
     flops = rule("full_flops" if recipe.method == "full" else "frozen_flops")
     room_gb = {"always": 0.0, "never": math.inf}.get(card.checkpointing, card.memory_gb - held_gb)
     kept_gb = _activations_gb(billions, at_once, longest, room_gb)
