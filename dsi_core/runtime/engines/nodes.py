@@ -21,6 +21,7 @@ from dsi_core.runtime.devices import cores
 from dsi_core.runtime.engines import carried, on_ray, ray_worker
 from dsi_core.runtime.engines.choice import Engine, engine
 from dsi_core.runtime.engines.ray_worker import Home
+from dsi_core.runtime.hub import Access, Way
 
 ANSWER_SECONDS = 180.0  # in which a machine must answer: a busy one imports slowly
 LEAST_FREE_GB = 5.0  # of a disk: too little for any base and its adapters
@@ -70,8 +71,8 @@ class Node:
     sees: bool
     writes: bool | None
     excludes: bool | None
-    hub: hub.Way
-    lacks: tuple[tuple[str, hub.Access], ...]
+    hub: Way
+    lacks: tuple[tuple[str, Access], ...]
     ahead: float = 0.0
 
 
