@@ -89,7 +89,13 @@ def _possible(profile: Profile) -> Profile:
 
 
 def models_of_the_hub(name: str) -> list[str]:
-    """Give the ids of all models of the hub that a profile's study and its suites need."""
+    """Give the ids of the hub's models that a profile's study and its suites fetch."""
+    impossible = assumptions.read().models.impossible
+    return [model for model in _named(name) if model not in impossible]
+
+
+def _named(name: str) -> list[str]:
+    """The ids of the hub's models that a profile names, also those that cannot be asked."""
     main = load_profile(name)
     profiles = [main, *(load_profile(name, suite) for suite in main.suites)]
     bases = [model.training.base for profile in profiles for model in participants(profile)]
@@ -104,8 +110,7 @@ def obstacles(name: str) -> pd.DataFrame:
     are left out of `run`.
     """
     known = assumptions.read().models
-    needed = models_of_the_hub(name)
-    found = hub.access(model for model in needed if model not in known.impossible)
+    found = hub.access(models_of_the_hub(name))
     gated = tuple(known.gated)
     rows = []
     for model, said in found.items():
@@ -115,11 +120,8 @@ def obstacles(name: str) -> pd.DataFrame:
             rows.append((model, "gated, as remembered", hub.TO_DO[Access.NO_TOKEN]))
         elif said in hub.TO_DO and said is not Access.UNKNOWN:
             rows.append((model, str(said), hub.TO_DO[said]))
-    rows += [
-        (model, "left out", known.impossible[model])
-        for model in needed
-        if model in known.impossible
-    ]
+    left_out = {model: known.impossible.get(model) for model in _named(name)}
+    rows += [(model, "left out", why) for model, why in left_out.items() if why]
     return pd.DataFrame(rows, columns=["model", "obstacle", "what"])
 
 

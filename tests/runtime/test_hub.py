@@ -100,7 +100,7 @@ def test_what_is_here_needs_no_asking(there, monkeypatch, tmp_path):
 
 def test_what_a_run_says_before_it_starts(there, monkeypatch):
     monkeypatch.setitem(GATED, "google/gemma-7b", "manual")
-    monkeypatch.setattr(course, "models_of_the_hub", lambda name: [*MODELS, "google/gemma-7b"])
+    monkeypatch.setattr(course, "_named", lambda name: [*MODELS, "google/gemma-7b"])
     monkeypatch.setenv("HF_TOKEN", "good")
     told = course.obstacles("any").set_index("model")["obstacle"].to_dict()
     assert told == {
