@@ -16,6 +16,7 @@ from traitlets.config import Config
 from dsi_core.runtime.paths import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
+COARSE = 50  # dots to the inch: enough to see that something is drawn
 
 
 def paths() -> list[Path]:
@@ -51,6 +52,7 @@ def run(notebook: str, home: Path, **parameters) -> int:
                     shell.push(parameters)
                 drawn += len(plt.get_fignums())
                 plt.close("all")
+                plt.rcParams["savefig.dpi"] = COARSE  # `style.use` has set another
         return drawn
     finally:
         plt.close("all")
