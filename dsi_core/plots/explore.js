@@ -1,62 +1,11 @@
 // The explorer: three linked views of samples, the suspects' votes, and the texts of one sample.
-// Text of models and data is only ever put into text nodes. Four files are joined:
-// explore_method.js (what counts), explore_draw.js (how it is drawn), this one (what there is to do),
-// and explore_hosts.js (in a notebook or in a page).
+// Eight files are joined: explore_method.js (what counts), explore_elements.js, explore_state.js
+// (what is shown, as text), explore_views.js (where samples lie), explore_draw.js (how they are
+// drawn), explore_texts.js (what they say), this one (what there is to do), and explore_hosts.js
+// (in a notebook or in a page).
 
 const MANY = 4000; // samples in sight: beyond, cells are drawn instead of dots
 const NEAR = 14; // pixels from the pointer to a sample
-const VIEWS = ["similarity", "gap", "evidence"];
-
-// --- Elements ------------------------------------------------------------------------------------
-
-/** An element; strings among its children become text nodes, never markup. */
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== undefined && value !== false) element.setAttribute(name, value);
-  }
-  element.append(...children);
-  return element;
-}
-
-/** A control with its one sentence, for the pointer and for those who do not see it. */
-function tipped(element, sentence) {
-  element.setAttribute("title", sentence);
-  element.setAttribute("aria-description", sentence);
-  return element;
-}
-
-const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(3);
-const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
-
-// --- The state, as text in a link ----------------------------------------------------------------
-
-const KEYS = ["dataset", "suspect", "sample", "delta_t", "delta_s", "mu", "reference", "category",
-  "kind", "status", "region"];
-const NUMBERS = ["delta_t", "delta_s", "mu"];
-
-function toText(state) {
-  const given = KEYS.filter((key) => state[key] !== "").map((key) => [key, String(state[key])]);
-  return new URLSearchParams(given).toString();
-}
-
-function fromText(text) {
-  const state = {};
-  for (const [key, value] of new URLSearchParams(text)) {
-    if (KEYS.includes(key)) state[key] = NUMBERS.includes(key) ? Number(value) : value;
-  }
-  return state;
-}
-
-/** A region in view coordinates: "view:x0,x1,y0,y1", or null. */
-function regionOf(text) {
-  const [view, numbers = ""] = text.split(":");
-  const [x0, x1, y0, y1] = numbers.split(",").map(Number);
-  return VIEWS.includes(view) && Number.isFinite(x0 + x1 + y0 + y1)
-    ? { view, x0, x1, y0, y1 } : null;
-}
-
-// --- The explorer --------------------------------------------------------------------------------
 
 /**
  * Show an explorer.
@@ -259,54 +208,6 @@ function explore(root, source, given, told) {
 
   const chosen = () => data.facts.suspects.findIndex((s) => s.suspect === state.suspect);
 
-  // ---- where the samples lie
-
-  function coordinates() {
-    const { facts, before, after, minGaps, order } = data;
-    const n = facts.samples, r = facts.references.length, one = codes.per_one;
-    const only = facts.references.indexOf(state.reference);
-    const category = facts.categories.indexOf(state.category);
-    const inCategory = new Uint8Array(n).fill(1);
-    if (category >= 0) for (let i = 0; i < n; i++) inCategory[i] = data.category[i] === category;
-    const x = new Float32Array(n), y = new Float32Array(n), rank = new Float32Array(n).fill(NaN);
-    for (let i = 0; i < n; i++) {
-      let of = Math.max(0, only);
-      if (only < 0) {
-        for (let k = 1; k < r; k++) {
-          if (after[i * r + k] - before[i * r + k] < after[i * r + of] - before[i * r + of]) of = k;
-        }
-      }
-      x[i] = before[i * r + of];
-      y[i] = after[i * r + of];
-    }
-    let count = 0;
-    for (const i of order) if (inCategory[i]) rank[i] = ++count;
-    const gap = Float32Array.from(minGaps, (v) => v / one);
-    const found = evidence(chosen());
-    const [low, high] = facts.evidence.map((v) => v / one);
-    const floor = low - (0.06 * (high - low) || 0.1); // where filtered samples lie
-    const level = new Float32Array(n).fill(NaN);
-    if (found) {
-      for (let i = 0; i < n; i++) {
-        if (found[i] > codes.dropped) level[i] = found[i] / one;
-        else if (found[i] === codes.dropped) level[i] = floor;
-      }
-    }
-    const wide = (a, b) => {
-      const pad = 0.04 * (b - a) || 0.5;
-      return [a - pad, b + pad];
-    };
-    const gaps = [minGaps[order[n - 1]] / one, minGaps[order[0]] / one];
-    const similar = wide(...data.range);
-    return { inCategory, of: {
-      similarity: { x, y, xs: similar, ys: similar, labels: ["before training on D", "after"] },
-      gap: { x: rank, y: gap, xs: [1 - 0.02 * count, count * 1.02 + 0.5], whole: true,
-        ys: wide(Math.min(0, gaps[0]), gaps[1]), labels: ["samples, sorted", "weakest gap"] },
-      evidence: { x: gap, y: level, xs: wide(...gaps), ys: wide(floor, high),
-        labels: ["weakest gap", "evidence"] },
-    } };
-  }
-
   // ---- one drawing of everything
 
   function schedule() {
@@ -323,7 +224,8 @@ function explore(root, source, given, told) {
       return;
     }
     if (!data.place.has(state.sample)) state.sample = data.ids[data.order[0]];
-    const { inCategory, of } = coordinates(), n = data.facts.samples;
+    const found = evidence(chosen()), n = data.facts.samples;
+    const { inCategory, of } = coordinates(data, state, found, codes);
     const counted = inCategory.slice(), region = regionOf(state.region);
     if (region) {
       const { x, y } = of[region.view], { x0, x1, y0, y1 } = region;
@@ -332,7 +234,7 @@ function explore(root, source, given, told) {
       }
     }
     const deltaT = code(state.delta_t), deltaS = code(state.delta_s);
-    const status = statusOf(data.minGaps, evidence(chosen()), deltaT, deltaS, codes);
+    const status = statusOf(data.minGaps, found, deltaT, deltaS, codes);
     const seen = inCategory.slice();
     if (state.status) {
       const wanted = STATUSES.indexOf(state.status);
@@ -670,54 +572,9 @@ function explore(root, source, given, told) {
       texts.replaceChildren(make("p", { class: "none" }, source.noTexts));
       return;
     }
-    const one = codes.per_one, { facts, before, after } = data;
-    const r = facts.references.length, status = STATUSES[drawn.status[i]];
-    const category = facts.categories[data.category[i]];
-    const draws = (said.suspects[state.suspect] || []).map(([draw, text]) => {
-      const gap = own ? own.gaps[i * own.draws + draw] : codes.not_asked;
-      const bytes = new TextEncoder().encode(text).length;
-      const counts = header.mu_counts && gap > codes.dropped && bytes >= state.mu;
-      return { draw, text, gap, bytes, counts };
-    });
-    const best = draws.filter((d) => d.counts)
-      .reduce((a, b) => (a && a.gap >= b.gap ? a : b), null);
-    const against = best || draws[0];
-    const head = (strong, rest) => make("h4", {}, strong, make("small", {}, ` ${rest}`));
-    const body = (pieces) => make("p", {}, ...(pieces.length ? pieces.map(([piece, shared]) =>
-      shared ? make("mark", {}, piece) : piece) : [make("i", {}, "(empty)")]));
-    const references = (name, side, values) => make("div", { class: "column" },
-      ...facts.references.flatMap((reference, k) => [
-        head(`${reference} ${name}`, `similarity ${plain(values[i * r + k], 2)}`),
-        body(common(said.oracle, side[k])),
-      ]));
-    const answered = draws.flatMap(({ draw, text, gap, bytes, counts }) => {
-      const words = [gap > codes.dropped && header.mu_counts
-        ? `weakest gap ${signed(gap / one)}` : "", plural(bytes, "byte"),
-      gap === codes.dropped ? "no answer: dropped"
-        : header.mu_counts && bytes < state.mu ? "shorter than mu: dropped" : ""];
-      const title = head(`answer ${draw + 1}`, words.filter(Boolean).join(", "));
-      if (draws.length > 1 && best && best.draw === draw) title.append(make("em", {}, " best"));
-      const pieces = body(common(said.oracle, text));
-      if (header.mu_counts && !counts) pieces.classList.add("dropped");
-      return [title, pieces];
-    });
-    texts.replaceChildren(
-      make("div", { class: "prompt" }, make("h4", {}, "Prompt", make("small", {},
-        ` weakest gap ${signed(data.minGaps[i] / one)}: `
-        + `${drawn.status[i] ? "tainted" : "not tainted"}`
-        + (drawn.status[i] && who >= 0 ? ` · ${state.suspect}: ${status}` : "")
-        + (category ? ` · ${category}` : ""))), make("p", {}, said.prompt)),
-      make("div", { class: "columns" },
-        make("div", { class: "column" }, head("Oracle output", against ? "marked: also in the"
-          + ` suspect's answer ${against.draw + 1}` : ""),
-        body(against ? common(against.text, said.oracle) : [[said.oracle, 0]])),
-        ...(who < 0 ? [] : [make("div", { class: "column" },
-          make("h4", { class: "who" }, state.suspect),
-          ...(answered.length ? answered : [make("p", {}, make("i", {}, "was not asked"))]))]),
-        references("after", said.after, after), references("before", said.before, before)),
-    );
+    texts.replaceChildren(...readable(said, i, drawn.status[i], who, own, data, state, header));
     texts.scrollTop = 0;
-    spoken.textContent = `${said.prompt} ${status}`;
+    spoken.textContent = `${said.prompt} ${STATUSES[drawn.status[i]]}`;
   }
 
   // ---- changes, and who hears of them

@@ -18,7 +18,8 @@ from dsi_core.method.study import Study
 from dsi_core.plots.explored import Explored, Points, of_study
 
 HERE = Path(__file__).parent
-FILES = ("explore_method.js", "explore_draw.js", "explore.js", "explore_hosts.js")
+PARTS = ("method", "elements", "state", "views", "draw", "texts")
+FILES = (*(f"explore_{part}.js" for part in PARTS), "explore.js", "explore_hosts.js")
 SCRIPT = "\n".join((HERE / name).read_text(encoding="utf-8") for name in FILES)
 STYLE = (HERE / "explore.css").read_text(encoding="utf-8")
 TITLE = "Explore tainted samples"
