@@ -243,14 +243,13 @@ def plot_shares(verdicts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         heights = place + 0.5 * style.apart(len(counted))
         percent = 100 * counted["share"]
         ax.scatter(percent, heights, s=45, color=look.color, marker=look.marker, alpha=0.7)
-        for suspect, correct, *at in zip(
-            counted["suspect"], counted["correct"], percent, heights, strict=True
+        wrong = ~counted["correct"]
+        for suspect, x, y in zip(
+            counted.loc[wrong, "suspect"], percent[wrong], heights[wrong], strict=True
         ):
-            if correct:
-                continue
             ax.annotate(
                 suspect,
-                at,
+                (x, y),
                 (0, 7),
                 textcoords="offset points",
                 ha="center",
