@@ -175,6 +175,7 @@ def tune(training: Training, pairs: pd.DataFrame, way: Way) -> Tuning:
     tokens = sum(len(row["input_ids"]) for row in rows)
     answer_tokens = sum(sum(row["completion_mask"]) for row in rows)
     tuned = trainer.model if recipe.method == "full" else trainer.model.get_base_model()
+    tuned.set_attn_implementation("sdpa")  # what is counted is not told of several sequences
     each = flops.per_token(tuned, backward=True)
     return Tuning(
         done=tokens,

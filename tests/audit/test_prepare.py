@@ -138,7 +138,7 @@ def test_what_the_command_line_hands_over(monkeypatch):
         asked.update(how, given=given)
         raise ValueError("that is all")
 
-    monkeypatch.setattr(prepare, "draft", draft)
+    monkeypatch.setattr(drafting, "draft", draft)
     words = (
         "--data d.jsonl --other-words w.jsonl --control-answers a.jsonl --control-answers b.jsonl "
         "--drop empty,too-long --split test --quotes text --separator tab --conversations talk"
