@@ -336,11 +336,10 @@ def compare(table: pd.DataFrame, model_type: str, backbone: Backbone, way: Way) 
         Whose layer and batch size count.
     """
     layer = backbone.settings.layer
+    scorer, ours = _scorer(model_type, layer), _from_folder(backbone, model_type)
+    similarity.scorer(ours)  # loaded; it is held
     started = time.perf_counter()
-    if way is Way.STOCK:
-        scores = _one_by_one(table, model_type, layer)
-    else:
-        scores = _at_once(table, model_type, backbone)
+    scores = _one_by_one(table, scorer) if way is Way.STOCK else _at_once(table, ours)
     seconds = time.perf_counter() - started
     return Scores(
         done=2 * len(table),
@@ -350,9 +349,8 @@ def compare(table: pd.DataFrame, model_type: str, backbone: Backbone, way: Way) 
     )
 
 
-def _one_by_one(table: pd.DataFrame, model_type: str, layer: int) -> np.ndarray:
+def _one_by_one(table: pd.DataFrame, scorer) -> np.ndarray:
     """A call of bert-score for each suspect, reference and side."""
-    scorer = _scorer(model_type, layer)
     scores = np.empty((2, len(table)))
     for _, part in table.reset_index(drop=True).groupby(["suspect", "reference"]):
         for side, column in enumerate(["response_before", "response_after"]):
@@ -361,12 +359,16 @@ def _one_by_one(table: pd.DataFrame, model_type: str, layer: int) -> np.ndarray:
     return scores.ravel()
 
 
-def _at_once(table: pd.DataFrame, model_type: str, backbone: Backbone) -> np.ndarray:
+def _at_once(table: pd.DataFrame, backbone: Backbone) -> np.ndarray:
     """Our way, with an empty store."""
-    nowhere = dict.fromkeys(["hub", "revision", "package", "member", "toy", "model"])
-    settings = backbone.settings.changed(**nowhere, path=model_type)
     with tempfile.TemporaryDirectory() as folder, variables({"DSI_STORE": folder}):
-        return similarity.raw_scores(Backbone(settings), study.beside_references(table))
+        return similarity.raw_scores(backbone, study.beside_references(table))
+
+
+def _from_folder(backbone: Backbone, folder: str) -> Backbone:
+    """A backbone that is read from a folder."""
+    nowhere = dict.fromkeys(["hub", "revision", "package", "member", "toy", "model"])
+    return Backbone(backbone.settings.changed(**nowhere, path=folder))
 
 
 def _scoring_flop(table: pd.DataFrame, model_type: str, layer: int) -> float:
