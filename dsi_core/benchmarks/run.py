@@ -17,7 +17,8 @@ out.
 Gradients of the two ways of tuning agree to `GRADIENT` and no better: in single precision torch's
 cross-entropy over a whole vocabulary, ours, is 2e-6 off the loss in double precision and trl's over
 blocks of it 7e-8 (measured), and the layers below magnify that: Gemma-3's gradients differ by
-1.4e-3 of the largest entry, by 5e-6 with our loss in double precision.
+1.4e-3 of the largest entry, which is more than allowed, and by 5e-6 with our loss in double
+precision.
 """
 
 import io
@@ -70,7 +71,7 @@ COLUMNS = [
     "threads",
 ]
 # Allowed difference of gradients, as a share of the largest entry
-GRADIENT: dict[Dtype, float] = {"fp32": 2e-3, "bf16": 0.1}
+GRADIENT: dict[Dtype, float] = {"fp32": 1e-3, "bf16": 0.1}
 # What ours is meant to reach against the stock way, by this machine's precision
 TUNING: dict[Dtype, float] = {"fp32": 2.0, "bf16": 7.0}
 GENERATION: dict[Dtype, float] = {"fp32": 3.0, "bf16": 8.0}

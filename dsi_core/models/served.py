@@ -242,7 +242,8 @@ def _python(where: str) -> str:
         python = Path(where or OWN).expanduser()
         if not os.access(python, os.X_OK) or python.is_dir():
             raise ValueError(
-                f"${WHERE} is {where!r}; it is a Python that has vLLM, or a server's URL (https://…/v1)"
+                f"${WHERE} is {where!r}; it is a Python that has vLLM, "
+                "or a server's URL (https://…/v1)"
             )
         return str(python)
     from importlib.util import find_spec

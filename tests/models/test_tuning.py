@@ -222,7 +222,7 @@ def test_the_key_of_a_model_with_no_more_than_data_and_recipe(smoke):
     A setting added to `Trained` or `Recipe` must not move what is in the store.
     """
     plain = trained("llama", "heart")
-    recipe = {"method": "full", "learning_rate": 1.5e-2, "warmup_steps": 5, "batch_size": 4}
+    recipe = {"method": "full", "learning_rate": 1e-2, "warmup_steps": 5, "batch_size": 2}
     pairs = store.key(load_pairs(dataset(smoke, "dozen"))["sample_id"].tolist())
     base = {
         "toy": "llama",

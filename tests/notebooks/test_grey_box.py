@@ -75,9 +75,8 @@ def test_a_leaked_validation_set_misleads_dia_and_not_the_vote(outputs):
     verdicts = leak.pivot(index="method", columns="suspect", values="verdict")
     both = verdicts["llama-full on D + validation"]
     assert both[VOTE] == "member"
-    # D's losses are no lower than the leaked set's; zlib's are those by how a text compresses
-    of_losses = ["DIA (few)", "DIA (released)", "loss", "min_k", "min_k_plus_plus"]
-    assert (both[of_losses] == "non-member").all()
+    of_losses = ["DIA (few)", "DIA (released)", "loss", "zlib", "min_k", "min_k_plus_plus"]
+    assert (both[of_losses] == "non-member").all()  # D's are no lower than the leaked set's
     alone = verdicts["llama-full on validation"]
     assert alone[VOTE] == "non-member" and alone["loss"] == "non-member"
     assert alone["DIA (few)"] == "member"
