@@ -19,7 +19,7 @@ KEPT = 18  # bytes a token leaves in each layer per entry of its hidden and feed
 VARLEN = "varlen"  # what transformers calls `_attend`
 CPU_ROOM = 2e9  # bytes that a step may keep on a CPU: two processes and their models fit into 8 GB
 CPU_PAIRS = 2  # at once on a CPU at least, and all that it pads
-SCORED = 12  # bytes a token takes for each of a vocabulary: score, log-probability, gradient
+SCORED = 8  # bytes a token takes for each of a vocabulary: `loss.nll` holds two numbers
 
 
 @dataclass(frozen=True)

@@ -392,6 +392,8 @@ def trainer_class(precision: Precision):
     import torch
     from trl import SFTTrainer
 
+    from dsi_core.models.loss import nll
+
     if precision.device == "cuda":
         return SFTTrainer
 
@@ -405,9 +407,7 @@ def trainer_class(precision: Precision):
             text_config = core.config.get_text_config()
             if cap := getattr(text_config, "final_logit_softcapping", None):  # Gemma 2
                 logits = cap * torch.tanh(logits / cap)
-            total = torch.nn.functional.cross_entropy(
-                logits, labels[labels != -100], reduction="sum"
-            )
+            total = nll(logits, labels[labels != -100])
             counted = (labels != -100).sum() if num_items_in_batch is None else num_items_in_batch
             loss = total / counted
             return (loss, {"loss": loss}) if return_outputs else loss

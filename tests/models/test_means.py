@@ -59,7 +59,7 @@ def test_without_padding_losses_and_weights_are_the_same(smoke, toy, tmp_path, f
 def test_a_cpu_pads_nothing_and_takes_what_fits(toy, monkeypatch, tokens, parts):
     model, _ = toy("llama")
     here = precision.Precision("cpu", "fp32")
-    each = means.activation_bytes(model.config, 1) + 12 * model.config.vocab_size
+    each = means.activation_bytes(model.config, 1) + 8 * model.config.vocab_size
     monkeypatch.setattr(means, "CPU_ROOM", 8 * 80 * each)
     assert means.of_tuning(here, model, 8, tokens) == Means(True, True, parts=parts)
     assert not means.unpacks(here, model)
