@@ -25,7 +25,6 @@ RULES = {
     "template_tokens": 5,
     "untuned_answer_tokens": 30,
     "longest_of_batch": 3,
-    "cache_copies": 2,
     "served_start_s": 60,
     "served_step_ms": 10,
     "served_adapter": 1.5,

@@ -6,6 +6,52 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from transformers import DynamicCache
+from transformers.cache_utils import Cache, DynamicLayer
+
+from dsi_core.models.sampling import READ
+
+
+class InPlace(DynamicLayer):
+    """A layer's keys and values with room for those to come, which are written in place.
+
+    Transformers' own copies all that it holds for each token, and again when a row leaves. What a
+    sliding window has left behind stays here, and the mask hides it.
+
+    Parameters
+    ----------
+    rows, tokens
+        How many there is room for.
+    like
+        A layer of the same shape that has read prompts; its values are not taken over (`fill`).
+    """
+
+    def __init__(self, rows: int, tokens: int, like: DynamicLayer) -> None:
+        super().__init__()
+        self.dtype, self.device, self.is_initialized = like.dtype, like.device, True
+        self._room = tuple(
+            x.new_empty(rows, x.shape[1], tokens, x.shape[3]) for x in (like.keys, like.values)
+        )
+        self._show(rows, like.keys.shape[2])
+
+    def _show(self, rows: int, tokens: int) -> None:
+        """Let `keys` and `values` be the part of the room that is in use."""
+        self.keys, self.values = (room[:rows, :, :tokens] for room in self._room)
+
+    def update(self, key_states, value_states, *args, **kwargs):
+        """Add tokens to every row, as transformers asks for it."""
+        rows, _, before, _ = self.keys.shape
+        self._show(rows, before + key_states.shape[2])
+        self.keys[:, :, before:], self.values[:, :, before:] = key_states, value_states
+        return self.keys, self.values
+
+    def fill(self, rows: torch.Tensor, read: DynamicLayer, source: torch.Tensor) -> None:
+        """Let `rows` hold what was read, each the row of it that `source` says."""
+        self.keys[rows], self.values[rows] = read.keys[source], read.values[source]
+
+    def close_up(self, gaps: torch.Tensor, last: torch.Tensor, rows: int) -> None:
+        """Keep so many rows: the last ones take the places of those that left before them."""
+        self.keys[gaps], self.values[gaps] = self.keys[last], self.values[last]
+        self._show(rows, self.keys.shape[2])
 
 
 @torch.inference_mode()
@@ -36,19 +82,9 @@ def decode(
     copies = torch.tensor([unique.index(tuple(p)) for p in prompts], device=model.device)
     padded = tokenizer.pad({"input_ids": [list(u) for u in unique]}, return_tensors="pt")
     inputs = padded.to(model.device)
-    mask = inputs["attention_mask"]
-    position = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)  # it tells which layers have a sliding window
-    logits = model(
-        input_ids=inputs["input_ids"],
-        attention_mask=mask,
-        position_ids=position,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    ).logits[copies, -1]
-    cache.batch_select_indices(copies)
-    mask, position = mask[copies], position[copies, -1:]
+    cache, logits = _read(model, inputs["input_ids"], inputs["attention_mask"], copies, numbers)
+    mask = inputs["attention_mask"][copies]
+    position = mask.sum(1, keepdim=True) - 1
     uniform = torch.tensor(numbers, device=model.device)
     end = torch.tensor(ends, device=model.device)
     answers: list[list[int]] = [[] for _ in prompts]
@@ -58,12 +94,17 @@ def decode(
         for place, new in zip(places.tolist(), token.tolist(), strict=True):
             answers[place].append(new)
         stays = ~torch.isin(token, end) & (step + 1 < uniform.shape[1])
-        yield {place: answers[place] for place in places[~stays].tolist()}
+        yield {place: answers[place] for place in sorted(places[~stays].tolist())}
         if not stays.any():
             return
         if not stays.all():
-            kept = stays.nonzero()[:, 0]
-            cache.batch_select_indices(kept)
+            rows = int(stays.sum())
+            gaps = (~stays[:rows]).nonzero()[:, 0]
+            last = stays[rows:].nonzero()[:, 0] + rows
+            for layer in cache.layers:
+                layer.close_up(gaps, last, rows)
+            kept = torch.arange(rows, device=model.device)
+            kept[gaps] = last
             places, token, mask, position = places[kept], token[kept], mask[kept], position[kept]
         mask = torch.nn.functional.pad(mask, (0, 1), value=1)
         position = position + 1
@@ -74,6 +115,37 @@ def decode(
             past_key_values=cache,
             use_cache=True,
         ).logits[:, -1]
+
+
+def _read(
+    model, ids: torch.Tensor, mask: torch.Tensor, copies: torch.Tensor, numbers: np.ndarray
+) -> tuple[Cache, torch.Tensor]:
+    """Read different prompts, as many at once as `READ` allows.
+
+    Returns
+    -------
+    tuple
+        Keys and values of each copy with room for its answer, and scores of its first token.
+    """
+    layers: list[InPlace] = []
+    first = []
+    for some in torch.arange(len(ids), device=ids.device).split(max(1, READ // ids.shape[1])):
+        read = DynamicCache()
+        scores = model(
+            input_ids=ids[some],
+            attention_mask=mask[some],
+            position_ids=(mask[some].cumsum(1) - 1).clamp(min=0),
+            past_key_values=read,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        first.append(scores)
+        room = len(copies), ids.shape[1] + numbers.shape[1]
+        layers = layers or [InPlace(*room, layer) for layer in read.layers]
+        rows = torch.isin(copies, some).nonzero()[:, 0]
+        for kept, layer in zip(layers, read.layers, strict=True):
+            kept.fill(rows, layer, copies[rows] - some[0])
+    return Cache(layers=layers), torch.cat(first)[copies]
 
 
 def choose(logits: torch.Tensor, numbers: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from dsi_core.models import means
-from dsi_core.models.sampling import Sampling
+from dsi_core.models.sampling import READ, Sampling
 from dsi_core.planning import assumptions
 from dsi_core.planning.assumptions import Card, rule
 from dsi_core.planning.machine import Cost, weights_gb
@@ -57,8 +57,8 @@ class _Load:
 def loop(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> Cost:
     """Estimate the answers of a model by our own loop.
 
-    A step reads the weights or computes, whichever takes longer, and copies the keys and values;
-    or the host takes longer than both. Those under way together wait for the longest, but an answer
+    A step reads the weights or computes, whichever takes longer, and reads the keys and values; or
+    the host takes longer than both. Those under way together wait for the longest, but an answer
     that has ended is computed no further. A prompt is read once for all its draws.
     """
     load = _load(model, prompts, sampling, card)
@@ -67,7 +67,7 @@ def loop(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> Cost
     step_gb = model.billions * rule("nf4_traffic") if load.packed else load.weights_gb
     tokens = load.answers * model.answer_tokens
     seconds = max(steps * step_gb * _second_per_gb(card), tokens * load.write_s)
-    seconds += tokens * load.context_tokens * _cached_s(model, card) * rule("cache_copies")
+    seconds += tokens * load.context_tokens * _cached_s(model, card)
     seconds = max(seconds, steps * card.step_ms / 1000)
     return Cost(seconds + load.prompts * load.prompt_tokens * load.read_s, load.memory_gb)
 
@@ -103,11 +103,11 @@ def _load(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> _Lo
     room_gb = means.ACTIVATIONS * (card.memory_gb - card.fixed_gb - held_gb)
     fitting = 1000 * room_gb / (cached_mb * (prompt_tokens + sampling.max_new_tokens))
     under_way = max(1, min(sampling.batch_size, answers, int(fitting)))
-    token_mb = cached_mb * (prompt_tokens + sampling.max_new_tokens)
+    longest, read_mb = prompt_tokens, 0.0
     if 0 < size.longest_tokens < math.inf:  # data that is here
         longest = min(size.longest_tokens, longest_prompt)
-        token_mb = cached_mb * (longest + sampling.max_new_tokens)
-        token_mb += rule("read_mb") * billions ** (2 / 3) * longest
+        read_mb = rule("read_mb") * billions ** (2 / 3) * min(under_way * longest, READ)
+    held_mb = under_way * cached_mb * (longest + sampling.max_new_tokens)
     read, written = (assumptions.computing_billions(model.source, share) for share in (0, 1))
     return _Load(
         prompts=prompts.count,
@@ -119,7 +119,7 @@ def _load(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> _Lo
         packed=model.quantized and held_gb == billions * rule("nf4_bytes"),
         read_s=card.forward_seconds(rule("forward_flops"), read),
         write_s=card.forward_seconds(rule("forward_flops"), written),
-        memory_gb=card.fixed_gb + held_gb + under_way * token_mb / 1000,
+        memory_gb=card.fixed_gb + held_gb + (held_mb + read_mb) / 1000,
     )
 
 

@@ -33,7 +33,6 @@ RuleName = Literal[
     "template_tokens",
     "untuned_answer_tokens",
     "longest_of_batch",
-    "cache_copies",
     "served_start_s",
     "served_step_ms",
     "served_adapter",

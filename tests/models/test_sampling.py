@@ -1,6 +1,7 @@
 """Sampling: the seeded choice, and answers that depend on nothing but their question."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pandas as pd
@@ -25,8 +26,6 @@ def choose(scores, uniforms: list[float], temperature: float) -> list[int]:
 
 
 def test_the_choice_is_the_inverse_cdf():
-    import math
-
     scores = [math.log(p) for p in (0.1, 0.2, 0.3, 0.4)]
     assert choose(scores, [0.0, 0.09, 0.11, 0.29, 0.31, 0.59, 0.61, 0.999999], 1.0) == [
         0,
@@ -261,6 +260,45 @@ def test_sampled_answers_are_those_of_a_slow_reference(architecture, questions):
     assert len(given) > 3 and counts == [{n} for n in sorted(set(lengths))]  # as they end
     for answer in (a for batch in given for a in batch):
         assert answer.tokens == len(slow[answer.question.sample_id, answer.question.draw])
+
+
+def test_prompts_are_read_a_few_at_a_time(architecture, questions, monkeypatch):
+    """A hundred tokens at once make the answers of all at once."""
+    read, usual = [], decoding.DynamicCache
+    monkeypatch.setattr(decoding, "DynamicCache", lambda: read.append(usual()) or read[-1])
+    for temperature in (0, 1.3):
+        monkeypatch.setattr(decoding, "READ", 2**15)
+        whole = answers(architecture, questions, temperature=temperature)
+        monkeypatch.setattr(decoding, "READ", 100)
+        assert answers(architecture, questions, temperature=temperature) == whole
+    width = read[0].get_seq_length()
+    assert {cache.get_seq_length() for cache in read} == {width}  # padded as all of them are
+    assert len(read) == 2 * (1 + math.ceil(12 / (100 // width)))
+
+
+def test_keys_and_values_are_written_in_place():
+    """New tokens, and rows that leave, move nothing else; what is seen is what was added."""
+    import torch
+    from transformers.cache_utils import DynamicLayer
+
+    def numbers(first: int, *shape: int):
+        return torch.arange(first, first + math.prod(shape), dtype=torch.float).reshape(shape)
+
+    read = DynamicLayer()
+    read.update(numbers(0, 2, 1, 3, 1), numbers(100, 2, 1, 3, 1))
+    layer = decoding.InPlace(4, 5, read)
+    layer.fill(torch.tensor([0, 1, 3]), read, torch.tensor([0, 0, 1]))
+    layer.fill(torch.tensor([2]), read, torch.tensor([1]))
+    place = layer.keys.data_ptr(), layer.values.data_ptr()
+    layer.update(numbers(10, 4, 1, 1, 1), numbers(110, 4, 1, 1, 1))
+    rows = [[0, 1, 2, 10], [0, 1, 2, 11], [3, 4, 5, 12], [3, 4, 5, 13]]
+    assert layer.keys[:, 0, :, 0].tolist() == rows
+    layer.close_up(torch.tensor([0]), torch.tensor([3]), 2)  # the first and the third leave
+    keys, values = layer.update(numbers(20, 2, 1, 1, 1), numbers(120, 2, 1, 1, 1))
+    assert keys[:, 0, :, 0].tolist() == [[3, 4, 5, 13, 20], [0, 1, 2, 11, 21]]
+    assert (values - keys == 100).all()
+    assert (keys.data_ptr(), values.data_ptr()) == place
+    assert layer.get_seq_length() == 5 and layer.get_mask_sizes(1) == (6, 0)
 
 
 def test_sampling_settings_of_the_checkpoint_are_not_used(toy, questions):

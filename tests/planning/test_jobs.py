@@ -27,17 +27,17 @@ def test_answers_by_hand(tiny):
 
     Memory: 4 x (35 + 48) tokens of 1 MB, as no prompt is longer than the longest pair,
     and 0.2 MB for each token that is read. Half of D is tainted: a suspect's 2 prompts x 3 draws
-    are two batches; a prompt is read once. A token moves 1 MB twice for each before it: of the
+    are two batches; a prompt is read once. A token reads 1 MB for each before it: of the
     mean answer of 20 tokens (untuned: 30) 15 + 10 (15 + 15), at 50 GB/s.
     """
     jobs = plan.jobs(tiny, "round")
     expected = {"pairs": 4, "memory": 1 + 16 + 0.36}
     steps = 48 * 0.32 + 4 * 15 * 0.032
     tuned, untuned = (row(jobs, step="answer", model_id=m) for m in ("R^t one", "R one"))
-    assert numbers(tuned) == {**expected, "tokens": 80, "seconds": steps + 80 * 25 * 4e-5}
-    assert numbers(untuned) == {**expected, "tokens": 120, "seconds": steps + 120 * 30 * 4e-5}
+    assert numbers(tuned) == {**expected, "tokens": 80, "seconds": steps + 80 * 25 * 2e-5}
+    assert numbers(untuned) == {**expected, "tokens": 120, "seconds": steps + 120 * 30 * 2e-5}
     suspect = row(jobs, step="answer", model_id="s")
-    seconds = round(96 * 0.32 + 2 * 15 * 0.032 + 180 * 30 * 4e-5, 6)
+    seconds = round(96 * 0.32 + 2 * 15 * 0.032 + 180 * 30 * 2e-5, 6)
     assert numbers(suspect) == {**expected, "pairs": 2, "tokens": 180, "seconds": seconds}
 
 
@@ -64,7 +64,7 @@ def test_methods_by_hand(tiny):
     assert qlora["fits"]
     # NF4: 40 GB a step at 50 GB/s, in two batches of 48 steps; 120 tokens after 25
     answer = row(jobs, step="answer", model_id="qlora")
-    assert numbers(answer)["seconds"] == round(96 * 0.8 + 2 * 15 * 0.032 + 120 * 25 * 4e-5, 6)
+    assert numbers(answer)["seconds"] == round(96 * 0.8 + 2 * 15 * 0.032 + 120 * 25 * 2e-5, 6)
 
 
 def test_the_host_by_hand(tiny, monkeypatch):
@@ -90,7 +90,7 @@ def test_a_large_batch_is_bound_by_compute(tiny):
     """600 tokens take 19.2 s, reading the weights 48 times 15.36 s; keys and values on top."""
     profile = change(tiny, responses={"batch_size": 100, "ask": "all", "draws": 5})
     job = row(plan.jobs(profile, "round"), step="answer", model_id="s")
-    assert numbers(job)["seconds"] == round(20 * 30 * 0.032 + 600 * 30 * 4e-5 + 4 * 15 * 0.032, 6)
+    assert numbers(job)["seconds"] == round(20 * 30 * 0.032 + 600 * 30 * 2e-5 + 4 * 15 * 0.032, 6)
 
 
 def test_greedy_answers_are_given_once(tiny):
