@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -269,6 +269,7 @@ def _vote(statuses: pd.Series) -> Vote:
     return Vote(verdict, positive, negative, filtered)
 
 
+@lru_cache(maxsize=1)  # an audit asks after every block of answers
 def known_evidence(prepared: Prepared, draws: int) -> pd.DataFrame:
     """Give the known models' evidence on all tainted samples, from so many responses to each.
 

@@ -28,9 +28,9 @@ RESPONSE = ["dataset", "suspect", "sample_id", "draw", "response", "status"]
 KNOWN = [*RESPONSE, "member", "group", "base", "reference", "gap"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
-    """What `prepare.run` left in a folder.
+    """What `prepare.run` left in a folder; equal to itself alone.
 
     Attributes
     ----------

@@ -268,7 +268,9 @@ def stored(pairs: pd.DataFrame, others: pd.DataFrame, threshold: float, name: st
     entry.
     """
     if len(pairs) + len(others) < QUICK:
-        mine, theirs = (tuple(map(tuple, table[SIDES].to_numpy())) for table in (pairs, others))
+        mine, theirs = (
+            tuple(zip(table["prompt"], table["output"], strict=True)) for table in (pairs, others)
+        )
         return pd.Series(_found(mine, theirs, threshold), index=pairs.index, dtype=bool)
     sides = {"pairs": pairs, "others": others}
     spec = {side: store.key(table["sample_id"].tolist()) for side, table in sides.items()}

@@ -8,6 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dsi_core.models import served
@@ -84,10 +85,14 @@ def unanswered(answers: pd.DataFrame, pairs: pd.DataFrame, draws: int) -> pd.Dat
 
     answers: columns sample_id, draw. Returns columns sample_id, prompt, draw.
     """
-    wanted = pairs[["sample_id", "prompt"]].merge(pd.DataFrame({"draw": range(draws)}), how="cross")
-    there = answers[["sample_id", "draw"]].astype({"sample_id": object, "draw": int})
-    compared = wanted.merge(there, how="left", indicator=True)
-    return compared.query("_merge == 'left_only'").drop(columns="_merge")
+    place, ids = pd.factorize(pairs["sample_id"])
+    row, draw = ids.get_indexer(answers["sample_id"]), answers["draw"].to_numpy(dtype=int)
+    wanted = (row >= 0) & (draw < draws)
+    lacking = np.ones((len(ids), draws), dtype=bool)
+    lacking[row[wanted], draw[wanted]] = False
+    row, draw = lacking[place].nonzero()
+    questions = pairs[["sample_id", "prompt"]].iloc[row]
+    return questions.assign(draw=draw).reset_index(drop=True)
 
 
 def is_served(training: Training, sampling: Sampling) -> bool:
