@@ -85,6 +85,14 @@ def own_store(together):
         yield ours
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_power_cut():
+    """Files are not waited for until they are on the disk: no test pulls the plug."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda number: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def ran(together, own_store, one_thread):
     """ran("02") = the folder with what notebook 02 saved on smoke; it runs once a session."""
