@@ -223,20 +223,28 @@ def release(
     typer.echo(f"{total / 1e6:.2f} MB in {out or released.folder_of(profile)}")
 
 
-@app.command(rich_help_panel=STUDY, epilog="Example: dsi verify --models 3")
+@app.command(rich_help_panel=STUDY, epilog="Examples: dsi verify --models 3; dsi verify --stored")
 def verify(
     profile: Annotated[str, typer.Option(help="Whose released answers.")] = "small",
     models: Annotated[int, typer.Option(help="How many are tuned anew, by chance.", min=1)] = 3,
     seed: Annotated[int, typer.Option(help="Of the choice of dataset and models.")] = 0,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="Tune nothing: all that `make reproduce` left here.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="A CSV file for the table of models.")] = None,
 ) -> None:
     """Tune a few models anew, and say how far answers and verdicts are from the released ones.
 
     Exit code 1 = a verdict changed.
     """
     from dsi_core.paper.verify import verify as run
+    from dsi_core.paper.verify import verify_stored
+    from dsi_core.runtime.disk import write_text
 
-    found = run(profile, models, seed)
+    found = verify_stored(profile) if stored else run(profile, models, seed)
     typer.echo(found.models.round(3).to_string(index=False))
+    if out is not None:
+        write_text(out, found.models.round(4).to_csv(index=False))
     typer.echo(f"\n{found.sentence}")
     raise typer.Exit(1 if len(found.changed) else 0)
 

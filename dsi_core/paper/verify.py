@@ -1,7 +1,7 @@
-"""Do the released answers hold? A few models are tuned and asked anew, and compared with them."""
+"""Do the released answers hold? Models that were tuned and asked here are compared with them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,10 +30,12 @@ class Verified:
     ----------
     models
         A row for each: dataset, model, loss_released and loss_here (nats per token, of the last
-        epoch), answers, identical (the share that is word for word the released one), similarity
-        (of own to released answers, on the profile's scale, 1 = the same), evidence_moved (of
-        Eq. 2, mean of its absolute change over the samples that are tainted both times; NaN for a
-        reference), verdict_released and verdict_here ("" for a reference).
+        epoch; NaN for an untuned one), answers, identical (the share that is word for word the
+        released one), similarity (of own to released answers, on the profile's scale, 1 = the
+        same), oracle_released and oracle_here (of a reference: mean similarity of its answers to
+        the oracle, on that scale; else NaN), evidence_moved (of Eq. 2, mean of its absolute change
+        over the samples that are tainted both times; NaN for a reference), verdict_released and
+        verdict_here ("" for a reference).
     changed
         The suspects of the dataset whose verdict changed: dataset, suspect, verdict_released,
         verdict_here. A reference that was made anew may change that of any.
@@ -51,11 +53,12 @@ class View:
     """A study of one dataset with given answers.
 
     references, suspects: as `study.reference_answers` and `study.suspect_answers` return them;
-    tainted: how many samples are; evidence, verdicts: as of `study`.
+    scores: of the references; tainted: how many samples are; evidence, verdicts: as of `study`.
     """
 
     references: pd.DataFrame
     suspects: pd.DataFrame
+    scores: pd.DataFrame
     tainted: int
     evidence: pd.DataFrame
     verdicts: pd.DataFrame
@@ -84,17 +87,77 @@ def verify(profile: str, models: int = 3, seed: int = 0) -> Verified:
     run = study.start(profile)
     rng = np.random.default_rng(seed)
     run = _of_one(run, str(rng.choice(run.profile.victims)))
-    with _store("released", str(place)):
+    with _apart("released", str(place)):
         _check(run)
         chosen = _chosen(run, models, rng)
+    found = _compared(run, chosen, str(place), lambda switch: _apart("here", switch))
+    return _together([found], f"{', '.join(m.model_id for m in chosen)} of {chosen[0].dataset}")
+
+
+def verify_stored(profile: str) -> Verified:
+    """Compare whatever this store has of a study, after `make reproduce`, with what is released.
+
+    Nothing is tuned or asked: a model counts that has all its answers here. Untuned ones too.
+
+    Raises
+    ------
+    ValueError
+        There are no released answers of this profile, or they lack some of its models, or the
+        store has no model of this study.
+    """
+    place = released.check(profile).resolve()
+    run = study.start(profile)
+    found = []
+    for victim in run.profile.victims:
+        part = _of_one(run, victim)
+        with _apart("released", str(place)):
+            _check(part)
+        with _stored(released.OFF):
+            everyone = participants.participants(part.profile)
+            stored = [m for m in everyone if not _queries(part, [m])[0].missing]
+        if stored:
+            found.append(_compared(part, stored, str(place), _stored))
+    if not found:
+        raise ValueError(
+            f"{store.root()} has no answers of a model of profile {profile!r}: `make reproduce "
+            f"PROFILE={profile}` makes them all, `dsi verify --models 3` those of three models"
+        )
+    count = sum(len(one.models) for one in found)
+    datasets = ", ".join(run.profile.victims)
+    return _together(found, f"{count} models that answered about {datasets}")
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """One dataset's part of `Verified`, and what the sentence says of it.
+
+    suspects: how many are judged; tainted: how many samples are, as released and here; by: on
+    what models were tuned, as released and here.
+    """
+
+    models: pd.DataFrame
+    changed: pd.DataFrame
+    suspects: int
+    tainted: tuple[int, int]
+    by: tuple[set[str], set[str]]
+
+
+def _compared(
+    run: Study,
+    chosen: Sequence[Participant],
+    place: str,
+    here: Callable[[str], AbstractContextManager],
+) -> _Compared:
+    """Compare models of a study of one dataset; here: a store, given what of released counts."""
+    with _apart("released", place):
         references = study.reference_answers(run)
         suspects = study.suspect_answers(run, study.scores_of(run, references))
         before = _view(run, references, suspects)
         records = [_record(model) for model in chosen]
-    with _store("here", released.OFF):
+    with here(released.OFF):
         own = _answers(run, chosen)
         own_records = [_record(model) for model in chosen]
-    with _store("here", str(place)):
+    with here(place):
         after = _view(
             run,
             _replaced(before.references, own, "model_id"),
@@ -107,13 +170,26 @@ def verify(profile: str, models: int = 3, seed: int = 0) -> Verified:
         _row(model, before, after, pairs, record, own_record)
         for model, record, own_record in zip(chosen, records, own_records, strict=True)
     ]
-    table = pd.DataFrame(rows)
     both = before.verdicts.merge(after.verdicts, on=SUSPECT, suffixes=("_released", "_here"))
     both = both[[*SUSPECT, "verdict_released", "verdict_here"]]
-    changed = both[both["verdict_released"] != both["verdict_here"]].reset_index(drop=True)
-    sides = [_made_by(some) for some in (own_records, records)]
+    changed = both[both["verdict_released"] != both["verdict_here"]]
     counts = before.tainted, after.tainted
-    return Verified(table, changed, _sentence(table, len(both), changed, counts, *sides))
+    by = _made_by(records), _made_by(own_records)
+    return _Compared(pd.DataFrame(rows), changed, len(both), counts, by)
+
+
+def _together(found: Sequence[_Compared], named: str) -> Verified:
+    """All datasets' parts; named: which models these are."""
+    models = pd.concat([one.models for one in found], ignore_index=True)
+    changed = pd.concat([one.changed for one in found], ignore_index=True)
+    suspects = sum(one.suspects for one in found)
+    before, after = (sum(counts) for counts in zip(*(one.tainted for one in found), strict=True))
+    there, here = (
+        "; ".join(sorted(set().union(*sides))) or "nothing was tuned"
+        for sides in zip(*(one.by for one in found), strict=True)
+    )
+    sentence = _sentence(named, models, suspects, changed, (before, after), here, there)
+    return Verified(models, changed, sentence)
 
 
 def _of_one(run: Study, victim: str) -> Study:
@@ -133,17 +209,22 @@ def _check(run: Study) -> None:
 
 
 @contextmanager
-def _store(name: str, switch: str) -> Iterator[None]:
+def _apart(name: str, switch: str) -> Iterator[None]:
     """A store apart, and what of released answers counts in it."""
     theirs = store.make_root().resolve()
     ours = theirs / PLACE / name
-    ours.mkdir(parents=True, exist_ok=True)
-    for shared in SHARED:
-        (theirs / shared).mkdir(exist_ok=True)
-        if not (ours / shared).exists():
-            (ours / shared).symlink_to(theirs / shared, target_is_directory=True)
     with variables({"DSI_STORE": str(ours), released.SWITCH: switch}):
+        store.make_root()  # before others' entries seem to be those of a store without a mark
+        for shared in SHARED:
+            (theirs / shared).mkdir(exist_ok=True)
+            if not (ours / shared).exists():
+                (ours / shared).symlink_to(theirs / shared, target_is_directory=True)
         yield
+
+
+def _stored(switch: str) -> AbstractContextManager:
+    """The store itself, and what of released answers counts in it."""
+    return variables({released.SWITCH: switch})
 
 
 def _chosen(run: Study, count: int, rng: np.random.Generator) -> list[Participant]:
@@ -161,8 +242,10 @@ def _chosen(run: Study, count: int, rng: np.random.Generator) -> list[Participan
     return chosen
 
 
-def _record(model: Participant) -> dict:
-    """What is noted of its tuning."""
+def _record(model: Participant) -> dict | None:
+    """What is noted of its tuning; None = it was not tuned."""
+    if model.training.recipe is None:
+        return None
     record = store.manifest(tuning.record(model.training))
     assert record is not None, f"{model.model_id} is tuned"
     return record
@@ -190,6 +273,7 @@ def _view(run: Study, references: pd.DataFrame, suspects: pd.DataFrame) -> View:
     return View(
         references=references,
         suspects=suspects,
+        scores=scores,
         tainted=int(study.find_tainted(run, scores)["tainted"].sum()),
         evidence=study.evidence(run, scores, gaps),
         verdicts=study.verdicts(run, scores, gaps),
@@ -213,23 +297,32 @@ def _beside(before: View, own: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(
-    model: Participant, before: View, after: View, pairs: pd.DataFrame, record: dict, own: dict
+    model: Participant,
+    before: View,
+    after: View,
+    pairs: pd.DataFrame,
+    record: dict | None,
+    own: dict | None,
 ) -> dict:
     """What `Verified.models` says of a model."""
     answers = pairs[pairs["model_id"] == model.model_id]
-    moved, verdicts = np.nan, ["", ""]
-    if not model.is_reference:
+    moved, verdicts, oracle = np.nan, ["", ""], [np.nan, np.nan]
+    if model.is_reference:
+        oracle = [_to_oracle(view, model) for view in (before, after)]
+    else:
         one, other = (_of(view.evidence, model).set_index("sample_id") for view in (before, after))
         moved = float((other["evidence"] - one["evidence"]).abs().mean())
         verdicts = [_of(view.verdicts, model)["verdict"].item() for view in (before, after)]
     return {
         "dataset": model.dataset,
         "model": model.model_id,
-        "loss_released": record["final_loss"],
-        "loss_here": own["final_loss"],
+        "loss_released": record["final_loss"] if record else np.nan,
+        "loss_here": own["final_loss"] if own else np.nan,
         "answers": len(answers),
         "identical": float((answers["a"] == answers["b"]).mean()),
         "similarity": float(answers["similarity"].mean()),
+        "oracle_released": oracle[0],
+        "oracle_here": oracle[1],
         "evidence_moved": moved,
         "verdict_released": verdicts[0],
         "verdict_here": verdicts[1],
@@ -240,16 +333,23 @@ def _of(table: pd.DataFrame, model: Participant) -> pd.DataFrame:
     return table[table["suspect"] == model.model_id]
 
 
-def _made_by(records: Sequence[dict]) -> str:
+def _to_oracle(view: View, model: Participant) -> float:
+    """Mean similarity of a reference's answers to the oracle."""
+    side = "after" if model.member else "before"
+    return float(view.scores.loc[view.scores["reference"] == model.reference, side].mean())
+
+
+def _made_by(records: Sequence[dict | None]) -> set[str]:
     """Precision and machine of some tunings, in words."""
-    sides = {
+    return {
         f"{r['precision']}, {r.get('cpu', 'a CPU') if r['device'] == CPU else r['device']}"
         for r in records
+        if r is not None
     }
-    return "; ".join(sorted(sides))
 
 
 def _sentence(
+    named: str,
     models: pd.DataFrame,
     suspects: int,
     changed: pd.DataFrame,
@@ -264,20 +364,20 @@ def _sentence(
         np.average(models[column], weights=models["answers"])
         for column in ("identical", "similarity")
     )
-    named = ", ".join(
+    others = ", ".join(
         f"{c.suspect} (released: {c.verdict_released}, here: {c.verdict_here})"
         for c in changed.itertuples()
     )
     evidence = models["evidence_moved"].mean()
     moved = f"; evidence of a sample by {evidence:.3f} on average" if evidence >= 0 else ""
     return (
-        f"{', '.join(models['model'])} of {models['dataset'].iloc[0]} were tuned and asked here "
+        f"{named} were tuned and asked here "
         f"({here}) beside the released answers ({there}). Final losses moved by {loss:.3f} nats "
         f"per token at most{moved}; of {count} answers {identical:.0%} are the released ones word "
         f"for word, and their mean similarity to these is {close:.3f} (1 = the same). Tainted are "
         f"{tainted[1]} samples instead of {tainted[0]}. "
         + (
-            f"Of {suspects} verdicts {len(changed)} changed: {named}."
+            f"Of {suspects} verdicts {len(changed)} changed: {others}."
             if len(changed)
             else f"None of the {suspects} verdicts changed."
         )

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from helpers import says, table
 
+from dsi_core.method import asking
 from dsi_core.paper import verify
 from dsi_core.runtime import packing, released, store
 
@@ -34,6 +35,24 @@ def test_the_same_machine_makes_the_same_models(elsewhere):
     apart = store.root() / "verify"
     assert len(list(apart.glob("here/tuned/*/manifest.json"))) == 2
     assert not (store.root() / "tuned").exists() and not (store.root() / "responses").exists()
+
+
+def test_what_the_store_has_is_compared_and_nothing_is_made(answers, monkeypatch):
+    monkeypatch.setenv(released.SWITCH, str(answers))
+    monkeypatch.setattr(asking, "query", lambda asked: None)
+    found = verify.verify_stored("smoke")
+    assert set(found.models["identical"]) == {1.0} and found.changed.empty
+    assert (found.models["loss_here"] == found.models["loss_released"]).all()
+    references = found.models[found.models["verdict_here"] == ""].set_index("model")
+    assert (references["oracle_here"] == references["oracle_released"]).all()
+    assert references["oracle_here"]["R^t mistral"] > references["oracle_here"]["R mistral"]
+    assert found.sentence.startswith(f"{len(found.models)} models that answered about victim were")
+
+
+def test_a_store_without_the_study_has_nothing_to_compare(elsewhere):
+    with pytest.raises(ValueError) as error:
+        verify.verify_stored("smoke")
+    says(error, "no answers of a model of profile 'smoke'", "make reproduce", "dsi verify")
 
 
 def test_a_release_that_lacks_answers_is_refused(elsewhere, monkeypatch):
@@ -72,7 +91,8 @@ def test_the_sentence_says_what_moved():
     changed = table(
         "dataset suspect verdict_released verdict_here", ("faq", "M", "member", "non-member")
     )
-    assert verify._sentence(models, 7, changed, (46, 45), "cpu fp32, here", "cuda bf16, GPU") == (
+    here, there = "cpu fp32, here", "cuda bf16, GPU"
+    assert verify._sentence("R^t G, M of faq", models, 7, changed, (46, 45), here, there) == (
         "R^t G, M of faq were tuned and asked here (cpu fp32, here) beside the released answers "
         "(cuda bf16, GPU). Final losses moved by 0.100 nats per token at most; evidence of a "
         "sample by 0.250 on average; of 4 answers 50% are the released ones word for word, and "
