@@ -165,7 +165,8 @@ def _compared(
         )
         pairs = _beside(before, own)
         scores = similarity.raw_scores(run.backbone, pairs[["a", "b"]])
-        pairs = pairs.assign(similarity=study.scale(run, pairs["dataset"], scores))
+        scaled = study.scale(run, pairs["dataset"], scores)
+        pairs["similarity"] = np.where(pairs["a"] == pairs["b"], 1, scaled)  # also of empty answers
     rows = [
         _row(model, before, after, pairs, record, own_record)
         for model, record, own_record in zip(chosen, records, own_records, strict=True)

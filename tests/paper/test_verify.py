@@ -41,12 +41,12 @@ def test_what_the_store_has_is_compared_and_nothing_is_made(answers, monkeypatch
     monkeypatch.setenv(released.SWITCH, str(answers))
     monkeypatch.setattr(asking, "query", lambda asked: None)
     found = verify.verify_stored("smoke")
-    assert set(found.models["identical"]) == {1.0} and found.changed.empty
-    assert (found.models["loss_here"] == found.models["loss_released"]).all()
+    assert (found.models[["identical", "similarity"]] == 1).all(axis=None) and found.changed.empty
+    assert found.models["loss_here"].equals(found.models["loss_released"])
     references = found.models[found.models["verdict_here"] == ""].set_index("model")
     assert (references["oracle_here"] == references["oracle_released"]).all()
     assert references["oracle_here"]["R^t mistral"] > references["oracle_here"]["R mistral"]
-    assert found.sentence.startswith(f"{len(found.models)} models that answered about victim were")
+    assert found.sentence.startswith(f"{len(found.models)} models that answered about dozen were")
 
 
 def test_a_store_without_the_study_has_nothing_to_compare(elsewhere):
