@@ -29,21 +29,19 @@ PARAMETERS = "profile: str = 'small'  # a profile\nfigures_dir: str = 'figures' 
 
 def test_a_notebook_runs_with_its_parameters_in_a_kernel(ran, tmp_path):
     """As the README says it; what the store has is not computed again."""
-    votes = ran("02") / "sec6_2_verdicts.csv"
+    gaps = ran("01") / "eq1_weakest_gaps.csv"
     given = {"profile": "smoke", "delta_t": "0.9", "figures_dir": str(tmp_path)}
     words = [word for name, value in given.items() for word in ("-p", name, value)]
     copy = tmp_path / "out.ipynb"
-    command = [sys.executable, "-m", "papermill", "notebooks/02_non_iid.ipynb", str(copy)]
+    command = [sys.executable, "-m", "papermill", "notebooks/01_observations.ipynb", str(copy)]
     done = subprocess.run([*command, *words, "--no-progress-bar"], cwd=ROOT, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
-    names = ["positive", "negative", "filtered"]
-    counted, stricter = (
-        pd.read_csv(path)[names].sum(axis=1)
-        for path in (votes, tmp_path / "smoke" / "sec6_2_verdicts.csv")
-    )
-    assert (stricter < counted).all()  # fewer tainted samples at a higher delta_t
+    usual, stricter = (pd.read_csv(path) for path in (gaps, tmp_path / "smoke" / gaps.name))
+    pd.testing.assert_series_equal(usual["min_gap"], stricter["min_gap"])
+    assert stricter["tainted"].sum() < usual["tainted"].sum()  # at a higher delta_t
+    assert (stricter["tainted"] == (stricter["min_gap"] > 0.9)).all()
     tables = (tmp_path / "smoke").glob("*.csv")
-    assert {path.name for path in tables} == {path.name for path in votes.parent.glob("*.csv")}
+    assert {path.name for path in tables} == {path.name for path in gaps.parent.glob("*.csv")}
     assert len(cells.code(copy)) > 10
     for cell in cells.code(copy):
         skipped = "skip-execution" in cell.metadata.get("tags", [])
