@@ -96,7 +96,7 @@ def served(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> Co
 def _load(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> _Load:
     billions, size = model.billions, prompts.size
     longest_prompt = sampling.max_prompt_tokens or math.inf
-    prompt_tokens = size.cut(size.prompt_tokens + rule("template_tokens"), longest_prompt)
+    prompt_tokens = size.cut(size.prompt_tokens, longest_prompt)
     answers = prompts.count * sampling.draws
     held_gb = weights_gb(billions, model.quantized, card)
     cached_mb = assumptions.cached_mb(model.source)

@@ -125,7 +125,7 @@ def tune(model: Participant, machine: Machine) -> JobEstimate:
     assert recipe is not None, f"{model.model_id} is not tuned"
     source = source_of(training.base)
     billions = assumptions.billions(source)
-    sizes = [size_of(d, counted=machine.counts) for d in training.datasets]
+    sizes = [size_of(d, training.base, counted=machine.counts) for d in training.datasets]
     pairs = max(1, sum(s.pairs for s in sizes) - len(training.leave_out))
     length = _mean(sizes, lambda size: size.cut(size.pair_tokens, recipe.max_tokens))
     tokens = pairs * recipe.epochs * length
@@ -160,6 +160,7 @@ def answer(
 ) -> JobEstimate:
     """Estimate the answers of a model to each of the prompts, `sampling.draws` times."""
     training = model.training
+    prompts = prompts.read_by(training.base, counted=machine.counts)
     source, endpoint = source_of(training.base), training.base.source.endpoint
     kind = Kind(Step.ANSWER, source, "nf4" if _is_quantized(training) else "plain")
     answer_tokens = _answer_tokens(training, sampling, machine)
@@ -209,7 +210,7 @@ def _answer_tokens(training: Training, sampling: Sampling, machine: Machine) -> 
     """The mean length of an answer: a tuned model answers as long as what it was tuned on."""
     mean: float = rule("untuned_answer_tokens")
     if training.datasets:
-        sizes = [size_of(d, counted=machine.counts) for d in training.datasets]
+        sizes = [size_of(d, training.base, counted=machine.counts) for d in training.datasets]
         return _mean(sizes, lambda s: s.cut(s.answer_tokens, sampling.max_new_tokens))
     return min(mean, sampling.max_new_tokens)
 

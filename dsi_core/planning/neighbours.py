@@ -50,8 +50,7 @@ def grey_box(profile: Profile, machine: Machine) -> list[JobEstimate]:
         texts = min(size.pairs, how.samples or size.pairs) + left
         compared = 2 * min(size.pairs, how.compared or size.pairs)
         asked = 2 * min(size.pairs, how.asked or size.pairs)
-        prompt = size.prompt_tokens + rule("template_tokens")
-        whole = prompt + size.answer_tokens
+        prompt, whole = size.prompt_tokens, size.pair_tokens
         # Lowercase and neighbours share one reading of the prompt; ReCaLL reads prompt and answer
         # after the prefix
         each = 2 * prompt + (how.neighbours + 2) * size.answer_tokens
@@ -115,7 +114,7 @@ def attribution(profile: Profile, machine: Machine) -> list[JobEstimate]:
             for size in sizes
         ]
         prompts = sum(s.pairs for s in sizes)
-        prompt_tokens = sum(s.pairs * (s.prompt_tokens + rule("template_tokens")) for s in sizes)
+        prompt_tokens = sum(s.pairs * s.prompt_tokens for s in sizes)
         tokens = sum(a.tokens for a in answers) + len(models) * prompt_tokens
         readings = [jobs.read(m, len(models) * prompts, tokens, machine) for m in as_they_are]
         encoder = _encoder(profile, how, victim, len(bases), prompts, len(sizes), machine)
@@ -172,7 +171,8 @@ def imitation_data(profile: Profile, machine: Machine) -> list[JobEstimate]:
     once = Sampling.of(profile.responses, profile.seed).changed(draws=1)
 
     def prompted(count: int, prompt_tokens: float) -> Prompts:
-        return prompts_like(Size(count, prompt_tokens, stated.answer_tokens, 0, count))
+        read = prompt_tokens + rule("template_tokens")
+        return prompts_like(Size(count, read, stated.answer_tokens, 0, count))
 
     queries = how.rounds * how.queries * len(bootstrap.categories(how.seeds))
     estimates = [

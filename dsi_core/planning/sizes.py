@@ -1,10 +1,11 @@
 """How large datasets are: stated in params/plan.yaml if they are on the hub, else counted."""
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from dsi_core.data.pairs import Dataset, load_pairs
-from dsi_core.planning import assumptions
+from dsi_core.models.load import Base
+from dsi_core.planning import assumptions, tokens
 from dsi_core.planning.assumptions import rule
 from dsi_core.runtime import store
 
@@ -18,7 +19,7 @@ class Size:
     pairs
         How many.
     prompt_tokens, answer_tokens
-        Means, without template.
+        Means, a prompt's with its template.
     longest_tokens
         Of the longest pair; infinite where it is not known.
     tainted
@@ -37,7 +38,7 @@ class Size:
     @property
     def pair_tokens(self) -> float:
         """The mean tokens of a pair, with its template."""
-        return self.prompt_tokens + rule("template_tokens") + self.answer_tokens
+        return self.prompt_tokens + self.answer_tokens
 
     def cut(self, mean: float, limit: float) -> float:
         """Give the mean of texts of so many tokens, each cut at a limit."""
@@ -56,22 +57,32 @@ class Prompts:
         Of the dataset that they are from.
     spec
         What decides them, as JSON: part of ids.
+    dataset
+        Which one that is, if it is one.
     """
 
     count: int
     size: Size
     spec: list
+    dataset: Dataset | None = None
+
+    def read_by(self, base: Base, *, counted: bool = False) -> "Prompts":
+        """Give the same as a model reads them."""
+        if self.dataset is None:
+            return self
+        return replace(self, size=size_of(self.dataset, base, counted=counted))
 
 
-def size_of(dataset: Dataset, *, counted: bool = False) -> Size:
+def size_of(dataset: Dataset, base: Base | None = None, *, counted: bool = False) -> Size:
     """Tell a dataset's size: stated in params/plan.yaml if it is on the hub, else counted.
 
-    Raises `ValueError` if it is not stated. counted: what is not stated is read and counted.
+    Raises `ValueError` if it is not stated. base: whose tokens are counted, if its tokenizer is at
+    hand. counted: what is not stated is read and counted.
     """
     source, other = dataset.source, dataset.apart_from
     on_hub = source.hub is not None or (other is not None and other.source.hub is not None)
     if not on_hub or (counted and source.hub not in assumptions.read().datasets):
-        return _counted(dataset)
+        return _counted(dataset, base)
     stated = assumptions.hub_dataset(str(source.hub), dataset.name)
     if source.half is not None:
         taken = min(stated.rows, source.rows or stated.rows)
@@ -82,7 +93,7 @@ def size_of(dataset: Dataset, *, counted: bool = False) -> Size:
     longest_answer = (source.max_output_chars or math.inf) / rule("chars_per_token")
     return Size(
         pairs,
-        stated.prompt_tokens,
+        stated.prompt_tokens + rule("template_tokens"),
         min(stated.answer_tokens, longest_answer),
         math.inf,
         min(pairs, stated.tainted),
@@ -90,15 +101,16 @@ def size_of(dataset: Dataset, *, counted: bool = False) -> Size:
     )
 
 
-def _counted(dataset: Dataset) -> Size:
-    """The size of a dataset that is here, in characters: no tokenizer is loaded."""
-    pairs, per_token = load_pairs(dataset), rule("chars_per_token")
-    prompts, outputs = pairs["prompt"].str.len() / per_token, pairs["output"].str.len() / per_token
+def _counted(dataset: Dataset, base: Base | None) -> Size:
+    """The size of a dataset that is here, from its characters."""
+    pairs, how = load_pairs(dataset), tokens.lengths(dataset, base)
+    prompts = pairs["prompt"].str.len() / how.chars_per_token + how.template_tokens
+    outputs = pairs["output"].str.len() / how.chars_per_token + how.end_tokens
     return Size(
         len(pairs),
         prompts.mean(),
         outputs.mean(),
-        (prompts + outputs).max() + rule("template_tokens"),
+        (prompts + outputs).max(),
         math.ceil(len(pairs) * rule("local_tainted")),
     )
 
@@ -106,7 +118,8 @@ def _counted(dataset: Dataset) -> Size:
 def prompts_of(dataset: Dataset, *, tainted: bool = False, counted: bool = False) -> Prompts:
     """Give the prompts of a dataset: all of them, or those of its tainted samples."""
     size = size_of(dataset, counted=counted)
-    return Prompts(size.tainted if tainted else size.pairs, size, dataset_spec(dataset))
+    count = size.tainted if tainted else size.pairs
+    return Prompts(count, size, dataset_spec(dataset), dataset)
 
 
 def prompts_like(size: Size) -> Prompts:

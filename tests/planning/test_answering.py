@@ -76,8 +76,7 @@ def test_vllm_as_others_measured_it(card, source, answers, read, written, second
 
     Many answers on an A100 are met within 10%, all within a third; answers ran to 1,000 tokens.
     """
-    template = assumptions.rule("template_tokens")
-    size = Size(answers, read / answers - template, 0, 0, answers)
+    size = Size(answers, read / answers, 0, 0, answers)
     model = answering.Model(source, False, False, written / answers)
     how = Sampling(seed=0, temperature=1, draws=1, max_new_tokens=1000, batch_size=256)
     cost = answering.served(model, prompts_like(size), how, assumptions.card(card))
