@@ -12,7 +12,7 @@ import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -151,25 +151,24 @@ def raw_scores(
     """
     scores = np.zeros(len(pairs))
     ids, cut, spent = np.zeros(len(pairs), dtype=np.uint64), dict[str, int](), 0.0
-    with closing(_database(folder_of(backbone))) as database:
-        before = _count(database)
-        for start in range(0, len(pairs), BLOCK):
-            named = _named(pairs.iloc[start : start + BLOCK])
-            blank = (named["a"].str.strip() == "") | (named["b"].str.strip() == "")
-            wanted = named[~blank].drop_duplicates("id")
-            known = _known(backbone, database, wanted["id"])
-            todo = wanted[~wanted["id"].isin(known["pair"])]
-            for fresh in _scored(backbone, database, todo, compare):
-                known = pd.concat([known, fresh], ignore_index=True)
-                spent += float(fresh["seconds"].sum())
-            found = dict(zip(known["pair"], known["f1"], strict=True))
-            place = slice(start, start + len(named))
-            scores[place] = [found.get(i, 0.0) for i in named["id"]]
-            ids[place] = [int(i, 16) if i in found else 0 for i in named["id"]]
-            beyond = known[known["cut"] > 0]
-            cut.update(zip(beyond["pair"], beyond["cut"], strict=True))
-        if (count := _count(database)) > before:
-            _finish(backbone, count, spent)
+    before = _count(backbone)
+    for start in range(0, len(pairs), BLOCK):
+        named = _named(pairs.iloc[start : start + BLOCK])
+        blank = (named["a"].str.strip() == "") | (named["b"].str.strip() == "")
+        wanted = named[~blank].drop_duplicates("id")
+        known = _known(backbone, wanted["id"])
+        todo = wanted[~wanted["id"].isin(known["pair"])]
+        for fresh in _scored(backbone, todo, compare):
+            known = pd.concat([known, fresh], ignore_index=True)
+            spent += float(fresh["seconds"].sum())
+        found = dict(zip(known["pair"], known["f1"], strict=True))
+        place = slice(start, start + len(named))
+        scores[place] = [found.get(i, 0.0) for i in named["id"]]
+        ids[place] = [int(i, 16) if i in found else 0 for i in named["id"]]
+        beyond = known[known["cut"] > 0]
+        cut.update(zip(beyond["pair"], beyond["cut"], strict=True))
+    if (count := _count(backbone)) > before:
+        _finish(backbone, count, spent)
     if cut:
         texts = 2 * np.count_nonzero(np.unique(ids))
         warnings.warn(
@@ -199,8 +198,7 @@ def seconds(backbone: Backbone, pairs: pd.DataFrame) -> float:
     A call's time is shared evenly by its pairs; one never scored, or blank, adds nothing.
     """
     wanted = _named(pairs)["id"].drop_duplicates()
-    with closing(_database(folder_of(backbone))) as database:
-        known = _known(backbone, database, wanted)
+    known = _known(backbone, wanted)
     spent = dict(zip(known["pair"], known["seconds"], strict=True))
     return float(wanted.map(spent).sum())
 
@@ -215,19 +213,30 @@ def _named(pairs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _database(folder: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(folder / SCORES, timeout=600)
-    database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
-    database.execute(
-        "CREATE TABLE IF NOT EXISTS scores (pair TEXT PRIMARY KEY, f1 REAL NOT NULL, "
-        "seconds REAL NOT NULL, cut INTEGER NOT NULL)"
-    )
-    return database
+@contextmanager
+def _database(backbone: Backbone) -> Iterator[sqlite3.Connection]:
+    """The table of scores, for a moment and for one process.
+
+    SQLite's own locks are not enough between machines: some disks have none, and what another
+    machine changes under an open connection may come late.
+    """
+    folder = folder_of(backbone)
+    with (
+        locks.held(folder),
+        closing(sqlite3.connect(folder / SCORES, timeout=600)) as database,
+    ):
+        database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS scores (pair TEXT PRIMARY KEY, f1 REAL NOT NULL, "
+            "seconds REAL NOT NULL, cut INTEGER NOT NULL)"
+        )
+        yield database
 
 
-def _known(backbone: Backbone, database: sqlite3.Connection, ids: pd.Series) -> pd.DataFrame:
+def _known(backbone: Backbone, ids: pd.Series) -> pd.DataFrame:
     """What `_stored` gives, of pairs that this store lacks from the released scores."""
-    known = _stored(database, ids)
+    with _database(backbone) as database:
+        known = _stored(database, ids)
     folder = released_folder(backbone)
     lacking = ids[~ids.isin(known["pair"])]
     if folder is None or lacking.empty:
@@ -245,9 +254,7 @@ def _stored(database: sqlite3.Connection, ids: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["pair", "f1", "seconds", "cut"])
 
 
-def _scored(
-    backbone: Backbone, database: sqlite3.Connection, todo: pd.DataFrame, compare: Compare
-) -> Iterator[pd.DataFrame]:
+def _scored(backbone: Backbone, todo: pd.DataFrame, compare: Compare) -> Iterator[pd.DataFrame]:
     """Score pairs (columns a, b, id) and keep what comes out, as `_stored` gives it.
 
     Written now and then: whatever is written touches most pages of the index.
@@ -261,23 +268,24 @@ def _scored(
             pd.DataFrame({"pair": part["id"].to_numpy(), "f1": f1, "seconds": each, "cut": cut})
         )
         if time.time() - since > KEEP_SECONDS:
-            yield _kept(database, fresh)
+            yield _kept(backbone, fresh)
             fresh, since = [], time.time()
     if fresh:
-        yield _kept(database, fresh)
+        yield _kept(backbone, fresh)
 
 
-def _kept(database: sqlite3.Connection, parts: list[pd.DataFrame]) -> pd.DataFrame:
+def _kept(backbone: Backbone, parts: list[pd.DataFrame]) -> pd.DataFrame:
     fresh = pd.concat(parts, ignore_index=True)
     rows = sorted(fresh.to_numpy(object).tolist())  # neighbours lie on one page of the index
-    with database:
+    with _database(backbone) as database, database:
         database.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?)", rows)
     return fresh
 
 
-def _count(database: sqlite3.Connection) -> int:
+def _count(backbone: Backbone) -> int:
     """How many pairs are scored; none is ever taken out, so that the last row's number tells."""
-    return database.execute("SELECT COALESCE(MAX(rowid), 0) FROM scores").fetchone()[0]
+    with _database(backbone) as database:
+        return database.execute("SELECT COALESCE(MAX(rowid), 0) FROM scores").fetchone()[0]
 
 
 def _finish(backbone: Backbone, count: int, spent: float) -> None:

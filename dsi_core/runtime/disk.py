@@ -1,7 +1,9 @@
 """Files on disk: replaced in one step, and named where one is damaged."""
 
+import errno
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
+
+STALE_SECONDS = 0.1  # after which a file that another machine replaced is looked for anew
 
 
 def read_json(path: Path, remedy: str = "") -> Any:
@@ -22,10 +26,22 @@ def read_json(path: Path, remedy: str = "") -> Any:
         Naming the file, where a write was cut off or the file was changed.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(_text(path))
     except ValueError as error:  # not UTF-8, not JSON
         remedy = remedy or f"remove {path.parent}, what it held is made again"
         raise ValueError(f"{path} is damaged ({error}): {remedy}") from None
+
+
+def _text(path: Path) -> str:
+    """On a network disk, a file that is replaced while it is opened is stale: then the new one."""
+    for _ in range(5):
+        try:
+            return path.read_text(encoding="utf-8")
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            time.sleep(STALE_SECONDS)
+    return path.read_text(encoding="utf-8")
 
 
 def read_table(path: Path) -> pd.DataFrame:

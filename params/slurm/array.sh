@@ -8,9 +8,10 @@
 #SBATCH --gpus=1
 #SBATCH --time=24:00:00
 #SBATCH --requeue
+#SBATCH --open-mode=append
 #SBATCH --signal=TERM@120
 set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:-.}"
 export PATH="$PWD/.venv/bin:$PATH" DSI_STORE="${DSI_STORE:-$PWD/store}"
-part="$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT"
+part="$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_MAX"
 exec srun dsi --engine local --part "$part" "$@"

@@ -9,6 +9,7 @@
 #SBATCH --gpus-per-node=4
 #SBATCH --time=24:00:00
 #SBATCH --requeue
+#SBATCH --open-mode=append
 #SBATCH --signal=B:TERM@120
 set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:-.}"
@@ -24,7 +25,10 @@ trap 'exit 130' TERM INT
 
 srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
     ray start --head --port="$port" --include-dashboard=false --block &
-until ray status > /dev/null 2>&1; do sleep 2; done
+until ray status > /dev/null 2>&1; do
+    kill -0 $! # else it could not begin, and says above why
+    sleep 2
+done
 if ((nodes > 1)); then
     srun --overlap --nodes=$((nodes - 1)) --ntasks=$((nodes - 1)) --exclude="$head" \
         ray start --address="$RAY_ADDRESS" --block &

@@ -4,6 +4,8 @@ Bert-score's own numbers, each pair scored once, and both kinds of baseline.
 """
 
 import json
+import sqlite3
+from pathlib import Path
 from types import SimpleNamespace
 
 import bert_score
@@ -15,7 +17,7 @@ from helpers import write_jsonl
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import similarity, study
 from dsi_core.method.similarity import Baseline, backbone
-from dsi_core.runtime import packing, released, store
+from dsi_core.runtime import locks, packing, released, store
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Data
 
@@ -345,6 +347,22 @@ def test_a_pair_that_was_never_scored_adds_nothing(smoke, clock):
     similarity.raw_scores(toy, some)
     assert similarity.seconds(toy, pd.concat([some, texts(("never", "seen"))])) == 8.0
     assert similarity.seconds(toy, texts()) == 0.0
+
+
+def test_the_table_is_open_to_one_process_at_a_time(smoke, clock, monkeypatch):
+    """SQLite's own locks are the system's, which a network disk may not have."""
+    monkeypatch.setenv(locks.LOCKS, "soft")
+    connect, seen = sqlite3.connect, []
+
+    def noted(path, **how):
+        seen.append((Path(path).parent / locks.SOFT_LOCK).exists())
+        return connect(path, **how)
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    toy = backbone(smoke)
+    assert similarity.raw_scores(toy, texts(("one", "two"))).tolist() == [0.5]
+    assert len(seen) > 1 and all(seen)
+    assert not (similarity.folder_of(toy) / locks.SOFT_LOCK).exists()
 
 
 def test_where_nothing_is_left_to_score(smoke, clock):

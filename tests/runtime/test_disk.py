@@ -1,7 +1,9 @@
 """Files on disk: replaced in one step, by one writer at a time."""
 
+import errno
 import os
 import threading
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -79,3 +81,22 @@ def test_two_writers_of_one_table_do_not_meet(tmp_path, monkeypatch):
         writer.join()
     assert not failed and len(pd.read_parquet(path)) in (3, 50_000)
     assert os.listdir(tmp_path) == ["t.parquet"]
+
+
+def test_a_file_that_another_machine_replaces_is_read_anew(tmp_path, monkeypatch):
+    path = tmp_path / "manifest.json"
+    disk.write_text(path, '{"n": 2}')
+    read, left = Path.read_text, [2]
+
+    def stale(self, **how):
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.ESTALE, "Stale file handle", str(self))
+        return read(self, **how)
+
+    monkeypatch.setattr(Path, "read_text", stale)
+    monkeypatch.setattr(disk, "STALE_SECONDS", 0.0)
+    assert disk.read_json(path) == {"n": 2}
+    left[0] = 100
+    with pytest.raises(OSError, match="Stale"):
+        disk.read_json(path)

@@ -41,13 +41,21 @@ def slurm(tmp_path, empty_store):
 
 
 def test_an_array_gives_each_process_its_part(slurm, empty_store):
-    task = {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "3"}
+    task = {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_MAX": "3"}
     done = slurm("array.sh", "status", **task)
     assert done.returncode == 0, done.stderr
     assert f"in {empty_store}" in done.stdout
     task["SLURM_ARRAY_TASK_ID"] = "4"
     done = slurm("array.sh", "status", **task)
     assert done.returncode == 2 and "--part ($DSI_PART) is '4/3'" in done.stderr
+
+
+def test_where_ray_cannot_begin_the_job_ends(slurm, tmp_path):
+    for name, line in {"ray": '[ "$1" != status ]', "srun": "echo no step; exit 3"}.items():
+        (tmp_path / "stubs" / name).write_text(f"#!/bin/bash\n{line}\n")
+        (tmp_path / "stubs" / name).chmod(0o755)
+    done = slurm("ray.sh", "status", SLURM_JOB_NODELIST="node-[1-1]", SLURM_JOB_NUM_NODES="1")
+    assert done.returncode == 1 and "no step" in done.stdout
 
 
 @pytest.mark.skipif(
