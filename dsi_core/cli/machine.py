@@ -38,7 +38,7 @@ def status(
     typer.echo(f"{count}, {len(unfinished)} not complete, {kinds['GB'].sum():.2f} GB in {place}")
 
 
-SERVED = "Instead: our own loop beside vLLM (notebooks/pages/engines.md)."
+SERVED = "Instead: our own loop beside vLLM, and both's verdicts (notebooks/pages/engines.md)."
 GROWTH = "Instead: time and memory of reading and protecting 1,000 to 1,000,000 rows."
 SCALE = "Instead: time and memory of scheduling, store and similarity, with made-up answers."
 
@@ -69,7 +69,11 @@ def bench(
         figure, shown = plot_growth(table, limit_mb=scales.LIMIT_MB), scales.SHOWN
     elif served:
         from dsi_core.benchmarks import served as serves
+        from dsi_core.benchmarks import votes
 
+        voted = votes.measure(profile)
+        typer.echo(voted.to_string(index=False))
+        typer.echo(figures.save(study.plan_only(profile), "bench_served_votes", None, voted, out))
         name, table = "bench_served", serves.measure(profile)
     else:
         from dsi_core.benchmarks import run as bench
