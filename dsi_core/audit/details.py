@@ -1,44 +1,15 @@
-"""The details of a report: who asked what, how it was decided, and what it takes to check that."""
+"""The details of a report: the kit, other audits, refusals, and what it takes to check all that."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from dsi_core.audit import record, shown
-from dsi_core.audit.audit_json import (
-    AuditFacts,
-    ExactFacts,
-    LoadedFacts,
-    Manner,
-    SettingsFacts,
-    SuspectFacts,
-)
-from dsi_core.audit.pieces import Table, number, picture, when
+from dsi_core.audit.audit_json import AuditFacts
+from dsi_core.audit.pieces import Table, number, when
 from dsi_core.audit.record import Audit
-from dsi_core.audit.run import Ended
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerStatus
 
-MEASURED = {
-    Kind.PRIVATE: "how much closer the answers are to the texts of published samples than to those "
-    "of withheld ones (difference of the means)",
-    Kind.WORDING: "how much closer the answers are to the published wording than to the one kept "
-    "back (mean over the samples, less what the answers prefer on average)",
-}
-COMBINED = {"mean": "the mean", "max": "the largest"}
-CLOSENESS = {  # by the word of `method.closeness.Statistic` that names the measure
-    "rouge_l": "the words that an answer and a text share in the same order (ROUGE-L F, 0 to 1)",
-    "containment": "the share of a text's runs of three words that an answer has (0 to 1)",
-    "substring": "the longest run of words in both, as a share of the text (0 to 1)",
-    "characters": "the root of the share of a text's runs of eight characters that an answer has "
-    "(0 to 1)",
-    "bertscore": "BERTScore (F1, 0 to 1)",
-}
-ENDED = {
-    Ended.STOPPED_EARLY: "stopped, as the evidence sufficed",
-    Ended.ALL_PROMPTED: "all that was planned was asked",
-    Ended.BUDGET_SPENT: "stopped, as the next sample could have exceeded the budget",
-}
 PAPER = (
     "Zhou et al., “Blackbox Dataset Inference for LLM”, 2025, arXiv 2507.03619: a model is judged "
     "by its texts alone; tainted samples, evidence and vote are this paper's."
@@ -67,157 +38,6 @@ SOURCES = {
 }
 SHOWN_ANSWERS = 20  # at most, of those that are no evidence...
 SHOWN_CHARACTERS = 300  # ...and of each
-
-
-def who_asked_what(audit: Audit) -> Table:
-    """Give suspect, dataset, questions, times and settings."""
-    facts = audit.facts
-    suspect, data, settings = facts.suspect, facts.dataset, facts.settings
-    named = {
-        "api": suspect.api,
-        "model": suspect.model,
-        "folder": suspect.folder,
-        "hub": suspect.hub,
-        "a file of answers, SHA-256": suspect.answers,
-    }
-    place = "; ".join(f"{name}: {value}" for name, value in named.items() if value)
-    tainted = "tainted (training on them changes every reference model's answer)"
-    to_ask = f"of which {data.to_ask} are {tainted}" if settings.method else "all in the kit"
-    rows = [
-        ["Suspect", f"{suspect.name} ({place})"],
-        *_loaded(suspect.loaded),
-        ["Dataset", f"{data.name}: {data.samples} samples, {to_ask}; made {when(data.made)}"],
-        *([["Split", data.split]] if data.split else []),
-        *(_read(audit) if suspect.answers else _asked(audit)),
-    ]
-    if settings.control_answers:
-        rows.append(["Control answers", ", ".join(settings.control_answers)])
-    if settings.method is None:
-        return Table(rows)
-    rows.append(["Reference models", ", ".join(settings.method.references)])
-    if settings.manner != settings.method.controls_were_asked_with:
-        caution = (
-            f"control models were asked at {_said(settings.method.controls_were_asked_with)}: "
-            "they and the suspect were not treated alike"
-        )
-        rows.append(["Caution", caution])
-    return Table(rows)
-
-
-def _loaded(loaded: LoadedFacts | None) -> list[list[str]]:
-    """How a model that was asked here was loaded."""
-    if loaded is None:
-        return []
-    parts = {
-        "revision": loaded.revision,
-        "de-quantised from the GGUF file": loaded.gguf,
-        "adapter": loaded.adapter,
-        "SHA-256 of the adapter": loaded.adapter_sha256,
-        "SHA-256 of the chat template": loaded.chat_template_sha256,
-    }
-    bits = "4 bits, products in " if loaded.in_4_bits else ""
-    bits = "8 bits, the rest in " if loaded.in_8_bits else bits
-    said = [f"weights in {bits}{loaded.dtype}"]
-    said += [f"{name} {value}" for name, value in parts.items() if value]
-    return [["Loaded", "; ".join(said)]]
-
-
-def _requests(suspect: SuspectFacts) -> list[list[str]]:
-    """How its requests differ from the usual ones, because of the user or of the service."""
-    said = [f"{name} is {value!r}" for name, value in (suspect.extra or {}).items()]
-    said += [f"no {name} is sent" for name in suspect.omit]
-    said += suspect.asked_otherwise
-    return [["Requests", "; ".join(said)]] if said else []
-
-
-def _asked(audit: Audit) -> list[list[str]]:
-    """How a model was asked."""
-    facts = audit.facts
-    queried, settings = facts.queried, facts.settings
-    return [
-        ["It called itself", ", ".join(facts.suspect.called_itself) or "it gave no name"],
-        *_requests(facts.suspect),
-        [
-            "Asked",
-            f"{queried.answers} answers to {queried.samples} samples (at most "
-            f"{queried.of_at_most}), {settings.answers_to_a_prompt} each, in {queried.requests} "
-            f"requests; {ENDED[queried.ended]}",
-        ],
-        ["When", f"{when(queried.first)} to {when(queried.last)}"],
-        [
-            "Tokens by the service's count",
-            f"{queried.tokens_read} read, {queried.tokens_written} written{_cost(audit)}",
-        ],
-        ["Asked how", _how(settings)],
-        *([["Thoughts", _of_thoughts(facts)]] if queried.thoughts else []),
-        ["One model", "not tried" if facts.same_model is None else facts.same_model.said],
-    ]
-
-
-def _how(settings: SettingsFacts) -> str:
-    more = f", and {settings.reasoning_tokens} more for a thought before"
-    room = f"up to {settings.max_new_tokens} new tokens of an answer are compared"
-    return f"{_said(settings.manner)}, {room}{more if settings.reasoning_tokens else ''}"
-
-
-def _of_thoughts(facts: AuditFacts) -> str:
-    """How the suspect reasoned before it answered."""
-    queried = facts.queried
-    said = (
-        f"{queried.thoughts} of {queried.answers} replies held a thought, which is cut off and "
-        f"not compared; {queried.only_thoughts} held nothing else and are no evidence"
-    )
-    if queried.tokens_of_thoughts:
-        said += f"; {queried.tokens_of_thoughts} of the tokens written were thoughts"
-    return " ".join([f"{said}.", *facts.hints])
-
-
-def _read(audit: Audit) -> list[list[str]]:
-    """What is known of a file of answers."""
-    queried = audit.facts.queried
-    return [
-        [
-            "Read",
-            f"{queried.answers} answers to {queried.samples} samples (at most "
-            f"{queried.of_at_most}), at {when(queried.last)}",
-        ],
-        [
-            "Asked how",
-            "not known: who answered, when and how, is the word of whoever gave the file",
-        ],
-    ]
-
-
-def how_decided(audit: Audit, pictures: Mapping[str, bytes]) -> dict[str, Any]:
-    """Give the looks of the exact test, or vote and strata of controls."""
-    if audit.facts.exact is not None:
-        return _by_looks(audit.facts, audit.facts.exact, pictures)
-    return _by_controls(audit.facts, pictures)
-
-
-def power(audit: Audit) -> dict[str, Any] | None:
-    """Give what would have been found, after no finding; None after another one."""
-    found = audit.facts.power
-    if not found:
-        return None
-    rows = [
-        [
-            name,
-            f"{one.final_loss:.1f}",
-            f"{one.effect:g}",
-            f"{one.found:.2f} ({one.low:.2f} to {one.high:.2f})",
-            "more than half never" if one.median_samples is None else f"{one.median_samples:g}",
-        ]
-        for name, one in found.items()
-    ]
-    head = [
-        "tuned on what was published for",
-        "final loss (nats per token)",
-        "leans to it by (standard deviations of a sample)",
-        "found with probability (95%)",
-        "median samples until found",
-    ]
-    return {"table": Table(rows, head), "planned": audit.facts.queried.of_at_most}
 
 
 def kit(audit: Audit) -> dict[str, Any] | None:
@@ -373,88 +193,6 @@ def to_check(audit: Audit) -> dict[str, Any]:
         "hashes": Table(hashes, ["file", "SHA-256"]),
         "settings": Table(settings),
     }
-
-
-def _by_looks(facts: AuditFacts, test: ExactFacts, pictures: Mapping[str, bytes]) -> dict[str, Any]:
-    combine, measure = facts.settings.statistic.split()
-    after = ", ".join(map(str, facts.settings.looks))
-    said = [
-        f"Measured is {MEASURED[facts.kind]}. Closeness is {CLOSENESS[measure]}; of a sample's "
-        f"answers {COMBINED[combine]} counts.",
-        "It is compared with what it would be had the coins fallen otherwise, thousands of times: "
-        "p is the share of these that are as large. The plan was to look after "
-        f"{after} samples, and at each look only a share of alpha = {facts.alpha:g} may be spent; "
-        f"it was fixed at {when(facts.settings.begun)}, before the first question.",
-        f"{test.usable} samples have a usable answer. The smallest p that the coins of "
-        f"{test.planned} planned samples allow is {number(test.attainable)}.",
-    ]
-    if not test.looks:
-        said.append("Fewer samples were asked about than the first look needs.")
-    head = ["after samples", "measured", "needed", "p", "alpha spent by then", "found"]
-    rows = [
-        [
-            look.after,
-            "none" if look.statistic is None else f"{look.statistic:+.4f}",
-            "none would do" if look.needed is None else f"{look.needed:+.4f}",
-            number(look.p),
-            f"{look.spent:.4f}",
-            "yes" if look.crossed else "no",
-        ]
-        for look in test.looks
-    ]
-    caption = "What was measured at each look (dots), and what was needed there (dashed)."
-    drawn = [picture(pictures, "looks", caption)] if len(test.looks) > 1 else []
-    table = Table(rows, head)
-    return {"said": said, "table": table, "shape": "numbers", "pictures": drawn, "after": []}
-
-
-def _by_controls(facts: AuditFacts, pictures: Mapping[str, bytes]) -> dict[str, Any]:
-    vote, rank = facts.vote, facts.rank
-    assert vote is not None
-    said = [
-        "The rank: a suspect's lean is its evidence added up, over the square root of the number "
-        "of samples. Within each kind and base of control models p is its rank among them, 1 for "
-        "the last and 1 / (controls + 1) for the first; the largest p counts.",
-    ]
-    rows = []
-    if rank is None:
-        said.append("There are no control models, so that there is no rank.")
-    else:
-        said.append(
-            f"The largest p is {number(rank.p)}. The smallest stratum allows a finding from "
-            f"alpha = {number(rank.supports)} on; the audit was at alpha = {facts.alpha:g}."
-        )
-        rows = [
-            [s.kind, s.base, s.controls, number(s.p), number(s.smallest_p)] for s in rank.strata
-        ]
-    after = [
-        f"The paper's vote: {vote.verdict} ({vote.positive} positive, {vote.negative} negative, "
-        f"{vote.filtered} samples without a usable answer). {facts.assumptions['vote']}",
-        "A sample's evidence says how much closer the suspect's answer is to every reference "
-        "model trained on the dataset than to the one that was not; above the dashed line the "
-        "sample counts as positive.",
-    ]
-    drawn = [
-        picture(pictures, "samples", "The evidence of each sample; dashed the threshold."),
-        picture(pictures, "curve", "How vote and p grew with the answers; dashed alpha."),
-    ]
-    head = ["kind of control", "base", "controls", "p", "smallest possible p"]
-    table = Table(rows, head)
-    return {"said": said, "table": table, "shape": "wide", "pictures": drawn, "after": after}
-
-
-def _cost(audit: Audit) -> str:
-    queried = audit.facts.queried
-    cost = "" if queried.cost is None else f"; cost {queried.cost:.4f}"
-    if queried.without_answer:
-        cost += f" (with {queried.without_answer} requests that brought no answer)"
-    return cost
-
-
-def _said(manner: Manner) -> str:
-    if manner.system is None:
-        return f"temperature {manner.temperature:g}, no system prompt"
-    return f"temperature {manner.temperature:g}, system prompt {manner.system!r}"
 
 
 def _as_text(value: Any) -> str:

@@ -4,7 +4,7 @@ import json
 import warnings
 
 from dsi_core.audit.plan import Plan
-from dsi_core.services.client import place
+from dsi_core.services.address import place
 from dsi_core.services.service import NAME
 
 RESPONSES = "responses.jsonl"

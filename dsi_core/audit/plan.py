@@ -19,7 +19,7 @@ from dsi_core.protect.kit import Kit
 from dsi_core.runtime import store
 from dsi_core.runtime.precision import detect
 from dsi_core.runtime.released import sha256_of
-from dsi_core.services import client, request
+from dsi_core.services import address, request
 from dsi_core.settings.schema import Endpoint, Model, Responses
 
 AUDITS = Path("audits")  # in the working directory
@@ -113,7 +113,7 @@ class Plan:
         if self.answers_file is not None:
             return store.key({"answers": sha256_of(self.answers_file)})
         if self.remote is not None:
-            place = client.place(self.remote)
+            place = address.place(self.remote)
             return store.key({"api": place, "model": self.remote.model})
         return store.key(self.base.spec)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dsi_core.audit import details, first_page, record, shown
+from dsi_core.audit import asked, decided, details, first_page, record, shown
 from dsi_core.audit.record import Audit
 from dsi_core.runtime import disk
 
@@ -78,12 +78,12 @@ def first_picture(audit: Audit, pictures: Mapping[str, bytes]) -> str:
 
 def who_asked_what(audit: Audit) -> str:
     """Show suspect, dataset, questions, times and settings."""
-    return _part("who_asked_what", details.who_asked_what(audit))
+    return _part("who_asked_what", asked.who_asked_what(audit))
 
 
 def how_decided(audit: Audit, pictures: Mapping[str, bytes]) -> str:
     """Show the looks of the exact test, or vote and strata of controls."""
-    return _part("how_decided", details.how_decided(audit, pictures))
+    return _part("how_decided", decided.how_decided(audit, pictures))
 
 
 def kit(audit: Audit) -> str:
@@ -108,7 +108,7 @@ def refused(audit: Audit) -> str:
 
 def power(audit: Audit) -> str:
     """Show what would have been found, after no finding."""
-    return _part("power", details.power(audit))
+    return _part("power", decided.power(audit))
 
 
 def blind_check(audit: Audit) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dsi_core import __version__
-from dsi_core.cli import audit, cluster, machine, study
+from dsi_core.cli import audit, cluster, dataset, machine, study
 from dsi_core.cli.errors import Commands
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for part in (study, audit, machine):
+for part in (study, dataset, audit, machine):
     app.add_typer(part.app)  # without a name: its commands are commands of `dsi`
 app.add_typer(cluster.app, name="cluster", rich_help_panel=machine.MACHINE)
 

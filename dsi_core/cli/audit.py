@@ -1,9 +1,8 @@
-"""An audit of one model: a coin before publishing, a preparation, the audit itself."""
+"""The audit of one model: what is asked of whom, at what cost; the report."""
 
 import json
 import re
 import shlex
-import sys
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,32 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from dsi_core.cli.errors import group_of, said
-from dsi_core.cli.options import (
-    AsJson,
-    Config,
-    Conversations,
-    Drop,
-    Encoding,
-    Number,
-    Quotes,
-    Revision,
-    Separator,
-    Split,
-    Text,
-    as_json,
-    panel,
-    reading,
-)
+from dsi_core.cli.options import AUDIT, AsJson, Number, Text, asking, panel
 from dsi_core.runtime.environment import variables
 
 app = typer.Typer()
 
-AUDIT = "An audit of one model"
 ASKING, WRITING = PHASES = "asking the suspect", "judging, and writing the report"
 DRY = "Show what would be asked and what it may cost; ask nothing."
 REMOTE = "Run code that a hub model brings."
-HALF = "Without --iid: accuse one random half of a large dataset, tune controls on the other."
-ANSWERS_OF = "JSON Lines (prompt, response) by an innocent model; may be given again."
 LOCAL = "A folder (a model, or an adapter), a GGUF file, or a hub id (instead of --base-url)."
 DTYPE = "Of its weights: float32, bfloat16 or float16. Default: as this machine computes."
 NF4 = "Its weights in 4 bits (bitsandbytes, NF4)."
@@ -52,161 +33,13 @@ BATCH = "Ask in batches (OpenAI's Batch API): often half the price, within a day
 THOUGHTS = "Of an API: new tokens beyond those of an answer, for a thought before it."
 GIVEN = "A file of its answers (prompt or sample_id, and response), when it cannot be asked here."
 CONTROLS = "With --kit: a file of answers of a model that cannot have seen the data; repeatable."
-NAME = "What the dataset is called in reports. Default: as its file."
-SAMPLE = "A random sample of so many rows; the kit neither publishes nor withholds the others."
-WORDINGS = "Two output columns, first,second, or a file with the same prompts: a coin chooses."
-SHARE = "Of the coins, how many publish. Default: 0.5; with --wordings everything is published."
-NO_TOSS = "Say what it could find and what to look at; toss no coin and write nothing."
-OUTLOOK = "Say what was read and what the work takes and can find; write nothing."
 AUDITS = "The audit's folder is made in this one; it goes on only there. Default: audits/<dataset>."
 
-_data = panel("The data")
-_models = panel("References and controls")
-_asking = panel("What is asked")
-_work = panel("The work")
 _suspect = panel("The suspect: an API, a folder or hub id, or a file of answers")
 _local = panel("How a suspect is loaded here")
 _cost = panel("What it may cost")
 _about = panel("The dataset: a kit or a preparation")
 _report = panel("The report")
-
-
-@app.command(
-    rich_help_panel=AUDIT,
-    epilog="Example: dsi protect --data my.jsonl --wordings answer,answer2",
-)
-def protect(
-    context: typer.Context,
-    data: Annotated[str, _data("A file (JSON, JSON Lines, CSV, TSV, Parquet), or hub:owner/name.")],
-    wordings: Annotated[Text, _data(WORDINGS)] = None,
-    withheld: Annotated[Path | None, _data("Of a split that exists: the part kept back.")] = None,
-    group: Annotated[Text, _data("A column: rows with an equal value share a coin.")] = None,
-    prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
-    output: Annotated[Text, _data("The output column.")] = None,
-    share: Annotated[float | None, _data(SHARE)] = None,
-    name: Annotated[Text, _data(NAME)] = None,
-    rows: Annotated[Number, _data(SAMPLE)] = None,
-    conversations: Conversations = None,
-    drop: Drop = None,
-    encoding: Encoding = None,
-    separator: Separator = None,
-    quotes: Quotes = None,
-    config: Config = None,
-    split: Split = None,
-    revision: Revision = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help=NO_TOSS)] = False,
-    out: Annotated[Path | None, typer.Option(help="Default: kits/<name of the data>.")] = None,
-) -> None:
-    """Before publishing: let a coin choose what is published, and commit to it.
-
-    The kit holds what to publish and what to keep; `dsi audit --kit` needs it.
-    """
-    from dsi_core.protect import draft, kit, summary
-
-    drafted = draft.draft(
-        data,
-        prompt=tuple(prompt or ()),
-        output=output,
-        wordings=wordings,
-        withheld=withheld,
-        group=group,
-        share=share,
-        name=name,
-        sample=rows,
-        **reading(context),
-    )
-    made = None if dry_run else kit.toss(drafted, out)
-    typer.echo(summary.of_draft(drafted))
-    if made is not None:
-        typer.echo(summary.of_kit(made))
-
-
-@app.command(
-    rich_help_panel=AUDIT,
-    epilog="Example: dsi prepare --data my.jsonl --control-answers assistant.jsonl",
-)
-def prepare(
-    context: typer.Context,
-    data: Annotated[str, _data("A file, hub:owner/name, or a dataset of the profile.")],
-    iid: Annotated[Text, _data("More of its kind, not accused, for the hardest controls.")] = None,
-    half: Annotated[bool, _data(HALF, "--half/--whole")] = True,
-    other_words: Annotated[Text, _data("Its facts in other words, to tune controls on.")] = None,
-    control_answers: Annotated[list[str] | None, _data(ANSWERS_OF)] = None,
-    prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
-    output: Annotated[Text, _data("The output column.")] = None,
-    rows: Annotated[Number, _data("A random sample of this many pairs.")] = None,
-    name: Annotated[Text, _data(NAME)] = None,
-    conversations: Conversations = None,
-    drop: Drop = None,
-    encoding: Encoding = None,
-    separator: Separator = None,
-    quotes: Quotes = None,
-    config: Config = None,
-    split: Split = None,
-    revision: Revision = None,
-    responses: Annotated[Number, _asking("Answers to each prompt.")] = None,
-    system_prompt: Annotated[Text, _asking("For the control models as for the suspect.")] = None,
-    alpha: Annotated[float, _asking("The audit's alpha, to say what it can find.")] = 0.05,
-    profile: Annotated[str, _models("Whose references, recipes and control models.")] = "small",
-    seed: Annotated[Number, _models("Default: the profile's.")] = None,
-    out: Annotated[Path | None, _models("Default: audits/<name of the data>/prepared.")] = None,
-    dry_run: Annotated[bool, _work(OUTLOOK, "--dry-run")] = False,
-    yes: Annotated[bool, _work("Begin work of more than half an hour unasked.", "--yes")] = False,
-    json_: AsJson = False,
-) -> None:
-    """Offline: tune references, find tainted samples, ask control models; one folder holds all.
-
-    First it says what was read and left out, and what the work takes.
-    """
-    from dsi_core.audit import draft as drafting
-    from dsi_core.audit import prepare
-    from dsi_core.audit import prepared as preparation
-    from dsi_core.planning import here
-    from dsi_core.planning import preparation as planned
-
-    draft = drafting.draft(
-        data,
-        profile,
-        iid=iid,
-        half=half,
-        other_words=other_words,
-        control_answers=control_answers or (),
-        out=out,
-        prompt=tuple(prompt or ()),
-        output=output,
-        rows=rows,
-        name=name,
-        reading=reading(context),
-        draws=responses,
-        system=system_prompt,
-        seed=seed,
-        fetch=not dry_run,
-    )
-    outlook = planned.outlook(draft, here.machine(draft.settings), done=True)
-    if dry_run and json_:
-        typer.echo(json.dumps(outlook.json(), indent=1))
-        raise typer.Exit()
-    typer.echo(outlook.text(alpha), err=json_)
-    if dry_run:
-        raise typer.Exit()
-    if outlook.is_long and not yes:
-        _ask_whether_to_begin()
-    done = prepare.make(draft)
-    if json_:
-        strength = as_json(preparation.strength(done, alpha))
-        typer.echo(json.dumps({**outlook.json(), "strength": strength}, indent=1))
-        return
-    typer.echo(preparation.describe(done, alpha))
-
-
-def _ask_whether_to_begin() -> None:
-    """Ask at a terminal; elsewhere nobody answers."""
-    if not sys.stdin.isatty():
-        raise ValueError(
-            "this takes more than half an hour, or nobody knows how long: add --yes to begin it, "
-            "or --rows for fewer pairs"
-        )
-    typer.confirm("Begin?", default=True, abort=True)
 
 
 @app.command(
@@ -240,17 +73,17 @@ def audit(
     device_map: Annotated[Text, _local(SPREAD)] = None,
     trust_remote_code: Annotated[bool, _local(REMOTE, "--trust-remote-code")] = False,
     answers: Annotated[Path | None, _suspect(GIVEN)] = None,
-    samples: Annotated[Number, _asking("Plan fewer samples. Default: all.")] = None,
-    responses: Annotated[Number, _asking("Answers to each prompt.")] = None,
-    system_prompt: Annotated[Text, _asking("Default: as the control models were asked.")] = None,
-    temperature: Annotated[float | None, _asking("Default: the preparation's, or 1.")] = None,
-    max_new_tokens: Annotated[Number, _asking("With --kit: an answer is cut there.")] = None,
-    reasoning_tokens: Annotated[Number, _asking(THOUGHTS)] = None,
-    alpha: Annotated[float, _asking("Chance that an innocent model is accused.")] = 0.05,
-    same_model: Annotated[Number, _asking(NEUTRAL)] = None,
-    ask_all: Annotated[bool | None, _asking(STOP, "--ask-all/--stop-early")] = None,
-    control_answers: Annotated[list[Path] | None, _asking(CONTROLS)] = None,
-    profile: Annotated[Text, _asking("With --kit: ask as this profile does.")] = None,
+    samples: Annotated[Number, asking("Plan fewer samples. Default: all.")] = None,
+    responses: Annotated[Number, asking("Answers to each prompt.")] = None,
+    system_prompt: Annotated[Text, asking("Default: as the control models were asked.")] = None,
+    temperature: Annotated[float | None, asking("Default: the preparation's, or 1.")] = None,
+    max_new_tokens: Annotated[Number, asking("With --kit: an answer is cut there.")] = None,
+    reasoning_tokens: Annotated[Number, asking(THOUGHTS)] = None,
+    alpha: Annotated[float, asking("Chance that an innocent model is accused.")] = 0.05,
+    same_model: Annotated[Number, asking(NEUTRAL)] = None,
+    ask_all: Annotated[bool | None, asking(STOP, "--ask-all/--stop-early")] = None,
+    control_answers: Annotated[list[Path] | None, asking(CONTROLS)] = None,
+    profile: Annotated[Text, asking("With --kit: ask as this profile does.")] = None,
     budget: Annotated[Text, _cost('Queries (150), or money ("2.50 USD") at the prices.')] = None,
     price_in: Annotated[float | None, _cost("Price of a million prompt tokens.")] = None,
     price_out: Annotated[float | None, _cost("Price of a million new tokens.")] = None,
@@ -264,7 +97,7 @@ def audit(
 
     What is asked and how it is judged is fixed before the first question (plan.json).
     """
-    from dsi_core.audit import audit_json, choices, record, report, run
+    from dsi_core.audit import audit_json, choices, facts, record, report, run
     from dsi_core.audit import dry_run as dry
     from dsi_core.audit import suspect as suspects
     from dsi_core.runtime import progress
@@ -320,7 +153,7 @@ def audit(
         typer.echo(would.json_text() if json_ else dry.summary(would))
         raise typer.Exit()
     typer.echo(f"answers are kept in {plan.folder}, from where a rerun goes on", err=True)
-    occasion = record.Occasion(case, examiner, _command(context))
+    occasion = facts.Occasion(case, examiner, _command(context))
     with progress.phases(dict.fromkeys(PHASES)):
         progress.begin(ASKING)
         outcome = run.run(plan)

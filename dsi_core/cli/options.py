@@ -25,6 +25,8 @@ def panel(title: str) -> Callable[..., Any]:
     return option
 
 
+AUDIT = "An audit of one model"  # of the commands
+asking = panel("What is asked")
 _file = panel("How the data is read")
 Conversations = Annotated[Text, _file("The column of messages, instead of prompt and output.")]
 Drop = Annotated[

@@ -14,7 +14,7 @@ from dsi_core.models import means, toy
 from dsi_core.runtime import hub, jobs, locks, store, wheels
 from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.precision import Precision
-from dsi_core.services import client
+from dsi_core.services import address
 from dsi_core.services.request import turns
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Model
@@ -69,7 +69,7 @@ class Base:
         if endpoint := self.source.endpoint:  # who answers; not how patiently it is asked, no key
             kept = {"model", "extra", "omit", "reasoning_tokens"}
             said = endpoint.model_dump(include=kept, exclude_defaults=True)
-            return {"endpoint": {"base_url": client.place(endpoint), **said}}
+            return {"endpoint": {"base_url": address.place(endpoint), **said}}
         template = self.source.chat_template or self.chat_template
         source = self.source.model_dump(exclude_defaults=True, exclude={"device_map", "gpus"})
         spec = {**source, "chat_template": template}

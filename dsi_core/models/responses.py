@@ -18,7 +18,7 @@ from dsi_core.models.tuning import Training, load_tuned
 from dsi_core.runtime import disk, locks, released, store
 from dsi_core.runtime.engines import work
 from dsi_core.runtime.precision import device_name
-from dsi_core.services import client, endpoint
+from dsi_core.services import address, endpoint
 from dsi_core.services.service import Service
 
 COLUMNS = ["sample_id", "draw", "response"]
@@ -201,7 +201,7 @@ def _answers(
     remote = training.base.source.endpoint
     if remote is None:
         return local_answers(model_id, training, questions, sampling)
-    client.key(remote)  # a missing one is found before anything is asked
+    address.key(remote)  # a missing one is found before anything is asked
     replies = endpoint.answers(remote, questions, sampling)
     return ([Answer(row, reply.text, reply.usage.written)] for row, reply in replies)
 

@@ -15,8 +15,9 @@ from pydantic import BaseModel
 
 from dsi_core.runtime import disk, progress, provenance, store
 from dsi_core.services import pace, reply, request, troubles
+from dsi_core.services.address import AZURE, CHAT
 from dsi_core.services.billing import Lost
-from dsi_core.services.client import AZURE, CHAT, Missed, Received, json_of
+from dsi_core.services.client import Missed, Received, json_of
 from dsi_core.services.endpoint import answers
 from dsi_core.services.reply import Reply
 from dsi_core.services.request import Asking

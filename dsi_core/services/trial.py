@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urljoin
 
-from dsi_core.services import client, pace, reply, request, troubles
+from dsi_core.services import pace, reply, request, troubles
+from dsi_core.services.address import CHAT
 from dsi_core.services.billing import Lost
 from dsi_core.services.client import Missed, Received, Trouble
 from dsi_core.services.endings import Ending
@@ -216,7 +217,7 @@ class Trial:
         except ValueError:  # no URL
             place = location
         place = self.service.shown(re.sub("//[^/@]*@", "//", place).split("?")[0])
-        base = place.removesuffix(client.CHAT)
+        base = place.removesuffix(CHAT)
         if base not in (place, where.base):
             return "it sends to another place", status, f"give --base-url {base}"
         aim = f"to {place}" if location else "elsewhere, and not where"

@@ -18,7 +18,8 @@ from helpers import STRANGER
 from IPython import display
 from servers import reply
 
-from dsi_core.audit import conclusion, details, pieces, record, report, run, shown
+from dsi_core.audit import asked, conclusion, decided, pieces, record, report, run, shown
+from dsi_core.audit.facts import Occasion
 from dsi_core.audit.prepared_json import Compared
 from dsi_core.method import closeness
 from dsi_core.plots import audit as plots
@@ -224,8 +225,8 @@ def test_every_look_is_a_row(wording):
 
 
 def test_every_statistic_has_words():
-    assert set(details.CLOSENESS) == set(closeness.Measure)
-    assert set(details.COMBINED) == set(closeness.Combine)
+    assert set(decided.CLOSENESS) == set(closeness.Measure)
+    assert set(decided.COMBINED) == set(closeness.Combine)
 
 
 def test_every_stratum_is_a_row(after):
@@ -249,7 +250,7 @@ def test_what_the_kit_committed_to(private):
 def test_case_examiner_and_command_are_quoted(place):
     kit = twins.wording(_new(place, "case"), 8)
     planned, outcome = answered(kit, published(kit))
-    occasion = record.Occasion("K 7/26", "A. <b>Berg</b>", "dsi audit --kit kit")
+    occasion = Occasion("K 7/26", "A. <b>Berg</b>", "dsi audit --kit kit")
     page = report.page(record.write(planned, outcome, occasion), {})
     said = Text(page)
     assert "Case K 7/26 · Examiner A. <b>Berg</b> · Date 20" in said.text
@@ -375,7 +376,7 @@ def test_of_a_file_of_answers_no_settings_are_told(wording):
     """Nobody here asked: a temperature or tokens would be made up."""
     audit = wording[0]
     facts = audit.facts.changed(suspect={"name": "file", "answers": "ab" * 32})
-    rows = dict(details.who_asked_what(record.Audit(**{**vars(audit), "facts": facts})).rows)
+    rows = dict(asked.who_asked_what(record.Audit(**{**vars(audit), "facts": facts})).rows)
     assert rows["Suspect"].endswith(f"a file of answers, SHA-256: {'ab' * 32})")
     assert rows["Asked how"].startswith("not known") and "Read" in rows
     assert not {"It called itself", "Asked", "Tokens by the service's count"} & set(rows)

@@ -15,7 +15,9 @@ from helpers import says
 from servers import KEY
 
 from dsi_core.services import client
-from dsi_core.services.client import Client, Missed, Trouble, address, proxy
+from dsi_core.services.address import CHAT, address, headers, place
+from dsi_core.services.client import Client, Missed, Trouble
+from dsi_core.services.network import BUNDLES, proxy
 from dsi_core.settings.schema import Endpoint
 
 CANARY = "canary-7f3a"
@@ -81,7 +83,7 @@ SPELLINGS = [
 @pytest.mark.parametrize("url", SPELLINGS)
 def test_all_spellings_of_a_url_are_one(url):
     found = address(url)
-    assert found.base == client.place(of(url)) == "https://host.org/v1"
+    assert found.base == place(of(url)) == "https://host.org/v1"
     assert found.chat == "https://host.org/v1/chat/completions" and "word" not in repr(found)
 
 
@@ -96,14 +98,14 @@ def test_a_deployment_of_azure_keeps_its_query_and_has_a_key_of_its_own():
     where = address(
         "https://x.openai.azure.com/openai/deployments/g/chat/completions?api-version=3"
     )
-    assert where.of(client.CHAT) == (
+    assert where.of(CHAT) == (
         "https://x.openai.azure.com/openai/deployments/g/chat/completions?api-version=3"
     )
-    assert client.headers(where, "k")["api-key"] == "k"
-    assert "Authorization" not in client.headers(where, "k")
-    assert client.headers(where, "eyJ0")["Authorization"] == "Bearer eyJ0"
-    assert client.headers(address("https://h/v1"), "k")["Authorization"] == "Bearer k"
-    assert "Authorization" not in client.headers(address("https://h/v1"), "")
+    assert headers(where, "k")["api-key"] == "k"
+    assert "Authorization" not in headers(where, "k")
+    assert headers(where, "eyJ0")["Authorization"] == "Bearer eyJ0"
+    assert headers(address("https://h/v1"), "k")["Authorization"] == "Bearer k"
+    assert "Authorization" not in headers(address("https://h/v1"), "")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +213,7 @@ def test_a_redirect_is_not_followed():
 def proxies(monkeypatch):
     """Sets the environment's proxies; it names no others, and no certificates."""
     names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-    for name in (*names, *map(str.lower, names), *client.BUNDLES):
+    for name in (*names, *map(str.lower, names), *BUNDLES):
         monkeypatch.delenv(name, raising=False)
     return lambda **values: [monkeypatch.setenv(n, v) for n, v in values.items()]
 

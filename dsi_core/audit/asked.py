@@ -1,0 +1,145 @@
+"""Who asked what: the suspect, the dataset, and how the answers came, as a report tells it."""
+
+from dsi_core.audit.audit_json import AuditFacts, LoadedFacts, Manner, SettingsFacts, SuspectFacts
+from dsi_core.audit.pieces import Table, when
+from dsi_core.audit.record import Audit
+from dsi_core.audit.run import Ended
+
+ENDED = {
+    Ended.STOPPED_EARLY: "stopped, as the evidence sufficed",
+    Ended.ALL_PROMPTED: "all that was planned was asked",
+    Ended.BUDGET_SPENT: "stopped, as the next sample could have exceeded the budget",
+}
+
+
+def who_asked_what(audit: Audit) -> Table:
+    """Give suspect, dataset, questions, times and settings."""
+    facts = audit.facts
+    suspect, data, settings = facts.suspect, facts.dataset, facts.settings
+    named = {
+        "api": suspect.api,
+        "model": suspect.model,
+        "folder": suspect.folder,
+        "hub": suspect.hub,
+        "a file of answers, SHA-256": suspect.answers,
+    }
+    place = "; ".join(f"{name}: {value}" for name, value in named.items() if value)
+    tainted = "tainted (training on them changes every reference model's answer)"
+    to_ask = f"of which {data.to_ask} are {tainted}" if settings.method else "all in the kit"
+    rows = [
+        ["Suspect", f"{suspect.name} ({place})"],
+        *_loaded(suspect.loaded),
+        ["Dataset", f"{data.name}: {data.samples} samples, {to_ask}; made {when(data.made)}"],
+        *([["Split", data.split]] if data.split else []),
+        *(_read(audit) if suspect.answers else _asked(audit)),
+    ]
+    if settings.control_answers:
+        rows.append(["Control answers", ", ".join(settings.control_answers)])
+    if settings.method is None:
+        return Table(rows)
+    rows.append(["Reference models", ", ".join(settings.method.references)])
+    if settings.manner != settings.method.controls_were_asked_with:
+        caution = (
+            f"control models were asked at {_said(settings.method.controls_were_asked_with)}: "
+            "they and the suspect were not treated alike"
+        )
+        rows.append(["Caution", caution])
+    return Table(rows)
+
+
+def _loaded(loaded: LoadedFacts | None) -> list[list[str]]:
+    """How a model that was asked here was loaded."""
+    if loaded is None:
+        return []
+    parts = {
+        "revision": loaded.revision,
+        "de-quantised from the GGUF file": loaded.gguf,
+        "adapter": loaded.adapter,
+        "SHA-256 of the adapter": loaded.adapter_sha256,
+        "SHA-256 of the chat template": loaded.chat_template_sha256,
+    }
+    bits = "4 bits, products in " if loaded.in_4_bits else ""
+    bits = "8 bits, the rest in " if loaded.in_8_bits else bits
+    said = [f"weights in {bits}{loaded.dtype}"]
+    said += [f"{name} {value}" for name, value in parts.items() if value]
+    return [["Loaded", "; ".join(said)]]
+
+
+def _requests(suspect: SuspectFacts) -> list[list[str]]:
+    """How its requests differ from the usual ones, because of the user or of the service."""
+    said = [f"{name} is {value!r}" for name, value in (suspect.extra or {}).items()]
+    said += [f"no {name} is sent" for name in suspect.omit]
+    said += suspect.asked_otherwise
+    return [["Requests", "; ".join(said)]] if said else []
+
+
+def _asked(audit: Audit) -> list[list[str]]:
+    """How a model was asked."""
+    facts = audit.facts
+    queried, settings = facts.queried, facts.settings
+    return [
+        ["It called itself", ", ".join(facts.suspect.called_itself) or "it gave no name"],
+        *_requests(facts.suspect),
+        [
+            "Asked",
+            f"{queried.answers} answers to {queried.samples} samples (at most "
+            f"{queried.of_at_most}), {settings.answers_to_a_prompt} each, in {queried.requests} "
+            f"requests; {ENDED[queried.ended]}",
+        ],
+        ["When", f"{when(queried.first)} to {when(queried.last)}"],
+        [
+            "Tokens by the service's count",
+            f"{queried.tokens_read} read, {queried.tokens_written} written{_cost(audit)}",
+        ],
+        ["Asked how", _how(settings)],
+        *([["Thoughts", _of_thoughts(facts)]] if queried.thoughts else []),
+        ["One model", "not tried" if facts.same_model is None else facts.same_model.said],
+    ]
+
+
+def _how(settings: SettingsFacts) -> str:
+    more = f", and {settings.reasoning_tokens} more for a thought before"
+    room = f"up to {settings.max_new_tokens} new tokens of an answer are compared"
+    return f"{_said(settings.manner)}, {room}{more if settings.reasoning_tokens else ''}"
+
+
+def _of_thoughts(facts: AuditFacts) -> str:
+    """How the suspect reasoned before it answered."""
+    queried = facts.queried
+    said = (
+        f"{queried.thoughts} of {queried.answers} replies held a thought, which is cut off and "
+        f"not compared; {queried.only_thoughts} held nothing else and are no evidence"
+    )
+    if queried.tokens_of_thoughts:
+        said += f"; {queried.tokens_of_thoughts} of the tokens written were thoughts"
+    return " ".join([f"{said}.", *facts.hints])
+
+
+def _read(audit: Audit) -> list[list[str]]:
+    """What is known of a file of answers."""
+    queried = audit.facts.queried
+    return [
+        [
+            "Read",
+            f"{queried.answers} answers to {queried.samples} samples (at most "
+            f"{queried.of_at_most}), at {when(queried.last)}",
+        ],
+        [
+            "Asked how",
+            "not known: who answered, when and how, is the word of whoever gave the file",
+        ],
+    ]
+
+
+def _cost(audit: Audit) -> str:
+    queried = audit.facts.queried
+    cost = "" if queried.cost is None else f"; cost {queried.cost:.4f}"
+    if queried.without_answer:
+        cost += f" (with {queried.without_answer} requests that brought no answer)"
+    return cost
+
+
+def _said(manner: Manner) -> str:
+    if manner.system is None:
+        return f"temperature {manner.temperature:g}, no system prompt"
+    return f"temperature {manner.temperature:g}, system prompt {manner.system!r}"
