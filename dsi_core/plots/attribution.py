@@ -8,7 +8,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dsi_core.plots import findings, save, style
+from dsi_core.plots import save, style
+from dsi_core.plots.findings import attribution as findings
 from dsi_core.plots.style import COLORS
 from dsi_core.plots.vote import per_dataset
 

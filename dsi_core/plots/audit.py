@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dsi_core.plots import alt, findings, style
+from dsi_core.plots import alt, style
+from dsi_core.plots.findings import audit as findings
 from dsi_core.plots.style import COLORS, LOOKS, Kind, Status
 
 SUSPECT = "the suspect"

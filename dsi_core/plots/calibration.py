@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from dsi_core.plots import findings, style
+from dsi_core.plots import style
+from dsi_core.plots.findings import calibration as findings
 from dsi_core.plots.style import COLORS, LOOKS, Kind
 
 DRAWS = {"confirmation": (COLORS["one"], "o"), "development": (COLORS["other"], "s")}

@@ -3,8 +3,9 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dsi_core.plots import findings, style
-from dsi_core.plots.findings import HALF
+from dsi_core.plots import style
+from dsi_core.plots.findings import evasions as findings
+from dsi_core.plots.findings.vote import HALF
 from dsi_core.plots.style import LOOKS, Kind, Status
 
 

@@ -1,6 +1,7 @@
 """The grey box: AUROC of the attacks, DIA's p-values, and all verdicts beside ours."""
 
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,10 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
-from dsi_core.plots import findings, style
+from dsi_core.plots import style
+from dsi_core.plots.findings import grey_box as findings
 from dsi_core.plots.style import COLORS, LOOKS, Status
 
+WIDTH = 10  # inches: what is wider has small print where a page shows it
 NAMES = {
     "min_k": "Min-K%",
     "min_k_plus_plus": "Min-K%++",
@@ -24,7 +28,7 @@ NAMES = {
 }
 
 
-def plot_auroc(measured: pd.DataFrame, *, columns: int = 7) -> Figure:
+def plot_auroc(measured: pd.DataFrame, *, columns: int = 5) -> Figure:
     """AUROC of every attack on every suspect, with its 95% interval.
 
     Parameters
@@ -49,7 +53,7 @@ def plot_auroc(measured: pd.DataFrame, *, columns: int = 7) -> Figure:
         sharex=True,
         sharey=True,
         layout="constrained",
-        figsize=(14, 1.2 + rows * (0.8 + 0.27 * len(suspects))),
+        figsize=(WIDTH, 1 + rows * (0.5 + 0.21 * len(suspects))),
     )
     kinds = style.kinds_of(measured)
     for ax, attack in zip(axes.flat, attacks, strict=False):
@@ -63,10 +67,17 @@ def plot_auroc(measured: pd.DataFrame, *, columns: int = 7) -> Figure:
         ax.set(xlim=(-0.03, 1.03), xticks=[0, 0.5, 1])
         ax.set_yticks(range(len(suspects)), suspects, fontsize=9)
         ax.set_ylim(len(suspects) - 0.5, -0.5)
-    for ax in axes.flat[len(attacks) :]:
+    for ax in axes.flat[max(0, len(attacks) - axes.shape[1]) : len(attacks)]:
+        ax.tick_params(labelbottom=True)  # nothing is below
+    free = axes.flat[len(attacks) :]
+    for ax in free:
         ax.set_axis_off()
     axes[-1, 0].set_xlabel("AUROC (dashed: a coin's toss)", loc="left")
-    _legend(figure, axes[0, -1], kinds)
+    if len(free):
+        _legend(figure, free[0], kinds, loc="upper left", fontsize=8)
+        free[0].get_legend().set_in_layout(False)  # no panel makes room for it
+    else:
+        _legend(figure, axes[0, -1], kinds, **style.OUTSIDE)
     drawn = "A row for each suspect, a mark with its interval"
     style.says(figure, findings.auroc(measured), drawn)
     return figure
@@ -94,7 +105,7 @@ def plot_p_values(splits: pd.DataFrame, *, alpha: float) -> Figure:
         squeeze=False,
         sharey=True,
         layout="constrained",
-        figsize=(12, 1.5 + 0.36 * len(suspects)),
+        figsize=(WIDTH, 1.5 + 0.32 * len(suspects)),
     )
     kinds = style.kinds_of(splits)
     for ax, features in zip(axes[0], sets, strict=True):
@@ -109,9 +120,10 @@ def plot_p_values(splits: pd.DataFrame, *, alpha: float) -> Figure:
             xlabel="p-value (grey: control)",
             title=f"features: {features}",
         )
-        ax.set_yticks(range(len(suspects)), suspects)
+        ax.xaxis.set_major_locator(LogLocator(numticks=5))
+        ax.set_yticks(range(len(suspects)), suspects, fontsize=9)
         ax.set_ylim(len(suspects) - 0.5, -1)
-    _legend(figure, axes[0, -1], kinds)
+    _legend(figure, axes[0, -1], kinds, **style.OUTSIDE)
     drawn = "A row for each suspect, a mark for each random split; diamonds are medians"
     style.says(figure, findings.splits(splits, alpha), drawn)
     return figure
@@ -142,24 +154,28 @@ def plot_shares(shares: pd.DataFrame, by: str) -> Figure:
     """
     panels, suspects = shares[by].unique(), list(shares["suspect"].unique())
     markers, color = style.markers_of(suspects), COLORS["member"]
+    rows, columns = math.ceil(len(panels) / 2), min(2, len(panels))
     figure, axes = plt.subplots(
-        1,
-        len(panels),
+        rows,
+        columns,
         squeeze=False,
         sharex=True,
         sharey=True,
         layout="constrained",
-        figsize=(3 + 2.8 * len(panels), 3.8),
+        figsize=(3 + 2.8 * columns, 0.8 + 3 * rows),
     )
-    for ax, name in zip(axes[0], panels, strict=True):
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, name in zip(axes.flat, panels, strict=False):
         ax.plot([0, 1], [0, 1], **style.DECISION)
         for row in shares[shares[by] == name].to_dict("records"):
             place = suspects.index(row["suspect"]) - (len(suspects) - 1) / 2
             x = row["true"] + 0.018 * place
             ax.plot([x, x], [row["low"], row["high"]], color=color, linewidth=1.5, alpha=0.4)
             ax.plot(x, row["share"], markers[row["suspect"]], color=color, markersize=5)
-        ax.set(title=NAMES.get(name, name), xlabel="share of D used", xlim=(-0.06, 1.06))
-        ax.set(ylim=(-0.03, 1.03))
+        ax.set(title=NAMES.get(name, name), xlim=(-0.06, 1.06), ylim=(-0.03, 1.03))
+    for ax in axes[-1]:
+        ax.set_xlabel("share of D used")
     axes[0, 0].set_ylabel("estimate, with 95% interval\n(dashed: right)")
     dots = [
         Line2D([], [], color=color, marker=marker, linestyle="none", label=f"{name} (member)")
@@ -187,7 +203,7 @@ def plot_beside(beside: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         A row for each suspect, a column for each method; a wrong verdict is dark, with a cross.
     """
     suspects, methods = list(beside["suspect"].unique()), list(beside["method"].unique())
-    ax = style.axes(ax, 3 + 0.62 * len(methods), 2.6 + 0.34 * len(suspects))
+    ax = style.axes(ax, 3.4 + 0.41 * len(methods), 2.6 + 0.3 * len(suspects))
     for row in beside.to_dict("records"):
         x, y = methods.index(row["method"]), suspects.index(row["suspect"])
         cell = plt.Rectangle(
@@ -204,8 +220,10 @@ def plot_beside(beside: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         weight, color = ("normal", "black") if row["correct"] else ("bold", "white")
         ax.text(x, y, said, ha="center", va="center", color=color, fontsize=8, weight=weight)
     truths = dict(zip(beside["suspect"], beside["member"], strict=True))
-    ax.set_xticks(range(len(methods)), [NAMES.get(m, m) for m in methods], rotation=40, ha="right")
-    ax.set_yticks(range(len(suspects)), [style.with_truth(s, truths[s]) for s in suspects])
+    names = [NAMES.get(m, m) for m in methods]
+    ax.set_xticks(range(len(methods)), names, rotation=50, ha="right", fontsize=9)
+    known = [style.with_truth(s, truths[s]) for s in suspects]
+    ax.set_yticks(range(len(suspects)), known, fontsize=9)
     ax.set_xlim(-0.5, len(methods) - 0.5)
     ax.set_ylim(len(suspects) - 0.5, -0.5)
     ax.set_xlabel("M: says member; n: says non-member; dark with ✗: wrong", fontsize=10)
@@ -215,9 +233,9 @@ def plot_beside(beside: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _legend(figure: Figure, ax: Axes, kinds: pd.Series) -> None:
-    """The kinds, beside the panels; and room for the longest name."""
-    style.legend_of(ax, kinds, **style.OUTSIDE)
+def _legend(figure: Figure, ax: Axes, kinds: pd.Series, **where: Any) -> None:
+    """The kinds; and room for the longest name."""
+    style.legend_of(ax, kinds, **where)
     layout = figure.get_layout_engine()
     assert isinstance(layout, ConstrainedLayoutEngine)
     layout.set(w_pad=0.08)  # inches

@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dsi_core.plots import findings, style
+from dsi_core.plots import style
+from dsi_core.plots.findings import imitation as findings
 from dsi_core.plots.style import COLORS, LOOKS, Kind
 
 NAMES = {"rouge_l": "ROUGE-L", "bertscore": "BERTScore F1"}

@@ -4,7 +4,8 @@ import pandas as pd
 from IPython.display import HTML
 from matplotlib.axes import Axes
 
-from dsi_core.plots import findings, style
+from dsi_core.plots import style
+from dsi_core.plots.findings.words import share
 
 CHARACTER = 0.0753  # inches: the advance of matplotlib's monospace font at 9 points
 EMPTY = "(empty)"
@@ -45,8 +46,17 @@ def plot_example(pieces: pd.DataFrame, *, ax: Axes | None = None, width: int = 1
             _write(ax, y, line)
             y += 1
     drawn = "Texts under each other, shared words shaded"
-    style.says(ax, findings.shared_words(pieces), drawn)
+    style.says(ax, shared_words(pieces), drawn)
     return ax
+
+
+def shared_words(pieces: pd.DataFrame) -> str:
+    """How much of the last text stands in the oracle. Columns part, piece, shared; in order."""
+    last = pieces[pieces["part"] == pieces["part"].iloc[-1]]
+    words = last[~last["piece"].str.isspace() & (last["piece"] != "")]
+    said = share(int(words["shared"].sum()), len(words), "words and marks")
+    head = str(last["part"].iloc[0]).partition(" (")[0]
+    return f"{head}: {said} stand in the oracle output, in its order"
 
 
 def _write(ax: Axes, y: float, line: list[tuple[int, str, bool]]) -> None:

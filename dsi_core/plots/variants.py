@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dsi_core.plots import findings, style
-from dsi_core.plots.findings import HALF
+from dsi_core.plots import style
+from dsi_core.plots.findings import variants as findings
+from dsi_core.plots.findings.vote import HALF
 from dsi_core.plots.style import COLORS, LOOKS, Kind
 
 

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dsi_core.plots import alt, findings, style
+from dsi_core.plots import alt, style
+from dsi_core.plots.findings import vote as findings
 from dsi_core.plots.style import COLORS, LOOKS, Kind, Status
 
 ROW = 0.3  # inches of a suspect's row

@@ -6,7 +6,18 @@ import pandas as pd
 import pytest
 from helpers import table
 
-from dsi_core.plots import findings
+from dsi_core.plots import texts
+from dsi_core.plots.findings import (
+    attribution,
+    audit,
+    calibration,
+    evasions,
+    grey_box,
+    imitation,
+    variants,
+    vote,
+    words,
+)
 
 NAN = math.nan
 
@@ -23,7 +34,7 @@ NAN = math.nan
     ],
 )
 def test_so_many_of_so_many(part, whole, said):
-    assert findings.share(part, whole, "members") == said
+    assert words.share(part, whole, "members") == said
 
 
 def judged(*calls):
@@ -45,7 +56,7 @@ def judged(*calls):
     ],
 )
 def test_the_vote_finds_and_accuses(calls, said):
-    assert findings.both_sides(judged(*calls), "The vote") == said
+    assert vote.both_sides(judged(*calls), "The vote") == said
 
 
 def evaded(*caught, settings=("100%", "50%", "25%")):
@@ -70,7 +81,7 @@ def evaded(*caught, settings=("100%", "50%", "25%")):
     ],
 )
 def test_where_the_vote_breaks_is_read_from_the_table(caught, said):
-    assert findings.subsets(evaded(*caught)) == said
+    assert evasions.subsets(evaded(*caught)) == said
 
 
 @pytest.mark.parametrize(
@@ -82,14 +93,14 @@ def test_where_the_vote_breaks_is_read_from_the_table(caught, said):
     ],
 )
 def test_an_evasion_hides_members_or_nobody(caught, said):
-    assert findings.evasion(evaded(*caught), "Rephrasing") == said
+    assert evasions.evasion(evaded(*caught), "Rephrasing") == said
 
 
 def test_samples_are_tainted():
-    assert findings.gaps(pd.DataFrame({"tainted": [True, False]}), 0.3) == (
+    assert vote.gaps(pd.DataFrame({"tainted": [True, False]}), 0.3) == (
         "1 of 2 samples are tainted: every reference moves by more than 0.3"
     )
-    assert findings.gaps(pd.DataFrame({"tainted": [False]}), 0.3).startswith("None of 1 samples is")
+    assert vote.gaps(pd.DataFrame({"tainted": [False]}), 0.3).startswith("None of 1 samples is")
 
 
 @pytest.mark.parametrize(
@@ -107,13 +118,13 @@ def test_tuning_brings_answers_closer_or_not(after, said):
         ("b", "before", 0.2),
         ("b", "after", 0.7),
     )
-    assert findings.similarity(rows).endswith(said)
+    assert vote.similarity(rows).endswith(said)
 
 
 def test_training_ends_where_the_last_epoch_does():
     rows = table("model_id epoch loss", ("R^t a", 1, 2.0), ("R^t a", 2, 0.1), ("R b", 1, 3.0))
-    assert findings.losses(rows) == "Training on D ends at 0.10 nats per token (0 = known by heart)"
-    assert findings.losses(rows[2:]) == "Training ends at 3.00 nats per token"
+    assert vote.losses(rows) == "Training on D ends at 0.10 nats per token (0 = known by heart)"
+    assert vote.losses(rows[2:]) == "Training ends at 3.00 nats per token"
 
 
 EVIDENCE = table(
@@ -125,10 +136,10 @@ EVIDENCE = table(
 
 def test_evidence_by_its_median():
     said = "The median sample is positive for the one member and none of 1 non-members"
-    assert findings.evidence(EVIDENCE, 0.3) == said
-    assert findings.evidence(EVIDENCE[3:], 0.1).endswith("for the one non-member")
+    assert vote.evidence(EVIDENCE, 0.3) == said
+    assert vote.evidence(EVIDENCE[3:], 0.1).endswith("for the one non-member")
     on_all = "On all of D the vote finds the one member and accuses none of 1 non-members"
-    assert findings.everywhere(EVIDENCE, 0.3) == on_all
+    assert variants.everywhere(EVIDENCE, 0.3) == on_all
 
 
 def moved(*verdicts):
@@ -140,21 +151,21 @@ def moved(*verdicts):
 
 def test_how_far_a_setting_may_move():
     some = moved("non-member", "member", "member", "non-member")
-    assert findings.moved_settings(some, {"delta": 0.3}) == (
+    assert variants.moved_settings(some, {"delta": 0.3}) == (
         "No verdict changes while delta is 0.2 to 0.3"
     )
     alone = moved("member", "non-member", "member", "non-member")
-    assert findings.moved_settings(alone, {"delta": 0.3}).endswith("while delta is 0.3")
-    assert "none of those" in findings.moved_settings(alone, {"delta": 0.7})
+    assert variants.moved_settings(alone, {"delta": 0.3}).endswith("while delta is 0.3")
+    assert "none of those" in variants.moved_settings(alone, {"delta": 0.7})
 
 
 GRID = table("delta_t delta_s correct total", (0.2, 0.3, 3, 4), (0.3, 0.3, 4, 4))
 
 
 def test_thresholds_in_use_and_at_best():
-    assert findings.grid(GRID, (0.2, 0.3)).endswith("3 of 4 suspects rightly, the best pair 4")
-    assert findings.grid(GRID, (0.3, 0.3)).endswith("4 of 4 suspects rightly; none do better")
-    assert findings.grid(GRID, (0.9, 0.3)) == "4 of 4 suspects are judged rightly at best"
+    assert variants.grid(GRID, (0.2, 0.3)).endswith("3 of 4 suspects rightly, the best pair 4")
+    assert variants.grid(GRID, (0.3, 0.3)).endswith("4 of 4 suspects rightly; none do better")
+    assert variants.grid(GRID, (0.9, 0.3)) == "4 of 4 suspects are judged rightly at best"
 
 
 @pytest.mark.parametrize("whole, begins", [(0.2, "Selection decides at 0.90"), (0.7, "nothing")])
@@ -164,7 +175,7 @@ def test_selection_decides_or_not(whole, begins):
         (0.9, "text", "tainted", True, 0.8),
         (0.9, "text", "all of D", True, whole),
     )
-    said = findings.selection(rows)
+    said = variants.selection(rows)
     assert begins in said
     assert said.endswith(f"tainted samples find 1, all of D {int(whole > 0.5)}")
 
@@ -172,17 +183,17 @@ def test_selection_decides_or_not(whole, begins):
 def test_which_references_accuse():
     rows = table("references correct total", ("one alone", 0, 2), ("two each", 2, 2))
     said = "One alone does not clear 2 of 2 models that trained on data like D; two each clear all"
-    assert findings.detection(rows) == said
-    assert findings.detection(rows[1:]).startswith("Every set of references clears")
+    assert variants.detection(rows) == said
+    assert variants.detection(rows[1:]).startswith("Every set of references clears")
 
 
 def test_a_positive_majority_or_none():
     rows = table("references positive negative", ("one alone", 30, 10), ("two each", 5, 20))
     said = "Samples that stay tainted: one alone 40; two each 25. "
-    assert findings.votes_by_references(rows) == (
+    assert variants.votes_by_references(rows) == (
         said + "A positive majority arises only with one alone"
     )
-    assert findings.votes_by_references(rows[1:]).endswith("arises with no set")
+    assert variants.votes_by_references(rows[1:]).endswith("arises with no set")
 
 
 def test_what_the_adversary_removed():
@@ -192,7 +203,7 @@ def test_what_the_adversary_removed():
         ("positive", False, 1),
         ("negative", False, 0),
     )
-    assert findings.overlap(rows) == "The adversary removed 3 of 4 positive tainted samples"
+    assert evasions.overlap(rows) == "The adversary removed 3 of 4 positive tainted samples"
 
 
 KNOWN = table(
@@ -202,37 +213,37 @@ KNOWN = table(
 
 def test_members_lean_further_or_an_innocent_is_between():
     said = "Beyond every non-member: 1 of 2 members; i leans further than w"
-    assert findings.known_models(KNOWN) == said
+    assert audit.known_models(KNOWN) == said
     strong = KNOWN[KNOWN["model"] != "w"]
-    assert findings.known_models(strong) == "Beyond every non-member: the one member"
-    assert findings.known_models(KNOWN[:2]).startswith("How far known models lean")
+    assert audit.known_models(strong) == "Beyond every non-member: the one member"
+    assert audit.known_models(KNOWN[:2]).startswith("How far known models lean")
 
 
 def test_the_suspect_among_innocents():
-    assert findings.strata(KNOWN).endswith("further than the one innocent model")
-    assert findings.strata(KNOWN[:3]).startswith("How far known models lean")
+    assert audit.strata(KNOWN).endswith("further than the one innocent model")
+    assert audit.strata(KNOWN[:3]).startswith("How far known models lean")
 
 
 def test_an_audit_of_a_kit_finds_or_does_not():
     rows = table("value published", (0.5, True), (-0.1, True), (NAN, True), (0.2, False))
-    assert findings.preference(rows) == "2 of 3 answers prefer the published wording"
-    assert findings.closeness(rows).endswith(": 0.20 to published texts, 0.20 to withheld texts")
-    assert findings.closeness(rows[:1]).endswith(": 0.50 to published texts")
+    assert audit.preference(rows) == "2 of 3 answers prefer the published wording"
+    assert audit.closeness(rows).endswith(": 0.20 to published texts, 0.20 to withheld texts")
+    assert audit.closeness(rows[:1]).endswith(": 0.50 to published texts")
     tries = table("after crossed", (8, False), (16, True))
-    assert findings.looks(tries) == "Found after 16 samples"
-    assert findings.looks(tries[:1]) == "Nothing found in 8 samples"
+    assert audit.looks(tries) == "Found after 16 samples"
+    assert audit.looks(tries[:1]) == "Nothing found in 8 samples"
 
 
 def test_the_base_that_is_found():
     rows = table(
         "method chosen correct total chance", ("a", False, 3, 4, 0.5), ("b", True, 1, 4, 0.5)
     )
-    assert findings.methods(rows) == (
+    assert attribution.methods(rows) == (
         "Chosen on the bases, b finds the base of 1 of 4 models (guessing, 2)"
     )
-    assert findings.methods(rows[:1]).startswith("No method could be chosen; the best finds")
+    assert attribution.methods(rows[:1]).startswith("No method could be chosen; the best finds")
     votes = table("model base voted share", ("m", "x", "x", 0.4), ("m", "x", "y", 0.6))
-    assert findings.base_votes(votes).endswith("finds the base of none of 1 models")
+    assert attribution.base_votes(votes).endswith("finds the base of none of 1 models")
 
 
 @pytest.mark.parametrize(
@@ -245,7 +256,7 @@ def test_the_base_that_is_found():
 )
 def test_more_pairs_help_where_the_slope_is_surely_positive(lows, said):
     fits = pd.DataFrame({"metric": ["r", "b"], "low": lows})
-    assert findings.budgets(fits, {"r": "ROUGE-L", "b": "BERTScore"}).startswith(said)
+    assert imitation.budgets(fits, {"r": "ROUGE-L", "b": "BERTScore"}).startswith(said)
 
 
 # Calibration
@@ -253,41 +264,41 @@ def test_more_pairs_help_where_the_slope_is_surely_positive(lows, said):
 
 def test_effects_are_confirmed_or_not():
     rows = table("draws low", ("confirmation", 0.1), ("confirmation", -0.1), ("development", 0.3))
-    assert "1 of 2 effects lie surely" in findings.statistics(rows)
-    assert findings.statistics(rows.assign(low=NAN)).endswith("one draw has no interval")
+    assert "1 of 2 effects lie surely" in calibration.statistics(rows)
+    assert calibration.statistics(rows.assign(low=NAN)).endswith("one draw has no interval")
 
 
 def test_coins_thrown_anew_accuse_so_often():
     rows = table("level share", (0.05, 0.04), (0.05, 0.06), (0.5, 0.9))
-    assert "4.0% to 6.0% of the time" in findings.null(rows, 0.05)
-    assert findings.null(rows, 0.01).startswith("Share of coins")
+    assert "4.0% to 6.0% of the time" in calibration.null(rows, 0.05)
+    assert calibration.null(rows, 0.01).startswith("Share of coins")
 
 
 def test_who_is_found_at_alpha():
     rows = table("twin who p", ("A", "weak", 0.01), ("A", "weak", 0.2), ("B", "weak", 0.5))
-    assert findings.p_values(rows, 0.05, "who") == "Found at 0.05: A: weak 1 of 2; B: nobody"
+    assert calibration.p_values(rows, 0.05, "who") == "Found at 0.05: A: weak 1 of 2; B: nobody"
 
 
 def test_a_way_of_asking_hides_or_does_not():
     rows = table("twin model shift p", ("A", "m", "usual", 0.01), ("A", "m", "brief", 0.2))
-    assert findings.shifts(rows, 0.05) == "m is lost to the A when asked brief"
-    assert findings.shifts(rows[:1], 0.05).startswith("However a model is asked")
+    assert calibration.shifts(rows, 0.05) == "m is lost to the A when asked brief"
+    assert calibration.shifts(rows[:1], 0.05).startswith("However a model is asked")
 
 
 def test_from_which_loss_on_members_are_found():
     rows = table("twin final_loss found", ("A", 0.5, 1.0), ("A", 2.0, 0.9), ("B", 0.5, 0.4))
-    assert findings.strengths(rows).endswith("A at 0.5 or less; B never")
+    assert calibration.strengths(rows).endswith("A at 0.5 or less; B never")
 
 
 def test_which_exposure_is_found():
     rows = table("exposure found", ("all", 1.0), ("half", 0.3), ("half", 1.0))
-    assert findings.exposures(rows) == "Always found by both tests: all; less often: half"
-    assert findings.exposures(rows[1:]).startswith("No share of D is always found: half")
+    assert calibration.exposures(rows) == "Always found by both tests: all; less often: half"
+    assert calibration.exposures(rows[1:]).startswith("No share of D is always found: half")
 
 
 def test_trying_again_accuses():
     rows = table("tries accused shared", (1, 0.05, 0.05), (20, 0.6, 0.01), (20, 0.62, 0.01))
-    assert findings.accuser(rows).startswith("Reporting the best of 20 tries accuses 60% to")
+    assert calibration.accuser(rows).startswith("Reporting the best of 20 tries accuses 60% to")
 
 
 def test_who_finds_members_without_an_innocent():
@@ -299,8 +310,8 @@ def test_who_finds_members_without_an_innocent():
         ("b", "innocent", "other", True),
     )
     said = "Vote finds the one member and no innocent; methods that accuse one: 1 of 2"
-    assert findings.accused(rows) == said
-    assert findings.accused(rows[2:]) == "Every method accuses an innocent"
+    assert calibration.accused(rows) == said
+    assert calibration.accused(rows[2:]) == "Every method accuses an innocent"
 
 
 # Grey box
@@ -314,8 +325,8 @@ def test_attacks_part_members_or_do_not():
         ("b", True, 0.5),
         ("b", False, 0.6),
     )
-    assert findings.auroc(rows).startswith("1 of 2 attacks rank every member above")
-    assert findings.auroc(rows[:2]).startswith("The one attack")
+    assert grey_box.auroc(rows).startswith("1 of 2 attacks rank every member above")
+    assert grey_box.auroc(rows[:2]).startswith("The one attack")
 
 
 def test_dia_by_twice_the_median():
@@ -326,24 +337,24 @@ def test_dia_by_twice_the_median():
         ("n", False, "few", 0.06),
     )
     said = "DIA with few features finds the one member and accuses none of 1 non-members"
-    assert findings.splits(rows, 0.1) == said
+    assert grey_box.splits(rows, 0.1) == said
 
 
 def test_intervals_hold_the_true_share_or_do_not():
     rows = table("true low high", (0.5, 0.4, 0.6), (0.5, 0.6, 0.7))
-    assert findings.shares_held(rows) == "The true share lies in 1 of 2 intervals"
+    assert grey_box.shares_held(rows) == "The true share lies in 1 of 2 intervals"
 
 
 def test_methods_that_judge_all_rightly():
     rows = table("method correct", ("vote", False), ("vote", True), ("dia", True), ("dia", True))
-    assert findings.beside(rows) == "Only dia judges both suspects rightly"
-    assert findings.beside(rows[:2]) == "No method judges both suspects rightly; vote: 1"
+    assert grey_box.beside(rows) == "Only dia judges both suspects rightly"
+    assert grey_box.beside(rows[:2]) == "No method judges both suspects rightly; vote: 1"
     more = pd.concat([rows, rows[2:].assign(method="loss")])
-    assert findings.beside(more) == "2 of 3 methods judge both suspects rightly; vote 1 of them"
+    assert grey_box.beside(more) == "2 of 3 methods judge both suspects rightly; vote 1 of them"
 
 
 def test_words_that_stand_in_the_oracle():
     rows = table("part piece shared", ("A (0.1)", "no", False), ("A (0.1)", " ", True))
     rows = pd.concat([rows, table("part piece shared", ("A (0.1)", "yes", True))])
     said = "A: 1 of 2 words and marks stand in the oracle output, in its order"
-    assert findings.shared_words(rows) == said
+    assert texts.shared_words(rows) == said

@@ -1,0 +1,102 @@
+"""What figures of the calibration find, in a sentence."""
+
+import pandas as pd
+
+from dsi_core.plots.findings.words import capital, listed, percent, share
+
+
+def statistics(table: pd.DataFrame) -> str:
+    """How many effects are confirmed. Columns draws, low, high."""
+    fresh = table[table["draws"] == "confirmation"]
+    if fresh["low"].isna().all():
+        return "Effects of weak members by what is measured; one draw has no interval"
+    above = share(int((fresh["low"] > 0).sum()), len(fresh), "effects")
+    return f"On draws that no choice has seen {above} lie surely above 0"
+
+
+def null(table: pd.DataFrame, alpha: float) -> str:
+    """How often coins thrown anew accuse. Columns model, kind, level, share."""
+    at = table[(table["level"] - alpha).abs() < 1e-9]
+    if at.empty:
+        return "Share of coins thrown anew whose p-value is at most a level"
+    low, high = 100 * at["share"].min(), 100 * at["share"].max()
+    often = f"{low:.1f}% to {high:.1f}% of the time"
+    return f"At level {alpha:g} coins thrown anew accuse each model {often}"
+
+
+def p_values(table: pd.DataFrame, alpha: float, rows: str) -> str:
+    """Who is found at alpha. Columns twin, p, and `rows`, the kinds of models."""
+    said = []
+    for twin, part in table.groupby("twin", sort=False):
+        found = (part["p"] <= alpha).groupby(part[rows], sort=False).agg(["sum", "size"])
+        hits = [f"{name} {k} of {n}" for name, k, n in found.itertuples() if k]
+        said.append(f"{twin}: {', '.join(hits) or 'nobody'}")
+    return f"Found at {alpha:g}: {'; '.join(said)}"
+
+
+def shifts(table: pd.DataFrame, alpha: float) -> str:
+    """Whom a way of asking hides. Columns twin, shift, model, p."""
+    said = []
+    for (model, twin), part in table.groupby(["model", "twin"], sort=False):
+        hits = int((part["p"] <= alpha).sum())
+        if 0 < hits < len(part):
+            lost = listed(part.loc[part["p"] > alpha, "shift"])
+            said.append(f"{model} is lost to the {twin} when asked {lost}")
+    return "; ".join(said) or "However a model is asked, either test says the same of it"
+
+
+def strengths(averaged: pd.DataFrame) -> str:
+    """From which loss on members are always found. Columns twin, final_loss, found."""
+    said = []
+    for twin, part in averaged.groupby("twin", sort=False):
+        ordered = part.sort_values("final_loss")
+        always = ordered[(ordered["found"] >= 1).cumprod().astype(bool)]
+        said.append(
+            f"{twin} at {always['final_loss'].max():.1f} or less"
+            if len(always)
+            else f"{twin} never"
+        )
+    return f"Always found, by the loss (nats per token) that a member ends at: {'; '.join(said)}"
+
+
+def exposures(table: pd.DataFrame) -> str:
+    """What of D suffices. Columns twin, exposure, found."""
+    least = table.groupby("exposure", sort=False)["found"].min()
+    always = [exposed(str(name)) for name, found in least.items() if found >= 1]
+    rest = [exposed(str(name)) for name, found in least.items() if found < 1]
+    if not always:
+        return f"No share of D is always found: {listed(rest)}"
+    less = f"; less often: {listed(rest)}" if rest else ""
+    return f"Always found by both tests: {listed(always)}{less}"
+
+
+def exposed(exposure: str) -> str:
+    """An exposure in words: "50% of D"; "D mixed 1 to 3" with other data."""
+    return f"D mixed {exposure}" if exposure.startswith("1 to ") else exposure
+
+
+def accuser(table: pd.DataFrame) -> str:
+    """What trying again does. Columns tries, accused, shared."""
+    most = int(table["tries"].max())
+    last = table[table["tries"] == most]
+    return (
+        f"Reporting the best of {most} tries accuses {percent(last['accused'])} of innocents, "
+        f"sharing alpha {percent(last['shared'])}"
+    )
+
+
+def accused(table: pd.DataFrame) -> str:
+    """Which methods find members and spare innocents. Columns model, kind, method, accused."""
+    innocent = table["kind"] == "innocent"
+    member = table["kind"].str.contains("member")
+    spared = [
+        (int(part.loc[member, "accused"].sum()), int(member[part.index].sum()), str(method))
+        for method, part in table.groupby("method", sort=False)
+        if not part.loc[innocent, "accused"].any()
+    ]
+    if not spared:
+        return "Every method accuses an innocent"
+    found, members, method = max(spared, key=lambda one: one[0])
+    others = table["method"].nunique() - len(spared)
+    more = f"; methods that accuse one: {others} of {table['method'].nunique()}" if others else ""
+    return f"{capital(method)} finds {share(found, members, 'members')} and no innocent{more}"

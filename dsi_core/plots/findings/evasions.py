@@ -1,0 +1,56 @@
+"""What figures of evasions find, in a sentence."""
+
+import pandas as pd
+
+from dsi_core.plots.findings.words import share
+
+
+def evasion(table: pd.DataFrame, how: str) -> str:
+    """How many members an evasion hides. Columns setting (the first: without it), correct.
+
+    how: the evasion, as a sentence begins.
+    """
+    caught, n = _caught(table)
+    first, worst = int(caught.iloc[0]), int(caught.min())
+    if worst < first:
+        hidden = share(first - worst, first, "members")
+        return f"{how} hides {hidden} that are found without it"
+    most = int(caught.max())
+    span = share(worst, n, "members") if worst == most else f"{worst} to {most} of {n} members"
+    return f"{how} hides nobody: at every setting the vote finds {span}"
+
+
+def subsets(table: pd.DataFrame) -> str:
+    """From which share of D on the vote breaks. Columns setting ("50%"), correct."""
+    caught, n = _caught(table)
+    caught.index = [float(setting.rstrip("%")) for setting in caught.index]
+    caught = caught.sort_index(ascending=False)
+    whole = caught[(caught == n).cumprod().astype(bool)]
+    if whole.empty:
+        missed = share(int(n - caught.iloc[0]), n, "members")
+        return f"At {caught.index[0]:g}% of D the vote already misses {missed}"
+    last, below = whole.index[-1], caught[len(whole) :]
+    part = "half" if last == 50 else f"{last:g}%"
+    if below.empty:
+        return f"Down to {part} of D the vote finds {share(n, n, 'members')}"
+    found = f"down to it {share(n, n, 'members')} are found"
+    most = "none is" if not below.max() else f"at most {int(below.max())} of {n}"
+    return f"Below {part} of D the vote breaks: {found}, below it {most}"
+
+
+def overlap(table: pd.DataFrame) -> str:
+    """What the adversary removed. Columns status, removed, samples."""
+    parts = []
+    for status in ("positive", "negative"):
+        counts = table[table["status"] == status]
+        n = int(counts["samples"].sum())
+        if n:
+            removed = int(counts.loc[counts["removed"].astype(bool), "samples"].sum())
+            parts.append(f"{removed} of {n} {status}")
+    return f"The adversary removed {' and '.join(parts)} tainted samples"
+
+
+def _caught(table: pd.DataFrame) -> tuple[pd.Series, int]:
+    """Members caught at each setting, in the table's order, and how many there are."""
+    by_setting = table.groupby("setting", sort=False)["correct"]
+    return by_setting.sum().astype(int), int(by_setting.size().max())
