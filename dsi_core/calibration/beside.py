@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.calibration import models, tables
+from dsi_core.calibration.calibrated import Calibrated
 from dsi_core.calibration.draws import Draw
 from dsi_core.calibration.models import Kind, Model
-from dsi_core.calibration.tables import Calibrated
 from dsi_core.data.pairs import load_pairs
 from dsi_core.evidence import controls, ranks
 from dsi_core.grey_box import attacks, dia

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.calibration import trials
+from dsi_core.calibration.calibrated import Calibrated
 from dsi_core.calibration.models import Kind
-from dsi_core.calibration.tables import Calibrated
 from dsi_core.evidence.power import Twin
 from dsi_core.method import closeness
 

@@ -1,25 +1,18 @@
 """The tables of notebook 10: what the exact tests find and how often they err, by what varies."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
-import numpy as np
 import pandas as pd
 
-from dsi_core.audit import answers_file, suspect
-from dsi_core.audit.suspect import AnswerStatus
-from dsi_core.calibration import draws, models, null, trials
+from dsi_core.calibration import models, null, trials
+from dsi_core.calibration.calibrated import Calibrated, usable
 from dsi_core.calibration.draws import Draw
-from dsi_core.calibration.models import Kind, Model
+from dsi_core.calibration.models import Kind
 from dsi_core.calibration.null import Circumstance
 from dsi_core.evidence import looks, power
 from dsi_core.method import closeness, similarity
 from dsi_core.method.closeness import Combine, Measure, Statistic
-from dsi_core.models import tuning
-from dsi_core.runtime import store
-from dsi_core.runtime.environment import quiet
-from dsi_core.runtime.paths import ROOT
-from dsi_core.settings.profile import Profile, load_profile
 
 RUNS = 30  # orders of asking in which a model is tried
 RUNS_EACH = 10  # the same for each of many statistics
@@ -28,148 +21,6 @@ SIMULATED = 200  # audits of a member that is weaker than those we have
 STATISTICS = [Statistic(measure, combine) for measure in Measure for combine in Combine]
 CERTAIN = 100.0  # standard deviations: what is infinite (toys) is simulated as this
 GREEDY = "greedy"  # how the one answer of temperature 0 is combined
-
-
-@dataclass(frozen=True)
-class Calibrated:
-    """Every model of the calibration and what it answered.
-
-    Attributes
-    ----------
-    profile
-        Its settings.
-    pool
-        Both wordings, as `draws.pool`.
-    drawn
-        The draws, by number.
-    models
-        model, kind, group, of_draw (whose D it saw; None = of none), epochs, share, dilution,
-        final_loss (nats per token over the last epoch; NaN = not tuned).
-    answers
-        model, row, draw, response: those that may be evidence, asked as an audit of a kit asks.
-    sampled
-        The same, asked as the profile asks: of the weak members, and of all models of the draw that
-        other methods judge, too.
-    """
-
-    profile: Profile
-    pool: pd.DataFrame
-    drawn: dict[int, Draw]
-    models: pd.DataFrame
-    answers: pd.DataFrame
-    sampled: pd.DataFrame
-
-    def names(self, kind: Kind, numbers: Iterable[int] | None = None) -> list[str]:
-        """Names of the models of a kind, of these draws."""
-        chosen = self.models[self.models["kind"] == str(kind)]
-        if numbers is not None:
-            chosen = chosen[chosen["of_draw"].isin(list(numbers))]
-        return chosen["model"].tolist()
-
-
-def run(profile: str) -> Calibrated:
-    """Ask every model of the profile's section `calibration`; tunes what the store lacks.
-
-    One line says what that is before it begins.
-    """
-    settings = load_profile(profile)
-    quiet()
-    how = models.how(settings)
-    pool = draws.pool(how.wordings)
-    numbers = [*how.development, *how.confirmation]
-    drawn = {number: draws.draw(pool, number) for number in numbers}
-    usual = models.asking(settings)
-    innocent = models.innocents(settings)
-    known, queries = [*innocent], models.queries(usual, innocent, pool)
-    sampled = [] if how.beside_draw is None else models.queries(settings, innocent, pool)
-    for one in drawn.values():
-        of_draw = models.of_draw(settings, one)
-        queries += models.queries(usual, of_draw, one.rows)
-        again = of_draw if one.number == how.beside_draw else [models.weak(settings, one)]
-        sampled += models.queries(settings, again, one.rows)
-        known += of_draw
-    answers, answers_sampled = (
-        pd.concat(
-            [models.answers(asked), *(_from_file(*file, pool) for file in how.answers.items())],
-            ignore_index=True,
-        )
-        for asked in (queries, sampled)
-    )
-    facts = [_facts(model) for model in known]
-    facts += [
-        {"model": name, "kind": str(Kind.INNOCENT), "group": "written"} for name in how.answers
-    ]
-    usable = [_usable(table, pool, settings) for table in (answers, answers_sampled)]
-    return Calibrated(settings, pool, drawn, pd.DataFrame(facts), *usable)
-
-
-def _from_file(name: str, path: str, pool: pd.DataFrame) -> pd.DataFrame:
-    """The answers that a file holds, as `models.answers`."""
-    prompts = pool.rename(columns={"row": "sample_id"})[["sample_id", "prompt"]]
-    read = answers_file.read(ROOT / path, prompts)
-    return read.rename(columns={"sample_id": "row"}).assign(model=name)
-
-
-def _usable(answers: pd.DataFrame, pool: pd.DataFrame, profile: Profile) -> pd.DataFrame:
-    """Those answers that an audit would take for evidence."""
-    oracle = answers["row"].map(pool.set_index("row")["first"])
-    mu = profile.decision.mu
-    statuses = [
-        suspect.status(response, first, mu)
-        for response, first in zip(answers["response"], oracle, strict=True)
-    ]
-    kept = [status == AnswerStatus.ANSWERED for status in statuses]
-    return answers[kept].reset_index(drop=True)
-
-
-def _facts(model: Model) -> dict:
-    loss = None
-    if model.training.recipe is not None:
-        manifest = store.manifest(tuning.record(model.training))
-        loss = manifest["final_loss"] if manifest else None
-    return {
-        "model": model.name,
-        "kind": str(model.kind),
-        "group": model.group,
-        "of_draw": model.draw,
-        "epochs": model.epochs,
-        "share": model.share,
-        "dilution": model.dilution,
-        "final_loss": loss,
-    }
-
-
-def draws_table(run: Calibrated) -> pd.DataFrame:
-    """Show the draws: draw, used for, rows, published, first wordings published, overlap.
-
-    overlap: the largest share of D that another draw of the same use has in its own.
-    """
-    how = models.how(run.profile)
-    rows = []
-    for number, one in run.drawn.items():
-        use = "development" if number in how.development else "confirmation"
-        same = how.development if number in how.development else how.confirmation
-        own = set(one.published["row"])
-        others = [set(run.drawn[n].published["row"]) for n in same if n != number]
-        rows.append(
-            {
-                "draw": number,
-                "for": use,
-                "rows": len(one.rows),
-                "published": len(own),
-                "first wording published": int(one.published["first_published"].sum()),
-                "overlap": max((len(own & other) / len(own) for other in others), default=0.0),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def side_by_side(run: Calibrated, number: int, count: int) -> pd.DataFrame:
-    """Show rows of a draw: prompt, first, second, published ("first", "second" or "nothing")."""
-    rows = run.drawn[number].rows
-    wording = np.where(rows["first_published"], "first", "second")
-    said = np.where(rows["published"], wording, "nothing")
-    return rows.assign(published=said)[["prompt", "first", "second", "published"]].head(count)
 
 
 def statistics(run: Calibrated, alpha: float) -> pd.DataFrame:
@@ -361,7 +212,7 @@ def shifts(run: Calibrated, alpha: float) -> pd.DataFrame:
         asked = [m for m in models.of_draw(profile, one) if m.kind in SHIFTED]
         asked += models.innocents(profile)[:1]
         names = [model.name for model in asked]
-        others = _usable(models.shifted(profile, asked, one.rows), run.pool, profile)
+        others = usable(models.shifted(profile, asked, one.rows), run.pool, profile)
         ways = {"as usual": run.answers}
         ways |= {str(shift): part for shift, part in others.groupby("shift", sort=False)}
         for shift, answers in ways.items():

@@ -4,8 +4,8 @@ import pandas as pd
 from helpers import table
 
 from dsi_core.calibration import game
+from dsi_core.calibration.calibrated import Calibrated
 from dsi_core.calibration.draws import Draw
-from dsi_core.calibration.tables import Calibrated
 
 ROWS = table(
     "row prompt first second group first_published published",
