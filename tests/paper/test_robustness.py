@@ -14,7 +14,7 @@ from dsi_core.method import study as steps
 from dsi_core.method.study import Study
 from dsi_core.models import load, responses
 from dsi_core.models.tuning import training
-from dsi_core.paper import robustness
+from dsi_core.paper import rephrasing, robustness
 from dsi_core.runtime import jobs
 from dsi_core.settings.schema import Wild
 
@@ -57,7 +57,7 @@ def test_only_members_have_something_to_evade(study):
     "step",
     [
         robustness.settings,
-        lambda s: robustness.rephrased(s, None),
+        lambda s: rephrasing.rephrased(s, None),
         lambda s: robustness.temperatures(s, None),
         robustness.adversary_scores,
         lambda s: robustness.subsets(s, None),
@@ -110,7 +110,7 @@ def test_every_answer_is_rewritten_in_its_place(study, rephraser):
         ("d", "N", "t", 0, " \n"),
         ("d", "N", "u", 0, "silence"),
     )
-    rewritten = robustness.rephrased(study, given)
+    rewritten = rephrasing.rephrased(study, given)
     keys = ["dataset", "suspect", "sample_id", "draw"]
     assert rewritten[keys].equals(given[keys])
     assert rewritten["original"].tolist() == given["response"].tolist()
@@ -139,23 +139,23 @@ def test_what_was_rewritten_is_not_asked_again(study, rephraser):
     given = table(
         RESPONSES, ("d", "M", "s", 0, "one"), ("d", "M", "t", 0, "two"), ("d", "N", "s", 0, "one")
     )
-    first = robustness.rephrased(study, given)
+    first = rephrasing.rephrased(study, given)
     assert len(rephraser) == 2
-    assert robustness.rephrased(study, given).equals(first)
-    second = robustness.rephrased(study, given[1:2])
+    assert rephrasing.rephrased(study, given).equals(first)
+    second = rephrasing.rephrased(study, given[1:2])
     assert second["response"].tolist() == ["SAY IT OTHERWISE: TWO"]
     assert len(rephraser) == 2
 
 
 def test_braces_of_the_prompt_are_no_placeholders(study, rephraser):
     study = study.changed(robustness={"rephraser": {"prompt": 'As {"json"}, {0}: {text}'}})
-    rewritten = robustness.rephrased(study, table(RESPONSES, ("d", "M", "s", 0, "one")))
+    rewritten = rephrasing.rephrased(study, table(RESPONSES, ("d", "M", "s", 0, "one")))
     assert rewritten["response"].tolist() == ['AS {"JSON"}, {0}: ONE']
 
 
 def test_nothing_but_blank_answers(study, rephraser):
     given = table(RESPONSES, ("d", "M", "s", 0, ""), ("d", "N", "s", 0, " "))
-    assert robustness.rephrased(study, given)["response"].tolist() == ["", " "]
+    assert rephrasing.rephrased(study, given)["response"].tolist() == ["", " "]
     assert rephraser == []
 
 
@@ -175,7 +175,7 @@ def test_how_far_an_answer_moves(study, rephraser, monkeypatch):
         ("d", "M", "t", 0, " "),
         ("d", "M", "u", 0, "silence"),
     )
-    assert robustness.rephrased(study, given)["moved"].tolist() == [0.25, 0.0, 1.0]
+    assert rephrasing.rephrased(study, given)["moved"].tolist() == [0.25, 0.0, 1.0]
     assert scored[0][["a", "b"]].values.tolist() == [
         ["one", "SAY IT OTHERWISE: ONE"],
         [" ", " "],
@@ -186,7 +186,7 @@ def test_how_far_an_answer_moves(study, rephraser, monkeypatch):
 def test_every_temperature_is_a_rephraser_of_its_own(study, rephraser):
     study = study.changed(robustness={"rephraser": {"temperatures": [0.0, 0.5]}})
     given = table(RESPONSES, ("d", "M", "s", 0, "one"), ("d", "M", "t", 0, "two"))
-    rewritten = robustness.rephrased(study, given)
+    rewritten = rephrasing.rephrased(study, given)
     settings = ["llama at 0", "llama at 0", "llama at 0.5", "llama at 0.5"]
     assert rewritten["setting"].tolist() == settings
     assert [temperature for *_, temperature, _ in rephraser] == [0.0, 0.5]
@@ -204,7 +204,7 @@ MOVED = table(
 
 
 def test_examples_are_those_that_moved_least_to_most():
-    every = robustness.examples(MOVED, count=9)
+    every = rephrasing.examples(MOVED, count=9)
     assert every.columns.tolist() == ["moved", "original", "rewritten"]
     assert every.values.tolist() == [
         [0.123, "first", "moved least"],
@@ -212,8 +212,8 @@ def test_examples_are_those_that_moved_least_to_most():
         [0.5, "in the middle", "as it was"],
         [0.875, "last", "moved most"],
     ]
-    assert robustness.examples(MOVED, count=2)["original"].tolist() == ["first", "last"]
-    assert robustness.examples(MOVED[1:2]).empty  # nothing but blank answers
+    assert rephrasing.examples(MOVED, count=2)["original"].tolist() == ["first", "last"]
+    assert rephrasing.examples(MOVED[1:2]).empty  # nothing but blank answers
 
 
 def test_rephrasing_judges_both_kinds_of_answers(study, monkeypatch):
@@ -234,7 +234,7 @@ def test_rephrasing_judges_both_kinds_of_answers(study, monkeypatch):
         setting="llama at 1",
         moved=0.5,
     )
-    verdicts = robustness.rephrasing(study, scores_of(("s", 0.9, 0.9)), given, rewritten)
+    verdicts = rephrasing.of_answers(study, scores_of(("s", 0.9, 0.9)), given, rewritten)
     columns = ["evasion", "setting", "suspect", "positive", "negative", "verdict", "correct"]
     assert verdicts[columns].values.tolist() == [
         ["rephrasing", "none", "llama-full", 1, 0, "member", True],
@@ -494,7 +494,7 @@ def test_members_tuned_on_d_rephrased(study, rephraser, retrained, monkeypatch):
     monkeypatch.setattr(steps, "suspect_gaps", suspect_gaps)
     asked = {"rephraser": {"temperatures_of_data": [0.5]}, "suspects": ["qwen2-mixed"]}
     study = study.changed(robustness=asked)
-    verdicts = robustness.rephrased_data(study, TAINTED)
+    verdicts = rephrasing.of_data(study, TAINTED)
     assert verdicts[[*VERDICTS, "member"]].values.tolist() == [
         ["rephrasing D", "none", "qwen2-mixed", "member", True, True],
         ["rephrasing D", "llama at 0.5", "qwen2-mixed", "non-member", False, True],
@@ -516,6 +516,6 @@ def test_members_tuned_on_d_rephrased(study, rephraser, retrained, monkeypatch):
 
 def test_no_rephraser_of_d_leaves_d_itself(study, rephraser, retrained):
     study = study.changed(robustness={"rephraser": {"temperatures_of_data": []}})
-    verdicts = robustness.rephrased_data(study, TAINTED)
+    verdicts = rephrasing.of_data(study, TAINTED)
     assert verdicts["setting"].unique().tolist() == ["none"]
     assert rephraser == []
