@@ -8,6 +8,7 @@ as many as are spent by then, and stay rejected. Over all looks at most a share 
 is rejected, and so is the true one with a chance of at most alpha, whenever one stops.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -189,23 +190,24 @@ def test(statistics: ArrayLike, looks: Looks, usable: int, attainable: float) ->
     Barnard's Monte Carlo test. With alpha spent over looks: Lan and DeMets (1983).
     """
     statistics = np.asarray(statistics, float)
+    columns = np.ascontiguousarray(np.where(np.isnan(statistics), -np.inf, statistics).T)
     rejected = np.zeros(len(statistics), bool)
     steps: list[Look] = []
-    for look, column in enumerate(statistics.T):
-        values = np.where(np.isnan(column), -np.inf, column)
+    for look, values in enumerate(columns):
         spent, gone = looks.spent(look), int(rejected.sum())
-        ordered = np.sort(values[~rejected])[::-1]
+        ordered = np.sort(values[~rejected])
         ends = _ends_of_runs(ordered)
         p = (
             steps[-1].p
             if rejected[0]
             else (gone + _as_large(values[0], ordered, ends)) / len(values)
         )
-        fitting = ends[gone + ends <= spent * len(values) + WHOLE]
-        needed = float(ordered[fitting[-1] - 1]) if len(fitting) else float("nan")
+        allowed = math.floor(spent * len(values) + WHOLE) - gone
+        fitting = int(ends.searchsorted(allowed, side="right"))
+        needed = float(ordered[-ends[fitting - 1]]) if fitting else float("nan")
         rejected |= values >= needed  # of NaN: none
-        step = Look(looks.after[look], float(column[0]), p, spent, bool(rejected[0]), needed)
-        steps.append(step)
+        told = float(statistics[0, look])
+        steps.append(Look(looks.after[look], told, p, spent, bool(rejected[0]), needed))
     crossed = [step.after for step in steps if step.crossed]
     return ExactTest(
         p=_p(steps, looks.alpha),
@@ -219,16 +221,18 @@ def test(statistics: ArrayLike, looks: Looks, usable: int, attainable: float) ->
 
 
 def _ends_of_runs(ordered: np.ndarray) -> np.ndarray:
-    """How many values there are up to the end of each run of equal ones; largest first."""
-    with np.errstate(invalid="ignore"):  # -inf less -inf: no drop
-        drops = ordered[:-1] - ordered[1:] > TIE
-    return np.append(np.flatnonzero(drops) + 1, len(ordered))
+    """How many values there are, from the largest on, up to the end of each run of equal ones.
+
+    ordered: rising.
+    """
+    starts = np.flatnonzero(np.append(True, ordered[1:] > ordered[:-1] + TIE))
+    return len(ordered) - starts[::-1]
 
 
 def _as_large(value: float, ordered: np.ndarray, ends: np.ndarray) -> int:
     """How many values are as large as one of them, ties included."""
-    larger = np.count_nonzero(ordered > value)
-    return int(ends[np.searchsorted(ends, larger, side="right")])
+    larger = len(ordered) - ordered.searchsorted(value, side="right")
+    return int(ends[ends.searchsorted(larger, side="right")])
 
 
 def _p(steps: list[Look], alpha: float) -> float:

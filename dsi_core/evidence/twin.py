@@ -64,21 +64,22 @@ def test(
     if (labels != labels[first][group_of]).any():
         raise ValueError("samples of one group share a label, but some were published, some not")
     dealt = _dealt(labels[first], deals, np.random.default_rng(seed))
+    usable = np.flatnonzero(~np.isnan(evidence))
+    kept, group_of = evidence[usable], group_of[usable]
     taken = looks.taken(len(evidence))
     sums = np.zeros((2, len(first), taken))  # of evidence, of samples: by group, at each look
     for look, after in enumerate(looks.after[:taken]):
-        kept = np.flatnonzero(~np.isnan(evidence[:after]))
-        np.add.at(sums[0, :, look], group_of[kept], evidence[kept])
-        np.add.at(sums[1, :, look], group_of[kept], 1.0)
+        so_far = slice(usable.searchsorted(after))
+        sums[0, :, look] = np.bincount(group_of[so_far], kept[so_far], len(first))
+        sums[1, :, look] = np.bincount(group_of[so_far], minlength=len(first))
     total, count = sums.sum(axis=1)
     inside, count_inside = dealt @ sums
     one_part_alone = (count_inside == 0) | (count_inside == count)
     with np.errstate(invalid="ignore", divide="ignore"):
         difference = inside / count_inside - (total - inside) / (count - count_inside)
     statistics = np.where(one_part_alone, np.nan, difference)
-    usable = int((~np.isnan(evidence)).sum())
     smallest = attainable(len(first), int(labels[first].sum()), deals)
-    return at_looks.test(statistics, looks, usable, smallest)
+    return at_looks.test(statistics, looks, len(usable), smallest)
 
 
 def attainable(groups: int, published: int, deals: int = DEALS) -> float:

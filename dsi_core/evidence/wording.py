@@ -67,16 +67,16 @@ def test(
     coins = _flipped(signs[first], deals, np.random.default_rng(seed))
     if (signs != signs[first][coin_of]).any():
         raise ValueError("samples of one group share a coin, but their wordings were chosen apart")
-    weights = np.zeros((len(first), looks.taken(len(preference))))
+    usable = np.flatnonzero(~np.isnan(preference))
+    kept, coin_of = preference[usable], coin_of[usable]
+    weights = np.full((len(first), looks.taken(len(preference))), np.nan)
     for look, after in enumerate(looks.after[: weights.shape[1]]):
-        kept = np.flatnonzero(~np.isnan(preference[:after]))
-        if not len(kept):
-            weights[:, look] = np.nan
-            continue
-        centred = preference[kept] - preference[kept].mean()
-        np.add.at(weights[:, look], coin_of[kept], centred / len(kept))
-    usable = int((~np.isnan(preference)).sum())
-    return at_looks.test(coins @ weights, looks, usable, attainable(len(first), deals))
+        count = usable.searchsorted(after)
+        if count:
+            centred = kept[:count] - kept[:count].mean()
+            weights[:, look] = np.bincount(coin_of[:count], centred / count, len(first))
+    smallest = attainable(len(first), deals)
+    return at_looks.test(coins @ weights, looks, len(usable), smallest)
 
 
 def attainable(coins: int, deals: int = DEALS) -> float:
@@ -96,4 +96,5 @@ def _flipped(signs: np.ndarray, deals: int, rng: np.random.Generator) -> np.ndar
     if 2 ** len(signs) <= deals + 1:
         return signs * np.array(list(product([1.0, -1.0], repeat=len(signs))))
     random = rng.integers(0, 2, (deals, len(signs)), dtype=np.int8)
-    return np.vstack([signs, signs * (2.0 * random - 1)])
+    signs = signs.astype(np.int8)
+    return np.vstack([signs, signs * (2 * random - 1)]).astype(float)

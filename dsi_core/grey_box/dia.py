@@ -144,7 +144,10 @@ def t_test(suspect: np.ndarray, validation: np.ndarray) -> float:
     """
     if np.ptp(np.concatenate([suspect, validation])) == 0:
         return 0.5
-    return float(stats.ttest_ind(suspect, validation, alternative="greater").pvalue)
+    # From moments: `ttest_ind` takes ten times as long to prepare two rows of numbers
+    moments = [(np.mean(s), np.std(s, ddof=1), len(s)) for s in (suspect, validation)]
+    found = stats.ttest_ind_from_stats(*moments[0], *moments[1], alternative="greater")
+    return float(found.pvalue)
 
 
 def cohens_d(one: np.ndarray, other: np.ndarray) -> float:

@@ -23,7 +23,7 @@ from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 from dsi_core.runtime import jobs, packing, processes, progress, provenance, released, store
 from dsi_core.runtime.devices import cores
 from dsi_core.runtime.engines import choice
-from dsi_core.runtime.environment import ONE_THREAD, variables
+from dsi_core.runtime.environment import MALLOC, ONE_THREAD, variables
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import profile as profiles
 
@@ -240,7 +240,8 @@ def run(
     # Kernels have no terminal of their own, and draw as notebooks do, wherever they are run
     shown = {progress.VARIABLE: str(progress.how()), "MPLBACKEND": None}
     work = partial(_run, profile=profile, values=values, timeout=timeout)
-    with variables({**shown, **(ONE_THREAD if from_released else {released.SWITCH: released.OFF})}):
+    here = {**ONE_THREAD, **MALLOC} if from_released else {released.SWITCH: released.OFF}
+    with variables({**shown, **here}):
         ends = (
             _one_by_one(chosen, work, profile)
             if together == 1
@@ -266,7 +267,8 @@ def _side_by_side(chosen: list[Path], work: Callable[[Path], "End"], together: i
     pool = ProcessPoolExecutor(together, get_context("spawn"))
     try:
         with progress.Progress(len(chosen), text="notebooks") as bar:
-            for future in as_completed([pool.submit(work, notebook) for notebook in chosen]):
+            # The last ones take longest (10: the null): begun last, one would run alone at the end
+            for future in as_completed([pool.submit(work, n) for n in reversed(chosen)]):
                 end = future.result()
                 ends[end.notebook] = end
                 bar.show(len(ends), f"{len(ends)}/{len(chosen)} notebooks, {end.notebook.stem}")
