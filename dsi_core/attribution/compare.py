@@ -30,7 +30,7 @@ from dsi_core.settings.reported import reported
 
 @dataclass(frozen=True)
 class Compared:
-    """What came out, or one sentence in each table where there is nothing.
+    """What came out; tables without a row or a column where there is nothing.
 
     Parameters
     ----------
@@ -74,9 +74,8 @@ def compare(study: Study, replies: pd.DataFrame) -> Compared:
     `perplexity.with_nats`.
     """
     if replies.empty:
-        absent = replies.attrs["absent"]
-        nothing = pd.DataFrame({"": [absent]})
-        return Compared(nothing, nothing, nothing, nothing, absent)
+        nothing = pd.DataFrame()
+        return Compared(nothing, nothing, nothing, nothing, replies.attrs["absent"])
     setup = Setup.of(study.profile)
     parts = []
     for _, part in replies.groupby("dataset", sort=False):

@@ -13,7 +13,12 @@ NO_VALUE = re.compile(r"<td>(?:NaN|None|NaT|&lt;NA&gt;)</td>")
 
 
 def as_html(table: pd.DataFrame) -> str:
-    """Show a table as pandas does, but for what has no value, and an index that only counts."""
+    """Show a table as pandas does, but for what has no value, and an index that only counts.
+
+    A table without a column shows nothing.
+    """
+    if not len(table.columns):
+        return ""
     index = table.index
     counts = index.nlevels == 1 and index.name is None and is_integer_dtype(index)
     most = pd.get_option("display.max_rows")

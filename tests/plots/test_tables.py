@@ -30,3 +30,8 @@ def test_an_index_that_says_something_stays():
     named = pd.DataFrame({"a": [1]}, index=pd.Index([7], name="samples"))
     assert "<th>7</th>" in tables.as_html(named)
     assert "<th>gemma</th>" in tables.as_html(pd.DataFrame({"a": [1]}, index=["gemma"]))
+
+
+def test_a_table_without_a_column_shows_nothing():
+    assert tables.as_html(pd.DataFrame()) == ""
+    assert "<th>a</th>" in tables.as_html(pd.DataFrame({"a": []}))  # no row, but what it would say
