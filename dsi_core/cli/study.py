@@ -231,20 +231,22 @@ def verify(
     stored: Annotated[
         bool, typer.Option("--stored", help="Tune nothing: all that `make reproduce` left here.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="A CSV file for the table of models.")] = None,
+    out: Annotated[str | None, typer.Option(help="For <out>/<profile>/made_anew.csv.")] = None,
 ) -> None:
     """Tune a few models anew, and say how far answers and verdicts are from the released ones.
 
     Exit code 1 = a verdict changed.
     """
+    from dsi_core.method import study
     from dsi_core.paper.verify import verify as run
     from dsi_core.paper.verify import verify_stored
-    from dsi_core.runtime.disk import write_text
+    from dsi_core.plots import save as figures
 
     found = verify_stored(profile) if stored else run(profile, models, seed)
     typer.echo(found.models.round(3).to_string(index=False))
     if out is not None:
-        write_text(out, found.models.round(4).to_csv(index=False))
+        table = found.models.round(4)
+        typer.echo(figures.save(study.plan_only(profile), "made_anew", None, table, out))
     typer.echo(f"\n{found.sentence}")
     raise typer.Exit(1 if len(found.changed) else 0)
 
