@@ -1,7 +1,7 @@
 """The study: the steps in their order, for every victim dataset. Notebooks call these functions."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -323,7 +323,19 @@ def judged(
     mu: int,
 ) -> pd.DataFrame:
     """Give `verdicts` at other thresholds or for other samples (dataset, sample_id, tainted)."""
-    rule = study.profile.decision.rule
-    table = verdict.judge(suspect_answers, samples, suspects(study), delta_s, mu, rule)
-    truth = table["member"].map(Membership.of)
-    return table.assign(correct=table["verdict"] == truth)
+    (table,) = judged_at(study, samples, suspect_answers, [delta_s], mu)
+    return table
+
+
+def judged_at(
+    study: Study,
+    samples: pd.DataFrame,
+    suspect_answers: pd.DataFrame,
+    deltas: Iterable[float],
+    mu: int,
+) -> Iterator[pd.DataFrame]:
+    """Yield what `judged` gives at each of several delta_s, for little more than at one."""
+    everyone, rule = suspects(study), study.profile.decision.rule
+    for table in verdict.judge_at(deltas, suspect_answers, samples, everyone, mu, rule):
+        truth = table["member"].map(Membership.of)
+        yield table.assign(correct=table["verdict"] == truth)

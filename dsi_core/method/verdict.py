@@ -1,5 +1,6 @@
 """Step 6, the verdict: which set of references does the suspect answer like? (§5.4, Eq. 2)."""
 
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 import pandas as pd
@@ -73,7 +74,11 @@ def evidence(
     arrived = answers[answers["status"] == "answered"] if "status" in answers else answers
     told = _of_released_code(arrived) if rule == Rule.RELEASED else _of_text(arrived, mu)
     found = told.rename("evidence").reset_index()
-    table = answers[SAMPLE].drop_duplicates().merge(found, how="left", on=SAMPLE)
+    return _called(answers[SAMPLE].drop_duplicates().merge(found, how="left", on=SAMPLE), delta_s)
+
+
+def _called(table: pd.DataFrame, delta_s: float) -> pd.DataFrame:
+    """Samples (column evidence) with their status at a threshold."""
     status = pd.Series(str(Status.NEGATIVE), index=table.index)
     status = status.mask(table["evidence"] > delta_s, str(Status.POSITIVE))
     return table.assign(status=status.mask(table["evidence"].isna(), str(Status.FILTERED)))
@@ -138,9 +143,23 @@ def judge(
     rule: Rule = Rule.TEXT,
 ) -> pd.DataFrame:
     """Give `verdicts` over the tainted samples: `tainted` has dataset, sample_id, tainted."""
+    (judged,) = judge_at([delta_s], answers, tainted, suspects, mu, rule)
+    return judged
+
+
+def judge_at(
+    deltas: Iterable[float],
+    answers: pd.DataFrame,
+    tainted: pd.DataFrame,
+    suspects: pd.DataFrame,
+    mu: int,
+    rule: Rule = Rule.TEXT,
+) -> Iterator[pd.DataFrame]:
+    """Yield what `judge` gives at each of several delta_s: only the counting is done anew."""
     chosen = tainted.loc[tainted["tainted"], ["dataset", "sample_id"]]
-    table = evidence(answers.merge(chosen, on=["dataset", "sample_id"]), delta_s, mu, rule)
-    return verdicts(table, suspects, rule)
+    table = evidence(answers.merge(chosen, on=["dataset", "sample_id"]), 0.0, mu, rule)
+    for delta_s in deltas:
+        yield verdicts(_called(table, delta_s), suspects, rule)
 
 
 def votes(verdicts: pd.DataFrame) -> pd.DataFrame:

@@ -153,8 +153,8 @@ def grid(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFr
         if delta_t < _lowest(study):
             continue
         samples = tainted.tainted(scores, delta_t)
-        for delta_s in GRID:
-            judged = steps.judged(study, samples, answers, delta_s, study.profile.decision.mu)
+        at_each = steps.judged_at(study, samples, answers, GRID, study.profile.decision.mu)
+        for delta_s, judged in zip(GRID, at_each, strict=True):
             parts.append(_counted(judged, samples).assign(delta_t=delta_t, delta_s=delta_s))
     return tables.detection(pd.concat(parts), ["dataset", "delta_t", "delta_s", "tainted"])
 
