@@ -18,7 +18,7 @@ book: .venv/ready # site/index.html: the executed notebooks and the pages, to be
 	$(BIN)/dsi book --profile $(PROFILE)
 
 test: .venv/ready
-	$(BIN)/python -m pytest -q --durations=10 -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q --durations=10 -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready # format, rules, types, floors, notebooks without outputs; `pre-commit install` asks it of each commit
 	$(BIN)/ruff format --check

@@ -22,22 +22,36 @@ from servers import pauses, server, vllm  # noqa: F401 - fixtures
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile
 
+gc.set_threshold(700, 10, 100)  # all objects are looked through ten times more rarely than usual
+
 # Long, and what they tune others need: first, so that no process waits for another or at the end
 FIRST = [
-    "observations",
-    "imitation",
-    "calibration",
-    "non_iid",
-    "grey_box",
-    "robustness",
-    "ablations",
+    "notebooks/test_observations.py",
+    "notebooks/test_imitation.py",
+    "notebooks/test_calibration.py",
+    "notebooks/test_non_iid.py",
+    "notebooks/test_grey_box.py",
+    "notebooks/test_robustness.py",
+    "notebooks/test_ablations.py",
+    "notebooks/test_attribution.py",
+    "test_cli.py",  # which would be the last
 ]
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the notebooks of `FIRST`."""
-    order = {f"tests/notebooks/test_{name}.py": place for place, name in enumerate(FIRST)}
+    """Begin with `FIRST`."""
+    order = {f"tests/{name}": place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: order.get(item.location[0], len(order)))
+
+
+def pytest_collection_finish():
+    """What was imported stays: no collection of garbage looks through it again."""
+    _freeze()
+
+
+def _freeze():
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -109,6 +123,7 @@ def ran(together, own_store, one_thread):
             if not (folder / "done").exists():
                 try:
                     cells.run(number, folder, profile="smoke", figures_dir=str(folder))
+                    _freeze()  # it imported what trains and draws
                 except BaseException as error:
                     failed[number] = error
                     raise
