@@ -86,10 +86,10 @@ def unanswered(answers: pd.DataFrame, pairs: pd.DataFrame, draws: int) -> pd.Dat
     answers: columns sample_id, draw. Returns columns sample_id, prompt, draw.
     """
     place, ids = pd.factorize(pairs["sample_id"])
-    row, draw = ids.get_indexer(answers["sample_id"]), answers["draw"].to_numpy(dtype=int)
-    wanted = (row >= 0) & (draw < draws)
+    sample, draw = ids.get_indexer(pd.Index(answers["sample_id"])), answers["draw"].to_numpy(int)
+    counts = (sample >= 0) & (draw < draws)
     lacking = np.ones((len(ids), draws), dtype=bool)
-    lacking[row[wanted], draw[wanted]] = False
+    lacking[sample[counts], draw[counts]] = False
     row, draw = lacking[place].nonzero()
     questions = pairs[["sample_id", "prompt"]].iloc[row]
     return questions.assign(draw=draw).reset_index(drop=True)
