@@ -174,7 +174,8 @@ def _logprobs(logits, tokens: list[int]) -> np.ndarray:
     import torch
 
     at = torch.tensor(tokens, device=logits.device)[:, None]
-    return logits.float().log_softmax(dim=-1).gather(1, at)[:, 0].cpu().numpy()
+    scores = logits.float()  # torch's log_softmax loses digits on a CPU, see `loss`
+    return (scores.gather(1, at)[:, 0] - scores.logsumexp(dim=-1)).cpu().numpy()
 
 
 def moments(logits, tokens: list[int]) -> np.ndarray:
