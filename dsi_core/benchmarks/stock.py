@@ -148,7 +148,9 @@ def tune(training: Training, pairs: pd.DataFrame, way: Way) -> Tuning:
         for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True)
     ]
     longest = max(len(row["input_ids"]) for row in rows)
-    how = means.of_tuning(training.precision, model, recipe.batch_size, longest)
+    how = means.of_tuning(
+        training.precision, model, recipe.batch_size, longest, all_weights=recipe.rank is None
+    )
     if way is not Way.STOCK:
         means.apply(how, model)
     torch.manual_seed(training.seed)  # the adapter's first weights

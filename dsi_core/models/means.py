@@ -17,7 +17,8 @@ UNPACKED = 0.4  # of a GPU's free memory, that weights may take to be held as bf
 ACTIVATIONS = 0.8  # of what is then free, that activations may take to be kept
 KEPT = 18  # bytes a token leaves in each layer per entry of its hidden and feed-forward states
 VARLEN = "varlen"  # what transformers calls `_attend`
-CPU_ROOM = 2e9  # bytes that a step may keep on a CPU: two processes and their models fit into 8 GB
+CPU_ROOM = 2.3e9  # bytes that a step may keep on a CPU: two processes and all else fit into 8 GB
+OPTIMIZED = 12  # of which an optimizer takes so many for each weight: its gradient, two moments
 CPU_PAIRS = 2  # at once on a CPU at least, and all that it pads
 SCORED = 8  # bytes a token takes for each of a vocabulary: `loss.nll` holds two numbers
 
@@ -56,10 +57,13 @@ class Means:
 PLAIN = Means()
 
 
-def of_tuning(precision: Precision, model, pairs: int, tokens: int) -> Means:
-    """Choose how a loaded model is tuned on steps of so many pairs of so many tokens at most."""
+def of_tuning(precision: Precision, model, pairs: int, tokens: int, *, all_weights: bool) -> Means:
+    """Choose how a loaded model is tuned on steps of so many pairs of so many tokens at most.
+
+    all_weights: whether these are tuned, not an adapter.
+    """
     if precision.device != "cuda":
-        return _on_a_cpu(model, pairs, tokens)
+        return _on_a_cpu(model, pairs, tokens, OPTIMIZED * model.num_parameters() * all_weights)
     kept = activation_bytes(model.config, pairs * tokens)
     fitting = parts(pairs, kept, ACTIVATIONS * _free_bytes())
     return Means(
@@ -70,14 +74,14 @@ def of_tuning(precision: Precision, model, pairs: int, tokens: int) -> Means:
     )
 
 
-def _on_a_cpu(model, pairs: int, tokens: int) -> Means:
+def _on_a_cpu(model, pairs: int, tokens: int, optimized: float) -> Means:
     """Weights are read once for all pairs that are computed at once, if none is padded."""
     most = pairs // math.gcd(pairs, CPU_PAIRS)
     if not _plain_attention(model):
         return Means(parts=most)
     scores = SCORED * model.config.get_text_config().vocab_size * pairs * tokens
     kept = activation_bytes(model.config, pairs * tokens) + scores
-    fitting = parts(pairs, kept, CPU_ROOM) or most
+    fitting = parts(pairs, kept, CPU_ROOM - optimized) or most
     return Means(flat=True, varlen=True, parts=min(fitting, most))
 
 

@@ -208,7 +208,10 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
     parameters = model.num_parameters()
     rows = examples(tokenizer, pairs, recipe, training.loss_on == "text")
     longest = max(len(row["input_ids"]) for row in rows)
-    how = means.of_tuning(training.precision, model, recipe.batch_size, longest)
+    all_weights = recipe.rank is None
+    how = means.of_tuning(
+        training.precision, model, recipe.batch_size, longest, all_weights=all_weights
+    )
     means.apply(how, model)
     torch.manual_seed(training.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"

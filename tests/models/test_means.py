@@ -60,8 +60,11 @@ def test_a_cpu_pads_nothing_and_takes_what_fits(toy, monkeypatch, tokens, parts)
     model, _ = toy("llama")
     here = precision.Precision("cpu", "fp32")
     each = means.activation_bytes(model.config, 1) + 8 * model.config.vocab_size
-    monkeypatch.setattr(means, "CPU_ROOM", 8 * 80 * each)
-    assert means.of_tuning(here, model, 8, tokens) == Means(True, True, parts=parts)
+    taken = means.OPTIMIZED * model.num_parameters()
+    for room, all_weights in ((0, False), (taken, True)):
+        monkeypatch.setattr(means, "CPU_ROOM", room + 8 * 80 * each)
+        how = means.of_tuning(here, model, 8, tokens, all_weights=all_weights)
+        assert how == Means(True, True, parts=parts)
     assert not means.unpacks(here, model)
     assert means.cached_tokens(model) == math.inf
 
@@ -70,8 +73,8 @@ def test_a_cpu_pads_two_pairs_where_attention_is_not_the_usual(toy, monkeypatch)
     model, _ = toy("llama")
     here = precision.Precision("cpu", "fp32")
     monkeypatch.setattr(model.config, "attn_logit_softcapping", 50.0, raising=False)
-    assert means.of_tuning(here, model, 8, 256) == Means(parts=4)
-    assert means.of_tuning(here, model, 3, 256) == Means(parts=3)
+    assert means.of_tuning(here, model, 8, 256, all_weights=False) == Means(parts=4)
+    assert means.of_tuning(here, model, 3, 256, all_weights=True) == Means(parts=3)
 
 
 def test_labels():

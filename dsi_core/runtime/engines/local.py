@@ -36,7 +36,13 @@ from dsi_core.runtime.engines.work import (
     portable,
     reporting,
 )
-from dsi_core.runtime.environment import ONE_THREAD, quiet, set_variables, variables
+from dsi_core.runtime.environment import (
+    ONE_THREAD,
+    give_back_memory,
+    quiet,
+    set_variables,
+    variables,
+)
 
 # Imported once, by the process from which workers are forked: a worker of its own needs up to ten
 # seconds for them.
@@ -338,3 +344,5 @@ def _serve(pipe: Connection) -> None:
             say(_Says.HELD)
         except BaseException as error:
             say(_Says.ERROR, portable(error))
+        result = None
+        give_back_memory()

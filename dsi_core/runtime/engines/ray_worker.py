@@ -17,7 +17,7 @@ from typing import Any
 from dsi_core.runtime import store
 from dsi_core.runtime.engines import carried
 from dsi_core.runtime.engines.work import Job, portable, reporting
-from dsi_core.runtime.environment import ONE_THREAD, quiet, set_variables
+from dsi_core.runtime.environment import ONE_THREAD, give_back_memory, quiet, set_variables
 
 SAY_SECONDS = 2.0  # how often a worker says how far it is, and that it lives
 
@@ -78,6 +78,7 @@ def do(pickled: bytes, index: int, told: dict[str, str], home: Home, keeper: Any
         finally:
             store.elsewhere = None
             ended.set()
+            give_back_memory()
     keeper.end.remote(index)
     said = list(dict.fromkeys(str(w.message) for w in warned))
     return Outcome(answer, failed, node, said, used)
