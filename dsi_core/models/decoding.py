@@ -46,10 +46,12 @@ class InPlace(DynamicLayer):
 
     def fill(self, rows: torch.Tensor, read: DynamicLayer, source: torch.Tensor) -> None:
         """Let `rows` hold what was read, each the row of it that `source` says."""
+        rows, source = rows.to(self.device), source.to(self.device)  # layers may be on other GPUs
         self.keys[rows], self.values[rows] = read.keys[source], read.values[source]
 
     def close_up(self, gaps: torch.Tensor, last: torch.Tensor, rows: int) -> None:
         """Keep so many rows: the last ones take the places of those that left before them."""
+        gaps, last = gaps.to(self.device), last.to(self.device)
         self.keys[gaps], self.values[gaps] = self.keys[last], self.values[last]
         self._show(rows, self.keys.shape[2])
 
