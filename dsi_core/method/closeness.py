@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 import pandas as pd
+from rapidfuzz.distance import LCSseq
 
 from dsi_core.method import similarity
 from dsi_core.method.similarity import Backbone
@@ -86,19 +87,13 @@ def closeness(
     """
     answers, texts = list(answers), list(texts)
     match measure:
-        case Measure.ROUGE_L:
-            from rouge_score.rouge_scorer import RougeScorer
-
-            scorer = RougeScorer(["rougeL"], tokenizer=_Words())
-            scores = [
-                scorer.score(*pair)["rougeL"].fmeasure for pair in zip(texts, answers, strict=True)
-            ]
-            return np.array(scores, float)
         case Measure.BERTSCORE:
             if backbone is None:
                 raise ValueError(f"{measure} needs a backbone, the other measures do not")
             pairs = pd.DataFrame({"a": answers, "b": texts}, dtype=object)
             return similarity.raw_scores(backbone, pairs).clip(min=0)
+        case Measure.ROUGE_L:
+            of_words = _rouge_l
         case Measure.CONTAINMENT:
             of_words = _containment
         case Measure.SUBSTRING:
@@ -142,11 +137,13 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-class _Words:
-    """Rouge-score's tokenizer, for every alphabet: its own knows a to z and digits alone."""
-
-    def tokenize(self, text: str) -> list[str]:
-        return _words(text)
+def _rouge_l(answer: Sequence[str], text: Sequence[str]) -> float:
+    """The F of the longest common subsequence: its share of the answer and of the text."""
+    common = LCSseq.similarity(answer, text)
+    if not common:
+        return 0.0
+    precision, recall = common / len(answer), common / len(text)
+    return 2 * precision * recall / (precision + recall)
 
 
 def _containment(answer: Sequence[str], text: Sequence[str]) -> float:
