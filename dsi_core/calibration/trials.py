@@ -65,7 +65,7 @@ class Samples:
             return float(difference / spread)
 
     def ordered(self, order: np.ndarray) -> "Samples":
-        """Give the same samples in another order, or some of them, or some again."""
+        """Give the same samples in another order."""
         return Samples(self.kind, self.values[order], self.labels[order], self.groups[order])
 
     def test(self, planned: Looks, seed: int, deals: int = DEALS) -> ExactTest:
@@ -105,7 +105,7 @@ def close(
     return pd.concat(tables, ignore_index=True)[["model", "row", "first", "second"]]
 
 
-def samples(kind: Twin, close: pd.DataFrame, drawn: Draw, controls: Sequence[str] = ()) -> Samples:
+def samples(kind: Twin, close: pd.DataFrame, drawn: Draw) -> Samples:
     """Give what a test of a draw sees of one model.
 
     Parameters
@@ -113,26 +113,16 @@ def samples(kind: Twin, close: pd.DataFrame, drawn: Draw, controls: Sequence[str
     kind
         A wording twin is of the published rows, a private twin of all.
     close
-        Of that model, and of `controls`, whose mean for each sample is subtracted.
+        Of that model.
     """
     rows = drawn.published if kind == Twin.WORDING else drawn.rows
-    by_model = {
-        str(model): part.set_index("row").loc[rows["row"]] for model, part in close.groupby("model")
-    }
-    first_published = rows["first_published"].to_numpy(bool)
-
-    def value(model: str) -> np.ndarray:
-        first, second = (by_model[model][name].to_numpy() for name in ("first", "second"))
-        if kind == Twin.WORDING:
-            return first - second
-        return np.where(first_published, first, second)
-
-    (suspect,) = set(by_model) - set(controls)
-    values = value(suspect)
-    if controls:
-        values = values - np.nanmean([value(control) for control in controls], axis=0)
-    labels = first_published if kind == Twin.WORDING else rows["published"].to_numpy(bool)
-    return Samples(kind, values, labels, rows["group"].to_numpy())
+    own = close.set_index("row").loc[rows["row"]]
+    first, second = own["first"].to_numpy(), own["second"].to_numpy()
+    first_published, groups = rows["first_published"].to_numpy(bool), rows["group"].to_numpy()
+    if kind == Twin.WORDING:
+        return Samples(kind, first - second, first_published, groups)
+    values = np.where(first_published, first, second)
+    return Samples(kind, values, rows["published"].to_numpy(bool), groups)
 
 
 @dataclass(frozen=True)
@@ -163,22 +153,13 @@ class Trials:
     samples_to_find: float
 
 
-def in_orders(
-    seen: Samples, alpha: float, runs: int, seed: int, *, again: bool = False, count: int = 12
-) -> Trials:
-    """Try a model in many random orders of asking.
-
-    again: samples are drawn with replacement, so that `found` is the power for new samples of this
-    kind, and not of these; each carries its coin with it.
-    """
+def in_orders(seen: Samples, alpha: float, runs: int, seed: int) -> Trials:
+    """Try a model in many random orders of asking."""
     rng, size = np.random.default_rng(seed), len(seen.values)
-    planned = looks.planned(size, alpha, count)
+    planned = looks.planned(size, alpha)
     after = []
     for _ in range(runs):
-        order = _drawn_again(seen, rng) if again else rng.permutation(size)
-        tried = seen.ordered(order)
-        if again:
-            tried = Samples(seen.kind, tried.values, tried.labels, np.arange(size))
+        tried = seen.ordered(rng.permutation(size))
         after.append(tried.test(planned, int(rng.integers(2**31))).found_after)
     reached = np.array([np.inf if a is None else a for a in after])
     whole = seen.test(looks.planned(size, alpha, 1), seed, looks.DEALS)
@@ -193,14 +174,6 @@ def in_orders(
     )
 
 
-def _drawn_again(seen: Samples, rng: np.random.Generator) -> np.ndarray:
-    """Positions drawn with replacement, of a private twin as many from each part."""
-    if seen.kind == Twin.WORDING:
-        return rng.integers(len(seen.values), size=len(seen.values))
-    parts = [np.flatnonzero(seen.labels == label) for label in (True, False)]
-    return rng.permutation(np.concatenate([rng.choice(part, len(part)) for part in parts]))
-
-
 def table(
     close: pd.DataFrame,
     drawn: Draw,
@@ -208,17 +181,13 @@ def table(
     *,
     alpha: float,
     runs: int,
-    controls: Sequence[str] = (),
-    again: bool = False,
 ) -> pd.DataFrame:
     """Try models of a draw by both twins: columns model, draw and the fields of `Trials`."""
     rows = []
     for model in models:
-        others = [control for control in controls if control != model]
-        part = close[close["model"].isin([model, *others])]
+        part = close[close["model"] == model]
         for kind in Twin:
-            seen = samples(kind, part, drawn, others)
-            tried = in_orders(seen, alpha, runs, drawn.number, again=again)
+            tried = in_orders(samples(kind, part, drawn), alpha, runs, drawn.number)
             rows.append({"model": model, "draw": drawn.number, **asdict(tried)})
     return pd.DataFrame(rows)
 

@@ -75,11 +75,6 @@ def test_a_private_twin_sees_how_close_every_row_is_to_what_would_be_published(c
     assert got.labels.tolist() == [True, True, False, False]
 
 
-def test_the_mean_of_controls_is_subtracted(close, drawn):
-    got = trials.samples(Twin.PRIVATE, close, drawn, ["control"])
-    assert got.values.tolist() == [0.0, 1.0, 0.0, 0.0]
-
-
 def test_a_model_that_knows_is_found_in_every_order_and_one_that_does_not_in_few():
     rng = np.random.default_rng(0)
     labels = rng.permutation(np.repeat([True, False], 20))
@@ -90,14 +85,6 @@ def test_a_model_that_knows_is_found_in_every_order_and_one_that_does_not_in_few
         assert found.found == 1 and found.samples_to_find <= 20 and found.p < 0.001
         ignorant = seen(kind, noise, rng.permutation(labels))
         assert trials.in_orders(ignorant, 0.05, runs=10, seed=0).samples_to_find == np.inf
-
-
-def test_samples_are_drawn_again_with_their_coins():
-    rng = np.random.default_rng(0)
-    labels = np.repeat([True, False], 10)
-    one = seen(Twin.PRIVATE, np.where(labels, 1.0, 0.0) + rng.normal(0, 0.01, 20), labels)
-    again = trials.in_orders(one, 0.05, runs=5, seed=0, again=True)
-    assert again.found == 1 and again.samples == 20
 
 
 def test_a_summary_takes_models_for_what_varies():
