@@ -25,7 +25,7 @@ trap 'exit 130' TERM INT
 
 srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
     ray start --head --port="$port" --include-dashboard=false --block &
-until ray status > /dev/null 2>&1; do
+until [[ $(ray status 2> /dev/null) == *" node_"* ]]; do # the head takes others only then
     kill -0 $! # else it could not begin, and says above why
     sleep 2
 done
