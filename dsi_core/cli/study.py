@@ -223,7 +223,7 @@ def release(
     typer.echo(f"{total / 1e6:.2f} MB in {out or released.folder_of(profile)}")
 
 
-@app.command(rich_help_panel=STUDY, epilog="Examples: dsi verify --models 3; dsi verify --stored")
+@app.command(rich_help_panel=STUDY, epilog="Example: dsi verify --models 3")
 def verify(
     profile: Annotated[str, typer.Option(help="Whose released answers.")] = "small",
     models: Annotated[int, typer.Option(help="How many are tuned anew, by chance.", min=1)] = 3,
