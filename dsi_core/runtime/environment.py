@@ -19,6 +19,11 @@ ONE_THREAD: dict[str, str | None] = {
     "MKL_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+QUIET: dict[str, str | None] = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+}
 
 
 @contextmanager
@@ -49,20 +54,21 @@ def give_back_memory() -> None:
 
 
 def quiet() -> None:
-    """Silence the progress bars and the advice of the libraries: ours says what runs."""
+    """Silence the progress bars and the advice of the libraries: ours says what runs.
+
+    No library is imported for it: each reads variables when it is, and is told if it was before.
+    """
     import logging
     import warnings
 
-    import transformers
-
+    set_variables(QUIET)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     warnings.filterwarnings("ignore", message="Paged optimizers are not supported on CPU")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    with suppress(ImportError):  # only what tunes needs it
-        import datasets
-
+    if transformers := sys.modules.get("transformers"):
+        transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.set_verbosity_error()
+    if datasets := sys.modules.get("datasets"):
         datasets.disable_progress_bars()
 
 
