@@ -36,6 +36,7 @@ SCORES = "scores.sqlite"
 BLOCK = 50_000  # rows whose scores are looked up at once
 CACHE_KB = 65_536  # of the table of scores that is held
 KEEP_SECONDS = 30.0  # what was scored longer ago is on disk
+BATCH = {"cuda": 64, "cpu": 4}  # bert-score pads a batch: a core gains nothing that makes up for it
 CHARACTERS = 1_000_000  # of distinct texts in one call: some 250,000 tokens, 4 kB each at most
 
 Compare = Callable[["Backbone", list[str], list[str]], tuple[np.ndarray, np.ndarray]]
@@ -125,7 +126,7 @@ def bert_scores(backbone: Backbone, a: list[str], b: list[str]) -> tuple[np.ndar
     by = scorer(backbone)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable.*")
-        f1 = by.score(a, b, batch_size=backbone.settings.batch_size)[2]
+        f1 = by.score(a, b, batch_size=backbone.settings.batch_size or BATCH[by.device])[2]
     return f1.numpy().astype(float), _cut(by, a) + _cut(by, b)
 
 

@@ -318,7 +318,7 @@ class Similarity(Source):
     # mean raw score of unrelated texts; None = bert-score's own, or estimated...
     baseline: float | None = Field(None, ge=-1, lt=1)
     baseline_pairs: int = Field(2000, ge=1000)  # ...from so many pairs
-    batch_size: int = Field(64, ge=1)
+    batch_size: int | None = Field(None, ge=1)  # texts at once; None = by the device
 
 
 class Rule(StrEnum):

@@ -12,6 +12,7 @@ import bert_score
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from helpers import write_jsonl
 
 from dsi_core.data.pairs import dataset, load_pairs
@@ -125,6 +126,8 @@ def test_only_new_pairs_are_scored(smoke, one_thread, empty_store, monkeypatch):
     class Scorer:
         """Scores two texts by their lengths together; its tokenizer reads three words."""
 
+        device = "cpu"
+
         class _tokenizer:
             model_max_length = 3
 
@@ -179,7 +182,8 @@ def test_batch_size_reaches_bert_score(smoke, one_thread, empty_store, monkeypat
         lambda *a, **k: sizes.append(k["batch_size"]) or own(*a, **k),
     )
     similarity.raw_scores(backbone(smoke.changed(similarity={"batch_size": 7})), PAIRS.head(3))
-    assert sizes == [7]
+    similarity.raw_scores(backbone(smoke), PAIRS)
+    assert sizes == [7, 64 if torch.cuda.is_available() else 4]
 
 
 @pytest.mark.filterwarnings("ignore:.*not writable")
@@ -307,6 +311,8 @@ def clock(empty_store, monkeypatch):
     now, seconds = [0.0], [8.0]
 
     class Scorer:
+        device = "cpu"
+
         class _tokenizer:
             model_max_length = 512
 
