@@ -1,10 +1,12 @@
 """What two texts have in common: the longest common subsequence of their words."""
 
 import re
+from collections.abc import Sequence
 
 from rapidfuzz.distance import LCSseq
 
 PIECES = re.compile(r"\s+|\w+|[^\w\s]")
+WORDS = re.compile(r"\w+")
 
 
 def pieces(text: str) -> list[str]:
@@ -40,3 +42,33 @@ def common(oracle: str, response: str) -> list[tuple[str, bool]]:
             marked.append((piece, word in shared))
             word += 1
     return marked
+
+
+def in_order(text: str) -> list[str]:
+    """Give a text's words in their order, without case and punctuation."""
+    return WORDS.findall(text.lower())
+
+
+def rouge_l(a: Sequence[str], b: Sequence[str]) -> float:
+    """Give ROUGE-L: the F of the longest common subsequence's shares of two texts' words.
+
+    Parameters
+    ----------
+    a, b
+        Words, as `in_order` gives them; which is which does not matter.
+
+    Returns
+    -------
+    float
+        In [0, 1], higher = closer; 0 where a text has no words.
+
+    References
+    ----------
+    Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", 2004; here without stemming.
+    """
+    longest = LCSseq.similarity(a, b)
+    if not longest:
+        return 0.0
+    # by both shares: 2 * longest / (len(a) + len(b)) differs in the last bit
+    of_a, of_b = longest / len(a), longest / len(b)
+    return 2 * of_a * of_b / (of_a + of_b)

@@ -4,7 +4,6 @@ They are contrasts within one model, an answer's closeness to two texts or to te
 that no reference model is needed.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -12,8 +11,8 @@ from enum import StrEnum
 
 import numpy as np
 import pandas as pd
-from rapidfuzz.distance import LCSseq
 
+from dsi_core.data.common_words import in_order, rouge_l
 from dsi_core.method import similarity
 from dsi_core.method.similarity import Backbone
 
@@ -93,7 +92,7 @@ def closeness(
             pairs = pd.DataFrame({"a": answers, "b": texts}, dtype=object)
             return similarity.raw_scores(backbone, pairs).clip(min=0)
         case Measure.ROUGE_L:
-            of_words = _rouge_l
+            of_words = rouge_l
         case Measure.CONTAINMENT:
             of_words = _containment
         case Measure.SUBSTRING:
@@ -101,7 +100,7 @@ def closeness(
         case Measure.CHARACTERS:
             of_words = _characters
     both = zip(answers, texts, strict=True)
-    return np.array([of_words(_words(answer), _words(text)) for answer, text in both], float)
+    return np.array([of_words(in_order(answer), in_order(text)) for answer, text in both], float)
 
 
 def per_sample(
@@ -130,20 +129,6 @@ def per_sample(
     close = closeness(statistic.measure, answers["response"], own, backbone)
     by_sample = pd.Series(close, dtype=float).groupby(answers["sample_id"].to_numpy())
     return by_sample.agg(str(statistic.combine)).reindex(texts.index)
-
-
-def _words(text: str) -> list[str]:
-    """Without case and punctuation."""
-    return re.findall(r"\w+", text.lower())
-
-
-def _rouge_l(answer: Sequence[str], text: Sequence[str]) -> float:
-    """The F of the longest common subsequence: its share of the answer and of the text."""
-    common = LCSseq.similarity(answer, text)
-    if not common:
-        return 0.0
-    precision, recall = common / len(answer), common / len(text)
-    return 2 * precision * recall / (precision + recall)
 
 
 def _containment(answer: Sequence[str], text: Sequence[str]) -> float:

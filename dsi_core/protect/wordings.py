@@ -9,8 +9,8 @@ from collections import Counter
 from itertools import pairwise
 
 import pandas as pd
-from rapidfuzz.distance import Indel
 
+from dsi_core.data.common_words import in_order, rouge_l
 from dsi_core.data.near_duplicates import jaccard, words
 from dsi_core.protect.rows import listed
 
@@ -49,7 +49,7 @@ def compare(wordings: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "jaccard": jaccard(words(first), words(second)),
-                "rouge_l": Indel.normalized_similarity(_sequence(first), _sequence(second)),
+                "rouge_l": rouge_l(in_order(first), in_order(second)),
                 "length": len(second) / len(first),
                 "numbers": _either(Counter(NUMBER.findall(first)), Counter(NUMBER.findall(second))),
                 "names": _differing_names(first, second),
@@ -119,10 +119,6 @@ def habits(wordings: pd.DataFrame) -> list[str]:
     ]
 
 
-def _sequence(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
-
-
 def _either(one: Counter, other: Counter) -> str:
     """What is in one of two collections only, or more often there."""
     return ", ".join(sorted(((one - other) + (other - one)).keys()))
@@ -130,7 +126,7 @@ def _either(one: Counter, other: Counter) -> str:
 
 def _differing_names(first: str, second: str) -> str:
     """Names in one of the texts that begin as no word of the other does (Sweden, Swedish)."""
-    sides = [({_stem(w) for w in _sequence(text)}, _names(text)) for text in (first, second)]
+    sides = [({_stem(w) for w in in_order(text)}, _names(text)) for text in (first, second)]
     (first_stems, first_names), (second_stems, second_names) = sides
     differ = {name for name in first_names if _stem(name) not in second_stems}
     differ |= {name for name in second_names if _stem(name) not in first_stems}
@@ -152,7 +148,7 @@ def _names(text: str) -> set[str]:
 
 
 def _features(text: str) -> set[str]:
-    tokens = _sequence(text)
+    tokens = in_order(text)
     opening = {f"opens with {tokens[0]!r}"} if tokens else set()
     marks = {f"has {mark!r}" for mark in MARKS if mark in text}
     return opening | marks | {f"has {word!r}" for word in set(tokens)}

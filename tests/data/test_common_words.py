@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from dsi_core.data.common_words import common, pieces
+from dsi_core.data.common_words import common, in_order, pieces, rouge_l
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,14 @@ def test_pieces_joined_are_the_text():
     text = "  Two lines,\n\tand a tab; 3.5% …"
     assert "".join(pieces(text)) == text
     assert pieces("it's 3.5") == ["it", "'", "s", " ", "3", ".", "5"]
+
+
+def test_rouge_l_by_hand():
+    # cat, on: 2 of 3 words and 2 of 4; to the last bit, as tables are made of it
+    a, b = in_order("Cat on mat."), in_order("A CAT, on it!")
+    assert rouge_l(a, b) == rouge_l(b, a) == 2 * (2 / 3) * (2 / 4) / (2 / 3 + 2 / 4) != 4 / 7
+    assert rouge_l(a, a) == 1
+    assert rouge_l(a, []) == rouge_l([], []) == rouge_l(a, ["else"]) == 0
 
 
 def longest(left, right):
