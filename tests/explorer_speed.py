@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from playwright.sync_api import Page, sync_playwright
 
-from dsi_core.plots import explore
-from dsi_core.plots.explored import LONGEST, Explored, Points, rounded_up
+from dsi_core.plots.explorer import explore
+from dsi_core.plots.explorer.explored import LONGEST, Explored, Points, rounded_up
 from dsi_core.plots.style import Kind
 from dsi_core.settings.schema import Rule
 

@@ -187,7 +187,7 @@ def explore(
     What the store and the released answers lack of the study is tuned and asked first.
     """
     from dsi_core.audit.prepared import read
-    from dsi_core.plots import explore, explored
+    from dsi_core.plots.explorer import explore, explored
     from dsi_core.runtime import disk
 
     shown = (

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dsi_core.method import study
-from dsi_core.plots import explored
+from dsi_core.plots.explorer import explored
 
 VOTES = ["positive", "negative", "filtered"]
 

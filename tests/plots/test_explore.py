@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from dsi_core import cli
 from dsi_core.method import study, tainted
 from dsi_core.method.study import Study
-from dsi_core.plots import explore, explored, style
+from dsi_core.plots import style
+from dsi_core.plots.explorer import explore, explored
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Rule

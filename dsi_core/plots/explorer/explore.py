@@ -15,13 +15,12 @@ import traitlets
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dsi_core.method.study import Study
-from dsi_core.plots.explored import Explored, Points, of_study
+from dsi_core.plots.explorer.explored import Explored, Points, of_study
 
 HERE = Path(__file__).parent
-PARTS = ("method", "elements", "state", "views", "draw", "texts")
-FILES = (*(f"explore_{part}.js" for part in PARTS), "explore.js", "explore_hosts.js")
-SCRIPT = "\n".join((HERE / name).read_text(encoding="utf-8") for name in FILES)
-STYLE = (HERE / "explore.css").read_text(encoding="utf-8")
+PARTS = ("method", "elements", "state", "views", "draw", "texts", "explorer", "hosts")
+SCRIPT = "\n".join((HERE / "script" / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
+STYLE = (HERE / "style.css").read_text(encoding="utf-8")
 TITLE = "Explore tainted samples"
 CHUNK = 32  # samples whose texts a page unpacks together
 PAGE_STYLE = """
@@ -184,10 +183,12 @@ def page(explored: Explored, limit_mb: float = 30.0) -> tuple[str, str]:
         )
     within = {"samples": listed, "chunk": CHUNK, "none": f"No texts of this sample. {told}"}
     templates = Environment(
-        loader=PackageLoader("dsi_core", "plots"), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("dsi_core.plots", "explorer"),
+        autoescape=True,
+        undefined=StrictUndefined,
     )
     script, style = f"\n{SCRIPT}\npage();\n", f"\n{STYLE}{PAGE_STYLE}"
-    text = templates.get_template("explore.html.j2").render(
+    text = templates.get_template("page.html.j2").render(
         title=TITLE,
         scale=explored.title,
         told=told,

@@ -1,8 +1,7 @@
 // The explorer: three linked views of samples, the suspects' votes, and the texts of one sample.
-// Eight files are joined: explore_method.js (what counts), explore_elements.js, explore_state.js
-// (what is shown, as text), explore_views.js (where samples lie), explore_draw.js (how they are
-// drawn), explore_texts.js (what they say), this one (what there is to do), and explore_hosts.js
-// (in a notebook or in a page).
+// Eight files are joined: method.js (what counts), elements.js, state.js (what is shown, as text),
+// views.js (where samples lie), draw.js (how they are drawn), texts.js (what they say), this one
+// (what there is to do), and hosts.js (in a notebook or in a page).
 
 const MANY = 4000; // samples in sight: beyond, cells are drawn instead of dots
 const NEAR = 14; // pixels from the pointer to a sample
