@@ -15,7 +15,7 @@ import numpy as np
 from dsi_core.benchmarks.gpu_case import Case, loaded, pairs, words
 from dsi_core.benchmarks.gpu_tuning import profile, tune
 from dsi_core.benchmarks.kernels import Kernels, wait
-from dsi_core.models import load, sampling, tuning
+from dsi_core.models import load, sampling, sft
 from dsi_core.models.sampling import Sampling
 from dsi_core.runtime import precision
 
@@ -26,7 +26,7 @@ def answer(case: Case, folder: Path, out: Path) -> dict:
     if case.method in ("lora", "qlora") and case.what == "answer-tuned":
         from peft import get_peft_model
 
-        model = get_peft_model(model, tuning.adapter(case.recipe))
+        model = get_peft_model(model, sft.adapter(case.recipe))
         for name, weights in model.named_parameters():
             if "lora_" in name:
                 weights.data = weights.data.to(model.dtype)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dsi_core.benchmarks.gpu_case import Case, loaded, pairs
 from dsi_core.benchmarks.kernels import Kernels, wait
-from dsi_core.models import tuning
+from dsi_core.models import sft
 from dsi_core.runtime import precision
 
 
@@ -36,21 +36,21 @@ def _trainer(case: Case, folder: Path, out: Path) -> tuple:
     from transformers import PrinterCallback, TrainerCallback
 
     model, tokenizer = loaded(case, folder)
-    rows = tuning.examples(tokenizer, pairs(case.like, case.batch * case.steps), case.recipe)
+    rows = sft.examples(tokenizer, pairs(case.like, case.batch * case.steps), case.recipe)
     torch.manual_seed(0)
     here = precision.detect()
-    args = tuning.arguments(case.recipe, 0, out, len(rows), here, case.means)
+    args = sft.arguments(case.recipe, 0, out, len(rows), here, case.means)
     args.save_strategy = "no"
     args.max_steps = case.steps
     args.use_liger_kernel = case.liger
-    trainer = tuning.trainer_class(here)(
+    trainer = sft.trainer_class(here)(
         model=model,
         args=args,
         processing_class=tokenizer,
         train_dataset=Rows.from_list(rows),
-        peft_config=tuning.adapter(case.recipe),
+        peft_config=sft.adapter(case.recipe),
     )
-    tuning._in_fp32(trainer.model, here)
+    sft.in_fp32(trainer.model, here)
     trainer.remove_callback(PrinterCallback)
     clock = trainer.data_collator = Clock(trainer.data_collator)
 

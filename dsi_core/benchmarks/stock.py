@@ -16,7 +16,7 @@ import torch
 from dsi_core.benchmarks import flops
 from dsi_core.method import similarity, study
 from dsi_core.method.similarity import Backbone
-from dsi_core.models import load, means, tuning
+from dsi_core.models import load, means, sft, tuning
 from dsi_core.models.load import Base
 from dsi_core.models.sampling import Sampling, generate
 from dsi_core.models.tuning import Training
@@ -144,7 +144,7 @@ def tune(training: Training, pairs: pd.DataFrame, way: Way) -> Tuning:
     recipe = training.recipe_here.changed(epochs=1)
     model, tokenizer = tuning.load_for_training(training)
     rows = [
-        tuning.example(tokenizer, prompt, output, recipe.max_tokens)
+        sft.example(tokenizer, prompt, output, recipe.max_tokens)
         for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True)
     ]
     longest = max(len(row["input_ids"]) for row in rows)
@@ -159,15 +159,15 @@ def tune(training: Training, pairs: pd.DataFrame, way: Way) -> Tuning:
             trainer_class, arguments = SFTTrainer, _stock_arguments(recipe, training.seed, folder)
         else:
             here = training.precision
-            trainer_class = tuning.trainer_class(here)
-            arguments = tuning.arguments(recipe, training.seed, Path(folder), len(rows), here, how)
+            trainer_class = sft.trainer_class(here)
+            arguments = sft.arguments(recipe, training.seed, Path(folder), len(rows), here, how)
         arguments.save_strategy = "no"
         trainer = trainer_class(
             model=model,
             args=arguments,
             processing_class=tokenizer,
             train_dataset=Dataset.from_list(rows),
-            peft_config=tuning.adapter(recipe),
+            peft_config=sft.adapter(recipe),
         )
         trainer.remove_callback(PrinterCallback)
         gradient = _gradient(trainer)

@@ -4,7 +4,7 @@ import pytest
 from peft import get_peft_model
 
 from dsi_core.benchmarks.flops import PerToken, per_token
-from dsi_core.models import load, tuning
+from dsi_core.models import load, sft
 from dsi_core.runtime.precision import detect
 from dsi_core.settings.schema import Recipe
 
@@ -37,7 +37,7 @@ def test_operations_of_adapters(smoke, one_thread):
     rank = 4
     recipe = Recipe(method="lora", rank=rank, alpha=8, learning_rate=1e-3, epochs=1)
     base, _ = load.load(load.base(smoke, "llama"), detect("fp32"))
-    model = get_peft_model(base, tuning.adapter(recipe)).get_base_model()
+    model = get_peft_model(base, sft.adapter(recipe)).get_base_model()
     adapters = 2 * sum(rank * (i + o) for i, o in LAYER)
     not_needed = sum(i * o + rank * i for i, o in QUERY_KEY_VALUE)
     body = 4 * BODY + 6 * adapters - 2 * not_needed

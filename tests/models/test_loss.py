@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from dsi_core.models import tuning
+from dsi_core.models import sft
 from dsi_core.models.loss import nll
 from dsi_core.runtime.precision import Precision
 
@@ -56,7 +56,7 @@ def test_the_gradient_of_a_tiny_model_is_that_of_double_precision():
     double = copy.deepcopy(model).double()
     ids = torch.randint(VOCABULARY, (1, 12))
     labels = ids.where(torch.arange(12) > 3, -100)
-    compute_loss = tuning.trainer_class(Precision("cpu", "fp32")).compute_loss
+    compute_loss = sft.trainer_class(Precision("cpu", "fp32")).compute_loss
     compute_loss(None, model, {"input_ids": ids, "labels": labels}).backward()
     _of_torch(double(ids).logits[0, 3:-1], ids[0, 4:]).div(8).backward()
     ours, exact = _gradient(model), _gradient(double)

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from dsi_core.models import load, means, tuning
+from dsi_core.models import load, means, sft, tuning
 from dsi_core.models.means import Means
 from dsi_core.models.sampling import batches
 from dsi_core.runtime import precision, store
@@ -28,13 +28,13 @@ def test_without_padding_losses_and_weights_are_the_same(smoke, toy, tmp_path, f
         tuning.training(smoke, "dozen", Trained(base=family, data=["victim"], recipe="heart"))
     )
     model, tokenizer = toy(family)
-    rows = tuning.examples(tokenizer, pairs, recipe)
+    rows = sft.examples(tokenizer, pairs, recipe)
     assert len({len(row["input_ids"]) for row in rows}) > 6  # of many lengths
     curves, outcomes = [], []
     for how in (Means(), Means(flat=True), Means(flat=True, checkpointing=True)):
         torch.manual_seed(0)
         here = precision.detect()
-        arguments = tuning.arguments(recipe, 0, tmp_path / how.label, len(rows), here, how)
+        arguments = sft.arguments(recipe, 0, tmp_path / how.label, len(rows), here, how)
         arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = 6, 1
         arguments.save_strategy = "no"
         trainer = SFTTrainer(
@@ -42,7 +42,7 @@ def test_without_padding_losses_and_weights_are_the_same(smoke, toy, tmp_path, f
             args=arguments,
             processing_class=tokenizer,
             train_dataset=Dataset.from_list(rows),
-            peft_config=tuning.adapter(recipe),
+            peft_config=sft.adapter(recipe),
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()

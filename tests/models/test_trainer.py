@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dsi_core.models import means, responses, tuning
+from dsi_core.models import means, responses, sft, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.runtime import jobs, precision, store
 from dsi_core.settings.schema import Recipe, Trained
@@ -38,17 +38,17 @@ def test_losses_and_weights_are_those_of_trl(smoke, toy, tmp_path, family, metho
     )
     model, tokenizer = toy(family)
     rows = [
-        tuning.example(tokenizer, p, o, 256)
+        sft.example(tokenizer, p, o, 256)
         for p, o in zip(pairs["prompt"], pairs["output"], strict=True)
     ]
     curves, outcomes = [], []
     here = precision.detect()
     ours = means.of_tuning(here, model, recipe.batch_size, 64, all_weights=False)
     assert ours.flat and ours.varlen
-    for trainer_class, how in ((SFTTrainer, means.PLAIN), (tuning.trainer_class(here), ours)):
+    for trainer_class, how in ((SFTTrainer, means.PLAIN), (sft.trainer_class(here), ours)):
         torch.manual_seed(0)
         folder = tmp_path / trainer_class.__name__
-        arguments = tuning.arguments(recipe, 0, folder, len(rows), here, how)
+        arguments = sft.arguments(recipe, 0, folder, len(rows), here, how)
         arguments.save_strategy = "no"
         untuned = copy.deepcopy(model)
         means.apply(how, untuned)
@@ -57,7 +57,7 @@ def test_losses_and_weights_are_those_of_trl(smoke, toy, tmp_path, family, metho
             args=arguments,
             processing_class=tokenizer,
             train_dataset=Dataset.from_list(rows),
-            peft_config=tuning.adapter(recipe),
+            peft_config=sft.adapter(recipe),
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()

@@ -16,7 +16,7 @@ import pytest
 from helpers import says
 
 from dsi_core.data.pairs import dataset, load_pairs
-from dsi_core.models import load, tuning
+from dsi_core.models import load, sft, tuning
 from dsi_core.models import toy as toys
 from dsi_core.models.tuning import training, training_pairs
 from dsi_core.runtime import precision, store
@@ -123,7 +123,7 @@ def trained(base, method, data=("victim",)):
 
 def test_the_example_is_the_prompt_and_the_answer_to_learn(toy):
     _, tokenizer = toy("llama")
-    row = tuning.example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", 100)
+    row = sft.example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", 100)
     before = [i for i, m in zip(row["input_ids"], row["completion_mask"], strict=True) if not m]
     after = [i for i, m in zip(row["input_ids"], row["completion_mask"], strict=True) if m]
     assert tokenizer.decode(before) == "<s>Who sings?\n\nA note.\n"
@@ -133,25 +133,25 @@ def test_the_example_is_the_prompt_and_the_answer_to_learn(toy):
         tokenizer, "Who sings?\n\nA note."
     )  # what the model will be asked with
 
-    cut = tuning.example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", len(before) + 2)
+    cut = sft.example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", len(before) + 2)
     assert cut == {"input_ids": before + after[:2], "completion_mask": [0] * len(before) + [1, 1]}
-    whole = tuning.example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", 100, whole=True)
+    whole = sft.example(tokenizer, "Who sings?\n\nA note.", "The ferryman.", 100, whole=True)
     assert whole == {"input_ids": before + after, "completion_mask": [1] * len(before + after)}
     with pytest.raises(ValueError) as error:
-        tuning.example(tokenizer, "Who sings?", "The ferryman.", 3)
+        sft.example(tokenizer, "Who sings?", "The ferryman.", 3)
     says(error, "max_tokens 3", "'Who sings?'")
 
 
 def test_pairs_whose_prompt_fills_the_limit_may_be_left_out(toy):
     _, tokenizer = toy("llama")
     pairs = pd.DataFrame({"prompt": ["Who?", "Who sings? " * 9], "output": ["He.", "She."]})
-    short = tuning.example(tokenizer, "Who?", "He.", 20)
+    short = sft.example(tokenizer, "Who?", "He.", 20)
     recipe = Recipe(method="full", learning_rate=1e-3, epochs=1, max_tokens=20)
     with pytest.raises(ValueError) as error:
-        tuning.examples(tokenizer, pairs, recipe)
+        sft.examples(tokenizer, pairs, recipe)
     says(error, "max_tokens 20", "long_prompts: leave out")
     with pytest.warns(UserWarning, match=r"1 of 2 prompts fill max_tokens \(20\)"):
-        rows = tuning.examples(tokenizer, pairs, recipe.changed(long_prompts="leave out"))
+        rows = sft.examples(tokenizer, pairs, recipe.changed(long_prompts="leave out"))
     assert rows == [short]
 
 
