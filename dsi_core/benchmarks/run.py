@@ -20,23 +20,18 @@ double precision and trl's 6e-6 (measured); with torch's `cross_entropy` in plac
 ours would be 1.5e-3 off, as it adds up 262,144 probabilities with a loss of digits.
 """
 
-import io
-import sys
-from collections.abc import Sequence
-from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from dsi_core.benchmarks.comparison import Comparison, table
 from dsi_core.benchmarks.stock import (
     GRADIENT_PAIRS,
     Answers,
     Local,
-    Measurement,
     Scores,
     Tuning,
     Way,
@@ -45,6 +40,7 @@ from dsi_core.benchmarks.stock import (
     matrix_product,
     tune,
 )
+from dsi_core.benchmarks.turns import in_turns, processes, say
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import similarity
 from dsi_core.method.similarity import Backbone
@@ -56,19 +52,6 @@ from dsi_core.runtime.environment import MALLOC, quiet
 from dsi_core.runtime.precision import Dtype
 from dsi_core.settings.profile import Profile, load_profile
 
-COLUMNS = [
-    "what",
-    "model",
-    "unit",
-    "stock",
-    "ours",
-    "ratio",
-    "target",
-    "same",
-    "share_of_peak",
-    "workload",
-    "threads",
-]
 # Allowed difference of gradients, as a share of the largest entry
 GRADIENT: dict[Dtype, float] = {"fp32": 1e-3, "bf16": 0.1}
 # What ours is meant to reach against the stock way, by this machine's precision
@@ -111,51 +94,6 @@ class Amounts:
 
 
 USUAL = Amounts()
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Stock beside ours.
-
-    Parameters
-    ----------
-    what, model
-        What is compared, with which model.
-    unit
-        Of the two rates.
-    stock, ours
-        Higher = better.
-    same
-        How equal the results are.
-    workload
-        In words.
-    target
-        Of the ratio; None = none.
-    gflops
-        Our 10^9 needed operations per second; None where they are not counted.
-    threads
-        Of each process.
-    """
-
-    what: str
-    model: str
-    unit: str
-    stock: float
-    ours: float
-    same: str
-    workload: str
-    target: float | None = None
-    gflops: float | None = None
-    threads: int = 1
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster ours is."""
-        return self.ours / self.stock
-
-    def share_of_peak(self, peak_gflops: float) -> float | None:
-        """Our operations per second over those of the peak, 0 to 1; None if not counted."""
-        return None if self.gflops is None else self.gflops / peak_gflops
 
 
 def run(profile: str = "small") -> pd.DataFrame:
@@ -217,36 +155,6 @@ def measure(profile: Profile, amounts: Amounts = USUAL) -> pd.DataFrame:
     return table([*rows, product], max(before, after))
 
 
-def table(comparisons: Sequence[Comparison], peak_gflops: float) -> pd.DataFrame:
-    """Show comparisons, one a row.
-
-    Returns
-    -------
-    pandas.DataFrame
-        what, model, unit, stock, ours (both in unit, higher is better), ratio = ours / stock,
-        target (of the ratio), same (how equal the results are), share_of_peak (0 to 1: our
-        operations per second over those of a matrix product on one core; missing for two cores),
-        workload, threads (of each process).
-    """
-    rows = [
-        {
-            "what": c.what,
-            "model": c.model,
-            "unit": c.unit,
-            "stock": c.stock,
-            "ours": c.ours,
-            "ratio": c.ratio,
-            "target": c.target,
-            "same": c.same,
-            "share_of_peak": c.share_of_peak(peak_gflops),
-            "workload": c.workload,
-            "threads": c.threads,
-        }
-        for c in comparisons
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"target": float, "share_of_peak": float})
-
-
 def _trainings(profile: Profile) -> list[Training]:
     """How the reference of each base model is tuned on the first victim."""
     victim = profile.victims[0]
@@ -258,40 +166,6 @@ def _trainings(profile: Profile) -> list[Training]:
                 "as small or smoke"
             )
     return list(trainings.values())
-
-
-def in_turns(
-    what: str, ways: dict[str, jobs.Job], rounds: int, *, memory_of_ours: bool = True
-) -> dict[str, Any]:
-    """Let the ways take turns, each in a process of its own, and give the best round of each.
-
-    Parameters
-    ----------
-    ways
-        Jobs that return a `Measurement`.
-    memory_of_ours
-        Whether the way `Way.OURS` has our workers' memory settings.
-    """
-    best: dict[str, Measurement] = {}
-    for _ in range(rounds):
-        for way, job in ways.items():
-            ours = memory_of_ours and way in (Way.OURS, Way.OURS_IN_FP32)
-            environment = MALLOC if ours else dict.fromkeys(MALLOC)
-            result = _processes([job], environment)[0]
-            best[way] = max(best.get(way, result), result, key=lambda r: r.per_second)
-            _say(what, way, result)
-    return best
-
-
-def _processes(work: list[jobs.Job], environment: dict[str, str | None]) -> list:
-    """What the jobs return, of workers with this environment (None = without it) and no bar."""
-    with redirect_stderr(io.StringIO()):
-        return jobs.run(work, environment=environment)
-
-
-def _say(what: str, way: str, result: Measurement) -> None:
-    rate = f"{result.per_second:.1f} {result.unit}/s"
-    print(f"bench: {what}, {way}: {rate} in {result.seconds:.1f} s", file=sys.stderr, flush=True)
 
 
 def _product(dtype: Dtype, rounds: int) -> float:
@@ -448,9 +322,9 @@ def _cores(model: Local, pairs: pd.DataFrame, sampling: Sampling, amounts: Amoun
     for _ in range(amounts.rounds):
         for workers in (1, 2):
             environment = {**MALLOC, "DSI_WORKERS": str(workers)}
-            together = joined(_processes(work, environment))
+            together = joined(processes(work, environment))
             best[workers] = max(best.get(workers, together), together, key=lambda r: r.per_second)
-            _say(f"cores {model.base.name}", str(workers), together)
+            say(f"cores {model.base.name}", str(workers), together)
     one, two = best[1], best[2]
     equal = sum(two.texts[key] == text for key, text in one.texts.items())
     return Comparison(

@@ -11,9 +11,12 @@ import pytest
 import torch
 from helpers import says
 
+from dsi_core.benchmarks import comparison
 from dsi_core.benchmarks import run as bench
-from dsi_core.benchmarks.run import Amounts, Comparison
+from dsi_core.benchmarks.comparison import Comparison
+from dsi_core.benchmarks.run import Amounts
 from dsi_core.benchmarks.stock import Answers, Products
+from dsi_core.benchmarks.turns import in_turns
 from dsi_core.runtime import jobs
 from dsi_core.runtime.environment import MALLOC
 from dsi_core.runtime.jobs import Job
@@ -44,7 +47,7 @@ def measured(smoke, one_thread):
 
 def test_every_comparison_has_a_row(measured):
     table, lines = measured
-    assert list(table.columns) == bench.COLUMNS
+    assert list(table.columns) == comparison.COLUMNS
     rows = [
         ("tuning: default SFTTrainer", "llama", 2.0),
         ("generation: pipeline, batch 1", "llama", None),
@@ -78,7 +81,7 @@ def test_ratios_and_shares_by_hand():
     """20 against 8 tokens a second; 30 of 60 GFLOP/s."""
     counted = Comparison("a", "m", "tokens/s", 8.0, 20.0, "same", "work", 2.0, gflops=30.0)
     not_counted = Comparison("b", "m", "tokens/s", 4.0, 1.0, "same", "work")
-    table = bench.table([counted, not_counted], peak_gflops=60.0)
+    table = comparison.table([counted, not_counted], peak_gflops=60.0)
     assert table["ratio"].tolist() == [2.5, 0.25]
     assert table["share_of_peak"].fillna(-1).tolist() == [0.5, -1]
     assert table["target"].fillna(-1).tolist() == [2.0, -1]
@@ -122,7 +125,7 @@ def look():
 def test_stock_and_ours_run_in_processes_of_their_own(monkeypatch):
     monkeypatch.setenv("DSI_WORKERS", "2")
     usual, before = dict(MALLOC), dict(os.environ)
-    best = bench.in_turns("look", {"stock": Job("look", look), "ours": Job("look", look)}, 1)
+    best = in_turns("look", {"stock": Job("look", look), "ours": Job("look", look)}, 1)
     stock, ours = best["stock"], best["ours"]
     assert stock.malloc == dict.fromkeys(usual)
     assert ours.malloc == usual
@@ -134,7 +137,7 @@ def test_stock_and_ours_run_in_processes_of_their_own(monkeypatch):
 def test_the_best_round_counts(monkeypatch, capsys):
     results = iter([Products(done=10, seconds=s) for s in (2, 5, 4, 1)])
     monkeypatch.setattr(jobs, "run", lambda work, environment=None: [next(results)])
-    best = bench.in_turns("x", {"stock": Job("x", look), "ours": Job("x", look)}, 2)
+    best = in_turns("x", {"stock": Job("x", look), "ours": Job("x", look)}, 2)
     # rounds of 5 and 2.5, of 2 and 10
     assert (best["stock"].per_second, best["ours"].per_second) == (5.0, 10.0)
     assert capsys.readouterr().err.splitlines()[1] == "bench: x, ours: 2.0 GFLOP/s in 5.0 s"
