@@ -18,6 +18,7 @@ from dsi_core.settings.words import VICTIM, dataset_of
 
 PAIR = ["dataset", "sample_id", "prompt", "output", "category"]
 SIDES = ("before", "after")  # tuning on D
+TEXTS = ("prompt", "output", "response", "response_before", "response_after")
 ROWS = 20_000  # whose texts are put side by side at once
 
 
@@ -151,12 +152,21 @@ def scores_of(study: Study, answered: pd.DataFrame) -> pd.DataFrame:
     keys = ["dataset", "sample_id", "reference"]
     wide = answered.pivot(index=keys, columns="role", values="response")
     wide = wide.rename(columns={"R": "response_before", "R^t": "response_after"}).reset_index()
-    table = study.pairs.merge(wide, on=["dataset", "sample_id"], validate="1:m")
+    pairs, wide = _texts_once(study.pairs), _texts_once(wide)
+    table = pairs.merge(wide, on=["dataset", "sample_id"], validate="1:m")
     raw = raw_sides(study, table, beside_oracle)
     for side, scores in zip(SIDES, raw, strict=True):
         table[f"raw_{side}"] = scores
         table[side] = scale(study, table["dataset"], scores)
     return table.assign(gap=table["after"] - table["before"])
+
+
+def _texts_once(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with texts that all rows shall share that are made of one of its rows.
+
+    In pandas' own type each of them has a copy: a kilobyte and more, times the references.
+    """
+    return table.astype({name: object for name in TEXTS if name in table})
 
 
 def raw_sides(
@@ -260,11 +270,10 @@ def gaps_to(study: Study, scores: pd.DataFrame, responses: pd.DataFrame) -> pd.D
         after - before, on the profile's similarity scale.
     """
     given = [f"response_{side}" for side in SIDES]
-    sides = scores[["dataset", "sample_id", "reference", *given]]
+    sides = _texts_once(scores[["dataset", "sample_id", "reference", *given]])
     # By sample, so that its texts are compared in one call; the references' texts for a block alone
-    by_sample = responses.assign(place=np.arange(len(responses))).sort_values(
-        ["dataset", "sample_id"], kind="stable"
-    )
+    by_sample = _texts_once(responses).assign(place=np.arange(len(responses)))
+    by_sample = by_sample.sort_values(["dataset", "sample_id"], kind="stable")
     architectures, parts = participants.architectures(study.profile), []
     for start in range(0, max(1, len(responses)), ROWS):
         part = by_sample.iloc[start : start + ROWS]

@@ -1,5 +1,6 @@
 """The study: which victims are looked at, and what its steps give."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from helpers import table
@@ -29,6 +30,28 @@ def test_no_tainted_sample_is_said_with_the_largest_gap(smoke):
     assert found["tainted"].tolist() == [False, False]
     kept = Study(smoke.changed(decision=smoke.decision.changed(delta_t=0.5)), pd.DataFrame())
     assert study.find_tainted(kept, scores)["tainted"].tolist() == [True, False]
+
+
+def test_rows_made_of_one_share_its_texts(smoke, monkeypatch):
+    """Of two references and two draws: rows point to the texts, none has a copy of its own."""
+    monkeypatch.setattr(study.similarity, "raw_scores", lambda _, pairs: np.zeros(len(pairs)))
+    pairs = table("dataset sample_id prompt output category", ("dozen", "x", "why", "because", "c"))
+    run = Study(smoke.changed(similarity={"rescale": False}), pairs)
+    said = table(
+        "dataset sample_id reference role response",
+        *[("dozen", "x", r, role, f"{r} {role}") for r in ("one", "two") for role in ("R", "R^t")],
+    )
+    scores = study.scores_of(run, said)
+    assert scores["reference"].tolist() == ["one", "two"]
+    assert scores["response_after"].tolist() == ["one R^t", "two R^t"]
+    answers = table(
+        "dataset suspect sample_id draw response",
+        *[("dozen", "s", "x", i, f"m{i}") for i in (0, 1)],
+    )
+    gaps = study.gaps_to(run, scores, answers)
+    assert gaps["response"].tolist() == ["m0", "m0", "m1", "m1"]
+    for texts in (scores["prompt"], scores["output"], gaps["response"].head(2)):
+        assert texts.iloc[0] is texts.iloc[1]
 
 
 def test_what_says_the_same_as_d_is_no_unrelated_text(monkeypatch):
