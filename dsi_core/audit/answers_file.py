@@ -95,7 +95,7 @@ def described(answers: pd.DataFrame) -> str:
 
 def _quoted(unknown: list[str]) -> str:
     quoted = ", ".join(repr(name[:60]) for name in unknown[:NAMED])
-    more = ", ..." if len(unknown) > NAMED else ""
+    more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
     return f"{len(unknown)} question(s) that are no sample's: {quoted}{more}"
 
 

@@ -4,6 +4,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dsi_core.data.fields import names_of
 from dsi_core.data.files import Reading, records
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Data, Left
@@ -153,7 +154,10 @@ def _recognised(path: Path, how: Reading) -> dict[str, Any]:
     if not settings and {PREFERRED, REJECTED} <= set(real):
         return {"conversations": real[PREFERRED], "rejected": real[REJECTED]}
     if len(settings) != 1:
-        raise ValueError(f"{path}: {_unknown(list(first), len(settings))}")
+        said = _unknown(list(first), len(settings))
+        if {".csv", ".tsv"} & {ending.lower() for ending in path.suffixes}:
+            said += "; the first line of a CSV file has to name them"
+        raise ValueError(f"{path}: {said}")
     return settings[0]
 
 
@@ -185,7 +189,7 @@ def _layout(
 
 
 def _unknown(columns: list[str], fits: int) -> str:
-    names = ", ".join(str(name)[:40] for name in columns)  # without a header they are texts
+    names = names_of(str(name)[:40] for name in columns)  # without a header they are texts
     if [name.lower() for name in map(str, columns)] in (["text"], ["content"]):
         return (
             f"holds running text ({names}) and no pairs; a model is asked prompts and its answers "

@@ -1,5 +1,7 @@
 """Single fields of a record: there, and text."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060 \t\r\n"
@@ -8,8 +10,14 @@ INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060 \t\r\n"
 def field(record: dict, column: str, place: str):
     """Give the value of a column. Raises `ValueError` if it is missing, with those there are."""
     if column not in record:
-        raise ValueError(f"{place}: no column {column!r}; has {', '.join(map(str, record))}")
+        raise ValueError(f"{place}: no column {column!r}; has {names_of(record)}")
     return record[column]
+
+
+def names_of(columns: Iterable) -> str:
+    """Say what columns there are; in quotes those with spaces around them, as nobody sees these."""
+    names = map(str, columns)
+    return ", ".join(name if name == name.strip() else repr(name) for name in names)
 
 
 def text_of(value, place: str) -> str:

@@ -32,6 +32,7 @@ TABLES = {  # ending -> what reads it, to be written as Parquet
     ".pkl": "pandas.read_pickle(file)",
     ".pickle": "pandas.read_pickle(file)",
 }
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz")
 BATCH = 1024  # rows of a Parquet file that are read at a time
 
 
@@ -129,6 +130,8 @@ def _format(path: Path) -> str:
             f"{path}: a spreadsheet is not read; save the sheet with the data as CSV UTF-8 "
             "(File > Save As or Export) and give that file"
         )
+    if ending in ARCHIVES:
+        raise ValueError(f"{path}: an archive is not read; unpack it, and give one file of it")
     if ending in TABLES:
         raise ValueError(
             f"{path}: format {ending!r} is not read; write it as Parquet: "

@@ -163,6 +163,8 @@ class _Scanner:
         return not self.ended
 
     def _broken(self, why: str, at: int) -> ValueError:
+        if why.startswith("Invalid control character"):
+            why = "a text goes on beyond the end of its line: a quote or the rest is missing"
         comma = TRAILING.search(self.buffer, max(self.at, at - 200), at + 1)
         if comma:
             return self.wrong("a comma before a closing bracket", comma.start())

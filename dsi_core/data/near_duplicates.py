@@ -12,7 +12,9 @@ from dsi_core.data import sketches
 from dsi_core.runtime import disk, locks, released, store
 
 SIDES = ["prompt", "output"]
-PIECES = re.compile(r"\w+").findall
+# Scripts that put no spaces between words: each of their characters counts as one
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+PIECES = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+").findall
 # Rows that are compared with one in a band, and in vain in all: of many rows so many, ...
 NEIGHBOURS = 32
 COMPARED = 1_000_000  # ... of few as many as make so many comparisons, of up to 1,000 rows all

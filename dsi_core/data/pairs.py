@@ -94,10 +94,10 @@ def load_pairs(dataset: Dataset, *, sample: bool = True) -> pd.DataFrame:
     near = near_duplicates.stored(pairs, other, dataset.source.near_duplicate, dataset.name)
     pairs = pairs[~near].reset_index(drop=True)
     beside = dataset.apart_from.name
-    pairs.attrs["dropped"] = {
-        **pairs.attrs["dropped"],
-        f"near-duplicates of {beside}": int(near.sum()),
-    }
+    also = np.isin(scan.ids, _numbers(taken)).sum()
+    if also and origin(dataset.source) != origin(dataset.apart_from.source):  # no part of one draw
+        pairs.attrs["dropped"][f"also in {beside}"] = int(also)
+    pairs.attrs["dropped"][f"near-duplicates of {beside}"] = int(near.sum())
     if pairs.empty:
         raise ValueError(
             f"{scan.attrs['where']}: no pair left apart from {beside!r} "
@@ -153,7 +153,8 @@ def answers_used(used: int, answers: int) -> list[str]:
 
 def said_of(dropped: Mapping[str, int]) -> str:
     """Say how many rows were left out, and why."""
-    some = [f"{count:,} {why}" for why, count in dropped.items() if count]
+    said = {"length": "by length (min_output_chars, max_output_chars)"}
+    some = [f"{count:,} {said.get(why, why)}" for why, count in dropped.items() if count]
     return f"left out: {', '.join(some)}" if some else "none left out"
 
 

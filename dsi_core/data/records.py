@@ -19,7 +19,7 @@ from dsi_core.data.conversations import (
     preferred,
     system_turn,
 )
-from dsi_core.data.fields import field, text_of
+from dsi_core.data.fields import field, names_of, text_of
 from dsi_core.data.files import Reading, records
 from dsi_core.runtime import store, wheels
 from dsi_core.runtime.paths import ROOT
@@ -163,7 +163,7 @@ class Rows:
         missing = [column for column in self.source.prompt if column not in self.columns]
         if self.read and missing:
             raise ValueError(
-                f"{self.where}: no column {missing[0]!r} in any row; has {', '.join(self.columns)}"
+                f"{self.where}: no column {missing[0]!r} in any row; has {names_of(self.columns)}"
             )
 
     def _placed(self) -> Iterator[tuple[str, Any]]:

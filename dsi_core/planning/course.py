@@ -49,7 +49,7 @@ def parts(name: str, only: Sequence[str] = ()) -> list[Part]:
     """
     suites = ["", *load_profile(name).suites]
     profiles = {suite: load_profile(name, suite or None) for suite in suites}
-    known = [v for profile in profiles.values() for v in profile.victims]
+    known = dict.fromkeys(v for profile in profiles.values() for v in profile.victims)
     if unknown := [v for v in only if not any(_is(k, v) for k in known)]:
         raise ValueError(f"--only: no victim {', '.join(unknown)}; there are {', '.join(known)}")
     return [

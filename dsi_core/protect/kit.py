@@ -159,7 +159,10 @@ def read(folder: Path) -> Kit:
     """
     for name in (COMMITMENT, PRIVATE, PUBLISHED):
         if not (folder / name).is_file():
-            raise ValueError(f"{folder / name}: no such file; `dsi protect` makes a kit")
+            helps = "look for its copy, it cannot be made again"
+            if name == COMMITMENT:
+                helps = "`dsi protect` makes a kit"
+            raise ValueError(f"{folder / name}: no such file; {helps}")
     committed = parsed(Commitment, (folder / COMMITMENT).read_bytes(), folder / COMMITMENT)
     private = Hashed(folder / PRIVATE)
     header, table = private_of(private)

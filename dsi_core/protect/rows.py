@@ -307,9 +307,11 @@ def _refuse_twice(rows: Spool[Row], ids: np.ndarray, published: list[bool]) -> N
     first = found[~found.duplicated() & found.isin(again)]
     there = dict(zip(first, first.index, strict=True))
     lines = []
+    keep = " (or keep the first: --drop duplicates)" if wordings == 1 else ""
     for i, number in zip(again.index.tolist(), again, strict=True):
         other = there[number]
         both = published[i] != published[other]
         what = "both published and withheld" if both else "the same prompt and output"
+        keep = "" if both else keep
         lines.append(f"{rows[i].place} and {rows[other].place}: {what} ({rows[i].prompt[:60]!r})")
-    raise ValueError(f"a pair may be there once: {listed(lines)}")
+    raise ValueError(f"a pair may be there once: {listed(lines)}{keep}")

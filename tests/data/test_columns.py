@@ -50,6 +50,7 @@ def test_conversations_need_no_names(smoke, tmp_path):
     ("record", "words"),
     [
         ({"x": 1, "y": 2}, "columns x, y fit 0 of the known layouts; name them with --prompt"),
+        ({" prompt": 1, "y": 2}, "columns ' prompt', y fit 0"),
         ({"q": "a", "a": "b", "prompt": "c", "response": "d"}, "fit 2 of the known layouts"),
         (["a"], "record 1 is str"),
         ({"q": "a", "A": "b", "a": "c"}, "q, A, a, of which some differ by case alone"),

@@ -143,6 +143,14 @@ def test_other_encodings_are_named_and_then_read(tmp_path, encoding, text):
     assert read_file(path, Reading(encoding=encoding))[1] == {"q": text, "a": "x"}
 
 
+def test_marks_of_a_word_processor_in_plain_text_are_those_of_windows(tmp_path):
+    plain = "When did the ferry start? – “é”,It began in 1988 with two boats and one route. €\n"
+    path = write(tmp_path / "d.csv", f"q,a\n{plain * 9}".encode("cp1252"))
+    with pytest.raises(ValueError) as error:
+        read_file(path)
+    says(error, "line 2", "probably cp1252", "– “é”")
+
+
 def test_where_a_wrong_byte_is_far_into_a_file(tmp_path):
     lines = b'{"q": "a", "a": "b"}\n' * 120_000
     path = write(tmp_path / "d.jsonl", lines + '{"q": "Café à Köln", "a": "é"}\n'.encode("cp1252"))
@@ -181,6 +189,9 @@ WRONG = {  # name -> file, content, parts of the message
     "one in disguise": ("d.csv", b"PK\x03\x04", ["ZIP archive or a spreadsheet"]),
     "a web page": ("d.json", "<!DOCTYPE html><html>", ["web page"]),
     "a pointer": ("d.csv", "version https://git-lfs.github.com/spec/v1\n", ["git lfs pull"]),
+    "a text without its end": ("d.jsonl", '{"q": "b\n{"q": 2}', ["line 1", "end of its line"]),
+    "an archive": ("d.zip", b"PK\x03\x04", ["an archive is not read; unpack it"]),
+    "an archive of another kind": ("d.tar.gz", b"\x1f\x8b", ["an archive is not read"]),
     "no ending": ("data", TABLE, ["format '' is not known", ".ndjson", ".gz"]),
 }
 

@@ -31,6 +31,7 @@ def test_words_and_jaccard_by_hand():
     assert words("Don't stop, STOP!\n\n3 stops?") == {"don", "t", "stop", "3", "stops"}
     assert words("Où est 鍵 ?") == {"où", "est", "鍵"}
     assert words("") == words(" ?!\n🔑") == frozenset()
+    assert words("Wie 今天天气 v2?") == {"wie", "今", "天", "气", "v2"}  # no spaces between words
     a, b = frozenset("abc"), frozenset("bcd")
     assert (jaccard(a, b), jaccard(a, a), jaccard(a, frozenset("xyz"))) == (0.5, 1.0, 0.0)
     assert (

@@ -447,6 +447,7 @@ def test_near_duplicates_of_the_other_are_dropped_and_counted(tmp_path):
     def kept(**settings):
         table = load_pairs(dataset(profile(x=mine(x), y=mine(y, apart_from="x", **settings)), "y"))
         assert table.index.tolist() == list(range(len(table)))
+        assert table.attrs["dropped"]["also in x"] == 1
         return pairs_of(table), table.attrs["dropped"]["near-duplicates of x"]
 
     assert kept() == (ours[2:], 1)
@@ -626,7 +627,7 @@ WRONG = {  # file name, content, settings, parts of the message
         "d.jsonl",
         GOOD,
         {"min_output_chars": 2},
-        ["d.jsonl", "no pair left of 1", "1 length"],
+        ["d.jsonl", "no pair left of 1", "1 by length"],
     ),
     "empty file": ("d.jsonl", "", {}, ["d.jsonl", "no pair left of 0"]),
     "broken YAML": (

@@ -277,11 +277,14 @@ def test_counts_and_kind_that_do_not_agree(one_file, tmp_path):
         (folder / COMMITMENT).write_text(json.dumps(said))
 
 
-@pytest.mark.parametrize("name", [PRIVATE, PUBLISHED, COMMITMENT])
-def test_a_missing_file_is_named(one_file, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "helps"),
+    [(PRIVATE, "look for its copy"), (PUBLISHED, "look for its copy"), (COMMITMENT, "dsi protect")],
+)
+def test_a_missing_file_is_named(one_file, tmp_path, name, helps):
     folder = wording_twin(one_file, tmp_path / "kit").folder
     (folder / name).unlink()
-    with pytest.raises(ValueError, match=f"{name}: no such file"):
+    with pytest.raises(ValueError, match=f"{name}: no such file; .*{helps}"):
         kit.read(folder)
 
 

@@ -8,6 +8,7 @@ from dsi_core.protect import kit
 from dsi_core.protect import rows as given
 from dsi_core.protect.draft import draft
 from dsi_core.protect.summary import of_draft
+from dsi_core.settings.schema import Left
 
 
 def read(*sources, **options):
@@ -93,6 +94,15 @@ def test_a_row_that_is_published_and_withheld_is_named(plain, rows, tmp_path):
     with pytest.raises(ValueError) as error:
         read(plain, withheld=kept)
     says(error, "kept.jsonl, row 2 and plain.jsonl, row 4: both published and withheld")
+
+
+def test_where_rows_come_twice_the_option_that_helps_is_named(rows, tmp_path):
+    path = write_jsonl(tmp_path / "my.jsonl", [*rows, rows[0]])
+    how = {"prompt": ("question",), "output": "answer"}
+    with pytest.raises(ValueError, match="--drop duplicates"):
+        given.read(path, **how)
+    kept = given.read(path, **how, drop=[Left.DUPLICATES])
+    assert (len(kept.rows), kept.dropped) == (len(rows), {"duplicates": 1})
 
 
 def test_a_pair_that_comes_twice_is_named_in_either_wording(rows, tmp_path):
