@@ -87,13 +87,8 @@ def plan(
         raise ValueError(f"alpha is {alpha}, needs a number between 0 and 1")
     kit, prepared = (None, about) if isinstance(about, Prepared) else (about, None)
     if prepared is not None:
-        _refuse(prepared, draws, max_new_tokens, control_answers)
-        if profile is not None:
-            raise ValueError(f"--profile {profile} goes with --kit; a preparation has its own")
-        whole = subject.of_prepared(prepared)
-    else:
-        assert kit is not None
-        whole = subject.of_kit(kit, None if profile is None else load_profile(profile))
+        _refuse(prepared, draws, max_new_tokens, control_answers, profile)
+    whole = _subject(about, profile)
     if answers is not None and temperature is None:
         temperature = UNKNOWN_TEMPERATURE
     greedy = not (whole.responses.temperature if temperature is None else temperature)
@@ -112,11 +107,9 @@ def plan(
     # of an API; a batch takes up to a day, so all is asked in one
     stops_early = model is not None and model.endpoint is not None and not model.endpoint.batch
     stops_early = stops_early if stop_early is None else stop_early
-    looks = None
-    if kit is not None:
-        # who asks everything in any case looks once: no alpha is spent before
-        count = LOOKS if stops_early else 1
-        looks = group_sequential.planned(len(asked), alpha, count)
+    # who asks everything in any case looks once: no alpha is spent before
+    count = LOOKS if stops_early else 1
+    looks = None if kit is None else group_sequential.planned(len(asked), alpha, count)
     planned = Plan(
         subject=whole,
         kit=kit,
@@ -142,15 +135,14 @@ def plan(
         )
     _check_fields(planned)
     plan_file.check(planned.folder, planned.fixed)
-    if kit is not None:
-        _warn_of_long_texts(planned)
-    elif planned.samples["output"].map(lambda text: bool(thoughts.apart(text).thought)).any():
-        warnings.warn(
-            "outputs of the dataset begin with a thought, which the references learnt; a suspect's "
-            "answers are compared without theirs, so that a member may go unnoticed",
-            stacklevel=2,
-        )
+    _warn_of_texts(planned)
     return planned
+
+
+def _subject(about: Kit | Prepared, profile: str | None) -> Subject:
+    if isinstance(about, Prepared):
+        return subject.of_prepared(about)
+    return subject.of_kit(about, None if profile is None else load_profile(profile))
 
 
 def _check_fields(plan: Plan) -> None:
@@ -172,7 +164,16 @@ def _check_fields(plan: Plan) -> None:
         )
 
 
-def _warn_of_long_texts(plan: Plan) -> None:
+def _warn_of_texts(plan: Plan) -> None:
+    """A kit's texts that are too long to be compared, and outputs that begin with a thought."""
+    if plan.kit is None:
+        if plan.samples["output"].map(lambda text: bool(thoughts.apart(text).thought)).any():
+            warnings.warn(
+                "outputs of the dataset begin with a thought, which the references learnt; a "
+                "suspect's answers are compared without theirs, so that a member may go unnoticed",
+                stacklevel=3,
+            )
+        return
     about = plan.samples["output"].map(lambda text: len(text.encode())).median() / BYTES_PER_TOKEN
     if about > 1.5 * plan.responses.max_new_tokens:
         warnings.warn(
@@ -188,6 +189,7 @@ def _refuse(
     draws: int | None,
     max_new_tokens: int | None,
     control_answers: Sequence[str | Path],
+    profile: str | None,
 ) -> None:
     """What an audit of a preparation cannot be asked for."""
     if prepared.tainted.empty:
@@ -207,6 +209,8 @@ def _refuse(
             "--control-answers go with --kit; a preparation has controls of its own, and "
             "`dsi prepare --control-answers` adds others"
         )
+    if profile is not None:
+        raise ValueError(f"--profile {profile} goes with --kit; a preparation has its own")
 
 
 def _given_draws(answers: str | Path | None, about: Subject) -> int | None:
