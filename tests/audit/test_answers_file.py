@@ -73,7 +73,7 @@ def test_unknown_questions_are_named_once(read):
 def test_of_many_unknown_questions_three_are_named(read):
     unknown = [{"prompt": name, "response": "a"} for name in "abcd"]
     assert answers_file.described(read({"sample_id": "s1", "response": "d"}, *unknown)) == (
-        "4 question(s) that are no sample's: 'a', 'b', 'c', ..."
+        "4 question(s) that are no sample's: 'a', 'b', 'c' and 1 more"
     )
     assert answers_file.described(read({"sample_id": "s1", "response": "d"})) == ""
 
