@@ -8,6 +8,7 @@ from dsi_core.audit.judgement import Answer, Judgement
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.reach import Power, Reach
 from dsi_core.audit.subject import Kind
+from dsi_core.audit.suspect import AnswerStatus
 
 # What a kind cannot tell from the published part: a private twin finds its facts in any words
 COPIES = {Kind.PRIVATE: "a copy or a rewording", Kind.WORDING: "a copy"}
@@ -118,9 +119,9 @@ def after(plan: Plan, judged: Judgement, power: dict[str, Power]) -> str:
     if plan.prepared is not None:
         if judged.answer is Answer.FOUND:
             said.append(NOT_KNOWLEDGE)
-        return " ".join([*said, _vote(judged)])
+        return " ".join([*said, _vote(judged), *_no_evidence(judged)])
     if judged.answer is not Answer.FOUND:
-        said.append(_so_far(plan, judged))
+        said += [_so_far(plan, judged), *_no_evidence(judged)]
     if judged.answer is Answer.NO_FINDING:
         if judged.samples == len(plan.samples):
             said.append(_power(power, "would have been found"))
@@ -136,6 +137,13 @@ def _so_far(plan: Plan, judged: Judgement) -> str:
     if judged.samples < len(plan.samples):
         said += " A rerun with a larger budget goes on under the same plan."
     return said
+
+
+def _no_evidence(judged: Judgement) -> list[str]:
+    """Of which kinds the answers are that are no evidence, in a sentence; none where all are."""
+    kinds = {kind: n for kind, n in judged.statuses.items() if n and kind != AnswerStatus.ANSWERED}
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    return [f"Answers that are no evidence: {counts}."] if kinds else []
 
 
 def _cannot(plan: Plan, within: Reach) -> str:

@@ -100,20 +100,30 @@ def run(plan: Plan) -> Outcome:
                 cost = spent(plan, stored) if plan.budget.has_prices else None
             if ended is not None:
                 return Outcome(judged, cost, ended)
-            if not warned and _only_thinks(judged):
+            if not warned and (kind := _all_in_vain(judged)):
                 warned = True
-                warnings.warn(
-                    f"all {len(stored)} replies so far are thoughts without an answer, which is no "
-                    "evidence: --reasoning-tokens gives thoughts room, in another audit (--out)",
-                    stacklevel=2,
-                )
+                warnings.warn(_in_vain(kind, len(stored)), stacklevel=2)
             _ask(plan, service, questions, bar)
 
 
-def _only_thinks(judged: Judgement) -> bool:
-    """Whether the suspect never came to an answer, in as many samples as could be evidence."""
-    thoughts = judged.statuses[AnswerStatus.THOUGHT]
-    return thoughts >= controls.MIN_SAMPLES and thoughts == sum(judged.statuses.values())
+def _all_in_vain(judged: Judgement) -> AnswerStatus | None:
+    """Of which kind all replies are, if none of as many as could be evidence is an answer."""
+    kinds = [status for status, count in judged.statuses.items() if count]
+    enough = sum(judged.statuses.values()) >= controls.MIN_SAMPLES
+    return kinds[0] if enough and len(kinds) == 1 and kinds[0] != AnswerStatus.ANSWERED else None
+
+
+def _in_vain(kind: AnswerStatus, replies: int) -> str:
+    """Say that nothing that was paid for is evidence, and what helps."""
+    if kind == AnswerStatus.THOUGHT:
+        return (
+            f"all {replies} replies so far are thoughts without an answer, which is no "
+            "evidence: --reasoning-tokens gives thoughts room, in another audit (--out)"
+        )
+    return (
+        f"all {replies} replies so far are of the kind '{kind}' ({kind.meaning}), which is no "
+        "evidence: Ctrl-C ends the asking, and keeps what came"
+    )
 
 
 def _check_batch(plan: Plan) -> None:

@@ -8,7 +8,7 @@ from asking import facts, given, knows, plan, stored, vote
 from helpers import STRANGER, write_jsonl
 from servers import error, reply
 
-from dsi_core.audit import choices, cost, record, run, storage
+from dsi_core.audit import choices, conclusion, cost, record, run, storage
 from dsi_core.audit.run import Ended
 from dsi_core.audit.unanswered import read as in_vain
 from dsi_core.protect import kit as kits
@@ -80,14 +80,22 @@ def test_what_is_no_answer_is_asked_once_and_is_no_evidence(prepared, server, ho
     assert vote(outcome) == {"verdict": "inconclusive", "positive": 0, "negative": 0, "filtered": 5}
 
 
-def test_a_suspect_that_only_thinks_is_told_early(prepared, server):
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [(NO_ANSWERS["unclosed"][0], "thoughts without"), (reply(""), "of the kind 'empty' .no text")],
+)
+def test_a_suspect_that_never_answers_is_told_early(prepared, server, said, words):
     """After five samples of twelve, once; whoever pays may stop there."""
     folder = prepared(12)
-    server.script = lambda prompt, n: NO_ANSWERS["unclosed"][0]
-    with pytest.warns(UserWarning, match="all 5 replies so far are thoughts") as told:
-        run.run(plan(folder, server, draws=1))
-    seen = [one for one in told if "so far are thoughts" in str(one.message)]
+    server.script = lambda prompt, n: said
+    with pytest.warns(UserWarning, match=f"all 5 replies so far are {words}") as told:
+        outcome = run.run(plan(folder, server, draws=1))
+    seen = [one for one in told if "so far are" in str(one.message)]
     assert len(seen) == 1 and len(server.asked) == 12
+    kinds = {str(kind): count for kind, count in outcome.judgement.statuses.items() if count}
+    assert list(kinds.values()) == [12] and "answered" not in kinds
+    concluded = conclusion.after(plan(folder, server, draws=1), outcome.judgement, {})
+    assert f"no evidence: 12 {next(iter(kinds))}." in concluded
 
 
 def test_a_budget_buys_as_many_requests(prepared, server):
