@@ -25,6 +25,10 @@ from dsi_core.services.troubles import Error, Meaning
 NONSENSE = 3  # requests of one question, and no more, that a service may answer with nonsense
 LISTED = 8  # models that an error names, of those that a service has
 LISTED_BYTES = 1 << 20
+# What helps where a question was given up
+AWAY = "a rerun goes on once it answers"
+BUSY = "a longer --patience waits for it, and a rerun goes on"
+SLOW = "a longer --timeout gives it more time, and a rerun goes on"
 SKIPPED = {Meaning.FILTERED, Meaning.TOO_LONG, Meaning.REFUSED}
 
 
@@ -166,7 +170,7 @@ class Trial:
             case Meaning.SLOWER:
                 pause = max(error.pause_s, pace.backoff(self.failures + 1, random.random()))
                 self.service.pace.slower(number, pause)
-                self._again(error.message, status, pause, busy=True)
+                self._again(error.message, status, pause, busy=True, hint=BUSY)
                 return None
             case Meaning.AGAIN:
                 if status == 500:
@@ -190,7 +194,7 @@ class Trial:
             raise self._error(got.message)
         if got.trouble is Trouble.LOST:
             self._suspect_the_seed(sent)
-        self._again(got.message)
+        self._again(got.message, hint=SLOW if got.trouble is Trouble.LATE else AWAY)
 
     def _suspect_the_seed(self, sent: dict) -> None:
         """Some engines die of a seed: none is sent to one that never answered with one."""
@@ -198,14 +202,19 @@ class Trial:
             self.taken = self.taken.model_copy(update={"seed": False})
 
     def _again(
-        self, message: str, status: int | None = None, pause_s: float = 0.0, busy: bool = False
+        self,
+        message: str,
+        status: int | None = None,
+        pause_s: float = 0.0,
+        busy: bool = False,
+        hint: str = AWAY,
     ) -> None:
         """Wait, or raise where patience ends."""
         self.failures += 1
         waited = pace.CLOCK.now() - self.begun
         patience = self.endpoint.patience if busy or self.service.proven else 0.0
         if self.failures >= self.endpoint.attempts and waited >= patience:
-            raise self._error(message, status)
+            raise self._error(message, status, hint)
         pause = max(pace.backoff(self.failures, random.random()), pause_s)
         pace.CLOCK.wait(pause, self.stop)
 
@@ -231,8 +240,12 @@ class Trial:
 
     def _what_is_wrong(self, status: int, message: str) -> str:
         named = self.endpoint.key_env
-        if status in (401, 403):
-            return f"the key in {named} is not accepted" if named else "does it need --key-env?"
+        if status in (401, 403) and not named:
+            return "does it need --key-env?"
+        if status == 401:
+            return f"the key in {named} is not accepted"
+        if status == 403:
+            return f"may the key in {named} use this model?"
         if status == 407:
             return "the proxy wants a login: http://name:password@host:port"
         if "model" in message.lower():

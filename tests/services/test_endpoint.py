@@ -146,7 +146,7 @@ TROUBLES = {
         "status 503 (request 2 of 2): <html>busy",
     ),
     "408": (error(408), "status 408"),
-    "silent": (silent, "no complete answer within 0.3 s"),
+    "silent": (silent, "no complete answer within 0.3 s (a longer --timeout"),
     "trickle": (trickle, "no complete answer within 0.3 s"),
     "cut before": (cut_before, "connection failed"),
     "cut within": (cut_within, "connection failed"),

@@ -182,7 +182,7 @@ def test_a_redirect_says_where_to(server):
     "status, key_env, hint",
     [
         (401, "TEST_KEY", "the key in TEST_KEY is not accepted"),
-        (403, "TEST_KEY", "the key in TEST_KEY is not accepted"),
+        (403, "TEST_KEY", "may the key in TEST_KEY use this model?"),
         (401, None, "does it need --key-env?"),
         (407, None, "the proxy wants a login"),
     ],
@@ -217,7 +217,7 @@ def test_a_service_that_is_busy_for_good_is_given_up_after_patience(server, paus
     server.script = lambda prompt, n: error(429, "busy") if prompt != "a" else reply("ok")
     found, _, said = run(server.url, todo("ab"), patience=200, concurrency=1)
     assert len(found) == 1 and 200 <= sum(pauses) < 330
-    assert "status 429 (" in said and " requests in " in said
+    assert "status 429 (" in said and " requests in " in said and "--patience" in said
 
 
 def test_a_service_that_answered_may_be_away_for_minutes(server, pauses):
