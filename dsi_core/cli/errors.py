@@ -268,6 +268,8 @@ def _message(error: BaseException) -> str:
     for entry in refused:
         place = ".".join(map(str, entry["loc"]))
         why = entry["msg"].removeprefix("Value error, ")
+        if isinstance(entry.get("input"), int | float):  # a text may be long, or a secret
+            why += f" (got {entry['input']:g})"
         lines.append(f"{place}: {why}" if place else why)
     return "; ".join(lines) or _line(error, LONGEST * 4)
 

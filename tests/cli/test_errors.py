@@ -15,18 +15,27 @@ import psutil
 import pytest
 import typer
 from helpers import write_jsonl
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from dsi_core.cli import app, errors
 from dsi_core.runtime import disk, environment, jobs
 from dsi_core.runtime.paths import ROOT
 from dsi_core.services.trial import EndpointError
+from dsi_core.settings.schema import Responses
 
 PLACE = "/mnt/there/my file.csv"
 
 
 def os_error(number, *places):
     return OSError(number, os.strerror(number), *places)
+
+
+def refused(**settings):
+    """What pydantic says of settings of the way in which models are asked."""
+    with pytest.raises(ValidationError) as error:
+        Responses(**settings)
+    return error.value
 
 
 # --- What an error comes to ---------------------------------------------------------------------
@@ -51,6 +60,7 @@ MET = {  # (error, exit code, what is in the line)
     "GPU": (RuntimeError("CUDA out of memory. Tried to allocate"), 2, ["CUDA", "batch_size"]),
     "worker": (jobs.WorkerDied("the worker of job 'tune' died"), 2, ["'tune'"]),
     "service": (EndpointError("m at https://host: status 500"), 3, ["status 500"]),
+    "setting": (refused(temperature=-1), 2, ["temperature: Input should be", "(got -1)"]),
     "value": (ValueError("row 7:\n  is empty"), 2, ["row 7: is empty"]),
     "module": (ModuleNotFoundError("no", name="trl"), 2, ["pip install 'dsi_core[tune]'"]),
     "fault": (KeyError("x"), 70, ["unexpected error: KeyError", "again with --debug and report"]),
