@@ -100,8 +100,8 @@ def load_pairs(dataset: Dataset, *, sample: bool = True) -> pd.DataFrame:
     pairs.attrs["dropped"][f"near-duplicates of {beside}"] = int(near.sum())
     if pairs.empty:
         raise ValueError(
-            f"{scan.attrs['where']}: no pair left apart from {beside!r} "
-            f"({said_of(pairs.attrs['dropped'])})"
+            f"{scan.attrs['where']}: no pair left apart from {beside!r}, which holds {also:,} of "
+            f"its {len(scan.ids):,} ({said_of(pairs.attrs['dropped'])})"
         )
     return _less_long(pairs, dataset)
 

@@ -457,6 +457,13 @@ def test_near_duplicates_of_the_other_are_dropped_and_counted(tmp_path):
     assert kept(near_duplicate=0.5) == (ours[4:], 3)
 
 
+def test_where_a_file_holds_nothing_but_the_pairs_of_another_it_is_said(tmp_path):
+    rows = [{"q": "Who keeps the lamp?", "context": "", "a": "Old Maren keeps it."}]
+    x, y = (write_jsonl(tmp_path / name, rows) for name in ("x.jsonl", "y.jsonl"))
+    with pytest.raises(ValueError, match="y.jsonl: no pair left apart from 'x', which holds 1 of"):
+        load_pairs(dataset(profile(x=mine(x), y=mine(y, apart_from="x")), "y"))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_twin_of_a_drawn_pair_is_not_kept(tmp_path, seed):
     """Twenty twins whose questions share nine of eleven words.
