@@ -460,7 +460,7 @@ def test_near_duplicates_of_the_other_are_dropped_and_counted(tmp_path):
 def test_where_a_file_holds_nothing_but_the_pairs_of_another_it_is_said(tmp_path):
     rows = [{"q": "Who keeps the lamp?", "context": "", "a": "Old Maren keeps it."}]
     x, y = (write_jsonl(tmp_path / name, rows) for name in ("x.jsonl", "y.jsonl"))
-    with pytest.raises(ValueError, match="y.jsonl: no pair left apart from 'x', which holds 1 of"):
+    with pytest.raises(ValueError, match=r"y.jsonl: no pair left apart from 'x', which holds 1 of"):
         load_pairs(dataset(profile(x=mine(x), y=mine(y, apart_from="x")), "y"))
 
 
