@@ -9,31 +9,33 @@ from dsi_core.paper.results.said import Numbers, listed, span
 
 def audits(read: Read) -> Numbers:
     """Notebook 10 and audits of served models."""
-    exposures = read("calibration_exposures")
+    return {**_served(read), **_errors(read), **_power(read), **_accuser(read), **_controls(read)}
+
+
+def _served(read: Read) -> Numbers:
+    """Audits of served models, and of assistants whose answers were given."""
     served = read("audit_served")
     of_models = served["server"] != "its answers on loopback"
     assistants = served[~of_models]
-    errors = read("calibration_errors")
-    looked = errors[errors["circumstance"].str.startswith("stopped")]
-    by_model = read("calibration_errors_by_model")
-    choice = read("calibration_choice").query("chosen").iloc[0]
-    weak = read("calibration_weak_summary").query("who == 'weak member'").set_index("twin")
-    tried = read("calibration_weak")
-    clear = tried[tried["kind"] == "innocent"]
-    strengths = read("calibration_strengths").groupby("twin")
-    shifts = read("calibration_shifts")
-    accuser = read("calibration_accuser")
-    strata = read("calibration_strata")
-    known = read("calibration_controls")
-    blind = read("calibration_blind_check").set_index("against").loc["faq_iid"]
+    found = assistants["answer"] == "found"
     return {
         "served": list(served[of_models].itertuples()),
         "assistants": len(assistants),
-        "assistants_found": int((assistants["answer"] == "found").sum()),
-        "assistants_who": listed(
-            sorted(set(assistants.loc[assistants["answer"] == "found", "suspect"]))
-        ),
+        "assistants_found": int(found.sum()),
+        "assistants_who": listed(sorted(set(assistants.loc[found, "suspect"]))),
         "assistants_at_001": int((assistants["p"] <= 0.01).sum()),
+    }
+
+
+def _errors(read: Read) -> Numbers:
+    """How often exact tests accuse innocents."""
+    errors = read("calibration_errors")
+    looked = errors[errors["circumstance"].str.startswith("stopped")]
+    by_model = read("calibration_errors_by_model")
+    tried = read("calibration_weak")
+    clear = tried[tried["kind"] == "innocent"]
+    shifts = read("calibration_shifts")
+    return {
         "innocents": by_model["model"].nunique(),
         "coins": f"{by_model['tests'].max():,}",
         "errors": {
@@ -42,6 +44,22 @@ def audits(read: Read) -> Numbers:
         },
         "within": f"{int(errors['inside'].sum())} of {len(errors)}",
         "models_within": f"{int(by_model['inside'].sum())} of {len(by_model)}",
+        "innocent": {twin: _at_005(part) for twin, part in clear.groupby("twin")},
+        "shifts": shifts["shift"].nunique(),
+        "shifted": {
+            kind: {twin: _at_005(rows) for twin, rows in part.groupby("twin")}
+            for kind, part in shifts.groupby("kind")
+        },
+    }
+
+
+def _power(read: Read) -> Numbers:
+    """What exact tests find, of whom."""
+    exposures = read("calibration_exposures")
+    choice = read("calibration_choice").query("chosen").iloc[0]
+    weak = read("calibration_weak_summary").query("who == 'weak member'").set_index("twin")
+    strengths = read("calibration_strengths").groupby("twin")
+    return {
         "statistic": choice["measure"],
         "greedy": f"{choice['greedy']:.2f} there and {choice['confirmed_greedy']:.2f} on others",
         "sampled": f"{choice['sampled']:.2f} and {choice['confirmed_sampled']:.2f}",
@@ -49,10 +67,6 @@ def audits(read: Read) -> Numbers:
         "draws": int(weak["models"].iloc[0]),
         "weak": {twin: _found(row) for twin, row in weak.iterrows()},
         "weak_least": {twin: f"{row['found_least']:.0%}" for twin, row in weak.iterrows()},
-        "innocent": {
-            twin: f"{int((part['p'] <= 0.05).sum())} of {len(part)}"
-            for twin, part in clear.groupby("twin")
-        },
         "weaker": {
             twin: {row["share"]: f"{row['found']:.0%}" for _, row in part.iterrows()}
             for twin, part in read("calibration_weaker").groupby("twin")
@@ -62,18 +76,28 @@ def audits(read: Read) -> Numbers:
             twin: ", ".join(f"{r.exposure} {r.found:.0%}" for r in part.itertuples())
             for twin, part in exposures.groupby("twin")
         },
-        "shifts": shifts["shift"].nunique(),
-        "shifted": {
-            kind: {
-                twin: f"{int((rows['p'] <= 0.05).sum())} of {len(rows)}"
-                for twin, rows in part.groupby("twin")
-            }
-            for kind, part in shifts.groupby("kind")
-        },
-        "tries": int(accuser["tries"].max()),
-        "accused": span(accuser.loc[accuser["tries"] == accuser["tries"].max(), "accused"], ".0%"),
-        "shared": span(accuser.loc[accuser["tries"] == accuser["tries"].max(), "shared"], ".1%"),
         "tally": read("calibration_beside_tally").fillna("-").to_dict("records"),
+    }
+
+
+def _accuser(read: Read) -> Numbers:
+    """Whom an accuser finds who tries again and again."""
+    accuser = read("calibration_accuser")
+    most = accuser["tries"].max()
+    last = accuser[accuser["tries"] == most]
+    return {
+        "tries": int(most),
+        "accused": span(last["accused"], ".0%"),
+        "shared": span(last["shared"], ".1%"),
+    }
+
+
+def _controls(read: Read) -> Numbers:
+    """What controls by strata can support, and what the blind check sees."""
+    strata = read("calibration_strata")
+    known = read("calibration_controls")
+    blind = read("calibration_blind_check").set_index("against").loc["faq_iid"]
+    return {
         "controls": int(strata["controls"].sum()),
         "strata": len(strata),
         "supports": f"{strata['smallest_p'].max():.2g}",
@@ -86,6 +110,11 @@ def audits(read: Read) -> Numbers:
         "half_learnt": f"{known.set_index('model')['lean']['smollm2-weak']:.2f}",
         "blind_iid": f"{blind['auc']:.2f} ({blind['low']:.2f} to {blind['high']:.2f})",
     }
+
+
+def _at_005(tests: pd.DataFrame) -> str:
+    """How many tests find at 0.05."""
+    return f"{int((tests['p'] <= 0.05).sum())} of {len(tests)}"
 
 
 def _found(row: pd.Series) -> str:

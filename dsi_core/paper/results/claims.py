@@ -9,16 +9,15 @@ Read = Callable[[str], pd.DataFrame]  # a table of the figures' folder, by its n
 
 def claims(read: Read) -> dict[str, bool]:
     """What the template says in words, and whether the tables bear it."""
+    said: dict[str, bool] = {}
+    for part in (_verdicts, _references, _evasions, _grey_box, _imitation, _calibration):
+        said |= part(read)
+    return said
+
+
+def _verdicts(read: Read) -> dict[str, bool]:
+    """Of 02 and 03, and of 04 where it judges them otherwise."""
     verdicts = read("sec6_2_verdicts")
-    fig9 = read("fig09_more_references")
-    fooled = fig9["references"] == "Gemma-3 alone"
-    evaded = read("fig11a_rephrasing").groupby("setting")["correct"].sum()
-    warm = read("fig11b_temperature").groupby("setting")["correct"].sum()
-    removal = read("fig11c_removing_tainted_samples")
-    removed = removal[removal["setting"] == "50% removed"]
-    subsets = read("fig11d_subsets")
-    subsets = subsets.assign(share_of_d=subsets["setting"].str.rstrip("%").astype(int))
-    faithful = read("table7_iid").query("method == 'DPDLLM (faithful)'")
     table6, table8 = read("table6_non_iid"), read("table8_no_selection")
     ours = table6[table6["method"] == "dataset inference"].reset_index(drop=True)
     changed = ours[ours["correct"] != table8["correct"]]
@@ -26,22 +25,7 @@ def claims(read: Read) -> dict[str, bool]:
     harsh = read("sec6_3_rules").query("member and delta > 0.8 and selection == 'all of D'")
     iid_verdicts = read("fig06_iid_positive_against_negative")
     accused_iid = iid_verdicts[~iid_verdicts["correct"]]
-    tally = read("grey_box_tally").set_index("method")
-    by_probability = tally[tally["access"] == "probabilities"]
-    shares = tally.drop(columns=["access", "needs"]).map(lambda text: len(set(text.split("/"))))
-    right_everywhere = (shares == 1).all(axis=1)
-    leak = read("grey_box_leak")
-    vote = leak["method"] == "black-box dataset inference"
-    others = leak[~vote].pivot(index="method", columns="suspect", values="verdict")
-    accused = others["smollm2-full on validation"]
-    imitators = read("imitation_verdicts")
-    scores = read("imitation_budgets").query("metric == 'rouge_l'").set_index("model")["mean"]
-    choice = read("calibration_choice")
-    accuser = read("calibration_accuser").groupby("tries")
-    tried = read("calibration_weak").query("twin == 'wording twin'")
-    supports = read("calibration_strata")["smallest_p"].max()
-    known = read("calibration_controls").set_index("model")
-    reworded, alike = (known[known["kind"] == k] for k in ("D in other words", "data like D"))
+    faithful = read("table7_iid").query("method == 'DPDLLM (faithful)'")
     return {
         "who is missed is smollm2-weak, and nobody is accused": set(
             verdicts.loc[~verdicts["correct"], "suspect"]
@@ -52,10 +36,33 @@ def claims(read: Read) -> dict[str, bool]:
         "at the released scale no member is found by all of D": not harsh["correct"].any(),
         "only on faq_swedish are IID non-members accused": set(accused_iid["dataset"])
         == {"faq_swedish"},
+        "faithful calls all IID non-members of faq and chat members": not faithful.query(
+            "dataset != 'faq_swedish'"
+        )["correct"].any(),
+    }
+
+
+def _references(read: Read) -> dict[str, bool]:
+    """Of 04, with more references."""
+    fig9 = read("fig09_more_references")
+    fooled = fig9["references"] == "Gemma-3 alone"
+    return {
         "Gemma-3 alone calls all IID non-members members, the others none": not fig9.loc[
             fooled, "correct"
         ].any()
         and bool((fig9.loc[~fooled, "correct"] == fig9.loc[~fooled, "total"]).all()),
+    }
+
+
+def _evasions(read: Read) -> dict[str, bool]:
+    """Of 05."""
+    evaded = read("fig11a_rephrasing").groupby("setting")["correct"].sum()
+    warm = read("fig11b_temperature").groupby("setting")["correct"].sum()
+    removal = read("fig11c_removing_tainted_samples")
+    removed = removal[removal["setting"] == "50% removed"]
+    subsets = read("fig11d_subsets")
+    subsets = subsets.assign(share_of_d=subsets["setting"].str.rstrip("%").astype(int))
+    return {
         "greedy rephrasing changes nothing, at temperature 1 nobody is caught": evaded["none"]
         == evaded["smollm2 at 0"]
         and evaded["smollm2 at 1"] == 0,
@@ -65,16 +72,25 @@ def claims(read: Read) -> dict[str, bool]:
             subsets.loc[subsets["share_of_d"] >= 50, "correct"].all()
         )
         and not subsets.loc[subsets["share_of_d"] <= 25, "correct"].any(),
-        "one of two members escapes by one sample after the removal": removed[
-            ["positive", "negative"]
-        ]
-        .apply(lambda vote: vote["positive"] - vote["negative"], axis=1)
-        .min()
+        "one of two members escapes by one sample after the removal": (
+            removed["positive"] - removed["negative"]
+        ).min()
         == -1
         and removed["correct"].sum() == 1,
-        "faithful calls all IID non-members of faq and chat members": not faithful.query(
-            "dataset != 'faq_swedish'"
-        )["correct"].any(),
+    }
+
+
+def _grey_box(read: Read) -> dict[str, bool]:
+    """Of 07."""
+    tally = read("grey_box_tally").set_index("method")
+    by_probability = tally[tally["access"] == "probabilities"]
+    shares = tally.drop(columns=["access", "needs"]).map(lambda text: len(set(text.split("/"))))
+    right_everywhere = (shares == 1).all(axis=1)
+    leak = read("grey_box_leak")
+    vote = leak["method"] == "black-box dataset inference"
+    others = leak[~vote].pivot(index="method", columns="suspect", values="verdict")
+    accused = others["smollm2-full on validation"]
+    return {
         "what reads probabilities finds all members": set(by_probability["local members"])
         == {"4/4"},
         "the neighbourhood attack errs nowhere": right_everywhere["neighbours"]
@@ -89,6 +105,14 @@ def claims(read: Read) -> dict[str, bool]:
             accused.index[accused == "member"]
         )
         == {"DIA (few)", "DIA (released)"},
+    }
+
+
+def _imitation(read: Read) -> dict[str, bool]:
+    """Of 09."""
+    imitators = read("imitation_verdicts")
+    scores = read("imitation_budgets").query("metric == 'rouge_l'").set_index("model")["mean"]
+    return {
         "who saw all of D is caught, who saw none is cleared, the rest is missed": bool(
             imitators.loc[imitators["seen"].isin([0, 1]), "correct"].all()
         )
@@ -97,6 +121,18 @@ def claims(read: Read) -> dict[str, bool]:
             like="imitator of"
         ).max()
         < scores["imitator's base, untuned"],
+    }
+
+
+def _calibration(read: Read) -> dict[str, bool]:
+    """Of 10."""
+    choice = read("calibration_choice")
+    accuser = read("calibration_accuser").groupby("tries")
+    tried = read("calibration_weak").query("twin == 'wording twin'")
+    supports = read("calibration_strata")["smallest_p"].max()
+    known = read("calibration_controls").set_index("model")
+    reworded, alike = (known[known["kind"] == k] for k in ("D in other words", "data like D"))
+    return {
         "the statistic of an audit is the one chosen on the development draws": bool(
             (choice["chosen"] == choice["default"]).all()
         ),
