@@ -13,7 +13,7 @@ app = typer.Typer()
 EXAMPLE = "Example: dsi cluster check --profile paper"
 
 MODELS = "A study: are the models of the hub that it needs here, or may they be fetched?"
-MACHINES = "Wait until the cluster has so many."
+MACHINES = 'Wait until the cluster has so many, or these: "node1 node2".'
 
 
 @app.callback(epilog=EXAMPLE)
@@ -24,7 +24,7 @@ def cluster() -> None:
 @app.command(epilog=EXAMPLE)
 def check(
     profile: Annotated[Text, typer.Option(help=MODELS)] = None,
-    machines: Annotated[int, typer.Option(help=MACHINES, min=1)] = 1,
+    machines: Annotated[str, typer.Option(help=MACHINES)] = "1",
     json_: AsJson = False,
 ) -> None:
     """Look at every machine: versions, store and its locks, GPUs, disk, hub, clock.
@@ -34,7 +34,8 @@ def check(
     from dsi_core.planning import course
     from dsi_core.runtime.engines import nodes
 
-    found = nodes.check(course.models_of_the_hub(profile) if profile else (), machines)
+    models = course.models_of_the_hub(profile) if profile else ()
+    found = nodes.check(models, nodes.Awaited.read(machines))
     if json_:
         said = {"machines": [asdict(n) for n in found.nodes], "wrong": found.wrong}
         typer.echo(json.dumps({**said, "known": found.known}, indent=1))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -139,6 +140,39 @@ def _lock_folder(probe: Path) -> Path:
 
 
 @dataclass(frozen=True)
+class Awaited:
+    """How many machines a cluster should have, and their names where these are known."""
+
+    count: int = 1
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, text: str) -> "Awaited":
+        """Read "4", or "node1 node2", "node1,node2"."""
+        names = tuple(text.replace(",", " ").split())
+        if len(names) == 1 and names[0].isdecimal():
+            return cls(int(names[0]))
+        return cls(len(names), names)
+
+    def missing(self, there: Sequence[dict[str, Any]]) -> str | None:
+        """Say which machines are not among these nodes of Ray; None = there are enough."""
+        if len(there) >= self.count:
+            return None
+        came = {n["NodeManagerAddress"] for n in there}
+        came |= {_short(n["NodeManagerHostname"]) for n in there}
+        others = [name for name in self.names if not {name, _short(name)} & came]
+        return (
+            f"{len(there)} machines of {self.count} came in {ANSWER_SECONDS:.0f} s, "
+            f"{'not ' + ', '.join(others) if others else 'only ' + ', '.join(sorted(came))}: "
+            "look at what `ray start` said on the others"
+        )
+
+
+def _short(host: str) -> str:
+    return host.partition(".")[0]
+
+
+@dataclass(frozen=True)
 class Checked:
     """The machines, the driver's first, and what is to be done: wrong, and only to be known."""
 
@@ -147,15 +181,15 @@ class Checked:
     known: list[str]
 
 
-def check(models: Sequence[str] = (), machines: int = 1) -> Checked:
+def check(models: Sequence[str] = (), awaited: Awaited = Awaited()) -> Checked:
     """Look at every machine of the cluster, or at this one with the local engine.
 
     Parameters
     ----------
     models
         Ids of the hub that a study needs.
-    machines
-        How many the cluster should have; fewer are waited for, `ANSWER_SECONDS` long.
+    awaited
+        Which machines the cluster should have; they are waited for, `ANSWER_SECONDS` long.
 
     Raises
     ------
@@ -172,7 +206,7 @@ def check(models: Sequence[str] = (), machines: int = 1) -> Checked:
             others: list[Node] = []
             silent: list[str] = []
             if engine() is Engine.RAY:
-                others, silent = _others(home, models, machines)
+                others, silent = _others(home, models, awaited)
         finally:
             with suppress(OSError):
                 lock.release()
@@ -186,21 +220,16 @@ def check(models: Sequence[str] = (), machines: int = 1) -> Checked:
     return Checked([first, *others], wrong, known)
 
 
-def _others(home: Home, models: Sequence[str], machines: int) -> tuple[list[Node], list[str]]:
+def _others(home: Home, models: Sequence[str], awaited: Awaited) -> tuple[list[Node], list[str]]:
     """What each machine of the cluster answers, and who does not."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ray = on_ray.connect()
     deadline = time.monotonic() + ANSWER_SECONDS
-    while len(there := [n for n in ray.nodes() if n["Alive"]]) < machines:
+    while missing := awaited.missing(there := [n for n in ray.nodes() if n["Alive"]]):
         if time.monotonic() > deadline:
             break
         time.sleep(1)
-    missing = (
-        [f"{len(there)} machines of {machines} came in {ANSWER_SECONDS:.0f} s: look at the others"]
-        if len(there) < machines
-        else []
-    )
     sent, asked = time.time(), {}
     for node in there:
         on_it = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
@@ -209,7 +238,7 @@ def _others(home: Home, models: Sequence[str], machines: int) -> tuple[list[Node
         told = on_ray.told_to_workers()
         name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
         asked[task.remote(told, home, tuple(models), given)] = name
-    answered, silent = [], missing
+    answered, silent = [], [missing] if missing else []
     waiting, deadline = list(asked), time.monotonic() + ANSWER_SECONDS
     while waiting and time.monotonic() < deadline:
         done, waiting = ray.wait(waiting, timeout=deadline - time.monotonic())

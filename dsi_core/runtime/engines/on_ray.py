@@ -33,6 +33,13 @@ from dsi_core.runtime.environment import MALLOC, ONE_THREAD
 
 GPUS, MEMORY, RETRIES = "DSI_JOB_GPUS", "DSI_JOB_MEMORY_GB", "DSI_JOB_RETRIES"
 ALONE = {"include_dashboard": False, "object_store_memory": 200 * 2**20}
+OF_RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # By Ray's own five and two minutes, a job on a machine that lost its network begins again only
+    # after seven. No more often than once a minute: its servers refuse that.
+    "RAY_grpc_client_keepalive_time_ms": "60000",
+    "RAY_grpc_client_keepalive_timeout_ms": "30000",
+}
 PROBE = ".probe-"  # a file of the store that tells a node whether it sees the same one
 # Not for other machines, or said otherwise there
 STAYS = {
@@ -87,7 +94,8 @@ def connect() -> Any:
     ValueError
         Ray is not installed, no cluster answers at `$RAY_ADDRESS`, or it is a Ray client's.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in OF_RAY.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ModuleNotFoundError:
