@@ -55,11 +55,8 @@ def held(folder: Path) -> Iterator[None]:
     elif not _taken(file, PATIENCE_SECONDS):
         warnings.warn(f"waiting for {folder}: {_holder(folder)}", stacklevel=3)
         _taken(file, -1)
-    try:
-        with nullcontext() if store.elsewhere is None else store.elsewhere.held(folder):
-            yield
-    finally:
-        _free(file)
+    with _signed(file), nullcontext() if store.elsewhere is None else store.elsewhere.held(folder):
+        yield
 
 
 def lock_of(folder: Path) -> BaseFileLock:
@@ -87,35 +84,41 @@ def alone(folder: Path) -> Iterator[None]:
         raise ValueError(
             f"{folder}: {_holder(folder)}; wait until it has ended, or end that process"
         )
-    try:
+    with _signed(file):
         yield
-    finally:
-        _free(file)
 
 
 def _taken(file: BaseFileLock, seconds: float) -> bool:
-    """Take a lock within so many seconds (-1 = for ever), and leave in its file who holds it."""
+    """Take a lock within so many seconds (-1 = for ever)."""
     try:
         file.acquire(timeout=seconds)
     except Timeout:
         return False
     except OSError as error:  # a network drive without locks does not say for which file
         raise OSError(error.errno, error.strerror, error.filename or file.lock_file) from None
-    with suppress(OSError):  # Windows lets nobody write to a locked file
-        said = {"process": os.getpid(), "host": platform.node(), "since": provenance.now()}
-        _said_in(file).write_text(json.dumps(said), encoding="utf-8")
     return True
 
 
-def _said_in(file: BaseFileLock) -> Path:
-    return Path(file.lock_file).with_name(LOCK)
+@contextmanager
+def _signed(file: BaseFileLock) -> Iterator[None]:
+    """Leave in a taken lock's file who holds it, and free it at the end.
 
-
-def _free(file: BaseFileLock) -> None:
-    """Free a lock; whoever is handed the folder later learns no machine's name from it."""
-    with suppress(OSError):
-        os.truncate(_said_in(file), 0)
-    file.release()
+    Whoever is handed the folder later learns no machine's name from it.
+    """
+    said = {"process": os.getpid(), "host": platform.node(), "since": provenance.now()}
+    mark = None
+    try:
+        with suppress(OSError):  # Windows lets nobody write to a locked file
+            name = Path(file.lock_file).with_name(LOCK)
+            mark = open(name, "wb", buffering=0)  # noqa: SIM115 - closed below
+            mark.write(json.dumps(said).encode())
+        yield
+    finally:
+        if mark is not None:
+            # Emptied before it is closed: what is closed full, ext4 brings to the disk, 4 ms a lock
+            with suppress(OSError), mark:
+                mark.truncate(0)
+        file.release()
 
 
 def _holder(folder: Path) -> str:
