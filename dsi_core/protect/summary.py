@@ -33,6 +33,8 @@ def of_draft(draft: Draft) -> str:
     parts += answers_used(len(draft.rows), int(draft.table["answers"].sum()))
     if draft.dropped:
         parts.append(f"{said_of(draft.dropped)}; the kit neither publishes nor withholds these")
+    if "document" in draft.table and (alone := int(draft.table["document"].isna().sum())):
+        parts.append(f"{alone:,} rows have no value of --group: none shares a coin by it")
     if draft.late:
         parts.append(
             "the split is there before the commitment: that a coin decided it, and of which unit, "

@@ -22,7 +22,7 @@ from dsi_core.services.endpoint import answers
 from dsi_core.services.reply import Reply
 from dsi_core.services.request import Asking
 from dsi_core.services.service import Service
-from dsi_core.services.trial import SKIPPED, EndpointError, Refused
+from dsi_core.services.trial import SKIPPED, UNREACHED, EndpointError, Refused
 
 NAME = "batch.json"
 QUESTIONS = 50_000  # in one batch at most...
@@ -94,7 +94,7 @@ def batched(
         If a batch cannot be made, failed, was cancelled, or brought nothing.
     """
     if not service.proven and (why := service.client.reach()):
-        raise _error(service, why)
+        raise _error(service, f"{why} ({UNREACHED})")
     under_way = pending(folder)
     if under_way is None and not service.taken.answered:
         first = questions.head(1)

@@ -18,7 +18,7 @@ from dsi_core.services.billing import Lost
 from dsi_core.services.reply import Reply
 from dsi_core.services.request import Asking
 from dsi_core.services.service import Service
-from dsi_core.services.trial import EndpointError, Refused, Trial
+from dsi_core.services.trial import UNREACHED, EndpointError, Refused, Trial
 from dsi_core.services.troubles import Meaning
 from dsi_core.settings.schema import Endpoint
 
@@ -55,7 +55,7 @@ def answers(
             yield from answers(endpoint, questions, asking, service)
         return
     if len(questions) and not service.proven and (why := service.client.reach()):
-        raise EndpointError(f"{service.name}: {service.shown(why)}")
+        raise EndpointError(f"{service.name}: {service.shown(why)} ({UNREACHED})")
     stop = threading.Event()
     round_ = _Round(service, asking, stop)
     rows = list(questions.itertuples(index=False))

@@ -27,6 +27,7 @@ LISTED = 8  # models that an error names, of those that a service has
 LISTED_BYTES = 1 << 20
 # What helps where a question was given up
 AWAY = "a rerun goes on once it answers"
+UNREACHED = "is --base-url right, and does the service run?"
 BUSY = "a longer --patience waits for it, and a rerun goes on"
 SLOW = "a longer --timeout gives it more time, and a rerun goes on"
 SKIPPED = {Meaning.FILTERED, Meaning.TOO_LONG, Meaning.REFUSED}

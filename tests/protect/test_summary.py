@@ -49,6 +49,15 @@ def test_a_private_twin_of_documents(plain, tmp_path):
     assert "smallest p of an audit: 0.05 " in said  # 1 / C(6, 3)
 
 
+def test_rows_without_a_document_are_counted(rows, tmp_path):
+    rows = [without(r, "answer2") for r in rows]
+    rows[0]["source"], rows[1]["source"] = None, ""
+    path = write_jsonl(tmp_path / "my.jsonl", rows)
+    said = summary.of_draft(draft(path, group="source"))
+    assert "2 rows have no value of --group" in said
+    assert "no value" not in summary.of_draft(draft(path))
+
+
 def test_looking_first_tosses_nothing(one_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))

@@ -204,7 +204,7 @@ def test_nobody_listens(pauses):
     endpoint = Endpoint(base_url=address, model="m", attempts=2)
     with pytest.raises(EndpointError) as caught:
         list(api.answers(endpoint, todo("p"), how()))
-    says(caught, "m at http://127.0.0.1:", "connection failed", "refused")
+    says(caught, "m at http://127.0.0.1:", "connection failed", "refused", "--base-url")
     assert "word" not in str(caught.value)
 
 
