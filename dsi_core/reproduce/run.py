@@ -31,9 +31,19 @@ RANDOM_MODELS = (
     "> **Random models: the results on this page mean nothing.** It shows that the code runs."
 )
 LONGEST_REASON = 300  # characters of an error that the summary repeats
+# Loggers that tell of tasks and sockets which nobody waits for once a run is interrupted, and of a
+# kernel's death, which is said here
+QUIET = ("asyncio", "tornado", "papermill")
 # What a library or a worker process writes to stderr, beside Python's own, goes to the terminal as
 # progress does, and not into cells; and a kernel says nothing of its sockets or of Ctrl-C.
-KERNEL_OPTIONS = ("--IPKernelApp.capture_fd_output=False", "--log-level=50")
+KERNEL_OPTIONS = (
+    "--IPKernelApp.capture_fd_output=False",
+    f"--log-level={logging.CRITICAL}",
+    *(
+        f"--IPKernelApp.exec_lines=__import__('logging').getLogger({name!r}).setLevel('CRITICAL')"
+        for name in QUIET
+    ),
+)
 END_SECONDS = 5.0  # how long a process has that is at nothing, before it is killed
 SIDE_BY_SIDE = 4  # notebooks at most, whatever the number of cores: each needs a GB of memory
 
@@ -133,6 +143,8 @@ def execute(
     """
     out.mkdir(parents=True, exist_ok=True)
     copy = out / notebook.name
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         papermill.execute_notebook(
             _literal(notebook),
@@ -148,9 +160,6 @@ def execute(
     except papermill.PapermillExecutionError as error:
         reason = _last_line(error.evalue)[:LONGEST_REASON]
         return f"cell {error.exec_count}: {error.ename}: {reason} (see {copy})"
-    except KeyboardInterrupt:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of a cell nobody waits for now
-        raise
     except DeadKernelError:
         return f"the kernel died, as where no memory is left: set DSI_WORKERS=1 (see {copy})"
     except CellTimeoutError as error:

@@ -23,6 +23,7 @@ KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 SAYS = """from dsi_core.runtime import progress
 progress.say("how far we are")
 with progress.Progress(2) as work: work.show(1, "half")
+import logging; logging.getLogger("asyncio").error("a task is pending")
 import os; os.write(2, b"a library speaks")"""
 PARAMETERS = "profile: str = 'small'  # a profile\nfigures_dir: str = 'figures'  # a folder"
 
@@ -151,7 +152,7 @@ def test_progress_goes_to_the_terminal_and_not_into_the_page(reproduced):
     assert ended.source.startswith("from dsi_core.runtime import progress")
     assert [o.output_type for o in ended.outputs] == ["execute_result"]  # what os.write gave back
     assert "how far we are" in reproduced.said and "a library speaks" in reproduced.said
-    assert "over TCP" not in reproduced.said
+    assert "over TCP" not in reproduced.said and "is pending" not in reproduced.said
 
 
 def test_pages_of_random_models_say_that_they_mean_nothing(reproduced):
