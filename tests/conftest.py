@@ -19,6 +19,7 @@ from filelock import FileLock
 from helpers import files
 from servers import pauses, server, vllm  # noqa: F401 - fixtures
 
+from dsi_core.runtime.devices import cores
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile
 
@@ -27,6 +28,7 @@ gc.set_threshold(700, 10, 100)  # all objects are looked through ten times more 
 # Long, and what they tune others need: first, so that no process waits for another or at the end
 FIRST = [
     "notebooks/test_observations.py",
+    "runtime/test_jobs.py",  # mostly waits
     "notebooks/test_imitation.py",
     "notebooks/test_calibration.py",
     "notebooks/test_non_iid.py",
@@ -34,8 +36,17 @@ FIRST = [
     "notebooks/test_robustness.py",
     "notebooks/test_ablations.py",
     "notebooks/test_attribution.py",
+    "notebooks/test_papermill.py",
+    "audit/test_real_servers.py",
+    "audit/test_run.py",
+    "models/test_tuning.py",
     "test_cli.py",  # which would be the last
 ]
+
+
+def pytest_xdist_auto_num_workers():
+    """One process more than cores: while one waits for a server, a lock or a child, two work."""
+    return cores() + 1
 
 
 def pytest_collection_modifyitems(items):

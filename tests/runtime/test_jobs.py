@@ -92,7 +92,7 @@ from dsi_core.runtime import jobs
 from dsi_core.runtime.engines import local
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-local.PRELOADED = ["torch", "transformers", "datasets"]
+local.PRELOADED = ["torch"]
 folder = sys.argv[1]
 
 def say(**facts):
