@@ -15,6 +15,7 @@ from dsi_core.models import load, means, sft
 from dsi_core.models.load import Base
 from dsi_core.models.means import Means
 from dsi_core.runtime import disk, jobs, locks, released, store
+from dsi_core.runtime.environment import give_back_memory
 from dsi_core.runtime.precision import Precision, detect, device_name
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Recipe, Trained
@@ -150,6 +151,7 @@ def tune(training: Training) -> Path | None:
     with locks.held(folder):
         if store.manifest(folder) is None:
             _train(training, folder)
+            give_back_memory()  # an answer needs blocks of other sizes
     return folder
 
 
@@ -179,6 +181,7 @@ def tune_through(trainings: Sequence[Training]) -> None:
         longest = max(missing, key=_epochs)
         with locks.held(entry(longest)):
             _train(longest, entry(longest), [t for t in missing if t is not longest])
+            give_back_memory()
 
 
 def _epochs(training: Training) -> int:
