@@ -19,6 +19,7 @@ from filelock import FileLock
 from helpers import files
 from servers import pauses, server, vllm  # noqa: F401 - fixtures
 
+import dsi_core.reproduce  # noqa: F401 - before nbformat: it starts sooner
 from dsi_core.runtime.devices import cores
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile
@@ -44,6 +45,7 @@ FIRST = [
 ]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """One process more than cores: while one waits for a server, a lock or a child, two work."""
     return cores() + 1
