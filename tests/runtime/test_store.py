@@ -114,6 +114,7 @@ def test_an_epoch_gives_the_kind_and_what_is_made_from_it_new_places(empty_store
     def folders() -> dict[str, Path]:
         return {kind: store.entry(kind, "m", {"seed": 1}) for kind in store.EPOCHS}
 
+    monkeypatch.setattr(store, "EPOCHS", dict.fromkeys(store.EPOCHS, 1))
     before = folders()
     assert {f.name for f in before.values()} == {f"m-{store.key({'seed': 1})}"}
     monkeypatch.setitem(store.EPOCHS, "tuned", 2)
