@@ -122,11 +122,13 @@ def _signed(file: BaseFileLock) -> Iterator[None]:
 
 
 def _holder(folder: Path) -> str:
+    left = folder / SOFT_LOCK
+    remedy = f"; if that was killed, remove {left}" if left.exists() else ""
     try:
         who = json.loads((folder / LOCK).read_text(encoding="utf-8"))
         return (
             f"another run holds it (process {who['process']} on {who['host']}, since "
-            f"{who['since']})"
+            f"{who['since']}){remedy}"
         )
     except (OSError, ValueError, LookupError, TypeError):  # not written yet, or not to be read
-        return "another run holds it"
+        return f"another run holds it{remedy}"

@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 from helpers import says
 
 from dsi_core.runtime import disk, jobs, locks, store
-from dsi_core.runtime.engines import carried, choice, keeper, nodes
+from dsi_core.runtime.engines import carried, choice, keeper, local, nodes
 from dsi_core.runtime.engines.choice import Engine, Part
 from dsi_core.runtime.engines.keeper import Keeper
 from dsi_core.runtime.hub import Access, Way
@@ -109,6 +112,39 @@ def test_processes_share_the_jobs_of_a_store(tmp_path):
     assert not list((tmp_path / "stores" / "soft").rglob(locks.SOFT_LOCK))
 
 
+INTERRUPTED = """
+import chores
+from dsi_core.runtime import jobs
+
+if __name__ == "__main__":
+    jobs.run([jobs.Job(name, chores.make, (name, 600.0)) for name in "ab"])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without telling it")
+def test_an_interrupt_leaves_no_soft_lock(tmp_path, empty_store):
+    (tmp_path / "chores.py").write_text(CHORES)
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    told = {**os.environ, locks.LOCKS: "soft", "DSI_WORKERS": "2"}
+    command = [sys.executable, str(tmp_path / "interrupted.py")]
+    begun = subprocess.Popen(command, env=told, stderr=subprocess.DEVNULL)
+    end = time.time() + 90
+    while len(list(empty_store.rglob(locks.SOFT_LOCK))) < 2 and time.time() < end:
+        time.sleep(0.1)
+    assert len(list(empty_store.rglob(locks.SOFT_LOCK))) == 2
+    begun.send_signal(signal.SIGINT)
+    assert begun.wait(60) != 0
+    assert not list(empty_store.rglob(locks.SOFT_LOCK))
+
+
+def test_who_is_waited_for_is_said_once(monkeypatch, capfd):
+    monkeypatch.setenv("DSI_PROGRESS", "lines")
+    waiting = local.Waiting([0])
+    for _ in range(4):  # in its turn, and when nothing else is left
+        waiting.later(0, "tuned/m: another run holds it")
+    assert capfd.readouterr().err == "waiting for tuned/m: another run holds it\n"
+
+
 def test_what_somebody_else_is_at_is_left_until_the_end(empty_store, monkeypatch):
     monkeypatch.setenv(choice.PART, "2/2")
     monkeypatch.setattr("dsi_core.runtime.engines.local.HELD_SECONDS", 0.05)
@@ -204,6 +240,19 @@ def test_a_newer_entry_of_the_run_is_brought_again(far, empty_store):
     (base / "manifest.json").write_text('{"answers": 2}')
     with locks.held(here):
         assert (here / "part" / "weights").read_text() == "two answers"
+
+
+def test_what_was_removed_from_the_run_is_made_and_given_again(far, empty_store):
+    far()
+    here = store.entry("tuned", "m", SPEC)
+    with locks.held(here):
+        write(here, "tuned")
+    home = empty_store / "tuned" / here.name
+    shutil.rmtree(home)
+    with locks.held(here):
+        assert store.manifest(here) is None
+        write(here, "tuned again")
+    assert (home / "part" / "weights").read_text() == "tuned again"
 
 
 def test_one_machine_at_a_time(far, empty_store, monkeypatch):

@@ -63,6 +63,8 @@ class Carried:
         while not self.ask("hold", name, self.job):
             time.sleep(WAIT_SECONDS)
         try:
+            if self.ask("state", name) is None:  # an older run completed it here, and gave it then
+                (folder / "manifest.json").unlink(missing_ok=True)
             self.bring(folder)
             yield
         finally:

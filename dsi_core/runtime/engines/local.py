@@ -10,9 +10,10 @@ import gc
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from dsi_core.runtime import locks
+from dsi_core.runtime import locks, progress
 from dsi_core.runtime.devices import CPU, StartMethod
 from dsi_core.runtime.engines.choice import part
 from dsi_core.runtime.engines.work import (
@@ -54,7 +55,7 @@ PRELOADED = [
     "dsi_core.models.token_logprobs",
     "dsi_core.models.responses",
 ]
-END_SECONDS = 1.0  # how long a worker has to end when told, before it is killed
+END_SECONDS = 5.0  # how long a worker has to free its locks and end when told; then it is killed
 
 
 class _Says(enum.Enum):
@@ -102,9 +103,9 @@ def run_here(jobs: list[Job], order: list[int], bar: Bar) -> list:
                 try:
                     with reporting(partial(bar.show, index)):
                         results[index] = _call(jobs[index], patience)
-                except locks.Held:
+                except locks.Held as held:
                     bar.leave(index)
-                    waiting.later(index)
+                    waiting.later(index, str(held))
                 else:
                     bar.end(index)
     finally:
@@ -127,6 +128,7 @@ class Waiting:
     def __init__(self, order: list[int]):
         patience = None if part().of == 1 else 0.0
         self.row = deque((index, patience) for index in order)
+        self.seen: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
         return bool(self.row)
@@ -135,9 +137,12 @@ class Waiting:
         """Take the next one."""
         return self.row.popleft()
 
-    def later(self, index: int) -> None:
-        """Put one to the end."""
+    def later(self, index: int, who: str) -> None:
+        """Put one to the end; say who is at it, once, where nothing else was left to do."""
         self.row.append((index, HELD_SECONDS))
+        self.seen[who] += 1
+        if self.seen[who] == 2:
+            progress.say(f"waiting for {who}")
 
 
 def run(
@@ -163,7 +168,7 @@ def run(
                         continue
                     if says is _Says.HELD:
                         bar.leave(index)
-                        waiting.later(index)
+                        waiting.later(index, what)
                         for other in (w for w in workers if w.idle):
                             _give_next(other, waiting, jobs, bar)
                     elif says is _Says.ERROR:
@@ -297,10 +302,14 @@ def _below(worker: _Worker) -> list[psutil.Process]:
 def _work(pipe: Connection, place: str, environment: dict[str, str]) -> None:
     """What a worker process does: jobs, until its parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent's business
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a job holds is freed
     threading.Thread(target=_follow_parent, daemon=True).start()
-    _set_up(place, environment)
-    with suppress(EOFError, ConnectionError):
-        _serve(pipe)
+    try:
+        _set_up(place, environment)
+        with suppress(EOFError, ConnectionError):
+            _serve(pipe)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGTERM)
 
 
 def _follow_parent() -> None:
@@ -340,8 +349,10 @@ def _serve(pipe: Connection) -> None:
             with reporting(partial(say, _Says.SHARE)):
                 result = _call(*pickle.loads(pickled))
             say(_Says.RESULT, result)
-        except locks.Held:
-            say(_Says.HELD)
+        except locks.Held as held:
+            say(_Says.HELD, str(held))
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:
             say(_Says.ERROR, portable(error))
         result = None
