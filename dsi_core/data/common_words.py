@@ -49,7 +49,7 @@ def in_order(text: str) -> list[str]:
     return WORDS.findall(text.lower())
 
 
-def rouge_l(a: Sequence[str], b: Sequence[str]) -> float:
+def rouge_l(a: Sequence[str], b: Sequence[str], /) -> float:
     """Give ROUGE-L: the F of the longest common subsequence's shares of two texts' words.
 
     Parameters
