@@ -2,7 +2,7 @@
 
 import builtins
 import sys
-from contextlib import chdir
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -10,9 +10,11 @@ import matplotlib
 import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
+import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from dsi_core.plots import save
 from dsi_core.runtime.paths import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -42,7 +44,7 @@ def run(notebook: str, home: Path, **parameters) -> int:
     (path,) = NOTEBOOKS.glob(f"{notebook}*.ipynb")
     shell = _shell(path.stem, home)
     try:
-        with chdir(ROOT), matplotlib.rc_context():
+        with chdir(ROOT), matplotlib.rc_context(), _laid_out_once():
             for cell in code(path):
                 tags = cell.metadata.get("tags", [])
                 if "skip-execution" in tags:
@@ -59,6 +61,21 @@ def run(notebook: str, home: Path, **parameters) -> int:
         shell.restore_sys_module_state()
         InteractiveShell.clear_instance()
         del builtins.__IPYTHON__, builtins.display, sys.modules[path.stem]
+
+
+@contextmanager
+def _laid_out_once():
+    """A PDF keeps the layout of its PNG and is drawn sooner: no test looks where things stand."""
+    write = save._write
+
+    def as_before(figure, path, words):
+        if path.suffix == ".pdf":
+            figure.set_layout_engine("none")
+        write(figure, path, words)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(save, "_write", as_before)
+        yield
 
 
 def _shell(name: str, home: Path) -> InteractiveShell:
