@@ -17,7 +17,7 @@ from dsi_core.method.study import Study
 from dsi_core.runtime import disk, store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.extensions import Attribution
-from dsi_core.settings.profile import Profile
+from dsi_core.settings.profile import Profile, needed
 from dsi_core.settings.reported import reported
 from dsi_core.settings.schema import Suspect
 from dsi_core.settings.words import VICTIM, dataset_of
@@ -28,12 +28,8 @@ RELEASED = "matching_pairs"  # its truth and its published results, in params/re
 
 def settings(profile: Profile) -> Attribution:
     """Give the profile's section `attribution`. Raises `ValueError` where there is none."""
-    if profile.attribution is None:
-        raise ValueError(
-            f"profile {profile.name!r} has no section attribution: "
-            "it says which prompts are asked and how the transformer is tuned"
-        )
-    return profile.attribution
+    what = "it says which prompts are asked and how the transformer is tuned"
+    return needed(profile.attribution, "attribution", profile, what)
 
 
 # Our own models

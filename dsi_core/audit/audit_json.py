@@ -9,12 +9,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
+from dsi_core.audit import readable
 from dsi_core.audit.budget import Budget
 from dsi_core.audit.judgement import Answer, Vote
 from dsi_core.audit.log import Entry
 from dsi_core.audit.prepared_json import Compared
 from dsi_core.audit.reach import Power, Reach
-from dsi_core.audit.readable import RESTORE, Readable
+from dsi_core.audit.readable import Readable
 from dsi_core.audit.run import Ended
 from dsi_core.audit.same_model import SameModelFacts
 from dsi_core.audit.subject import Kind
@@ -387,13 +388,7 @@ def read(folder: Path) -> AuditFacts:
     path = folder / NAME
     if not path.is_file():
         raise ValueError(f"{folder} holds no {NAME}: run `dsi audit` to its end first")
-    content = disk.read_json(path, RESTORE)
-    number = content.get("format", 1)
-    if number != FORMAT:
-        raise ValueError(
-            f"{path} is in format {number}, this version of dsi_core reads format "
-            f"{FORMAT}: use the version that wrote it, or audit the suspect again"
-        )
+    content = readable.read(path, FORMAT, "audit the suspect again")
     try:
         return AuditFacts.model_validate(content)
     except ValidationError as error:

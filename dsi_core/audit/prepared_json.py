@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from dsi_core.audit.readable import RESTORE
+from dsi_core.audit import readable
 from dsi_core.evidence.blind import BlindCheck
 from dsi_core.runtime import disk, store
 from dsi_core.runtime.paths import ROOT
@@ -21,6 +21,10 @@ NAME = "prepared.json"
 FORMAT: Final = 3
 FROM_FOLDER = ("./", "../")  # how a path begins that starts at the preparation's folder
 WITH_PATHS = ("data", "models", "similarities")  # sections of a profile that name many sources
+PREPARE_AGAIN = (
+    "prepare the dataset again with --out (where a part was withheld: make a kit of it with `dsi "
+    "protect --withheld`, and audit by that)"
+)
 
 
 class Compared(Strict):
@@ -136,14 +140,7 @@ def read(folder: Path) -> tuple[Facts, Profile]:
     path = folder / NAME
     if not lies_in(folder):
         raise ValueError(f"{folder} holds no {NAME}: run `dsi prepare` to its end first")
-    content = disk.read_json(path, RESTORE)
-    number = content.get("format", 1)
-    if number != FORMAT:
-        raise ValueError(
-            f"{path} is in format {number}; this version of dsi_core reads format {FORMAT}: use "
-            "the version that wrote it, or prepare the dataset again with --out (where a part was "
-            "withheld: make a kit of it with `dsi protect --withheld`, and audit by that)"
-        )
+    content = readable.read(path, FORMAT, PREPARE_AGAIN)
     settings = _with_paths(content.pop("settings"), lambda path: located(path, folder))
     try:
         return Facts.model_validate(content), Profile.model_validate(settings)

@@ -1,10 +1,39 @@
 """Records whose JSON is read by people."""
 
+from pathlib import Path
+from typing import Any
+
 from pydantic import ConfigDict
 
+from dsi_core.runtime import disk
 from dsi_core.settings.schema import Strict
 
 RESTORE = "restore it from a copy: nothing else knows what it held"  # should a file be damaged
+
+
+def read(path: Path, known: int, remedy: str) -> dict[str, Any]:
+    """Read the JSON of such a record.
+
+    Parameters
+    ----------
+    known
+        The format that this version reads.
+    remedy
+        What else to do with a record of another, than to use the version that wrote it.
+
+    Raises
+    ------
+    ValueError
+        For a damaged file, and for one of another format.
+    """
+    content = disk.read_json(path, RESTORE)
+    number = content.get("format", 1)
+    if number != known:
+        raise ValueError(
+            f"{path} is in format {number}; this version of dsi_core reads format {known}: use the "
+            f"version that wrote it, or {remedy}"
+        )
+    return content
 
 
 class Readable(Strict):

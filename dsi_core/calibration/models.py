@@ -18,7 +18,7 @@ from dsi_core.runtime import disk, jobs, store
 from dsi_core.runtime.precision import detect
 from dsi_core.settings import defaults
 from dsi_core.settings.extensions import Calibration
-from dsi_core.settings.profile import Profile
+from dsi_core.settings.profile import Profile, needed
 from dsi_core.settings.schema import Data, Recipe
 
 
@@ -61,9 +61,7 @@ class Model:
 
 def how(profile: Profile) -> Calibration:
     """Give the profile's settings for this. Raises `ValueError` where there are none."""
-    if profile.calibration is None:
-        raise ValueError(f"profile {profile.name!r} has no section `calibration`")
-    return profile.calibration
+    return needed(profile.calibration, "calibration", profile, "it says which models are tuned")
 
 
 def asking(profile: Profile) -> Profile:

@@ -15,7 +15,7 @@ from dsi_core.data import near_duplicates, text_classifier
 from dsi_core.data.pairs import Dataset, dataset, untouched
 from dsi_core.method.study import Study
 from dsi_core.settings.extensions import GreyBox
-from dsi_core.settings.profile import Profile
+from dsi_core.settings.profile import Profile, needed
 
 SAMPLE = ["part", "sample_id"]
 NEAR_DUPLICATE = 0.8  # Jaccard similarity of word sets
@@ -31,12 +31,8 @@ class Part(StrEnum):
 
 def settings(profile: Profile) -> GreyBox:
     """Give the profile's section `grey_box`. Raises `ValueError` where there is none."""
-    if profile.grey_box is None:
-        raise ValueError(
-            f"profile {profile.name!r} has no section grey_box: "
-            "it names the validation pairs and what the attacks need"
-        )
-    return profile.grey_box
+    what = "it names the validation pairs and what the attacks need"
+    return needed(profile.grey_box, "grey_box", profile, what)
 
 
 def samples(run: Study) -> pd.DataFrame:

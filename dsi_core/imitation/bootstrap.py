@@ -16,7 +16,7 @@ from dsi_core.models.tuning import Training, training
 from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.extensions import Category, Imitation
-from dsi_core.settings.profile import Profile, explain, read_yaml
+from dsi_core.settings.profile import Profile, explain, needed, read_yaml
 
 
 class Fate(StrEnum):
@@ -85,11 +85,7 @@ class Target:
 
 def settings(profile: Profile) -> Imitation:
     """Give the profile's section `imitation`. Raises `ValueError` where there is none."""
-    if profile.imitation is None:
-        raise ValueError(
-            f"profile {profile.name!r} has no section imitation: it says who is imitated, and how"
-        )
-    return profile.imitation
+    return needed(profile.imitation, "imitation", profile, "it says who is imitated, and how")
 
 
 def target(profile: Profile) -> Target:

@@ -12,6 +12,7 @@ from dsi_core.method import study as steps
 from dsi_core.method import tainted, usage
 from dsi_core.method.study import Study
 from dsi_core.method.verdict import Status
+from dsi_core.settings.profile import needed
 from dsi_core.settings.schema import Robustness, Suspect
 
 ALL_OF_D = "none removed"
@@ -48,12 +49,8 @@ class Variant:
 
 def settings(study: Study) -> Robustness:
     """Give the profile's section `robustness`. Raises `ValueError` where there is none."""
-    if study.profile.robustness is None:
-        raise ValueError(
-            f"profile {study.profile.name!r} has no section robustness: "
-            "it says which evasions are tried, and how"
-        )
-    return study.profile.robustness
+    profile, what = study.profile, "it says which evasions are tried, and how"
+    return needed(profile.robustness, "robustness", profile, what)
 
 
 def only_members(study: Study) -> Study:

@@ -6,7 +6,7 @@ field, the value and what is allowed.
 """
 
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError, model_validator
@@ -18,6 +18,7 @@ from dsi_core.settings.unchecked import Unchecked
 
 NO_PROFILES = ("reported", "plan", "imitation_seeds")  # other files in params/
 SUITE_PARTS = {"victims", "suspects", "wild"}
+Section = TypeVar("Section")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C: eight times as fast; not everywhere
 
 
@@ -81,6 +82,16 @@ def load_profile(name: str, suite: str | None = None, **overrides) -> Profile:
         return Profile(name=name, **_overridden(raw, overrides))
     except ValidationError as error:
         raise ValueError(explain(error, place)) from None
+
+
+def needed(section: Section | None, name: str, profile: Profile, what: str) -> Section:
+    """Give a section that a profile may lack, if it has it.
+
+    what: it says, for the `ValueError` that is raised where it is missing.
+    """
+    if section is None:
+        raise ValueError(f"profile {profile.name!r} has no section {name}: {what}")
+    return section
 
 
 def read_yaml(path: Path) -> dict:

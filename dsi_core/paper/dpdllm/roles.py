@@ -10,7 +10,7 @@ import pandas as pd
 from dsi_core.data.pairs import dataset, load_pairs, origin
 from dsi_core.method.participants import Participant, suspects
 from dsi_core.models.tuning import Training, training
-from dsi_core.settings.profile import Profile
+from dsi_core.settings.profile import Profile, needed
 from dsi_core.settings.schema import Dpdllm, Trained
 from dsi_core.settings.words import dataset_of
 
@@ -79,13 +79,11 @@ def cast(profile: Profile, mode: Mode | str = Mode.CLEAN) -> list[Roles]:
     ValueError
         For an unknown mode, or a profile whose section dpdllm is missing or does not fit a suspect.
     """
-    mode, settings = Mode(mode), profile.dpdllm
-    if settings is None:
-        raise ValueError(
-            f"profile {profile.name!r} has no section dpdllm: it names the reference LM "
-            "(base, recipe, length), the calibration samples (calibration, non_members) and data "
-            "for unknown suspects (members, members_recipe)"
-        )
+    what = (
+        "it names the reference LM (base, recipe, length), the calibration samples (calibration, "
+        "non_members) and data for unknown suspects (members, members_recipe)"
+    )
+    mode, settings = Mode(mode), needed(profile.dpdllm, "dpdllm", profile, what)
     return [_roles(profile, settings, suspect, mode) for suspect in suspects(profile)]
 
 
