@@ -6,10 +6,9 @@ if it had not been.
 
 import copy
 import gc
+import multiprocessing
 import os
-import pickle
-import subprocess
-import sys
+import signal
 
 import pandas as pd
 import pytest
@@ -43,60 +42,11 @@ QUICK = {
     ),
 }
 
-RUN = """
-import multiprocessing, os, pickle, signal, sys
-import torch
-from dsi_core.models import tuning
-from dsi_core.runtime.environment import quiet
-torch.set_num_threads(1)
-quiet()
-import trl, peft, bitsandbytes
-
-jobs, share = pickle.load(open(sys.argv[1], "rb"))
-tuning.jobs.report = lambda done: os.kill(os.getpid(), signal.SIGKILL) if done > share else None
-for job in jobs:
-    process = multiprocessing.get_context("fork").Process(target=tuning.tune, args=(job,))
-    process.start()
-    process.join()
-    print(process.exitcode, flush=True)
-"""
 LONG = {
     "full": QUICK["full"].changed(epochs=3, batch_size=2),
     "lora": QUICK["lora"].changed(dropout=0.1, batch_size=2),
 }
 STOP = 13  # of 18 steps, 6 an epoch
-
-
-@pytest.fixture(scope="module", autouse=True)
-def killing(smoke, tmp_path_factory):
-    """(profile, store, process).
-
-    Beside the other tests, a subprocess begins two trainings that are killed at step 13.
-    """
-    folder = tmp_path_factory.mktemp("killed")
-    profile = smoke.changed(recipes={**smoke.recipes, **LONG})
-    jobs = [training(profile, "dozen", trained("llama", m)) for m in LONG]
-    (folder / "jobs").write_bytes(
-        pickle.dumps((jobs, 0.8 * (STOP - 0.5) / 18))
-    )  # `report` says 0.8 x share of the steps
-    environment = {**os.environ, "DSI_STORE": str(folder / "store")}
-    with subprocess.Popen(
-        [sys.executable, "-c", RUN, str(folder / "jobs")],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield profile, folder / "store", process
-        process.kill()
-
-
-@pytest.fixture(scope="module")
-def killed(killing):
-    profile, folder, process = killing
-    codes, log = process.communicate(timeout=120)
-    assert codes.split() == ["-9", "-9"], log
-    return profile, folder
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +57,29 @@ def quick(smoke, one_thread):
     # the trainer collects garbage after every training: not that of all these libraries
     gc.freeze()
     return smoke.changed(recipes={**smoke.recipes, **QUICK})
+
+
+@pytest.fixture(scope="module")
+def killed(quick, tmp_path_factory):
+    """(profile, store): two trainings, each in a process of its own, were killed at step 13."""
+    folder = tmp_path_factory.mktemp("killed")
+    profile = quick.changed(recipes={**quick.recipes, **LONG})
+    share = 0.8 * (STOP - 0.5) / 18  # `report` says 0.8 x share of the steps
+
+    def die(done):
+        if done > share:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DSI_STORE", str(folder))
+        patch.setattr(tuning.jobs, "report", die)
+        for method in LONG:
+            job = training(profile, "dozen", trained("llama", method))
+            process = multiprocessing.get_context("fork").Process(target=tuning.tune, args=(job,))
+            process.start()
+            process.join(120)
+            assert process.exitcode == -signal.SIGKILL
+    return profile, folder
 
 
 def loaded(profile, name, **how):
