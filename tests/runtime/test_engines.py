@@ -1,6 +1,7 @@
 """Engines without Ray: which one, parts of one work, entries that travel, what a check finds."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -67,63 +69,64 @@ def test_each_part_begins_with_its_own_and_has_all():
     assert Part().order(3) == [0, 1, 2] and Part().leads and not Part(2, 3).leads
 
 
-CHORES = '''
-import os, sys, time
-from pathlib import Path
-from dsi_core.runtime import jobs, locks, store
-
-def make(name, seconds=0.2):
+def make(name: str) -> str:
     """One entry, by one process; the others find it."""
-    folder = store.entry("tuned", name, {"seed": 1})
+    folder = store.entry("tuned", name, SPEC)
     with locks.held(folder):
         if store.manifest(folder) is None:
-            time.sleep(seconds)
+            time.sleep(0.2)
             with open(folder / "made", "a") as file:
-                file.write(f"{os.environ['DSI_PART']}\\n")
+                file.write(f"{os.environ['DSI_PART']}\n")
             store.finish(folder)
     return (folder / "made").read_text()
 
-if __name__ == "__main__":
+
+def make_all(part: str, stores: Path, says: Connection) -> None:
+    """What a node does: six entries in a store with hard locks, six in one with soft ones."""
+    os.environ.update({"DSI_WORKERS": "0", "DSI_PART": part})
     for kind in ("hard", "soft"):
-        os.environ.update({locks.LOCKS: kind, "DSI_STORE": str(Path(sys.argv[1], kind))})
-        print(jobs.run([jobs.Job(name, make, (name,)) for name in "abcdef"]))
-'''
+        os.environ.update({locks.LOCKS: kind, "DSI_STORE": str(stores / kind)})
+        says.send(jobs.run([jobs.Job(name, make, (name,)) for name in "abcdef"]))
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nodes are forked")
 def test_processes_share_the_jobs_of_a_store(tmp_path):
     """Two "nodes" with one folder: each makes some, none is made twice, both have all results.
 
     By both kinds of locks, one after the other.
     """
-    (tmp_path / "chores.py").write_text(CHORES)
-    both = []
-    for number in (1, 2):
-        told = {"DSI_WORKERS": "0", "DSI_PART": f"{number}/2"}
-        command = [sys.executable, str(tmp_path / "chores.py"), str(tmp_path / "stores")]
-        begun = subprocess.Popen(
-            command, env={**os.environ, **told}, stdout=subprocess.PIPE, text=True
-        )
-        both.append(begun)
-    first, second = (process.communicate(timeout=120)[0] for process in both)
-    hard, soft = first.splitlines()
-    assert first == second
-    assert hard.count("/2\\n") == soft.count("/2\\n") == 6  # each entry has one line
+    fork, both = multiprocessing.get_context("fork"), []
+    for part in ("1/2", "2/2"):
+        here, there = fork.Pipe(duplex=False)
+        fork.Process(target=make_all, args=(part, tmp_path / "stores", there)).start()
+        there.close()  # so that a node that dies is not waited for
+        both.append(here)
+    for _ in ("hard", "soft"):
+        first, second = (node.recv() for node in both)
+        assert first == second
+        assert len(first) == 6 and set(first) <= {"1/2\n", "2/2\n"}  # each entry has one line
     assert len(list((tmp_path / "stores").rglob("made"))) == 12
     assert not list((tmp_path / "stores" / "soft").rglob(locks.SOFT_LOCK))
 
 
 INTERRUPTED = """
-import chores
-from dsi_core.runtime import jobs
+import time
+from dsi_core.runtime import jobs, locks, store
+from dsi_core.runtime.engines import local
+
+local.PRELOADED = ["torch"]
+
+def hold(name):
+    with locks.held(store.entry("tuned", name, {"seed": 1})):
+        time.sleep(600)
 
 if __name__ == "__main__":
-    jobs.run([jobs.Job(name, chores.make, (name, 600.0)) for name in "ab"])
+    jobs.run([jobs.Job(name, hold, (name,)) for name in "ab"])
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without telling it")
 def test_an_interrupt_leaves_no_soft_lock(tmp_path, empty_store):
-    (tmp_path / "chores.py").write_text(CHORES)
     (tmp_path / "interrupted.py").write_text(INTERRUPTED)
     told = {**os.environ, locks.LOCKS: "soft", "DSI_WORKERS": "2"}
     command = [sys.executable, str(tmp_path / "interrupted.py")]
