@@ -179,8 +179,10 @@ def draft(
         left_out=sorted({c.name for c in base.controls} - {s.name for s in innocent}),
     )
     settings = settings.changed(suspects=innocent)
-    notes = (*_notes(settings, name, fetch), *unmeasured)
-    return Draft(folder, settings, pairs, answers, facts, notes)
+    notes = [*_notes(settings, name, fetch), *unmeasured]
+    if facts.split is not None:
+        notes.insert(0, f"{split.in_words(facts.split, settings.seed)} {split.OTHERWISE}")
+    return Draft(folder, settings, pairs, answers, facts, tuple(notes))
 
 
 def _name(base: Profile, given: str, name: str | None) -> str:

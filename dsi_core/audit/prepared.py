@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import innocents, prepared_json
+from dsi_core.audit import innocents, prepared_json, split
 from dsi_core.audit.prepared_json import Answers, Compared, Facts
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import blind, controls
@@ -261,7 +261,7 @@ def describe(prepared: Prepared, alpha: float = 0.05) -> str:
         f"tainted; {'; '.join(learnt)} (similarity, 1 = word for word)"
     ]
     if facts.split is not None:
-        parts.append(f"{halves(prepared)} (--whole accuses all, --iid FILE names other data)")
+        parts.append(f"{halves(prepared)} {split.OTHERWISE}")
     parts += [f"dropped: {count} {why}" for why, count in facts.dropped.items() if count]
     parts += [
         f"answers of {name}: {_answers(said, len(prepared.tainted))}"
@@ -277,13 +277,8 @@ def describe(prepared: Prepared, alpha: float = 0.05) -> str:
 
 def halves(prepared: Prepared) -> str:
     """Say how D was split; "" where it was not."""
-    split, seed = prepared.facts.split, prepared.study.profile.seed
-    if split is None:
-        return ""
-    return (
-        f"D was split at random (seed {seed}): {split.accused} of its {split.pairs} pairs are "
-        f"accused, and {split.like} others tune the controls on data like D"
-    )
+    found = prepared.facts.split
+    return "" if found is None else split.in_words(found, prepared.study.profile.seed)
 
 
 def _answers(said: Answers, tainted: int) -> str:

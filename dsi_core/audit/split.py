@@ -12,6 +12,7 @@ from dsi_core.settings.words import iid_of
 
 # Pairs of which enough are tainted to audit by, and that tune a control as D tunes a member
 SMALLEST_PART = 24
+OTHERWISE = "(--whole accuses all, --iid FILE names other data)"
 
 
 @dataclass(frozen=True)
@@ -50,3 +51,11 @@ def said(settings: Profile, name: str, parts: Parts, accused: pd.DataFrame) -> S
     """Count the pairs of a split: of both parts, of what is accused and of what is like it."""
     like = load_pairs(dataset(settings, iid_of(settings.data, name)))
     return Split(pairs=parts.pairs, accused=len(accused), like=len(like))
+
+
+def in_words(split: Split, seed: int) -> str:
+    """Say how D was split."""
+    return (
+        f"D was split at random (seed {seed}): {split.accused} of its {split.pairs} pairs are "
+        f"accused, and {split.like} others tune the controls on data like D"
+    )

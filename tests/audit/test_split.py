@@ -4,6 +4,7 @@ import pytest
 from helpers import write_jsonl
 
 from dsi_core.audit import split
+from dsi_core.audit.draft import draft
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import accusation
 from dsi_core.settings.schema import Data
@@ -62,3 +63,10 @@ def test_the_two_parts_share_no_pair_and_follow_the_seed(smoke, source):
     accused, like = drawn(0)
     assert len(accused) == len(like) == 60 and not accused & like
     assert drawn(0) == [accused, like] != drawn(1)
+
+
+def test_before_any_work_it_is_said_that_half_is_accused(source, tmp_path):
+    how = {"prompt": ("q",), "output": "a", "fetch": False, "out": tmp_path / "prepared"}
+    said = draft(source(96).path, "smoke", **how).notes[0]
+    assert "48 of its 96 pairs are accused, and 48 others" in said and "--whole" in said
+    assert not any("split" in note for note in draft(source(40).path, "smoke", **how).notes)
