@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -382,12 +383,12 @@ def _outputs(victim: Dataset, others: Sequence[Dataset], count: int) -> list[str
 
 def published(settings: Similarity) -> float | None:
     """Give bert-score's own mean raw score of unrelated texts; None where it publishes none."""
-    import bert_score
-
     if not settings.hub:
         return None
-    folder = Path(bert_score.__file__).parent / "rescale_baseline" / "en"
-    path = folder / f"{settings.hub}.tsv"
+    found = find_spec("bert_score")  # its files are read; importing it takes seconds
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("No module named 'bert_score'", name="bert_score")
+    path = Path(found.origin).parent / "rescale_baseline" / "en" / f"{settings.hub}.tsv"
     if not path.exists():
         return None
     layers = pd.read_csv(path).set_index("LAYER")["F"].to_dict()

@@ -2,11 +2,12 @@
 
 import json
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from dsi_core.runtime import disk, locks, store
+from dsi_core.runtime import disk, locks, provenance, store
 
 Dtype = Literal["fp32", "bf16"]
 DTYPES: tuple[Dtype, ...] = ("fp32", "bf16")
@@ -98,14 +99,21 @@ def product_flops(dtype: Dtype) -> float:
 
 @lru_cache
 def _nf4_works(device: str) -> bool:
-    """Whether bitsandbytes has its kernels here; a warning gives the reason when it has not."""
+    """Whether bitsandbytes has its kernels here; a warning gives the reason when it has not.
+
+    That it has them is kept in the store, for each device and version: to see it takes an import
+    of three seconds, in every process that names a QLoRA model.
+    """
+    path, here = store.root() / "nf4.json", _kernels(device)
+    seen = disk.read_json(path, "remove it") if path.exists() else []
+    if here in seen:
+        return True
     try:
         import torch
         from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
         weights = torch.ones(64, 64, device=device)
         dequantize_4bit(*quantize_4bit(weights, quant_type="nf4"))
-        return True
     except Exception as error:  # whatever a missing or broken kernel raises
         warnings.warn(
             f"no NF4 quantisation here ({error}): "
@@ -113,6 +121,16 @@ def _nf4_works(device: str) -> bool:
             stacklevel=2,
         )
         return False
+    if path.parent.is_dir():
+        with suppress(OSError):  # a store that may only be read
+            disk.write_text(path, json.dumps([*seen, here], indent=1))
+    return True
+
+
+def _kernels(device: str) -> str:
+    versions = provenance.versions()
+    libraries = ", ".join(f"{name} {versions[name]}" for name in ("bitsandbytes", "torch"))
+    return f"{provenance.cpu() if device == 'cpu' else device_name()}: {libraries}"
 
 
 def device_name() -> str:

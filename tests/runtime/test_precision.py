@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from dsi_core.runtime import precision
+from dsi_core.runtime import precision, provenance
 
 
 @pytest.fixture
@@ -54,6 +54,30 @@ def test_what_a_profile_names_counts(machine):
     machine(60, 300, avx512_bf16=True)
     assert precision.detect("fp32").label() == "cpu fp32"
     assert precision.detect("bf16").label() == "cpu bf16"
+
+
+def test_kernels_that_were_seen_once_are_not_looked_at_again(empty_store, monkeypatch):
+    """In a store that is there; other versions are looked at."""
+    functional = pytest.importorskip("bitsandbytes.functional")
+
+    def works():
+        precision._nf4_works.cache_clear()
+        return precision._nf4_works("cpu")
+
+    try:
+        assert works() and not empty_store.exists()
+        empty_store.mkdir()
+        assert works()
+        (kept,) = json.loads((empty_store / "nf4.json").read_text())
+        assert "bitsandbytes" in kept and "torch" in kept
+        monkeypatch.setattr(functional, "quantize_4bit", lambda *_, **__: 1 / 0)
+        assert works()
+        versions = {**provenance.versions(), "bitsandbytes": "0.1"}
+        monkeypatch.setattr(provenance, "versions", lambda: versions)
+        with pytest.warns(UserWarning, match="no NF4 quantisation here"):
+            assert not works()
+    finally:
+        precision._nf4_works.cache_clear()
 
 
 def test_a_product_of_two_matrices(monkeypatch):
