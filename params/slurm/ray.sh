@@ -41,4 +41,5 @@ if ((nodes > 1)); then
 fi
 dsi cluster check --engine ray --machines "$hosts" # waits for them, and names who is missing
 dsi --engine ray "$@" &
+trap "kill $! && wait $!; exit 130" TERM INT # first the study: it frees what it holds by Ray
 wait $! # so that the end of the allocation is heard while it runs
