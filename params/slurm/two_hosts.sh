@@ -2,8 +2,8 @@
 # Two hosts on one machine, to try a cluster without one (Linux, root; iproute2, openssh, sshfs):
 #     two_hosts.sh up             hosts `one` and `two`, with a disk that they share by sshfs
 #     two_hosts.sh on two ray start --address one:6379
-#     ip link set two down        takes the network from `two`; `up` gives it back
-#     two_hosts.sh slurm          SLURM and munge on both; for its commands: on one env SLURM_CONF=
+#     ip link set two down        takes the network from `two`; `ip link set two up` gives it back
+#     two_hosts.sh slurm          SLURM and munge on both, for `two_hosts.sh on one sbatch ...`
 #     two_hosts.sh down           ends all that runs there; what is on the disk stays
 # Each has a network, a host name, processes, /tmp, /run and /dev/shm of its own; all other files
 # are the machine's. The disk is /mnt/dsi: a folder of `one`, mounted by `two`. Files: $TWO_HOSTS.

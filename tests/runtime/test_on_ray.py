@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from helpers import says
 
-from dsi_core.runtime import jobs, store
+from dsi_core.runtime import jobs, locks, store
 from dsi_core.runtime.engines import carried, nodes, on_ray
 from dsi_core.runtime.engines.ray_worker import Home
 
@@ -62,6 +62,12 @@ def make(name, seconds):
             (folder / "weights").write_text(name)
             store.finish(folder)
     return (folder / "weights").read_text()
+
+def hold(folder):
+    with locks.held(store.entry("tuned", "held", {"seed": 1})):
+        Path(folder, "held").touch()
+        while True:
+            time.sleep(0.1)
 
 def sleep(folder):
     Path(folder, f"{os.getpid()}.pid").touch()
@@ -239,16 +245,20 @@ def test_a_killed_driver_goes_on(there, empty_store, tmp_path):
     assert until(lambda: not Path(f"/proc/{abandoned}").exists())
 
 
-def test_an_interrupt_ends_what_is_under_way(chores, tmp_path):
+def test_an_interrupt_ends_what_is_under_way(chores, tmp_path, empty_store, monkeypatch):
     import threading
 
+    monkeypatch.setenv(locks.LOCKS, "soft")
+
     def interrupt():
-        if until(lambda: len(list(tmp_path.glob("*.pid"))) == 2):
+        if until(lambda: list(tmp_path.glob("*.pid")) and (tmp_path / "held").exists()):
             os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        jobs.run([jobs.Job(str(i), chores.sleep, (str(tmp_path),)) for i in range(3)])
+        chosen = [chores.sleep, chores.hold, chores.sleep]
+        jobs.run([jobs.Job(chore.__name__, chore, (str(tmp_path),)) for chore in chosen])
+    assert not list(empty_store.rglob(locks.SOFT_LOCK))
     asleep = [Path("/proc") / path.stem for path in tmp_path.glob("*.pid")]
     assert until(lambda: not any(path.exists() for path in asleep))
     assert jobs.run([jobs.Job("next", chores.variables, ("DSI_ENGINE",))]) == [["local"]]

@@ -40,6 +40,7 @@ OF_RAY = {
     "RAY_grpc_client_keepalive_time_ms": "60000",
     "RAY_grpc_client_keepalive_timeout_ms": "30000",
 }
+END_SECONDS = 5.0  # how long a job has to end when told
 PROBE = ".probe-"  # a file of the store that tells a node whether it sees the same one
 # Not for other machines, or said otherwise there
 STAYS = {
@@ -250,10 +251,18 @@ class _Run:
                     self._collect(answer)
                 self._look()
         finally:
-            for answer in self.under_way:
-                with suppress(Exception):
-                    self.ray.cancel(answer, force=True)
+            self._end(list(self.under_way))
         return [self.did[index] for index in range(len(self.jobs))]
+
+    def _end(self, answers: list[Any]) -> None:
+        """End what is under way: told first, so that a job frees its locks, and then by force."""
+        with suppress(Exception):
+            for answer in answers:
+                self.ray.cancel(answer)
+            self.ray.wait(answers, num_returns=len(answers), timeout=END_SECONDS)
+        for answer in answers:
+            with suppress(Exception):
+                self.ray.cancel(answer, force=True)
 
     def _submit(self) -> None:
         """Hand over twice what the cluster can do at once: all of a long study would not fit."""
