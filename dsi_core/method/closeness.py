@@ -4,7 +4,7 @@ They are contrasts within one model, an answer's closeness to two texts or to te
 that no reference model is needed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
@@ -85,6 +85,7 @@ def closeness(
         For bertscore without a backbone.
     """
     answers, texts = list(answers), list(texts)
+    of_words: Callable[[Sequence[str], Sequence[str]], float]
     match measure:
         case Measure.BERTSCORE:
             if backbone is None:
