@@ -1,7 +1,6 @@
 """Operations by hand, from the sizes of a toy's layers."""
 
 import pytest
-from peft import get_peft_model
 
 from dsi_core.benchmarks.flops import PerToken, per_token
 from dsi_core.models import load, sft
@@ -34,6 +33,8 @@ def test_operations_of_adapters(smoke, one_thread):
 
     So the first layer's query, key and value, and their adapters, need no gradient of their input.
     """
+    from peft import get_peft_model  # seconds, in every process that collects this file
+
     rank = 4
     recipe = Recipe(method="lora", rank=rank, alpha=8, learning_rate=1e-3, epochs=1)
     base, _ = load.load(load.base(smoke, "llama"), detect("fp32"))
