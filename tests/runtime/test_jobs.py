@@ -13,7 +13,7 @@ import pytest
 from helpers import says
 
 from dsi_core.runtime import devices, jobs
-from dsi_core.runtime.environment import MALLOC
+from dsi_core.runtime.environment import MALLOC, QUIET
 
 pytestmark = pytest.mark.usefixtures("two_workers", "bars")
 
@@ -315,7 +315,7 @@ def test_no_workers_jobs_run_in_this_process(chores, capfd, monkeypatch):
 
     monkeypatch.setenv("DSI_WORKERS", "0")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    before, threads = dict(os.environ), torch.get_num_threads()
+    before, threads = {**os.environ, **QUIET}, torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         results = jobs.run([jobs.Job(f"job {i}", chores.facts, (i,)) for i in (2, 3)])
