@@ -159,6 +159,9 @@ def test_results_as_locally(chores, empty_store, monkeypatch, tmp_path):
     assert results[:4] == [(i, 1, "1", str(empty_store.resolve())) for i in range(4)]
     assert results[4] == ["told", None, None]
     assert results[5] == [None, "told to whom it concerns"]
+    monkeypatch.delenv("DSI_MINE")
+    later = [jobs.Job("later", chores.variables, ("DSI_MINE", "A_KEY")) for _ in range(4)]
+    assert jobs.run(later) == [[None, None]] * 4  # in the same processes
     noted = (tmp_path / "used").read_text().splitlines()
     assert len(noted) == 4 and all(line.startswith("tuned/seen-") for line in noted)
     assert not [path for path in empty_store.iterdir() if path.name.startswith(".probe")]

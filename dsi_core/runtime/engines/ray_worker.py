@@ -20,6 +20,7 @@ from dsi_core.runtime.engines.work import Job, portable, reporting
 from dsi_core.runtime.environment import ONE_THREAD, give_back_memory, quiet, set_variables
 
 SAY_SECONDS = 2.0  # how often a worker says how far it is, and that it lives
+_told: set[str] = set()  # the variables that this process was told for the job at hand
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,15 @@ def _used() -> Iterator[list[str]]:
 def set_up(told: dict[str, str], home: Home) -> bool:
     """Set the run's variables and its store, or else the node's own; tell whether it is the run's.
 
-    What a node says of its own way to the hub is kept.
+    What a node says of its own way to the hub is kept; what an earlier job was told is forgotten.
     """
+    for name in _told:
+        os.environ.pop(name, None)
+    _told.clear()
     for name, value in told.items():
         if not name.startswith("HF_") or name not in os.environ:
             os.environ[name] = value
+            _told.add(name)
     os.environ.update(DSI_ENGINE="local", DSI_WORKERS="0", DSI_PROGRESS="none")
     set_variables(ONE_THREAD)
     sees = sees_store(home)
