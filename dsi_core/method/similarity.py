@@ -25,7 +25,7 @@ from dsi_core.data.pairs import Dataset, is_large, load_pairs
 from dsi_core.models import load, toy
 from dsi_core.models.load import Base
 from dsi_core.runtime import disk, locks, released, store, wheels
-from dsi_core.runtime.environment import give_back_memory, quiet
+from dsi_core.runtime.environment import quiet, trim_memory
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Similarity
@@ -275,7 +275,7 @@ def _scored(backbone: Backbone, todo: pd.DataFrame, compare: Compare) -> Iterato
     if fresh:
         yield _kept(backbone, fresh)
     if not todo.empty:
-        give_back_memory()  # workers may tune next: all vectors of a call were held
+        trim_memory()  # workers may tune next: all vectors of a call were held
 
 
 def _kept(backbone: Backbone, parts: list[pd.DataFrame]) -> pd.DataFrame:

@@ -49,6 +49,11 @@ def set_variables(values: dict[str, str | None]) -> None:
 def give_back_memory() -> None:
     """Give the system what a job has freed: in the holes that it leaves the next one fits badly."""
     gc.collect()
+    trim_memory()
+
+
+def trim_memory() -> None:
+    """Give the system what is free already: no collection looks for more."""
     with suppress(AttributeError, OSError, TypeError):  # another library of C than glibc
         ctypes.CDLL(None).malloc_trim(0)
 
