@@ -7,7 +7,7 @@ imported when it is first used, so that `import dsi_core` costs nothing.
 from importlib import import_module
 from types import ModuleType
 
-__version__ = "0.8.0"
+__version__ = "0.9.0"
 
 ROOMS = [
     "settings",
