@@ -8,8 +8,9 @@ from pathlib import Path
 from helpers import STRANGER
 from servers import reply
 
-from dsi_core.audit import choices, run, suspect
-from dsi_core.audit.run import Outcome
+from dsi_core.audit import choices, suspect
+from dsi_core.audit.asking import run
+from dsi_core.audit.asking.run import Outcome
 from dsi_core.models import responses
 from dsi_core.services import request
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 from helpers import STRANGER, WORDS, table
 
-from dsi_core.audit import prepared as preparation
-from dsi_core.audit.prepared import Prepared
-from dsi_core.audit.prepared_json import Facts
+from dsi_core.audit.preparation import prepared as preparation
+from dsi_core.audit.preparation.prepared import Prepared
+from dsi_core.audit.preparation.prepared_json import Facts
 from dsi_core.data.records import sample_id
 from dsi_core.method import accusation, similarity, study
 from dsi_core.method.study import PAIR, Study

@@ -39,7 +39,7 @@ FIRST = [
     "notebooks/test_attribution.py",
     "notebooks/test_papermill.py",
     "audit/test_real_servers.py",
-    "audit/test_run.py",
+    "audit/asking/test_run.py",
     "models/test_tuning.py",
     "test_cli.py",  # which would be the last
 ]
@@ -201,7 +201,7 @@ def boxes_of(smoke, one_thread, own_store, tmp_path_factory):
 @pytest.fixture
 def prepared(boxes_of, tmp_path):
     """make(count, controls=3) = `boxes.prepared` in tmp_path/<name>, a copy of the test's own."""
-    from dsi_core.audit import prepared as preparation
+    from dsi_core.audit.preparation import prepared as preparation
 
     def make(count: int, controls: int = 3, name: str = "boxes"):
         folder = tmp_path / name

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import answers_file, plan_file, same_model, subject
+from dsi_core.audit import answers_file, plan_file, subject
+from dsi_core.audit.asking import same_model
+from dsi_core.audit.asking.cost import BYTES_PER_TOKEN, affordable
 from dsi_core.audit.budget import read_budget
-from dsi_core.audit.cost import BYTES_PER_TOKEN, affordable
 from dsi_core.audit.plan import AUDITS, LOOKS, Plan
-from dsi_core.audit.prepared import Prepared
+from dsi_core.audit.preparation.prepared import Prepared
 from dsi_core.audit.subject import Kind, Subject
 from dsi_core.evidence import looks as group_sequential
 from dsi_core.protect.kit import Kit

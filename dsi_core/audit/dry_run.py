@@ -5,12 +5,18 @@ from typing import Any
 import numpy as np
 
 from dsi_core.audit import conclusion
+from dsi_core.audit.asking.cost import (
+    BYTES_PER_TOKEN,
+    affordable,
+    neutral_round,
+    worst,
+    worst_neutral,
+)
+from dsi_core.audit.asking.storage import answers
 from dsi_core.audit.budget import Budget, Tokens
-from dsi_core.audit.cost import BYTES_PER_TOKEN, affordable, neutral_round, worst, worst_neutral
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.reach import Power, Reach, power, reach
 from dsi_core.audit.readable import Readable
-from dsi_core.audit.storage import answers
 from dsi_core.audit.subject import Kind
 from dsi_core.services import request
 from dsi_core.services.service import remembered

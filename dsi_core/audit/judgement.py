@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.audit import reach, suspect
+from dsi_core.audit.asking.storage import complete
 from dsi_core.audit.plan import Plan
-from dsi_core.audit.prepared import RESPONSE, Prepared
+from dsi_core.audit.preparation.prepared import RESPONSE, Prepared
 from dsi_core.audit.reach import Reach
 from dsi_core.audit.refusals import refuses
-from dsi_core.audit.storage import complete
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerFacts, AnswerStatus
 from dsi_core.evidence import controls, twin, wording

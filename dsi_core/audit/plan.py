@@ -8,7 +8,7 @@ import pandas as pd
 
 from dsi_core.audit.budget import Budget
 from dsi_core.audit.plan_file import PlanFile
-from dsi_core.audit.prepared import Prepared
+from dsi_core.audit.preparation.prepared import Prepared
 from dsi_core.audit.subject import Subject
 from dsi_core.evidence.looks import Looks
 from dsi_core.method import closeness

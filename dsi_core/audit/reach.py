@@ -9,8 +9,8 @@ from functools import cache
 
 import pandas as pd
 
-from dsi_core.audit import prepared
 from dsi_core.audit.plan import LOOKS, Plan
+from dsi_core.audit.preparation import prepared
 from dsi_core.audit.readable import Readable
 from dsi_core.audit.subject import Kind
 from dsi_core.evidence import controls, twin, wording

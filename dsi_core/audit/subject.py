@@ -8,8 +8,8 @@ from typing import Literal
 
 import pandas as pd
 
-from dsi_core.audit import prepared_json
-from dsi_core.audit.prepared import Prepared
+from dsi_core.audit.preparation import prepared_json
+from dsi_core.audit.preparation.prepared import Prepared
 from dsi_core.protect.kit import Kit
 from dsi_core.protect.kit_files import COMMITMENT, PRIVATE, PUBLISHED
 from dsi_core.runtime.released import sha256_of

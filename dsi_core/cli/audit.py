@@ -97,9 +97,11 @@ def audit(
 
     What is asked and how it is judged is fixed before the first question (plan.json).
     """
-    from dsi_core.audit import audit_json, choices, facts, record, report, run
+    from dsi_core.audit import choices
     from dsi_core.audit import dry_run as dry
     from dsi_core.audit import suspect as suspects
+    from dsi_core.audit.asking import run
+    from dsi_core.audit.report import audit_json, facts, record, report
     from dsi_core.runtime import progress
 
     request: dict[str, Any] = {}
@@ -182,7 +184,7 @@ def _read(kit: Path | None, prepared: Path | None) -> Any:
         from dsi_core.protect import kit as kits
 
         return kits.read(kit)
-    from dsi_core.audit import prepared as preparation
+    from dsi_core.audit.preparation import prepared as preparation
 
     assert prepared is not None
     return preparation.read(prepared)
@@ -208,7 +210,7 @@ def _command(context: typer.Context) -> str:
 
 def _pictures(audit: Any) -> dict[str, bytes]:
     """What a report shows; nothing where it cannot be drawn, which says why if it should be."""
-    from dsi_core.audit import shown
+    from dsi_core.audit.report import shown
 
     try:
         # Files only, whatever screen there is, or none that matplotlib knows

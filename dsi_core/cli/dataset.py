@@ -129,9 +129,9 @@ def prepare(
 
     First it says what was read and left out, and what the work takes.
     """
-    from dsi_core.audit import draft as drafting
-    from dsi_core.audit import prepare
-    from dsi_core.audit import prepared as preparation
+    from dsi_core.audit.preparation import draft as drafting
+    from dsi_core.audit.preparation import prepare
+    from dsi_core.audit.preparation import prepared as preparation
     from dsi_core.planning import here
     from dsi_core.planning import preparation as planned
 

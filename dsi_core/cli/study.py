@@ -157,7 +157,7 @@ def plan(
 
 def _plan_preparation(data: str, profile: str, card: str, json_: bool, **how: Any) -> None:
     """Say what `dsi prepare` would take on a card, where nothing has been done yet."""
-    from dsi_core.audit import draft as drafting
+    from dsi_core.audit.preparation import draft as drafting
     from dsi_core.planning import preparation
     from dsi_core.planning.machine import machine_of
 
@@ -186,7 +186,7 @@ def explore(
 
     What the store and the released answers lack of the study is tuned and asked first.
     """
-    from dsi_core.audit.prepared import read
+    from dsi_core.audit.preparation.prepared import read
     from dsi_core.plots.explorer import explore, explored
     from dsi_core.runtime import disk
 

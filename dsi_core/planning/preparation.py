@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 
 import psutil
 
-from dsi_core.audit import innocents
-from dsi_core.audit.draft import Draft
+from dsi_core.audit.preparation import innocents
+from dsi_core.audit.preparation.draft import Draft
 from dsi_core.data.pairs import dataset
 from dsi_core.evidence import controls
 from dsi_core.method import asking, participants

@@ -10,8 +10,8 @@ from asking import plan, stranger
 from helpers import says
 
 from dsi_core.audit import choices, suspect
-from dsi_core.audit import prepared as preparation
 from dsi_core.audit.dry_run import dry_run
+from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.runtime import store
 from dsi_core.services import request
 

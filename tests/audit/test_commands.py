@@ -6,7 +6,8 @@ import os
 import pytest
 from asking import audits_of, knows
 
-from dsi_core.audit import plan_file, run
+from dsi_core.audit import plan_file
+from dsi_core.audit.asking import run
 from dsi_core.cli import audit as command_line
 from dsi_core.plots import audit as plots
 from dsi_core.runtime import locks
@@ -85,8 +86,8 @@ def test_progress_says_votes_money_and_repeats_but_no_p_between_looks(prepared, 
     from asking import plan
 
     from dsi_core.audit import judgement
-    from dsi_core.audit.cost import spent
-    from dsi_core.audit.storage import answers
+    from dsi_core.audit.asking.cost import spent
+    from dsi_core.audit.asking.storage import answers
 
     made = prepared(5)
     server.script = knows(made)

@@ -9,9 +9,10 @@ from asking import answered, audits_of, plan
 from helpers import STRANGER, write_jsonl
 from servers import reply
 
-from dsi_core.audit import log, record, run
+from dsi_core.audit.asking import log, run
+from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.judgement import Answer, sensitivity
-from dsi_core.audit.run import Ended
+from dsi_core.audit.report import record
 from dsi_core.protect import kit as kits
 
 

@@ -6,9 +6,11 @@ import pytest
 from asking import facts, given, knows, plan, stranger, vote
 from servers import reply
 
-from dsi_core.audit import conclusion, record, run
+from dsi_core.audit import conclusion
+from dsi_core.audit.asking import run
+from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.judgement import Answer
-from dsi_core.audit.run import Ended
+from dsi_core.audit.report import record
 
 
 def test_a_member_leans_more_than_every_control(prepared, server):

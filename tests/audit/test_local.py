@@ -11,7 +11,8 @@ import torch
 from helpers import change
 from safetensors.torch import load_file
 
-from dsi_core.audit import audit_json, suspect
+from dsi_core.audit import suspect
+from dsi_core.audit.report import audit_json
 from dsi_core.models import load
 from dsi_core.models.load import Base
 from dsi_core.models.tuning import Training, load_for_training

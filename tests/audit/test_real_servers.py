@@ -16,11 +16,14 @@ from pathlib import Path
 import pytest
 import twins
 
-from dsi_core.audit import choices, conclusion, prepare, record, run, storage, suspect
-from dsi_core.audit import draft as drafting
+from dsi_core.audit import choices, conclusion, suspect
+from dsi_core.audit.asking import run, storage
+from dsi_core.audit.asking.run import Ended, Outcome
 from dsi_core.audit.judgement import Answer
 from dsi_core.audit.plan import Plan
-from dsi_core.audit.run import Ended, Outcome
+from dsi_core.audit.preparation import draft as drafting
+from dsi_core.audit.preparation import prepare
+from dsi_core.audit.report import record
 from dsi_core.models import load, tuning
 from dsi_core.runtime import wheels
 from dsi_core.runtime.precision import detect

@@ -8,9 +8,11 @@ from asking import facts, given, knows, plan, stored, vote
 from helpers import STRANGER, write_jsonl
 from servers import error, reply
 
-from dsi_core.audit import choices, conclusion, cost, record, run, storage
-from dsi_core.audit.run import Ended
-from dsi_core.audit.unanswered import read as in_vain
+from dsi_core.audit import choices, conclusion
+from dsi_core.audit.asking import cost, run, storage
+from dsi_core.audit.asking.run import Ended
+from dsi_core.audit.asking.unanswered import read as in_vain
+from dsi_core.audit.report import record
 from dsi_core.protect import kit as kits
 from dsi_core.services.trial import EndpointError
 

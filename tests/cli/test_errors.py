@@ -289,7 +289,7 @@ def test_an_interrupt_ends_a_command_and_what_it_began_at_once(number):
 
 def test_pictures_need_no_screen_that_is_known(monkeypatch):
     """MPLBACKEND may name what matplotlib does not know, or a notebook's."""
-    from dsi_core.audit import shown
+    from dsi_core.audit.report import shown
     from dsi_core.cli import audit
     from dsi_core.plots import audit as plots
 

@@ -9,8 +9,8 @@ from planned import ROUND
 from pytest import approx
 from typer.testing import CliRunner
 
-from dsi_core.audit import draft as drafting
-from dsi_core.audit import prepare
+from dsi_core.audit.preparation import draft as drafting
+from dsi_core.audit.preparation import prepare
 from dsi_core.cli import app
 from dsi_core.planning import assumptions, here, preparation
 from dsi_core.planning.machine import Machine, machine_of

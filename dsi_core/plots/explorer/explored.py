@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsi_core.audit.prepared import Prepared, suspect_answers
+from dsi_core.audit.preparation.prepared import Prepared, suspect_answers
 from dsi_core.method import study, verdict
 from dsi_core.method.study import Study
 from dsi_core.method.tainted import gaps

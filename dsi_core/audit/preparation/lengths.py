@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsi_core.audit import innocents
+from dsi_core.audit.preparation import innocents
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.data.records import places
 from dsi_core.method import participants

@@ -12,8 +12,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dsi_core.audit import asked, decided, details, first_page, record, shown
-from dsi_core.audit.record import Audit
+from dsi_core.audit.report import asked, decided, details, first_page, record, shown
+from dsi_core.audit.report.record import Audit
 from dsi_core.runtime import disk
 
 
@@ -134,7 +134,7 @@ def to_check(audit: Audit) -> str:
 @cache
 def _templates() -> Environment:
     return Environment(
-        loader=PackageLoader("dsi_core", "audit"),
+        loader=PackageLoader("dsi_core.audit", "report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

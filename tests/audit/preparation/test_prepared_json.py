@@ -6,8 +6,8 @@ import math
 import pytest
 from helpers import says, write_jsonl
 
-from dsi_core.audit import prepared_json
-from dsi_core.audit.prepared_json import Compared
+from dsi_core.audit.preparation import prepared_json
+from dsi_core.audit.preparation.prepared_json import Compared
 from dsi_core.evidence.blind import BlindCheck
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.schema import Data

@@ -8,8 +8,10 @@ from asking import audits_of, facts, knows, plan, stored
 from helpers import WORDS
 from servers import error, reply
 
-from dsi_core.audit import choices, cost, record, report, run, same_model, storage
-from dsi_core.audit.run import Ended
+from dsi_core.audit import choices
+from dsi_core.audit.asking import cost, run, same_model, storage
+from dsi_core.audit.asking.run import Ended
+from dsi_core.audit.report import record, report
 from dsi_core.runtime import provenance
 from dsi_core.services.trial import EndpointError
 

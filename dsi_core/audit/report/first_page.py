@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dsi_core.audit import conclusion, details, shown
-from dsi_core.audit.audit_json import AuditFacts
+from dsi_core.audit import conclusion
 from dsi_core.audit.judgement import Answer
-from dsi_core.audit.pieces import Picture, number, picture, rate
-from dsi_core.audit.record import Audit
+from dsi_core.audit.report import details, shown
+from dsi_core.audit.report.audit_json import AuditFacts
+from dsi_core.audit.report.pieces import Picture, number, picture, rate
+from dsi_core.audit.report.record import Audit
 from dsi_core.audit.subject import Kind
 
 QUESTION = {

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from dsi_core.audit import record, shown
-from dsi_core.audit.audit_json import AuditFacts
-from dsi_core.audit.pieces import Table, number, when
-from dsi_core.audit.record import Audit
+from dsi_core.audit.report import record, shown
+from dsi_core.audit.report.audit_json import AuditFacts
+from dsi_core.audit.report.pieces import Table, number, when
+from dsi_core.audit.report.record import Audit
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerStatus
 

@@ -4,9 +4,9 @@ import pytest
 from helpers import says, write_jsonl
 from typer.testing import CliRunner
 
-from dsi_core.audit import draft as drafting
-from dsi_core.audit import prepare
-from dsi_core.audit import prepared as preparation
+from dsi_core.audit.preparation import draft as drafting
+from dsi_core.audit.preparation import prepare
+from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.cli import app
 from dsi_core.method import accusation
 from dsi_core.settings.profile import load_profile

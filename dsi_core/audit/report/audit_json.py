@@ -10,14 +10,14 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from dsi_core.audit import readable
+from dsi_core.audit.asking.log import Entry
+from dsi_core.audit.asking.run import Ended
+from dsi_core.audit.asking.same_model import SameModelFacts
 from dsi_core.audit.budget import Budget
 from dsi_core.audit.judgement import Answer, Vote
-from dsi_core.audit.log import Entry
-from dsi_core.audit.prepared_json import Compared
+from dsi_core.audit.preparation.prepared_json import Compared
 from dsi_core.audit.reach import Power, Reach
 from dsi_core.audit.readable import Readable
-from dsi_core.audit.run import Ended
-from dsi_core.audit.same_model import SameModelFacts
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.runtime import disk

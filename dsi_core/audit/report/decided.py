@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dsi_core.audit.audit_json import AuditFacts, ExactFacts
-from dsi_core.audit.pieces import Table, number, picture, when
-from dsi_core.audit.record import Audit
+from dsi_core.audit.report.audit_json import AuditFacts, ExactFacts
+from dsi_core.audit.report.pieces import Table, number, picture, when
+from dsi_core.audit.report.record import Audit
 from dsi_core.audit.subject import Kind
 
 MEASURED = {

@@ -3,8 +3,8 @@
 import pytest
 from helpers import write_jsonl
 
-from dsi_core.audit import split
-from dsi_core.audit.draft import draft
+from dsi_core.audit.preparation import split
+from dsi_core.audit.preparation.draft import draft
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import accusation
 from dsi_core.settings.schema import Data

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from dsi_core.audit import prepared as preparation
-from dsi_core.audit.prepared_json import Answers, Compared, Split
+from dsi_core.audit.preparation import prepared as preparation
+from dsi_core.audit.preparation.prepared_json import Answers, Compared, Split
 from dsi_core.evidence.blind import BlindCheck
 from dsi_core.runtime import provenance
 from dsi_core.runtime.paths import ROOT

@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from dsi_core.audit import innocents, prepared, prepared_json, suspect
-from dsi_core.audit.draft import Draft, draft
-from dsi_core.audit.prepared import KNOWN, Prepared
-from dsi_core.audit.prepared_json import Compared, Facts
+from dsi_core.audit import suspect
+from dsi_core.audit.preparation import innocents, prepared, prepared_json
+from dsi_core.audit.preparation.draft import Draft, draft
+from dsi_core.audit.preparation.prepared import KNOWN, Prepared
+from dsi_core.audit.preparation.prepared_json import Compared, Facts
 from dsi_core.data import text_classifier
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import asking, participants, study

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dsi_core.audit.prepared_json import Split
+from dsi_core.audit.preparation.prepared_json import Split
 from dsi_core.data.pairs import Dataset, count, dataset, load_pairs
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Data

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import audit_json, log, plan_file, prepared, prepared_json, same_model
-from dsi_core.audit.audit_json import AuditFacts
-from dsi_core.audit.facts import Occasion, facts, relative
+from dsi_core.audit import plan_file
+from dsi_core.audit.asking import log, same_model
+from dsi_core.audit.asking.run import RESPONSES, Outcome, entry
 from dsi_core.audit.judgement import known_evidence
 from dsi_core.audit.plan import Plan
-from dsi_core.audit.prepared import Prepared
-from dsi_core.audit.run import RESPONSES, Outcome, entry
+from dsi_core.audit.preparation import prepared, prepared_json
+from dsi_core.audit.preparation.prepared import Prepared
+from dsi_core.audit.report import audit_json
+from dsi_core.audit.report.audit_json import AuditFacts
+from dsi_core.audit.report.facts import Occasion, facts, relative
 from dsi_core.audit.subject import Kind
 from dsi_core.evidence import controls
 from dsi_core.protect import kit as kits

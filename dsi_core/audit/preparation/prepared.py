@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import innocents, prepared_json, split
-from dsi_core.audit.prepared_json import Answers, Compared, Facts
+from dsi_core.audit.preparation import innocents, prepared_json, split
+from dsi_core.audit.preparation.prepared_json import Answers, Compared, Facts
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import blind, controls
 from dsi_core.method.study import PAIR, Study

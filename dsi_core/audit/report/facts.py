@@ -8,17 +8,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import (
-    conclusion,
-    log,
-    plan_file,
-    prepared,
-    prepared_json,
-    reach,
-    same_model,
-    unanswered,
-)
-from dsi_core.audit.audit_json import (
+from dsi_core.audit import conclusion, plan_file, reach
+from dsi_core.audit.asking import log, same_model, unanswered
+from dsi_core.audit.asking.run import Outcome, entry
+from dsi_core.audit.asking.same_model import SameModelFacts
+from dsi_core.audit.asking.storage import answers as stored_answers
+from dsi_core.audit.asking.storage import answers_in, beside
+from dsi_core.audit.judgement import Judgement, sensitivity
+from dsi_core.audit.plan import Plan
+from dsi_core.audit.preparation import prepared, prepared_json
+from dsi_core.audit.report.audit_json import (
     AuditFacts,
     AuditsFacts,
     BudgetFacts,
@@ -33,12 +32,6 @@ from dsi_core.audit.audit_json import (
     SuspectFacts,
     ThresholdFacts,
 )
-from dsi_core.audit.judgement import Judgement, sensitivity
-from dsi_core.audit.plan import Plan
-from dsi_core.audit.run import Outcome, entry
-from dsi_core.audit.same_model import SameModelFacts
-from dsi_core.audit.storage import answers as stored_answers
-from dsi_core.audit.storage import answers_in, beside
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.models import load
 from dsi_core.runtime import provenance

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from dsi_core.audit import same_model, unanswered
+from dsi_core.audit.asking import same_model, unanswered
+from dsi_core.audit.asking.storage import beside
 from dsi_core.audit.budget import Tokens
 from dsi_core.audit.plan import Plan
-from dsi_core.audit.storage import beside
 from dsi_core.services import request
 
 BYTES_PER_TOKEN = 4  # about, of a text

@@ -15,10 +15,10 @@ from asking import audits_of, facts, knows, numbers, plan, seeds, stored, strang
 from helpers import STRANGER, says
 from servers import KEY, cut_before, cut_within, error, page, reply, silent
 
-from dsi_core.audit import prepared as preparation
-from dsi_core.audit import run, storage
+from dsi_core.audit.asking import run, storage
+from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.dry_run import dry_run
-from dsi_core.audit.run import Ended
+from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.evidence import controls
 from dsi_core.services import client
 from dsi_core.services import reply as reply_of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import same_model
+from dsi_core.audit.asking import same_model
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.suspect import AnswerFacts
 from dsi_core.models import responses

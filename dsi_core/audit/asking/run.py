@@ -15,21 +15,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dsi_core.audit import (
-    answers_file,
-    elsewhere,
-    judgement,
-    log,
-    plan_file,
-    same_model,
-    unanswered,
-)
-from dsi_core.audit.cost import neutral_round, spent, used, worst, worst_neutral
+from dsi_core.audit import answers_file, judgement, plan_file
+from dsi_core.audit.asking import elsewhere, log, same_model, unanswered
+from dsi_core.audit.asking.cost import neutral_round, spent, used, worst, worst_neutral
+from dsi_core.audit.asking.log import Entry
+from dsi_core.audit.asking.storage import answers, beside
 from dsi_core.audit.judgement import Judgement
-from dsi_core.audit.log import Entry
 from dsi_core.audit.plan import MODEL_ID, Plan
 from dsi_core.audit.plan_file import PlanFile
-from dsi_core.audit.storage import answers, beside
 from dsi_core.audit.suspect import AnswerFacts, AnswerStatus, told_apart
 from dsi_core.evidence import controls
 from dsi_core.models import load, responses

@@ -2,7 +2,7 @@
 
 from helpers import table
 
-from dsi_core.audit import innocents
+from dsi_core.audit.preparation import innocents
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import accusation, participants
 from dsi_core.models.sampling import Sampling

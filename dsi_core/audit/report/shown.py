@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dsi_core.audit import record
-from dsi_core.audit.record import Audit
+from dsi_core.audit.report import record
+from dsi_core.audit.report.record import Audit
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.data.common_words import common

@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from dsi_core.audit import answers_file, innocents, lengths, prepared_json, split
+from dsi_core.audit import answers_file
 from dsi_core.audit.plan import AUDITS
-from dsi_core.audit.prepared import INSIDE
-from dsi_core.audit.prepared_json import Answers, Facts
+from dsi_core.audit.preparation import innocents, lengths, prepared_json, split
+from dsi_core.audit.preparation.prepared import INSIDE
+from dsi_core.audit.preparation.prepared_json import Answers, Facts
 from dsi_core.data import columns, near_duplicates
 from dsi_core.data.files import called
 from dsi_core.data.pairs import dataset, described, load_pairs

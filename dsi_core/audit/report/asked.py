@@ -1,9 +1,15 @@
 """Who asked what: the suspect, the dataset, and how the answers came, as a report tells it."""
 
-from dsi_core.audit.audit_json import AuditFacts, LoadedFacts, Manner, SettingsFacts, SuspectFacts
-from dsi_core.audit.pieces import Table, when
-from dsi_core.audit.record import Audit
-from dsi_core.audit.run import Ended
+from dsi_core.audit.asking.run import Ended
+from dsi_core.audit.report.audit_json import (
+    AuditFacts,
+    LoadedFacts,
+    Manner,
+    SettingsFacts,
+    SuspectFacts,
+)
+from dsi_core.audit.report.pieces import Table, when
+from dsi_core.audit.report.record import Audit
 
 ENDED = {
     Ended.STOPPED_EARLY: "stopped, as the evidence sufficed",

@@ -9,8 +9,9 @@ import pytest
 from asking import member, sha256
 from helpers import STRANGER, says
 
-from dsi_core.audit import conclusion, record
-from dsi_core.audit.run import Ended
+from dsi_core.audit import conclusion
+from dsi_core.audit.asking.run import Ended
+from dsi_core.audit.report import record
 
 
 def test_the_numbers_read_back_as_they_were_judged(asked):

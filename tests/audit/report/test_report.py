@@ -18,9 +18,11 @@ from helpers import STRANGER
 from IPython import display
 from servers import reply
 
-from dsi_core.audit import asked, conclusion, decided, pieces, record, report, run, shown
-from dsi_core.audit.facts import Occasion
-from dsi_core.audit.prepared_json import Compared
+from dsi_core.audit import conclusion
+from dsi_core.audit.asking import run
+from dsi_core.audit.preparation.prepared_json import Compared
+from dsi_core.audit.report import asked, decided, pieces, record, report, shown
+from dsi_core.audit.report.facts import Occasion
 from dsi_core.method import closeness
 from dsi_core.plots import audit as plots
 

@@ -3,8 +3,8 @@
 import pytest
 from helpers import says, table, write_jsonl
 
-from dsi_core.audit import lengths, prepare
-from dsi_core.audit.lengths import Limit
+from dsi_core.audit.preparation import lengths, prepare
+from dsi_core.audit.preparation.lengths import Limit
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import accusation
 from dsi_core.models import load
