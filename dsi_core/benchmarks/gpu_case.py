@@ -154,7 +154,8 @@ class Case:
     @property
     def means(self) -> Means:
         """As switched."""
-        return Means(self.flat, self.attention == means.VARLEN, self.checkpointing)
+        varlen = self.attention == means.VARLEN
+        return Means(self.flat, varlen, self.checkpointing, compiled=self.compiled)
 
     @property
     def said(self) -> str:
@@ -186,6 +187,8 @@ def loaded(case: Case, folder: Path) -> tuple:
             _pack(_made[key])
     model = _made[key]
     model.set_attn_implementation("sdpa" if case.attention == means.VARLEN else case.attention)
+    for layer in model.modules():
+        layer._compiled_call_impl = None  # what an earlier case compiled
     means.apply(case.means, model)
     model.activation_checkpointing_disable()
     return model, words(folder)
@@ -210,4 +213,4 @@ def _pack(model: Any) -> None:
             packed.weight = Params4bit(layer.weight.data, False, quant_type="nf4").to(place)
             packed.bias = layer.bias
             model.set_submodule(name, packed)
-    model.is_loaded_in_4bit = True
+    model.is_loaded_in_4bit = model.is_quantized = True

@@ -60,10 +60,6 @@ def _trainer(case: Case, folder: Path, out: Path) -> tuple:
             clock.ends.append(time.perf_counter())
 
     trainer.add_callback(Ends())
-    for layer in trainer.model.get_base_model().model.layers:
-        layer._compiled_call_impl = None
-        if case.compiled:
-            layer.compile(dynamic=True)
     return trainer, clock
 
 

@@ -149,7 +149,12 @@ def tune(training: Training, pairs: pd.DataFrame, way: Way) -> Tuning:
     ]
     longest = max(len(row["input_ids"]) for row in rows)
     how = means.of_tuning(
-        training.precision, model, recipe.batch_size, longest, all_weights=recipe.rank is None
+        training.precision,
+        model,
+        recipe.batch_size,
+        longest,
+        math.ceil(len(rows) / recipe.batch_size),
+        all_weights=recipe.rank is None,
     )
     if way is not Way.STOCK:
         means.apply(how, model)

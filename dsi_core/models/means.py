@@ -5,6 +5,7 @@ CPU as notebooks/pages/speed.md says.
 """
 
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ KEPT = 18  # bytes a token leaves in each layer per entry of its hidden and feed
 VARLEN = "varlen"  # what transformers calls `_attend`
 CPU_ROOM = 2.3e9  # bytes that a step may keep on a CPU: two processes and all else fit into 8 GB
 OPTIMIZED = 12  # of which an optimizer takes so many for each weight: its gradient, two moments
+COMPILED = 2000  # steps from which compiling pays: it takes a minute, and saves 35 ms a step
 CPU_PAIRS = 2  # at once on a CPU at least, and all that it pads
 SCORED = 8  # bytes a token takes for each of a vocabulary: `loss.nll` holds two numbers
 
@@ -38,18 +40,21 @@ class Means:
         Activations are computed again for the backward pass instead of being kept.
     parts
         In so many parts a step's pairs are computed, one after another; the gradient is the same.
+    compiled
+        Torch joins what a layer does between its products into fewer kernels.
     """
 
     flat: bool = False
     varlen: bool = False
     checkpointing: bool = False
     parts: int = 1
+    compiled: bool = False
 
     @property
     def label(self) -> str:
         """Name what is used, for a model's record: "flat, varlen"; "plain" where nothing is."""
-        switches = {"flat": self.flat, "varlen": self.varlen, "checkpointing": self.checkpointing}
-        named = [name for name, used in switches.items() if used]
+        switches = ("flat", "varlen", "checkpointing", "compiled")
+        named = [name for name in switches if getattr(self, name)]
         named += [f"{self.parts} parts"] if self.parts > 1 else []
         return ", ".join(named) or "plain"
 
@@ -57,20 +62,25 @@ class Means:
 PLAIN = Means()
 
 
-def of_tuning(precision: Precision, model, pairs: int, tokens: int, *, all_weights: bool) -> Means:
-    """Choose how a loaded model is tuned on steps of so many pairs of so many tokens at most.
+def of_tuning(
+    precision: Precision, model, pairs: int, tokens: int, steps: int, *, all_weights: bool
+) -> Means:
+    """Choose how a loaded model is tuned in so many steps of so many pairs, as long as these.
 
-    all_weights: whether these are tuned, not an adapter.
+    pairs, tokens: of a step and of a pair, at most. all_weights: whether these are tuned, not an
+    adapter.
     """
     if precision.device != "cuda":
         return _on_a_cpu(model, pairs, tokens, OPTIMIZED * model.num_parameters() * all_weights)
     kept = activation_bytes(model.config, pairs * tokens)
     fitting = parts(pairs, kept, ACTIVATIONS * _free_bytes())
+    packed = getattr(model, "is_quantized", False)
     return Means(
         flat=True,
         varlen=precision.dtype == "bf16" and _plain_attention(model),
         checkpointing=fitting is None,
         parts=fitting or 1,
+        compiled=steps >= COMPILED and fitting is not None and not packed and _compiles(),
     )
 
 
@@ -125,7 +135,15 @@ def unpacks(precision: Precision, model) -> bool:
 
 
 def apply(means: Means, model) -> None:
-    """Let a model that is about to be tuned use torch's attention of rows of different lengths."""
+    """Let a model that is about to be tuned use what is chosen of its own: attention, compiler."""
+    if means.compiled:
+        import torch
+        from transformers.modeling_layers import GradientCheckpointingLayer
+
+        torch.compiler.reset()  # a worker's earlier models; a layer is compiled when it first runs
+        for layer in model.modules():
+            if isinstance(layer, GradientCheckpointingLayer):  # the base class of all blocks
+                layer.compile(dynamic=True)
     if means.varlen:
         from transformers import AttentionInterface, AttentionMaskInterface
 
@@ -187,6 +205,15 @@ def _plain_attention(model) -> bool:
     if find_spec("torch.nn.attention.varlen") is None or not known:
         return False
     return not any(getattr(config, name, None) for name in further)
+
+
+def _compiles() -> bool:
+    """Whether torch's compiler has what it needs on a GPU: Triton, and a C compiler for it."""
+    from importlib.util import find_spec
+    from shutil import which
+
+    compilers = (os.environ.get("CC"), "gcc", "clang")
+    return find_spec("triton") is not None and any(map(which, filter(None, compilers)))
 
 
 def _free_bytes() -> int:

@@ -63,7 +63,7 @@ def test_a_cpu_pads_nothing_and_takes_what_fits(toy, monkeypatch, tokens, parts)
     taken = means.OPTIMIZED * model.num_parameters()
     for room, all_weights in ((0, False), (taken, True)):
         monkeypatch.setattr(means, "CPU_ROOM", room + 8 * 80 * each)
-        how = means.of_tuning(here, model, 8, tokens, all_weights=all_weights)
+        how = means.of_tuning(here, model, 8, tokens, 9999, all_weights=all_weights)
         assert how == Means(True, True, parts=parts)
     assert not means.unpacks(here, model)
     assert means.cached_tokens(model) == math.inf
@@ -73,12 +73,51 @@ def test_a_cpu_pads_two_pairs_where_attention_is_not_the_usual(toy, monkeypatch)
     model, _ = toy("llama")
     here = precision.Precision("cpu", "fp32")
     monkeypatch.setattr(model.config, "attn_logit_softcapping", 50.0, raising=False)
-    assert means.of_tuning(here, model, 8, 256, all_weights=False) == Means(parts=4)
-    assert means.of_tuning(here, model, 3, 256, all_weights=True) == Means(parts=3)
+    assert means.of_tuning(here, model, 8, 256, 10, all_weights=False) == Means(parts=4)
+    assert means.of_tuning(here, model, 3, 256, 10, all_weights=True) == Means(parts=3)
+
+
+LONG = means.COMPILED
+
+
+@pytest.mark.parametrize(
+    ("steps", "free", "packed", "able", "compiled"),
+    [
+        (LONG, 1e9, False, True, True),
+        (LONG - 1, 1e9, False, True, False),  # compiling would take longer than it saves
+        (LONG, 1.0, False, True, False),  # activations are computed again
+        (LONG, 1e9, True, True, False),
+        (LONG, 1e9, False, False, False),
+    ],
+)
+def test_a_long_tuning_is_compiled_on_a_gpu(toy, monkeypatch, steps, free, packed, able, compiled):
+    model, _ = toy("llama")
+    monkeypatch.setattr(means, "_free_bytes", lambda: free)
+    monkeypatch.setattr(means, "_compiles", lambda: able)
+    monkeypatch.setattr(model, "is_quantized", packed, raising=False)
+    gpu = precision.Precision("cuda", "bf16")
+    how = means.of_tuning(gpu, model, 8, 64, steps, all_weights=False)
+    assert how == Means(True, True, checkpointing=free == 1.0, compiled=compiled)
+
+
+def test_compiled_blocks_compute_the_same(toy, monkeypatch):
+    """Traced as for a GPU, whose kernels are not made here, for texts of several lengths."""
+    model, _ = toy("llama")
+    compile_it = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **how: compile_it(f, backend="eager", **how))
+    compiled = copy.deepcopy(model)
+    means.apply(Means(compiled=True), compiled)
+    blocks = [layer for layer in compiled.modules() if layer._compiled_call_impl]
+    assert len(blocks) == model.config.num_hidden_layers
+    for length in (7, 12):
+        ids = torch.randint(5, 90, (1, length))
+        torch.testing.assert_close(compiled(ids).logits, model(ids).logits)
+    assert compiled.state_dict().keys() == model.state_dict().keys()
 
 
 def test_labels():
     assert means.PLAIN.label == "plain"
+    assert Means(flat=True, compiled=True).label == "flat, compiled"
     assert Means(flat=True, varlen=True, parts=2).label == "flat, varlen, 2 parts"
 
 

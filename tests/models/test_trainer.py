@@ -43,7 +43,7 @@ def test_losses_and_weights_are_those_of_trl(smoke, toy, tmp_path, family, metho
     ]
     curves, outcomes = [], []
     here = precision.detect()
-    ours = means.of_tuning(here, model, recipe.batch_size, 64, all_weights=False)
+    ours = means.of_tuning(here, model, recipe.batch_size, 64, 10, all_weights=False)
     assert ours.flat and ours.varlen
     for trainer_class, how in ((SFTTrainer, means.PLAIN), (sft.trainer_class(here), ours)):
         torch.manual_seed(0)
