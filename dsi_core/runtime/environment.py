@@ -7,13 +7,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import psutil
+
 # glibc gives large blocks back to the system at every free and faults them in again at the next
-# step: up to a third of a training's time. Keeping them costs no memory at the peak.
+# step: up to a third of a training's time. So they are kept, but for those of 32 MiB and more: the
+# hole that such a one leaves in the heap may not fit the next of its size, and a heap of such holes
+# holds many times what is in use.
 MALLOC: dict[str, str | None] = {
-    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(10**11),
     "MALLOC_TOP_PAD_": str(2**26),
 }
+GROWTH = 10**9  # bytes that a job may grow from one step to a later one; then memory is given back
 ONE_THREAD: dict[str, str | None] = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -24,6 +29,8 @@ QUIET: dict[str, str | None] = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
 }
+
+_settled: int | None = None  # what this process held after its first step since it gave back
 
 
 @contextmanager
@@ -52,8 +59,24 @@ def give_back_memory() -> None:
     trim_memory()
 
 
+def give_back_growth() -> None:
+    """Give memory back between the steps of a job that has grown by `GROWTH` since the first.
+
+    What a step frees is kept for the next, whose blocks may not fit into its holes: in bf16 that
+    made a process ten times as large as what it used.
+    """
+    global _settled
+    held = psutil.Process().memory_info().rss
+    if _settled is None:
+        _settled = held
+    elif held > _settled + GROWTH:
+        give_back_memory()
+
+
 def trim_memory() -> None:
     """Give the system what is free already: no collection looks for more."""
+    global _settled
+    _settled = None
     with suppress(AttributeError, OSError, TypeError):  # another library of C than glibc
         ctypes.CDLL(None).malloc_trim(0)
 

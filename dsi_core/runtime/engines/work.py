@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from dsi_core.runtime.environment import give_back_growth
 from dsi_core.runtime.progress import Progress
 
 LOOK_SECONDS = 0.5  # how often an engine looks around while no worker says anything
@@ -48,9 +49,13 @@ _reporter: Callable[[float], None] | None = None  # of the job at hand in this p
 
 
 def report(share: float) -> None:
-    """Say from inside a job how much of it is done (0 to 1). Does nothing outside of `run`."""
+    """Say from inside a job how much of it is done (0 to 1). Does nothing outside of `run`.
+
+    A job says so between its steps, which is where it can give back what they have freed.
+    """
     if _reporter is not None:
         _reporter(share)
+        give_back_growth()
 
 
 @contextmanager
