@@ -10,15 +10,14 @@ from contextlib import contextmanager, suppress
 import psutil
 
 # glibc gives large blocks back to the system at every free and faults them in again at the next
-# step: up to a third of a training's time. So they are kept, but for those of 32 MiB and more: the
-# hole that such a one leaves in the heap may not fit the next of its size, and a heap of such holes
-# holds many times what is in use.
+# step: up to a third of a training's time. Keeping them costs no memory at the peak of a step, but
+# a step may not fit into the holes of the one before: `give_back_growth`.
 MALLOC: dict[str, str | None] = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(10**11),
     "MALLOC_TOP_PAD_": str(2**26),
 }
-GROWTH = 10**9  # bytes that a job may grow from one step to a later one; then memory is given back
+GROWTH = 5e8  # bytes by which a job may grow after its first step, before it gives memory back
 ONE_THREAD: dict[str, str | None] = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -60,10 +59,10 @@ def give_back_memory() -> None:
 
 
 def give_back_growth() -> None:
-    """Give memory back between the steps of a job that has grown by `GROWTH` since the first.
+    """Give memory back, between the steps of a job, if it has grown by `GROWTH` since the first.
 
-    What a step frees is kept for the next, whose blocks may not fit into its holes: in bf16 that
-    made a process ten times as large as what it used.
+    What a step frees is kept for the next one. Where that does not fit into the holes, as in bf16,
+    a process became ten times as large as what it used.
     """
     global _settled
     held = psutil.Process().memory_info().rss
