@@ -21,7 +21,10 @@ from dsi_core.runtime import precision
 
 
 def answer(case: Case, folder: Path, out: Path) -> dict:
-    """Let our own loop draw two batches of answers of 128 new tokens."""
+    """Let our own loop draw two batches of answers, or more where a card has less room.
+
+    seconds: of a mean pass of the model, prompts read and tokens written.
+    """
     model, tokenizer = loaded(case, folder)
     if case.method in ("lora", "qlora") and case.what == "answer-tuned":
         from peft import get_peft_model
@@ -38,6 +41,8 @@ def answer(case: Case, folder: Path, out: Path) -> dict:
         pass
     wait()
     kernels = Kernels() if case.profiled else None
+    passes: list[int] = []
+    model.register_forward_hook(lambda *_: passes.append(1))
     asked = questions.head(case.batch if kernels else 2 * case.batch)
     started = time.perf_counter()
     if kernels:
@@ -54,7 +59,7 @@ def answer(case: Case, folder: Path, out: Path) -> dict:
         return kernels.row(sum(a.tokens for a in ended), usual.max_new_tokens)
     return {
         "tokens_per_s": sum(a.tokens for a in ended) / seconds,
-        "seconds": seconds / 2 / case.new,
+        "seconds": seconds / len(passes),
     }
 
 

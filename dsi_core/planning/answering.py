@@ -7,7 +7,7 @@ from dsi_core.models import means
 from dsi_core.models.sampling import READ, Sampling
 from dsi_core.planning import assumptions
 from dsi_core.planning.assumptions import Card, rule
-from dsi_core.planning.machine import Cost, weights_gb
+from dsi_core.planning.machine import Cost, stays_packed, weights_gb
 from dsi_core.planning.sizes import Prompts
 
 
@@ -116,7 +116,7 @@ def _load(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> _Lo
         context_tokens=prompt_tokens + model.answer_tokens / 2,
         under_way=under_way,
         weights_gb=held_gb,
-        packed=model.quantized and held_gb == billions * rule("nf4_bytes"),
+        packed=stays_packed(billions, model.quantized, card),
         read_s=card.forward_seconds(rule("forward_flops"), read),
         write_s=card.forward_seconds(rule("forward_flops"), written),
         memory_gb=card.fixed_gb + held_gb + (held_mb + read_mb) / 1000,

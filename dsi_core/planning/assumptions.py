@@ -51,6 +51,8 @@ class Card(Strict):
     tflops: float = Field(gt=0)  # dense, in the number format of tuning and asking
     tb_per_s: float = Field(gt=0)  # memory bandwidth
     compute_fraction: float = Field(gt=0, le=1)  # share of tflops that tuning reaches
+    compiled_fraction: float | None = Field(None, gt=0, le=1)  # with compiled layers; None = never
+    compile_s: float = Field(0, ge=0)  # until they are compiled
     forward_fraction: float = Field(gt=0, le=1)  # and that reading and answering reach
     bandwidth_fraction: float = Field(gt=0, le=1)  # share of tb_per_s that is reached
     start_s: float = Field(ge=0)  # until a worker runs that has no model yet
@@ -67,9 +69,12 @@ class Card(Strict):
     device: str  # regular expression of the device names in manifests
     why: str
 
-    def tuning_seconds(self, flop_per_parameter: float, billions: float) -> float:
+    def tuning_seconds(
+        self, flop_per_parameter: float, billions: float, *, compiled: bool = False
+    ) -> float:
         """Tell how long a token takes a model of so many billions of parameters in tuning."""
-        return flop_per_parameter * billions / (1000 * self.tflops * self.compute_fraction)
+        fraction = (compiled and self.compiled_fraction) or self.compute_fraction
+        return flop_per_parameter * billions / (1000 * self.tflops * fraction)
 
     def forward_seconds(self, flop_per_parameter: float, billions: float) -> float:
         """Tell how long a token takes a model that reads or answers."""

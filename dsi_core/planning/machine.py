@@ -65,10 +65,15 @@ def machine_of(card: str, *, counts: bool = False) -> Machine:
 
 
 def weights_gb(billions: float, quantized: bool, card: Card) -> float:
-    """Tell what weights take that are not trained: NF4 is unpacked where it fits."""
-    plain = billions * card.bytes_per_parameter
-    packed = quantized and not (card.unpacks and plain < means.UNPACKED * card.memory_gb)
-    return billions * rule("nf4_bytes") if packed else plain
+    """Tell what weights take that are not trained."""
+    packed = stays_packed(billions, quantized, card)
+    return billions * (rule("nf4_bytes") if packed else card.bytes_per_parameter)
+
+
+def stays_packed(billions: float, quantized: bool, card: Card) -> bool:
+    """Tell whether weights are held in NF4: they are unpacked where they fit."""
+    fits = billions * card.bytes_per_parameter < means.UNPACKED * card.memory_gb
+    return quantized and not (card.unpacks and fits)
 
 
 def loading_seconds(billions: float, card: Card) -> float:

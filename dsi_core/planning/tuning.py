@@ -5,7 +5,7 @@ import math
 from dsi_core.models import means
 from dsi_core.planning import assumptions
 from dsi_core.planning.assumptions import Card, rule
-from dsi_core.planning.machine import Cost, weights_gb
+from dsi_core.planning.machine import Cost, stays_packed, weights_gb
 from dsi_core.settings.schema import Recipe
 
 CPU_ROOM = 0.25  # of a core's memory, that more than two pairs at once may take (`models.means`)
@@ -22,7 +22,7 @@ def cost(
 ) -> Cost:
     """Estimate the tuning of a model that is from `source`.
 
-    A step is bound by computing or by the host, whichever takes longer.
+    A step is bound by computing or by the host, whichever takes longer. Many steps are compiled.
 
     Parameters
     ----------
@@ -43,13 +43,17 @@ def cost(
     flops = rule("full_flops" if recipe.method == "full" else "frozen_flops")
     room_gb = {"always": 0.0, "never": math.inf}.get(card.checkpointing, card.memory_gb - held_gb)
     kept_gb = _activations_gb(billions, at_once, longest, room_gb)
+    steps = recipe.epochs * math.ceil(pairs / recipe.batch_size)
+    packed = stays_packed(billions, recipe.method == "qlora", card)
+    can = card.compiled_fraction is not None and kept_gb is not None and not packed
+    compiled = can and steps >= means.COMPILED
     if kept_gb is None:
         kept_gb = at_once * longest * rule("checkpointed_mb") * billions ** (2 / 3) / 1000
         flops += rule("recompute_flops")
     kept_gb += at_once * longest * rule("logits_mb") / 1000
-    steps = recipe.epochs * math.ceil(pairs / recipe.batch_size)
     computed = assumptions.computing_billions(source, written)
-    computing = tokens * card.tuning_seconds(flops, computed)
+    computing = tokens * card.tuning_seconds(flops, computed, compiled=compiled)
+    computing += card.compile_s if compiled else 0
     return Cost(max(computing, steps * card.tuning_step_ms / 1000), held_gb + kept_gb)
 
 

@@ -5,6 +5,7 @@ import pytest
 from helpers import change, says
 from planned import ROUND, numbers, row, with_suspects
 
+from dsi_core.models import means
 from dsi_core.planning import assumptions, plan
 from dsi_core.settings.schema import Data, Endpoint, Model, Wild
 
@@ -84,6 +85,16 @@ def test_a_card_without_checkpointing_by_hand(tiny):
     bare = row(plan.jobs(profile, "bare"), step="tune", model_id="full")
     memory = 129 + 35 * (2 * 4 + 1) / 1000
     assert numbers(bare) == {"pairs": 4, "tokens": 420, "seconds": 40.32, "memory": memory}
+
+
+def test_many_steps_are_compiled_by_hand(tiny, monkeypatch):
+    """6 steps: 420 tokens x 4 x 8e9 FLOP at 5e11 a second, or at 1e12 after 7 seconds."""
+    compiles = ROUND.cards["bare"].changed(compiled_fraction=1, compile_s=7)
+    known = ROUND.model_copy(update={"cards": {"bare": compiles}})
+    monkeypatch.setattr(assumptions, "read", lambda: known)
+    for least, seconds in ((7, 26.88), (6, 20.44)):  # 13.44 + 7
+        monkeypatch.setattr(means, "COMPILED", least)
+        assert numbers(row(plan.jobs(tiny, "bare"), step="tune"))["seconds"] == seconds
 
 
 def test_a_large_batch_is_bound_by_compute(tiny):
