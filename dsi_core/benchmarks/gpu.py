@@ -1,7 +1,8 @@
 """What a GPU tunes, answers and compares a second, with our own code at the paper's sizes.
 
 What does not fit the card is a row that says so. `python -m dsi_core.benchmarks.gpu PLACE OUT
-CASES.json`: a list of fields of `Case`; PLACE takes files, OUT gets rows.jsonl.
+CASES.json`: a list of fields of `Case`; PLACE takes files, OUT gets rows.jsonl. Cases of vLLM want
+a process of their own, in an environment that has it: it takes what memory the card has.
 """
 
 import gc
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dsi_core.benchmarks import gpu_vllm
 from dsi_core.benchmarks.gpu_case import Case, loaded, pairs, words
 from dsi_core.benchmarks.gpu_tuning import profile, tune
 from dsi_core.benchmarks.kernels import Kernels, wait
@@ -118,6 +120,8 @@ WAYS = {
     "answer": answer,
     "answer-tuned": answer,
     "serve": serve,
+    "vllm": gpu_vllm.answer,
+    "vllm-tuned": gpu_vllm.answer,
     "compare": compare,
 }
 

@@ -79,20 +79,27 @@ def words(folder: Path) -> Any:
     return made
 
 
-def model_of(family: str) -> Any:
-    """Make a model of random weights, in bf16 on this device."""
+def config_of(family: str) -> Any:
+    """Give a family's shape, as transformers has it."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
-    config = AutoConfig.for_model(
+    return AutoConfig.for_model(
         **FAMILIES[family],
         tie_word_embeddings=False,
         dtype=torch.bfloat16,
         eos_token_id=2,
         pad_token_id=0,
     )
-    with torch.device(precision.detect().device):
-        return AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+
+
+def model_of(family: str, device: str | None = None) -> Any:
+    """Make a model of random weights in bf16; device: None = this machine's."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device(device or precision.detect().device):
+        return AutoModelForCausalLM.from_config(config_of(family), dtype=torch.bfloat16)
 
 
 def pairs(like: str, count: int, seed: int = 0) -> pd.DataFrame:
@@ -118,7 +125,7 @@ class Case:
     """What is measured; `unpacked`: NF4 weights held as bf16."""
 
     name: str
-    what: str  # tune, profile, answer, serve or compare
+    what: str  # one of `gpu.WAYS`
     family: str
     like: str = "dolly"
     method: str = "qlora"
