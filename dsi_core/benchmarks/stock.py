@@ -174,6 +174,8 @@ def tune(training: Training, pairs: pd.DataFrame, way: Way) -> Tuning:
             train_dataset=Dataset.from_list(rows),
             peft_config=sft.adapter(recipe),
         )
+        if way is not Way.STOCK:
+            sft.in_fp32(trainer.model, training.precision)
         trainer.remove_callback(PrinterCallback)
         gradient = _gradient(trainer)
         started = time.perf_counter()

@@ -142,12 +142,12 @@ def adapter(recipe: Recipe):
 def in_fp32(model, precision: Precision) -> None:
     """Hold what is tuned in fp32: trl puts the adapter of an NF4 model into bf16.
 
-    On a GPU its products are in bf16 by autocast; peft's copies of their inputs in fp32 are spared.
+    Where its products are in bf16 by autocast, peft's copies of their inputs in fp32 are spared.
     """
     for weights in model.parameters():
         if weights.requires_grad:
             weights.data = weights.data.float()
-    if precision.device == "cuda" and precision.dtype == "bf16":
+    if precision.dtype == "bf16":
         for layer in model.modules():
             if hasattr(layer, "cast_input_dtype_enabled"):
                 layer.cast_input_dtype_enabled = False
