@@ -9,6 +9,7 @@ from dsi_core.benchmarks.gpu_case import Case, config_of, model_of, pairs, words
 from dsi_core.models import load, sft
 
 LONGEST = 1024  # tokens of a prompt and its answer
+SHARE = 0.85  # of the card's memory
 
 
 def answer(case: Case, folder: Path, out: Path) -> dict:
@@ -32,13 +33,13 @@ def answer(case: Case, folder: Path, out: Path) -> dict:
     prompts = [load.encode_prompt(tokenizer, t)[: LONGEST - case.new] for t in texts]
 
     def asked(count: int) -> int:
+        given = [{"prompt_token_ids": ids} for ids in prompts[:count]]
         settings = [
             SamplingParams(
                 temperature=1.0, max_tokens=case.new, ignore_eos=True, seed=i, detokenize=False
             )
-            for i in range(count)
+            for i in range(len(given))
         ]
-        given = [{"prompt_token_ids": ids} for ids in prompts[:count]]
         ended = engine.generate(given, settings, lora_request=lora, use_tqdm=False)
         return sum(len(request.outputs[0].token_ids) for request in ended)
 
@@ -59,6 +60,7 @@ def _engine(folder: Path, under_way: int, rank: int) -> Any:
         load_format="dummy",
         dtype="bfloat16",
         max_model_len=LONGEST,
+        gpu_memory_utilization=SHARE,
         max_num_seqs=under_way,
         enable_lora=True,
         max_lora_rank=max(rank, 8),  # the least that it makes room for
