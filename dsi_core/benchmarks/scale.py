@@ -149,7 +149,7 @@ def measure(most: int = ANSWERS[-1]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns step, unit (of the size: jobs or answers), size, seconds (user and system time of
-        the process), memory_mb (the most that it held; some 600 of it are imports).
+        the process), memory_mb (the most that it held; some 200 of it are imports).
     """
     found = []
     with TemporaryDirectory() as folder:
