@@ -63,7 +63,8 @@ def test_every_dependency_is_pinned_once_in_constraints():
 def test_what_the_package_imports_is_declared():
     graph = grimp.build_graph("dsi_core", include_external_packages=True, cache_dir=None)
     declared = {plain(name) for group in wanted().values() for name in group}
-    declared.add("vllm")  # of an environment of its own: constraints-vllm.txt
+    assert "\nvllm-cpu==" in (ROOT / "constraints-vllm.txt").read_text()
+    declared.add("vllm")  # of that environment, which is another
     packages = packages_distributions()
     for module in graph.modules:
         top = module.partition(".")[0]

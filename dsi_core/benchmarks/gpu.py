@@ -44,7 +44,7 @@ def answer(case: Case, folder: Path, out: Path) -> dict:
     wait()
     kernels = Kernels() if case.profiled else None
     passes: list[int] = []
-    model.register_forward_hook(lambda *_: passes.append(1))
+    counting = model.register_forward_hook(lambda *_: passes.append(1))
     asked = questions.head(case.batch if kernels else 2 * case.batch)
     started = time.perf_counter()
     if kernels:
@@ -55,6 +55,7 @@ def answer(case: Case, folder: Path, out: Path) -> dict:
         kernels.end()
     wait()
     seconds = time.perf_counter() - started
+    counting.remove()
     if hasattr(model, "unload"):
         model.unload()
     if kernels:

@@ -147,15 +147,7 @@ def tune(training: Training, pairs: pd.DataFrame, way: Way) -> Tuning:
         sft.example(tokenizer, prompt, output, recipe.max_tokens)
         for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True)
     ]
-    longest = max(len(row["input_ids"]) for row in rows)
-    how = means.of_tuning(
-        training.precision,
-        model,
-        recipe.batch_size,
-        longest,
-        math.ceil(len(rows) / recipe.batch_size),
-        all_weights=recipe.rank is None,
-    )
+    how = sft.means_of(recipe, rows, model, training.precision)
     if way is not Way.STOCK:
         means.apply(how, model)
     torch.manual_seed(training.seed)  # the adapter's first weights

@@ -1,4 +1,6 @@
-"""With what models are tuned and answer: chosen here alone, changing no result but for rounding.
+"""With what models are tuned and answer: chosen here alone.
+
+It changes results by rounding alone, and where a recipe has dropout by its random numbers.
 
 What each is worth was measured: on a GPU by `benchmarks.gpu` (notebooks/pages/paper_plan.md), on a
 CPU as notebooks/pages/speed.md says.

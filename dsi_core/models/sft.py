@@ -45,6 +45,18 @@ def example(tokenizer, prompt: str, output: str, limit: int, whole: bool = False
     return {"input_ids": (before + after)[:limit], "completion_mask": mask[:limit]}
 
 
+def means_of(recipe: Recipe, rows: list[dict], model, precision: Precision) -> Means:
+    """Choose how a loaded model is tuned on `rows` (`examples`) by a recipe."""
+    return means.of_tuning(
+        precision,
+        model,
+        recipe.batch_size,
+        max(len(row["input_ids"]) for row in rows),
+        recipe.epochs * math.ceil(len(rows) / recipe.batch_size),
+        all_weights=recipe.rank is None,
+    )
+
+
 def arguments(
     recipe: Recipe,
     seed: int,

@@ -1,6 +1,5 @@
 """Step 2, reference models: tune a base model on instruction data (§5.2, §6.1) with trl, peft."""
 
-import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -209,16 +208,7 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
     model, tokenizer = load_for_training(training)
     parameters = model.num_parameters()
     rows = sft.examples(tokenizer, pairs, recipe, training.loss_on == "text")
-    longest = max(len(row["input_ids"]) for row in rows)
-    steps = recipe.epochs * math.ceil(len(rows) / recipe.batch_size)
-    how = means.of_tuning(
-        training.precision,
-        model,
-        recipe.batch_size,
-        longest,
-        steps,
-        all_weights=recipe.rank is None,
-    )
+    how = sft.means_of(recipe, rows, model, training.precision)
     means.apply(how, model)
     torch.manual_seed(training.seed)  # the adapter's first weights
     checkpoints = folder / "checkpoints"
