@@ -18,7 +18,7 @@ from dsi_core.audit.plan import Plan
 from dsi_core.audit.reach import Power, Reach, power, reach
 from dsi_core.audit.readable import Readable
 from dsi_core.audit.subject import Kind
-from dsi_core.services import request
+from dsi_core.services import address, request
 from dsi_core.services.service import remembered
 
 CHAT_TOKENS = 16  # about, that a chat format adds to a prompt
@@ -61,6 +61,8 @@ class DryRun(Readable):
         The first ones.
     first_request
         The body that an API would get; None for a local model.
+    unready
+        What the audit would stop at here: a key that is not set; None = nothing known.
     """
 
     conclusion: str
@@ -79,6 +81,7 @@ class DryRun(Readable):
     at_most: Expected
     prompts: list[str]
     first_request: dict[str, Any] | None
+    unready: str | None
 
 
 def dry_run(plan: Plan, shown: int = 5) -> DryRun:
@@ -109,6 +112,7 @@ def dry_run(plan: Plan, shown: int = 5) -> DryRun:
         at_most=_expected(plan.budget, Tokens(*most)),
         prompts=samples["prompt"].head(shown).tolist(),
         first_request=_first_request(plan),
+        unready=_unready(plan),
     )
 
 
@@ -121,6 +125,7 @@ def summary(dry: DryRun) -> str:
     looks = f"; looks after {', '.join(map(str, dry.looks))} samples" if dry.looks else ""
     return "\n".join(
         [
+            *([] if dry.unready is None else [f"not ready: {dry.unready}"]),
             dry.conclusion,
             f"{dry.suspect} would be asked {dry.queries - dry.neutral_queries} questions about "
             f"{dry.samples} samples{neutral}, "
@@ -148,6 +153,17 @@ def _length_of_texts(plan: Plan) -> float:
 def _expected(budget: Budget, tokens: Tokens) -> Expected:
     cost = round(float(budget.cost(tokens)), 6) if budget.has_prices else None
     return Expected(tokens_read=int(tokens.read), tokens_written=int(tokens.written), cost=cost)
+
+
+def _unready(plan: Plan) -> str | None:
+    """Why no question could be asked."""
+    if plan.remote is None:
+        return None
+    try:
+        address.key(plan.remote)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _first_request(plan: Plan) -> dict[str, Any] | None:

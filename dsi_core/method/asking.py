@@ -108,7 +108,12 @@ def query(
 
     announced: whether what is lacking was said already.
     """
-    missing = [q for q in _together(queries) if q.missing]
+    missing = []
+    for q in _together(queries):
+        if q.missing:
+            missing.append(q)
+        else:
+            responses.settle(q.model_id, q.training, q.sampling)
     if not announced:
         pending.announce([q.work for q in missing])
     load.prepare_all(q.training.base for q in missing)

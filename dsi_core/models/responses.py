@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -146,16 +146,31 @@ def ask(
                     each = round(seconds / len(ended), 6)
                     write([_line(answer, each) for answer in ended])
         if len(questions) or store.manifest(folder) is None:
-            kept = read(folder, columns=[*COLUMNS, *COST])
-            store.finish(
-                folder,
-                answers=len(kept),
-                device=device_name(),
-                tokens=int(kept["tokens"].sum()),
-                seconds=round(float(kept["seconds"].sum()), 1),
-                **({} if server is None else {"server": server.version}),
-            )
+            record(folder, **({} if server is None else {"server": server.version}))
     return folder
+
+
+def record(folder: Path, **facts) -> None:
+    """Mark a folder of answers as complete: how many, their cost, and `facts`."""
+    kept = read(folder, columns=[*COLUMNS, *COST])
+    store.finish(
+        folder,
+        answers=len(kept),
+        device=device_name(),
+        tokens=int(kept["tokens"].sum()),
+        seconds=round(float(kept["seconds"].sum()), 1),
+        **facts,
+    )
+
+
+def settle(model_id: str, training: Training, sampling: Sampling) -> None:
+    """Record answers that an interrupt caught behind the last, unless somebody is at them."""
+    folder = entry(model_id, training, sampling, make=False)
+    if not (folder / "responses.jsonl").exists() or store.manifest(folder) is not None:
+        return
+    with suppress(locks.Held), locks.patience(0), locks.held(folder):
+        if store.manifest(folder) is None:  # nobody ended it meanwhile
+            record(folder)
 
 
 def _line(answer: Answer, seconds: float) -> dict:

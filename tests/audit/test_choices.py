@@ -56,6 +56,17 @@ def test_a_dry_run_of_a_local_model_has_no_request(prepared):
     assert dry.folder.startswith("audits/boxes/name-")
 
 
+def test_a_dry_run_says_that_the_key_is_not_set(prepared, server, cli, monkeypatch):
+    monkeypatch.setenv("THE_KEY", "sk-1")
+    asked = cli(prepared(5).folder, "--dry-run", "--key-env", "THE_KEY")
+    assert asked.exit_code == 0 and "not ready" not in asked.stdout
+    monkeypatch.delenv("THE_KEY")
+    asked = cli(prepared(5).folder, "--dry-run", "--key-env", "THE_KEY")
+    assert asked.exit_code == 0
+    first = asked.stdout.splitlines()[0]
+    assert first.startswith("not ready: the environment variable THE_KEY") and "not set" in first
+
+
 def test_who_is_asked_about_what_decides_the_folder(prepared, server):
     """Whatever else there is to choose is fixed by plan.json in it."""
     folder = prepared(6)

@@ -5,6 +5,7 @@ from helpers import says
 
 from dsi_core.planning import course
 from dsi_core.planning.machine import machine_of
+from dsi_core.runtime import store
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Suspect
 
@@ -71,6 +72,19 @@ def test_a_run_that_is_interrupted_goes_on(smoke, empty_store, monkeypatch):
     half = course.state(parts, machine).set_index("step")
     done = half["done"] == half["models"]
     assert done["tune references"] and done["ask references"] and not done["ask suspects"]
+    finish = store.finish
+
+    def stop_at_answers(folder, **facts):
+        if folder.parent.name == "responses":
+            raise KeyboardInterrupt
+        return finish(folder, **facts)
+
+    with monkeypatch.context() as stopped:  # behind the last answer, before their manifest
+        stopped.setattr(store, "finish", stop_at_answers)
+        with pytest.raises(KeyboardInterrupt):
+            course.run(parts)
+    asked = course.state(parts, machine).set_index("step").loc["ask suspects"]
+    assert asked["done"] == 0 and 0 < asked["left_hours"] < asked["planned_hours"]
     verdicts = course.run(parts)
     assert set(verdicts["suite"]) == {""} and verdicts["verdict"].notna().all()
     after = course.state(parts, machine)
