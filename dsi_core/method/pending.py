@@ -153,14 +153,17 @@ class Record:
 def _records() -> list[Record]:
     """All finished entries; looked through once for whatever is to be done."""
     own = [p.parent for kind in KINDS for p in store.root().glob(f"{kind}/*/manifest.json")]
-    return [_record(f) for f in [*own, *(f for kind in KINDS for f in released.folders(kind))]]
+    others = [_record(*facts) for kind in KINDS for facts in released.facts(kind)]
+    return [*map(_own_record, own), *others]
 
 
 @cache
-def _record(folder: Path) -> Record:
+def _own_record(folder: Path) -> Record:
+    return _record(disk.read_json(folder / "spec.json"), store.manifest(folder) or {})
+
+
+def _record(spec: dict, facts: dict) -> Record:
     """What a complete entry says of its speed."""
-    spec = disk.read_json(folder / "spec.json")
-    facts = store.manifest(folder) or {}
     model = spec.get("model", spec)
     return Record(
         base=store.key(model["base"]),

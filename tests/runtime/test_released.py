@@ -169,6 +169,20 @@ def test_without_released_answers_there_is_the_own_store_alone(release, monkeypa
     assert all(place.match("figures/*/answers") for place in released.releases())
 
 
+def test_what_the_entries_say_of_their_speed_is_read_from_the_archives(release, monkeypatch):
+    """Two were tuned: 7 and 5 tokens. With the answers switched off the same; damaged: nothing."""
+    monkeypatch.setattr(released, "_all", lambda: [release])
+    for switch in (str(release), released.OFF):
+        monkeypatch.setenv(released.SWITCH, switch)
+        said = {spec["precision"]: facts["tokens"] for spec, facts in released.facts("tuned")}
+        assert said == {GPU: 7, f"{GPU} nf4": 5}
+        assert released.facts("losses") == []
+    assert not (store.root() / "released").exists()
+    path = release / "tuned.zip"
+    path.write_bytes(path.read_bytes() + b"x")
+    assert released.facts("tuned") == [] and len(released.facts("responses")) == 1
+
+
 def test_an_altered_archive_is_refused_with_what_helps(release):
     path = release / "tuned.zip"
     right = released.sha256_of(path)
