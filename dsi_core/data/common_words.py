@@ -5,8 +5,11 @@ from collections.abc import Sequence
 
 from rapidfuzz.distance import LCSseq
 
-PIECES = re.compile(r"\s+|\w+|[^\w\s]")
-WORDS = re.compile(r"\w+")
+# Scripts that put no spaces between words: each of their characters counts as one
+UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+WORD = rf"[{UNSPACED}]|[^\W{UNSPACED}]+"
+PIECES = re.compile(rf"\s+|{WORD}|[^\w\s]")
+WORDS = re.compile(WORD)
 
 
 def pieces(text: str) -> list[str]:

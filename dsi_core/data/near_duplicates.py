@@ -1,6 +1,5 @@
 """Near-duplicates: pairs whose input and output both nearly repeat those of another (§6.1)."""
 
-import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -9,12 +8,10 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.data import sketches
+from dsi_core.data.common_words import in_order
 from dsi_core.runtime import disk, locks, released, store
 
 SIDES = ["prompt", "output"]
-# Scripts that put no spaces between words: each of their characters counts as one
-UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-PIECES = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+").findall
 # Rows that are compared with one in a band, and in vain in all: of many rows so many, ...
 NEIGHBOURS = 32
 COMPARED = 1_000_000  # ... of few as many as make so many comparisons, of up to 1,000 rows all
@@ -27,7 +24,7 @@ Rows = pd.DataFrame | Sequence[Sides]  # columns prompt and output, or both of e
 
 def words(text: str) -> frozenset[str]:
     """Give the set of a text's words, without case and punctuation."""
-    return frozenset(PIECES(text.lower()))
+    return frozenset(in_order(text))
 
 
 def jaccard(a: frozenset, b: frozenset) -> float:
@@ -123,7 +120,7 @@ class _Texts:
     def __init__(self, parts: Sequence[Rows], threshold: float):
         self.threshold = threshold
         self.parts = [_Table(part) if isinstance(part, pd.DataFrame) else part for part in parts]
-        words_of = ((PIECES(p.lower()), PIECES(o.lower())) for part in self.parts for p, o in part)
+        words_of = ((in_order(p), in_order(o)) for part in self.parts for p, o in part)
         self.sketches = sketches.sketch(words_of, sum(map(len, self.parts)))
         self.crowds = np.zeros(len(self.sketches), dtype=np.int16)
         self.tried = np.zeros(len(self.sketches), dtype=np.int32)

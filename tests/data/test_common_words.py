@@ -16,7 +16,8 @@ from dsi_core.data.common_words import common, in_order, pieces, rouge_l
         ("one", "", []),
         ("", "one", []),
         ("a_b c-d", "c-d", ["c", "-", "d"]),
-        ("naïve 東京", "Naïve 東京", ["Naïve", "東京"]),
+        ("naïve 東京", "Naïve 東京", ["Naïve", "東", "京"]),
+        ("我想退货。", "我不想退货", ["我", "想", "退", "货"]),
     ],
 )
 def test_shared_words_by_hand(oracle, response, shared):
@@ -45,6 +46,13 @@ def test_pieces_joined_are_the_text():
     text = "  Two lines,\n\tand a tab; 3.5% …"
     assert "".join(pieces(text)) == text
     assert pieces("it's 3.5") == ["it", "'", "s", " ", "3", ".", "5"]
+
+
+def test_a_character_of_an_unspaced_script_is_a_word():
+    assert in_order("退货30天, メモA1は한국어") == [
+        *"退货", "30", "天", *"メモ", "a1", "は", "한국어",
+    ]  # fmt: skip
+    assert rouge_l(in_order("我想退货"), in_order("我不想退货")) == pytest.approx(8 / 9)
 
 
 def test_rouge_l_by_hand():
