@@ -6,6 +6,7 @@ this machine or another with the same store.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -128,6 +129,8 @@ def obstacles(name: str) -> pd.DataFrame:
 def state(parts: Sequence[Part], machine: Machine) -> pd.DataFrame:
     """Say of each kind of work, in its order, how much is planned and done.
 
+    What several datasets or parts share, as a model that is innocent of all, counts in the first.
+
     Returns
     -------
     pandas.DataFrame
@@ -135,13 +138,15 @@ def state(parts: Sequence[Part], machine: Machine) -> pd.DataFrame:
         the machine), spent_hours (of one worker, as recorded), left_hours (planned, of what is not
         done).
     """
-    rows = [row for part in parts for row in _rows(part, machine)]
+    counted: set[str] = set()
+    rows = [row for part in parts for row in _rows(part, machine, counted)]
     table = pd.DataFrame(rows, columns=[*COLUMNS, "left_hours"])
     groups = table.groupby(["suite", "dataset", "step"], sort=False)
     return groups[[*COLUMNS[3:], "left_hours"]].sum().reset_index()
 
 
-def _rows(part: Part, machine: Machine) -> Iterator[tuple]:
+def _rows(part: Part, machine: Machine, counted: set[str]) -> Iterator[tuple]:
+    """The work of a part that is not counted yet; it is from here on."""
     profile = part.study.profile
     usual = part.study.sampling
     for victim in profile.victims:
@@ -149,23 +154,30 @@ def _rows(part: Part, machine: Machine) -> Iterator[tuple]:
         every = prompts_of(data, counted=machine.counts)
         some = profile.responses.ask == "tainted"
         asked = prompts_of(data, tainted=some, counted=machine.counts)
+        samples = part.study.pairs.loc[part.study.pairs["dataset"] == victim, "sample_id"]
         models = [m for m in participants(profile) if m.dataset == victim]
         for model in sorted(models, key=lambda m: not m.is_reference):
             who = "references" if model.is_reference else "suspects"
-            if model.training.datasets:
-                share, spent = _tuned(model)
-                yield _row(part, f"tune {who}", jobs.tune(model, machine), share, spent)
+            if model.training.datasets and _is_new(job := jobs.tune(model, machine), counted):
+                yield _row(part, victim, f"tune {who}", job, *_tuned(model))
             sampling = usual.for_references() if model.is_reference else usual
             prompts = every if model.is_reference else asked
-            estimate = jobs.answer(model, prompts, sampling, machine)
-            share, spent = _answered(model, sampling, estimate)
-            yield _row(part, f"ask {who}", estimate, share, spent)
+            if _is_new(job := jobs.answer(model, prompts, sampling, machine), counted):
+                done = _answered(model, samples, sampling, job)
+                yield _row(part, victim, f"ask {who}", job, *done)
 
 
-def _row(part: Part, step: str, estimate: JobEstimate, share: float, seconds: float) -> tuple:
+def _is_new(job: JobEstimate, counted: set[str]) -> bool:
+    new = job.id not in counted
+    counted.add(job.id)
+    return new
+
+
+def _row(
+    part: Part, victim: str, step: str, estimate: JobEstimate, share: float, seconds: float
+) -> tuple:
     left = estimate.hours * (1 - share)
-    done = int(share == 1)
-    return part.suite, estimate.dataset, step, 1, done, estimate.hours, seconds / 3600, left
+    return part.suite, victim, step, 1, int(share == 1), estimate.hours, seconds / 3600, left
 
 
 def _tuned(model: Participant) -> tuple[float, float]:
@@ -174,13 +186,23 @@ def _tuned(model: Participant) -> tuple[float, float]:
     return (0.0, 0.0) if facts is None else (1.0, facts["seconds"])
 
 
-def _answered(model: Participant, sampling: Sampling, estimate: JobEstimate) -> tuple[float, float]:
+def _answered(
+    model: Participant, samples: pd.Series, sampling: Sampling, estimate: JobEstimate
+) -> tuple[float, float]:
+    """Of these samples: (share that is done, seconds it took)."""
     folders = responses.folders(model.model_id, model.training, sampling)
     found = responses.read(*folders, columns=["sample_id", "draw", *responses.COST])
-    if any(store.manifest(folder) is not None for folder in folders):
-        return 1.0, float(found["seconds"].sum())
-    wanted = estimate.pairs * estimate.draws
-    return min(0.99, len(found) / wanted), float(found["seconds"].sum())
+    found = found[found["sample_id"].isin(samples)]
+    spent = float(found["seconds"].sum())
+    if len(found) and any(map(_is_recorded, folders)):
+        return 1.0, spent
+    return min(0.99, len(found) / (estimate.pairs * estimate.draws)), spent
+
+
+def _is_recorded(folder: Path) -> bool:
+    """Whether nothing was answered, about any dataset, since the manifest was written."""
+    facts = store.manifest(folder)
+    return facts is not None and facts["answers"] == len(responses.read(folder))
 
 
 def run(parts: Sequence[Part]) -> pd.DataFrame:

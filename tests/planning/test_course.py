@@ -37,11 +37,10 @@ def test_an_unknown_victim_is_refused():
     says(error, "--only", "nothing", "dozen")
 
 
-def test_a_run_that_is_interrupted_goes_on(smoke, empty_store, monkeypatch):
-    """Before: all is left. Stopped after the references: those are done. At the end: nothing."""
-    machine = machine_of("cpu-core", counts=True)
-    profile = smoke.changed(
-        victims=["dozen"],
+def one_suspect(smoke, victims: list[str]):
+    """Smoke with the first references, and one untuned suspect for all victims."""
+    return smoke.changed(
+        victims=victims,
         references=smoke.references[:1],
         suspects=[Suspect(name="s", member=False, base="llama")],
         non_members_from=[],
@@ -56,6 +55,12 @@ def test_a_run_that_is_interrupted_goes_on(smoke, empty_store, monkeypatch):
         attribution=None,
         grey_box=None,
     )
+
+
+def test_a_run_that_is_interrupted_goes_on(smoke, empty_store, monkeypatch):
+    """Before: all is left. Stopped after the references: those are done. At the end: nothing."""
+    machine = machine_of("cpu-core", counts=True)
+    profile = one_suspect(smoke, ["dozen"])
     parts = [course.Part("", course._study(profile))]
     before = course.state(parts, machine)
     assert before["step"].tolist()[:2] == ["tune references", "ask references"]
@@ -90,3 +95,29 @@ def test_a_run_that_is_interrupted_goes_on(smoke, empty_store, monkeypatch):
     after = course.state(parts, machine)
     assert (after["done"] == after["models"]).all()
     assert after["left_hours"].sum() == 0 < after["spent_hours"].sum()
+
+
+def test_a_suspect_that_two_victims_share_counts_for_each_by_itself(
+    smoke, empty_store, monkeypatch
+):
+    """Its answers lie in one folder: those about the first victim are none about the second."""
+    machine = machine_of("cpu-core", counts=True)
+    parts = [course.Part("", course._study(one_suspect(smoke, ["dozen", "terse"])))]
+    gaps, seen = course.study.suspect_gaps, []
+
+    def stop_at_the_second(one, scores):
+        seen.extend(one.profile.victims)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return gaps(one, scores)
+
+    monkeypatch.setattr(course.study, "suspect_gaps", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        course.run(parts)
+    table = course.state(parts, machine).set_index(["step", "dataset"])
+    asked = table.loc["ask suspects"]
+    assert asked["done"].to_dict() == {"dozen": 1, "terse": 0}
+    assert asked.loc["dozen", "spent_hours"] > 0 == asked.loc["terse", "spent_hours"]
+    assert asked.loc["terse", "left_hours"] == asked.loc["terse", "planned_hours"]
+    twice = course.state([*parts, course.Part("again", parts[0].study)], machine)
+    assert set(twice["suite"]) == {""}  # the same work is not counted again
