@@ -110,11 +110,13 @@ def test_processes_share_the_jobs_of_a_store(tmp_path):
 
 
 INTERRUPTED = """
+import signal
 import time
 from dsi_core.runtime import jobs, locks, store
 from dsi_core.runtime.engines import local
 
 local.PRELOADED = ["torch"]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 
 def hold(name):
     with locks.held(store.entry("tuned", name, {"seed": 1})):
