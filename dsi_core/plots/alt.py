@@ -7,6 +7,7 @@ keep: no page has to be told the words again.
 import html
 from base64 import b64encode
 from io import BytesIO
+from weakref import WeakKeyDictionary
 
 import matplotlib.pyplot as plt
 from IPython.core.getipython import get_ipython
@@ -14,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 SCREEN = 96  # CSS pixels in an inch
+_KEPT: WeakKeyDictionary[Figure, bytes] = WeakKeyDictionary()
 
 
 def text(figure: Figure) -> str:
@@ -37,15 +39,26 @@ def text(figure: Figure) -> str:
     return " ".join(f"{part.rstrip('.')}." for part in map(_one_line, parts) if part)
 
 
+def keep(figure: Figure, png: bytes) -> None:
+    """Let a notebook show this picture of a figure, until something on the figure changes."""
+    figure.stale = False
+    _KEPT[figure] = png
+
+
 def as_html(figure: Figure) -> str:
     """A figure as an HTML image with its alt text, at most as wide as its page."""
-    file = BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
+    kept = None if figure.stale else _KEPT.get(figure)
     wide = round(SCREEN * figure.get_figwidth())
     return (
         f'<img alt="{html.escape(text(figure))}" style="width: {wide}px; max-width: 100%" '
-        f'src="data:image/png;base64,{b64encode(file.getvalue()).decode()}">'
+        f'src="data:image/png;base64,{b64encode(kept or _png(figure)).decode()}">'
     )
+
+
+def _png(figure: Figure) -> bytes:
+    file = BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
 
 
 def in_notebooks() -> None:

@@ -100,6 +100,7 @@ def save(
         for file in (path, place / f"{name}.pdf"):
             _write(whole, file, words)
             files[file] = words
+        alt.keep(whole, path.read_bytes())
     _note(profile, files)
     return path
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from base64 import b64encode
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -10,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dsi_core.plots import save, style
+from dsi_core.plots import alt, save, style
 from dsi_core.runtime import provenance
 
 
@@ -75,6 +76,14 @@ def test_axes_keep_the_figure_that_they_are_on(folder):
     path = save.save(Run(), "axes", whole.axes[0], TABLE, str(folder))
     same = save.save(Run(), "whole", whole, TABLE, str(folder))
     assert path.read_bytes() == same.read_bytes()
+
+
+def test_a_notebook_shows_what_was_saved_until_it_changes(folder):
+    whole = drawing()
+    saved = b64encode(save.save(Run(), "fig", whole, TABLE, str(folder)).read_bytes()).decode()
+    assert saved in alt.as_html(whole)
+    whole.axes[0].patches[0].set_height(0.5)
+    assert saved not in alt.as_html(whole)
 
 
 def test_the_caption_says_profile_seed_and_scale(folder):
