@@ -15,6 +15,7 @@ from dsi_core.models import tuning
 from dsi_core.runtime import released, store
 from dsi_core.runtime.devices import CPU
 from dsi_core.runtime.environment import variables
+from dsi_core.settings.profile import load_profile
 
 ANSWER = ["model_id", "sample_id", "draw"]
 SUSPECT = ["dataset", "suspect"]
@@ -97,7 +98,8 @@ def verify(profile: str, models: int = 3, seed: int = 0) -> Verified:
 def verify_stored(profile: str) -> Verified:
     """Compare whatever this store has of a study, after `make reproduce`, with what is released.
 
-    Nothing is tuned or asked: a model counts that has all its answers here. Untuned ones too.
+    Nothing is tuned or asked: a model counts that has all its answers here. Untuned ones too, and
+    the suspects of the profile's suites.
 
     Raises
     ------
@@ -106,35 +108,38 @@ def verify_stored(profile: str) -> Verified:
         store has no model of this study.
     """
     place = released.check(profile).resolve()
-    run = study.start(profile)
-    found = []
-    for victim in run.profile.victims:
-        part = _of_one(run, victim)
-        with _apart("released", str(place)):
-            _check(part)
+    suites = load_profile(profile).suites
+    studies = [study.start(profile), *(study.start(profile, suite) for suite in suites)]
+    found: list[_Compared] = []
+    seen: set[tuple[str, str]] = set()  # a suite has the references of the study
+    for part in (_of_one(run, victim) for run in studies for victim in run.profile.victims):
         with _stored(released.OFF):
             everyone = participants.participants(part.profile)
             stored = [m for m in everyone if not _queries(part, [m])[0].missing]
-        if stored:
+        fresh = {(m.dataset, m.model_id) for m in stored} - seen
+        if fresh:
+            with _apart("released", str(place)):
+                _check(part)
             found.append(_compared(part, stored, str(place), _stored))
+        seen |= fresh
     if not found:
         raise ValueError(
             f"{store.root()} has no answers of a model of profile {profile!r}: `make reproduce "
             f"PROFILE={profile}` makes them all, `dsi verify --models 3` those of three models"
         )
-    count = sum(len(one.models) for one in found)
-    datasets = ", ".join(run.profile.victims)
-    return _together(found, f"{count} models that answered about {datasets}")
+    datasets = ", ".join(dict.fromkeys(one.dataset for one in found))
+    return _together(found, f"{len(seen)} models that answered about {datasets}")
 
 
 @dataclass(frozen=True)
 class _Compared:
-    """One dataset's part of `Verified`, and what the sentence says of it.
+    """One dataset's part of `Verified`, of a study or a suite, and what the sentence says of it.
 
     suspects: how many are judged; tainted: how many samples are, as released and here; by: on
     what models were tuned, as released and here.
     """
 
+    dataset: str
     models: pd.DataFrame
     changed: pd.DataFrame
     suspects: int
@@ -176,15 +181,17 @@ def _compared(
     changed = both[both["verdict_released"] != both["verdict_here"]]
     counts = before.tainted, after.tainted
     by = _made_by(records), _made_by(own_records)
-    return _Compared(pd.DataFrame(rows), changed, len(both), counts, by)
+    return _Compared(run.profile.victims[0], pd.DataFrame(rows), changed, len(both), counts, by)
 
 
 def _together(found: Sequence[_Compared], named: str) -> Verified:
     """All datasets' parts; named: which models these are."""
     models = pd.concat([one.models for one in found], ignore_index=True)
+    models = models.drop_duplicates(["dataset", "model"], ignore_index=True)
     changed = pd.concat([one.changed for one in found], ignore_index=True)
     suspects = sum(one.suspects for one in found)
-    before, after = (sum(counts) for counts in zip(*(one.tainted for one in found), strict=True))
+    tainted = {one.dataset: one.tainted for one in found}
+    before, after = (sum(counts) for counts in zip(*tainted.values(), strict=True))
     there, here = (
         "; ".join(sorted(set().union(*sides))) or "nothing was tuned"
         for sides in zip(*(one.by for one in found), strict=True)
@@ -366,7 +373,7 @@ def _sentence(
         for column in ("identical", "similarity")
     )
     others = ", ".join(
-        f"{c.suspect} (released: {c.verdict_released}, here: {c.verdict_here})"
+        f"{c.suspect} of {c.dataset} (released: {c.verdict_released}, here: {c.verdict_here})"
         for c in changed.itertuples()
     )
     evidence = models["evidence_moved"].mean()

@@ -75,6 +75,24 @@ def test_own_answers_take_the_place_of_the_released_ones():
     assert verify._replaced(known, own, "suspect")["response"].tolist() == ["", "y"]
 
 
+def test_a_suite_is_compared_by_the_references_of_the_study():
+    def part(suspect: str, verdict: str) -> verify._Compared:
+        numbers = dict.fromkeys(["answers", "identical", "similarity", "evidence_moved"], 1.0)
+        losses = {"loss_released": 0.1, "loss_here": 0.1}
+        models = pd.DataFrame({"dataset": "faq", "model": ["R^t G", suspect], **numbers, **losses})
+        columns = "dataset suspect verdict_released verdict_here"
+        changed = table(columns, ("faq", suspect, "non-member", verdict)).query(
+            "verdict_released != verdict_here"
+        )
+        return verify._Compared("faq", models, changed, 1, (46, 45), ({"GPU"}, {"CPU"}))
+
+    found = verify._together([part("M", "non-member"), part("M-iid", "member")], "all")
+    assert found.models["model"].tolist() == ["R^t G", "M", "M-iid"]
+    assert found.changed["suspect"].tolist() == ["M-iid"]
+    assert found.sentence.startswith("all were tuned and asked here (CPU)")
+    assert "45 samples instead of 46. Of 2 verdicts 1 changed: M-iid" in found.sentence
+
+
 def test_the_sentence_says_what_moved():
     models = pd.DataFrame(
         {
@@ -97,5 +115,5 @@ def test_the_sentence_says_what_moved():
         "(cuda bf16, GPU). Final losses moved by 0.100 nats per token at most; evidence of a "
         "sample by 0.250 on average; of 4 answers 50% are the released ones word for word, and "
         "their mean similarity to these is 0.850 (1 = the same). Tainted are 45 samples instead "
-        "of 46. Of 7 verdicts 1 changed: M (released: member, here: non-member)."
+        "of 46. Of 7 verdicts 1 changed: M of faq (released: member, here: non-member)."
     )
