@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -30,6 +31,7 @@ from dsi_core.settings import profile as profiles
 RANDOM_MODELS = (
     "> **Random models: the results on this page mean nothing.** It shows that the code runs."
 )
+NAMED = 20  # files of a summary at most; more are counted
 LONGEST_REASON = 300  # characters of an error that the summary repeats
 # Loggers that tell of tasks and sockets which nobody waits for once a run is interrupted, and of a
 # kernel's death, which is said here
@@ -257,8 +259,9 @@ def run(
             else _side_by_side(chosen, work, together)
         )
     print("\n".join(_line(end) for end in ends))
-    made = [path.name for path in sorted(figures.glob("*.*")) if _is_output(path, started)]
-    print(f"{len(made)} files in {figures}: {', '.join(made)}", flush=True)
+    made = [path for path in sorted(figures.glob("*.*")) if _is_output(path, started)]
+    print(_made(made, figures))
+    print(f"notebooks with their outputs: {copy_of(profile, chosen[0]).parent}", flush=True)
     return all(end.why_not is None for end in ends)
 
 
@@ -335,6 +338,15 @@ def _line(end: End) -> str:
     how = "passed" if end.why_not is None else "FAILED"
     line = f"{how}  {end.notebook.name:24} {minutes:3}:{rest:02}"
     return f"{line}\n        {end.why_not}" if end.why_not else line
+
+
+def _made(files: list[Path], folder: Path) -> str:
+    """Tell what was made in a folder: by name, or of how many kinds where there are many."""
+    if len(files) <= NAMED:
+        return f"made in {folder}: {', '.join(file.name for file in files) or 'nothing'}"
+    kinds = Counter(file.suffix[1:] for file in files)
+    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return f"made in {folder}: {counts}; its manifest.json says what each figure shows"
 
 
 def _is_output(path: Path, since: float) -> bool:

@@ -138,7 +138,15 @@ def test_a_cell_that_never_ended_is_a_failure(reproduced):
 
 
 def test_the_summary_names_the_files_that_a_notebook_made(reproduced):
-    assert f"1 files in {reproduced.folder / 'drawn' / 'smoke'}: made.csv" in reproduced.printed
+    assert f"made in {reproduced.folder / 'drawn' / 'smoke'}: made.csv\n" in reproduced.printed
+    copies = reproduced.folder / "executed" / "smoke"
+    assert reproduced.printed.endswith(f"notebooks with their outputs: {copies}\n")
+
+
+def test_many_files_are_counted_by_kind():
+    many = [Path(f"{i}.{kind}") for i in range(15) for kind in ("png", "csv")]
+    assert run._made(many, Path("f")).startswith("made in f: 15 csv, 15 png; its manifest.json")
+    assert run._made([], Path("f")) == "made in f: nothing"
 
 
 def test_a_bar_leaves_one_line_in_the_executed_copy(reproduced):
