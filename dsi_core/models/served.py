@@ -306,10 +306,16 @@ def _wait(process: subprocess.Popen, url: str, log: Path, told: list[str]) -> No
 
 
 def _last_words(log: Path) -> str:
-    """The last error in a log, or else its last line. EngineDeadError only points to another."""
+    """The last error in a log, or else its last line. EngineDeadError only points to another.
+
+    What pydantic finds wrong stands below its error.
+    """
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if re.search(r"\b(?!EngineDead)\w*Error: ", line)]
-    return (errors or lines or ["nothing"])[-1][:500]
+    errors = [i for i, line in enumerate(lines) if re.search(r"\b(?!EngineDead)\w*Error: ", line)]
+    if not errors:
+        return (lines or ["nothing"])[-1][:500]
+    said = lines[errors[-1] :][: 1 + ("validation error" in lines[errors[-1]])]
+    return " ".join(line.strip() for line in said)[:500]
 
 
 def _stop(process: subprocess.Popen) -> None:

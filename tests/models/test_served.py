@@ -272,6 +272,13 @@ def test_the_last_words_are_those_of_the_error_itself(tmp_path):
     assert served._last_words(log).endswith("TimeoutError: RPC call to execute_model timed out.")
     log.write_text("Killed\n\n")
     assert served._last_words(log) == "Killed"
+    wrong = [
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for VllmConfig",
+        "  Value error, 9 heads are not divisible by tensor parallel size (2)",
+        "    For further information visit",
+    ]
+    log.write_text("\n".join(wrong))
+    assert served._last_words(log) == f"{wrong[0]} {wrong[1].strip()}"
 
 
 def test_where_vllm_is(tmp_path, monkeypatch):
