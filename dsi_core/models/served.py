@@ -314,8 +314,9 @@ def _last_words(log: Path) -> str:
     errors = [i for i, line in enumerate(lines) if re.search(r"\b(?!EngineDead)\w*Error: ", line)]
     if not errors:
         return (lines or ["nothing"])[-1][:500]
-    said = lines[errors[-1] :][: 1 + ("validation error" in lines[errors[-1]])]
-    return " ".join(line.strip() for line in said)[:500]
+    last = errors[-1]
+    end = last + (2 if "validation error" in lines[last] else 1)
+    return " ".join(line.strip() for line in lines[last:end])[:500]
 
 
 def _stop(process: subprocess.Popen) -> None:
