@@ -39,15 +39,15 @@ def _measured(sender, step: Callable[[Path], int], path: Path) -> None:
     started = time.process_time()  # other work on the machine does not count
     count = step(path)
     seconds = time.process_time() - started
-    sender.send(Measured(seconds, _peak_kilobytes() / 1000, count))
+    sender.send(Measured(seconds, _peak_bytes() / 1e6, count))
 
 
-def _peak_kilobytes() -> float:
+def _peak_bytes() -> float:
     """The most memory that this process held."""
     status = Path("/proc/self/status")
     if status.exists():  # the other counter knows what the process that began this one held, too
-        return float(status.read_text().split("VmHWM:")[1].split()[0])
+        return 1024 * float(status.read_text().split("VmHWM:")[1].split()[0])
     import resource  # not on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1024 if sys.platform == "darwin" else peak
+    return peak if sys.platform == "darwin" else 1024 * peak

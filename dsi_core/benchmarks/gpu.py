@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dsi_core.benchmarks import gpu_vllm
-from dsi_core.benchmarks.gpu_case import Case, loaded, pairs, words
+from dsi_core.benchmarks.gpu_case import Case, loaded, pairs, without_adapter, words
 from dsi_core.benchmarks.gpu_tuning import profile, tune
 from dsi_core.benchmarks.kernels import Kernels, wait
 from dsi_core.models import load, sampling, sft
@@ -56,8 +56,7 @@ def answer(case: Case, folder: Path, out: Path) -> dict:
     wait()
     seconds = time.perf_counter() - started
     counting.remove()
-    if hasattr(model, "unload"):
-        model.unload()
+    without_adapter(model)
     if kernels:
         return kernels.row(sum(a.tokens for a in ended), usual.max_new_tokens)
     return {

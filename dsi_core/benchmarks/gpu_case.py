@@ -201,6 +201,12 @@ def loaded(case: Case, folder: Path) -> tuple:
     return model, words(folder)
 
 
+def without_adapter(model: Any) -> None:
+    """Take the adapter off, if there is one, before the next case has the model."""
+    if hasattr(model, "unload"):
+        model.unload()
+
+
 def _pack(model: Any) -> None:
     """Put the linear layers but the output layer into NF4, as bitsandbytes does when it loads."""
     import torch

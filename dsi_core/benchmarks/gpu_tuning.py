@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsi_core.benchmarks.gpu_case import Case, loaded, pairs
+from dsi_core.benchmarks.gpu_case import Case, loaded, pairs, without_adapter
 from dsi_core.benchmarks.kernels import Kernels, wait
 from dsi_core.models import sft
 from dsi_core.runtime import precision
@@ -74,7 +74,7 @@ def tune(case: Case, folder: Path, out: Path) -> dict:
     table = table.iloc[case.skipped :]
     usual = table[table["seconds"] < 2 * table["seconds"].median()].mean()
     losses = [r["loss"] for r in trainer.state.log_history if "loss" in r]
-    trainer.model.unload()
+    without_adapter(trainer.model)
     return {
         "tokens_per_s": usual["real"] / usual["seconds"],
         "padded_share": 1 - usual["real"] / usual["all"],
@@ -101,6 +101,6 @@ def profile(case: Case, folder: Path, out: Path) -> dict:
 
     trainer.add_callback(Watch())
     trainer.train()
-    trainer.model.unload()
+    without_adapter(trainer.model)
     steps = case.steps - 2 - case.skipped
     return kernels.row(sum(clock.real[case.skipped : case.steps - 2]), steps)

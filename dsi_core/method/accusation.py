@@ -20,8 +20,8 @@ def profile_of(
     iid
         More data of the same kind, from which the dataset `<name>_iid` is drawn apart from D.
     suspects
-        They follow the base's controls, which become suspects, too: all of them but, where there
-        is no such data, those that train on it.
+        They follow the base's controls, which become suspects, too: all of them but those that
+        train on `name` and, where there is no such data, those that train on it.
 
     Raises
     ------
@@ -33,7 +33,8 @@ def profile_of(
         data = {n: d for n, d in data.items() if d.apart_from != name}
         data[f"{name}_iid"] = iid.changed(apart_from=name)
     has_iid = any(d.apart_from == name for d in data.values())
-    controls = [c for c in base.controls if has_iid or IID not in c.data]
+    left_out = {name} if has_iid else {name, IID}
+    controls = [c for c in base.controls if not left_out & set(c.data)]
     return base.changed(
         victims=[name],
         data=data,

@@ -12,6 +12,7 @@ from dsi_core.method import study as steps
 from dsi_core.method import tainted, usage
 from dsi_core.method.study import Study
 from dsi_core.method.verdict import Status
+from dsi_core.settings import suspects
 from dsi_core.settings.profile import needed
 from dsi_core.settings.schema import Robustness, Suspect
 
@@ -72,7 +73,7 @@ def temperatures(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     for temperature in settings(study).temperatures:
         other = study.changed(responses={"temperature": temperature})
         answers = steps.suspect_gaps(other, scores)
-        tables.append(verdicts(other, scores, answers, "temperature", f"{temperature:.1f}"))
+        tables.append(verdicts(other, scores, answers, "temperature", str(temperature)))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -164,7 +165,7 @@ def _random_parts(study: Study) -> dict[str, tuple[str, ...]]:
             outside(part["sample_id"], share, study.profile.seed)
             for _, part in study.pairs.groupby("dataset", sort=False)
         ]
-        left_out[f"{share:.0%}"] = tuple(i for ids in of_each for i in ids)
+        left_out[f"{100 * share:g}%"] = tuple(i for ids in of_each for i in ids)
     return left_out
 
 
@@ -230,17 +231,7 @@ def _tuned_anew(study: Study, variants: list[Variant]) -> Study:
 
 def evading(study: Study) -> list[Suspect]:
     """Give the local members that are trained anew. Raises `ValueError` for a name that is none."""
-    local = [suspect for suspect in study.profile.suspects if suspect.member]
-    names = [suspect.name for suspect in local]
-    chosen = settings(study).suspects
-    if not chosen:
-        return local
-    if wrong := set(chosen) - set(names):
-        raise ValueError(
-            f"robustness.suspects: no local member {', '.join(sorted(wrong))}; "
-            f"known: {', '.join(names)}"
-        )
-    return [suspect for suspect in local if suspect.name in chosen]
+    return suspects.evading(study.profile, settings(study).suspects)
 
 
 def verdicts(

@@ -44,6 +44,14 @@ RuleName = Literal[
 ]
 
 
+class UnknownSize(ValueError):
+    """The size of a model or dataset is stated nowhere; `source`: where that is from."""
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(message)
+        self.source = source
+
+
 class Card(Strict):
     """What a device can do."""
 
@@ -168,7 +176,7 @@ def billions(source: str) -> float:
 
     Raises
     ------
-    ValueError
+    UnknownSize
         For a name that tells no size, or several.
     """
     known = read().models.billions
@@ -178,9 +186,10 @@ def billions(source: str) -> float:
     told = re.findall(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", name)
     sizes = {float(number) / {"b": 1, "m": 1000}[unit] for number, unit in told}
     if len(sizes) != 1:
-        raise ValueError(
+        raise UnknownSize(
+            source,
             f"model {source!r}: its name tells {'several sizes' if sizes else 'no size'}; "
-            f"add its parameters in billions under models: billions: in {FILE}"
+            f"add its parameters in billions under models: billions: in {FILE}",
         )
     return sizes.pop()
 
@@ -224,15 +233,16 @@ def hub_dataset(hub_id: str, name: str) -> HubDataset:
 
     Raises
     ------
-    ValueError
+    UnknownSize
         When it is not stated; says where, and what to add.
     """
     known = read().datasets
     if hub_id not in known:
-        raise ValueError(
+        raise UnknownSize(
+            hub_id,
             f"dataset {name!r} on the hub ({hub_id}): its size is not stated; add rows, "
             f"prompt_tokens, answer_tokens, tainted and why under datasets: in {FILE}, "
-            f"which has {', '.join(known)}"
+            f"which has {', '.join(known)}",
         )
     return known[hub_id]
 

@@ -4,7 +4,7 @@ Every piece lies in the store under a key of its own: what was interrupted goes 
 this machine or another with the same store.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from dsi_core.planning.sizes import prompts_of
 from dsi_core.runtime import hub, progress, provenance, store
 from dsi_core.runtime.hub import Access
 from dsi_core.settings.profile import Profile, load_profile
+from dsi_core.settings.schema import Data
 
 COLUMNS = ["suite", "dataset", "step", "models", "done", "planned_hours", "spent_hours"]
 
@@ -41,7 +42,7 @@ def parts(name: str, only: Sequence[str] = ()) -> list[Part]:
     Parameters
     ----------
     only
-        Victims: their own, and their halves' ("dolly" is dolly and dolly_x). Empty = all.
+        Victims: they and their halves ("dolly" is dolly and dolly_x). Empty = all.
 
     Raises
     ------
@@ -51,17 +52,25 @@ def parts(name: str, only: Sequence[str] = ()) -> list[Part]:
     suites = ["", *load_profile(name).suites]
     profiles = {suite: load_profile(name, suite or None) for suite in suites}
     known = dict.fromkeys(v for profile in profiles.values() for v in profile.victims)
-    if unknown := [v for v in only if not any(_is(k, v) for k in known)]:
+    data = profiles[""].data
+    if unknown := [v for v in only if not any(_is(data, k, v) for k in known)]:
         raise ValueError(f"--only: no victim {', '.join(unknown)}; there are {', '.join(known)}")
     return [
         Part(suite, _study(_possible(profile).changed(victims=victims)))
         for suite, profile in profiles.items()
-        if (victims := [v for v in profile.victims if not only or any(_is(v, o) for o in only)])
+        if (
+            victims := [
+                v for v in profile.victims if not only or any(_is(data, v, o) for o in only)
+            ]
+        )
     ]
 
 
-def _is(victim: str, wanted: str) -> bool:
-    return victim == wanted or victim.startswith(f"{wanted}_")
+def _is(data: Mapping[str, Data], victim: str, wanted: str) -> bool:
+    """Whether a victim is the wanted one, or a half of it."""
+    if victim == wanted or data[victim].half is None:
+        return victim == wanted
+    return data.get(wanted) == data[victim].changed(half=None, apart_from=None)
 
 
 def _study(profile: Profile) -> Study:

@@ -162,19 +162,20 @@ def answer(
     training = model.training
     prompts = prompts.read_by(training.base, counted=machine.counts)
     source, endpoint = source_of(training.base), training.base.source.endpoint
-    kind = Kind(Step.ANSWER, source, "nf4" if _is_quantized(training) else "plain")
+    is_served, quantized = responses.is_served(training, sampling), _is_quantized(training)
+    kind = Kind(Step.ANSWER, source, "served" if is_served else "nf4" if quantized else "plain")
+    basis = Basis.ASSUMED if endpoint else machine.basis(kind)
     answer_tokens = _answer_tokens(training, sampling, machine)
     tokens = prompts.count * sampling.draws * answer_tokens
     billions, memory_gb = math.nan, 0.0
     if endpoint is not None:
         seconds = tokens / (rule("endpoint_tokens_per_s") * endpoint.concurrency)
     else:
-        who = answering.Model(source, _is_quantized(training), _is_adapted(training), answer_tokens)
-        is_served = responses.is_served(training, sampling)
+        who = answering.Model(source, quantized, _is_adapted(training), answer_tokens)
         ask = answering.served if is_served else answering.loop
         cost = ask(who, prompts, sampling, machine.card)
         billions, seconds, memory_gb = who.billions, cost.seconds, cost.memory_gb
-        if kind in machine.speeds and not is_served:
+        if basis is Basis.MEASURED:
             seconds = tokens / machine.speeds[kind]
         if not is_served:
             seconds += loading_seconds(billions, machine.card)
@@ -202,7 +203,7 @@ def answer(
         draws=sampling.draws,
         memory_gb=memory_gb,
         disk_gb=tokens * rule("chars_per_token") / 1e9,
-        basis=machine.basis(kind),
+        basis=basis,
     )
 
 

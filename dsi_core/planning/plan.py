@@ -32,6 +32,7 @@ from dsi_core.planning.rates import Step
 from dsi_core.planning.sizes import prompts_of
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Reference, Suspect
+from dsi_core.settings.suspects import evading
 
 PHASES = list(Phase)
 COLUMNS = [
@@ -131,17 +132,17 @@ def everything(name: str, card: str = "A100-80GB") -> pd.DataFrame:
     """Estimate the whole study of the profile `name`, each piece of work once.
 
     More references (§6.3.2), evasions and notebooks 07 and 08 count for the victims `in_depth`
-    alone. Members that are tuned again on a share of D (§6.4.4), and once more on what an adversary
-    leaves (at most all but its `at_most`) or on D rephrased, are the local members' own tunings at
-    that share.
-    DPDLLM's small reference models are left out: minutes on a GPU. Phase "beside" = what only
-    notebooks 07 to 09 need, whichever phase it is there; the control models of an audit (notebook
-    10) are left out.
+    alone. Members that are tuned again on a share of D (§6.4.4), on what an adversary leaves (at
+    most all but its `at_most`; a share that §6.4.4 has, too, counts once) or on D rephrased, are
+    the local members' own tunings at that share. Left out: the rephraser's calls and the answers at
+    further temperatures (§6.4.1-6.4.2); DPDLLM's small reference models, which take minutes on a
+    GPU; the control models of an audit (notebook 10). Phase "beside" = what only notebooks 07 to
+    09 need, whichever phase it is there.
 
     Returns
     -------
     pandas.DataFrame
-        As `table` gives it, with a column notebook: which one needs the job first.
+        As `table` gives it, with a column notebook: the first one that needs the job in its phase.
     """
     machine = machine_of(card)
     main = study.plan_only(name).profile
@@ -194,8 +195,7 @@ def _robustness(main: Profile, machine: Machine) -> list[list[JobEstimate]]:
     how = main.robustness
     if how is None:
         return []
-    chosen = how.suspects
-    members = [s for s in main.suspects if s.member and (chosen is None or s.name in chosen)]
+    members = evading(main, how.suspects)
     again = [
         estimate
         for estimate in estimates(_only(main, suspects=members), machine)

@@ -21,6 +21,7 @@ from dsi_core.method.similarity import backbone
 from dsi_core.models import load, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.planning import jobs
+from dsi_core.planning.assumptions import UnknownSize
 from dsi_core.planning.here import GB
 from dsi_core.planning.jobs import JobEstimate
 from dsi_core.planning.machine import Machine
@@ -43,6 +44,8 @@ class Outlook:
         What was read and left out, a line each.
     machine, workers
         On which it is done.
+    sharing
+        Workers that share its memory: on a GPU, whose memory is one's own, 1.
     trainings
         Models to tune.
     answers, askings
@@ -60,7 +63,7 @@ class Outlook:
     disk_gb, free_disk_gb
         That stay, and are free; the first None = not known.
     unknown
-        Models whose size is not stated anywhere.
+        Models and datasets whose size is not stated anywhere.
     smallest_p
         That a finding after the fact can have with these controls.
     fewest
@@ -72,6 +75,7 @@ class Outlook:
     notes: tuple[str, ...]
     machine: str
     workers: int
+    sharing: int
     trainings: int
     answers: int
     askings: int
@@ -112,10 +116,11 @@ class Outlook:
             f"folder   {self.folder}",
         ]
         if self.memory_gb is not None and self.memory_gb > self.free_gb:
+            fewer = f", and so do fewer workers (DSI_WORKERS={self.sharing // 2})"
             lines.append(
-                "warning  that is more memory than is free: fewer workers need less "
-                f"(DSI_WORKERS={max(1, self.workers // 2)}), and so do shorter rows "
-                "(--drop too-long under a lower max_tokens) and a smaller responses.batch_size"
+                "warning  that is more memory than is free: shorter rows (--drop too-long under a "
+                "lower max_tokens) and a smaller responses.batch_size need less"
+                + (fewer if self.sharing > 1 else "")
             )
         if self.disk_gb is not None and self.disk_gb > self.free_disk_gb:
             lines.append("warning  that is more than the disk has: set $DSI_STORE to another place")
@@ -123,8 +128,11 @@ class Outlook:
 
 
 def _too_few(alpha: float) -> str:
-    needed = math.ceil(1 / alpha) - 1
-    return f", so nothing can be found at alpha {alpha:g}: it takes {needed} of each kind and base"
+    """Retrieval, of which there is one, is always among the kinds: more controls change nothing."""
+    return (
+        f", so no rank is a finding at alpha {alpha:g}, whatever controls are added: that takes a "
+        "coin thrown before publication (dsi protect); the vote and the ranks are told"
+    )
 
 
 @dataclass(frozen=True)
@@ -164,6 +172,7 @@ def outlook(draft: Draft, machine: Machine | None, *, done: bool) -> Outlook:
         notes=draft.notes,
         machine="a machine of unknown speed" if machine is None else machine.name,
         workers=1 if machine is None else machine.card.workers,
+        sharing=1 if machine is None else _sharing(machine),
         trainings=len(trainings),
         answers=sum(a.lacking for a in lacking),
         askings=len(lacking),
@@ -224,7 +233,7 @@ def _estimates(
     machine: Machine | None,
     done: bool,
 ) -> tuple[list[JobEstimate], set[str]]:
-    """The jobs that are not done, and the models whose size is not stated."""
+    """The jobs that are not done, and the models and datasets whose size is not stated."""
     if machine is None:
         return [], set()
     found: list[JobEstimate] = []
@@ -232,11 +241,11 @@ def _estimates(
     victim = dataset(draft.settings, draft.facts.name)
     prompts = prompts_of(victim, counted=True)
     for model in trainings:
-        with _sized(model, unknown):
+        with _sized(unknown):
             found.append(jobs.tune(model, machine))
     answers = []
     for asked in every:
-        with _sized(asked.model, unknown):
+        with _sized(unknown):
             whole = jobs.answer(asked.model, prompts, asked.query.sampling, machine)
             share = asked.lacking / max(1, len(asked.query.questions) * _draws(asked))
             answers.append(whole)
@@ -246,30 +255,36 @@ def _estimates(
     waiting = [asked.model for asked in every if asked.lacking]
     for model in {m.training.base.name: m for m in waiting}.values():
         base = model.training.base
-        with _sized(model, unknown):
+        with _sized(unknown):
             fetched = jobs.download(model)
             if fetched is not None and not (done and base.made_here and load.is_ready(base)):
                 found.append(fetched)
-    if waiting and not unknown:
-        found += jobs.servers([(a.model, a.query.sampling) for a in every if a.lacking], machine)
-        encoder = backbone(draft.settings)
-        found += jobs.similarity(victim, answers, encoder, machine)
+    if waiting:
+        with _sized(unknown):
+            served = [(a.model, a.query.sampling) for a in every if a.lacking]
+            found += jobs.servers(served, machine)
+        with _sized(unknown):
+            found += jobs.similarity(victim, answers, backbone(draft.settings), machine)
     return found, unknown
 
 
 @contextmanager
-def _sized(model: Participant, unknown: set[str]) -> Iterator[None]:
-    """Note a model whose size is not stated, of which nothing is estimated."""
+def _sized(unknown: set[str]) -> Iterator[None]:
+    """Note what is of a size that is not stated, of which nothing is estimated."""
     try:
         yield
-    except ValueError:
-        unknown.add(jobs.source_of(model.training.base))
+    except UnknownSize as error:
+        unknown.add(error.source)
 
 
 def _memory(estimates: list[JobEstimate], machine: Machine) -> float:
     """What the largest jobs hold at the same time; on GPUs the largest alone, on its card."""
     sizes = sorted((e.memory_gb for e in estimates), reverse=True)
-    return sum(sizes[: machine.card.workers if _is_cpu(machine) else 1])
+    return sum(sizes[: _sharing(machine)])
+
+
+def _sharing(machine: Machine) -> int:
+    return machine.card.workers if _is_cpu(machine) else 1
 
 
 def _is_cpu(machine: Machine) -> bool:
@@ -279,7 +294,7 @@ def _is_cpu(machine: Machine) -> bool:
 def _free(machine: Machine | None, *, here: bool) -> float:
     if machine is None or (here and _is_cpu(machine)):
         return psutil.virtual_memory().available / GB
-    return machine.card.memory_gb * (machine.card.workers if _is_cpu(machine) else 1)
+    return machine.card.memory_gb * _sharing(machine)
 
 
 def _name(estimate: JobEstimate) -> str:

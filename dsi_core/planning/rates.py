@@ -35,7 +35,8 @@ class Kind:
     base
         Where the model is from, as `source_of` says it.
     method
-        Of tuning: qlora, lora or full, as it was done; of answers the weights: nf4 or plain.
+        Of tuning: qlora, lora or full, as it was done; of answers served (by vLLM), or of our own
+        loop its weights: nf4 or plain.
     """
 
     step: Step
@@ -90,7 +91,8 @@ def _rate(folder: Path, kind: str) -> Rate | None:
     else:
         model = spec["model"]
         quantized = model.get("precision", "").endswith(" nf4")
-        work = Kind(Step.ANSWER, source_of(model["base"]), "nf4" if quantized else "plain")
+        method = "served" if spec.get("server") else "nf4" if quantized else "plain"
+        work = Kind(Step.ANSWER, source_of(model["base"]), method)
     return Rate(
         work,
         facts["device"],

@@ -1,7 +1,8 @@
 """What the parts of a profile may not contradict: one function a rule, each raises `ValueError`."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
+from dsi_core.settings.extensions import Imitator, Steady
 from dsi_core.settings.schema import Reference, Suspect, Trained, Wild
 from dsi_core.settings.suspects import suspects_of
 from dsi_core.settings.unchecked import Unchecked
@@ -25,19 +26,42 @@ def every_name_is_known(profile: Unchecked) -> None:
             raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
 
 
+def victims_differ(profile: Unchecked) -> None:
+    """Each is accused once."""
+    if twice := _repeated(profile.victims):
+        raise ValueError(f"victims: {', '.join(twice)} is named more than once")
+
+
 def references_train_on_the_victim(profile: Unchecked) -> None:
-    """R_i^t saw D and R_i did not (§5.2)."""
+    """R_i^t saw D and R_i did not (§5.2), also where it is called by its own name."""
     for reference in all_references(profile):
         if VICTIM not in reference.with_.data or VICTIM in reference.without.data:
             raise ValueError(
                 f"reference {reference.name!r}: 'with' must train on {VICTIM!r} "
                 "and 'without' must not"
             )
+        if saw := set(reference.without.data) & set(profile.victims):
+            raise ValueError(
+                f"reference {reference.name!r}: 'without' trains on {', '.join(sorted(saw))}, "
+                "which is a victim; it must be tuned on other data"
+            )
+
+
+def suspects_name_no_victim(profile: Unchecked) -> None:
+    """A suspect is judged for every victim; one that names a victim is a member of that alone."""
+    for suspect in profile.suspects:
+        if saw := set(suspect.data) & set(profile.victims):
+            raise ValueError(
+                f"suspect {suspect.name!r}: trains on {', '.join(sorted(saw))}, which is a victim; "
+                f"a member's data says {VICTIM!r}, and non_members_from adds the members of other "
+                "datasets"
+            )
 
 
 def membership_follows_from_the_data(profile: Unchecked) -> None:
     """A suspect is a member if and only if it trains on D."""
-    for suspect in [*profile.suspects, *profile.controls, *_imitation_suspects(profile)]:
+    beside = [*profile.controls, *_imitation_suspects(profile), *_innocents(profile)]
+    for suspect in [*profile.suspects, *beside]:
         if suspect.member != (VICTIM in suspect.data):
             raise ValueError(
                 f"suspect {suspect.name!r}: member is {suspect.member} "
@@ -97,28 +121,55 @@ def controls_never_saw_the_victim(profile: Unchecked) -> None:
                 )
 
 
+def innocents_never_saw_the_victim(profile: Unchecked) -> None:
+    """Whoever is accused wrongly in the calibration is known to be innocent."""
+    for innocent in _innocents(profile):
+        if innocent.member:
+            raise ValueError(
+                f"calibration.innocents: {innocent.name!r} trains on {VICTIM!r}; "
+                "an innocent must be known not to have seen it"
+            )
+
+
 def names_differ(profile: Unchecked) -> None:
     """Models that are prompted beside each other have different names."""
     references = [reference.name for reference in all_references(profile)]
-    of_victims = [suspects_of(profile, victim) for victim in profile.victims]
-    for beside in (*of_victims, profile.controls, _imitation_suspects(profile)):
-        names = references + [suspect.name for suspect in beside]
-        if len(set(names)) != len(names):
+    of_victims = [
+        [*(suspect.name for suspect in suspects_of(profile, victim)), *_wild(profile, victim)]
+        for victim in profile.victims
+    ]
+    others = (profile.controls, _imitation_suspects(profile))
+    for beside in (*of_victims, *([suspect.name for suspect in some] for some in others)):
+        if twice := _repeated([*references, *beside]):
             raise ValueError(
-                f"names of references, suspects and controls must differ: {sorted(names)}"
+                "names of references, suspects and controls must differ; "
+                f"more than once: {', '.join(twice)}"
+            )
+
+
+def no_reference_counts_twice(profile: Unchecked) -> None:
+    """A reference set holds different references."""
+    for name, chosen in profile.reference_sets.items():
+        if twice := _repeated(chosen):
+            raise ValueError(
+                f"reference_sets: {name!r} names {', '.join(twice)} more than once; it counts once"
             )
 
 
 RULES = (
     no_dataset_has_a_reserved_name,
     every_name_is_known,
+    victims_differ,
     references_train_on_the_victim,
+    suspects_name_no_victim,
     membership_follows_from_the_data,
     no_dataset_is_apart_from_one_that_is_apart,
     no_endpoint_is_tuned,
     the_other_half_is_there_where_it_is_needed,
     controls_never_saw_the_victim,
+    innocents_never_saw_the_victim,
     names_differ,
+    no_reference_counts_twice,
 )
 
 
@@ -128,12 +179,21 @@ def all_references(profile: Unchecked) -> list[Reference]:
     return [*profile.references, *profile.more_references, *adversary]
 
 
+def _repeated(names: Sequence[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
+
+
 def _reference_models(profile: Unchecked) -> list[Trained]:
     return [t for r in all_references(profile) for t in (r.without, r.with_)]
 
 
 def _local_suspects(profile: Unchecked) -> list[Suspect]:
     return [suspect for victim in profile.victims for suspect in suspects_of(profile, victim)]
+
+
+def _wild(profile: Unchecked, victim: str) -> list[str]:
+    wild = profile.wild.get(victim)
+    return [*wild.members, *wild.non_members] if wild else []
 
 
 def _imitation_suspects(profile: Unchecked) -> list[Suspect]:
@@ -149,11 +209,26 @@ def _imitation_models(profile: Unchecked) -> list[Trained]:
     return [profile.imitation.target, tuned, *profile.imitation.suspects]
 
 
+def _innocents(profile: Unchecked) -> list[Suspect]:
+    return profile.calibration.innocents if profile.calibration else []
+
+
+def _calibration_tunings(profile: Unchecked) -> list[Imitator | Steady]:
+    """What the calibration tunes on its own draws of data."""
+    how = profile.calibration
+    if how is None:
+        return []
+    return [how.weak, *how.strengths, *([how.other_wording] if how.other_wording else [])]
+
+
 def _opened_models(profile: Unchecked) -> Iterator[str]:
-    """Names of base models that are tuned, or whose hidden states are read."""
+    """Names of base models that are tuned, or whose hidden states or probabilities are read."""
     models = [*_reference_models(profile), *profile.suspects, *profile.controls]
-    models += _imitation_models(profile)
+    models += [*_imitation_models(profile), *_innocents(profile)]
     yield from (trained.base for trained in models if trained.data)
+    yield from (tuning.base for tuning in _calibration_tunings(profile))
+    if profile.grey_box:
+        yield from profile.grey_box.references
     if profile.dpdllm:
         yield profile.dpdllm.base
     for similarity in (profile.similarity, *profile.similarities.values()):
@@ -169,6 +244,7 @@ def _named(profile: Unchecked) -> Iterator[tuple[str, str, Collection[str]]]:
     data, models, recipes = profile.data, profile.models, profile.recipes
     of_accusation = {*data, VICTIM, IID}
     trained = [*_reference_models(profile), *profile.suspects, *profile.controls]
+    trained += _innocents(profile)
     tuned: list[Trained | Wild] = [*trained, *profile.wild.values()]
     for model in tuned:
         yield from (("data", name, of_accusation) for name in model.data)
@@ -226,3 +302,8 @@ def _named_in_extensions(
     if profile.grey_box:
         yield from (("model", name, models) for name in profile.grey_box.references)
         yield from (("victim", name, data) for name in profile.grey_box.validation)
+    for tuning in _calibration_tunings(profile):
+        yield "model", tuning.base, models
+        yield "recipe", tuning.recipe, recipes
+    if profile.calibration:
+        yield from (("data", name, data) for name in profile.calibration.diluted_with)

@@ -1,9 +1,11 @@
 """What a profile may hold for notebooks 07-10: imitation, attribution, grey box, calibration."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from dsi_core.settings.defaults import RESPONSES
 from dsi_core.settings.schema import Data, Similarity, Strict, Suspect, Trained
 from dsi_core.settings.words import IID, VICTIM
 
@@ -71,9 +73,22 @@ class Imitation(Strict):
     budgets: list[Annotated[int, Field(ge=1)]] = Field(min_length=3)
     imitator: Imitator
     suspects: list[Suspect]  # beside the imitators of each budget; victim = D, iid = D'
-    references: list[str] | None = None  # which of the profile's count; None = all
+    # which of the profile's count; None = all
+    references: list[str] | None = Field(None, min_length=1)
     rated: int = Field(8, ge=1)  # held-out instructions that people rate
     mixture: Mixture | None = None
+
+    @field_validator("item")
+    @classmethod
+    def _has_a_group(cls, item: str) -> str:
+        """`item` is a regular expression, whose group is the instruction."""
+        try:
+            groups = re.compile(item).groups
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        if not groups:
+            raise ValueError("needs a group, (...), around the instruction")
+        return item
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -126,6 +141,11 @@ class Steady(Strict):
     epochs: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
 
 
+def _of_responses(fields: dict[str, Any]) -> dict[str, Any]:
+    RESPONSES.changed(**fields)  # refuses what is none
+    return fields
+
+
 class Calibration(Strict):
     """How often the exact tests err, and what they find: models of many draws of data and coin."""
 
@@ -150,7 +170,7 @@ class Calibration(Strict):
     coins: int = Field(1000, ge=1)
     coins_otherwise: int = Field(200, ge=1)
     # other ways to ask, by name: fields of `responses`
-    shifts: dict[str, dict[str, Any]] = {}
+    shifts: dict[str, Annotated[dict[str, Any], AfterValidator(_of_responses)]] = {}
     shift_draws: list[int] = []
     beside_draw: int | None = None  # whose models the vote, SaMIA and DIA judge, too
     innocents: list[Suspect] = []  # that saw nothing of the wordings

@@ -363,7 +363,8 @@ class Rephraser(Strict):
     system: str | None = None  # system prompt
     prompt: str = Field(pattern=r"\{text\}")  # {text} is where the answer goes
     max_new_tokens: int | None = Field(None, ge=1)  # None = as a suspect's answer
-    temperatures: list[Annotated[float, Field(ge=0)]] = [1.0]  # each is another rephraser
+    # each is another rephraser
+    temperatures: list[Annotated[float, Field(ge=0)]] = Field([1.0], min_length=1)
     # the same for those that rewrite D's outputs before a member trains; [] = nobody does
     temperatures_of_data: list[Annotated[float, Field(ge=0)]] = []
 
@@ -371,7 +372,7 @@ class Rephraser(Strict):
 class Adversary(Strict):
     """Removes the samples that its own references find tainted before it trains (§6.4.3)."""
 
-    references: list[Reference]
+    references: list[Reference] = Field(min_length=1)
     # share of D that it can do without: the most tainted go first
     at_most: float = Field(1.0, gt=0, le=1)
 
@@ -379,9 +380,9 @@ class Adversary(Strict):
 class Robustness(Strict):
     """Evasions of the member suspects (§6.4)."""
 
-    # whose evasion is tried where it needs another training; None = every local member
+    # whose evasion is tried where it needs another training; None or [] = every local member
     suspects: list[str] | None = None
-    temperatures: list[Annotated[float, Field(ge=0)]]
-    shares: list[Annotated[float, Field(gt=0, le=1)]]
+    temperatures: list[Annotated[float, Field(ge=0)]] = Field(min_length=1)
+    shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1)
     rephraser: Rephraser
     adversary: Adversary

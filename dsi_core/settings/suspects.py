@@ -1,4 +1,6 @@
-"""The local suspects of a victim: those of the profile, and the members of other datasets."""
+"""The local suspects of a victim, with members of other datasets; and those members who evade."""
+
+from collections.abc import Sequence
 
 from dsi_core.settings.schema import Suspect
 from dsi_core.settings.unchecked import Unchecked
@@ -15,6 +17,21 @@ def suspects_of(profile: Unchecked, victim: str) -> list[Suspect]:
     members = [suspect for suspect in profile.suspects if suspect.member]
     others = [name for name in profile.non_members_from if name != victim]
     return [*profile.suspects, *(_on(profile, m, other) for other in others for m in members)]
+
+
+def evading(profile: Unchecked, chosen: Sequence[str] | None) -> list[Suspect]:
+    """Give the local members that are tuned anew for an evasion.
+
+    chosen: `robustness.suspects`; None or empty = all. Raises `ValueError` for a name that is none.
+    """
+    local = [suspect for suspect in profile.suspects if suspect.member]
+    names = [suspect.name for suspect in local]
+    if wrong := set(chosen or []) - set(names):
+        raise ValueError(
+            f"robustness.suspects: no local member {', '.join(sorted(wrong))}; "
+            f"known: {', '.join(names)}"
+        )
+    return [suspect for suspect in local if not chosen or suspect.name in chosen]
 
 
 def _on(profile: Unchecked, member: Suspect, other: str) -> Suspect:

@@ -28,12 +28,12 @@ class Unchecked(Strict):
     scale: str  # one sentence for captions: which models, how large, what it proves
     seed: int = Field(0, ge=0, lt=2**32)  # what libraries that draw take
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of weights; auto = bf16 on a GPU
-    victims: list[str]
+    victims: list[str] = Field(min_length=1)
     data: dict[str, Data]
     models: dict[str, Model]
     chat_template: str  # for a base model whose tokenizer has none
     recipes: dict[str, Recipe]
-    references: list[Reference]
+    references: list[Reference] = Field(min_length=1)
     suspects: list[Suspect]
     # datasets: the member suspects, trained on one of these instead, are a victim's non-members
     non_members_from: list[str] = []

@@ -29,7 +29,7 @@ host() { # name, address: a process that holds its namespaces, and takes care of
         mount -t tmpfs tmpfs /dev/shm
         touch $at/ready
         sleep infinity & wait" &
-    until [[ -e $at/ready ]]; do kill -0 $! && sleep 0.1; done
+    until [[ -e $at/ready ]]; do kill -0 $!; sleep 0.1; done
     ps -o pid= --ppid $! > "$at/pid"
 }
 

@@ -258,6 +258,13 @@ def gaps_of(study: Study, gap) -> pd.DataFrame:
 TAINTED = scores_of(("s", 0.9, 0.9))
 
 
+def test_settings_that_are_nearly_alike_keep_names_of_their_own(study, monkeypatch):
+    near = study.changed(robustness={"shares": [1.0, 0.125, 0.12], "temperatures": [0.2, 0.25]})
+    assert list(robustness._random_parts(near)) == ["100%", "12.5%", "12%"]
+    monkeypatch.setattr(steps, "suspect_gaps", lambda other, _: gaps_of(other, lambda _: 0.5))
+    assert set(robustness.temperatures(near, TAINTED)["setting"]) == {"0.2", "0.25"}
+
+
 def test_each_temperature_is_tried_and_nothing_else_changes(study, monkeypatch):
     tried = []
 

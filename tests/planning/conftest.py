@@ -48,6 +48,7 @@ def tiny(smoke, tmp_path, monkeypatch):
         imitation=None,
         attribution=None,
         grey_box=None,
+        calibration=None,
     )
 
 

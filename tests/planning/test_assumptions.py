@@ -74,6 +74,7 @@ def test_devices_of_cards():
         "NVIDIA A100-SXM4-40GB",
         "NVIDIA H100 80GB HBM3",
         "NVIDIA H200",
+        "NVIDIA GH200 480GB",
         "cuda:0",
     ]
     matching = {
@@ -84,7 +85,7 @@ def test_devices_of_cards():
         "cpu-core": devices[:1],
         "A100-80GB": devices[1:3],
         "H100-80GB": [devices[4]],
-        "H200-141GB": [devices[5]],
+        "H200-141GB": [devices[5]],  # a GH200 has another memory
     }
 
 

@@ -37,6 +37,21 @@ def test_an_unknown_victim_is_refused():
     says(error, "--only", "nothing", "dozen")
 
 
+@pytest.mark.parametrize(
+    ("profile", "suite", "wanted", "victims"),
+    [
+        ("paper", "iid", "dolly", ["dolly_x"]),
+        ("paper", None, "dolly", ["dolly"]),
+        ("paper", "iid", "dolly_x", ["dolly_x"]),
+        ("paper", None, "dol", []),
+        ("small", None, "faq", ["faq"]),  # and not faq_swedish, another dataset
+    ],
+)
+def test_a_victim_goes_with_its_halves(profile, suite, wanted, victims):
+    settings = load_profile(profile, suite)
+    assert [v for v in settings.victims if course._is(settings.data, v, wanted)] == victims
+
+
 def one_suspect(smoke, victims: list[str]):
     """Smoke with the first references, and one untuned suspect for all victims."""
     return smoke.changed(

@@ -7,6 +7,7 @@ from planned import ROUND, numbers, row, with_suspects
 
 from dsi_core.models import means
 from dsi_core.planning import assumptions, plan
+from dsi_core.runtime import store
 from dsi_core.settings.schema import Data, Endpoint, Model, Wild
 
 HUB = {"prompt": ["question"], "output": "answer", "hub": "owner/known"}  # 1,000 pairs
@@ -138,9 +139,13 @@ def test_a_dataset_of_unknown_size_is_refused(tiny):
 
 
 def test_a_model_behind_an_endpoint_needs_no_card(tiny):
+    """What it took elsewhere, with another network, is no measure."""
     endpoint = Endpoint(base_url="https://host/v1", model="m", concurrency=2)
+    spec = {"model": {"base": {"endpoint": endpoint.model_dump()}}}
+    store.finish(store.entry("responses", "m", spec), tokens=9, seconds=9, device="round")
     models = {**tiny.models, "api": Model(endpoint=endpoint)}
     profile = with_suspects(tiny, {"name": "s", "base": "api"}, models=models)
     job = row(plan.jobs(profile, "round"), step="answer", model_id="s")
     assert (job["gpu_memory_gb"], round(3600 * job["hours"], 6)) == (0, 180 / 20)
+    assert job["basis"] == "assumed"
     assert pd.isna(job["billions"])

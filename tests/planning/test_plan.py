@@ -6,6 +6,7 @@ from planned import with_suspects
 
 from dsi_core.method.participants import participants
 from dsi_core.planning import plan
+from dsi_core.planning.machine import machine_of
 from dsi_core.runtime.paths import ROOT
 
 
@@ -52,6 +53,17 @@ def test_the_neighbours_come_on_top(name):
     beside = table["phase"] == "beside"
     assert set(table.loc[beside, "notebook"]) == {"07", "08", "09"}
     assert plan.beside_paper(table).equals(plan.beside_paper(table[~beside]))
+
+
+def test_evasions_are_planned_for_whom_the_notebook_tunes_anew(smoke):
+    def planned(chosen):
+        profile = smoke.changed(robustness={"suspects": chosen})
+        return [len(part) for part in plan._robustness(profile, machine_of("cpu-core"))]
+
+    one, every = planned(["llama-full"]), planned(None)
+    assert planned([]) == every and 0 < one[1] < every[1]
+    with pytest.raises(ValueError, match="no local member llama-ful; known: llama-full"):
+        planned(["llama-ful"])
 
 
 def test_the_papers_plan_is_the_committed_one():

@@ -22,6 +22,7 @@ OUTLOOK = preparation.Outlook(
     notes=("mine: 6 rows read",),
     machine="a card",
     workers=2,
+    sharing=2,
     trainings=1,
     answers=2000,
     askings=3,
@@ -97,18 +98,27 @@ TOYS = assumptions.Sizes(
 
 def test_what_is_not_known_is_not_nothing(draft, monkeypatch):
     def unknown(source):
-        raise ValueError(source)
+        raise assumptions.UnknownSize(source, "no size")
 
     monkeypatch.setattr(assumptions, "billions", unknown)
     found = preparation.outlook(draft, machine_of("cpu-core"), done=False)
     assert (found.hours, found.memory_gb, found.disk_gb) == (None, None, None)
-    assert found.unknown == ("toy gemma", "toy glm", "toy llama", "toy mistral", "toy qwen2")
+    assert found.unknown == tuple(sorted(TOYS.billions))  # the encoder, too
     assert found.is_long and found.trainings == 11
     text = found.text(0.05)
-    assert "time     unknown (the size of toy gemma, " in text and "memory   unknown" in text
+    assert "time     unknown (the size of toy bert, " in text and "memory   unknown" in text
     nowhere = preparation.outlook(draft, None, done=False)
     assert nowhere.hours is None and "a machine of unknown speed" in nowhere.text(0.05)
     assert json.loads(json.dumps(nowhere.json()))["hours"] is None
+
+
+def test_what_is_wrong_is_no_unknown_size(draft, monkeypatch):
+    def wrong(model):
+        raise ValueError("rows.csv, row 3: it holds no text")
+
+    monkeypatch.setattr(preparation.jobs, "download", wrong)
+    with pytest.raises(ValueError, match="row 3: it holds no text"):
+        preparation.outlook(draft, machine_of("cpu-core", counts=True), done=False)
 
 
 def test_half_an_hour_is_not_long():
@@ -121,8 +131,19 @@ def test_the_text_says_what_is_too_much_and_what_cannot_be_found():
     assert "3.0 GB at most (tune R^t one); 4.0 GB free" in text and "warning" not in text
     text = replace(OUTLOOK, memory_gb=5.0, disk_gb=30.0, hours=2.25).text(0.05)
     assert "about 2.2 hours" in text
-    assert "nothing can be found at alpha 0.05: it takes 19 of each kind and base" in text
+    assert "no rank is a finding at alpha 0.05, whatever controls are added" in text
     assert "DSI_WORKERS=1" in text and "set $DSI_STORE" in text
+
+
+def test_fewer_workers_help_where_they_share_the_memory(draft):
+    """A GPU's is one worker's own; one worker on a CPU cannot be fewer."""
+    text = replace(OUTLOOK, memory_gb=5.0, sharing=1).text(0.3)
+    assert "a smaller responses.batch_size need less" in text and "DSI_WORKERS" not in text
+    cards = ("cpu-core", "A100-80GB")
+    machines = [machine_of(card, counts=True) for card in cards]
+    machines = [replace(m, card=m.card.changed(workers=4)) for m in machines]
+    found = [preparation.outlook(draft, machine, done=False) for machine in machines]
+    assert [(o.workers, o.sharing) for o in found] == [(4, 4), (4, 1)]
 
 
 def prepare_command(*words):

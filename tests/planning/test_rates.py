@@ -1,6 +1,7 @@
 """Rates are those of the store's own records, and take the place of assumed ones."""
 
 import pytest
+from helpers import change
 from planned import row, with_suspects
 
 from dsi_core.planning import plan, rates
@@ -21,8 +22,9 @@ def tuned(number, tokens, device, method="lora"):
     record("tuned", number, spec, **facts)
 
 
-def answered(number, tokens, device, precision):
-    spec = {"model": {"base": BASE, "precision": precision, "recipe": {"method": "qlora"}}}
+def answered(number, tokens, device, precision, **spec):
+    model = {"base": BASE, "precision": precision, "recipe": {"method": "qlora"}}
+    spec = {"model": model, **spec}
     record("responses", number, spec, tokens=tokens, seconds=10, device=device)
 
 
@@ -34,6 +36,7 @@ def measurements():
     tuned(3, 9000, "cuda:0")
     answered(4, 50, "round 1", "cpu fp32")
     answered(5, 70, "round 1", "cuda bf16 nf4")
+    answered(7, 9000, "round 1", "cuda bf16", server="vllm")
     store.entry("tuned", "unfinished", {"base": BASE, "recipe": {"method": "lora"}})
     without = {"base": BASE, "recipe": {"method": "lora"}, "number": 6}
     record("tuned", 6, without, seconds=10, device="round 1", method="lora")  # no tokens, no rate
@@ -46,6 +49,7 @@ def test_measured_rates(measurements):
     assert table[columns].to_numpy().tolist() == [
         ["answer", "nf4", "round 1", 7, 1],
         ["answer", "plain", "round 1", 5, 1],
+        ["answer", "served", "round 1", 900, 1],
         ["tune", "lora", "cuda:0", 900, 1],
         ["tune", "lora", "round 1", 20, 2],  # of 10 and 30
         ["tune", "lora", "round 2", 20, 1],
@@ -57,6 +61,7 @@ def test_speeds_of_a_device(measurements):
         Kind(Step.TUNE, "toy llama", "lora"): 20,  # of 10, 20 and 30
         Kind(Step.ANSWER, "toy llama", "plain"): 5,
         Kind(Step.ANSWER, "toy llama", "nf4"): 7,
+        Kind(Step.ANSWER, "toy llama", "served"): 900,
     }
     assert rates.speeds("^oval") == {}
 
@@ -70,6 +75,23 @@ def test_measured_rates_take_the_place_of_assumed_ones(tiny, measurements):
     answer = row(jobs, step="answer", model_id="s")
     assert (answer["basis"], answer["hours"]) == ("measured", pytest.approx(180 / 5 / 3600))
     assert set(plan.jobs(tiny, "other device")["basis"]) == {"assumed"}
+
+
+def test_what_vllm_took_is_no_measure_of_our_own_loop(tiny, empty_store):
+    """It is one of vLLM; what our own loop took is none."""
+    by_vllm = change(tiny, responses={"server": "vllm"})
+
+    def answer(profile):
+        job = row(plan.jobs(profile, "round"), step="answer", model_id="s")
+        return job["basis"], job["hours"]
+
+    loop, served = answer(tiny), answer(by_vllm)
+    answered(0, 9000, "round 1", "cuda bf16", server="vllm")
+    assert answer(tiny) == loop and loop[0] == served[0] == "assumed"
+    assert answer(by_vllm) == ("measured", pytest.approx(180 / 900 / 3600))
+    answered(1, 50, "round 1", "cuda bf16")
+    assert answer(tiny) == ("measured", pytest.approx(180 / 5 / 3600))
+    assert answer(by_vllm) == ("measured", pytest.approx(180 / 900 / 3600))
 
 
 def test_an_empty_store_has_no_rates():

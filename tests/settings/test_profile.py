@@ -10,7 +10,7 @@ from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import checks
 from dsi_core.settings import profile as params
 from dsi_core.settings.profile import load_profile, read_yaml
-from dsi_core.settings.schema import Suspect, Trained, Wild
+from dsi_core.settings.schema import Model, Suspect, Trained, Wild
 from dsi_core.settings.words import dataset_of, iid_of
 
 
@@ -21,8 +21,9 @@ def profile_of(tmp_path, monkeypatch):
     monkeypatch.setattr(params, "ROOT", tmp_path)
 
     def load(raw, **overrides):
-        text = raw if isinstance(raw, str) else yaml.safe_dump(raw)
-        (tmp_path / "params" / "mine.yaml").write_text(text, encoding="utf-8")
+        text = raw if isinstance(raw, str | bytes) else yaml.safe_dump(raw)
+        file = text if isinstance(text, bytes) else text.encode()
+        (tmp_path / "params" / "mine.yaml").write_bytes(file)
         return load_profile("mine", **overrides)
 
     return load
@@ -325,7 +326,7 @@ REFUSED = {  # path: value, parts of the message
     "one more reference of the same name": (
         "more_references",
         [MORE],
-        ["names", "must differ", "'llama', 'llama'"],
+        ["names", "must differ; more than once: llama"],
     ),
     "one more reference that saw D": (
         "more_references",
@@ -340,11 +341,34 @@ REFUSED = {  # path: value, parts of the message
     "adversary's reference of the same name": (
         "robustness",
         evasion(),
-        ["names", "must differ", "'llama', 'llama'"],
+        ["names", "must differ; more than once: llama"],
+    ),
+    "no reference of the adversary": (
+        "robustness",
+        evasion(adversary={"references": []}),
+        ["robustness.adversary.references", "at least 1"],
+    ),
+    "no temperature of an evasion": (
+        "robustness",
+        evasion(temperatures=[]),
+        ["robustness.temperatures", "at least 1"],
+    ),
+    "no share of an evasion": (
+        "robustness",
+        evasion(shares=[]),
+        ["robustness.shares", "at least 1"],
+    ),
+    "no temperature of the rephraser": (
+        "robustness",
+        evasion(rephraser={"base": "llama", "prompt": "{text}", "temperatures": []}),
+        ["robustness.rephraser.temperatures", "at least 1"],
     ),
     "unknown rephraser": (
         "robustness",
-        evasion(rephraser={"base": "bert", "prompt": "{text}"}, adversary={"references": []}),
+        evasion(
+            rephraser={"base": "bert", "prompt": "{text}"},
+            adversary={"references": [{**MORE, "name": "theirs"}]},
+        ),
         ["unknown model 'bert'"],
     ),
     "unknown data of the baseline": (
@@ -375,7 +399,90 @@ REFUSED = {  # path: value, parts of the message
     "one name twice": (
         "suspects/1/name",
         "llama-full",
-        ["names", "must differ", "'llama-full', 'llama-full'"],
+        ["names", "must differ; more than once: llama-full"],
+    ),
+    "a wild model that is both": (
+        "wild",
+        {"dozen": {"members": ["a/b"], "non_members": ["c/d", "a/b"]}},
+        ["must differ; more than once: a/b"],
+    ),
+    "a wild model called as a suspect": (
+        "wild",
+        {"dozen": {"members": [], "non_members": ["llama-full"]}},
+        ["must differ; more than once: llama-full"],
+    ),
+    "a wild model called as a reference": (
+        "wild",
+        {"dozen": {"members": ["glm"], "non_members": []}},
+        ["must differ; more than once: glm"],
+    ),
+    "non-member with the victim's own name": (
+        "suspects/5/data",
+        ["other", "dozen"],
+        ["suspect 'glm-other'", "trains on dozen, which is a victim", "non_members_from"],
+    ),
+    "reference without D saw the victim's own name": (
+        "references/0/without/data",
+        ["dozen"],
+        ["reference 'mistral'", "'without' trains on dozen, which is a victim"],
+    ),
+    "no victims": ("victims", [], ["victims", "at least 1"]),
+    "one victim twice": ("victims", ["dozen", "dozen"], ["victims: dozen", "more than once"]),
+    "no references": ("references", [], ["references", "at least 1"]),
+    "one reference twice in a set": (
+        "reference_sets",
+        {"two": ["glm", "glm"]},
+        ["reference_sets: 'two' names glm more than once"],
+    ),
+    "unknown base of the calibration": (
+        "calibration/strengths/1/base",
+        "lama",
+        ["unknown model 'lama'"],
+    ),
+    "unknown recipe of the calibration": (
+        "calibration/weak/recipe",
+        "stedy",
+        ["unknown recipe 'stedy'"],
+    ),
+    "unknown other wording of the calibration": (
+        "calibration/other_wording",
+        {"base": "lama", "recipe": "heart"},
+        ["unknown model 'lama'"],
+    ),
+    "unknown data of the calibration": (
+        "calibration/diluted_with",
+        ["othr"],
+        ["unknown data 'othr'"],
+    ),
+    "unknown base of an innocent": (
+        "calibration/innocents/0/base",
+        "lama",
+        ["unknown model 'lama'"],
+    ),
+    "unknown data of an innocent": (
+        "calibration/innocents/1/data",
+        ["othr"],
+        ["unknown data 'othr'"],
+    ),
+    "an innocent that is a member": (
+        "calibration/innocents/1",
+        {"name": "a", "member": True, "base": "glm", "data": ["victim"], "recipe": "heart"},
+        ["calibration.innocents: 'a'", "known not to have seen it"],
+    ),
+    "an innocent that saw D": (
+        "calibration/innocents/1/data",
+        ["victim"],
+        ["'glm-other'", "member is False", "['victim']"],
+    ),
+    "another way to ask that is none": (
+        "calibration/shifts",
+        {"warm": {"temprature": 1}},
+        ["calibration.shifts.warm.temprature", "got 1"],
+    ),
+    "another way to ask that is not allowed": (
+        "calibration/shifts/sampled/draws",
+        0,
+        ["calibration.shifts.sampled.draws", "got 0"],
     ),
 }
 
@@ -388,17 +495,55 @@ def test_refused(raw, profile_of, case):
     says(error, "params/mine.yaml", *parts)
 
 
+@pytest.mark.parametrize(
+    ("item", "why"), [("(abc", "is no regular expression"), ("abc", "needs a group")]
+)
+def test_how_items_of_an_imitation_are_found(item, why):
+    smoke = load_profile("smoke")
+    with pytest.raises(ValueError, match=why):
+        smoke.changed(imitation={"item": item})
+
+
 def test_every_mistake_is_listed_at_once(raw, profile_of):
     with pytest.raises(ValueError) as error:
         profile_of(edited(edited(raw, "responses/draws", 0), "recipes/heart/epochs", -3))
     says(error, "2 setting(s)", "responses.draws", "got 0", "recipes.heart.epochs", "got -3")
 
 
-@pytest.mark.parametrize("text", ["scale: [", "", "- a\n- b\n", "scale: words only\n"])
-def test_a_file_that_is_no_profile(profile_of, text):
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("scale: [", "not valid YAML"),
+        ("", "needs settings by name"),
+        ("- a\n- b\n", "needs settings by name"),
+        ("scale: words only\n", "victims: Field required"),
+        ("scale: a\nseed: 3\nscale: b\n", "key 'scale' is there twice"),
+        ("data: {a: {path: x}, a: {path: y}}\n", "key 'a' is there twice"),
+        ("scale: a\nname: other\n", "name is 'other'; leave it out"),
+        ("scale: a\ntrue: 3\n", "Keys should be strings (got True)"),
+        ("scale: gro\xdf\n".encode("latin-1"), "not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_profile(profile_of, text, why):
     with pytest.raises(ValueError) as error:
         profile_of(text)
-    says(error, "params/mine.yaml")
+    says(error, "params/mine.yaml", why)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"api_key": "sk-SECRET"},
+        {"key_env": ["sk-SECRET"]},
+        {"headers": {"Authorization": "sk-SECRET"}},
+    ],
+)
+def test_what_may_be_a_key_is_not_repeated(raw, profile_of, wrong):
+    far = {"endpoint": {**ENDPOINT["endpoint"], **wrong}}
+    with pytest.raises(ValueError) as error:
+        profile_of(edited(raw, "models/far", far))
+    says(error, f"models.far.endpoint.{next(iter(wrong))}")
+    assert "sk-SECRET" not in str(error.value)
 
 
 def test_a_section_without_settings_keeps_its_defaults(raw, profile_of):
@@ -473,9 +618,9 @@ def test_overrides_reach_decision_and_responses():
         "system": "Be brief.",
         "server": "vllm",
     }
-    profile = load_profile("smoke", seed=7, victims=["other"], **new)
+    profile = load_profile("smoke", seed=7, victims=["terse"], **new)
     assert {**profile.decision.model_dump(), **profile.responses.model_dump()} == new
-    assert (profile.seed, profile.victims) == (7, ["other"])
+    assert (profile.seed, profile.victims) == (7, ["terse"])
 
 
 def test_none_is_the_profile_s_own_value():
@@ -535,8 +680,8 @@ def test_two_datasets_apart_from_the_victim(with_iid, profile_of):
 def test_every_victim_needs_its_own_iid_dataset(with_iid, profile_of):
     mine = edited(with_iid, "suspects/5/data", ["iid"])
     with pytest.raises(ValueError) as error:
-        profile_of(mine, victims=["dozen", "other"])
-    says(error, "apart_from: other", "there are: none")
+        profile_of(mine, victims=["dozen", "terse"])
+    says(error, "apart_from: terse", "there are: none")
 
 
 # Suites
@@ -558,7 +703,7 @@ def test_a_suite_replaces_its_parts_alone(raw, profile_of):
         "suites",
         {
             "short": {"victims": ["terse"], "suspects": one, "wild": wild},
-            "two": {"victims": ["dozen", "other"]},
+            "two": {"victims": ["dozen", "terse"]},
         },
     )
     plain, short, two = (profile_of(mine, suite=s) for s in (None, "short", "two"))
@@ -578,9 +723,9 @@ def test_a_suite_replaces_its_parts_alone(raw, profile_of):
         )
     }
     assert short.changed(**{k: getattr(plain, k) for k in ("victims", "suspects", "wild")}) == plain
-    assert two == plain.changed(victims=["dozen", "other"])
-    assert profile_of(mine, suite="two", victims=["other"], mu=3).victims == [
-        "other"
+    assert two == plain.changed(victims=["dozen", "terse"])
+    assert profile_of(mine, suite="two", victims=["terse"], mu=3).victims == [
+        "terse"
     ]  # what the caller says goes over the suite
 
 
@@ -628,6 +773,17 @@ def test_an_endpoint_may_be_asked(raw, profile_of):
         "batch": False,
         "reasoning_tokens": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("section", "base"),
+    [("grey_box", {"references": ["far"]}), ("calibration", {"weak": {"base": "far"}})],
+)
+def test_what_is_behind_an_endpoint_is_neither_read_nor_tuned(section, base):
+    smoke = load_profile("smoke")
+    far = smoke.changed(models={**smoke.models, "far": Model(**ENDPOINT)})
+    with pytest.raises(ValueError, match="'far' is behind an endpoint"):
+        far.changed(**{section: base})
 
 
 def test_a_wild_endpoint_is_not_tuned_either(raw, profile_of):

@@ -5,7 +5,7 @@ import pytest
 from dsi_core.method import participants
 from dsi_core.models import tuning
 from dsi_core.settings.profile import Profile, load_profile
-from dsi_core.settings.suspects import suspects_of
+from dsi_core.settings.suspects import evading, suspects_of
 
 MEMBERS = ["llama-full", "qwen2-mixed", "mistral-lora", "gemma-qlora"]
 
@@ -42,6 +42,14 @@ def test_a_member_of_another_dataset_is_the_model_that_is_a_member_there(smoke):
     truth = participants.truth(two)
     counts = truth.groupby(["dataset", "member"]).size().unstack()
     assert counts.loc[["dozen", "terse"]].to_numpy().tolist() == [[6, 4], [6, 4]]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [(None, MEMBERS), ([], MEMBERS), (["mistral-lora", "llama-full"], [MEMBERS[0], MEMBERS[2]])],
+)
+def test_who_evades(smoke, chosen, names):
+    assert [suspect.name for suspect in evading(smoke, chosen)] == names
 
 
 def test_a_name_that_is_taken_is_refused(smoke):

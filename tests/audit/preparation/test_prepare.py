@@ -26,6 +26,17 @@ def test_controls_without_data_like_d_are_left_out(smoke):
     assert with_more.responses.ask == "tainted" and with_more.victims == ["mine"]
 
 
+def test_controls_that_train_on_d_by_its_name_are_left_out(smoke):
+    on_terse = accusation.profile_of(smoke, "terse", smoke.data["terse"], None, [])
+    assert "mistral-lora on terse" in {c.name for c in smoke.controls}
+    assert [s.name for s in on_terse.suspects] == ["llama-untuned", "qwen2-untuned", "glm-other"]
+
+
+def test_data_that_a_reference_knows_without_d_is_refused(smoke):
+    with pytest.raises(ValueError, match="'without' trains on other, which is a victim"):
+        accusation.profile_of(smoke, "other", smoke.data["other"], None, [])
+
+
 def test_other_words_may_not_repeat_d(monkeypatch, tmp_path):
     monkeypatch.setattr(prepare, "_offline", lambda *_: pytest.fail("work began"))
     mine = write_jsonl(tmp_path / "mine.jsonl", PAIRS)
