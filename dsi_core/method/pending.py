@@ -58,7 +58,7 @@ def sentence(work: Sequence[Work]) -> str:
     workers = max(1, len(devices()[: len(work)]))
     earlier = _records()
     seconds = [_tuning_seconds(w.training, earlier) for w in tuned]
-    seconds += [_answering_seconds(w, earlier) for w in work]
+    seconds += [_answering_seconds(w, earlier) for w in work if w.answers or w.texts]
     known = [s for s in seconds if s is not None]
     takes = "how long is not known"
     if len(known) == len(seconds):

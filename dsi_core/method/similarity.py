@@ -75,15 +75,6 @@ class Backbone:
         return spec
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """The mean raw score of unrelated texts: f1, how many pairs (None = unknown), where from."""
-
-    f1: float
-    pairs: int | None
-    source: str
-
-
 def backbone(profile: Profile, settings: Similarity | None = None) -> Backbone:
     """Find the backbone of a profile's similarity, or of other settings."""
     settings = settings or profile.similarity
@@ -153,7 +144,6 @@ def raw_scores(
     """
     scores = np.zeros(len(pairs))
     ids, cut, spent = np.zeros(len(pairs), dtype=np.uint64), dict[str, int](), 0.0
-    before = _count(backbone)
     for start in range(0, len(pairs), BLOCK):
         named = _named(pairs.iloc[start : start + BLOCK])
         blank = (named["a"].str.strip() == "") | (named["b"].str.strip() == "")
@@ -169,8 +159,7 @@ def raw_scores(
         ids[place] = [int(i, 16) if i in found else 0 for i in named["id"]]
         beyond = known[known["cut"] > 0]
         cut.update(zip(beyond["pair"], beyond["cut"], strict=True))
-    if (count := _count(backbone)) > before:
-        _finish(backbone, count, spent)
+    _finish(backbone, spent)
     if cut:
         texts = 2 * np.count_nonzero(np.unique(ids))
         warnings.warn(
@@ -292,11 +281,16 @@ def _count(backbone: Backbone) -> int:
         return database.execute("SELECT COALESCE(MAX(rowid), 0) FROM scores").fetchone()[0]
 
 
-def _finish(backbone: Backbone, count: int, spent: float) -> None:
-    """Write the manifest: a sum over all scores takes longer with each of them."""
-    folder = folder_of(backbone)
-    before = (store.manifest(folder) or {}).get("seconds") or 0.0
-    store.finish(folder, pairs=count, seconds=round(before + spent, 1))
+def _finish(backbone: Backbone, spent: float) -> None:
+    """Write the manifest if it lacks scores, an interrupted call's, too.
+
+    It has the seconds, as a sum over all scores takes longer with each of them.
+    """
+    folder, count = folder_of(backbone), _count(backbone)
+    before = store.manifest(folder) or {}
+    if count > before.get("pairs", 0):
+        seconds = (before.get("seconds") or 0.0) + spent
+        store.finish(folder, pairs=count, seconds=round(seconds, 1))
 
 
 def _cut(scorer, texts: list[str]) -> np.ndarray:
@@ -336,7 +330,7 @@ def rescale(raw, baseline):
     return (np.asarray(raw) - baseline) / (1 - baseline)
 
 
-def baseline(backbone: Backbone, victim: Dataset, others: Sequence[Dataset] = ()) -> Baseline:
+def baseline(backbone: Backbone, victim: Dataset, others: Sequence[Dataset] = ()) -> float:
     """Find the mean raw score of unrelated texts.
 
     The settings' own, or bert-score's published value where there is one; else estimated once
@@ -351,10 +345,10 @@ def baseline(backbone: Backbone, victim: Dataset, others: Sequence[Dataset] = ()
     """
     settings = backbone.settings
     if settings.baseline is not None:
-        return Baseline(settings.baseline, None, "the profile")
+        return settings.baseline
     known = published(settings)
     if known is not None:
-        return Baseline(known, None, "bert-score's published baseline")
+        return known
     count = settings.baseline_pairs
     outputs = _outputs(victim, others, count)
     spec = {"texts": store.key(outputs), "pairs": count, "seed": victim.seed}
@@ -370,8 +364,7 @@ def baseline(backbone: Backbone, victim: Dataset, others: Sequence[Dataset] = ()
         pairs = pd.DataFrame({"a": [outputs[i] for i in first], "b": [outputs[i] for i in second]})
         estimate = float(raw_scores(backbone, pairs).mean())
         disk.write_text(path, json.dumps({"f1": estimate, "spec": spec}, indent=1))
-    estimate = disk.read_json(path)["f1"]
-    return Baseline(estimate, count, f"random pairs of {victim.name}'s answers")
+    return disk.read_json(path)["f1"]
 
 
 def _outputs(victim: Dataset, others: Sequence[Dataset], count: int) -> list[str]:

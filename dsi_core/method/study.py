@@ -196,11 +196,11 @@ def scale(study: Study, datasets: pd.Series, raw: np.ndarray) -> np.ndarray:
     """Put raw scores on the similarity scale that the thresholds refer to."""
     if not study.profile.similarity.rescale:
         return raw
-    floors = {name: baseline(study, name).f1 for name in datasets.unique()}
+    floors = {name: baseline(study, name) for name in datasets.unique()}
     return similarity.rescale(raw, datasets.map(floors))
 
 
-def baseline(study: Study, victim: str) -> similarity.Baseline:
+def baseline(study: Study, victim: str) -> float:
     """Find the mean raw score of unrelated texts, for one victim."""
     profile = study.profile
     others = [

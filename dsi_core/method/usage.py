@@ -6,6 +6,7 @@ learnt all of D half as well and one that learnt half of it look alike.
 
 from dataclasses import asdict
 
+import numpy as np
 import pandas as pd
 
 from dsi_core.evidence import intervals, share
@@ -57,16 +58,19 @@ def by_closeness(scores: pd.DataFrame, answers: pd.DataFrame, seed: int) -> pd.D
         As of `by_vote`.
     """
     rows = []
-    for (victim, suspect), own in answers.groupby(["dataset", "suspect"], sort=False):
+    for victim, said in answers.groupby("dataset", sort=False):
         of_victim = scores[scores["dataset"] == victim]
         texts = of_victim.drop_duplicates("sample_id").set_index("sample_id")["output"]
-        found, before, after = (
-            closeness.per_sample(OVERLAP, said, texts).to_numpy()
-            for said in (own, _said(of_victim, "before"), _said(of_victim, "after"))
-        )
-        named = {"dataset": victim, "suspect": suspect, "method": "closeness"}
-        rows.append({**named, **asdict(share.of_means(found, after, before, seed))})
+        before, after = (_close(_said(of_victim, side), texts) for side in ("before", "after"))
+        for suspect, own in said.groupby("suspect", sort=False):
+            estimate = share.of_means(_close(own, texts), after, before, seed)
+            named = {"dataset": victim, "suspect": suspect, "method": "closeness"}
+            rows.append({**named, **asdict(estimate)})
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _close(said: pd.DataFrame, texts: pd.Series) -> np.ndarray:
+    return closeness.per_sample(OVERLAP, said, texts).to_numpy()
 
 
 def _said(scores: pd.DataFrame, side: str) -> pd.DataFrame:

@@ -87,7 +87,7 @@ def verify(profile: str, models: int = 3, seed: int = 0) -> Verified:
     place = released.check(profile).resolve()
     run = study.start(profile)
     rng = np.random.default_rng(seed)
-    run = _of_one(run, str(rng.choice(run.profile.victims)))
+    run = study.only(run, [str(rng.choice(run.profile.victims))])
     with _apart("released", str(place)):
         _check(run)
         chosen = _chosen(run, models, rng)
@@ -112,7 +112,7 @@ def verify_stored(profile: str) -> Verified:
     studies = [study.start(profile), *(study.start(profile, suite) for suite in suites)]
     found: list[_Compared] = []
     seen: set[tuple[str, str]] = set()  # a suite has the references of the study
-    for part in (_of_one(run, victim) for run in studies for victim in run.profile.victims):
+    for part in (study.only(run, [victim]) for run in studies for victim in run.profile.victims):
         with _stored(released.OFF):
             everyone = participants.participants(part.profile)
             stored = [m for m in everyone if not _queries(part, [m])[0].missing]
@@ -198,11 +198,6 @@ def _together(found: Sequence[_Compared], named: str) -> Verified:
     )
     sentence = _sentence(named, models, suspects, changed, (before, after), here, there)
     return Verified(models, changed, sentence)
-
-
-def _of_one(run: Study, victim: str) -> Study:
-    pairs = run.pairs[run.pairs["dataset"] == victim]
-    return Study(run.profile.changed(victims=[victim]), pairs.reset_index(drop=True))
 
 
 def _check(run: Study) -> None:
@@ -372,6 +367,9 @@ def _sentence(
         np.average(models[column], weights=models["answers"])
         for column in ("identical", "similarity")
     )
+    losses = "No model was tuned"
+    if loss >= 0:
+        losses = f"Final losses moved by {loss:.3f} nats per token at most"
     others = ", ".join(
         f"{c.suspect} of {c.dataset} (released: {c.verdict_released}, here: {c.verdict_here})"
         for c in changed.itertuples()
@@ -380,8 +378,8 @@ def _sentence(
     moved = f"; evidence of a sample by {evidence:.3f} on average" if evidence >= 0 else ""
     return (
         f"{named} were tuned and asked here "
-        f"({here}) beside the released answers ({there}). Final losses moved by {loss:.3f} nats "
-        f"per token at most{moved}; of {count} answers {identical:.0%} are the released ones word "
+        f"({here}) beside the released answers ({there}). {losses}{moved}; "
+        f"of {count} answers {identical:.0%} are the released ones word "
         f"for word, and their mean similarity to these is {close:.3f} (1 = the same). Tainted are "
         f"{tainted[1]} samples instead of {tainted[0]}. "
         + (

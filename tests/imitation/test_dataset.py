@@ -9,7 +9,6 @@ from dsi_core.data.pairs import dataset as dataset_of
 from dsi_core.data.pairs import load_pairs
 from dsi_core.imitation import bootstrap, dataset
 from dsi_core.method import asking, participants, similarity, study
-from dsi_core.method.similarity import Baseline
 from dsi_core.method.study import Study
 from dsi_core.models.tuning import training_pairs
 from dsi_core.runtime import store
@@ -153,7 +152,7 @@ def test_answers_to_held_out_instructions(run, monkeypatch):
     monkeypatch.setattr(asking, "answers", answers)
     monkeypatch.setattr(bootstrap, "prompted", target)
     monkeypatch.setattr(similarity, "raw_scores", equal)
-    monkeypatch.setattr(study, "baseline", lambda *_: Baseline(0.5, None, "by hand"))
+    monkeypatch.setattr(study, "baseline", lambda *_: 0.5)
     closeness = dataset.held_out(run, accused)
     of_target, of_others = prompted
     assert of_target[:3] == ("target, again", "llama", 0.0)

@@ -66,6 +66,17 @@ def test_what_was_measured_here_says_how_long(models):
     assert f"about {pending._time(seconds)} (" in said and "1 worker)" in said
 
 
+def test_who_is_not_asked_hides_no_time(models, monkeypatch):
+    """On a GPU of which no answering is known, either."""
+    monkeypatch.setattr(pending, "_answering_seconds", lambda *_: None)
+    facts = {"method": "lora", "tokens": 200, "seconds": 10.0, "device": "cpu", "parameters": 1}
+    store.finish(tuning.entry(change_seed(models["T"])), **facts)
+    in_all, _ = tokens(models["T"])
+    said = pending.sentence([Work("T", models["T"])])
+    assert f"tune 1 model (T): about {pending._time(2 * in_all / 20)} (" in said
+    assert "how long is not known" in pending.sentence([Work("T", models["T"], answers=1)])
+
+
 def test_a_model_that_is_tuned_already_is_only_asked(models):
     store.finish(tuning.entry(models["T"]), method="lora", tokens=1, device="cpu", seconds=1.0)
     assert "tune" not in pending.sentence([Work("T", models["T"], answers=1)])

@@ -17,7 +17,7 @@ from helpers import write_jsonl
 
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import similarity, study
-from dsi_core.method.similarity import Baseline, backbone
+from dsi_core.method.similarity import backbone
 from dsi_core.runtime import locks, packing, released, store
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Data
@@ -120,6 +120,27 @@ def test_raw_scores_are_bert_scores_own(profile, monkeypatch):
     assert similarity.raw_scores(backbone(profile), PAIRS.head(0)).shape == (0,)
 
 
+def test_what_an_interrupted_call_scored_is_complete_after_the_next(
+    smoke, empty_store, monkeypatch
+):
+    def of_lengths(_, a, b):
+        lengths = [len(x) + len(y) for x, y in zip(a, b, strict=True)]
+        return np.array(lengths, float), np.zeros(len(a), int)
+
+    how, finish = backbone(smoke), store.finish
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "finish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        similarity.raw_scores(how, PAIRS[1:4], of_lengths)
+    monkeypatch.setattr(store, "finish", finish)
+    assert store.manifest(similarity.folder_of(how)) is None
+    similarity.raw_scores(how, PAIRS[1:4], no_scorer)
+    assert store.manifest(similarity.folder_of(how))["pairs"] == 3
+
+
 def test_only_new_pairs_are_scored(smoke, one_thread, empty_store, monkeypatch):
     asked = []
 
@@ -219,7 +240,7 @@ def test_the_estimated_baseline_is_the_mean_of_random_pairs(
     )
     found = similarity.baseline(backbone(profile), victim)
     (pairs,) = scored
-    assert len(pairs) == found.pairs == 1000 and found.source == "random pairs of sixty's answers"
+    assert len(pairs) == 1000
     assert (pairs["a"] != pairs["b"]).all() and set(pairs["a"]) | set(pairs["b"]) == set(outputs)
     assert pairs["a"].value_counts().max() < 40  # binomial(1000, 1/60): mean 17, sd 4
     by_hand = (
@@ -229,7 +250,7 @@ def test_the_estimated_baseline_is_the_mean_of_random_pairs(
         .astype(float)
         .mean()
     )
-    assert found.f1 == pytest.approx(by_hand, abs=1e-6)
+    assert found == pytest.approx(by_hand, abs=1e-6)
 
     monkeypatch.setattr(similarity, "raw_scores", no_scorer)
     assert similarity.baseline(backbone(profile), victim) == found
@@ -261,7 +282,7 @@ def test_a_small_victim_borrows_the_other_datasets(smoke, one_thread, empty_stor
         "raw_scores",
         lambda _, pairs: scored.append(pairs) or np.linspace(0, 1, len(pairs)),
     )
-    assert study.baseline(study.start("smoke"), "dozen").f1 == pytest.approx(0.5)
+    assert study.baseline(study.start("smoke"), "dozen") == pytest.approx(0.5)
     every = {t for n in smoke.data for t in load_pairs(dataset(smoke, n))["output"]}
     assert len(every) >= 30 and set(scored[0]["a"]) | set(scored[0]["b"]) == every
     assert (scored[0]["a"] != scored[0]["b"]).all()
@@ -273,10 +294,10 @@ def test_the_published_baseline_needs_no_model(smoke, empty_store, monkeypatch):
     paper = load_profile("paper")
     roberta = paper.similarities["roberta-large"]
     assert (roberta.hub, roberta.layer) == ("roberta-large", 17)
-    expected = Baseline(0.83122575, None, "bert-score's published baseline")
-    assert similarity.baseline(backbone(paper, roberta), dataset(paper, "dolly")) == expected
+    expected = similarity.baseline(backbone(paper, roberta), dataset(paper, "dolly"))
+    assert expected == 0.83122575
     assert (
-        expected.f1
+        expected
         == pd.read_csv(f"{bert_score.__path__[0]}/rescale_baseline/en/roberta-large.tsv").iloc[17][
             "F"
         ]

@@ -117,3 +117,6 @@ def test_the_sentence_says_what_moved():
         "their mean similarity to these is 0.850 (1 = the same). Tainted are 45 samples instead "
         "of 46. Of 7 verdicts 1 changed: M of faq (released: member, here: non-member)."
     )
+    untuned = models.assign(loss_here=float("nan"), loss_released=float("nan"))
+    said = verify._sentence("U", untuned, 7, changed, (46, 45), here, there)
+    assert "GPU). No model was tuned; evidence of a sample by" in said

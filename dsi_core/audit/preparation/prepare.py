@@ -163,7 +163,7 @@ def _with_baseline(run: Study) -> Similarity:
     settings = run.profile.similarity
     if not settings.rescale:
         return settings
-    return settings.changed(baseline=study.baseline(run, run.profile.victims[0]).f1)
+    return settings.changed(baseline=study.baseline(run, run.profile.victims[0]))
 
 
 def _blind(profile: Profile, samples: pd.DataFrame) -> list[Compared]:
