@@ -138,9 +138,11 @@ class Vllm(Handler):
 
     def do_GET(self):
         models = [{"id": name} for name in self.server.models]
-        said = {"data": models} if self.path.endswith("/models") else {"version": "0.0.9"}
+        said = {"data": models} if "/models" in self.path else {"version": "0.0.9"}
         body = json.dumps(said).encode()
-        self.send_response(200)
+        wanted = self.server.login
+        refused = wanted is not None and self.headers.get("Authorization") != wanted
+        self.send_response(401 if refused else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -148,7 +150,7 @@ class Vllm(Handler):
 
 @pytest.fixture
 def vllm(server, monkeypatch):
-    server.RequestHandlerClass, server.models = Vllm, ["llama"]
+    server.RequestHandlerClass, server.models, server.login = Vllm, ["llama"], None
     server.script = lambda prompt, n: reply(f"{prompt} {n}")
     monkeypatch.setenv("DSI_VLLM", server.url + "/")
     return server

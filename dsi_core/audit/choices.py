@@ -8,7 +8,7 @@ import pandas as pd
 
 from dsi_core.audit import answers_file, plan_file, subject
 from dsi_core.audit.asking import same_model
-from dsi_core.audit.asking.cost import BYTES_PER_TOKEN, affordable
+from dsi_core.audit.asking.cost import BYTES_PER_TOKEN, affordable, worst
 from dsi_core.audit.budget import read_budget
 from dsi_core.audit.plan import AUDITS, LOOKS, Plan
 from dsi_core.audit.preparation.prepared import Prepared
@@ -84,13 +84,20 @@ def plan(
         For a setting or folder that is not allowed, where there is nothing to ask about, and where
         the audit has begun under another plan.
     """
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha is {alpha}, needs a number between 0 and 1")
+    check_alpha(alpha)
     kit, prepared = (None, about) if isinstance(about, Prepared) else (about, None)
     if prepared is not None:
         _refuse(prepared, draws, max_new_tokens, control_answers, profile)
+    if draws is not None and draws < 1:
+        raise ValueError(f"responses is {draws}; needs at least 1")
     whole = _subject(about, profile)
-    if answers is not None and temperature is None:
+    given = None if answers is None else _of_file(answers, whole.samples)
+    if given is not None:
+        if temperature is not None:
+            raise ValueError(
+                f"temperature is {temperature}; with --answers nobody is asked, and each answer of "
+                "the file counts, however it was made"
+            )
         temperature = UNKNOWN_TEMPERATURE
     greedy = not (whole.responses.temperature if temperature is None else temperature)
     if greedy and draws is not None and draws > 1:
@@ -99,7 +106,7 @@ def plan(
             "--responses 1, or --temperature 1.0"
         )
     chosen = {
-        "draws": draws or _given_draws(answers, whole),
+        "draws": _draws_of(given, whole) if draws is None else draws,
         "system": system,
         "temperature": temperature,
         "max_new_tokens": max_new_tokens,
@@ -129,15 +136,17 @@ def plan(
         out=_place(whole, out),
         neutral=_neutral(neutral, model),
     )
-    if not affordable(planned):
-        raise ValueError(
-            f"a budget of {planned.budget.queries} queries is less than one sample, "
-            f"which takes {planned.draws}"
-        )
     _check_fields(planned)
+    _check_budget(planned)
     plan_file.check(planned.folder, planned.fixed)
     _warn_of_texts(planned)
     return planned
+
+
+def check_alpha(alpha: float) -> None:
+    """Refuse what is no chance of accusing an innocent model."""
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is {alpha}, needs a number between 0 and 1")
 
 
 def _subject(about: Kit | Prepared, profile: str | None) -> Subject:
@@ -162,6 +171,22 @@ def _check_fields(plan: Plan) -> None:
             f"--extra-body sets one seed for all {plan.draws} answers to a prompt: they may be the "
             "same (--omit seed sends none)",
             stacklevel=3,
+        )
+
+
+def _check_budget(plan: Plan) -> None:
+    """It suffices for a sample."""
+    if not affordable(plan):
+        raise ValueError(
+            f"a budget of {plan.budget.queries} queries is less than one sample, "
+            f"which takes {plan.draws}"
+        )
+    if plan.budget.money is None:
+        return
+    most = plan.draws * plan.budget.cost(worst(plan, plan.samples["prompt"].iloc[0]))
+    if most > plan.budget.money:
+        raise ValueError(
+            f"a budget of {plan.budget.money:g} is less than one sample, which may cost {most:.4g}"
         )
 
 
@@ -214,19 +239,30 @@ def _refuse(
         raise ValueError(f"--profile {profile} goes with --kit; a preparation has its own")
 
 
-def _given_draws(answers: str | Path | None, about: Subject) -> int | None:
+def _of_file(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
+    """The answers of a file; what else is in it is named."""
+    said = answers_file.read(path, samples)
+    if others := answers_file.described(said):
+        warnings.warn(f"{path}: {others}; they do not count", stacklevel=3)
+    return said
+
+
+def _draws_of(answers: pd.DataFrame | None, about: Subject) -> int | None:
     """How often a file answers a sample; of a preparation at most as often as the known models."""
     if answers is None:
         return None
-    most = int(answers_file.read(answers, about.samples)["draw"].max()) + 1
+    most = int(answers["draw"].max()) + 1
     return min(most, about.responses.draws) if about.kind is Kind.AFTER else most
 
 
 def _neutral(given: int | None, model: Model | None) -> int:
     if given is not None and given not in range(len(same_model.PROMPTS) + 1):
         raise ValueError(f"same_model is {given}; allowed: 0 to {len(same_model.PROMPTS)}")
-    remote = model is not None and model.endpoint is not None
-    return (same_model.DEFAULT if given is None else given) if remote else 0
+    if model is not None and model.endpoint is not None:
+        return same_model.DEFAULT if given is None else given
+    if given:
+        raise ValueError(f"--same-model {given} goes with --base-url: only an API may change")
+    return 0
 
 
 def _how_many(samples: int | None, most: int) -> int:
@@ -240,7 +276,7 @@ def _how_many(samples: int | None, most: int) -> int:
 def _controls(files: Sequence[str | Path], samples: pd.DataFrame) -> pd.DataFrame:
     """The answers of all controls, each a file, in one table."""
     tables = [
-        answers_file.without_thoughts(answers_file.read(path, samples)).assign(
+        answers_file.without_thoughts(_of_file(path, samples)).assign(
             control=f"{number}. {Path(path).stem}"
         )
         for number, path in enumerate(files, start=1)

@@ -95,7 +95,9 @@ def before(plan: Plan, within: Reach, power: dict[str, Power]) -> str:
         return _cannot(plan, within)
     said = f"A finding at alpha = {plan.alpha:g} is possible with {within.samples} samples "
     said += f"(smallest p-value {within.attainable:.2g})."
-    return f"{said} {_power(power, 'is found')}" if power else said
+    if not power or within.samples < len(plan.samples):  # it is of all that is planned
+        return said
+    return f"{said} {_power(power, 'is found')}"
 
 
 def headline(plan: Plan, judged: Judgement) -> str:
@@ -132,7 +134,8 @@ def after(plan: Plan, judged: Judgement, power: dict[str, Power]) -> str:
 
 def _so_far(plan: Plan, judged: Judgement) -> str:
     """How many samples the conclusion rests on."""
-    said = f"Asked were {judged.samples} of {len(plan.samples)} samples planned, of which "
+    whose = "Asked were" if plan.answers_file is None else "The file answers"
+    said = f"{whose} {judged.answered} of {len(plan.samples)} samples planned, of which "
     said += f"{judged.reach.samples} have a usable answer."
     if judged.samples < len(plan.samples):
         said += " A rerun with a larger budget goes on under the same plan."
@@ -148,7 +151,7 @@ def _no_evidence(judged: Judgement) -> list[str]:
 
 def _cannot(plan: Plan, within: Reach) -> str:
     said = f"This audit cannot find anything at alpha = {plan.alpha:g}: "
-    if plan.prepared is not None:
+    if plan.looks is None:
         if within.attainable > plan.alpha:
             return said + (
                 "these controls cannot support it, as within one kind and base of them no p-value "
@@ -157,7 +160,8 @@ def _cannot(plan: Plan, within: Reach) -> str:
         return said + f"{within.samples} samples with a usable answer are too few."
     return said + (
         f"with {within.samples} samples with a usable answer no p-value can be below "
-        f"{within.attainable:.2g}, or none of the looks planned allows one at its share of alpha."
+        f"{within.attainable:.2g}, or none of the looks by then allows one at its share of alpha "
+        f"(the first is after sample {plan.looks.after[0]})."
     )
 
 
@@ -193,5 +197,5 @@ def _vote(judged: Judgement) -> str:
     assert vote is not None
     return (
         f"The paper's vote, which has no error rate: {vote.positive} positive and {vote.negative} "
-        f"negative samples of {judged.samples} asked."
+        f"negative samples of {judged.answered} asked."
     )

@@ -99,6 +99,11 @@ class Judgement:
         """Whether it is a finding."""
         return self.answer is Answer.FOUND
 
+    @property
+    def answered(self) -> int:
+        """How many of the samples that count have an answer: of a file perhaps not all."""
+        return self.table["sample_id"].nunique()
+
 
 def judge(plan: Plan, answers: pd.DataFrame) -> Judgement:
     """Say what the answers so far (as `storage.answers`) tell."""
@@ -112,10 +117,10 @@ def _exactly(plan: Plan, answers: pd.DataFrame) -> Judgement:
     samples = complete(plan, answers)
     columns = list(dict.fromkeys(["sample_id", *TEXTS[plan.subject.kind].values()]))
     table = _with_closeness(plan, answers.merge(samples[columns], on="sample_id"))
-    usable = table[table["status"] == AnswerStatus.ANSWERED]
-    evidence = _of_samples(plan, samples, usable)
+    evidence = _of_samples(plan, samples, table[table["status"] == AnswerStatus.ANSWERED])
     exact = _tested(plan, evidence)
-    allowed = reach.reach(plan, samples[evidence["evidence"].notna().to_numpy()])
+    usable = samples[evidence["evidence"].notna().to_numpy()]
+    allowed = reach.reach(plan, usable, len(samples))
     answer = Answer.FOUND if exact.found else Answer.NO_FINDING
     return Judgement(
         samples=len(samples),
@@ -229,7 +234,8 @@ def _after_the_fact(plan: Plan, answers: pd.DataFrame) -> Judgement:
     rank = None
     if len(innocent):
         rank = controls.test(evidence["evidence"].to_numpy(), innocent)
-    allowed = reach.reach(plan, samples[evidence["evidence"].notna().to_numpy()])
+    usable = samples[evidence["evidence"].notna().to_numpy()]
+    allowed = reach.reach(plan, usable, len(samples))
     answer = Answer.NO_FINDING if allowed.can_reach_alpha else Answer.CANNOT
     return Judgement(
         samples=len(samples),

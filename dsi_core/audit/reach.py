@@ -33,7 +33,7 @@ class Reach(Readable):
     samples
         How many.
     attainable
-        The smallest possible p-value, whatever is answered.
+        The smallest possible p-value, whatever is answered; 1 before the first look.
     can_reach_alpha
         Whether a finding is possible.
     """
@@ -66,32 +66,47 @@ class Power(Readable):
     median_samples: float | None
 
 
-def reach(plan: Plan, samples: pd.DataFrame) -> Reach:
+def reach(plan: Plan, samples: pd.DataFrame, asked: int) -> Reach:
     """Say what some samples of a plan, in the order of asking, allow.
 
-    samples: rows of `plan.samples`; those without evidence may have been left out.
+    Parameters
+    ----------
+    samples
+        Rows of `plan.samples`; those without evidence may have been left out.
+    asked
+        How many are asked about, these among them: later looks are not taken.
     """
-    smallest = _attainable(plan, samples)
     if plan.looks is None:
+        smallest = _of_controls(plan)
         possible = smallest <= plan.alpha and len(samples) >= controls.MIN_SAMPLES
     else:
-        possible = any(
-            _attainable(plan, samples[samples.index < after]) <= plan.looks.spent(look)
-            for look, after in enumerate(plan.looks.after)
-        )
+        taken = plan.looks.after[: plan.looks.taken(asked)]
+        by_look = [_of_coins(plan, samples[samples.index < after]) for after in taken]
+        smallest = min(by_look, default=1.0)
+        possible = any(p <= plan.looks.spent(look) for look, p in enumerate(by_look))
     return Reach(samples=len(samples), attainable=smallest, can_reach_alpha=possible)
 
 
-def _attainable(plan: Plan, samples: pd.DataFrame) -> float:
-    """The smallest p-value that these samples' coins, or else the controls, allow."""
-    if plan.prepared is not None:
-        if plan.prepared.known.empty:
-            return 1.0
-        return float(prepared.strata(plan.prepared, plan.alpha)["smallest_p"].max())
-    coins = samples.drop_duplicates("group")
+def _of_controls(plan: Plan) -> float:
+    """The smallest p-value that the controls allow."""
+    assert plan.prepared is not None
+    if plan.prepared.known.empty:
+        return 1.0
+    return float(prepared.strata(plan.prepared, plan.alpha)["smallest_p"].max())
+
+
+def _of_coins(plan: Plan, samples: pd.DataFrame) -> float:
+    """The smallest p-value that these samples' coins allow."""
+    planned, coins = (table.drop_duplicates("group") for table in (plan.samples, samples))
     if plan.subject.kind is Kind.WORDING:
         return wording.attainable(len(coins))
-    return twin.attainable(len(coins), int(coins["published"].sum()))
+    lost = planned[~planned["group"].isin(coins["group"])]
+    return twin.attainable(
+        len(planned),
+        int(planned["published"].sum()),
+        lost=len(lost),
+        lost_published=int(lost["published"].sum()),
+    )
 
 
 def power(plan: Plan, without: Collection[str] = ()) -> dict[str, Power]:

@@ -27,6 +27,8 @@ def read(path: Path, known: int, remedy: str) -> dict[str, Any]:
         For a damaged file, and for one of another format.
     """
     content = disk.read_json(path, RESTORE)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged (it holds no JSON object): {RESTORE}")
     number = content.get("format", 1)
     if number != known:
         raise ValueError(

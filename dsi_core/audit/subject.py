@@ -9,7 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from dsi_core.audit.preparation import prepared_json
-from dsi_core.audit.preparation.prepared import Prepared
+from dsi_core.audit.preparation.prepared import Prepared, in_order
 from dsi_core.protect.kit import Kit
 from dsi_core.protect.kit_files import COMMITMENT, PRIVATE, PUBLISHED
 from dsi_core.runtime.released import sha256_of
@@ -113,12 +113,6 @@ def of_kit(kit: Kit, profile: Profile | None = None) -> Subject:
         seed=seed,
         mu=defaults.MU if profile is None else profile.decision.mu,
     )
-
-
-def in_order(samples: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Put samples into the order of asking, whatever order they come in."""
-    ordered = samples.sort_values("sample_id", ignore_index=True)
-    return ordered.sample(frac=1, random_state=seed, ignore_index=True)
 
 
 def _of_kit(kit: Kit, seed: int) -> pd.DataFrame:

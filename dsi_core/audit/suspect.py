@@ -184,6 +184,8 @@ def model(
             "a suspect is either --base-url with --model, or --suspect: a folder, a GGUF file or a "
             "hub id, or --answers: a file of what it said"
         )
+    if base_url is None and (name or key_env):
+        raise ValueError("--model and --key-env go with --base-url: the address of an API")
     how = {option: value for option, value in (loading or {}).items() if value}
     if how and given is None:
         wrong = ", ".join(local.OPTIONS[option] for option in how)
@@ -195,7 +197,7 @@ def model(
     if base_url is not None:
         if not name:
             raise ValueError(
-                f"--base-url {base_url} needs --model: the name by which the server knows the model"
+                "--base-url needs --model: the name by which the server knows the model"
             )
         remote = Endpoint(base_url=base_url, model=name, key_env=key_env, **endpoint)
         return Path(name).name, Model(endpoint=remote)

@@ -1,16 +1,16 @@
 """The audit of one model: what is asked of whom, at what cost; the report."""
 
 import json
-import re
 import shlex
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from dsi_core.cli.errors import group_of, said
-from dsi_core.cli.options import AUDIT, AsJson, Number, Text, asking, panel
+from dsi_core.cli.options import AUDIT, AsJson, Number, Text, asking, panel, typed
 from dsi_core.runtime.environment import variables
 
 app = typer.Typer()
@@ -34,6 +34,17 @@ THOUGHTS = "Of an API: new tokens beyond those of an answer, for a thought befor
 GIVEN = "A file of its answers (prompt or sample_id, and response), when it cannot be asked here."
 CONTROLS = "With --kit: a file of answers of a model that cannot have seen the data; repeatable."
 AUDITS = "The audit's folder is made in this one; it goes on only there. Default: audits/<dataset>."
+# How an API is asked; what `suspects.model` and `choices.plan` refuse of others is not among them
+OF_REQUESTS = (
+    "concurrency",
+    "timeout",
+    "patience",
+    "proxy",
+    "extra_body",
+    "omit",
+    "batch",
+    "reasoning_tokens",
+)
 
 _suspect = panel("The suspect: an API, a folder or hub id, or a file of answers")
 _local = panel("How a suspect is loaded here")
@@ -105,9 +116,9 @@ def audit(
     from dsi_core.runtime import progress
 
     request: dict[str, Any] = {}
-    if reasoning_tokens and not base_url:
-        raise ValueError("--reasoning-tokens goes with --base-url: it is a limit of requests")
-    if base_url:
+    if base_url is None and (wrong := typed(context, *OF_REQUESTS)):
+        raise ValueError(f"{', '.join(wrong)} goes with --base-url: an API is asked so")
+    if base_url is not None:
         extra = _json_object(extra_body)
         request = {"concurrency": concurrency, "timeout": timeout, "extra": extra}
         request |= {"reasoning_tokens": reasoning_tokens or 0, "omit": tuple(omit or ())}
@@ -192,19 +203,22 @@ def _read(kit: Path | None, prepared: Path | None) -> Any:
 
 def _command(context: typer.Context) -> str:
     """What was run, as one could type it. What may be secret in an address is left out."""
+    from dsi_core.services.address import address, without_login
+
+    shown: dict[str | None, Callable[[Any], str]] = {
+        "base_url": lambda url: address(url).base,
+        "proxy": without_login,
+    }
     words = ["dsi", context.info_name or ""]
     for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "")
-        if given is None or given.name != "COMMANDLINE":
+        if not typed(context, parameter.name or ""):
             continue
         value = context.params[parameter.name]
         if isinstance(value, bool):
             words.append(parameter.opts[0] if value else [*parameter.secondary_opts, ""][0])
             continue
         for one in value if isinstance(value, list | tuple) else [value]:
-            text = re.sub("//[^/@]*@", "//", str(one))
-            text = text.partition("?")[0] if re.match("https?://", text) else text
-            words += [parameter.opts[0], text]
+            words += [parameter.opts[0], shown.get(parameter.name, str)(one)]
     return shlex.join(filter(None, words))
 
 

@@ -129,12 +129,14 @@ def prepare(
 
     First it says what was read and left out, and what the work takes.
     """
+    from dsi_core.audit.choices import check_alpha
     from dsi_core.audit.preparation import draft as drafting
     from dsi_core.audit.preparation import prepare
     from dsi_core.audit.preparation import prepared as preparation
     from dsi_core.planning import here
     from dsi_core.planning import preparation as planned
 
+    check_alpha(alpha)
     draft = drafting.draft(
         data,
         profile,
@@ -177,4 +179,4 @@ def _ask_whether_to_begin() -> None:
             "this takes more than half an hour, or nobody knows how long: add --yes to begin it, "
             "or --rows for fewer pairs"
         )
-    typer.confirm("Begin?", default=True, abort=True)
+    typer.confirm("Begin?", default=True, abort=True, err=True)

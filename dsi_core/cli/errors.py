@@ -28,6 +28,7 @@ PLACES = (
     "choose another place: --out or --figures-dir, $DSI_STORE for the store, $HF_HOME for models "
     "of the hub"
 )
+SOFT = f"set $DSI_LOCKS=soft for every process, or {PLACES}"
 
 # What helps, by what the system says
 REMEDIES = {
@@ -47,8 +48,9 @@ REMEDIES = {
     errno.ENOMEM: "no memory is left: set DSI_WORKERS=1, or a smaller batch_size in the profile",
     errno.EIO: f"the disk cannot be read or written: {PLACES}; {KEPT}",
     errno.ESTALE: "this network drive was taken away or changed meanwhile: connect it anew",
-    errno.ENOLCK: f"this disk has no locks, which keep two runs apart: {PLACES}",
-    errno.EOPNOTSUPP: f"this disk cannot do what is needed there, as locks: {PLACES}",
+    errno.ENOLCK: f"this disk has no locks, which keep two runs apart: {SOFT}",
+    errno.EOPNOTSUPP: f"this disk cannot do what is needed there, as locks: {SOFT}",
+    errno.ENOSYS: f"this disk cannot do what is needed there, as locks: {SOFT}",
 }
 # Libraries of which an error says that the hub, or the way to it, does not answer
 HUB = {"datasets", "huggingface_hub", "requests", "urllib3", "httpx", "httpx2", "httpcore"}

@@ -41,6 +41,7 @@ def status(
 SERVED = "Instead: our own loop beside vLLM, and both's verdicts (notebooks/pages/engines.md)."
 GROWTH = "Instead: time and memory of reading and protecting 1,000 to 1,000,000 rows."
 SCALE = "Instead: time and memory of scheduling, store and similarity, with made-up answers."
+MOST = "With --growth or --scale: at most so many rows, or jobs and answers."
 
 
 @app.command(rich_help_panel=MACHINE, epilog="Example: dsi bench --profile small")
@@ -49,7 +50,7 @@ def bench(
     out: Annotated[str, typer.Option(help="For <out>/<profile>/bench.csv.")] = "figures",
     growth: Annotated[bool, typer.Option("--growth", help=GROWTH)] = False,
     scale: Annotated[bool, typer.Option("--scale", help=SCALE)] = False,
-    most: Annotated[int, typer.Option(help="With --growth or --scale: at most.")] = 1_000_000,
+    most: Annotated[int, typer.Option(help=MOST, min=1_000)] = 1_000_000,
     served: Annotated[bool, typer.Option("--served", help=SERVED)] = False,
 ) -> None:
     """Tuning, asking and comparing against the stock way, and as a share of this machine's peak."""

@@ -16,6 +16,13 @@ def as_json(table: Any) -> Any:
     return json.loads(table.to_json(orient="records"))
 
 
+def typed(context: typer.Context, *names: str) -> list[str]:
+    """Give the options of these parameters that stand on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    return [option.opts[0] for option in context.command.params if option.name in given]
+
+
 def panel(title: str) -> Callable[..., Any]:
     """Options that `--help` shows under one title: called with an option's help and its names."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from dsi_core.cli.options import (
+    READING,
     AsJson,
     Config,
     Conversations,
@@ -20,6 +21,7 @@ from dsi_core.cli.options import (
     Text,
     as_json,
     reading,
+    typed,
 )
 
 app = typer.Typer()
@@ -32,7 +34,7 @@ RELEASED = "Read what the store lacks from the released answers, or make all of 
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi reproduce --profile smoke --only 02")
 def reproduce(
     profile: Annotated[
-        str, typer.Option(help="smoke, small, paper, or a file of yours.")
+        str, typer.Option(help="smoke, small, paper, or a file of yours in params/, by its name.")
     ] = "small",
     only: Annotated[Text, typer.Option(help='Begin of a notebook\'s name: "02".')] = None,
     figures_dir: Annotated[str, typer.Option(help="Tables and figures go here.")] = "figures",
@@ -137,6 +139,8 @@ def plan(
         how = {"prompt": tuple(prompt or ()), "output": output, "rows": rows, "iid": iid}
         _plan_preparation(data, profile, card, json_, reading=reading(context), **how)
         return
+    if wrong := typed(context, "prompt", "output", "rows", "iid", *READING):
+        raise ValueError(f"{', '.join(wrong)} goes with --data: a dataset to prepare")
     everything = plan.everything(profile, card)
     details = {
         "assumptions": assumptions.table(),

@@ -162,17 +162,21 @@ def _recognised(path: Path, how: Reading) -> dict[str, Any]:
 
 
 def _fields(path: Path, how: Reading) -> dict[str, Any]:
-    """The fields of a file's first records, each with its first value."""
+    """The fields of a file's first records, each with the first value that is there."""
     found: dict[str, Any] = {}
     for i, record in enumerate(islice(records(path, how), SAMPLE), start=1):
         if not isinstance(record, dict):
             raise ValueError(
                 f"{path}: record {i} is {type(record).__name__}, needs an object with fields"
             )
-        found = {**record, **found}
+        found |= {name: value for name, value in record.items() if _absent(found.get(name))}
     if not found:
         raise ValueError(f"{path}: holds no rows")
     return found
+
+
+def _absent(value: Any) -> bool:
+    return value in (None, "") or value != value  # the last: NaN
 
 
 def _layout(
@@ -183,8 +187,10 @@ def _layout(
     settings: dict[str, Any] = {"prompt": [*before, *columns], "output": real[output]}
     if before:
         settings["may_be_empty"] = [*before, *columns[1:]]
-    if output == "completion" and isinstance(first.get("label"), bool):
-        settings["without"] = {"label": ["False"]}  # what a model is tuned not to say
+    label = real.get("label")
+    if output == "completion" and label and str(first[label]).lower() in ("true", "false"):
+        spelled = ["False"] if isinstance(first[label], bool) else ["False", "false", "FALSE"]
+        settings["without"] = {label: spelled}  # what a model is tuned not to say
     return settings
 
 

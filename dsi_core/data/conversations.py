@@ -3,8 +3,9 @@
 import ast
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import product
 from typing import Any
 
 from dsi_core.data.fields import text_of
@@ -71,6 +72,7 @@ class Unusable(StrEnum):
     NO_ANSWER = "no text answer"
     NOT_TRAINED = "no answer with a weight"
     MEDIA = "images or other media"
+    ALIKE = "chosen has nothing of its own"  # it is rejected, or its beginning
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,26 @@ def exchange(turns: Sequence[Turn], joined_by: str, start: int = 0) -> Exchange 
     return Exchange(prompt, turns[trained[0]].text, len(answers))
 
 
-def preferred(chosen: Any, rejected: Any, place: str, joined_by: str) -> Exchange | Unusable:
+def answered(before: Sequence[Turn], after: Sequence[Turn], joined_by: str) -> Exchange | Unusable:
+    """Give the pair of a prompt and what follows it, which may hold the prompt once more.
+
+    It may hold all of it or its end, also after a system message.
+    """
+    told = [[(t.text, t.role is Role.ASSISTANT) for t in turns] for turns in (before, after)]
+    system = next((i for i, t in enumerate(after) if t.role is not Role.SYSTEM), 0)
+    for begin, apart in product((0, system), range(len(before))):
+        end = begin + len(before) - apart
+        if told[1][begin:end] == told[0][apart:]:
+            return exchange([*before[:apart], *after], joined_by, start=apart + end)
+    return exchange([*before, *after], joined_by, start=len(before))
+
+
+def preferred(
+    chosen: Any, rejected: Any, place: str, joined_by: str, system: Sequence[Turn] = ()
+) -> Exchange | Unusable:
     """Give the pair of preference data without a prompt: both sides begin with it.
+
+    system: what stands before it, in a column of its own.
 
     References
     ----------
@@ -128,9 +148,15 @@ def preferred(chosen: Any, rejected: Any, place: str, joined_by: str) -> Exchang
     the data of Bai et al., 2022) or at a space is the prompt.
     """
     if isinstance(chosen, str) and isinstance(rejected, str):
-        return _of_texts(chosen, rejected)
+        found = _of_texts(chosen, rejected)
+        if isinstance(found, Unusable):
+            return found
+        return replace(found, prompt=joined_by.join([*(t.text for t in system), found.prompt]))
     sides = [messages(side, place) for side in (chosen, rejected)]
-    return exchange(sides[0], joined_by, start=_common(*sides))
+    start = _common(*sides)
+    if sides[0] and start == len(sides[0]):
+        return Unusable.ALIKE
+    return exchange([*system, *sides[0]], joined_by, len(system) + start)
 
 
 def _common(one: Sequence, other: Sequence) -> int:
@@ -146,6 +172,8 @@ def _of_texts(chosen: str, rejected: str) -> Exchange | Unusable:
         cut = alike.rindex(mark) + len(mark)
         prompt = chosen[:cut].removesuffix(mark).strip().removeprefix("Human:")
     else:
+        if alike == chosen:
+            return Unusable.ALIKE
         cut = max(alike.rfind(space) for space in " \n\t") + 1
         prompt = chosen[:cut]
     if not prompt.strip():
@@ -182,7 +210,8 @@ def messages(value: Any, place: str) -> list[Turn]:
     if not isinstance(value, list | tuple):
         raise ValueError(f"{place}: {str(value)[:80]!r} needs a list of messages")
     if any(isinstance(turn, list | tuple) for turn in value):  # [[question, answer], ...]
-        value = [text for pair in value for text in (pair if isinstance(pair, list) else [pair])]
+        pairs = [pair if isinstance(pair, list | tuple) else [pair] for pair in value]
+        value = [text for pair in pairs for text in pair]
     if value and all(isinstance(turn, str) for turn in value):  # [question, answer, ...]
         who = (Role.USER, Role.ASSISTANT)
         return [Turn(who[i % 2], text_of(text, place)) for i, text in enumerate(value)]
@@ -205,10 +234,8 @@ def _written(text: str) -> Any:
 
 def system_turn(value: Any, place: str) -> list[Turn]:
     """Give the system message that stands in a column of its own: text, or a message; or none."""
-    content = (
-        value if isinstance(value, str | None) else _message({"role": "system", **value}, place)
-    )
-    text = content.text if isinstance(content, Turn) else text_of(content, place)
+    said = isinstance(value, dict)
+    text = _message({**value, "role": "system"}, place).text if said else text_of(value, place)
     return [Turn(Role.SYSTEM, text)] if text else []
 
 
@@ -250,17 +277,18 @@ def _content(content: Any, place: str) -> tuple[str, bool]:
         return text_of(content, place), False
     texts, media = [], False
     for part in content:
-        kind = part.get("type") if isinstance(part, dict) else None
+        fields = part if isinstance(part, dict) else {}
+        kind, said = fields.get("type"), fields.get("text")
         if isinstance(part, str):
             texts.append(part)
         elif kind in THOUGHTS or kind in CALLS:
             continue
         elif kind == "tool_result":
-            text, more = _content(part.get("content"), place)
+            text, more = _content(fields.get("content"), place)
             texts.append(text)
             media |= more
-        elif isinstance(part, dict) and "text" in part and part.get("type", "text") in TEXTS:
-            texts.append(text_of(part.get("text"), place))
+        elif (kind is None and said is not None) or (kind in TEXTS and "text" in fields):
+            texts.append(text_of(said, place))
         else:
             media = True
     return text_of("\n".join(texts), place), media

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from dsi_core.data import csv_files, json_files, text
+from dsi_core.runtime import unique_keys
 from dsi_core.settings.schema import Quotes
 
 FORMATS = {  # ending, in any case -> format; JSON and JSON Lines are told apart by content
@@ -33,6 +34,7 @@ TABLES = {  # ending -> what reads it, to be written as Parquet
     ".pickle": "pandas.read_pickle(file)",
 }
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz")
+LOADER = unique_keys.of(yaml.BaseLoader)  # every value is text: an answer "Yes" is not True
 BATCH = 1024  # rows of a Parquet file that are read at a time
 
 
@@ -159,8 +161,10 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _dialogues(file: Any, path: Path) -> list:
-    # BaseLoader: every scalar is text, so that an answer "Yes" does not become True
-    read = yaml.load(file, Loader=yaml.BaseLoader)
+    try:
+        read = yaml.load(file, Loader=LOADER)
+    except RecursionError:
+        raise ValueError(f"{path}: cannot be read as yaml: it is nested too deeply") from None
     if isinstance(read, list):
         return read
     if not isinstance(read, dict) or not isinstance(read.get("conversations"), list):

@@ -14,6 +14,7 @@ from dsi_core.data.conversations import (
     Role,
     Turn,
     Unusable,
+    answered,
     exchange,
     messages,
     preferred,
@@ -225,11 +226,12 @@ def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
     """The pair of one record, stripped; any side may be empty."""
     if source.conversations:
         turns, where = _column(record, source.conversations, place)
-        if source.rejected:
-            return preferred(turns, field(record, source.rejected, place), where, source.joined_by)
         before = []
         if source.system:
             before = system_turn(record.get(source.system), f"{place}, field {source.system!r}")
+        if source.rejected:
+            rejected = field(record, source.rejected, place)
+            return preferred(turns, rejected, where, source.joined_by, before)
         return exchange([*before, *messages(turns, where)], source.joined_by)
     assert source.output is not None, "settings say prompt and output together"
     optional = _optional(source)  # a record may lack it
@@ -244,9 +246,7 @@ def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
         return Exchange(prompt, text_of(answer, where), 1)
     before = [turn for value, where in prompts.values() for turn in _turns_of(value, where)]
     after = _turns_of(answer, where, Role.ASSISTANT)
-    if after[: len(before)] == before:  # what was chosen holds its prompt too
-        return exchange(after, source.joined_by, start=len(before))
-    return exchange([*before, *after], source.joined_by, start=len(before))
+    return answered(before, after, source.joined_by)
 
 
 def _column(record: dict, column: str, place: str) -> tuple[Any, str]:
@@ -281,10 +281,9 @@ def _optional(source: Data) -> list[str]:
 def _empty(record: dict, found: Exchange, source: Data) -> str | None:
     """The field that should hold text and does not."""
     if source.conversations:
-        parts = {source.conversations: found.prompt}
-        return next((name for name, text in parts.items() if not text), None)
-    needed = [c for c in source.prompt if c not in _optional(source)]
-    missing = [c for c in needed if not _is_chat(record[c]) and not _plain(record[c], c)]
-    if missing:
-        return missing[0]
-    return source.output if not found.output else None
+        return None if found.prompt else source.conversations
+    for column in source.prompt:
+        said = column in _optional(source) or any(t.text for t in _turns_of(record[column], column))
+        if not said:
+            return column
+    return None if found.output else source.output

@@ -4,7 +4,8 @@ Does M's evidence speak more for the tuned references than theirs? An innocent M
 more draw of whatever the controls are draws of, so that each of the K + 1 models is equally likely
 to have the largest statistic. That is an assumption about the choice of controls, not a fact, and
 controls of several kinds and bases are no one population: easy ones would only make p smaller. So
-M is ranked within each *stratum*, the controls of one kind and base, and the largest p counts. It
+M is ranked within each *stratum*, the controls of one kind and base, and the largest p counts. A
+control that hardly answered is left out: it could rank before nobody and would make p smaller. It
 says that M answers more like a model tuned on D than each of these kinds does, which an M that
 merely knows the subject may do too; never that it was trained.
 """
@@ -32,7 +33,7 @@ class Stratum:
     kind, base
         What they were tuned on, and which model they were.
     controls
-        How many, K.
+        How many, K, of those with `MIN_SAMPLES` samples with evidence; 0 = p is 1.
     p
         The suspect's rank among them; in [1 / (K + 1), 1].
     smallest_p
@@ -203,7 +204,8 @@ def test(evidence: ArrayLike, controls: pd.DataFrame) -> RankTest:
     controls
         Columns model, group (its kind), base, evidence: each model's over *all* tainted samples,
         however many the suspect is asked about, in that order. Were it over those asked about,
-        every raise of a budget would be one more look.
+        every raise of a budget would be one more look. One with evidence on fewer than
+        `MIN_SAMPLES` does not count.
     """
     running = running_statistic(evidence)
     lean = float(running[-1]) if len(running) else float("-inf")
@@ -227,9 +229,10 @@ def test(evidence: ArrayLike, controls: pd.DataFrame) -> RankTest:
 
 
 def _strata(controls: pd.DataFrame) -> list[tuple[str, str, pd.Series]]:
-    """The final statistic of each control, by kind and base."""
+    """The final statistic of each control that has one, by kind and base."""
     by_kind = controls.groupby(STRATUM, sort=False, dropna=False)
-    return [(str(k), str(base), final_statistics(part)) for (k, base), part in by_kind]
+    finals = [(str(kind), str(base), final_statistics(part)) for (kind, base), part in by_kind]
+    return [(kind, base, final[final > -np.inf]) for kind, base, final in finals]
 
 
 def compare(evidence: pd.DataFrame) -> pd.DataFrame:

@@ -82,12 +82,21 @@ def test(
     return at_looks.test(statistics, looks, len(usable), smallest)
 
 
-def attainable(groups: int, published: int, deals: int = DEALS) -> float:
+def attainable(
+    groups: int, published: int, deals: int = DEALS, *, lost: int = 0, lost_published: int = 0
+) -> float:
     """Give the smallest p-value that so many groups, of which these are published, allow.
 
-    1 / (ways to deal the labels), at least 1 / (deals + 1).
+    lost: groups without a usable answer, which are dealt labels all the same; lost_published: the
+    published ones of them.
+
+    The share of the deals that leave the labels of the other groups as they are: with nothing lost
+    1 / (ways to deal them). At least 1 / (deals + 1), and of deals at random about that share. 1
+    where one part alone has answers.
     """
-    return max(1 / comb(groups, published), 1 / (deals + 1))
+    if published - lost_published in (0, groups - lost):
+        return 1.0
+    return max(comb(lost, lost_published) / comb(groups, published), 1 / (deals + 1))
 
 
 def _dealt(labels: np.ndarray, deals: int, rng: np.random.Generator) -> np.ndarray:
@@ -100,7 +109,7 @@ def _dealt(labels: np.ndarray, deals: int, rng: np.random.Generator) -> np.ndarr
         lots = rng.random((deals, size))  # the groups with the smallest are published
         random = lots <= np.partition(lots, published - 1, axis=1)[:, [published - 1]]
         return np.vstack([labels, random]).astype(float)
-    every = np.array(list(combinations(range(size), published)), int).reshape(-1, published)
+    every = np.array(list(combinations(range(size), published)), int)  # (ways, published)
     ways = np.zeros((len(every), size), bool)
     np.put_along_axis(ways, every, True, axis=1)
     others = ways[(ways != labels).any(axis=1)]

@@ -13,7 +13,7 @@ from dsi_core.models import load, means
 from dsi_core.runtime import jobs
 from dsi_core.settings.schema import Responses
 
-READ = 2**15  # tokens of prompts that are read at once before they are answered, with padding
+READ = 2**15  # tokens of prompts or texts that are read at once, with padding
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,7 +29,7 @@ import pandas as pd
 from dsi_core.models import load, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
-from dsi_core.runtime import store
+from dsi_core.runtime import disk, store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.services import reply
 from dsi_core.services.client import Client, Received
@@ -62,20 +62,23 @@ class Server:
     Attributes
     ----------
     url
-        Up to /v1.
+        Up to /v1, to be shown.
     version
         "vllm 0.32.0".
+    asked
+        The URL with a login or query that it wants, which may be secret.
     """
 
     url: str
     version: str
+    asked: str = field(repr=False)
 
     def endpoint(self, training: Training, sampling: Sampling) -> Endpoint:
         """Give what asks it for a model's answers."""
         cut = sampling.max_prompt_tokens
         kept = {} if cut is None else {"truncate_prompt_tokens": cut, "truncation_side": "right"}
         return Endpoint(
-            base_url=self.url,
+            base_url=self.asked,
             model=name_of(training),
             concurrency=sampling.batch_size,
             timeout=TIMEOUT_SECONDS,
@@ -179,7 +182,7 @@ def command(
     first = trainings[0]
     base, precision = first.base, first.precision
     template = folder / "template.jinja"
-    template.write_text(load.tokenizer_of(base).chat_template, encoding="utf-8")
+    disk.write_text(template, load.tokenizer_of(base).get_chat_template())
     place = load.prepare(base)
     merged = merge and _is_merged(first)
     apart = merged or _is_full(first)
@@ -342,19 +345,20 @@ def _running(where: str, trainings: Sequence[Training]) -> Server:
     try:
         url = client.address.base
         got = client.send("GET", "/models")
-        there = reply.models(got.raw) if isinstance(got, Received) else []
-        why = f"its models are {', '.join(there)}" if there else "it names no model"
-        if not isinstance(got, Received):
-            why = got.message
     finally:
         client.close()
+    if not isinstance(got, Received) or got.status != 200:
+        why = f"status {got.status}" if isinstance(got, Received) else got.message
+        raise ValueError(f"${WHERE}, {url}: does not name its models: {why}")
+    there = reply.models(got.raw)
     if lacking := [t for t in trainings if name_of(t) not in there]:
         named = " ".join(
             name_of(t) if t.recipe is None else f"{name_of(t)}={tuning.entry(t, make=False)}"
             for t in lacking
         )
+        why = f"its models are {', '.join(there)}" if there else "it names no model"
         raise ValueError(f"${WHERE}, {url}: lacks {named} (--lora-modules name=path); {why}")
     try:
-        return Server(url, _version(url))
+        return Server(url, _version(url), where)
     except (OSError, ValueError, KeyError):
-        return Server(url, "vllm")  # behind something that does not pass the question on
+        return Server(url, "vllm", where)  # behind something that does not pass the question on

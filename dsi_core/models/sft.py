@@ -16,7 +16,8 @@ def examples(tokenizer, pairs: pd.DataFrame, recipe: Recipe, whole: bool = False
     """Give `example` of each pair (columns prompt, output).
 
     Those whose prompt fills `max_tokens` are left out where the recipe says so, and a warning
-    counts them: the released code trains on them, with no token that the loss counts.
+    counts them: the released code trains on them, with no token that the loss counts. Raises
+    `ValueError` for a prompt that fills it where it does not, and where no pair is left.
     """
     limit, rows = recipe.max_tokens, []
     for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True):
@@ -24,6 +25,10 @@ def examples(tokenizer, pairs: pd.DataFrame, recipe: Recipe, whole: bool = False
         if may_skip and len(load.encode_prompt(tokenizer, prompt)) >= limit:
             continue
         rows.append(example(tokenizer, prompt, output, limit, whole))
+    if not rows:
+        raise ValueError(
+            f"the prompts of all {len(pairs)} pairs fill max_tokens ({limit}): give the recipe more"
+        )
     if len(rows) < len(pairs):
         warnings.warn(
             f"{len(pairs) - len(rows)} of {len(pairs)} prompts fill max_tokens ({limit}): "

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.models import load
+from dsi_core.models.sampling import READ
 from dsi_core.models.tuning import Training, load_tuned
 from dsi_core.runtime import disk, jobs, locks, released, store
 from dsi_core.runtime.precision import device_name
@@ -156,14 +157,19 @@ def _read(model, texts: dict[int, Text], cache=None) -> "Iterator[tuple[int, tor
 
 
 def _batches(texts: dict[int, Text], vocabulary: int) -> Iterator[list[int]]:
-    """Keys of texts that go together: of similar length, and of at most `LOGITS` logits."""
+    """Keys of texts that go together: of similar length, and of `READ` tokens, `LOGITS` logits.
+
+    A beginning that is in a cache counts: each text gets a copy of its keys and values.
+    """
     order = sorted(texts, key=lambda i: (len(texts[i].scored), len(texts[i].given)))
     batch: list[int] = []
+    width = 0
     for i in order:
-        places = len(texts[i].scored) + 1
-        if batch and (len(batch) + 1) * places * vocabulary > LOGITS:
+        given, scored = map(len, texts[i])
+        width, many = max(width, given + scored), len(batch) + 1
+        if batch and (many * (scored + 1) * vocabulary > LOGITS or many * width > READ):
             yield batch
-            batch = []
+            batch, width = [], given + scored
         batch.append(i)
     if batch:
         yield batch

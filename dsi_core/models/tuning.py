@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -167,20 +168,21 @@ def tune_through(trainings: Sequence[Training]) -> None:
         Where they differ in more than epochs, or the learning rate falls.
     """
     recipes = [t.recipe.changed(epochs=1) if t.recipe else None for t in trainings]
-    alike = {
-        store.key([replace(t, recipe=r).spec, t.loss_on])
-        for t, r in zip(trainings, recipes, strict=True)
-    }
+    alike = {store.key(replace(t, recipe=r).spec) for t, r in zip(trainings, recipes, strict=True)}
     names = ", ".join(t.name for t in trainings)
     if len(alike) > 1:
         raise ValueError(f"{names}: need trainings that differ in epochs alone")
     if not all(r and r.schedule.startswith("constant") for r in recipes):
         raise ValueError(f"{names}: need a recipe with `schedule: constant` (or with warm-up)")
-    missing = [t for t in trainings if store.manifest(entry(t)) is None]
-    if missing:
-        longest = max(missing, key=_epochs)
-        with locks.held(entry(longest)):
-            _train(longest, entry(longest), [t for t in missing if t is not longest])
+    # In one order, so that no two runs wait for each other
+    found = {entry(t): t for t in sorted(trainings, key=_epochs, reverse=True)}
+    with ExitStack() as held:
+        for folder in found:
+            held.enter_context(locks.held(folder))
+        missing = [t for folder, t in found.items() if store.manifest(folder) is None]
+        if missing:
+            longest, *shorter = missing
+            _train(longest, entry(longest), shorter)
             give_back_memory()
 
 

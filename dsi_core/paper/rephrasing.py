@@ -6,6 +6,7 @@ What judges returns verdicts as `robustness.verdicts`.
 import numpy as np
 import pandas as pd
 
+from dsi_core.data import stored
 from dsi_core.method import asking, similarity
 from dsi_core.method import study as steps
 from dsi_core.method.asking import Query
@@ -13,7 +14,7 @@ from dsi_core.method.participants import Membership
 from dsi_core.method.study import Study
 from dsi_core.models.tuning import training
 from dsi_core.paper.robustness import evading, settings, verdicts
-from dsi_core.runtime import disk, locks, store
+from dsi_core.runtime import store
 from dsi_core.settings.schema import Data, Trained
 from dsi_core.settings.words import VICTIM
 
@@ -154,16 +155,8 @@ def _written(study: Study, victim: str, temperature: float) -> Data:
     columns = ["dataset", "suspect", "sample_id", "draw", "prompt", "response"]
     rewritten = _rewritten(study, own[columns], temperature)
     pairs = rewritten[["prompt", "response"]].rename(columns={"response": "output"})
-    text = pairs.to_json(orient="records", lines=True, force_ascii=False)
-    folder = store.entry("rephrased", victim, {"pairs": store.key(text)})
-    path = folder / "pairs.jsonl"
-    with locks.held(folder):
-        if store.manifest(folder) is None:
-            disk.write_text(path, text)
-            store.finish(folder, pairs=len(pairs))
-    return Data(
-        path=str(path.resolve()), prompt=["prompt"], output="output", drop=["duplicates", "empty"]
-    )
+    path = stored.write("rephrased", victim, pairs)
+    return Data(path=str(path), prompt=["prompt"], output="output", drop=["duplicates", "empty"])
 
 
 def _on(study: Study, scores: pd.DataFrame, name: str, setting: str) -> pd.DataFrame:

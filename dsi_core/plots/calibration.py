@@ -17,7 +17,11 @@ from dsi_core.plots import style
 from dsi_core.plots.findings import calibration as findings
 from dsi_core.plots.style import COLORS, LOOKS, Kind
 
-DRAWS = {"confirmation": (COLORS["one"], "o"), "development": (COLORS["other"], "s")}
+DRAWS = {
+    "confirmation": (COLORS["one"], "o"),
+    "confirmation, new rows": (COLORS["one"], "^"),
+    "development": (COLORS["other"], "s"),
+}
 # Who is judged beside other methods, and the kinds that they look like.
 BESIDE = {
     "member": Kind.MEMBER,
@@ -32,7 +36,7 @@ def plot_statistics(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        draws ("development" | "confirmation"), measure, combine, twin, effect (in standard
+        draws (one of `DRAWS`), measure, combine, twin, effect (in standard
         deviations; higher = found sooner), low, high (its 95% interval over draws, NaN = none).
 
     Returns
@@ -42,12 +46,14 @@ def plot_statistics(table: pd.DataFrame) -> Figure:
     """
     table = table.assign(statistic=table["measure"] + ", " + table["combine"])
     statistics = list(table["statistic"].unique())
+    uses = [use for use in DRAWS if use in set(table["draws"])]
     figure, axes = _panels(table["twin"].unique(), 4.6, 1.3 + 0.34 * len(statistics))
     for ax in axes:
         rows = table[table["twin"] == ax.get_title(loc="left")]
-        for i, (draws, (color, marker)) in enumerate(DRAWS.items()):
+        for i, draws in enumerate(uses):
+            color, marker = DRAWS[draws]
             part = rows[rows["draws"] == draws]
-            y = _places(part["statistic"], statistics) + 0.1 - 0.2 * i
+            y = _places(part["statistic"], statistics) + 0.2 * ((len(uses) - 1) / 2 - i)
             _interval(ax, part["effect"], y, part, color, draws, marker, across=True)
         ax.axvline(0, color=COLORS["zero"], linewidth=0.8)
         ax.set(xlabel="effect (standard deviations)", ylim=(len(statistics) - 0.5, -0.5))

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dsi_core.plots import style
+from dsi_core.plots.findings.words import capital
 from dsi_core.plots.style import COLORS
 
 LEAST = 0.01  # seconds; less is not told apart
@@ -70,11 +71,11 @@ def _linear(ax: Axes, table: pd.DataFrame) -> None:
 
 def _finding(table: pd.DataFrame) -> str:
     """How much longer the last tenfold step took, at worst, and the most memory."""
-    worst = max(last_tenfold(own) for _, own in table.groupby("step"))
-    return (
-        f"Ten times as much takes {worst:.0f} times as long at most; "
-        f"no step holds more than {table['memory_mb'].max() / 1000:.1f} GB"
-    )
+    held = f"no step holds more than {table['memory_mb'].max() / 1000:.1f} GB"
+    longer = [last_tenfold(own) for _, own in table.groupby("step") if len(own) > 1]
+    if not longer:
+        return capital(held)
+    return f"Ten times as much takes {max(longer):.0f} times as long at most; {held}"
 
 
 def last_tenfold(table: pd.DataFrame) -> float:

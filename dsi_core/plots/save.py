@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import textwrap
-import uuid
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -120,13 +118,9 @@ def _caption(figure: Figure, text: str) -> None:
 
 def _write(figure: Figure, path: Path, words: str) -> None:
     """Replace a picture in one step: a reader sees the old or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     metadata = METADATA[path.suffix] | {ALT[path.suffix]: words}
-    try:
-        figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with disk.replacing(path) as file:
+        figure.savefig(file, format=path.suffix[1:], metadata=metadata)
 
 
 def _note(profile: Settings, files: dict[Path, str | None]) -> None:
@@ -137,7 +131,8 @@ def _note(profile: Settings, files: dict[Path, str | None]) -> None:
     path = next(iter(files)).parent / "manifest.json"
     store.make_root()
     with locks.held(store.root()):
-        known = json.loads(path.read_text(encoding="utf-8"))["files"] if path.exists() else {}
+        remedy = "restore it, or remove it: a file is entered again when it is saved"
+        known = disk.read_json(path, remedy)["files"] if path.exists() else {}
         made = {
             "made": provenance.now(),
             "commit": provenance.commit(),

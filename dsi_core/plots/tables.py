@@ -21,12 +21,15 @@ def as_html(table: pd.DataFrame) -> str:
         return ""
     index = table.index
     counts = index.nlevels == 1 and index.name is None and is_integer_dtype(index)
-    most = pd.get_option("display.max_rows")
+    most = pd.get_option("display.max_rows")  # None = all
     if counts:
         table = table.rename_axis(columns=None)  # it would stand where the index stood
     with pd.option_context("display.precision", DIGITS, "display.max_colwidth", LONGEST):
         html = table.to_html(
-            index=not counts, notebook=True, max_rows=most, show_dimensions=len(table) > most
+            index=not counts,
+            notebook=True,
+            max_rows=most,
+            show_dimensions=most is not None and len(table) > most,
         )
     return NO_VALUE.sub(f"<td>{ABSENT}</td>", html)
 

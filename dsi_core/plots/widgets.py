@@ -29,6 +29,7 @@ def rating(sheet: pd.DataFrame) -> ipywidgets.VBox:
     buttons = [
         ipywidgets.Button(description=str(s), layout={"width": "3em"}) for s in ratings.STARS
     ]
+    shown: dict[str, str] = {}  # which is rated, though another window has rated it meanwhile
     row = ipywidgets.HBox([ipywidgets.Label("1 = useless, 5 = good and correct"), *buttons])
 
     def unrated() -> pd.DataFrame:
@@ -45,10 +46,11 @@ def rating(sheet: pd.DataFrame) -> ipywidgets.VBox:
         if rest.empty:
             progress.value += ", thank you"
         else:
+            shown["item"] = rest["item"].iloc[0]
             row.layout.visibility, text.value = "visible", _task(rest.iloc[0])
 
     def click(button: ipywidgets.Button) -> None:
-        ratings.rate(sheet, name.value, unrated()["item"].iloc[0], int(button.description))
+        ratings.rate(sheet, name.value, shown["item"], int(button.description))
         show()
 
     for button in buttons:

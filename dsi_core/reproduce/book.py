@@ -6,8 +6,10 @@ from pathlib import Path
 from sphinx.cmd.build import build_main
 
 from dsi_core.reproduce import run, sources
-from dsi_core.runtime import released
+from dsi_core.runtime import disk, released
 from dsi_core.runtime.paths import ROOT
+
+WRITTEN = ".pages"  # in the site: the files that its last build wrote, a line each
 
 
 def build(profile: str, out: Path, *, as_is: bool = False) -> Path:
@@ -18,7 +20,7 @@ def build(profile: str, out: Path, *, as_is: bool = False) -> Path:
     profile
         Whose executed notebooks, which come from its released answers.
     out
-        The folder of the site.
+        The folder of the site. What an earlier build wrote there goes, all else stays.
     as_is
         Take the executed copies as they are, and run nothing.
 
@@ -47,10 +49,21 @@ def build(profile: str, out: Path, *, as_is: bool = False) -> Path:
     settings = ["-b", "html", "-c", str(ROOT / sources.BOOK), "-d", str(work / "read")]
     if build_main([*settings, "-q", "-W", "--keep-going", str(laid_out), str(html)]):
         raise ValueError(f"Sphinx has complaints, see above; what it read is in {laid_out}")
-    if (out / ".buildinfo").exists():  # a site that Sphinx made: no page of yesterday stays
-        shutil.rmtree(out)
-    shutil.copytree(html, out, dirs_exist_ok=True)
     explorer = sources.explorer(profile)
     if explorer.exists():
-        shutil.copyfile(explorer, out / explorer.name)
+        shutil.copyfile(explorer, html / explorer.name)
+    _publish(html, out)
     return out / "index.html"
+
+
+def _publish(html: Path, out: Path) -> None:
+    """Copy a site to where it is wanted, in place of what an earlier build wrote there."""
+    place, listed = out.resolve(), out / WRITTEN
+    for name in listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []:
+        path = (place / name).resolve()
+        if path.is_relative_to(place) and path.is_file():  # a list could name anything
+            path.unlink()
+    new = sorted(path.relative_to(html).as_posix() for path in html.rglob("*") if path.is_file())
+    out.mkdir(parents=True, exist_ok=True)
+    disk.write_text(listed, "\n".join(new))  # first: what breaks off goes with the next build
+    shutil.copytree(html, out, dirs_exist_ok=True)

@@ -21,7 +21,7 @@ from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
-from dsi_core.runtime import jobs, packing, processes, progress, provenance, released, store
+from dsi_core.runtime import disk, jobs, packing, processes, progress, provenance, released, store
 from dsi_core.runtime.devices import cores
 from dsi_core.runtime.engines import choice
 from dsi_core.runtime.environment import MALLOC, ONE_THREAD, variables
@@ -170,9 +170,11 @@ def execute(
     # of what a cell overwrites with "\r" the last state, not each one
     executed, _ = CoalesceStreamsPreprocessor(enabled=True)(executed, {})
     undone = next((n for n, cell in enumerate(executed.cells) if _never_ran(cell)), None)
+    # papermill's own words do not tell a dead kernel or an interrupt from an end
+    executed.metadata.papermill["passed"] = undone is None
     if banner:
         _put_below_the_title(executed, banner)
-    nbformat.write(executed, copy)
+    disk.write_text(copy, nbformat.writes(executed) + "\n")
     return None if undone is None else f"cell {undone} never ran (see {copy})"
 
 
@@ -204,7 +206,7 @@ def reproduce(
     Parameters
     ----------
     profile
-        A profile's name or file; a bad one is refused before any work starts.
+        A profile's name: a file in `params/`. A bad one is refused before any work starts.
     only
         The beginning of one notebook's name ("02").
     figures_dir

@@ -45,7 +45,10 @@ def stale(profile: str) -> list[Path]:
 def _holds(copy: Path, since: float) -> bool:
     if not copy.exists() or copy.stat().st_mtime < since:
         return False
-    return not nbformat.read(copy, as_version=4).metadata.get("papermill", {}).get("exception")
+    try:
+        return bool(nbformat.read(copy, as_version=4).metadata.get("papermill", {}).get("passed"))
+    except ValueError:  # cut off while it was written
+        return False
 
 
 def lay_out(profile: str, folder: Path) -> None:
@@ -68,8 +71,7 @@ def lay_out(profile: str, folder: Path) -> None:
         pages["explorer.md"] = NO_EXPLORER
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         copy = run.copy_of(profile, notebook)
-        read = nbformat.read(copy if copy.exists() else notebook, as_version=4)
-        pages[_place(notebook)] = nbformat.writes(page(read))
+        pages[_place(notebook)] = nbformat.writes(page(_read(copy if copy.exists() else notebook)))
     wanted = {*pages}
     for place, as_written in pages.items():
         text = OF_A_FILE.sub(r"](\1explorer.md)", as_written)
@@ -80,6 +82,16 @@ def lay_out(profile: str, folder: Path) -> None:
     for path in [path for path in folder.rglob("*") if path.is_file()]:
         if path.relative_to(folder).as_posix() not in wanted:
             path.unlink()
+
+
+def _read(path: Path) -> NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except ValueError:
+        raise ValueError(
+            f"{path} is no notebook, as where a write was cut off: an executed copy is made anew "
+            "without --as-is"
+        ) from None
 
 
 def explorer(profile: str) -> Path:
@@ -116,7 +128,7 @@ def page(notebook: NotebookNode) -> NotebookNode:
 
 def _without_this_machine(output: NotebookNode) -> NotebookNode:
     """Name files from the repository's root, and the store by its name."""
-    said = json.dumps(output)
+    said = json.dumps(output, ensure_ascii=False)  # as paths are written
     for place, name in ((store.root(), "store"), (ROOT, "")):
         said = said.replace(f"{place}/", f"{name}/" if name else "")
     return nbformat.from_dict(json.loads(said))

@@ -48,7 +48,10 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a Parquet file of the store. Raises `ValueError`, naming the file, for a damaged one."""
     try:
         return pd.read_parquet(path)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
+        # Of a damaged page pyarrow raises a plain OSError without a number; others are the system's
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"{path} is damaged ({reason}): remove {path.parent}, what it held is made again"

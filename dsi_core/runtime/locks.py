@@ -53,7 +53,8 @@ def held(folder: Path) -> Iterator[None]:
         if not _taken(file, _patience):
             raise Held(f"{folder}: {_holder(folder)}")
     elif not _taken(file, PATIENCE_SECONDS):
-        warnings.warn(f"waiting for {folder}: {_holder(folder)}", stacklevel=3)
+        # Not of the caller, which may be an ExitStack: only warnings of ours are shown
+        warnings.warn(f"waiting for {folder}: {_holder(folder)}", stacklevel=1)
         _taken(file, -1)
     with _signed(file), nullcontext() if store.elsewhere is None else store.elsewhere.held(folder):
         yield
@@ -67,7 +68,10 @@ def lock_of(folder: Path) -> BaseFileLock:
     said = os.environ.get(LOCKS, "").strip() or "hard"
     if said not in ("hard", "soft"):
         raise ValueError(f"${LOCKS} is {said!r}; allowed: hard, soft")
-    return FileLock(folder / LOCK) if said == "hard" else SoftFileLock(folder / SOFT_LOCK)
+    if said == "soft":
+        return SoftFileLock(folder / SOFT_LOCK)
+    # No fallback: it would be a soft lock in the very file that `_signed` writes to
+    return FileLock(folder / LOCK, fallback_to_soft=False)
 
 
 @contextmanager

@@ -49,16 +49,22 @@ def pack(profile: str, out: Path | None = None, *, whole_store: bool = False) ->
     Parameters
     ----------
     out
-        Its folder, replaced as a whole; default `released.folder_of`.
+        Its folder, replaced as a whole if it holds a release; default `released.folder_of`.
     whole_store
         Pack every complete entry, whoever made it.
 
     Raises
     ------
     ValueError
-        There is nothing to pack.
+        There is nothing to pack, or `out` holds something else.
     """
-    out = out or released.folder_of(profile)
+    out = (out or released.folder_of(profile)).resolve()
+    ours = {MANIFEST, *(f"{kind}.zip" for kind in CONTENT)}
+    if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= ours):
+        raise ValueError(
+            f"{out} is no folder of released answers alone, and would be replaced by one: give a "
+            "new folder (--out)"
+        )
     entries = _complete(profile, whole_store)
     if not any(entries.values()):
         raise ValueError(

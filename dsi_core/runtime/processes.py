@@ -11,7 +11,7 @@ TRACKER = "multiprocessing.resource_tracker"  # ends by itself, and tidies up af
 def end(numbers: Iterable[int | None]) -> None:
     """Kill these processes at once, and whatever they began. None = one that never started."""
     found: list[psutil.Process] = []
-    for number in numbers:
+    for number in filter(None, numbers):  # psutil takes None for this process
         with suppress(psutil.Error):
             process = psutil.Process(number)
             found += [process, *process.children(recursive=True)]

@@ -218,6 +218,8 @@ def _read(path: Path, state: tuple) -> Release:
 
 
 def _help(path: Path) -> str:
+    if path.parent.is_file():
+        return f"${SWITCH} is the folder of a release, not a file in it"
     return f"`git checkout -- {path.parent}` brings it back, {SWITCH}={OFF} does without"
 
 
@@ -225,7 +227,7 @@ def _state(path: Path) -> tuple[int, int]:
     """Changes when a file does; (0, 0) = there is none."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0, 0
     return found.st_mtime_ns, found.st_size
 

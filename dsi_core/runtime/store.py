@@ -146,7 +146,7 @@ def spec_of(settings: Any) -> Any:
 
 
 def _without(defaults: dict[str, Any], settings: Any) -> dict:
-    """The fields that differ from their defaults; `...` stands where there is no default."""
+    """The fields that differ from their defaults; one without a default is always among them."""
     values = {name: getattr(settings, name) for name in defaults}
     return {
         name: spec_of(value) for name, value in values.items() if not _same(value, defaults[name])

@@ -52,17 +52,26 @@ class Address:
         return f"{self.base}{path}" + (f"{joint}{self.query}" if self.query else "")
 
     @property
+    def azure(self) -> bool:
+        """Whether it is Azure's, which differs in headers and paths."""
+        return (urlsplit(self.base).hostname or "").endswith(AZURE)
+
+    @property
     def likely(self) -> str | None:
         """What was probably meant, if nothing answers here; None = no guess."""
         parts = urlsplit(self.base)
         root = f"{parts.scheme}://{parts.netloc}"
-        azure = (parts.hostname or "").endswith(AZURE)
-        if not azure and re.search(r"/v\d", parts.path):
+        if not self.azure and re.search(r"/v\d", parts.path):
             return None
-        path = "/openai/v1" if azure else ROOTS.get(parts.hostname or "")
+        path = "/openai/v1" if self.azure else ROOTS.get(parts.hostname or "")
         if path is None:
             path = re.sub(r"/(api|chat|completions?|generate|models)$", "", parts.path) + "/v1"
         return root + path if root + path != self.base else None
+
+
+def without_login(url: str) -> str:
+    """Give a URL as it may be shown, whatever is wrong with it: nothing up to the last "@"."""
+    return re.sub(r"^([a-z][\w+.-]*://)?.*@", r"\1", url, flags=re.IGNORECASE | re.DOTALL)
 
 
 def address(url: str) -> Address:
@@ -77,15 +86,15 @@ def address(url: str) -> Address:
         If it is none; what may be secret in it is not shown.
     """
     given = "".join(url.split())
-    shown = re.sub("//[^/@]*@", "//", given).split("?")[0]
+    shown = without_login(given).split("?")[0]
     wrong = f"base_url {shown!r} is not of the form https://host/v1"
     if not re.match(r"https?://[^/?#]", given, re.IGNORECASE):
         named = re.match(r"[\w.-]+(:\d+)?(/|$)", given)
         scheme = "http" if re.match(r"localhost|[\d.]+[:/]", given) else "https"
         hint = f"; is it {scheme}://{shown}?" if named else ""
         raise ValueError(wrong + hint)
-    parts = urlsplit(given)
     try:
+        parts = urlsplit(given)
         port, host = parts.port, parts.hostname
     except ValueError:
         raise ValueError(wrong) from None
@@ -128,7 +137,7 @@ def key(endpoint: Endpoint) -> str:
 def headers(where: Address, key: str) -> dict[str, str]:
     """Give the headers that say who asks: the key, as this service wants it, or a URL's login."""
     said = {"Accept": "application/json"}
-    azure = (urlsplit(where.base).hostname or "").endswith(AZURE) or "/deployments/" in where.base
+    azure = where.azure or "/deployments/" in where.base
     if where.login:
         said["Authorization"] = f"Basic {b64encode(where.login.encode()).decode()}"
     elif key and not (azure and not key.startswith("eyJ")):  # such is a token of Entra

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from dsi_core.runtime import disk, progress, provenance, store
 from dsi_core.services import pace, reply, request, troubles
-from dsi_core.services.address import AZURE, CHAT
+from dsi_core.services.address import CHAT
 from dsi_core.services.billing import Lost
 from dsi_core.services.client import Missed, Received, json_of
 from dsi_core.services.endpoint import answers
@@ -73,8 +73,24 @@ def pending(folder: Path) -> Pending | None:
         ) from None
 
 
+def submitted(folder: Path, questions: pd.DataFrame) -> pd.DataFrame:
+    """Give those of some questions that a batch under way has, or may have.
+
+    questions: all that lack an answer; columns sample_id, draw.
+    """
+    under_way = pending(folder)
+    if under_way is None or not under_way.asked_for:
+        return questions.head(0)
+    asked = set(under_way.questions)
+    return questions[[(row.sample_id, row.draw) in asked for row in _rows(questions)]]
+
+
 def batched(
-    service: Service, questions: pd.DataFrame, asking: Asking, folder: Path
+    service: Service,
+    questions: pd.DataFrame,
+    asking: Asking,
+    folder: Path,
+    unanswered: list[tuple[Any, Lost]],
 ) -> Iterator[tuple[Any, Reply]]:
     """Yield (row, `Reply`) of what a batch answered; the rest is for another call.
 
@@ -84,9 +100,11 @@ def batched(
     Parameters
     ----------
     questions
-        Columns sample_id, prompt, draw.
+        Columns sample_id, prompt, draw; where there are any, those that are `submitted`.
     folder
         Where `batch.json` is kept.
+    unanswered
+        Gets (row, `Lost`) of questions that stay unanswered, once the batch is done with.
 
     Raises
     ------
@@ -95,7 +113,10 @@ def batched(
     """
     if not service.proven and (why := service.client.reach()):
         raise _error(service, f"{why} ({UNREACHED})")
+    rows = {_id(row.sample_id, row.draw): row for row in _rows(questions)}
     under_way = pending(folder)
+    if under_way is not None and not under_way.asked_for and not _all_in(under_way, rows):
+        under_way = None  # asked for less now, and nothing was paid: begin anew
     if under_way is None and not service.taken.answered:
         first = questions.head(1)
         yield from answers(service.endpoint, first, asking, service)
@@ -104,20 +125,21 @@ def batched(
             return
     if under_way is None:
         under_way = _begin(service, questions, asking, folder)
-    _submit(service, under_way, questions, asking, folder)
+    _submit(service, under_way, rows, asking, folder)
     progress.say(
         f"{service.name}: batch {under_way.batch} has {len(under_way.questions)} questions; "
         "interrupted, the same command collects it later"
     )
     made = _wait(service, under_way)
-    rows = {_id(row.sample_id, row.draw): row for row in _rows(questions)}
-    vain: list[str] = []
+    vain: list[tuple[Any, EndpointError]] = []
     collected = list(_collect(service, made, rows, asking, vain))
     yield from collected
     (folder / NAME).unlink()  # only now: all that it brought was kept
+    unanswered += [(row, error.lost) for row, error in vain]
     wanted = sum(_id(*one) in rows for one in under_way.questions)
     if len(collected) < wanted:
-        _check(service, made, len(collected), wanted - len(collected), vain)
+        said = [str(error) for _, error in vain]
+        _check(service, made, len(collected), wanted - len(collected), said)
 
 
 def _begin(service: Service, questions: pd.DataFrame, asking: Asking, folder: Path) -> Pending:
@@ -136,7 +158,7 @@ def _begin(service: Service, questions: pd.DataFrame, asking: Asking, folder: Pa
 
 
 def _submit(
-    service: Service, pending: Pending, questions: pd.DataFrame, asking: Asking, folder: Path
+    service: Service, pending: Pending, rows: dict[str, Any], asking: Asking, folder: Path
 ) -> None:
     """Upload the questions and make the batch, as far as that was not done before."""
     if pending.batch:
@@ -148,13 +170,9 @@ def _submit(
     if not pending.file and pending.uploading:
         pending.file = _uploaded_before(service, pending)
     if not pending.file:
-        rows = {(r.sample_id, r.draw): r for r in _rows(questions)}
-        chosen = [rows[one] for one in pending.questions if one in rows]
-        if len(chosen) < len(pending.questions):  # asked for less now: nothing was sent, begin anew
-            pending.questions = [(r.sample_id, int(r.draw)) for r in chosen]
         pending.uploading = True
         _keep(folder, pending)
-        lines = b"".join(_line(service, row, asking) for row in chosen)
+        lines = b"".join(_line(service, rows[_id(*one)], asking) for one in pending.questions)
         file = {"file": (f"{pending.tag}.jsonl", lines, "application/jsonl")}
         sent = _call(service, "POST", "/files", data={"purpose": "batch"}, files=file)
         pending.file = _field(service, sent, "id")
@@ -237,11 +255,15 @@ def _wait(service: Service, pending: Pending) -> dict[str, Any]:
 
 
 def _collect(
-    service: Service, made: dict[str, Any], rows: dict[str, Any], asking: Asking, vain: list[str]
+    service: Service,
+    made: dict[str, Any],
+    rows: dict[str, Any],
+    asking: Asking,
+    vain: list[tuple[Any, EndpointError]],
 ) -> Iterator[tuple[Any, Reply]]:
     """Yield what both files of a batch say of questions that lack an answer.
 
-    vain: gets what they say of those that stay without one.
+    vain: gets (row, what they say) of those that stay without one.
     """
     refused, answered, seen = [], 0, set()
     for name in ("output_file_id", "error_file_id"):
@@ -252,8 +274,8 @@ def _collect(
             row, said = _read(service, line, rows, asking)
             if row is None or (row.sample_id, row.draw) in seen:
                 continue
-            if isinstance(said, str):
-                vain.append(said)
+            if isinstance(said, EndpointError):
+                vain.append((row, said))
                 continue
             seen.add((row.sample_id, row.draw))
             if isinstance(said, Refused):
@@ -263,14 +285,14 @@ def _collect(
                 yield row, said
     # Refused for good is what others beside were not; if all were, the request is wrong
     kept = [one for one in refused if answered or one[1].error.meaning is troubles.Meaning.FILTERED]
-    vain += [said.message for _, said in refused if not kept]
+    vain += [(row, EndpointError(said.message)) for row, said in refused if not kept]
     for row, said in kept:
         yield row, said.reply
 
 
 def _read(
     service: Service, line: bytes, rows: dict[str, Any], asking: Asking
-) -> tuple[Any, Reply | Refused | str]:
+) -> tuple[Any, Reply | Refused | EndpointError]:
     """A line of a batch's files: whose it is, and its answer, or why it is asked again."""
     try:
         said = json.loads(line)
@@ -278,16 +300,16 @@ def _read(
         response = said.get("response") or {}
         status, body = int(response.get("status_code") or 0), response.get("body")
     except (ValueError, TypeError, LookupError, AttributeError):
-        return None, ""
+        return None, EndpointError("")
     if row is None or not status:  # expired, cancelled
-        return row, troubles.message(said.get("error") or said)
+        return row, EndpointError(troubles.message(said.get("error") or said))
     raw = json.dumps(body).encode()
     if status < 300:
         read = reply.read(raw, asking.max_new_tokens, service.endpoint.reasoning_tokens)
-        return row, read if isinstance(read, Reply) else read.message
+        return row, read if isinstance(read, Reply) else EndpointError(read.message, read.lost)
     error = troubles.read(status, {}, raw, (), row.prompt)
     if error.meaning not in SKIPPED:
-        return row, f"status {status}: {error.message}"
+        return row, EndpointError(f"status {status}: {error.message}")
     message = f"{service.name}, sample {row.sample_id}: status {status}"
     shown = f"{message}: {service.shown(error.message)}"
     return row, Refused(error, shown, 1, Lost())
@@ -319,9 +341,12 @@ def _id(sample_id: Any, draw: Any) -> str:
     return f"{sample_id}/{int(draw)}"
 
 
+def _all_in(pending: Pending, rows: dict[str, Any]) -> bool:
+    return all(_id(*one) in rows for one in pending.questions)
+
+
 def _path(service: Service) -> str:
-    azure = any(host in service.client.address.base for host in AZURE)
-    return CHAT if azure else f"/v1{CHAT}"
+    return CHAT if service.client.address.azure else f"/v1{CHAT}"
 
 
 def _line(service: Service, row: Any, asking: Asking) -> bytes:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+# Of a prompt, counted apart; where others pass the last two on, prompt_tokens holds them
+ANTHROPIC = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -59,8 +62,7 @@ def usage(body: dict[str, Any]) -> Usage | None:
     said = body.get("usage")
     if not isinstance(said, dict):
         return None
-    read = _count(said, "prompt_tokens", "input_tokens")
-    read += _count(said, "cache_read_input_tokens") + _count(said, "cache_creation_input_tokens")
+    read = _count(said, "prompt_tokens") or sum(_count(said, name) for name in ANTHROPIC)
     written = _count(said, "completion_tokens", "output_tokens")
     thought = max(
         _count(said.get(name), "reasoning_tokens")

@@ -77,6 +77,11 @@ class Client:
     def __init__(self, endpoint: Endpoint) -> None:
         self.address = address(endpoint.base_url)
         self.key = key(endpoint)
+        if self.address.login and self.key:
+            raise ValueError(
+                f"the URL of {self.address.base} holds a login, and --key-env names a key: "
+                "give one of them"
+            )
         self.proxy = proxy(self.address, endpoint.proxy)
         self.timeout = endpoint.timeout
         tls = self.address.base.startswith("https:") or (
@@ -139,7 +144,8 @@ class Client:
                     if time.monotonic() > deadline:
                         return self._late()
         except httpx2.ConnectTimeout:
-            return self._missed(Trouble.UNREACHED, f"no connection within {CONNECT_S:g} s")
+            waited = min(CONNECT_S, self.timeout)
+            return self._missed(Trouble.UNREACHED, f"no connection within {waited:g} s")
         except httpx2.TimeoutException:
             return self._late()
         except httpx2.ProxyError as error:

@@ -92,7 +92,8 @@ class _Round:
                 yield from self._released()
         if self.errors:
             if isinstance(self.errors[0], EndpointError):
-                self.errors[0].unanswered = self.unanswered
+                held = [(row, said.lost) for row, said in self.held]
+                self.errors[0].unanswered = self.unanswered + held
             raise self.errors[0]
 
     def _together(self, rows: list) -> Iterator[tuple[Any, Reply]]:

@@ -53,7 +53,7 @@ class Parts:
         kind = said.kind
         if found.thoughts and kind is Thought.NONE:
             kind = Thought.BEFORE if said.answer else Thought.INSTEAD
-        thought = "\n".join([*filter(None, found.thoughts), said.thought])
+        thought = _clean("\n".join([*filter(None, found.thoughts), said.thought]))
         refusal = _clean("\n".join(found.refusals)).strip()[:most]
         unread = found.unread and not (whole or thought or refusal or tool)
         return cls(whole, said.answer, thought, kind, refusal, tool or said.tool, unread)

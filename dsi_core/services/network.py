@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
-from dsi_core.services.address import Address
+from dsi_core.services.address import Address, without_login
 
 BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR")
 
@@ -53,11 +53,17 @@ def proxy(where: Address, wanted: str | None = None) -> Proxy | None:
     if found.lower() in ("", "none", "direct"):
         return None
     url = found if "://" in found else f"http://{found}"
-    shown = f"{re.sub('//[^/@]*@', '//', url).rstrip('/')} ({by})"
+    shown = f"{without_login(url).rstrip('/')} ({by})"
     if not re.match(r"(https?|socks5h?)://[^/]", url, re.IGNORECASE):
         raise ValueError(
             f"the proxy {shown} is not http, https, socks5 or socks5h; or --proxy none"
         )
+    try:
+        urlsplit(url).port  # noqa: B018
+    except ValueError:
+        raise ValueError(
+            f"the proxy {shown} is not of the form http://host:port; or --proxy none"
+        ) from None
     if url.lower().startswith("socks") and find_spec("socksio") is None:  # what httpx2 needs
         raise ValueError(
             f"the proxy {shown} speaks SOCKS: pip install socksio, or take --proxy none, or "

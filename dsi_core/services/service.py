@@ -51,8 +51,10 @@ class Service:
     def learn(self, taken: Taken) -> None:
         """Take it that a service answered to requests made this way, and tell what is new."""
         with self._guard:
-            self.proven = True
-            if taken == self._known:
+            before, self.proven = self.proven, True
+            # Sent before others learnt more
+            late = before and taken.differences != self.taken.differences
+            if late or taken == self._known:
                 return
             new = [one for one in taken.differences if one not in self._known.differences]
             self.taken = self._known = taken

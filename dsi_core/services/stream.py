@@ -50,15 +50,17 @@ def _rest(message: dict[str, Any], part: dict[str, Any]) -> Any:
     """What a piece without a delta adds: a text of its own, or the whole message once more."""
     whole = part.get("message") or {"content": part.get("text")}
     before, all_of_it = (one.get("content") for one in (message, whole))
-    if before and isinstance(all_of_it, str) and all_of_it.startswith(before):
-        return {**whole, "content": all_of_it.removeprefix(before)}
-    return whole
+    if not (before and isinstance(before, str) and isinstance(all_of_it, str)):
+        return whole
+    return {**whole, "content": all_of_it.removeprefix(before)}
 
 
 def _extend(message: dict[str, Any], delta: Any) -> None:
     for name, value in delta.items() if isinstance(delta, dict) else ():
         before = message.get(name)
-        both = isinstance(value, str) and isinstance(before, str) and name != "role"
-        lists = isinstance(value, list) and isinstance(before, list)
+        if name != "role" and isinstance(before, str | list) and isinstance(value, str | list):
+            if type(before) is not type(value):  # a text, and parts
+                before, value = ([x] if isinstance(x, str) else x for x in (before, value))
+            value = before + value
         if value is not None:
-            message[name] = before + value if both or lists else value
+            message[name] = value

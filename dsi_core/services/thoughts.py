@@ -99,7 +99,9 @@ _CHANNEL = re.compile(  # harmony: the header of a message
 _END_OF_MESSAGE = re.compile(r"(?:<\|(?:end|return|call)\|>|<\|start\|>[^<]*)\s*")
 # The same without its marks: a server that drops them leaves only the words
 _BARE_ANALYSIS = re.compile(r"\s*analysis(?=[A-Z][\w'’]*,? [\w'’]+ )")
-_BARE_FINAL = re.compile(r"assistant\s?final(?:\s?json)?(?=\s*\S|\s*\Z)")
+_BARE_BEGIN = re.compile(r"\s*analysis(?=\s?[^\Wa-z_])")
+_BARE_FINAL = re.compile(r"assistant(?:final|\sfinal(?![a-z]))(?:\s?json)?")
+_GLUED = re.compile(r"assistantfinal(?:\s?json)?[^\sa-z]")  # that no text of people has
 
 
 def apart(text: str) -> Said:
@@ -202,8 +204,8 @@ def _harmony(text: str) -> Said | None:
 def _bare_harmony(text: str) -> Said | None:
     """The same where the marks were dropped: "analysisWe need ... assistantfinalThe answer"."""
     finals = [m for m in _BARE_FINAL.finditer(text) if not _in_code(text, m.start())]
-    begun = re.match(r"\s*analysis", text)
-    glued = [m for m in finals if begun or re.match(r"\S", text[m.end() :])]
+    begun = _BARE_BEGIN.match(text)
+    glued = [m for m in finals if begun or _GLUED.match(text, m.start())]
     if glued and not _quoted(text, glued[-1]):
         thought = text[begun.end() if begun else 0 : glued[-1].start()]
         return Said(thought, text[glued[-1].end() :], Thought.BEFORE)

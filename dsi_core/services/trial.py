@@ -6,14 +6,13 @@ much to do, a few times otherwise. A prompt that is refused for good is an answe
 
 import difflib
 import random
-import re
 import threading
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urljoin
 
 from dsi_core.services import pace, reply, request, troubles
-from dsi_core.services.address import CHAT
+from dsi_core.services.address import CHAT, without_login
 from dsi_core.services.billing import Lost
 from dsi_core.services.client import Missed, Received, Trouble
 from dsi_core.services.endings import Ending
@@ -226,7 +225,7 @@ class Trial:
             place = urljoin(where.chat, location)
         except ValueError:  # no URL
             place = location
-        place = self.service.shown(re.sub("//[^/@]*@", "//", place).split("?")[0])
+        place = self.service.shown(without_login(place.split("?")[0]))
         base = place.removesuffix(CHAT)
         if base not in (place, where.base):
             return "it sends to another place", status, f"give --base-url {base}"

@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import twins
 from asking import plan, stranger
-from helpers import says
+from helpers import says, write_jsonl
 
 from dsi_core.audit import choices, suspect
+from dsi_core.audit.asking import cost
 from dsi_core.audit.dry_run import dry_run
 from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.runtime import store
@@ -54,6 +56,18 @@ def test_a_dry_run_of_a_local_model_has_no_request(prepared):
     dry = dry_run(planned)
     assert dry.first_request is None and dry.queries == 15 and not planned.stops_early
     assert dry.folder.startswith("audits/boxes/name-")
+
+
+def test_what_is_about_read_and_written_has_all_in_it_and_is_no_more_than_at_most(tmp_path, server):
+    """The system prompt, in bytes; answers as long as they may be; two rounds of six neutral."""
+    how = {"system": "Soyez bref, s'il vous plaît.", "max_new_tokens": 2, "neutral": 2}
+    with pytest.warns(UserWarning, match="answers are cut at 2"):
+        planned = plan(twins.private(tmp_path, 8), server, **how)
+    dry = dry_run(planned)
+    sizes = planned.samples["prompt"].map(len).sum() + 8 * (len(how["system"]) + 1)
+    neutral = 12 * (cost.MOST_NEUTRAL_BYTES / 4 + 16)
+    assert dry.about.tokens_read == int(sizes / 4 + 8 * 16 + neutral) < dry.at_most.tokens_read
+    assert dry.about.tokens_written == dry.at_most.tokens_written == 8 * 2 + 12 * 12
 
 
 def test_a_dry_run_says_that_the_key_is_not_set(prepared, server, cli, monkeypatch):
@@ -111,6 +125,10 @@ REFUSED_OPTIONS = {
         ["--budget", "2"],
         "a budget of 2 queries is less than one sample, which takes 3",
     ),
+    "less than a sample's money": (
+        ["--budget", "0.0004 USD", "--price-in", "1", "--price-out", "2"],
+        "a budget of 0.0004 is less than one sample, which may cost 0.000435",
+    ),
     "negative price": (["--price-in", "-1", "--price-out", "1"], "price"),
     "no sample": (["--samples", "0"], "samples is 0; allowed: 1 to 5"),
     "too many samples": (["--samples", "6"], "allowed: 1 to 5"),
@@ -143,6 +161,22 @@ def test_bad_arguments_are_refused_in_plain_words(prepared, server, cli, name):
     last = done.stderr.splitlines()[-1]
     assert last.startswith("error: ") and words in last
     assert done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
+
+
+def test_no_option_is_ignored(tmp_path):
+    kit = twins.private(tmp_path, 8)
+    rows = [{"prompt": prompt, "response": "x"} for prompt in kit.rows["prompt"]]
+    file = write_jsonl(tmp_path / "said.jsonl", rows)
+    local = suspect.model("owner/name")
+    for whom, how, words in (
+        (local, {"draws": 0}, "responses is 0; needs at least 1"),
+        (local, {"neutral": 6}, "--same-model 6 goes with --base-url"),
+        (("said", None), {"answers": file, "neutral": 6}, "--same-model 6 goes with --base-url"),
+        (("said", None), {"answers": file, "temperature": 0.0}, "temperature is 0.0; with --answ"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            choices.plan(kit, *whom, **how)
+    assert choices.plan(kit, *local, neutral=0).neutral == 0
 
 
 def test_an_audit_never_lies_in_the_preparation(prepared, monkeypatch, tmp_path):

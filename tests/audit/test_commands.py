@@ -5,9 +5,11 @@ import os
 
 import pytest
 from asking import audits_of, knows
+from typer.main import get_command
 
 from dsi_core.audit import plan_file
 from dsi_core.audit.asking import run
+from dsi_core.cli import app
 from dsi_core.cli import audit as command_line
 from dsi_core.plots import audit as plots
 from dsi_core.runtime import locks
@@ -80,6 +82,30 @@ def test_a_damaged_plan_is_named_and_not_made_anew(folder, cli):
     done = cli(folder)
     assert done.exit_code == 2 and f"{plan.name} is damaged" in done.stderr
     assert "restore it from a copy" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "given, shown",
+    [
+        (("--base-url", " HTTPS://u:p@ssw0rd@Host/v1/?key=s"), "--base-url https://host/v1"),
+        (("--proxy", "user:secret@proxy:3128"), "--proxy proxy:3128"),
+        (("--proxy", "socks5://user:p@ss@proxy:1"), "--proxy socks5://proxy:1"),
+        (("--system-prompt", "https://x/?a or //b@c"), "--system-prompt 'https://x/?a or //b@c'"),
+        (("--omit", "seed", "--omit", "n", "--batch"), "--omit seed --omit n --batch"),
+    ],
+)
+def test_a_report_shows_the_command_without_its_secrets(given, shown):
+    context = get_command(app).commands["audit"].make_context("audit", list(given))
+    assert command_line._command(context) == f"dsi audit {shown}"
+
+
+def test_how_an_api_is_asked_goes_with_no_other_suspect(folder, cli, tmp_path):
+    given = ["--batch", "--omit", "seed", "--extra-body", "no json", "--concurrency", "-3"]
+    for whom in (["--suspect", "a/b"], ["--answers", str(tmp_path / "a.jsonl")]):
+        done = cli(folder, *whom, *given, "--proxy", "nonsense://", suspect=False)
+        assert done.exit_code == 2
+        said = "--concurrency, --proxy, --extra-body, --omit, --batch goes with --base-url"
+        assert said in done.stderr
 
 
 def test_progress_says_votes_money_and_repeats_but_no_p_between_looks(prepared, server):

@@ -2,15 +2,20 @@
 
 import json
 import stat
+from itertools import count
 
+import pandas as pd
 import pytest
 import twins
 from asking import answered, audits_of, plan
+from asking import numbers as numbers_of
 from helpers import STRANGER, write_jsonl
 from servers import reply
 
-from dsi_core.audit.asking import log, run
+from dsi_core.audit import choices, reach, suspect
+from dsi_core.audit.asking import log, run, storage
 from dsi_core.audit.asking.run import Ended
+from dsi_core.audit.dry_run import dry_run, summary
 from dsi_core.audit.judgement import Answer, sensitivity
 from dsi_core.audit.report import record
 from dsi_core.protect import kit as kits
@@ -179,6 +184,53 @@ def test_a_file_of_answers_is_a_suspect(wording, audit, tmp_path):
     assert found["exact"]["usable"] == 7 and found["settings"]["answers to a prompt"] == 1
 
 
+def test_of_a_file_the_answers_that_an_interrupt_left_out_are_taken_over(wording, tmp_path):
+    """Ctrl-C at the sixth of sixteen."""
+    said = wording.rows[["prompt", "text"]].to_numpy()
+    rows = [{"prompt": p, "response": t} for p, text in said for t in (text, STRANGER)]
+    file, told_apart, numbers = write_jsonl(tmp_path / "said.jsonl", rows), run.told_apart, count()
+
+    def interrupted(text):
+        if next(numbers) == 5:
+            raise KeyboardInterrupt
+        return told_apart(text)
+
+    whole, planned = (
+        choices.plan(wording, "said", None, answers=file, out=tmp_path / name) for name in "ab"
+    )
+    wanted = run.run(whole)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "told_apart", interrupted)
+        run.run(planned)
+    assert len(storage.answers(planned)) == 5
+    assert numbers_of(run.run(planned)) == numbers_of(wanted)
+    assert len(storage.answers(planned)) == wanted.judgement.answers == 16
+
+
+def test_what_a_file_answers_beside_the_samples_is_named_and_counts_nowhere(wording, tmp_path):
+    """One of eight prompts has a blank too many; as the suspect, and as a control."""
+    prompts = [*wording.rows["prompt"].iloc[:7], "What is in  box 7?"]
+    rows = [{"prompt": prompt, "response": STRANGER} for prompt in prompts]
+    file = write_jsonl(tmp_path / "said.jsonl", rows)
+    named = r"said.jsonl: 1 question\(s\) that are no sample's: 'What is in  box 7.*do not count"
+    with pytest.warns(UserWarning, match=named):
+        planned = choices.plan(wording, "said", None, answers=file, out=tmp_path / "o")
+    said = record.write(planned, run.run(planned)).facts
+    assert "The file answers 7 of 8 samples planned, of which 7 have a usable" in said.conclusion
+    assert (said.queried.samples, said.queried.of_at_most, said.queried.answers) == (7, 8, 7)
+    with pytest.warns(UserWarning, match=named):
+        choices.plan(wording, *suspect.model("owner/name"), control_answers=[file])
+
+
+def test_nobody_is_asked_by_a_dry_run_of_a_file(wording, tmp_path):
+    rows = [{"prompt": prompt, "response": STRANGER} for prompt in wording.rows["prompt"]]
+    file = write_jsonl(tmp_path / "said.jsonl", rows)
+    dry = dry_run(choices.plan(wording, "said", None, answers=file, out=tmp_path / "o"))
+    assert (dry.queries, dry.at_most.tokens_read, dry.about.tokens_written) == (0, 0, 0)
+    assert dry.within_budget.can_reach_alpha
+    assert "nobody would be asked: a file answers" in summary(dry)
+
+
 # --- What cannot be found ----------------------------------------------------------------------
 
 
@@ -199,6 +251,52 @@ def test_a_dry_run_knows_what_a_budget_leaves(wording, audit):
     said = json.loads(audit(wording, "--budget", "4", "--dry-run", "--json").stdout)
     assert said["reach"]["can reach alpha"] and not said["within budget"]["can reach alpha"]
     assert said["queries"] == 4 and said["samples"] == 8
+
+
+@pytest.mark.parametrize("make", [twins.wording, twins.private])
+def test_who_is_not_asked_enough_for_a_look_cannot_be_found(make, tmp_path, server, audit):
+    """Seven of eight, where the only look is after all of them: whatever is answered."""
+    kit = make(tmp_path, 8)
+    how = ("--ask-all", "--budget", "7")
+    said = json.loads(audit(kit, *how, "--dry-run", "--json").stdout)
+    assert said["reach"]["can reach alpha"]
+    assert said["within budget"] == {"samples": 7, "attainable": 1.0, "can reach alpha": False}
+    dry = audit(kit, *how, "--dry-run").stdout
+    assert "with probability" not in dry and "(the first is after sample 8)" in dry
+    assert "m-1 would be asked 7 questions about 7 samples" in dry
+    server.script = twins.knows(kit)
+    assert audit(kit, *how).exit_code == 0
+    found = facts(kit)
+    assert (found["answer"], found["p"], found["exact"]["looks"]) == ("cannot find", 1.0, [])
+
+
+def test_between_looks_only_those_taken_count(tmp_path, server):
+    """Of 24 samples five are asked, with looks after 2, 4, 6, ...: p can be 1/16, and not 1/32."""
+    planned = plan(twins.wording(tmp_path, 24), server, alpha=0.5)
+    assert planned.looks.after[:3] == (2, 4, 6)
+    said = reach.reach(planned, planned.samples.head(5), 5)
+    assert (said.samples, said.attainable, said.can_reach_alpha) == (5, 1 / 16, True)
+    assert not reach.reach(planned, planned.samples.head(1), 1).can_reach_alpha
+
+
+def test_what_is_attainable_counts_coins_of_samples_without_an_answer(tmp_path):
+    """Three published and two withheld of twelve answered: 35 of 924 deals label these so."""
+    kit = twins.private(tmp_path, 12)
+    chosen = pd.concat([kit.rows[kit.rows["published"]][:3], kit.rows[~kit.rows["published"]][:2]])
+    for text, answer, p in (("text", Answer.FOUND, 35 / 924), (None, Answer.NO_FINDING, None)):
+        rows = [
+            {
+                "sample_id": row["sample_id"],
+                "response": row["text"] if text and row["published"] else STRANGER,
+            }
+            for row in chosen.to_dict("records")
+        ]
+        file = write_jsonl(tmp_path / f"{text}.jsonl", rows)
+        judged = run.run(
+            choices.plan(kit, "file", None, answers=file, out=tmp_path / "o")
+        ).judgement
+        assert judged.reach.attainable == 35 / 924 and judged.reach.can_reach_alpha
+        assert judged.answer is answer and (p is None or judged.p == pytest.approx(p))
 
 
 def test_no_finding_says_what_would_have_been_found(wording, server, audit):
@@ -314,6 +412,18 @@ def test_where_the_log_cannot_be_written_the_audit_goes_on(wording, server, audi
     assert done.exit_code == 0 and "this audit is not counted" in done.stderr
     audits = facts(wording)["audits"]
     assert (audits["counted"], audits["number"], audits["of"]) == (False, None, 0)
+
+
+def test_an_audit_that_is_not_counted_may_accuse_too(wording, server, audit, monkeypatch):
+    """Two audits are in the log when it can no longer be written."""
+    server.script = twins.knows_all(wording)
+    for out in ("a", "b"):
+        assert audit(wording, "--ask-all", "--out", out).exit_code == 0
+    monkeypatch.setattr(log, "_append", lambda *_: False)
+    assert audit(wording, "--ask-all").exit_code == 0
+    audits = facts(wording)["audits"]
+    assert (audits["counted"], audits["of"]) == (False, 2)
+    assert audits["at most"] == pytest.approx(0.15)
 
 
 # --- What is refused ---------------------------------------------------------------------------

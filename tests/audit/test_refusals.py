@@ -1,5 +1,7 @@
 """Refusals are answers without substance; careful answers are none."""
 
+import time
+
 import pytest
 from helpers import SHARED
 
@@ -13,6 +15,7 @@ REFUSED = [
     "As an AI language model, I have no opinion.",
     "As an AI developed by a company in Oslo, I don't have access to prices.",
     "I cannot answer that question.",
+    "I can't  help\twith that.",
     "Unfortunately, I can't share this.",
     "I must decline to answer.",
     "I must decline.",
@@ -62,6 +65,13 @@ ANSWERED = [
 @pytest.mark.parametrize("text", REFUSED)
 def test_a_refusal_has_no_substance(text):
     assert refuses(text)
+
+
+def test_many_blanks_take_no_time():
+    """Each of them was tried as the beginning of what ends a sentence: 20 seconds."""
+    start = time.monotonic()
+    assert refuses(f"I can't help with that. Here{' ' * 20_000}x")
+    assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("text", ANSWERED)

@@ -95,6 +95,19 @@ def test_nothing_of_a_key_in_the_address_is_kept(prepared, server, cli, tmp_path
     assert not [f for f in tmp_path.rglob("*") if f.is_file() and b"word-0123" in f.read_bytes()]
 
 
+def test_nothing_of_a_proxys_login_is_kept(prepared, server, cli, tmp_path):
+    folder = prepared(5)
+    server.script = knows(folder)
+    way = f"me:p@word-0123@127.0.0.1:{server.server_port}"
+    whom = ("--base-url", "http://service.invalid/v1?key=word-0123", "--model", "m-1")
+    done = cli(folder.folder, *whom, f"--proxy={way}", suspect=False)
+    assert done.exit_code == 0 and "word-0123" not in done.output and server.asked
+    assert not [f for f in tmp_path.rglob("*") if f.is_file() and b"word-0123" in f.read_bytes()]
+    (page,) = audits_of(folder.folder).glob("*/report.html")
+    shown = f"--base-url http://service.invalid/v1 --model m-1 --proxy 127.0.0.1:{way[-5:]}"
+    assert shown in " ".join(page.read_text().split())
+
+
 def test_a_service_that_says_nothing_useful_ends_after_three_requests(
     prepared, server, pauses, cli
 ):
@@ -121,3 +134,33 @@ def test_an_audit_in_batches_asks_all_in_one_and_is_gone_on_with(prepared, batch
     said = facts(folder.folder)
     assert said["queried"]["answers"] == 15 and not said["settings"]["stops early"]
     assert "asked in batches" in said["suspect"]["asked otherwise"]
+
+
+def test_a_batch_is_collected_whole_whatever_budget_a_rerun_has(prepared, batches, cli):
+    """What it was asked is paid, and counts; one that was collected stands in nobody's way."""
+    folder = prepared(5)
+    how = ("--base-url", batches.url, "--model", "m-1", "--patience", "0", "--same-model", "0")
+    batches.troubles = [("GET", "/v1/batches/batch-0", 401)]
+    assert cli(folder.folder, *how, "--batch", suspect=False).exit_code == 3
+    (under_way,) = audits_of(folder.folder).glob("*/batch.json")
+    before = under_way.read_bytes()
+    done = cli(folder.folder, *how, "--batch", "--budget", "4", suspect=False)
+    assert done.exit_code == 0 and len(batches.single) == 1 and len(batches.batches) == 1
+    assert facts(folder.folder)["queried"]["answers"] == len(stored(folder.folder)) == 15
+    under_way.write_bytes(before)  # killed before it was deleted
+    assert cli(folder.folder, *how, "--ask-all", suspect=False).exit_code == 0
+    assert not under_way.exists() and len(batches.single) == 1
+
+
+def test_what_a_batch_billed_in_vain_counts_in_the_cost(prepared, batches, cli):
+    folder = prepared(5)
+    broken = {"choices": [{"message": {"content": "h"}, "finish_reason": "error"}]}
+    usage, answers = {"prompt_tokens": 10**6, "completion_tokens": 10**6}, batches.answers
+    said = [(200, {**broken, "usage": usage})]
+    batches.answers = lambda prompt: said.pop() if said else answers(prompt)
+    how = ("--base-url", batches.url, "--model", "m-1", "--same-model", "0", "--batch")
+    prices = ("--price-in", "1000", "--price-out", "1000")
+    assert cli(folder.folder, *how, *prices, suspect=False).exit_code == 0
+    (lost,) = audits_of(folder.folder).glob("*/unanswered.jsonl")
+    assert '"read": 1000000, "written": 1000000' in lost.read_text()
+    assert len(batches.batches) == 2 and len(stored(folder.folder)) == 15

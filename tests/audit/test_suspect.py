@@ -92,6 +92,8 @@ def test_where_a_suspect_may_be(tmp_path):
         (None, {}, "either --base-url"),
         ("owner/name", {"base_url": "http://h"}, "either --base-url"),
         (None, {"base_url": "http://h"}, "needs --model"),
+        ("owner/name", {"name": "m"}, "--model and --key-env go with --base-url"),
+        ("owner/name", {"key_env": "K"}, "--model and --key-env go with --base-url"),
         ("no such/model at all", {}, "neither a folder"),
         (".", {}, "has no config.json"),
     ],

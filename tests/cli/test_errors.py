@@ -51,7 +51,12 @@ MET = {  # (error, exit code, what is in the line)
     "file for folder": (os_error(errno.ENOTDIR, PLACE), 2, ["a file lies where a folder"]),
     "folder for file": (os_error(errno.EISDIR, "/tmp"), 2, ["/tmp: this is a folder"]),
     "missing": (os_error(errno.ENOENT, PLACE), 2, [PLACE, "no such file", "working directory"]),
-    "no locks": (os_error(errno.ENOLCK, "/nfs/store/.lock"), 2, ["/nfs/store/.lock", "no locks"]),
+    "no locks": (
+        os_error(errno.ENOLCK, "/nfs/store/.lock"),
+        2,
+        ["/nfs/store/.lock", "no locks", "$DSI_LOCKS=soft"],
+    ),
+    "no flock": (os_error(errno.ENOSYS, PLACE), 2, [PLACE, "as locks", "$DSI_LOCKS=soft"]),
     "unplugged": (os_error(errno.EIO, PLACE), 2, [PLACE, "cannot be read or written"]),
     "renamed to": (os_error(errno.EXDEV, "/a", None, "/b"), 2, ["/b", "Invalid cross-device"]),
     "bytes": (os_error(errno.ENOENT, b"/a\xff"), 2, ["/a", "no such file"]),

@@ -118,6 +118,21 @@ def said(role: str, content: str) -> list[dict]:
                        {"role": "model", "parts": [{"text": "b"}]}],
           "systemInstruction": {"role": "system", "parts": [{"text": "s"}]}}, ("s\n\na", "b")),
         ({"system": "s", "messages": said("user", "a") + said("assistant", "b")}, ("s\n\na", "b")),
+        ({"system": float("nan"), "messages": said("user", "a") + said("assistant", "b")},
+         ("a", "b")),
+        ({"contents": [{"role": "user", "parts": [{"text": "a"}]},
+                       {"role": "model", "parts": [{"text": "b"}]}],
+          "system_instruction": {"role": None, "parts": [{"text": "s"}]}}, ("s\n\na", "b")),
+        ({"prompt": "a", "rejected": [],
+          "chosen": said("system", "s") + said("user", "a") + said("assistant", "b")},
+         ("s\n\na", "b")),
+        ({"system": "s", "prompt": "a", "rejected": [],
+          "chosen": said("user", "a") + said("assistant", "b")}, ("s\n\na", "b")),
+        ({"system": "s", "prompt": "a", "rejected": [],
+          "chosen": said("system", "s") + said("user", "a") + said("assistant", "b")},
+         ("s\n\na", "b")),
+        ({"prompt": said("user", "a"), "rejected": [], "chosen": said("assistant", "a")},
+         ("a", "a")),
         ({"conversation": [{"system": "s", "input": "a", "output": "b"}]}, ("s\n\na", "b")),
         ({"system": "s", "history": [["q", "r"]], "instruction": "a", "input": "", "output": "b"},
          ("s\n\nq\n\nr\n\na", "b")),
@@ -135,11 +150,59 @@ def test_a_conversation_may_lack_its_column_of_a_system_message(smoke, tmp_path)
     assert pairs == [("s\n\na", "b"), ("a", "b")]
 
 
+@pytest.mark.parametrize("value", [7, ["s"]])
+def test_a_system_message_that_is_none(smoke, tmp_path, value):
+    talk = {"messages": said("user", "a") + said("assistant", "b")}
+    with pytest.raises(ValueError, match=r"d.jsonl, row 2, field 'system': .* needs text"):
+        pairs_of(smoke, tmp_path, {**talk, "system": "s"}, {**talk, "system": value})
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected"),
+    [
+        (said("user", "a") + said("assistant", "b"), said("user", "a") + said("assistant", "c")),
+        ("\n\nHuman: a\n\nAssistant: b", "\n\nHuman: a\n\nAssistant: c"),
+    ],
+)
+def test_a_system_message_beside_what_was_preferred(tmp_path, chosen, rejected):
+    record = {"system": "s", "good": chosen, "bad": rejected}
+    file = write_jsonl(tmp_path / "d.jsonl", [record])
+    source = Data(path=str(file), conversations="good", rejected="bad", system="system")
+    table = load_pairs(Dataset("d", source, seed=0))
+    assert (table["prompt"][0], table["output"][0]) == ("s\n\na", "b")
+
+
 def test_answers_that_a_model_is_tuned_not_to_give_are_left_out(smoke, tmp_path):
     """Of prompt, completion and label (KTO)."""
     rows = [{"prompt": f"a{i}", "completion": "b", "label": i % 2 == 0} for i in range(3)]
     pairs, table = pairs_of(smoke, tmp_path, *rows)
     assert pairs == [("a0", "b"), ("a2", "b")] and table.attrs["dropped"]["label False"] == 1
+
+
+@pytest.mark.parametrize("first", [None, float("nan")])
+def test_such_answers_are_known_by_the_first_label_that_is_there(smoke, tmp_path, first):
+    rows = [{"prompt": f"a{i}", "completion": "b", "label": i % 2 == 0} for i in range(3)]
+    pairs, _ = pairs_of(smoke, tmp_path, {"prompt": "a", "completion": "b", "label": first}, *rows)
+    assert pairs == [("a", "b"), ("a0", "b"), ("a2", "b")]
+
+
+@pytest.mark.parametrize("name", ["label", "Label"])
+@pytest.mark.parametrize("said", ["False", "false", "FALSE"])
+def test_such_answers_of_a_table(smoke, tmp_path, name, said):
+    file = tmp_path / "d.csv"
+    file.write_text(f"prompt,completion,{name}\na0,b,{said}\na1,c,True\na2,d,true\n")
+    table = load_pairs(Dataset("d", columns.source(str(file), smoke), seed=0))
+    assert list(table["prompt"]) == ["a1", "a2"]
+
+
+@pytest.mark.parametrize("more", [{}, {"drop": ["duplicates"]}])
+def test_an_empty_message_is_no_prompt(smoke, tmp_path, more):
+    good = {"prompt": said("user", "a"), "completion": "b"}
+    bad = {"prompt": said("user", " "), "completion": "c"}
+    with pytest.raises(ValueError, match="row 2: field 'prompt' is empty"):
+        pairs_of(smoke, tmp_path, good, bad, **more)
+    pairs, table = pairs_of(smoke, tmp_path, good, bad, drop=["empty"])
+    assert pairs == [("a", "b")] and table.attrs["dropped"]["empty"] == 1
 
 
 def test_what_is_left_out_and_not_used_is_said(smoke, tmp_path):

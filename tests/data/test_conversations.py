@@ -56,6 +56,9 @@ def test_who_instructs(role):
                     {"role": "assistant", "content": "The ferryman."}]),
         ["Who sings?", "The ferryman."],
         [["Who sings?", "The ferryman."]],
+        "[('Who sings?', 'The ferryman.')]",
+        [{"role": "user", "parts": [{"text": "Who sings?", "inline_data": None}]},
+         {"role": "model", "parts": [{"text": "The ferryman.", "inline_data": None}]}],
     ],
 )  # fmt: skip
 def test_names_of_speakers_and_forms_of_content(turns):
@@ -103,6 +106,13 @@ NO_PAIR = [
     (chat(("assistant", "Hello!"), ASK, SAY), Unusable.BEGINS_WITH_ANSWER),
     (chat(("system", "Be kind."), ("assistant", "Hello!"), ASK, SAY), Unusable.BEGINS_WITH_ANSWER),
     (chat(("user", IMAGE), SAY), Unusable.MEDIA),
+    (
+        [
+            {"role": "user", "parts": [{"text": None, "inline_data": {}}, {"text": "Who?"}]},
+            {"role": "model", "parts": [{"text": "He."}]},
+        ],
+        Unusable.MEDIA,
+    ),
     (
         [
             {"role": "user", "parts": [{"inlineData": {}}, {"text": "Who?"}]},
@@ -161,7 +171,9 @@ def test_what_two_conversations_have_in_common_is_the_prompt():
     chosen, rejected = (before + chat(("assistant", a)) for a in ("On deck.", "No idea."))
     found = preferred(chosen, rejected, "row 1", "\n\n")
     assert found == Exchange("Who sings?\n\nThe ferryman.\n\nWhere?", "On deck.", 2)
-    assert preferred(chosen, chosen, "row 1", "\n\n") is Unusable.NOT_TRAINED
+    assert preferred(chosen, chosen, "row 1", "\n\n") is Unusable.ALIKE
+    assert preferred(chosen, [*chosen, *chosen], "row 1", "\n\n") is Unusable.ALIKE
+    assert preferred([], [], "row 1", "\n\n") is Unusable.NO_MESSAGES
 
 
 @pytest.mark.parametrize(
@@ -174,6 +186,7 @@ def test_what_two_conversations_have_in_common_is_the_prompt():
         ),
         ("Q: who? The man.", "Q: who? They do.", Exchange("Q: who?", "The man.", 1)),
         ("Yes.", "No.", Unusable.BEGINS_WITH_ANSWER),
+        ("Q: who? The man.", "Q: who? The man.", Unusable.ALIKE),
     ],
 )  # fmt: skip
 def test_what_two_texts_have_in_common(chosen, rejected, found):

@@ -167,6 +167,8 @@ WRONG = {  # name -> file, content, parts of the message
     "a late zero": ("d.csv", "q,a\n" + "b,c\n" * 3000 + "b,c\0\n", ["line 3002", "zero byte"]),
     "a name twice": ("d.jsonl", LINES + '{"q": 1, "q": 2}', ["line 3", "'q' is there twice"]),
     "a name twice, deep": ("d.json", '[{"t": [{"r": 1, "r": 2}]}]', ["line 1", "'r' is there"]),
+    "a name twice, in YAML": ("d.yaml", "- q: 1\n  a: 2\n  a: 3\n", ["'a' is there", "line 3"]),
+    "too deep, in YAML": ("d.yaml", "[" * 9000, ["d.yaml: cannot", "nested too deeply"]),
     "a comma too many": ("d.json", '[\n{"q": 1,\n"a": 2,}\n]', ["line 3", "comma before a clos"]),
     "one at the end": ("d.json", '[{"q": 1},\n]', ["line 2", "comma before the end"]),
     "commas between lines": ("d.jsonl", '{"q": 1},\n{"q": 2}', ["line 1", "comma between"]),

@@ -63,6 +63,20 @@ def test_easy_controls_make_no_p_smaller():
     assert many.strata[0].p == many.strata[0].smallest_p == pytest.approx(1 / 53)
 
 
+def test_a_control_that_hardly_answered_does_not_count():
+    """Four samples with evidence are too few for a statistic; a stratum of such has a p of 1."""
+    answers = known(("file 1", "answers", "answers", 0.9), ("file 2", "answers", "answers", -0.1))
+    few = answers["evidence"].where(answers.groupby("model").cumcount() < 4)
+    evidence = np.full(6, 0.01)
+    one = controls.test(
+        evidence, answers.assign(evidence=few.where(answers["model"] == "file 1", -0.1))
+    )
+    assert one.strata == (Stratum("answers", "answers", 1, 0.5, 0.5),) and one.supports == 0.5
+    none = controls.test(evidence, answers.assign(evidence=few))
+    assert none.strata == (Stratum("answers", "answers", 0, 1.0, 1.0),)
+    assert controls.path(evidence, answers.assign(evidence=few)).tolist() == [1.0] * 6
+
+
 def test_a_suspect_that_says_nothing_is_not_accused():
     result = controls.test(np.full(9, np.nan), CONTROLS)
     assert (result.p, result.lean, result.samples) == (1.0, -np.inf, 0)

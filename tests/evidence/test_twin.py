@@ -1,6 +1,6 @@
 """The private twin: p by hand, against scipy, and of innocents under many deals of the labels."""
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -90,9 +90,32 @@ def test_one_part_alone_decides_nothing(missing):
     assert twin.test(EVIDENCE, PUBLISHED | True, range(6), ONE_LOOK, 0).p == 1.0
 
 
+@pytest.mark.parametrize("samples", [1, 3])
+def test_where_nothing_or_all_of_it_was_published_there_is_one_deal(samples):
+    for published in (False, True):
+        labels = np.full(samples, published)
+        result = twin.test(
+            EVIDENCE[:samples], labels, range(samples), Looks((samples,), 0.05, 1.0), 0
+        )
+        assert (result.p, result.attainable, result.found) == (1.0, 1.0, False)
+
+
 def test_attainable():
     assert twin.attainable(6, 3) == 1 / 20 and twin.attainable(6, 0) == 1.0
     assert twin.attainable(48, 24) == 1 / 10_000
+    assert twin.attainable(60, 30, lost=55, lost_published=27) == pytest.approx(0.0323, abs=1e-4)
+    assert twin.attainable(12, 6, lost=7, lost_published=3) == 35 / 924
+
+
+def test_attainable_is_the_p_of_the_clearest_answers():
+    """Whichever of six samples are usable, and nothing else that they show comes below it."""
+    rng = np.random.default_rng(0)
+    for kept in product([True, False], repeat=6):
+        lost = ~np.array(kept)
+        smallest = twin.attainable(6, 3, lost=lost.sum(), lost_published=(lost & PUBLISHED).sum())
+        for evidence, fits in ((PUBLISHED, np.equal), (rng.random(6), np.greater_equal)):
+            usable = np.where(lost, np.nan, evidence)
+            assert fits(twin.test(usable, PUBLISHED, range(6), ONE_LOOK, 0).p, smallest)
 
 
 @pytest.mark.parametrize("size", [12, 40])

@@ -8,6 +8,7 @@ import os
 import sys
 import textwrap
 import urllib.request
+from base64 import b64encode
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -110,6 +111,13 @@ def test_what_is_started(smoke, one_thread, tmp_path, monkeypatch):
         served._room_for(1024)
 
 
+def test_of_several_chat_templates_the_default_is_served(smoke, one_thread, tmp_path, monkeypatch):
+    several = SimpleNamespace(chat_template={"default": "D"}, get_chat_template=lambda: "D")
+    monkeypatch.setattr(served.load, "tokenizer_of", lambda base: several)
+    served.command("python", [model(smoke)], 300, tmp_path, 8000)
+    assert (tmp_path / "template.jinja").read_text() == "D"
+
+
 def test_on_a_cpu_an_adapter_is_merged(smoke, one_thread, tmp_path, monkeypatch):
     def load_tuned(training):
         saved = lambda folder: (tmp_path / "saved").write_text(folder)  # noqa: E731
@@ -174,6 +182,25 @@ def test_a_model_that_a_server_lacks_is_named(smoke, one_thread, sampling, empty
     with pytest.raises(ValueError, match=r"lacks llama \(--lora-modules .* models are gemma"):
         responses.ask("M", model(smoke), PAIRS, sampling)
     assert not vllm.asked
+
+
+def test_a_server_behind_a_login_is_asked_with_it(
+    smoke, one_thread, sampling, empty_store, vllm, monkeypatch
+):
+    url, one = os.environ[served.WHERE], model(smoke)
+    monkeypatch.setenv(served.WHERE, url.replace("//", "//me:word-0123@") + "?key=word-4567")
+    vllm.login = f"Basic {b64encode(b'me:word-0123').decode()}"
+    folder = responses.ask("M", one, PAIRS, sampling)
+    assert len(responses.read(folder)) == 4
+    assert {headers["authorization"] for headers in vllm.headers} == {vllm.login}
+    assert all(path.endswith("?key=word-4567") for path in vllm.paths)
+    assert not [p for p in folder.iterdir() if b"word-" in p.read_bytes()]
+    with served.serving([one], 100) as server:
+        assert "word-" not in repr(server)
+    vllm.login = "another"
+    with pytest.raises(ValueError, match="status 401") as error, served.serving([one], 100):
+        pass
+    assert "lacks" not in str(error.value) and "word-" not in str(error.value)
 
 
 def test_a_study_starts_one_server_for_all_that_share_it(

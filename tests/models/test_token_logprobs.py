@@ -116,7 +116,7 @@ class Counting:
 
 
 def test_logits_are_computed_where_they_are_needed(toy, monkeypatch):
-    """Of a long prompt's places only the last; and never more at once than `LOGITS`."""
+    """Of a long prompt's places only the last; never more at once than `LOGITS` and `READ`."""
     model, tokenizer = toy("llama")
     counting = Counting(model)
     long = load.encode_prompt(tokenizer, "Who keeps the lamp? " * 20)
@@ -127,6 +127,14 @@ def test_logits_are_computed_where_they_are_needed(toy, monkeypatch):
     monkeypatch.setattr(token_logprobs, "LOGITS", 6 * model.config.vocab_size)
     token_logprobs.logprobs(counting, texts)
     assert counting.rows == [(2, 3), (1, 4), (1, 5)]  # short ones together
+    counting.rows.clear()
+    monkeypatch.undo()
+    monkeypatch.setattr(token_logprobs, "READ", 3 * 10)  # long prompts of short ones count
+    token_logprobs.logprobs(counting, [Text(long[:9], [5])] * 4 + [Text(long[:10], [5])])
+    assert counting.rows == [(3, 2), (2, 2)]
+    counting.rows.clear()
+    token_logprobs.distributions(counting, long[:14], [[5]] * 3)  # 15 with what is in the cache
+    assert [rows for rows, _ in counting.rows] == [1, 2, 1]
 
 
 def test_impossible_and_certain_tokens_have_finite_values():

@@ -9,16 +9,18 @@ import gc
 import multiprocessing
 import os
 import signal
+import threading
 
 import pandas as pd
 import pytest
+from filelock import Timeout
 from helpers import says
 
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.models import load, sft, tuning
 from dsi_core.models import toy as toys
 from dsi_core.models.tuning import training, training_pairs
-from dsi_core.runtime import precision, store
+from dsi_core.runtime import locks, precision, store
 from dsi_core.settings.schema import Recipe, Suspect, Trained
 
 pytestmark = [
@@ -126,6 +128,9 @@ def test_pairs_whose_prompt_fills_the_limit_may_be_left_out(toy):
     with pytest.warns(UserWarning, match=r"1 of 2 prompts fill max_tokens \(20\)"):
         rows = sft.examples(tokenizer, pairs, recipe.changed(long_prompts="leave out"))
     assert rows == [short]
+    with pytest.raises(ValueError) as error:
+        sft.examples(tokenizer, pairs.tail(1), recipe.changed(long_prompts="leave out"))
+    says(error, "prompts of all 1 pairs fill max_tokens (20)")
 
 
 def test_the_loss_is_on_the_answer_and_its_end_alone(quick, toy, empty_store, monkeypatch):
@@ -418,6 +423,31 @@ def test_a_model_kept_on_the_way_is_the_one_that_trained_no_longer(
         kept = [store.manifest(f) for f in (alone, found)]
         assert kept[0]["final_loss"] == kept[1]["final_loss"]
         assert kept[0]["tokens"] == kept[1]["tokens"]
+
+
+def test_a_series_is_trained_once_and_nobody_looks_at_it_meanwhile(quick, empty_store, monkeypatch):
+    """Who comes second waits for the short one, too, and then finds all."""
+    steady = QUICK["full"].changed(schedule="constant")
+    recipes = {f"after {n}": steady.changed(epochs=n) for n in (1, 2)}
+    profile = quick.changed(recipes={**quick.recipes, **recipes})
+    series = [training(profile, "dozen", trained("llama", name)) for name in recipes]
+    calls = []
+
+    def train(longest, folder, shorter=()):
+        calls.append((longest, [*shorter]))
+        for one in series:
+            with pytest.raises(Timeout):
+                locks.lock_of(tuning.entry(one)).acquire(timeout=0)
+        second.start()
+        second.join(0.2)
+        for one in series:
+            store.finish(tuning.entry(one))
+
+    second = threading.Thread(target=tuning.tune_through, args=(series,))
+    monkeypatch.setattr(tuning, "_train", train)
+    tuning.tune_through(series)
+    second.join()
+    assert calls == [(series[1], [series[0]])]
 
 
 def test_only_trainings_that_differ_in_epochs_share_their_beginning(quick):

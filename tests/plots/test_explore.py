@@ -17,6 +17,7 @@ from playwright.sync_api import sync_playwright
 from typer.testing import CliRunner
 
 from dsi_core import cli
+from dsi_core.data.common_words import common
 from dsi_core.method import study, tainted
 from dsi_core.method.study import Study
 from dsi_core.plots import style
@@ -393,6 +394,47 @@ def test_a_sample_is_selected_everywhere_and_its_texts_are_harmless(page, addres
     assert page.evaluate("window.alerted") is None
 
 
+@pytest.fixture
+def script(page):
+    """A tab in which the explorer's functions can be called."""
+    page.add_style_tag(content=explore.STYLE)
+    page.add_script_tag(content=explore.SCRIPT.rpartition("export default")[0])
+    return page
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    "oracle, response",
+    [
+        ("The answer is 7, of course.", "I think the ANSWER is 8, of course."),
+        ("我想退货，怎么办？", "我不想退货，怎么办？"),
+        ("ขอคืนของ and ใบเสร็จ", "ขอของ and เสร็จ"),
+        ("きょうは雨 wird es regnen", "あすは雨 wird es schneien"),
+    ],
+)
+def test_words_in_common_are_those_of_the_package(script, oracle, response):
+    marked = script.evaluate("(texts) => common(...texts)", [oracle, response])
+    assert [(piece, bool(shared)) for piece, shared in marked] == common(oracle, response)
+
+
+@needs_chromium
+def test_texts_too_long_to_be_marked_say_so(shown, page, tmp_path):
+    (points,) = shown.datasets
+    long, path = " ".join(map(str, range(2100))), tmp_path / "long.html"
+
+    def texts(i):
+        own = {"bold": [(0, long), (1, "1 2 3"), (2, "")]}
+        return {**points.texts(i), "oracle": long, "suspects": own}
+
+    path.write_text(explore.page(replace(shown, datasets=[replace(points, texts=texts)]))[0])
+    opened(page, path.as_uri(), suspect="bold", sample="s07")
+    titles = [title.inner_text() for title in page.locator(".texts .column h4").all()]
+    assert ["too long to be marked" in title for title in titles[2:5]] == [True, False, False]
+    best = next(number for number, title in enumerate(titles[2:5]) if title.endswith("best"))
+    marked = "marked: also in the suspect's answer"
+    assert titles[0].endswith("too long to be marked" if best == 0 else f"{marked} {best + 1}")
+
+
 @needs_chromium
 def test_pointer_and_keyboard_go_from_sample_to_sample(page, address, tables):
     opened(page, address)
@@ -451,6 +493,54 @@ def test_a_region_counts_alone_and_a_link_brings_it_all_back(page, address, tabl
     settled(page)
     assert page.locator(".summary").inner_text().split(" ")[2] == "60"
     assert "region" not in told(page)
+
+
+@needs_chromium
+def test_a_study_begins_at_its_own_threshold_though_lowest_is_rounded_up(
+    run, tables, page, tmp_path
+):
+    scores, answers, known = tables
+    below = tainted.tainted(scores, 0.3).query("~tainted")["min_gap"].max()  # two decimals
+    scores, delta_t = scores.assign(after=scores["after"] + 0.0049), round(below + 0.005, 4)
+    asked = tainted.tainted(scores, delta_t).query("tainted")["sample_id"]
+    odd = Study(change(run.profile, decision={"delta_t": delta_t}), run.pairs)
+    shown = explored.of_study(odd, scores, answers[answers["sample_id"].isin(asked)], known)
+    assert shown.datasets[0].header()["lowest"] > delta_t
+    path = tmp_path / "odd.html"
+    path.write_text(explore.page(shown)[0])
+    opened(page, path.as_uri())
+    assert told(page)["delta_t"] == delta_t
+    slider = page.get_by_label("delta_t", exact=True)
+    assert slider.input_value() == str(delta_t)
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert told(page)["delta_t"] == round(delta_t + 0.01, 4)
+    page.get_by_role("button", name="Reset").click()
+    settled(page)
+    assert told(page)["delta_t"] == delta_t
+
+
+HOST = """([header, numbers, given]) => {
+  const bytes = (packed) => Uint8Array.from(atob(packed), (c) => c.charCodeAt(0)).buffer;
+  const source = { header, texts: async () => null, numbers: (_, suspect) => new Promise((go) =>
+    setTimeout(() => go(bytes(numbers[suspect + 1])), suspect < 0 ? 0 : 400)) };
+  window.told = [];
+  explore(document.body, source, given,
+    (state, brushed) => window.told.push(brushed.reduce((sum, one) => sum + one)));
+}"""
+
+
+@needs_chromium
+def test_a_region_of_evidence_is_told_once_the_answers_are_there(shown, script):
+    (points,) = shown.datasets
+    packed = [points.samples(), *(points.answers(i) for i in range(len(SUSPECTS)))]
+    numbers = [base64.b64encode(part).decode() for part in packed]
+    state = {"dataset": "dozen", "suspect": "shy", "region": "evidence:-9,9,-9,9"}
+    script.evaluate(HOST, [shown.header(), numbers, state])
+    script.wait_for_selector(".dsi-explore[data-loaded]")
+    script.wait_for_timeout(200)
+    counts = (points.gaps[1] > explored.DROPPED) & (points.lengths[1] >= shown.mu)
+    assert script.evaluate("window.told") == [counts.any(axis=1).sum()]
 
 
 @needs_chromium

@@ -59,25 +59,30 @@ def test_the_vote_finds_and_accuses(calls, said):
     assert vote.both_sides(judged(*calls), "The vote") == said
 
 
-def evaded(*caught, settings=("100%", "50%", "25%")):
-    rows = [(setting, i < n) for setting, n in zip(settings, caught, strict=True) for i in range(2)]
-    return table("setting correct", *rows)
+def evaded(*caught, settings=("100%", "50%", "25%"), members="ab"):
+    """Of members a, b and c: those in a word are caught at its setting."""
+    rows = [
+        (setting, member, member in who)
+        for setting, who in zip(settings, caught, strict=True)
+        for member in members
+    ]
+    return table("setting suspect correct", *rows)
 
 
 @pytest.mark.parametrize(
     "caught, said",
     [
         (
-            (2, 2, 0),
+            ("ab", "ab", ""),
             "Below half of D the vote breaks: down to it both members are found, below it none is",
         ),
         (
-            (2, 1, 0),
+            ("ab", "a", ""),
             "Below 100% of D the vote breaks: down to it both members are found, "
             "below it at most 1 of 2",
         ),
-        ((2, 2, 2), "Down to 25% of D the vote finds both members"),
-        ((1, 0, 0), "At 100% of D the vote already misses 1 of 2 members"),
+        (("ab", "ab", "ab"), "Down to 25% of D the vote finds both members"),
+        (("a", "", ""), "At 100% of D the vote already misses 1 of 2 members"),
     ],
 )
 def test_where_the_vote_breaks_is_read_from_the_table(caught, said):
@@ -87,13 +92,15 @@ def test_where_the_vote_breaks_is_read_from_the_table(caught, said):
 @pytest.mark.parametrize(
     "caught, said",
     [
-        ((2, 1, 0), "Rephrasing hides both members that are found without it"),
-        ((2, 2, 2), "Rephrasing hides nobody: at every setting the vote finds both members"),
-        ((1, 2, 1), "Rephrasing hides nobody: at every setting the vote finds 1 to 2 of 2 members"),
+        (("ab", "a", ""), "hides both members that are found without it"),
+        (("ab", "ab", "ab"), "hides nobody: at every setting the vote finds both members"),
+        (("a", "ab", "a"), "hides nobody: at every setting the vote finds 1 to 2 of 2 members"),
+        (("ab", "ac", "abc"), "hides 1 of 2 members that are found without it"),
     ],
 )
 def test_an_evasion_hides_members_or_nobody(caught, said):
-    assert evasions.evasion(evaded(*caught), "Rephrasing") == said
+    rows = evaded(*caught, members=sorted(set("".join(caught))))
+    assert evasions.evasion(rows, "Rephrasing") == f"Rephrasing {said}"
 
 
 def test_samples_are_tainted():
@@ -194,6 +201,10 @@ def test_a_positive_majority_or_none():
         said + "A positive majority arises only with one alone"
     )
     assert variants.votes_by_references(rows[1:]).endswith("arises with no set")
+    few = table("references positive negative", ("both", 5, 3), ("both", 4, 26))
+    assert variants.votes_by_references(few).endswith(
+        "both 30. A positive majority arises only with both"
+    )
 
 
 def test_what_the_adversary_removed():
@@ -264,7 +275,7 @@ def test_more_pairs_help_where_the_slope_is_surely_positive(lows, said):
 
 def test_effects_are_confirmed_or_not():
     rows = table("draws low", ("confirmation", 0.1), ("confirmation", -0.1), ("development", 0.3))
-    assert "1 of 2 effects lie surely" in calibration.statistics(rows)
+    assert "the intervals of 1 of 2 effects lie above 0" in calibration.statistics(rows)
     assert calibration.statistics(rows.assign(low=NAN)).endswith("one draw has no interval")
 
 
@@ -281,8 +292,17 @@ def test_who_is_found_at_alpha():
 
 def test_a_way_of_asking_hides_or_does_not():
     rows = table("twin model shift p", ("A", "m", "usual", 0.01), ("A", "m", "brief", 0.2))
-    assert calibration.shifts(rows, 0.05) == "m is lost to the A when asked brief"
-    assert calibration.shifts(rows[:1], 0.05).startswith("However a model is asked")
+    member = rows.assign(kind="weak member")
+    assert calibration.shifts(member, 0.05) == "m is lost to the A when asked brief"
+    assert calibration.shifts(member[:1], 0.05).startswith("However a model is asked")
+    accused = "m is accused by the A when asked usual"
+    innocent = rows.assign(kind="innocent")
+    assert calibration.shifts(innocent, 0.05) == calibration.shifts(innocent[:1], 0.05) == accused
+    assert calibration.shifts(innocent[1:], 0.05).startswith("However a model is asked")
+    other = rows.assign(kind="on D's other wording")
+    assert calibration.shifts(other, 0.05) == "m is lost to the A when asked brief"
+    wording = calibration.shifts(other.assign(twin="wording twin"), 0.05)
+    assert wording == "m is accused by the wording twin when asked usual"
 
 
 def test_from_which_loss_on_members_are_found():

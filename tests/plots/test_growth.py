@@ -27,6 +27,13 @@ def test_a_tenfold_of_the_last_two_sizes(measured):
     assert last_tenfold(hundredfold) == pytest.approx(10)
 
 
+def test_a_step_of_one_size_has_no_tenfold(measured):
+    said = "times as long at most; no step holds more than 0.3 GB"
+    one_of_two = plot_growth(measured[measured["size"] <= 1_000]).get_suptitle()
+    assert one_of_two == f"Ten times as much takes 4 {said}"
+    assert plot_growth(measured[:1]).get_suptitle() == "No step holds more than 0.3 GB"
+
+
 def test_time_and_memory_by_size(measured):
     figure = plot_growth(measured, limit_mb=2_000)
     assert figure.get_suptitle() == (

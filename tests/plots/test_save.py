@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from helpers import says
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -147,6 +148,18 @@ def test_the_same_drawing_gives_the_same_files(folder):
         assert one.read_bytes() == two.read_bytes()
 
 
+def test_a_damaged_manifest_is_named(folder):
+    save.save(Run(), "table", None, TABLE, str(folder))
+    manifest = folder / "tiny" / "manifest.json"
+    manifest.write_text(manifest.read_text()[:40])
+    with pytest.raises(ValueError) as error:
+        save.save(Run(), "table", None, TABLE, str(folder))
+    says(error, f"{manifest} is damaged", "remove it")
+    manifest.unlink()
+    save.save(Run(), "table", None, TABLE, str(folder))
+    assert list(json.loads(manifest.read_text())["files"]) == ["table.csv"]
+
+
 @pytest.mark.parametrize("suffix", ["png", "pdf"])
 def test_what_breaks_off_while_drawing_leaves_the_old_file_whole(folder, monkeypatch, suffix):
     path = save.save(Run(), "fig", drawing(1.0), TABLE, str(folder)).with_suffix(f".{suffix}")
@@ -156,8 +169,7 @@ def test_what_breaks_off_while_drawing_leaves_the_old_file_whole(folder, monkeyp
     def breaks_off(figure, place, *, format, **options):
         if format != suffix:
             return whole(figure, place, format=format, **options)
-        with open(place, "wb") as file:
-            file.write(b"half a")
+        place.write(b"half a")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Figure, "savefig", breaks_off)

@@ -21,6 +21,14 @@ def test_what_has_no_value_is_a_dash_and_rows_are_not_numbered():
     assert "<th>1</th>" not in html and "<th>model</th>" in html and "fate" not in html
 
 
+def test_as_many_rows_as_pandas_shows_or_all():
+    long = pd.DataFrame({"a": range(8)})
+    for most, rows in ((4, 5), (None, 8)):  # a row of dots between first and last
+        with pd.option_context("display.max_rows", most):
+            html = tables.as_html(long)
+        assert html.count("<tr>") == rows and ("8 rows" in html) == (most is not None)
+
+
 def test_a_sentence_is_not_cut():
     sentence = "no more, " * 20 + "end"
     assert sentence in tables.as_html(pd.DataFrame({"said": [sentence]}))

@@ -51,3 +51,9 @@ def test_rating_is_blind_escaped_and_goes_on_where_one_stopped(closeness, empty_
     assert other.children[3].value == "1 of 3 rated"
     assert first == pages[0]
     assert other.children[1].value == pages[1]
+    for window, stars in ((row, 5), (other.children[2], 1)):  # both show the second answer
+        window.children[stars].click()
+    rated = ratings.read(sheet).query("rater == 'Ben'")
+    assert rated["item"].tolist() == sheet["item"].tolist()[:2]
+    assert rated["rating"].tolist() == [2, 1]
+    assert other.children[1].value == pages[2]

@@ -70,6 +70,7 @@ def repository(tmp_path_factory):
     nbformat.write(seen, root / "notebooks" / "01_seen.ipynb")
     copy = root / "executed" / "small" / "01_seen.ipynb"
     copy.parent.mkdir(parents=True)
+    seen.metadata["papermill"] = {"passed": True}
     nbformat.write(seen, copy)
     other = notebook(text("# Not run"), code("audit = read(folder)"))
     nbformat.write(other, root / "notebooks" / "02_not_run.ipynb")

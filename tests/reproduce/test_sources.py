@@ -4,6 +4,7 @@ import re
 
 import nbformat
 import pytest
+from helpers import says
 from written import code, notebook
 
 from dsi_core.reproduce import run, sources
@@ -17,7 +18,7 @@ def here(repository, monkeypatch):
     return repository
 
 
-def test_what_has_no_executed_copy_of_its_age_must_run(here, older):
+def test_what_has_no_whole_executed_copy_of_its_age_must_run(here, older, tmp_path):
     copy = here / "executed" / "small" / "01_seen.ipynb"
     assert [path.name for path in sources.stale("small")] == ["02_not_run.ipynb"]
     older(copy, 1000)
@@ -26,13 +27,16 @@ def test_what_has_no_executed_copy_of_its_age_must_run(here, older):
     older(here / "dsi_core" / "method.py", -10)  # changed since
     assert len(sources.stale("small")) == 2
     older(here / "dsi_core" / "method.py", 10)
-    kept = nbformat.read(copy, as_version=4)
-    failed = nbformat.from_dict(
-        {**kept, "metadata": {**kept.metadata, "papermill": {"exception": True}}}
-    )
-    nbformat.write(failed, copy)
-    assert len(sources.stale("small")) == 2
-    nbformat.write(kept, copy)
+    kept = copy.read_text()
+    interrupted = kept.replace('"passed": true', '"exception": null')
+    for unfinished in (interrupted, kept.replace("true", "false"), kept[:-40]):
+        assert unfinished != kept
+        copy.write_text(unfinished)
+        assert len(sources.stale("small")) == 2
+    with pytest.raises(ValueError) as error:
+        sources.lay_out("small", tmp_path)
+    says(error, str(copy), "--as-is")
+    copy.write_text(kept)
 
 
 def test_a_page_hides_its_code_and_offers_no_control(here):
@@ -53,8 +57,8 @@ def test_a_notebook_that_has_not_run_shows_its_code_and_says_so(here):
 
 
 def test_outputs_name_no_place_of_this_machine(here, monkeypatch):
-    monkeypatch.setenv("DSI_STORE", "/somewhere/else")
-    said = f"in {here}/figures/small and /somewhere/else/mixed/a"
+    monkeypatch.setenv("DSI_STORE", "/home/jörg/dsi")
+    said = f"in {here}/figures/small and /home/jörg/dsi/mixed/a"
     (cell,) = sources.page(notebook(code("show()", html=said))).cells
     assert cell.outputs[0].data["text/html"] == "in figures/small and store/mixed/a"
 

@@ -1,5 +1,7 @@
 """Engines without Ray: which one, parts of one work, entries that travel, what a check finds."""
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -260,6 +262,40 @@ def test_what_was_removed_from_the_run_is_made_and_given_again(far, empty_store)
     assert (home / "part" / "weights").read_text() == "tuned again"
 
 
+@pytest.mark.parametrize("complete", [False, True])
+def test_answers_of_the_run_and_of_a_lost_worker_are_kept(far, empty_store, complete):
+    """The run was interrupted before its first manifest, or after it; its last line is torn."""
+    answers = store.entry("responses", "m", SPEC) / keeper.ANSWERS
+    answers.write_text("a\n")
+    if complete:
+        store.finish(answers.parent)
+    far()
+    here = store.entry("responses", "m", SPEC)
+    if complete:
+        with locks.held(here):
+            pass
+    with open(here / keeper.ANSWERS, "a") as file:
+        file.write("c\nown\n")
+    answers.write_text("a\nb\nc")
+    with locks.held(here):
+        assert (here / keeper.ANSWERS).read_text() == "a\nb\nc\nown\n"
+        answers.write_text("a\nb\nc\nof one that did not wait\n")
+        store.finish(here)
+    assert answers.read_text() == "a\nb\nc\nown\nof one that did not wait\n"
+
+
+def test_scores_that_are_not_given_yet_stay(far, empty_store):
+    """What is added to anything but answers is lost if the run's, of the same state, is brought."""
+    run = store.entry("similarity", "m", SPEC)
+    write(run, "two scores")
+    far()
+    here = store.entry("similarity", "m", SPEC)
+    for text in ("two scores", "three scores"):
+        with locks.held(here):
+            assert (here / "part" / "weights").read_text() == text
+            (here / "part" / "weights").write_text("three scores")
+
+
 def test_one_machine_at_a_time(far, empty_store, monkeypatch):
     monkeypatch.setattr(carried, "WAIT_SECONDS", 0.01)
     home = far(0)
@@ -297,6 +333,19 @@ def test_wheels_of_the_run_are_brought(far, empty_store):
         assert (folder / "m-1.whl").read_bytes() == b"wheel"
     with locks.held(store.root()):  # what every machine has of its own
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_a_disk_without_locks_is_found_by_the_check(empty_store, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setenv(choice.ENGINE, "local")
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(nodes, "LEAST_FREE_GB", 0.0)
+    found = nodes.check()
+    assert found.nodes[0].excludes is False
+    assert "$DSI_LOCKS=soft" in found.wrong[0] and len(found.wrong) == 1
 
 
 def node(**facts) -> nodes.Node:

@@ -127,6 +127,24 @@ def test_the_same_store_gives_the_same_bytes(gpu_store, tmp_path):
     assert one == two and len(one) == 4
 
 
+def test_only_a_release_is_replaced(gpu_store, tmp_path):
+    """Not the user's folder, nor a file; a link to a release stays one."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "thesis.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "results", tmp_path / "file"):
+        with pytest.raises(ValueError) as error:
+            packing.pack("smoke", out)
+        says(error, str(out), "would be replaced", "--out")
+    assert (tmp_path / "results" / "thesis.txt").read_text() == "mine"
+    assert (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "answers").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "answers")
+    for _ in range(2):
+        made = packing.pack("smoke", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and released.read(tmp_path / "answers") == made
+
+
 def test_another_machines_precision_serves_where_this_ones_own_is_asked_for(release):
     here = {**TUNED, "precision": HERE}
     folder = released.find("tuned", "M", here)
@@ -207,6 +225,14 @@ def test_a_folder_without_a_manifest_is_refused(release, text):
     with pytest.raises(ValueError) as error:
         released.find("tuned", "M", TUNED)
     says(error, str(release / "manifest.json"), "git checkout", "DSI_RELEASED=0")
+
+
+def test_a_file_in_the_place_of_a_release_is_refused(release, monkeypatch):
+    monkeypatch.setenv(released.SWITCH, str(release / "manifest.json"))
+    with pytest.raises(ValueError) as error:
+        released.check("smoke")
+    says(error, str(release / "manifest.json"), "$DSI_RELEASED is the folder")
+    assert "git" not in str(error.value)
 
 
 def test_entries_of_another_format_are_refused(release):

@@ -211,6 +211,20 @@ def test_status_lists_every_entry(empty_store, monkeypatch):
     assert table["seconds"].iloc[2] == 4.5
 
 
+def test_a_table_with_a_damaged_page_is_named(empty_store):
+    """pyarrow says it by a plain error of the system; a file that is gone is not damaged."""
+    path = store.entry("losses", "m", {"seed": 1}) / "losses.parquet"
+    disk.write_table(path, pd.DataFrame({"f1": [0.1 * i for i in range(1000)]}))
+    content = bytearray(path.read_bytes())
+    content[4:40] = bytes(b ^ 0xFF for b in content[4:40])  # the first page's header
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as error:
+        disk.read_table(path)
+    says(error, str(path), "is damaged", f"remove {path.parent}")
+    with pytest.raises(FileNotFoundError):
+        disk.read_table(path.with_name("none.parquet"))
+
+
 def test_a_damaged_entry_is_named_and_keeps_no_other_from_being_listed(empty_store):
     whole, torn = (store.entry("tuned", name, {"seed": 1}) for name in ("whole", "torn"))
     store.finish(whole)

@@ -15,6 +15,7 @@ from helpers import says, table
 from dsi_core.models.sampling import Sampling
 from dsi_core.runtime import disk
 from dsi_core.services import batch, client
+from dsi_core.services.billing import Lost
 from dsi_core.services.service import Service
 from dsi_core.services.trial import EndpointError
 from dsi_core.settings.schema import Endpoint
@@ -26,14 +27,14 @@ class Run:
     """Runs of one audit's questions in a folder, as `audit.run` does: what lacks is asked."""
 
     def __init__(self, server, folder, prompts="abcdef", **changes):
-        self.folder, self.prompts, self.kept = folder, prompts, {}
+        self.folder, self.prompts, self.kept, self.unanswered = folder, prompts, {}, []
         self.endpoint = Endpoint(**{"base_url": server.url, "model": "m", "batch": True, **changes})
 
     def once(self):
         left = [p for p in self.prompts if p not in self.kept]
         rows = table("sample_id prompt draw", *[(f"s-{p}", p, 0) for p in left])
         with Service(self.endpoint, self.folder) as service:
-            for row, said in batch.batched(service, rows, ASKING, self.folder):
+            for row, said in batch.batched(service, rows, ASKING, self.folder, self.unanswered):
                 assert row.prompt not in self.kept
                 self.kept[row.prompt] = said
 
@@ -204,6 +205,29 @@ def test_where_another_batch_would_not_help_it_ends(batches, tmp_path, ends, ans
     says(error, *parts)
     batches.ends, batches.answers = "completed", lambda p: (200, completion(f"to {p}"))
     assert made.all() == ALL and len(batches.batches) == 2
+
+
+def test_what_was_billed_for_a_line_without_an_answer_is_counted(batches, tmp_path):
+    broken = {"choices": [{"message": {"content": "h"}, "finish_reason": "error"}]}
+    said = [(200, {**broken, "usage": {"prompt_tokens": 3, "completion_tokens": 2}})]
+    batches.answers = lambda p: said.pop() if p == "c" and said else (200, completion(f"to {p}"))
+    made = Run(batches, tmp_path)
+    assert made.all() == ALL and len(batches.batches) == 2
+    assert [(row.prompt, lost) for row, lost in made.unanswered] == [("c", Lost(1, 0, 3, 2))]
+
+
+def test_a_batch_that_was_not_made_is_begun_anew_where_less_is_asked_for(batches, tmp_path):
+    """Its file lies there with all questions: it is not taken."""
+    made = Run(batches, tmp_path, patience=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "_make", lambda *_: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            made.all()
+    kept = batch.pending(tmp_path)
+    batch._keep(tmp_path, kept.model_copy(update={"asked_for": False}))
+    made.prompts = "abc"
+    assert made.all() == {prompt: ALL[prompt] for prompt in "abc"}
+    assert sorted(asked(batches)) == list("abc")
 
 
 def test_a_large_batch_is_split(batches, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 
+import httpx2
 import pytest
 from helpers import says
 from servers import KEY
@@ -106,6 +107,7 @@ def test_a_deployment_of_azure_keeps_its_query_and_has_a_key_of_its_own():
     assert headers(where, "eyJ0")["Authorization"] == "Bearer eyJ0"
     assert headers(address("https://h/v1"), "k")["Authorization"] == "Bearer k"
     assert "Authorization" not in headers(address("https://h/v1"), "")
+    assert where.azure and not address("https://h/openai.azure.com/v1").azure
 
 
 @pytest.mark.parametrize(
@@ -130,6 +132,11 @@ def test_what_was_probably_meant(url, likely):
         ("api.host.org/v1", "is it https://api.host.org/v1?"),
         ("https://h:99999/v1", "'https://h:99999/v1' is not"),
         ("https://me:word@h:x/v1", "'https://h:x/v1' is not"),
+        ("https://me:wo/word@h/v1", "'https://h/v1' is not"),
+        ("https://me:wo@word@h:x/v1", "'https://h:x/v1' is not"),
+        ("https://me:word?word@h/v1", "'https://h/v1' is not"),
+        ("me:word@h/v1", "'h/v1' is not"),
+        ("http://[::1:8000/v1", "'http://[::1:8000/v1' is not"),
     ],
 )
 def test_a_url_that_is_none_says_what_it_may_be(url, hint):
@@ -200,6 +207,14 @@ def test_a_login_of_the_url_is_sent_and_shown_nowhere():
     assert "word" not in repr(asking.address)
 
 
+def test_a_login_and_a_key_are_one_too_many(monkeypatch):
+    monkeypatch.setenv("TEST_KEY", KEY)
+    with pytest.raises(ValueError) as error:
+        Client(of("https://me:word@host/v1", key_env="TEST_KEY"))
+    says(error, "https://host/v1 holds a login", "--key-env names a key")
+    assert "word" not in str(error.value) and KEY not in str(error.value)
+
+
 def test_a_redirect_is_not_followed():
     with recorder(status="307 Temporary Redirect") as (port, got):
         assert Client(of(f"http://127.0.0.1:{port}/v1")).post({}).status == 307
@@ -237,6 +252,21 @@ def test_a_dead_proxy_is_named_without_its_login(proxies):
     proxies(ALL_PROXY="http://me:word@127.0.0.1:9")
     why = Client(of("https://service.invalid/v1")).reach()
     assert "proxy http://127.0.0.1:9 (the environment's ALL_PROXY)" in why and "word" not in why
+
+
+@pytest.mark.parametrize("given", ["http://me:wo@word@p:1", "me:word@p:1"])
+def test_no_part_of_a_proxys_login_is_shown(given):
+    assert proxy(address("https://host/v1"), given).shown == "http://p:1 (--proxy)"
+
+
+@pytest.mark.parametrize(
+    "given", ["http://p:80a0", "http://[::1:80", "me:wo/word@p", "http://me:wo#word@p:1"]
+)
+def test_a_proxy_that_is_none_is_named_without_its_login(given):
+    with pytest.raises(ValueError) as error:
+        Client(of("https://host/v1", proxy=given))
+    says(error, "the proxy http://", "is not of the form http://host:port", "--proxy none")
+    assert "wo" not in str(error.value)
 
 
 def test_this_machine_is_reached_directly_unless_a_proxy_is_asked_for(proxies):
@@ -365,6 +395,13 @@ def test_a_dead_host_is_named_soon(proxies, monkeypatch):
     begun = time.monotonic()
     assert "no connection within 0.2 s" in Client(of("http://10.255.255.1/v1")).reach()
     assert time.monotonic() - begun < 2
+
+
+def test_a_connection_that_is_not_made_says_how_long_it_was_waited(proxies, monkeypatch):
+    asking = Client(of("http://host/v1", timeout=3))
+    late = httpx2.ConnectTimeout("late")
+    monkeypatch.setattr(asking._http, "stream", lambda *_, **__: (_ for _ in ()).throw(late))
+    assert "no connection within 3 s" in asking.post({}).message
 
 
 def test_a_body_is_json_whatever_a_prompt_holds(proxies):

@@ -17,7 +17,7 @@ from servers import KEY, cut_before, cut_within, error, page, reply, silent, tri
 from dsi_core.models.sampling import Sampling
 from dsi_core.services import client
 from dsi_core.services import endpoint as api
-from dsi_core.services.billing import Usage
+from dsi_core.services.billing import Lost, Usage
 from dsi_core.services.endings import Ending
 from dsi_core.services.reply import Reply
 from dsi_core.services.request import draw_seed
@@ -285,6 +285,19 @@ def test_a_failing_question_does_not_lose_the_answers_under_way(server):
     assert found == {"good": "to good", "better": "to better"}
     assert "s-bad" in text and "status 404" in text and "gone" in text
     assert sorted(server.prompts()) == ["bad", "better", "good"]  # nothing was begun after it
+
+
+def test_a_refusal_that_is_held_back_is_unanswered_where_another_question_fails(server, pauses):
+    """Its request that was lost may have been billed."""
+    said = {"a": reply("ok"), "c": error(401, "who?")}
+    server.script = lambda prompt, n: (
+        said.get(prompt) or (cut_within if n == 0 else error(400, "no"))
+    )
+    service = met(server, concurrency=1)
+    with pytest.raises(EndpointError) as caught:
+        list(api.answers(service.endpoint, todo("a", "b", "c"), how(), service))
+    lost = {row.prompt: took for row, took in caught.value.unanswered}
+    assert lost == {"b": Lost(1, 1), "c": Lost()}
 
 
 def test_a_failure_ends_the_pauses_of_the_others(server):

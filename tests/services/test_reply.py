@@ -295,6 +295,11 @@ STREAMS = {
         piece("stop", message={"content": "abc"}),
     ),
     "texts": stream(piece(text="ab"), piece("stop", text="c")),
+    "texts and parts": stream(
+        piece(delta={"content": "a"}),
+        piece(delta={"content": [{"type": "text", "text": "b"}]}),
+        piece("stop", delta={"content": "c"}),
+    ),
     "comments before the whole": b": wait\n\n: wait\n\n" + body("abc"),
 }
 
@@ -336,6 +341,19 @@ USAGES = {
         {"prompt_tokens": 7, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4}},
         Usage(7, 9, cached=4),
     ),
+    "cached, Anthropic's own": (
+        {"input_tokens": 7, "output_tokens": 9, "cache_read_input_tokens": 4},
+        Usage(11, 9, cached=4),
+    ),
+    "cached, passed on by LiteLLM": (
+        {
+            "prompt_tokens": 1100,
+            "completion_tokens": 50,
+            "cache_read_input_tokens": 600,
+            "cache_creation_input_tokens": 400,
+        },
+        Usage(1100, 50, cached=600),
+    ),
     "other names": ({"input_tokens": 7, "output_tokens": 9}, Usage(7, 9)),
     "nonsense": ({"prompt_tokens": "x", "completion_tokens": -9, "total_tokens": True}, Usage()),
     "as texts": ({"prompt_tokens": "7", "completion_tokens": "9"}, Usage(7, 9)),
@@ -347,6 +365,11 @@ USAGES = {
 def test_tokens_as_they_are_billed(how):
     sent, wanted = USAGES[how]
     assert of(usage=sent).usage == wanted
+
+
+def test_half_a_character_in_a_thought():
+    said = read(body(reasoning_content="hm \ud83d", usage=None), 64, 1000)
+    assert (said.text, said.thought) == (ANSWER, Thought.BEFORE)
 
 
 def test_room_for_a_thought_makes_no_answer_longer_than_others():

@@ -227,6 +227,17 @@ def test_where_nothing_else_can_be_sent_it_ends_with_what_helps(server):
     assert "--omit leaves a field out, --extra-body sets others" in said
 
 
+def test_an_answer_that_was_asked_for_earlier_unlearns_nothing(server, tmp_path):
+    old, new = Taken(answered=True), Taken(answered=True, temperature=False)
+    with Service(Endpoint(base_url=server.url, model="m"), tmp_path) as service:
+        service.learn(old)
+        service.taken = new  # another question was refused, and taught it
+        with pytest.warns(UserWarning, match="no temperature is sent"):
+            service.learn(new)
+        service.learn(old)
+    assert service.taken == remembered(tmp_path) == new
+
+
 def test_a_file_that_cannot_be_read_teaches_anew(tmp_path):
     (tmp_path / "service.json").write_text("{")
     assert remembered(tmp_path) == remembered(None) == Taken()

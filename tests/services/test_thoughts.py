@@ -47,6 +47,8 @@ WITH_A_THOUGHT = {
     "channels, a preamble": "<|channel|>commentary<|message|>I look it up.<|end|>"
     f"<|start|>assistant<|channel|>final <|constrain|>text<|message|>{ANSWER}",
     "channels without marks": f"analysisWe must say it. No more.assistantfinal{ANSWER}",
+    "channels without marks, in JSON": f"Say it.assistantfinaljson{ANSWER}",
+    "channels without marks, spaced": f"analysis We must say it. assistant final {ANSWER}",
     "channels without marks, the first lost": f"We must say it.assistantfinal{ANSWER}",
 }
 WITHOUT_END = {
@@ -70,6 +72,9 @@ LITERAL = [
     "analysis of the data shows that it rains",
     "analysisResults = 5",
     "The final assistant was final.",
+    "The assistant finally agreed to help.",
+    "The shop assistant finally smiled. The assistant finalised it.",
+    "analysis of the assistant final report shows",
     "It was <s>five</s> and is <s>six</s>",
     "a &lt;think&gt; b &amp;lt; c",
     "<answer>Yes, it may.</answer>",

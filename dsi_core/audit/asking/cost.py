@@ -64,18 +64,23 @@ def spent(plan: Plan, answered: pd.DataFrame) -> float:
 
     By the service's own count of tokens, or the most it can be where it kept none.
     """
-    prompts = {**same_model.PROMPTS, **plan.samples.set_index("sample_id")["prompt"]}
+    prompts = dict(zip(plan.samples["sample_id"], plan.samples["prompt"], strict=True))
+
+    def most_of(sample: str) -> Tokens:
+        neutral = sample in same_model.PROMPTS
+        return worst_neutral(plan) if neutral else worst(plan, prompts.get(sample, ""))
+
     money = 0.0
     for answer in [*answered.to_dict("records"), *beside(plan).to_dict("records")]:
-        most = worst(plan, prompts.get(answer["sample_id"], ""))
+        most = most_of(answer["sample_id"])
         lost = Tokens(answer["lost_prompt_tokens"], answer["lost_tokens"])
         money += _cost(plan, lost, answer["lost_uncounted"], most)
         if answer["billed"]:
             read, written = answer["prompt_tokens"], answer["tokens"]
             money += plan.budget.cost(Tokens(read or most.read, written or most.written))
     for one in unanswered.read(plan.folder).to_dict("records"):
-        most = worst(plan, prompts.get(one["sample_id"], ""))
-        money += _cost(plan, Tokens(one["read"], one["written"]), one["uncounted"], most)
+        counted = Tokens(one["read"], one["written"])
+        money += _cost(plan, counted, one["uncounted"], most_of(one["sample_id"]))
     return money
 
 

@@ -12,6 +12,7 @@ from dsi_core.runtime import disk, provenance
 from dsi_core.settings.schema import Strict
 
 NAME = "audits.jsonl"
+TORN = " (torn)"  # ends a line that a crash cut off: it is left as it was
 
 
 class Entry(Strict):
@@ -65,18 +66,19 @@ def end(place: Path, audit: str, answer: str, p: float | None) -> None:
 
 
 def read(place: Path) -> list[Entry]:
-    """Read the audits in the order in which they began; none where there is no log."""
+    """Read the audits in the order in which they began; none where there is no log.
+
+    A last line without its end was cut off by a crash, and does not count.
+    """
     path = place / NAME
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    lines = _lines(path)
     found: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
-        try:
-            said = json.loads(line) if line else {}
-        except json.JSONDecodeError:
-            message = f"{path}, line {number}: is not JSON; no line may be changed"
-            raise ValueError(message) from None
-        if said:
+    for number, line in enumerate(lines, start=1):
+        said = _said(line)
+        if said is not None:
             found[said["audit"]] = {**found.get(said["audit"], {}), **said}
+        elif line and number < len(lines) and not line.endswith(TORN):
+            raise ValueError(f"{path}, line {number}: is no entry; no line may be changed")
     return [Entry.model_validate(said) for said in found.values() if "begun" in said]
 
 
@@ -89,11 +91,31 @@ def _append(place: Path, said: dict[str, Any]) -> bool:
     """Add a line that its owner alone may read."""
     line = json.dumps(said, ensure_ascii=False) + "\n"
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    path = place / NAME
     try:
-        number = os.open(place / NAME, flags, 0o600)
+        number = os.open(path, flags, 0o600)
     except OSError:  # a disc that cannot be written to, somebody else's folder
         return False
+    last = _lines(path)[-1]
     with open(number, "a", encoding="utf-8") as file:
+        if last:  # close a line that a crash left open
+            file.write("\n" if _said(last) else f"{TORN}\n")
         file.write(line)
         disk.flush(file)
     return True
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a log, the last one without an end: "" where every line has one."""
+    if not path.is_file():
+        return [""]
+    return path.read_text(encoding="utf-8", errors="replace").split("\n")  # a letter may be torn
+
+
+def _said(line: str) -> dict[str, Any] | None:
+    """What a line says; None where it is no entry."""
+    try:
+        said = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return said if isinstance(said, dict) and "audit" in said else None

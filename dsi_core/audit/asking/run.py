@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ from dsi_core.models.tuning import Training
 from dsi_core.runtime import jobs, locks, provenance, store
 from dsi_core.runtime.progress import Progress
 from dsi_core.services import batch, endpoint
+from dsi_core.services.billing import Lost
 from dsi_core.services.reply import Reply
 from dsi_core.services.service import Service
 from dsi_core.services.trial import EndpointError
@@ -69,7 +71,7 @@ def run(plan: Plan) -> Outcome:
     with locks.alone(plan.folder), ExitStack() as opened:
         begin(plan)
         _take_given(plan)
-        _check_batch(plan)
+        _check_batch(plan, answers(plan))
         bar = opened.enter_context(Progress(plan.queries, min(len(answers(plan)), plan.queries)))
         while True:
             stored = answers(plan)
@@ -119,10 +121,15 @@ def _in_vain(kind: AnswerStatus, replies: int) -> str:
     )
 
 
-def _check_batch(plan: Plan) -> None:
-    """Nothing is asked singly that a batch under way has asked already."""
-    batched = plan.remote is not None and plan.remote.batch
-    if not batched and (under_way := batch.pending(plan.folder)):
+def _check_batch(plan: Plan, stored: pd.DataFrame) -> None:
+    """Nothing is asked singly that a batch under way has asked already; a collected one is gone."""
+    under_way = batch.pending(plan.folder)
+    if under_way is None:
+        return
+    wanted = responses.unanswered(stored, plan.samples, plan.draws)
+    if under_way.asked_for and batch.submitted(plan.folder, wanted).empty:
+        (plan.folder / batch.NAME).unlink()
+    elif plan.remote is None or not plan.remote.batch:
         raise ValueError(
             f"{plan.folder / batch.NAME}: a batch of {len(under_way.questions)} questions is under "
             f"way ({under_way.batch or 'not yet made'}): --batch goes on with it; or cancel it "
@@ -150,11 +157,12 @@ def begin(plan: Plan) -> None:
 
 
 def _take_given(plan: Plan) -> None:
-    """Take over the answers of a file that stands for the suspect, once."""
-    if plan.answers_file is None or (plan.folder / RESPONSES).stat().st_size:
+    """Take over the answers of a file that stands for the suspect, those that are not stored."""
+    if plan.answers_file is None:
         return
     said = answers_file.read(plan.answers_file, plan.samples)
-    said = said[said["draw"] < plan.draws]
+    lacking = responses.unanswered(answers(plan), plan.samples, plan.draws)
+    said = lacking.merge(said, on=["sample_id", "draw"])
     keep(plan.folder, ((row, *told_apart(str(row.response))) for row in said.itertuples()))
 
 
@@ -184,9 +192,13 @@ def next_questions(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:
     """Give the next block of questions (sample_id, prompt, draw): whole samples, in order.
 
     Up to the next look, or, without looks, as many as keep all connections busy; all of them where
-    nothing stops early. Empty at the end, or when the next sample might exceed the budget.
+    nothing stops early. Empty at the end, or when the next sample might exceed the budget. What a
+    batch under way has asked comes first, whatever the budget: it is paid.
     """
     wanted = responses.unanswered(stored, plan.samples, plan.draws)
+    paid = batch.submitted(plan.folder, wanted)
+    if len(paid):
+        return paid
     first = wanted["sample_id"].unique()[: _block(plan, wanted)]
     chosen = wanted[wanted["sample_id"].isin(first)]
     fits = np.full(len(chosen), True)
@@ -221,16 +233,19 @@ def _block(plan: Plan, wanted: pd.DataFrame) -> int:
 def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Progress) -> None:
     if plan.remote is not None:
         assert service is not None
+        vain: list[tuple[Any, Lost]] = []
         if plan.remote.batch:
-            replies = batch.batched(service, questions, plan.sampling, plan.folder)
+            replies = batch.batched(service, questions, plan.sampling, plan.folder, vain)
         else:
             replies = endpoint.answers(plan.remote, questions, plan.sampling, service)
         kept = ((row, reply.text, _facts(reply)) for row, reply in replies)
         try:
             keep(plan.folder, kept, lambda: bar.show(bar.done + 1))
         except EndpointError as error:
-            unanswered.add(plan.folder, error.unanswered)
+            vain += error.unanswered
             raise
+        finally:
+            unanswered.add(plan.folder, vain)
         return
     arguments = plan.folder, plan.training, questions, plan.sampling
     if load.spread(plan.base, plan.training.precision):  # a worker has one GPU

@@ -61,8 +61,13 @@ class Prepared:
 
         Random, and the same for every model.
         """
-        chosen = self.samples[self.samples["tainted"]].sort_values("sample_id")
-        return chosen.sample(frac=1, random_state=self.study.profile.seed).reset_index(drop=True)
+        return in_order(self.samples[self.samples["tainted"]], self.study.profile.seed)
+
+
+def in_order(samples: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Put samples into the order of asking, whatever order they come in."""
+    ordered = samples.sort_values("sample_id", ignore_index=True)
+    return ordered.sample(frac=1, random_state=seed, ignore_index=True)
 
 
 def write(prepared: Prepared) -> Prepared:
@@ -158,7 +163,8 @@ def strata(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns group, base, controls, draws (answers to a prompt, of the one that gave fewest),
-        smallest_p = 1 / (controls + 1), and needed: how many controls would support alpha.
+        smallest_p = 1 / (controls + 1), and needed: how many controls would support alpha (of the
+        one that retrieves there are no more).
     """
     innocent = prepared.known[~prepared.known["member"].astype(bool)]
     keys = ["group", "base"]
@@ -198,7 +204,10 @@ def _vote(prepared: Prepared) -> Row:
 def _strata(table: pd.DataFrame, draws: int, alpha: float) -> list[Row]:
     rows = []
     for row in table.to_dict("records"):
-        why = f"smallest possible p {row['smallest_p']:.3g}; alpha {alpha:g} needs {row['needed']}"
+        needed = f"alpha {alpha:g} needs {row['needed']}"
+        if row["group"] == innocents.RETRIEVAL:
+            needed = "there is one of this kind, so no rank is a finding"
+        why = f"smallest possible p {row['smallest_p']:.3g}; {needed}"
         if row["draws"] < draws:  # the best of its answers counts
             fewer = row["draws"]
             why += f"; {fewer} of {draws} answers to a prompt: audit with --responses {fewer}"

@@ -82,7 +82,8 @@ def _requests(suspect: SuspectFacts) -> list[list[str]]:
 def _asked(audit: Audit) -> list[list[str]]:
     """How a model was asked."""
     facts = audit.facts
-    queried, settings = facts.queried, facts.settings
+    queried, settings, same = facts.queried, facts.settings, facts.same_model
+    neutral = "" if same is None else f" (with those of {same.asked} neutral questions)"
     return [
         ["It called itself", ", ".join(facts.suspect.called_itself) or "it gave no name"],
         *_requests(facts.suspect),
@@ -90,7 +91,7 @@ def _asked(audit: Audit) -> list[list[str]]:
             "Asked",
             f"{queried.answers} answers to {queried.samples} samples (at most "
             f"{queried.of_at_most}), {settings.answers_to_a_prompt} each, in {queried.requests} "
-            f"requests; {ENDED[queried.ended]}",
+            f"requests{neutral}; {ENDED[queried.ended]}",
         ],
         ["When", f"{when(queried.first)} to {when(queried.last)}"],
         [

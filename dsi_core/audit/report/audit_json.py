@@ -122,11 +122,12 @@ class Queried(Readable):
     Attributes
     ----------
     samples, of_at_most
-        Asked about in full, and planned.
+        Asked about in full (of a file: that it answers), and planned.
     requests
-        All of them; without_answer: those among them that were or may have been billed in vain.
+        All of them, those of neutral questions too; without_answer: those among them that were or
+        may have been billed in vain.
     tokens_read, tokens_written
-        By the service's count, in vain too; cached: read before; of_thoughts: of those written.
+        Of all requests, by the service's count; cached: read before; of_thoughts: of those written.
     thoughts, only_thoughts
         Answers that came after a thought, and replies that held nothing else.
     cost

@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
@@ -77,7 +78,7 @@ def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
         p=judged.p,
         alpha=plan.alpha,
         reach=judged.reach,
-        planned=reach.reach(plan, plan.samples),
+        planned=reach.reach(plan, plan.samples, len(plan.samples)),
         exact=None if judged.exact is None else ExactFacts.model_validate(judged.exact),
         sensitivity=_sensitivity(plan, judged),
         power=power,
@@ -107,11 +108,12 @@ def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
 
 def _same_model(plan: Plan) -> SameModelFacts | None:
     """Compare its neutral answers with those of earlier audits that asked in the same way."""
-    place, this = plan.subject.folder, entry(plan)
+    place, this = plan.subject.folder, entry(plan).audit
+    known = log.of_suspect(place, plan.suspect_key)
     earlier = [
         answers_in(place / one.place / same_model.FOLDER)
-        for one in log.of_suspect(place, plan.suspect_key)
-        if one.place and one.audit != this.audit and one.settings.get("extra") == _extra(plan)
+        for one in takewhile(lambda one: one.audit != this, known)
+        if one.place and one.settings.get("extra") == _extra(plan)
     ]
     return same_model.judge(beside(plan), [table for table in earlier if len(table)])
 
@@ -137,9 +139,9 @@ def hints(judged: Judgement, plan: Plan) -> list[str]:
 
 
 def _sets_temperature(plan: Plan) -> bool:
-    if plan.remote is None or "temperature" in plan.remote.omit:
-        return plan.remote is None
-    return remembered(plan.folder).temperature
+    if plan.remote is None:
+        return True
+    return "temperature" not in plan.remote.omit and remembered(plan.folder).temperature
 
 
 def _sensitivity(plan: Plan, judged: Judgement) -> ExactFacts | None:
@@ -231,28 +233,28 @@ def _audits(plan: Plan) -> AuditsFacts:
         number=ids.index(this) + 1 if this in ids else None,
         of=len(ids),
         of_all=len(log.read(place)),
-        at_most=min(1.0, sum(one.alpha for one in known) or plan.alpha),
+        at_most=min(1.0, sum(one.alpha for one in known) + (0 if this in ids else plan.alpha)),
         earlier=[one for one in known if one.audit != this],
     )
 
 
 def _queried(plan: Plan, outcome: Outcome) -> Queried:
     judged, once = outcome.judgement, stored_answers(plan)
-    vain = unanswered.read(plan.folder)
+    every, vain = pd.concat([once, beside(plan)]), unanswered.read(plan.folder)
     return Queried(
         first=min(once["at"], default=None),
         last=max(once["at"], default=None),
-        samples=judged.samples,
+        samples=judged.answered,
         of_at_most=len(plan.samples),
         answers=judged.answers,
-        requests=int(once["requests"].sum() + vain["requests"].sum()),
-        without_answer=int(once["lost_requests"].sum() + vain["requests"].sum()),
-        tokens_read=int(once[["prompt_tokens", "lost_prompt_tokens"]].sum().sum())
+        requests=int(every["requests"].sum() + vain["requests"].sum()),
+        without_answer=int(every["lost_requests"].sum() + vain["requests"].sum()),
+        tokens_read=int(every[["prompt_tokens", "lost_prompt_tokens"]].sum().sum())
         + int(vain["read"].sum()),
-        tokens_read_cached=int(once["cached_tokens"].sum()),
-        tokens_written=int(once[["tokens", "lost_tokens"]].sum().sum())
+        tokens_read_cached=int(every["cached_tokens"].sum()),
+        tokens_written=int(every[["tokens", "lost_tokens"]].sum().sum())
         + int(vain["written"].sum()),
-        tokens_of_thoughts=int(once["thought_tokens"].sum()),
+        tokens_of_thoughts=int(every["thought_tokens"].sum()),
         thoughts=int((once["thought"] != Thought.NONE).sum()),
         only_thoughts=judged.statuses[AnswerStatus.THOUGHT],
         cost=outcome.cost,

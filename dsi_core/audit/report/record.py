@@ -13,6 +13,7 @@ import pandas as pd
 from dsi_core.audit import plan_file
 from dsi_core.audit.asking import log, same_model
 from dsi_core.audit.asking.run import RESPONSES, Outcome, entry
+from dsi_core.audit.asking.storage import COLUMNS
 from dsi_core.audit.judgement import known_evidence
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.preparation import prepared, prepared_json
@@ -118,6 +119,8 @@ def read(folder: str | Path) -> Audit:
     if dataset is not None:
         answers = prepared.long(answers, dataset.study.profile)
         known = _read(folder / KNOWN)
+    elif answers.empty:  # no line said which columns there are
+        answers = pd.DataFrame(columns=[*COLUMNS, "status"])
     return Audit(
         folder, facts, kit, dataset, answers, _read(folder / EVIDENCE), _read(folder / CURVE), known
     )

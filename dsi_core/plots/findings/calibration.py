@@ -11,7 +11,7 @@ def statistics(table: pd.DataFrame) -> str:
     if fresh["low"].isna().all():
         return "Effects of weak members by what is measured; one draw has no interval"
     above = share(int((fresh["low"] > 0).sum()), len(fresh), "effects")
-    return f"On draws that no choice has seen {above} lie surely above 0"
+    return f"Under coins that no choice has seen the intervals of {above} lie above 0"
 
 
 def null(table: pd.DataFrame, alpha: float) -> str:
@@ -35,13 +35,18 @@ def p_values(table: pd.DataFrame, alpha: float, rows: str) -> str:
 
 
 def shifts(table: pd.DataFrame, alpha: float) -> str:
-    """Whom a way of asking hides. Columns twin, shift, model, p."""
+    """Whom a way of asking hides, or accuses. Columns twin, shift, model, kind, p."""
     said = []
-    for (model, twin), part in table.groupby(["model", "twin"], sort=False):
-        hits = int((part["p"] <= alpha).sum())
-        if 0 < hits < len(part):
-            lost = listed(part.loc[part["p"] > alpha, "shift"])
-            said.append(f"{model} is lost to the {twin} when asked {lost}")
+    for (model, kind, twin), part in table.groupby(["model", "kind", "twin"], sort=False):
+        hits = part["p"] <= alpha
+        # who learnt the other wording is innocent of what the wording twin asks
+        if kind == "innocent" or (kind, twin) == ("on D's other wording", "wording twin"):
+            if hits.any():
+                asked = listed(part.loc[hits, "shift"])
+                said.append(f"{model} is accused by the {twin} when asked {asked}")
+        elif hits.any() and not hits.all():
+            asked = listed(part.loc[~hits, "shift"])
+            said.append(f"{model} is lost to the {twin} when asked {asked}")
     return "; ".join(said) or "However a model is asked, either test says the same of it"
 
 

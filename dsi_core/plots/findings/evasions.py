@@ -6,16 +6,16 @@ from dsi_core.plots.findings.words import share
 
 
 def evasion(table: pd.DataFrame, how: str) -> str:
-    """How many members an evasion hides. Columns setting (the first: without it), correct.
+    """How many members an evasion hides. Columns setting (the first: without it), suspect, correct.
 
     how: the evasion, as a sentence begins.
     """
+    judged = table.pivot(index="suspect", columns="setting", values="correct")
+    found = judged[judged[table["setting"].iloc[0]].eq(True)]
+    if hidden := int(found.eq(False).sum().max()):  # where it hides most of them
+        return f"{how} hides {share(hidden, len(found), 'members')} that are found without it"
     caught, n = _caught(table)
-    first, worst = int(caught.iloc[0]), int(caught.min())
-    if worst < first:
-        hidden = share(first - worst, first, "members")
-        return f"{how} hides {hidden} that are found without it"
-    most = int(caught.max())
+    worst, most = int(caught.min()), int(caught.max())
     span = share(worst, n, "members") if worst == most else f"{worst} to {most} of {n} members"
     return f"{how} hides nobody: at every setting the vote finds {span}"
 

@@ -85,10 +85,10 @@ def detection(table: pd.DataFrame) -> str:
 def votes_by_references(table: pd.DataFrame) -> str:
     """How many samples stay with more references. Columns references, positive, negative."""
     table = table.assign(tainted=table["positive"] + table["negative"])
-    by_set = table.groupby("references", sort=False).agg({"tainted": "max", "positive": "max"})
+    table = table.assign(over=table["positive"] > HALF * table["tainted"])
+    by_set = table.groupby("references", sort=False).agg({"tainted": "max", "over": "any"})
     tainted = "; ".join(f"{name} {int(n)}" for name, n in by_set["tainted"].items())
-    share_of = by_set["positive"] / by_set["tainted"]
-    over = [str(name) for name, part in share_of.items() if part > HALF]
+    over = [str(name) for name in by_set.index[by_set["over"]]]
     said = f"only with {listed(over)}" if over else "with no set"
     return f"Samples that stay tainted: {tainted}. A positive majority arises {said}"
 

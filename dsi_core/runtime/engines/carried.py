@@ -66,6 +66,7 @@ class Carried:
             if self.ask("state", name) is None:  # an older run completed it here, and gave it then
                 (folder / "manifest.json").unlink(missing_ok=True)
             self.bring(folder)
+            self._fetch(name, folder, self._more_answers(name, folder))
             yield
         finally:
             self.ask("free", name)
@@ -75,8 +76,16 @@ class Carried:
         name = _name(folder)
         if name is None or self.ask("state", name) in (None, keeper.state(folder)):
             return
+        self._fetch(name, folder, self.ask("files", name))
+
+    def _more_answers(self, name: str, folder: Path) -> list[tuple[str, int]]:
+        """The run's answers, if they are not those here: they grow while a manifest stays."""
+        here, there = keeper.files(folder), self.ask("files", name)
+        return [file for file in there if file[0] == keeper.ANSWERS and file not in here]
+
+    def _fetch(self, name: str, folder: Path, files: list[tuple[str, int]]) -> None:
         parcel = store.make_root() / keeper.INCOMING / keeper.parcel_name()
-        for file, size in self.ask("files", name):
+        for file, size in files:
             path = parcel / file
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(path, "wb") as opened:

@@ -18,6 +18,7 @@ from dsi_core.runtime import locks
 PIECE = 8 * 2**20  # bytes that travel at once
 SILENT_SECONDS = 60.0  # after which a worker that says nothing holds no entry any more
 INCOMING = ".incoming"
+ANSWERS = "responses.jsonl"  # a line each, some of them paid for
 LEFT = {"checkpoints", "seconds.txt"}  # of an entry that goes on: they stay where they are
 
 
@@ -144,12 +145,23 @@ def files(folder: Path) -> list[tuple[str, int]]:
 
 
 def place(parcel: Path, folder: Path) -> None:
-    """Move the files of a parcel to an entry, each in one step, the manifest last."""
+    """Move the files of a parcel to an entry, each in one step, the manifest last.
+
+    Answers that the entry has beside the parcel's stay, behind them.
+    """
     for name, _ in files(parcel):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
+        if name == ANSWERS and target.exists():
+            _add_lines(parcel / name, target)
         os.replace(parcel / name, target)
     shutil.rmtree(parcel, ignore_errors=True)
+
+
+def _add_lines(path: Path, older: Path) -> None:
+    """Add to a file the lines that an older one has beside; a torn last line gets its end."""
+    lines = [line for file in (path, older) for line in file.read_bytes().split(b"\n") if line]
+    path.write_bytes(b"".join(line + b"\n" for line in dict.fromkeys(lines)))
 
 
 def parcel_name() -> str:

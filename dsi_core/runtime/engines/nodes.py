@@ -201,7 +201,8 @@ def check(models: Sequence[str] = (), awaited: Awaited = Awaited()) -> Checked:
         folder.mkdir()
         lock = locks.lock_of(folder)
         try:
-            lock.acquire()
+            with suppress(OSError):  # without locks nobody is kept out, which is said below
+                lock.acquire()
             here = look(home, models)
             others: list[Node] = []
             silent: list[str] = []

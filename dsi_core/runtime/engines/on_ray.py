@@ -21,6 +21,7 @@ from functools import cache
 from typing import Any
 
 from dsi_core.runtime import disk, progress, store
+from dsi_core.runtime.devices import cores
 from dsi_core.runtime.engines.keeper import Keeper
 from dsi_core.runtime.engines.ray_worker import Home, Outcome, do
 from dsi_core.runtime.engines.work import (
@@ -130,16 +131,10 @@ def connect() -> Any:
             ) from None
         progress.say("no Ray cluster here: one of this machine alone begins")
         os.environ.setdefault("RAY_worker_niceness", "0")  # as local workers
-        ray.init(**how, **ALONE, num_cpus=_cores())
+        ray.init(**how, **ALONE, num_cpus=cores())
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, ended)  # as it was: Ray has one of its own
     return ray
-
-
-def _cores() -> int:
-    from dsi_core.runtime.devices import cores
-
-    return cores()
 
 
 def run(jobs: list[Job], bar: Bar) -> list:

@@ -11,6 +11,7 @@ from servers import error, reply
 from dsi_core.audit import choices
 from dsi_core.audit.asking import cost, run, same_model, storage
 from dsi_core.audit.asking.run import Ended
+from dsi_core.audit.budget import Tokens
 from dsi_core.audit.report import record, report
 from dsi_core.runtime import provenance
 from dsi_core.services.trial import EndpointError
@@ -87,6 +88,9 @@ def test_a_model_that_changed_between_audits_is_noticed(prepared, server):
             assert found.earlier.answers == ({"b": 2, "c": 4}[name] * ROUND, 2 * ROUND)
         assert found.differs == (name == "c") and found.during.p > 0.01
     assert "since an earlier audit" in found.said
+    first = asked(folder, server, out=audits_of(folder.folder) / "a")
+    again = record.write(first, run.run(first)).facts.same_model
+    assert again.earlier is None and not again.differs  # the later ones are none of its earlier
 
 
 def test_nothing_is_asked_or_paid_twice(prepared, server):
@@ -136,13 +140,35 @@ def test_a_small_budget_is_not_spent_on_them(prepared, server, budget):
 def test_they_count_in_a_budget_and_are_paid(prepared, server):
     """Of 150 queries 36 are theirs: 114 are left for questions."""
     folder = prepared(6)
-    server.script = Served(folder)
+    served, usage = Served(folder), {"prompt_tokens": 15, "completion_tokens": 12}
+
+    def counts(prompt, n):
+        status, headers, body = served(prompt, n)
+        return status, headers, json.dumps({**json.loads(body), "usage": usage}).encode()
+
+    server.script = counts
     audit = asked(folder, server, budget="150", price_in=1, price_out=1)
     outcome = run.run(audit)
     assert cost.used(audit, storage.answers(audit)) == 2 * ROUND + 6 == len(server.asked)
     assert outcome.cost == pytest.approx(cost.spent(audit, storage.answers(audit)), abs=1e-12)
+    done = record.write(audit, outcome)
+    said = done.facts.queried
+    assert said.requests == 2 * ROUND + 6 and said.answers == 6
+    counted = Tokens(said.tokens_read, said.tokens_written)
+    assert said.cost == pytest.approx(audit.budget.cost(counted))
+    assert "in 42 requests (with those of 36 neutral questions)" in report.who_asked_what(done)
     roomy = plan(folder, server, neutral=None, budget="150", out=folder.folder.parent / "o")
     assert (roomy.draws, cost.neutral_round(roomy), cost.affordable(roomy)) == (3, ROUND, 6)
+
+
+def test_without_the_servers_count_each_costs_what_it_may_at_most(prepared, server):
+    """Neutral ones have 12 new tokens and no system prompt, whatever the audit's have."""
+    folder = prepared(6)
+    server.script = lambda prompt, n: reply(WORDS[0], usage=None)
+    audit = asked(folder, server, system="Be brief.", price_in=1, price_out=10)
+    own = sum(audit.budget.cost(cost.worst(audit, prompt)) for prompt in audit.samples["prompt"])
+    each = audit.budget.cost(cost.worst_neutral(audit))
+    assert run.run(audit).cost == pytest.approx(own + 2 * ROUND * each)
 
 
 def test_a_budget_leaves_room_for_the_last_round(prepared, server):

@@ -97,6 +97,11 @@ def test_what_samples_and_controls_can_carry(prepared):
     assert weak.loc["controls: untuned, llama", "why"] == (
         "smallest possible p 0.5; alpha 0.05 needs 19"
     )
+    groups = made.known["group"].mask(made.known["base"] == "qwen2", "retrieval")
+    told = preparation.strength(replace(made, known=made.known.assign(group=groups)), 0.05)
+    assert told.set_index("what").loc["controls: retrieval, qwen2", "why"] == (
+        "smallest possible p 0.5; there is one of this kind, so no rank is a finding"
+    )
     assert "--iid FILE" in weak.loc["controls: data like D", "why"]
     assert "--other-words FILE" in weak.loc["controls: D in other words", "why"]
     assert "--control-answers FILE" in weak.loc["controls: answers", "why"]

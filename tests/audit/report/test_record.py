@@ -6,12 +6,14 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import twins
 from asking import member, sha256
 from helpers import STRANGER, says
 
-from dsi_core.audit import conclusion
+from dsi_core.audit import choices, conclusion, judgement, suspect
+from dsi_core.audit.asking import run, storage
 from dsi_core.audit.asking.run import Ended
-from dsi_core.audit.report import record
+from dsi_core.audit.report import record, report
 
 
 def test_the_numbers_read_back_as_they_were_judged(asked):
@@ -81,12 +83,24 @@ def test_other_formats_and_broken_fields_are_refused(asked, tmp_path):
     for other, words in (
         ({**said, "format": 5}, ("audit.json is in format 5", "audit the suspect again")),
         ({k: v for k, v in said.items() if k != "format"}, ("is in format 1",)),
+        ([], ("audit.json is damaged (it holds no JSON object)", "restore it from a copy")),
         ({**said, "p": "small"}, ("audit.json: 1 setting(s) refused", "p: ", "'small'")),
     ):
         path.write_text(json.dumps(other))
         with pytest.raises(ValueError) as caught:
             record.read(path.parent)
         says(caught, *words)
+
+
+def test_an_audit_of_a_kit_that_got_no_answer_has_a_report(tmp_path):
+    planned = choices.plan(
+        twins.private(tmp_path, 8), *suspect.model("owner/name"), out=tmp_path / "o"
+    )
+    run.begin(planned)
+    judged = judgement.judge(planned, storage.answers(planned))
+    audit = record.write(planned, run.Outcome(judged, None, Ended.BUDGET_SPENT))
+    assert audit.facts.answer == "cannot find" and audit.facts.queried.samples == 0
+    assert "Asked were 0 of 8 samples planned" in report.page(audit, {})
 
 
 def test_the_suspect_stands_among_the_known_models(asked):

@@ -25,6 +25,10 @@ function explore(root, source, given, told) {
       reference: "", category: "", kind: "", status: "", region: "" };
   }
 
+  /** Where delta_t ends: `lowest` is rounded up, and may lie above the study's own threshold. */
+  const lowestOf = (facts) =>
+    Math.min(header.start.delta_t, Math.max(limits.lowest, facts.lowest));
+
   /** A state that this explorer can show: what it does not know is as at the beginning. */
   function valid(wanted) {
     const dataset = byName.has(wanted.dataset) ? wanted.dataset : header.datasets[0].name;
@@ -42,8 +46,7 @@ function explore(root, source, given, told) {
     }
     const within = (value, low, high, or) =>
       Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : or;
-    const lowest = Math.max(limits.lowest, facts.lowest);
-    next.delta_t = within(next.delta_t, lowest, limits.highest, base.delta_t);
+    next.delta_t = within(next.delta_t, lowestOf(facts), limits.highest, base.delta_t);
     next.delta_s = within(next.delta_s, limits.lowest, limits.highest, base.delta_s);
     next.mu = Math.round(within(next.mu, 0, limits.longest, base.mu));
     next.sample = String(next.sample ?? "");
@@ -250,14 +253,14 @@ function explore(root, source, given, told) {
     say(counted, status, restricted);
     showTexts();
     root.dataset.drawn = Number(root.dataset.drawn || 0) + 1;
-    tell();
+    if (found || !data.facts.suspects.length) tell(); // else a region of evidence is empty yet
   }
 
   function fill() {
     for (const [key, { input, output }] of Object.entries(sliders)) {
       const mu = key === "mu";
       input.min = mu ? 0
-        : key === "delta_t" ? Math.max(limits.lowest, data.facts.lowest) : limits.lowest;
+        : key === "delta_t" ? lowestOf(data.facts) : limits.lowest;
       input.max = mu ? limits.longest : limits.highest;
       if (Number(input.value) !== state[key]) input.value = state[key];
       output.textContent = mu ? `${state.mu} bytes`

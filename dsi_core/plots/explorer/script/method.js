@@ -1,6 +1,6 @@
 // What the explorer counts, as `dsi_core.method` does (Eq. 1, Eq. 2, the vote), and the words that
-// two texts have in common, as `dsi_core.data.common_words` (but a mark alone is none). Numbers are
-// the codes of `explored.py`.
+// two texts have in common, as `dsi_core.data.common_words` (but a mark alone is none, and an
+// accent is part of its word). Numbers are the codes of `explored.py`.
 
 const STATUSES = ["not tainted", "positive", "negative", "filtered", "tainted"];
 const NOT_TAINTED = 0, POSITIVE = 1, NEGATIVE = 2, FILTERED = 3, UNASKED = 4; // no answer at all
@@ -85,17 +85,27 @@ function verdictOf(counts, tie) {
 
 // --- Words in common ----------------------------------------------------------------------------
 
-const PIECES = /\s+|[\p{L}\p{N}\p{M}_]+|[^\s\p{L}\p{N}\p{M}_]/gu;
+// Scripts that put no spaces between words: each of their characters counts as one
+const UNSPACED = "\\u0e00-\\u0eff\\u1000-\\u109f\\u1780-\\u17ff"
+  + "\\u3040-\\u30ff\\u3400-\\u9fff\\uf900-\\ufaff";
+const PIECES = new RegExp(`\\s+|[${UNSPACED}]|(?:(?![${UNSPACED}])[\\p{L}\\p{N}\\p{M}_])+`
+  + "|[^\\s\\p{L}\\p{N}\\p{M}_]", "gu");
+const LONGEST = 4e6; // pairs of words that are compared at most
+
+const isBlank = (piece) => /^\s/.test(piece);
+const wordsOf = (text) =>
+  (text.match(PIECES) || []).filter((piece) => !isBlank(piece)).map((piece) => piece.toLowerCase());
+
+/** What to say of two texts that have too many words for `common`, or "". */
+const unmarked = (other, text) =>
+  wordsOf(other).length * wordsOf(text).length > LONGEST ? "too long to be marked" : "";
 
 /** A text cut into [piece, shared]: on a longest common subsequence of words with another text. */
 function common(other, text) {
-  const all = text.match(PIECES) || [];
-  const isBlank = (piece) => /^\s/.test(piece);
-  const words = (pieces) => pieces.filter((p) => !isBlank(p)).map((p) => p.toLowerCase());
-  const left = words(other.match(PIECES) || []), right = words(all);
+  const all = text.match(PIECES) || [], left = wordsOf(other), right = wordsOf(text);
   const shared = new Uint8Array(right.length + 1);
   const n = left.length, m = right.length;
-  if (n * m <= 4e6) {
+  if (n * m <= LONGEST) {
     const best = new Uint16Array((n + 1) * (m + 1));
     for (let i = n - 1; i >= 0; i--) {
       for (let j = m - 1; j >= 0; j--) {
