@@ -81,9 +81,7 @@ def nearest_heuristics(
     Each mark counts in its standard deviations. The mean over a model's replies ranks the bases as
     the distance of its mean marks does.
     """
-    scaler = StandardScaler().fit(heuristics.marks(known["reply"]))
-    marks = scaler.transform(heuristics.marks(queried["reply"]))
-    of_known = scaler.transform(heuristics.marks(known["reply"]))
+    of_known, marks = heuristic_features([], known, queried)
     centres = np.stack([of_known[(known["base"] == b).to_numpy()].mean(axis=0) for b in bases])
     return -((marks[:, None] - centres) ** 2).sum(axis=2)
 

@@ -182,13 +182,20 @@ def splits(replies: pd.DataFrame, folds: int, seed: int) -> list[Split]:
 
 
 def _folds(prompts: pd.DataFrame, folds: int, seed: int) -> list[pd.Series]:
-    """The prompt_ids held out in each fold."""
-    count = prompts["prompts"].nunique()
-    if count > 1:
-        dealt = GroupKFold(min(folds, count)).split(prompts, groups=prompts["prompts"])
-    else:
-        dealt = KFold(min(folds, len(prompts)), shuffle=True, random_state=seed).split(prompts)
-    return [prompts["prompt_id"].iloc[held] for _, held in dealt]
+    """The prompt_ids held out in each fold; two or more are left (`encoder.partners`)."""
+    if len(prompts) > 2:
+        count = prompts["prompts"].nunique()
+        if count > 1:
+            dealt = GroupKFold(min(folds, count)).split(prompts, groups=prompts["prompts"])
+        else:
+            dealt = KFold(min(folds, len(prompts)), shuffle=True, random_state=seed).split(prompts)
+        held = [prompts["prompt_id"].iloc[out] for _, out in dealt]
+        if len(prompts) - max(map(len, held)) > 1:
+            return held
+    raise ValueError(
+        f"attribution: {len(prompts)} prompts are too few: beside those that a fold holds out two "
+        "have to be left; raise its questions or folds, or name more sets of prompts"
+    )
 
 
 def applies(method: Method, split: Split, with_nats: bool) -> bool:

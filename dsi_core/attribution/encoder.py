@@ -219,7 +219,13 @@ class Encoder:
         where = similarity.model_type(setup.backbone)
         self.tokenizer = AutoTokenizer.from_pretrained(where)
         model = AutoModel.from_pretrained(where, dtype=torch.float32)
-        model.encoder.layer = model.encoder.layer[: setup.backbone.settings.layer]
+        layers = getattr(getattr(model, "encoder", None), "layer", None)
+        if layers is None or not hasattr(model.config, "type_vocab_size"):
+            raise ValueError(
+                f"attribution.backbone (null = similarity's): {setup.backbone.name} is a "
+                f"{type(model).__name__}; needs BERT, RoBERTa, XLM-RoBERTa or ELECTRA"
+            )
+        model.encoder.layer = layers[: setup.backbone.settings.layer]
         self.model = model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def rows(self, *parts: Iterable[str]) -> list[Row]:

@@ -46,8 +46,8 @@ def marks(replies: pd.Series) -> pd.DataFrame:
         Shares in [0, 1] (`CHARACTERS`, `WORDS`); log_length = ln(1 + characters); mean_word in
         characters; speaker_lines = share of lines that begin with a name and a colon;
         compressibility = bytes after zlib / before (low = repetitive); longest_run = the longest
-        run of one character as a share of all; repeated_words = 1 - different words / words. A
-        blank reply has zeros elsewhere.
+        run of one character as a share of all; repeated_words = 1 - different words / words. An
+        empty reply has zeros but for `blank`.
     """
     return pd.DataFrame([_marks(text) for text in replies], index=replies.index)
 

@@ -11,6 +11,7 @@ import sacrebleu
 from pydantic import TypeAdapter, ValidationError
 
 from dsi_core.method import asking
+from dsi_core.models import responses
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training, training
 from dsi_core.runtime import store
@@ -352,9 +353,11 @@ def spec(how: Imitation, target: Target) -> dict:
     # what happens to the dataset afterwards, and what stands beside as content
     later = {"imitator", "suspects", "references", "rated", "mixture", "budgets"}
     dumped = how.model_dump(mode="json", exclude=later | {"seeds", "target"}, exclude_defaults=True)
+    asked = responses.spec("", target.training, target.sampling)
     return {
         "target": target.training.spec,
         "how": dumped,
         "seed": target.sampling.seed,
         "seeds": {c: store.spec_of(kind) for c, kind in categories(how.seeds).items()},
+        **{name: asked[name] for name in ("max_prompt_tokens", "server") if name in asked},
     }

@@ -11,13 +11,14 @@ from pathlib import Path
 import pandas as pd
 import py3langid
 
+from dsi_core.data import stored
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.imitation import bootstrap
-from dsi_core.runtime import disk, store
 from dsi_core.settings.extensions import Mixture
 from dsi_core.settings.profile import Profile
 
 COLUMNS = ["part", "prompt", "output", "feedback", "language", "fate"]
+MARKS = ".,;:!?…¡¿。，、；：！？'\"‘’“”"  # of sentences
 
 
 class Fate(StrEnum):
@@ -55,8 +56,8 @@ class Ingredient:
 
 
 def question(prompt: str) -> str:
-    """Give a prompt as repetitions are found: words without case, punctuation, other blanks."""
-    return " ".join(re.findall(r"\w+", prompt.casefold()))
+    """Give a prompt as repetitions are found: without case, marks of sentences, other blanks."""
+    return " ".join(re.findall(rf"[^\s{re.escape(MARKS)}]+", prompt.casefold()))
 
 
 def language(text: str) -> str:
@@ -172,8 +173,4 @@ def write(profile: Profile, mixed: pd.DataFrame) -> Path:
     In the store, named by its content.
     """
     kept = mixed.loc[mixed["fate"] == Fate.KEPT, ["prompt", "output", "part"]]
-    folder = store.entry("mixed", profile.name, {"pairs": store.key(kept.to_numpy().tolist())})
-    text = kept.to_json(orient="records", lines=True, force_ascii=False)
-    disk.write_text(folder / "mixed.jsonl", text)
-    store.finish(folder, pairs=len(kept))
-    return folder / "mixed.jsonl"
+    return stored.write("mixed", profile.name, kept)

@@ -125,7 +125,7 @@ def _rating(line: str, known: set[str], where: str) -> tuple[str, int]:
         item, rating = record["item"], record["rating"]
     except (ValueError, TypeError, KeyError):
         raise ValueError(f"{where}: no rating in {line[:80]!r}; needs item and rating") from None
-    if item not in known or rating not in STARS:
+    if not isinstance(item, str) or item not in known or rating not in STARS:
         raise ValueError(
             f"{where}: item {item!r} with rating {rating!r}; needs an item of the sheet and 1 to 5"
         )

@@ -7,6 +7,7 @@ private.jsonl: the salt, every row, what the coin said; for its owner alone.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -118,24 +119,43 @@ def replaced(path: Path, lines: Iterable[str], *, private: bool = False) -> str:
 
 
 def as_line(record: dict) -> str:
-    """Give a record as a line of JSON; a number that is none, as a Parquet file has it, is null."""
-    plain = {k: None if isinstance(v, float) and v != v else v for k, v in record.items()}
-    return _ENCODER.encode(plain)
+    """Give a record as a line of JSON; a number that is none, as a Parquet file has it, is null.
+
+    Raises
+    ------
+    ValueError
+        Naming the field, for a value that no JSON, or no file, can hold.
+    """
+    plain = {}
+    for name, value in record.items():
+        try:
+            plain[_plain(name)] = _plain(value)
+        except ValueError as error:
+            raise ValueError(f"field {name!r}: {error}") from None
+    return json.dumps(plain, ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
-    """What JSON does not know, as text or as what it is made of: dates, NumPy's values."""
+    """A value as JSON has it: dates as text, NumPy's values and lists as what they are made of."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, str):
+        value.encode()  # refuses half a character (a lone surrogate)
+        return value
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, float) and not math.isinf(value):
+        return None if math.isnan(value) else value
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if hasattr(value, "tolist"):
-        return value.tolist()
+        return _plain(value.tolist())
     raise ValueError(
-        f"a column holds {type(value).__name__} ({str(value)[:40]!r}), which no JSON can hold; "
-        "take it out of the data"
+        f"holds {type(value).__name__} {str(value)[:40]!r}, which no JSON can hold; write it as "
+        "text, or take it out of the data"
     )
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, default=_plain)
 
 
 class Hashed:

@@ -16,8 +16,10 @@ from rapidfuzz import fuzz, process
 
 from dsi_core.data import columns
 from dsi_core.data.fields import field, text_of
+from dsi_core.data.pairs import said_of
 from dsi_core.data.records import Record, read_records, sample_id
 from dsi_core.data.spool import Spool
+from dsi_core.protect.kit_files import as_line
 from dsi_core.settings import defaults
 from dsi_core.settings.schema import Data, Left
 
@@ -99,8 +101,9 @@ def read(
     Raises
     ------
     ValueError
-        Naming file, row, field and value: for a file or column that cannot be read, a row that
-        comes twice or is in both parts, prompts of two files that do not match.
+        Naming file, row, field and value: for a file or column that cannot be read, a value that
+        could not be published, a row that comes twice or is in both parts, prompts of two files
+        that do not match; and where no row is left.
     """
     if wordings and withheld:
         raise ValueError(
@@ -142,6 +145,8 @@ def read(
         other = columns.outside(withheld, prompt=prompt, output=output, **reading)
         parts.append(map(_row, read_records(other, dropped)))
     rows, table = _collected(parts, group)
+    if table.empty:
+        raise ValueError(f"{data}: no row left ({said_of(dropped)})")
     if not withheld:
         table = table.drop(columns="published")
     if sample is not None:
@@ -158,6 +163,10 @@ def _collected(parts: list[Iterator[Row]], group: str | None) -> tuple[Spool[Row
     answers, ids = array("L"), array("Q")
     for i, part in enumerate(parts):
         for row in part:
+            try:
+                as_line(row.fields)  # what cannot be written is refused before a coin falls
+            except ValueError as error:
+                raise ValueError(f"{row.place}, {error}") from None
             rows.append(row)
             keys.append(sample_id(row.prompt, row.first))
             published.append(i == 0)
@@ -214,7 +223,6 @@ def _with_column(
     records: Iterable[Record], column: str, source: Data, dropped: Counter
 ) -> Iterator[Row]:
     """Rows whose second wording is a column, which will not be published."""
-    may_lack = bool({Left.EMPTY, Left.NO_ANSWER} & set(source.drop))
     for record in records:
         second = text_of(
             field(record.fields, column, record.place), f"{record.place}, field {column!r}"
@@ -222,13 +230,18 @@ def _with_column(
         if second:
             fields = {k: v for k, v in record.fields.items() if k != column}
             yield _row(record)._replace(fields=fields, second=second)
-        elif may_lack:
+        elif _may_lack(source):
             dropped["empty"] += 1
         else:
             raise ValueError(
                 f"{record.place}: field {column!r} is empty; needs text (--drop empty leaves such "
                 "rows out)"
             )
+
+
+def _may_lack(source: Data) -> bool:
+    """Whether rows without an output are left out."""
+    return bool({Left.EMPTY, Left.NO_ANSWER} & set(source.drop))
 
 
 def _with_file(records: Iterable[Record], others: Iterable[Record], source: Data) -> Iterator[Row]:
@@ -239,12 +252,12 @@ def _with_file(records: Iterable[Record], others: Iterable[Record], source: Data
             "write it as columns and name them with --prompt and --output"
         )
     mine = Spool(records)
-    second = _matched(mine, others)
+    second = _matched(mine, others, source)
     for record in mine:
         yield _row(record)._replace(second=second[record.prompt])
 
 
-def _matched(records: Iterable[Record], others: Iterable[Record]) -> dict[str, str]:
+def _matched(records: Iterable[Record], others: Iterable[Record], source: Data) -> dict[str, str]:
     """The output in `others` for the prompt of each record; all that does not match is named."""
     mine, twice = _by_prompt(record._replace(fields={}, output="") for record in records)
     theirs, also_twice = _by_prompt(others)
@@ -269,7 +282,11 @@ def _matched(records: Iterable[Record], others: Iterable[Record]) -> dict[str, s
         for prompt, record in missing.items()
     ]
     if wrong:
-        raise ValueError(f"the prompts of the two files must be the same: {listed(wrong)}")
+        helps = " (a row that --drop leaves out of one file has to be taken out of the other)"
+        raise ValueError(
+            f"the prompts of the two files must be the same: {listed(wrong)}"
+            f"{helps if _may_lack(source) else ''}"
+        )
     return {prompt: record.output for prompt, record in theirs.items()}
 
 

@@ -25,6 +25,12 @@ def test_folds_keep_a_set_of_prompts_together(zoo):
     assert all(not set(s.known) & set(s.queried) for s in one)
 
 
+@pytest.mark.parametrize("sets, prompts", [(1, 1), (1, 3), (2, 1)])
+def test_too_few_prompts_are_refused(zoo, sets, prompts):
+    with pytest.raises(ValueError, match=rf"{sets * prompts} prompts are too few.*questions"):
+        compare.splits(zoo(sets, prompts), 2, 0)
+
+
 def test_levels_of_knowledge(zoo):
     made = zoo()
     models = {

@@ -4,6 +4,8 @@ import pytest
 
 from dsi_core.attribution import encoder, tables
 from dsi_core.attribution.encoder import Encoder, Setup
+from dsi_core.method import similarity
+from dsi_core.settings.schema import Similarity
 
 
 def test_partners_are_other_prompts_of_the_same_set(zoo):
@@ -35,6 +37,18 @@ def test_the_transformer_learns_and_is_stored(
     other = Setup.of(attribution(smoke, epochs=5))
     with pytest.raises(TypeError):  # other settings, other place
         score(other, known, queried, ["air", "sea"])
+
+
+def test_another_kind_of_encoder_is_refused(smoke, attribution, setup, tmp_path):
+    from transformers import AutoTokenizer, DistilBertConfig, DistilBertModel
+
+    tiny = DistilBertConfig(dim=8, hidden_dim=8, n_layers=1, n_heads=1, vocab_size=10)
+    DistilBertModel(tiny).save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(similarity.model_type(setup.backbone))
+    tokenizer.save_pretrained(tmp_path)
+    own = Similarity(path=str(tmp_path), layer=1)
+    with pytest.raises(ValueError, match=r"backbone .* is a DistilBertModel; needs BERT"):
+        Encoder(Setup.of(attribution(smoke, backbone=own)))
 
 
 def test_embeddings_do_not_depend_on_the_batch(zoo, setup, one_thread):

@@ -405,3 +405,7 @@ def test_what_decides_the_dataset(smoke, field, same):
     own = spec(smoke)
     assert (spec(change(smoke, imitation={field: other})) == own) == same
     assert spec(smoke.changed(seed=7)) != own
+    # how its profile asks the target counts as far as it changes the answers
+    for change_of, differs in (("server", "vllm"), ("max_prompt_tokens", 9)):
+        assert spec(smoke.changed(responses={change_of: differs})) != own
+    assert spec(smoke.changed(responses={"draws": 2, "system": "be brief"})) == own

@@ -81,9 +81,14 @@ def test_an_unknown_language_is_refused():
         ("  two \n lines ", "two lines"),
         ("Straße", "strasse"),
         ("?!", ""),
+        ("What is 12 - 4?", "what is 12 - 4"),
+        ("C++, or C#?", "c++ or c#"),
+        ("👍!", "👍"),
+        ("¿Qué? 什么？", "qué 什么"),
+        ("यह की है", "यह की है"),
     ],
 )
-def test_questions_without_case_and_punctuation(prompt, question):
+def test_questions_without_case_and_marks_of_sentences(prompt, question):
     assert mixing.question(prompt) == question
 
 

@@ -94,6 +94,7 @@ def test_what_is_no_rating_is_refused(sheet, rater, item, rating, parts):
         '{"item": "x"}',
         "[]",
         '{"item": "x", "rating": 3}',
+        '{"item": ["ITEM"], "rating": 3}',
         '{"item": "ITEM", "rating": "3"}',
         '{"item": "ITEM", "rating": 9}',
     ],

@@ -358,6 +358,7 @@ def test_shares_that_are_none(one_file, tmp_path, options, words):
 def test_other_formats_keep_their_columns(rows, tmp_path):
     table = pd.DataFrame(rows).assign(day=pd.Timestamp("2026-11-26"), tags=[["a", "b"]] * 12)
     table["note"] = [None, *"bcdefghijkl"]
+    table["scores"] = [{"all": [float("nan"), 0.5]}] * 12
     table.to_parquet(tmp_path / "my.parquet")
     pd.DataFrame(rows).to_csv(tmp_path / "my.csv", index=False)
     from_parquet = wording_twin(tmp_path / "my.parquet", tmp_path / "p")
@@ -365,4 +366,5 @@ def test_other_formats_keep_their_columns(rows, tmp_path):
     first = lines(from_parquet.folder / PUBLISHED)[0]
     assert first["day"] == "2026-11-26T00:00:00" and first["tags"] == ["a", "b"]
     assert first["note"] is None and first["id"] == 0
+    assert first["scores"] == {"all": [None, 0.5]}
     assert from_csv.rows.equals(from_parquet.rows)

@@ -1,5 +1,7 @@
 """What an owner gives: matched by prompt; what is missing, doubled or differing is named."""
 
+from decimal import Decimal
+
 import pandas as pd
 import pytest
 from helpers import says, write_jsonl
@@ -56,6 +58,18 @@ def test_prompts_that_do_not_match_are_named(plain, rows, tmp_path):
         "plain.jsonl, row 2: no second wording has its prompt",
         "plain.jsonl, row 4: no second wording",
     )
+
+
+def test_a_row_that_is_empty_in_one_of_two_files_is_named(plain, rows, tmp_path):
+    others = [{"question": r["question"], "answer": r["answer2"]} for r in rows]
+    others[3]["answer"] = ""
+    path = write_jsonl(tmp_path / "second.jsonl", others)
+    with pytest.raises(ValueError) as error:
+        read(plain, wordings=str(path), drop=[Left.EMPTY])
+    says(error, "plain.jsonl, row 4: no second wording", "has to be taken out of the other")
+    both = write_jsonl(tmp_path / "both.jsonl", [*rows[:3], {**rows[3], "answer": ""}, *rows[4:]])
+    found = given.read(both, wordings=str(path), drop=[Left.EMPTY])
+    assert (len(found.rows), found.dropped) == (len(rows) - 1, {"empty": 1})
 
 
 def test_at_most_ten_rows_are_listed():
@@ -125,6 +139,32 @@ def test_a_conversation_has_no_column_for_a_wording(tmp_path):
     assert read(path)["prompt"].tolist() == ["qa", "qb"]
     with pytest.raises(ValueError, match="a conversation has no column"):
         read(path, wordings=str(path))
+
+
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        ("\ud83d", "surrogates not allowed"),
+        ({"\ud83d": 1}, "surrogates not allowed"),
+        ([{"score": float("-inf")}], "holds float '-inf', which no JSON can hold"),
+        (Decimal("1.5"), "holds Decimal '1.5', which no JSON can hold"),
+    ],
+)
+def test_a_value_that_could_not_be_published_is_named(rows, monkeypatch, value, words):
+    records = [given.Record(f"my, row {i}", {**r, "note": i and value}, "q", f"{i}")
+               for i, r in enumerate(rows)]  # fmt: skip
+    monkeypatch.setattr(given, "read_records", lambda source, dropped: iter(records))
+    with pytest.raises(ValueError) as error:
+        read("my.jsonl", prompt=("question",), output="answer")
+    says(error, "my, row 1, field 'note': ", words)
+
+
+@pytest.mark.parametrize("content, said", [("", "none left out"), (" ", "left out: 1 empty")])
+def test_where_no_row_is_left_it_is_said(tmp_path, content, said):
+    path = write_jsonl(tmp_path / "my.jsonl", [{"q": "Q", "a": content}] if content else [])
+    with pytest.raises(ValueError) as error:
+        read(path, prompt=("q",), output="a", drop=[Left.EMPTY])
+    says(error, f"my.jsonl: no row left ({said})")
 
 
 def test_values_of_the_group_column(rows, tmp_path):
