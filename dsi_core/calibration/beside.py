@@ -78,7 +78,7 @@ def compare(run: Calibrated, alpha: float) -> pd.DataFrame:
         by_probability.assign(method=Method.DIA, score=by_probability["d"]),
     ]
     table = pd.concat([part.astype({"method": str}) for part in parts], ignore_index=True)
-    voted = (table["method"] == Method.VOTE) & (table["vote"] == "member")
+    voted = (table["method"] == Method.VOTE) & (table["score"] > 0)
     table = table.assign(accused=(table["p"] <= alpha) | voted)
     kinds = run.models.set_index("model")["kind"]
     table["kind"] = table["model"].map(kinds)
@@ -133,7 +133,7 @@ def evidence(run: Study, drawn: Draw, answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def votes(evidence: pd.DataFrame) -> pd.DataFrame:
-    """Count each model's samples: model, positive, negative, share of them, statistic.
+    """Count each model's samples: model, positive, negative, statistic.
 
     statistic: `controls.running_statistic` over all samples.
     """
@@ -146,11 +146,10 @@ def votes(evidence: pd.DataFrame) -> pd.DataFrame:
                 "model": model,
                 "positive": positive,
                 "negative": negative,
-                "vote": "member" if positive > negative else "non-member",
                 "statistic": controls.running_statistic(part["evidence"].to_numpy())[-1],
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["model", "positive", "negative", "statistic"])
 
 
 def samia(answers: pd.DataFrame, drawn: Draw) -> pd.DataFrame:

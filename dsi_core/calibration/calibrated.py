@@ -54,6 +54,15 @@ class Calibrated:
             chosen = chosen[chosen["of_draw"].isin(list(numbers))]
         return chosen["model"].tolist()
 
+    def answering(self, names: Iterable[str], rows: pd.DataFrame) -> list[str]:
+        """Those of some models that gave more than half of these rows a usable answer.
+
+        A file of answers may be to other draws' prompts.
+        """
+        answered = self.answers[self.answers["row"].isin(rows["row"])]
+        counts = answered.groupby("model")["row"].nunique()
+        return [name for name in names if counts.get(name, 0) > len(rows) / 2]
+
 
 def run(profile: str) -> Calibrated:
     """Ask every model of the profile's section `calibration`; tunes what the store lacks.
@@ -128,9 +137,10 @@ def _facts(model: Model) -> dict:
 
 
 def draws_table(run: Calibrated) -> pd.DataFrame:
-    """Show the draws: draw, used for, rows, published, first wordings published, overlap.
+    """Show the draws: draw, for, rows, published, first wording published, overlap, seen before.
 
-    overlap: the largest share of D that another draw of the same use has in its own.
+    overlap: the largest share of D that another draw of the same use has in its own. seen before:
+    the share of its rows that are among those of other draws of development.
     """
     how = models.how(run.profile)
     rows = []
@@ -139,6 +149,7 @@ def draws_table(run: Calibrated) -> pd.DataFrame:
         same = how.development if number in how.development else how.confirmation
         own = set(one.published["row"])
         others = [set(run.drawn[n].published["row"]) for n in same if n != number]
+        development = [run.drawn[n] for n in how.development if n != number]
         rows.append(
             {
                 "draw": number,
@@ -147,6 +158,7 @@ def draws_table(run: Calibrated) -> pd.DataFrame:
                 "published": len(own),
                 "first wording published": int(one.published["first_published"].sum()),
                 "overlap": max((len(own & other) / len(own) for other in others), default=0.0),
+                "seen before": 1 - len(draws.apart(one, development).rows) / len(one.rows),
             }
         )
     return pd.DataFrame(rows)

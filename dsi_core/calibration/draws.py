@@ -1,6 +1,10 @@
-"""Draws: which pairs are D, what a coin published of them. Many draws stand for many owners."""
+"""Draws: which pairs are D, what a coin published of them. Many draws stand for many owners.
 
-from dataclasses import dataclass
+The pool is small, so draws share rows; coins, models and seeds are each draw's own.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -74,3 +78,9 @@ def draw(pool: pd.DataFrame, number: int) -> Draw:
             published=keys.isin(published),
         ),
     )
+
+
+def apart(one: Draw, others: Iterable[Draw]) -> Draw:
+    """Give a draw with those of its rows alone that are in none of the others."""
+    theirs = {row for other in others for row in other.rows["row"]}
+    return replace(one, rows=one.rows[~one.rows["row"].isin(theirs)].reset_index(drop=True))

@@ -26,23 +26,22 @@ def hits(run: Calibrated, number: int) -> pd.DataFrame:
     pandas.DataFrame
         model, kind, samples (published rows, one of each coin, with an answer that is closer to one
         wording), hits (those closer to the published one): the members of the draw that learnt it
-        half, innocent models, and who learnt the other wording. The largest share of hits first.
+        half, innocent models, and who learnt the other wording, if `Calibrated.answering`. The
+        largest share of hits first.
     """
     one = run.drawn[number]
     kinds = {Kind.WEAK: [number], Kind.INNOCENT: None, Kind.OTHER_WORDING: [number]}
     names = {name: kind for kind, of in kinds.items() for name in run.names(kind, of)}
     answers = run.answers[run.answers["row"].isin(one.published["row"])]
     rows = []
-    for name, kind in names.items():
+    for name in run.answering(names, one.published):
         said = answers[answers["model"] == name]
-        if said["row"].nunique() < len(one.published):
-            continue  # was not asked all of them
         seen = trials.samples(Twin.WORDING, trials.close(closeness.DEFAULT, said, one.rows), one)
         first_of_coin = ~pd.Series(seen.groups).duplicated().to_numpy()
         leans = first_of_coin & (np.nan_to_num(seen.values) != 0)
         hit = (seen.values > 0) == seen.labels
         counts = {"samples": int(leans.sum()), "hits": int(hit[leans].sum())}
-        rows.append({"model": name, "kind": str(kind), **counts})
+        rows.append({"model": name, "kind": str(names[name]), **counts})
     table = pd.DataFrame(rows, columns=["model", "kind", "samples", "hits"])
     order = (table["hits"] / table["samples"]).sort_values(ascending=False).index
     return table.loc[order].reset_index(drop=True)

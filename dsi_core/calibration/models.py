@@ -7,6 +7,7 @@ from enum import StrEnum
 import pandas as pd
 
 from dsi_core.calibration.draws import Draw
+from dsi_core.data import stored
 from dsi_core.data.pairs import Dataset, dataset, load_pairs
 from dsi_core.method import asking as ask
 from dsi_core.method import pending
@@ -14,7 +15,7 @@ from dsi_core.method.asking import Query
 from dsi_core.models import load, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
-from dsi_core.runtime import disk, jobs, store
+from dsi_core.runtime import jobs, store
 from dsi_core.runtime.precision import detect
 from dsi_core.settings import defaults
 from dsi_core.settings.extensions import Calibration
@@ -235,12 +236,7 @@ def published(drawn: Draw) -> Dataset:
 def _written(drawn: Draw, wording: str) -> Dataset:
     """The published rows in one of their wordings, as a file of the store."""
     rows = drawn.published[["prompt", wording]].set_axis(["q", "a"], axis=1)
-    text = rows.to_json(orient="records", lines=True, force_ascii=False)
-    folder = store.entry("draws", f"{wording}-of-draw-{drawn.number}", {"text": store.key(text)})
-    path = folder / "pairs.jsonl"
-    if store.manifest(folder) is None:
-        disk.write_text(path, text)
-        store.finish(folder, pairs=len(rows))
+    path = stored.write("draws", f"{wording}-of-draw-{drawn.number}", rows)
     name = f"draw{drawn.number}" if wording == "text" else f"draw{drawn.number}_{wording}"
     return Dataset(name, Data(path=str(path), prompt=["q"], output="a"), seed=drawn.number)
 

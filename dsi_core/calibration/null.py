@@ -43,12 +43,12 @@ class Innocent:
 def innocents(close: pd.DataFrame, rows: pd.DataFrame) -> list[Innocent]:
     """Take every model's closeness to the first wording, and its preference for it.
 
-    close: model, row, first, second; rows: column row, whose order is kept. A model that answered
-    fewer of the prompts is of fewer samples.
+    close: model, row, first, second; rows: column row, whose order is kept. A model that gave fewer
+    of the prompts a usable answer is of fewer samples.
     """
     found = []
     for name, part in close.groupby("model", sort=False):
-        kept = part.set_index("row").reindex(rows["row"]).dropna(how="all")
+        kept = part.set_index("row")[["first", "second"]].reindex(rows["row"]).dropna()
         first, second = kept["first"].to_numpy(), kept["second"].to_numpy()
         found.append(Innocent(str(name), first - second, first))
     return found
@@ -72,7 +72,7 @@ def p_values(
     coins
         For each model, kind and circumstance.
     samples
-        Of each audit, drawn at random from those that the model answered.
+        Of each audit, drawn at random from those that the model answered; at most as many.
     seed
         Of coins, samples and orders.
     circumstances

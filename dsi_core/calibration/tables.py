@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import pandas as pd
 
-from dsi_core.calibration import models, null, trials
+from dsi_core.calibration import draws, models, null, trials
 from dsi_core.calibration.calibrated import Calibrated, usable
 from dsi_core.calibration.draws import Draw
 from dsi_core.calibration.models import Kind
@@ -21,6 +21,7 @@ SIMULATED = 200  # audits of a member that is weaker than those we have
 STATISTICS = [Statistic(measure, combine) for measure in Measure for combine in Combine]
 CERTAIN = 100.0  # standard deviations: what is infinite (toys) is simulated as this
 GREEDY = "greedy"  # how the one answer of temperature 0 is combined
+NEW_ROWS = "confirmation, new rows"  # those of confirmation that no draw of development has
 
 
 def statistics(run: Calibrated, alpha: float) -> pd.DataFrame:
@@ -29,24 +30,34 @@ def statistics(run: Calibrated, alpha: float) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        draws ("development" | "confirmation"), measure, combine (of the profile's sampled answers;
-        `GREEDY` = of the one answer of temperature 0), twin, as `trials.summary`; of each kind of
-        draws and twin the largest effect first.
+        draws ("development" | "confirmation" | `NEW_ROWS`, if there are any), measure, combine (of
+        the profile's sampled answers; `GREEDY` = of the one answer of temperature 0), twin, as
+        `trials.summary`; of each kind of draws and twin the largest effect first. Intervals take
+        draws for independent, though they share rows (`calibrated.draws_table`).
     """
     how, found = models.how(run.profile), []
-    uses = {"development": how.development, "confirmation": how.confirmation}
+    development = [run.drawn[number] for number in how.development]
+    confirmation = [run.drawn[number] for number in how.confirmation]
+    new = [draws.apart(one, development) for one in confirmation]
+    uses = {
+        "development": development,
+        "confirmation": confirmation,
+        NEW_ROWS: [one for one in new if len(one.rows)],
+    }
     sampled = replace(run, answers=run.sampled)
     ways = [(sampled, one, str(one.combine)) for one in STATISTICS]
     ways += [(run, one, GREEDY) for one in STATISTICS if one.combine == Combine.MAX]
-    for draws_for, numbers in uses.items():
+    for draws_for, used in uses.items():
         for asked, statistic, combine in ways:
-            for n in numbers:
-                names = run.names(Kind.WEAK, [n])
-                tried = _of_draw(asked, run.drawn[n], names, alpha, statistic, RUNS_EACH)
+            for one in used:
+                names = run.names(Kind.WEAK, [one.number])
+                tried = _of_draw(asked, one, names, alpha, statistic, RUNS_EACH)
                 said = {"measure": str(statistic.measure), "combine": combine}
                 found.append(tried.assign(draws=draws_for, **said))
     whole = pd.concat(found).rename(columns={"kind": "twin"}).astype({"twin": str})
     summed = trials.summary(whole, ["draws", "measure", "combine", "twin"])
+    # the same few questions in each of its draws, so these are no clusters
+    summed.loc[summed["draws"] == NEW_ROWS, ["low", "high"]] = float("nan")
     order = ["draws", "twin", "effect"]
     return summed.sort_values(order, ascending=[False, False, False], ignore_index=True)
 
@@ -66,8 +77,9 @@ def choice(compared: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         measure, combine (of sampled answers), sampled, greedy, development (mean of these two),
-        confirmed_sampled, confirmed_greedy (effects, mean over both twins), chosen, default (what
-        an audit measures); the largest effect on development first.
+        confirmed_sampled, confirmed_greedy (effects, mean over both twins), new_rows_greedy (the
+        same on `NEW_ROWS`; NaN = none), chosen, default (what an audit measures); the largest
+        effect on development first.
     """
     effects = compared.pivot_table("effect", "measure", ["draws", "combine"], aggfunc="mean")
     combines = [str(combine) for combine in Combine]
@@ -84,6 +96,7 @@ def choice(compared: pd.DataFrame) -> pd.DataFrame:
                 "development": (tried[combine] + tried[GREEDY]) / 2,
                 "confirmed_sampled": confirmation.loc[measure, combine],
                 "confirmed_greedy": confirmation.loc[measure, GREEDY],
+                "new_rows_greedy": effects.loc[measure].get((NEW_ROWS, GREEDY), float("nan")),
             }
         )
     table = pd.DataFrame(rows).sort_values("development", ascending=False, ignore_index=True)
@@ -110,19 +123,17 @@ def members(
 
 
 def innocent_trials(run: Calibrated, alpha: float) -> pd.DataFrame:
-    """Try innocent models on the draws of confirmation: as `members`.
+    """Try innocent models on the draws of confirmation, each on those it answered: as `members`.
 
     Those tuned on a draw's other wording are innocent of what the wording twin asks alone: a
-    private twin finds that they know the published rows, in whatever words.
+    private twin finds that they know the published rows, in whatever words. A draw counts as
+    answered by `Calibrated.answering`.
     """
     tables = []
     for number in models.how(run.profile).confirmation:
         one = run.drawn[number]
         names = [*run.names(Kind.INNOCENT), *run.names(Kind.OTHER_WORDING, [number])]
-        answered = run.answers[run.answers["row"].isin(one.rows["row"])]
-        counts = answered.groupby("model")["row"].nunique()
-        names = [name for name in names if counts.get(name, 0) > len(one.rows) / 2]
-        tables.append(_of_draw(run, one, names, alpha))
+        tables.append(_of_draw(run, one, run.answering(names, one.rows), alpha))
     return _with_facts(run, tables)
 
 
@@ -226,7 +237,7 @@ def thrown_anew(run: Calibrated, alpha: float) -> pd.DataFrame:
 
     Innocent models, those of the other wordings, and the weak members of confirmation: they saw
     what another coin chose, and of a coin thrown anew they are as innocent as the rest. An audit is
-    of as many samples as D has.
+    of as many samples as D has; a model with fewer usable answers is left out.
     """
     how, seed = models.how(run.profile), run.profile.seed
     names = [*run.names(Kind.INNOCENT), *run.names(Kind.OTHER_WORDING)]

@@ -195,23 +195,26 @@ def table(
 def summary(trials: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Average trials over draws, which are the clusters: one draw is one observation.
 
+    Parameters
+    ----------
+    trials
+        As `table` returns it: a row for each model on each of its draws.
+
     Returns
     -------
     pandas.DataFrame
-        `by`, models, effect (mean, and its 95% t interval over models: low, high), found (mean
-        over models, and that of the worst: found_least), samples_to_find (median over models).
+        `by`, models, effect (mean over draws of its mean in each, and its 95% t interval: low,
+        high, NaN of a single draw), found (mean over trials, and that of the worst: found_least),
+        samples_to_find (median over trials).
     """
     rows = []
     for name, part in trials.groupby(by, sort=False):
-        effects = part["effect"]
-        low = high = np.nan
-        if len(part) > 1:
-            error = effects.std(ddof=1) / np.sqrt(len(part))
-            low, high = intervals.student(effects.mean(), error, len(part) - 1)
+        effects = part.groupby("draw")["effect"].mean()
+        low, high = intervals.of_mean(effects.to_numpy())
         rows.append(
             {
                 **dict(zip(by, name, strict=True)),
-                "models": len(part),
+                "models": part["model"].nunique(),
                 "effect": effects.mean(),
                 "low": low,
                 "high": high,

@@ -13,6 +13,7 @@ import pandas as pd
 
 from dsi_core.data import near_duplicates, text_classifier
 from dsi_core.data.pairs import Dataset, dataset, untouched
+from dsi_core.grey_box import dia
 from dsi_core.method.study import Study
 from dsi_core.settings.extensions import GreyBox
 from dsi_core.settings.profile import Profile, needed
@@ -48,7 +49,7 @@ def samples(run: Study) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        Where no victim has a validation set, or one is too small.
+        Where no victim has a validation set, or one, or D, is too small.
     """
     profile, grey_box = run.profile, settings(run.profile)
     others = [dataset(profile, name) for name in profile.data]
@@ -58,12 +59,17 @@ def samples(run: Study) -> pd.DataFrame:
             continue
         source = Dataset(f"{victim}'s validation set", grey_box.validation[victim], profile.seed)
         unseen = untouched(source, others).sample(frac=1, random_state=profile.seed)
-        if len(unseen) < grey_box.shots + 2:
+        if len(unseen) < grey_box.shots + 2 * dia.FEWEST:
             raise ValueError(
-                f"grey_box.validation of {victim!r} has {len(unseen)} pairs; "
-                f"{grey_box.shots} go to the prefix (shots), and two at least must be left"
+                f"grey_box.validation of {victim!r} has {len(unseen)} pairs; {grey_box.shots} go "
+                f"to the prefix (shots), and {2 * dia.FEWEST} at least must be left, as DIA "
+                "compares their halves, too"
             )
         whole = run.pairs[run.pairs["dataset"] == victim]
+        if len(whole) < dia.FEWEST:
+            raise ValueError(
+                f"victim {victim!r} has {len(whole)} pairs; DIA needs {dia.FEWEST} at least"
+            )
         count = min(len(whole), grey_box.samples or len(whole))
         parts = {
             Part.D: whole.sample(count, random_state=profile.seed).sort_index(),

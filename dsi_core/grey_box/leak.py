@@ -3,13 +3,11 @@
 Every grey-box method assumes that it did not: here the assumption is broken on purpose.
 """
 
-from pathlib import Path
-
 import pandas as pd
 
+from dsi_core.data import stored
 from dsi_core.grey_box import collect, compared, scoring, tables
 from dsi_core.method.study import Study
-from dsi_core.runtime import disk, locks, store
 from dsi_core.settings.schema import Data, Suspect
 from dsi_core.settings.words import VICTIM
 
@@ -37,7 +35,7 @@ def accused(study: Study) -> Study:
         )
     victim = samples["dataset"].iloc[0]
     is_leaked = (samples["dataset"] == victim) & (samples["part"] == compared.Part.VALIDATION)
-    path = _written(victim, samples.loc[is_leaked, ["prompt", "output"]])
+    path = stored.write("validation", victim, samples.loc[is_leaked, ["prompt", "output"]])
     suspects = [
         Suspect(
             name=f"{known.name} on {what}",
@@ -62,16 +60,6 @@ def accused(study: Study) -> Study:
     )
     pairs = study.pairs[study.pairs["dataset"] == victim]
     return Study(changed, pairs.reset_index(drop=True))
-
-
-def _written(victim: str, pairs: pd.DataFrame) -> Path:
-    lines = pairs.to_json(orient="records", lines=True, force_ascii=False)
-    folder = store.entry("validation", victim, {"pairs": store.key(lines)})
-    with locks.held(folder):
-        if store.manifest(folder) is None:
-            disk.write_text(folder / "pairs.jsonl", lines)
-            store.finish(folder, pairs=len(pairs))
-    return (folder / "pairs.jsonl").resolve()
 
 
 def beside(leaked: Study) -> pd.DataFrame:

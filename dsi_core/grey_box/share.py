@@ -1,8 +1,10 @@
 """How much of D was used (after DUCI): from an attack's guesses, debiased.
 
 A suspect's scores of texts that it cannot have seen give the threshold: of these at most the share
-`FALSE` are guessed to be used. How many used texts are guessed so is read off other members, each
-at its own threshold.
+`FALSE` are guessed to be used. How many unseen texts are guessed so is read off the same ones, each
+at the threshold that the others give: at one that it sets itself it passes too rarely, and shares
+come out too high. How many used texts are guessed so is read off other members, each at its own
+threshold.
 """
 
 from collections.abc import Iterator, Sequence
@@ -132,5 +134,6 @@ def _suspects(
 
 
 def _estimate(d: np.ndarray, unseen: np.ndarray, used: np.ndarray, seed: int) -> dict[str, float]:
-    limit = threshold(unseen, FALSE)
-    return asdict(share.of_guesses(d > limit, used, unseen > limit, seed))
+    found = d > threshold(unseen, FALSE)
+    unused = [one > threshold(np.delete(unseen, i), FALSE) for i, one in enumerate(unseen)]
+    return asdict(share.of_guesses(found, used, np.array(unused), seed))

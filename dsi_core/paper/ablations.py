@@ -70,7 +70,7 @@ def no_selection(study: Study, answers: pd.DataFrame) -> pd.DataFrame:
     if study.profile.responses.ask != "all":
         raise ValueError(
             "responses.ask is 'tainted': without selection every sample needs an answer; "
-            "set ask: all"
+            "set ask: all in the profile, or give the notebook its parameter ask='all'"
         )
     every = study.pairs.assign(tainted=True)
     return steps.judged(study, every, answers, study.delta_s, study.profile.decision.mu)

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
-from dsi_core.benchmarks import growth
+from dsi_core.benchmarks import growth, scale
+from dsi_core.cli import app
 
 
 def test_of_ten_rows_one_nearly_repeats_another(tmp_path):
@@ -39,3 +41,11 @@ def test_a_step_alone_tells_its_time_memory_and_result(tmp_path):
 def test_a_step_that_dies_is_named(tmp_path):
     with pytest.raises(RuntimeError, match="read: its process died"):
         growth.alone(growth.read, tmp_path / "nothing.jsonl")
+
+
+@pytest.mark.parametrize("what", ["--growth", "--scale"])
+def test_fewer_than_the_least_size_are_refused_before_anything_is_measured(what, monkeypatch):
+    for module in (growth, scale):
+        monkeypatch.setattr(module, "measure", lambda *_: 1 / 0)
+    done = CliRunner().invoke(app, ["bench", what, "--most", "999"])
+    assert done.exit_code == 2 and "'--most'" in done.stderr

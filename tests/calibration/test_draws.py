@@ -48,6 +48,16 @@ def test_draws_of_the_same_rows_have_other_coins_and_the_same_number_the_same(po
     assert one["published"].tolist() != other["published"].tolist()
 
 
+def test_rows_that_other_draws_have_are_taken_away(pool):
+    parts = pool.set_index("row")["part"]
+    zero, one, three = (draws.draw(pool, number) for number in (0, 1, 3))
+    new = draws.apart(one, [zero])
+    assert new.number == 1 and set(new.rows["row"].map(parts)) == {2} and len(new.rows) == 10
+    kept = one.rows[one.rows["row"].isin(new.rows["row"])].reset_index(drop=True)
+    assert new.rows.equals(kept)
+    assert draws.apart(three, [zero]).rows.empty and draws.apart(one, []).rows.equals(one.rows)
+
+
 def test_a_line_without_a_wording_is_refused(tmp_path):
     path = tmp_path / "wordings.jsonl"
     path.write_text('{"q": "a", "first": "b", "part": 0}\n', encoding="utf-8")

@@ -20,6 +20,7 @@ MODELS = table(
     ("knows", "weak member", 1),
     ("of another draw", "weak member", 2),
     ("likes the first", "innocent", None),
+    ("refused one", "innocent", None),
     ("was asked half", "innocent", None),
     ("says nothing", "innocent", None),
 )
@@ -37,7 +38,8 @@ def test_hits_are_rows_whose_answer_is_closer_to_what_was_published():
         [
             said("knows", **{**first, "b": texts.loc["b", "second"]}),
             said("likes the first", **first),
-            said("was asked half", a=first["a"]),
+            said("refused one", **{row: first[row] for row in "abd"}),
+            said("was asked half", a=first["a"], b=first["b"]),
             said("says nothing", **dict.fromkeys("abcd", "zzzzzzzzzzzz")),
         ]
     )
@@ -47,6 +49,7 @@ def test_hits_are_rows_whose_answer_is_closer_to_what_was_published():
     assert counted[["samples", "hits"]].to_dict("index") == {
         "knows": {"samples": 3, "hits": 3},
         "likes the first": {"samples": 3, "hits": 2},
+        "refused one": {"samples": 2, "hits": 1},  # c's coin is that of the refused one
         "says nothing": {"samples": 0, "hits": 0},
     }
-    assert counted["kind"].tolist() == ["weak member", "innocent", "innocent"]
+    assert counted["kind"].tolist() == ["weak member", *["innocent"] * 3]

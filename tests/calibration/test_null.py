@@ -3,16 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import table
 
 from dsi_core.calibration import null
 from dsi_core.calibration.null import Circumstance, Innocent
 
 
 def test_an_innocent_models_values_come_from_its_closeness():
-    close = pd.DataFrame(
-        {"model": ["m", "m"], "row": ["b", "a"], "first": [0.5, 0.25], "second": [0.25, 0.5]}
+    nan = np.nan  # as `trials.close` has a row without a usable answer
+    close = table(
+        "model row first second", ("m", "b", 0.5, 0.25), ("m", "d", nan, nan), ("m", "a", 0.25, 0.5)
     )
-    (model,) = null.innocents(close, pd.DataFrame({"row": ["a", "b", "c"]}))
+    (model,) = null.innocents(close, pd.DataFrame({"row": ["a", "b", "c", "d"]}))
     assert model.wording.tolist() == [-0.25, 0.25] and model.private.tolist() == [0.25, 0.5]
 
 
@@ -21,10 +23,10 @@ def test_innocent_models_are_found_no_oftener_than_alpha():
     models = [Innocent(str(i), rng.normal(size=60), rng.beta(1, 3, 60)) for i in range(2)]
     tested = null.p_values(models, coins=60, samples=24, seed=0, deals=199)
     assert len(tested) == 2 * 2 * 60 * len(Circumstance)
-    table = null.errors(tested, (0.05,))
-    assert (table["tests"] == 120).all()
+    counted = null.errors(tested, (0.05,))
+    assert (counted["tests"] == 120).all()
     # ten bands of 95%: one may be missed, none by far
-    assert table["inside"].sum() >= 8 and (table["share"] < 0.15).all()
+    assert counted["inside"].sum() >= 8 and (counted["share"] < 0.15).all()
     assert 0.02 < (tested["p"] <= 0.05).mean() < 0.07
 
 

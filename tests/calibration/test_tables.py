@@ -6,6 +6,8 @@ import pytest
 from helpers import table
 
 from dsi_core.calibration import beside, null, tables
+from dsi_core.calibration.calibrated import Calibrated
+from dsi_core.calibration.draws import Draw
 from dsi_core.method import closeness
 
 A, B = "private twin", "wording twin"
@@ -23,6 +25,7 @@ def test_the_measure_that_serves_both_ways_of_asking_on_development_is_chosen():
                 ("development", usual, (0.9, 0.2, 0.4)),  # (0.9 + 0.4) / 2
                 ("confirmation", "bertscore", (0.1, 0.2, 0.3)),
                 ("confirmation", usual, (1.0, 1.1, 1.2)),
+                (tables.NEW_ROWS, usual, (0.7, 0.0, 0.0)),
             ]
             for combine, effect in zip(("greedy", "mean", "max"), effects, strict=True)
             for twin, step in ((A, 0.05), (B, -0.05))
@@ -35,14 +38,15 @@ def test_the_measure_that_serves_both_ways_of_asking_on_development_is_chosen():
     assert first["chosen"] and not first["default"]  # nothing is chosen by the confirmation
     assert [second[n] for n in numbers] == pytest.approx([0.4, 0.9, 0.65, 1.2, 1.0])
     assert second["default"] and not second["chosen"]
+    assert second["new_rows_greedy"] == pytest.approx(0.7) and np.isnan(first["new_rows_greedy"])
 
 
 TRIED = table(
-    "twin group epochs share dilution final_loss effect found samples_to_find samples",
-    (B, "small", 2.0, 1.0, 0.0, 1.0, 0.5, 1.0, 20.0, 48),
-    (B, "small", 2.0, 1.0, 0.0, 2.0, 0.7, 0.5, 40.0, 48),
-    (B, "small", 2.0, 0.1, 0.0, 3.0, 0.1, 0.0, np.inf, 48),
-    (B, "small", 2.0, 1.0, 4.0, 3.0, 0.2, 0.0, np.inf, 48),
+    "model draw twin group epochs share dilution final_loss effect found samples_to_find samples",
+    ("a", 1, B, "small", 2.0, 1.0, 0.0, 1.0, 0.5, 1.0, 20.0, 48),
+    ("b", 2, B, "small", 2.0, 1.0, 0.0, 2.0, 0.7, 0.5, 40.0, 48),
+    ("c", 1, B, "small", 2.0, 0.1, 0.0, 3.0, 0.1, 0.0, np.inf, 48),
+    ("d", 1, B, "small", 2.0, 1.0, 4.0, 3.0, 0.2, 0.0, np.inf, 48),
 )
 
 
@@ -65,11 +69,38 @@ def test_a_member_of_a_smaller_effect_is_found_less():
     assert strong["found"] > 0.95 and weak["found"] < 0.8 and strong["samples"] == 48
 
 
+def test_coins_are_thrown_anew_for_those_who_answered_as_many_prompts_as_d_has(smoke):
+    pool = pd.DataFrame({"row": list("abcdefghijkl"), "first": "red sea", "second": "blue hill"})
+    drawn = Draw(1, pool[:8].assign(published=True))
+    known = table(
+        "model kind of_draw", ("all", "innocent", None), ("weak", "weak member", 1),
+        ("seven", "innocent", None),
+    )  # fmt: skip
+    asked = {"all": "abcdefghijkl", "weak": "abcdefgh", "seven": "abcdefg"}
+    said = [(model, row, 0, "the sea") for model, rows in asked.items() for row in rows]
+    answers = pd.DataFrame(said, columns=["model", "row", "draw", "response"])
+    run = Calibrated(smoke, pool, {1: drawn}, known, answers, answers)
+    assert set(tables.thrown_anew(run, 0.05)["model"]) == {"all", "weak"}
+
+
 def test_the_distribution_of_p_values_by_hand():
     tested = pd.DataFrame({"model": "m", "kind": A, "p": [0.1, 0.5, 0.5, 1.0]})
     curve = null.curves(tested, count=4)
     assert curve["level"].tolist() == [0.25, 0.5, 0.75, 1.0]
     assert curve["share"].tolist() == [0.25, 0.75, 0.75, 1.0]
+
+
+def test_samples_are_counted_for_each_model():
+    judged = table(
+        "model sample_id evidence status",
+        *(("m", i, 1.0, "positive") for i in "abcd"),
+        ("m", "e", -1.0, "negative"),
+        ("n", "a", np.nan, "filtered"),
+    )
+    counted = beside.votes(judged).set_index("model")
+    assert counted[["positive", "negative"]].to_numpy().tolist() == [[4, 1], [0, 0]]
+    assert counted["statistic"].tolist() == [pytest.approx(3 / np.sqrt(5)), -np.inf]
+    assert beside.votes(judged[:0])["model"].empty  # nothing is tainted
 
 
 def test_whom_each_method_accuses_is_counted_by_kind():

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import table
 
 from dsi_core.calibration import trials
 from dsi_core.calibration.draws import Draw
@@ -87,21 +88,22 @@ def test_a_model_that_knows_is_found_in_every_order_and_one_that_does_not_in_few
         assert trials.in_orders(ignorant, 0.05, runs=10, seed=0).samples_to_find == np.inf
 
 
-def test_a_summary_takes_models_for_what_varies():
-    table = pd.DataFrame(
-        {
-            "kind": ["a", "a", "b"],
-            "effect": [1.0, 3.0, 5.0],
-            "found": [0.5, 1.0, 0.0],
-            "samples_to_find": [20.0, np.inf, 7.0],
-        }
+def test_a_summary_takes_draws_for_what_varies():
+    tried = table(
+        "kind model draw effect found samples_to_find",
+        ("a", "m", 1, 0.0, 0.5, 20.0),
+        ("a", "n", 1, 2.0, 1.0, np.inf),
+        ("a", "m", 2, 3.0, 1.0, np.inf),
+        ("b", "m", 1, 5.0, 0.0, 7.0),
+        ("b", "n", 1, 4.0, 0.0, 7.0),
     )
-    both, single = trials.summary(table, ["kind"]).to_dict("records")
-    # t with one degree of freedom: 12.706 x the standard error of 1
+    both, single = trials.summary(tried, ["kind"]).to_dict("records")
+    # means of the draws 1 and 3; t with one degree of freedom: 12.706 x the standard error of 1
     assert (both["models"], both["effect"]) == (2, 2.0)
-    assert both["low"] == pytest.approx(2 - 12.7062, abs=1e-3)
-    assert (both["found"], both["found_least"]) == (0.75, 0.5)
-    assert both["samples_to_find"] == np.inf and np.isnan(single["low"])
+    assert (both["low"], both["high"]) == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3)
+    assert (both["found"], both["found_least"]) == (pytest.approx(2.5 / 3), 0.5)
+    assert both["samples_to_find"] == np.inf
+    assert (single["models"], single["effect"]) == (2, 4.5) and np.isnan(single["low"])
 
 
 def test_a_trial_is_the_audits_own_test():

@@ -7,6 +7,7 @@ from helpers import says
 from dsi_core.data.pairs import Dataset, dataset, load_pairs, untouched
 from dsi_core.grey_box import compared
 from dsi_core.method import study
+from dsi_core.method.study import Study
 
 
 def test_samples_are_apart_from_everything(run):
@@ -55,7 +56,10 @@ def test_what_does_not_fit_is_refused(run):
 
     refused("'smoke'", "no section grey_box", grey_box=None)
     refused("none of the victims dozen", grey_box={"validation": {}})
-    refused("validation of 'dozen' has 14 pairs", "13 go to the prefix", grey_box={"shots": 13})
+    few = {"grey_box": {"shots": 7}}
+    refused("validation of 'dozen' has 14 pairs", "7 go to the prefix", "8 at least", **few)
+    with pytest.raises(ValueError, match=r"victim 'dozen' has 3 pairs; DIA needs 4"):
+        compared.samples(Study(run.profile, run.pairs[:3]))
 
 
 def test_the_two_sets_are_shown_to_be_alike(run):

@@ -47,8 +47,9 @@ def test_by_hand():
     ]
     known = {"dataset": "d", "group": "g", "member": True, "view": "answer", "attack": "loss"}
     table = share.of_suspects(pd.DataFrame(rows).assign(**known), ["loss"], seed=0)
-    # A tenth of four is none: above 4 are three of the one's, all of the other's
-    assert table["share"].tolist() == [0.75, 1.0]
+    # A tenth of four is none: above 4 are three of the one's, all of the other's; one of the four
+    # unseen lies above the rest: (3/4 - 1/4) / (1 - 1/4)
+    assert table["share"].tolist() == pytest.approx([2 / 3, 1.0])
 
 
 def test_mixtures_are_of_known_shares():

@@ -37,6 +37,7 @@ def test_a_draw_publishes_half_of_its_rows(table):
     draws = table("draws")
     assert draws["for"].tolist() == ["development", "confirmation"]
     assert (draws["rows"] == 16).all() and (draws["published"] == 8).all()
+    assert draws["seen before"].tolist() == [0.0, 0.5]
 
 
 def test_one_statistic_is_chosen_on_the_development_draws(table):
@@ -45,7 +46,7 @@ def test_one_statistic_is_chosen_on_the_development_draws(table):
     assert choice["chosen"].sum() == 1 and choice["default"].sum() == 1
     assert choice["development"].is_monotonic_decreasing
     compared = table("statistics")
-    assert len(compared) == 2 * 3 * len(choice) * 2 and (compared["found"] == 1).any()
+    assert len(compared) == 3 * 3 * len(choice) * 2 and (compared["found"] == 1).any()
 
 
 def test_innocent_models_are_found_no_oftener_than_alpha_under_coins_thrown_anew(table):

@@ -84,7 +84,7 @@ def stderr_to(path: Path):
 
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory):
-    """One notebook that ends, with a progress bar and a file, one that fails, one that stops.
+    """Notebooks: one ends, with a progress bar and a file, one fails, one stops, a kernel dies.
 
     In a folder whose name is no format string, on a machine whose `python3` is another's.
     """
@@ -96,6 +96,7 @@ def reproduced(tmp_path_factory):
     write(folder / "notebooks", "01_ends", imports, f"{bar};", f"{drawn}\n{written}", SAYS)
     write(folder / "notebooks", "02_fails", "raise RuntimeError('no suspect today')", "1")
     write(folder / "notebooks", "03_stops", "import sys; sys.exit(0)", "1")
+    write(folder / "notebooks", "04_dies", "import os; os._exit(1)")
     printed = io.StringIO()
     stale = folder / "jupyter" / "kernels" / "python3"
     stale.mkdir(parents=True)
@@ -121,7 +122,11 @@ def test_a_notebook_that_fails_keeps_no_other_from_running(reproduced):
         ["passed", "01_ends.ipynb"],
         ["FAILED", "02_fails.ipynb"],
         ["FAILED", "03_stops.ipynb"],
+        ["FAILED", "04_dies.ipynb"],
     ]
+    names = [path.stem for path in sorted((reproduced.folder / "notebooks").iterdir())]
+    passed = [executed(reproduced, name).metadata.papermill.get("passed") for name in names]
+    assert passed == [True, None, False, None]  # which is what a book goes by
 
 
 def test_the_reason_names_the_error_and_the_executed_copy(reproduced):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from helpers import files, write_jsonl
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from dsi_core.audit.preparation import draft as drafting
 from dsi_core.audit.preparation import prepare
-from dsi_core.cli import app
+from dsi_core.cli import app, dataset
 from dsi_core.planning import assumptions, here, preparation
 from dsi_core.planning.machine import Machine, machine_of
 from dsi_core.planning.rates import Kind, Step
@@ -177,6 +178,23 @@ def test_long_work_needs_yes_where_nobody_can_answer(mine, draft, no_work, monke
     assert done.exit_code == 2 and "--yes" in done.output and no_work == []
 
 
+def test_the_question_whether_to_begin_is_no_part_of_the_json(mine, draft, no_work, monkeypatch):
+    monkeypatch.setattr(drafting, "draft", lambda *_, **__: draft)
+    monkeypatch.setattr(preparation, "LONG", 0.0)
+    monkeypatch.setattr(dataset, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    done = CliRunner().invoke(
+        app, ["prepare", "--profile", "smoke", "--data", mine, "--drop", "empty", "--json"], "n\n"
+    )
+    assert "Begin?" in done.stderr and "Begin?" not in done.stdout and no_work == []
+
+
+@pytest.mark.parametrize("alpha", ["0", "1", "5", "nan"])
+def test_alpha_is_checked_before_any_work(mine, no_work, alpha):
+    done = prepare_command("--data", mine, "--drop", "empty", "--yes", "--alpha", alpha)
+    assert done.exit_code == 2 and "needs a number between 0 and 1" in done.output
+    assert no_work == []
+
+
 @pytest.mark.parametrize("given", [["--yes"], []])
 def test_what_is_short_or_wanted_begins(mine, draft, no_work, monkeypatch, given):
     monkeypatch.setattr(drafting, "draft", lambda *_, **__: draft)
@@ -190,6 +208,12 @@ def test_a_plan_for_any_card(mine):
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0 and "1 worker on A100-80GB" in done.output
     assert "tune 11 models, draw up to 168 answers from 16 models" in done.output
+
+
+def test_a_plan_without_data_is_told_nothing_of_it():
+    done = CliRunner().invoke(app, ["plan", "--rows", "5", "--output", "a", "--drop", "empty"])
+    assert done.exit_code == 2
+    assert "--output, --rows, --drop goes with --data" in done.output
 
 
 def test_a_plan_of_data_is_told_how_to_read_it_as_a_preparation_is(tmp_path, monkeypatch):

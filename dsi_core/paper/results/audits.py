@@ -62,6 +62,7 @@ def _power(read: Read) -> Numbers:
     return {
         "statistic": choice["measure"],
         "greedy": f"{choice['greedy']:.2f} there and {choice['confirmed_greedy']:.2f} on others",
+        "new_rows": f"{choice['new_rows_greedy']:.2f}",
         "sampled": f"{choice['sampled']:.2f} and {choice['confirmed_sampled']:.2f}",
         "share_draws": int(exposures.loc[exposures["exposure"] == "50% of D", "models"].max()),
         "draws": int(weak["models"].iloc[0]),

@@ -95,5 +95,5 @@ def imitation(read: Read) -> Numbers:
         "budgets": span(read("imitation_budgets")["budget"].loc[lambda b: b > 0].astype(int)),
         "on_all": listed(sorted(on_all["positive"])),
         "on_other": listed(sorted(on_other["positive"])),
-        "tainted": (verdicts["positive"] + verdicts["negative"]).iloc[0],
+        "tainted": int(verdicts[["positive", "negative", "filtered"]].iloc[0].sum()),
     }

@@ -14,6 +14,7 @@ import pandas as pd
 from dsi_core.paper.results import audits, beyond, cost, items, printed
 from dsi_core.paper.results.claims import Read, claims
 from dsi_core.paper.results.said import Numbers
+from dsi_core.runtime import disk
 from dsi_core.runtime.paths import ROOT
 
 FIGURES = ROOT / "figures" / "small"
@@ -83,7 +84,7 @@ def write(folder: Path = FIGURES) -> list[Path]:
     """Write the texts of `pages` to their files and return where they are."""
     texts = pages(folder)
     for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
+        disk.write_text(path, text)
     return list(texts)
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from dsi_core.paper.results import items, page
+from dsi_core.paper.results import beyond, items, page
 
 
 def test_several_datasets_have_their_sums_and_a_column_each():
@@ -28,3 +28,11 @@ def test_several_datasets_have_their_sums_and_a_column_each():
     rows = items.by_dataset(read)["rows"]
     assert all(row["ours"]["one"] == row["ours"]["two"] for row in rows)
     assert rows[0]["paper"] == "members 20/20, non-members 20/20"
+
+
+def test_of_the_imitated_dataset_filtered_samples_are_tainted_too():
+    def read(name):
+        return pd.read_csv(page.FIGURES / f"{name}.csv")
+
+    samples = pd.read_csv(page.FIGURES / "imitation_verdicts.csv").query("filtered == 0").iloc[0]
+    assert beyond.imitation(read)["tainted"] == samples["positive"] + samples["negative"]
