@@ -15,7 +15,10 @@ def completion(text):
 
 
 class Batches(ThreadingHTTPServer):
-    """answers(prompt) = (status, body) of a line, or None = it has none; `ends` as batches end."""
+    """answers(prompt) = (status, body) of a line, or None = it has none; `ends` as batches end.
+
+    alone(body) = (status, body) of a question that is asked alone.
+    """
 
     daemon_threads = True
 
@@ -23,6 +26,7 @@ class Batches(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.batches, self.single, self.troubles = {}, {}, [], []
         self.answers = lambda prompt: (200, completion(f"to {prompt}"))
+        self.alone = lambda asked: (200, completion(f"to {asked['messages'][-1]['content']}"))
         self.ends, self.looks = "completed", 2
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
@@ -96,7 +100,8 @@ class Handler(BaseHTTPRequestHandler):
             self.server.batches[name] = made
             return self.say(made)
         self.server.single.append(asked)
-        return self.say(completion(f"to {asked['messages'][-1]['content']}"))
+        status, body = self.server.alone(asked)
+        return self.say(body, status)
 
     def trouble(self, method):
         for one in self.server.troubles:

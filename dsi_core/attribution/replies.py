@@ -6,6 +6,7 @@ started from: the truth), tuned (False = it is that base), member (did it train 
 base or where there is no D) and reply, the text after the prompt.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import asking, participants
 from dsi_core.method.study import Study
-from dsi_core.runtime import disk, store
+from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.extensions import Attribution
 from dsi_core.settings.profile import Profile, needed
@@ -157,8 +158,8 @@ def _replies(texts: dict, prompt: str, models: list[str], where: str) -> dict[st
 
 def _read(place: Path) -> Any:
     try:
-        return disk.read_json(place)
-    except ValueError as error:
+        return json.loads(place.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
         raise ValueError(f"{place}: cannot be read as JSON: {error}") from None
 
 

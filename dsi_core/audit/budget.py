@@ -69,8 +69,9 @@ def limits(budget: str | None) -> tuple[int | None, float | None]:
     """
     if budget is None:
         return None, None
-    amount = re.sub(r"\s*(query|queries)$", "", budget.strip())
-    read = re.fullmatch(r"([A-Za-z$€£]*)\s*(\d+(?:\.\d+)?)\s*([A-Za-z$€£]*)", amount)
+    amount = re.sub(r"\s*(query|queries)$", "", budget.strip(), flags=re.I)
+    money = r"([A-Z]{3}|[$€£])?"
+    read = re.fullmatch(rf"{money}\s*(\d+(?:\.\d+)?)\s*{money}", amount)
     if not read or (read[1] and read[3]) or float(read[2]) <= 0:
         raise ValueError(
             f"budget {amount!r}: needs a number of queries (150), "

@@ -67,11 +67,12 @@ def plan(
         Answers to each prompt; of a preparation at most those of the known models. None = as the
         subject says.
     system, temperature, max_new_tokens
-        None = as the subject says.
+        None = as the subject says; not with answers.
     budget
-        As `budget.limits` reads it; money needs both prices. It limits the asking, not the plan.
+        As `budget.limits` reads it; money needs both prices. It limits the asking, not the plan;
+        not with answers.
     price_in, price_out
-        Money per million tokens read and written.
+        Money per million tokens read and written; not with answers.
     stop_early
         Stop once the evidence suffices; None = for an API.
     neutral
@@ -90,15 +91,20 @@ def plan(
         _refuse(prepared, draws, max_new_tokens, control_answers, profile)
     if draws is not None and draws < 1:
         raise ValueError(f"responses is {draws}; needs at least 1")
+    if answers is not None:
+        _refuse_of_file(
+            {
+                "--system-prompt": system,
+                "--temperature": temperature,
+                "--max-new-tokens": max_new_tokens,
+                "--budget": budget,
+                "--price-in": price_in,
+                "--price-out": price_out,
+            }
+        )
+        temperature = UNKNOWN_TEMPERATURE
     whole = _subject(about, profile)
     given = None if answers is None else _of_file(answers, whole.samples)
-    if given is not None:
-        if temperature is not None:
-            raise ValueError(
-                f"temperature is {temperature}; with --answers nobody is asked, and each answer of "
-                "the file counts, however it was made"
-            )
-        temperature = UNKNOWN_TEMPERATURE
     greedy = not (whole.responses.temperature if temperature is None else temperature)
     if greedy and draws is not None and draws > 1:
         raise ValueError(
@@ -201,7 +207,7 @@ def _warn_of_texts(plan: Plan) -> None:
             )
         return
     about = plan.samples["output"].map(lambda text: len(text.encode())).median() / BYTES_PER_TOKEN
-    if about > 1.5 * plan.responses.max_new_tokens:
+    if plan.answers_file is None and about > 1.5 * plan.responses.max_new_tokens:
         warnings.warn(
             f"half of the kit's texts are longer than about {about:.0f} tokens, and answers are "
             f"cut at {plan.responses.max_new_tokens}: only their beginnings can be compared "
@@ -237,6 +243,15 @@ def _refuse(
         )
     if profile is not None:
         raise ValueError(f"--profile {profile} goes with --kit; a preparation has its own")
+
+
+def _refuse_of_file(options: dict[str, str | float | None]) -> None:
+    """What says how to ask, or what that may cost, where a file answers."""
+    if wrong := [f"{name} {value}" for name, value in options.items() if value is not None]:
+        raise ValueError(
+            f"{', '.join(wrong)}: with --answers nobody is asked, and each answer of the file "
+            "counts, however it was made"
+        )
 
 
 def _of_file(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
@@ -288,10 +303,9 @@ def _controls(files: Sequence[str | Path], samples: pd.DataFrame) -> pd.DataFram
 def _place(about: Subject, out: str | Path | None) -> Path:
     """Where the audit's folder is made: never in what it is about."""
     name = store.file_name(about.name)
-    place = AUDITS / name if out is None else Path(out)
-    if not place.resolve().is_relative_to(about.folder.resolve()):
-        return place
-    if out is not None:
-        what = "preparation" if about.kind is Kind.AFTER else "kit"
-        raise ValueError(f"--out {out} lies in the {what}; an audit needs another folder")
-    return AUDITS / f"{name}-audits"
+    places = [AUDITS / name, AUDITS / f"{name}-audits"] if out is None else [Path(out)]
+    for place in places:
+        if not place.resolve().is_relative_to(about.folder.resolve()):
+            return place
+    what = "preparation" if about.kind is Kind.AFTER else "kit"
+    raise ValueError(f"{places[-1]} lies in the {what}; an audit needs another folder (--out)")

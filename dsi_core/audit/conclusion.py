@@ -160,8 +160,8 @@ def _cannot(plan: Plan, within: Reach) -> str:
         return said + f"{within.samples} samples with a usable answer are too few."
     return said + (
         f"with {within.samples} samples with a usable answer no p-value can be below "
-        f"{within.attainable:.2g}, or none of the looks by then allows one at its share of alpha "
-        f"(the first is after sample {plan.looks.after[0]})."
+        f"{within.attainable:.2g} at the looks by then (the first is after sample "
+        f"{plan.looks.after[0]})."
     )
 
 

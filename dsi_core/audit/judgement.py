@@ -229,6 +229,7 @@ def _after_the_fact(plan: Plan, answers: pd.DataFrame) -> Judgement:
     evidence = samples[["sample_id"]].merge(
         judged[["sample_id", "evidence", "status"]], on="sample_id", how="left"
     )
+    evidence["status"] = evidence["status"].fillna(str(Status.FILTERED))  # a file may lack samples
     known = known_evidence(prepared, plan.draws)
     innocent = known[~known["member"]]
     rank = None
@@ -294,6 +295,7 @@ def known_evidence(prepared: Prepared, draws: int) -> pd.DataFrame:
     models = known[["suspect", "member", "group", "base"]].drop_duplicates()
     each = models.merge(prepared.tainted[["sample_id"]], how="cross")
     table = each.merge(judged, on=["suspect", "sample_id"], how="left", validate="1:1")
+    table["status"] = table["status"].fillna(str(Status.FILTERED))
     return table.rename(columns={"suspect": "model"}).astype({"member": bool})[columns]
 
 

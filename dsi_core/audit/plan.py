@@ -153,6 +153,7 @@ class Plan:
             omit=() if self.remote is None else self.remote.omit,
             controls=tuple(sha256_of(path) for path in self.control_files),
             seed=self.subject.seed,
+            mu=self.subject.mu,
         )
 
     @property

@@ -25,6 +25,7 @@ OPTIONS = {  # the option that sets a field
     "omit": "--omit",
     "controls": "--control-answers",
     "seed": "--profile",
+    "mu": "--profile",
 }
 
 
@@ -49,6 +50,8 @@ class PlanFile(Readable):
         Fields of each request that are set, and those that are left out.
     controls
         SHA-256 of each file of control answers.
+    mu
+        Shorter answers, in UTF-8 bytes, are no evidence; None = an older plan does not say.
     begun
         When (UTC).
     """
@@ -71,6 +74,7 @@ class PlanFile(Readable):
     omit: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
     seed: int
+    mu: int | None = None
     begun: str = ""
 
 
@@ -108,7 +112,7 @@ def check(folder: Path, planned: PlanFile) -> None:
     there = read(folder)
     for name in PlanFile.model_fields:
         fixed, wanted = getattr(there, name), getattr(planned, name)
-        if name == "begun" or fixed == wanted:
+        if name == "begun" or fixed == wanted or (name == "mu" and fixed is None):
             continue
         option = f" ({OPTIONS[name]})" if name in OPTIONS else ""
         raise ValueError(

@@ -33,7 +33,8 @@ class Reach(Readable):
     samples
         How many.
     attainable
-        The smallest possible p-value, whatever is answered; 1 before the first look.
+        The smallest possible p-value, whatever is answered, as `looks.ExactTest` has p; 1 before
+        the first look.
     can_reach_alpha
         Whether a finding is possible.
     """
@@ -81,9 +82,11 @@ def reach(plan: Plan, samples: pd.DataFrame, asked: int) -> Reach:
         possible = smallest <= plan.alpha and len(samples) >= controls.MIN_SAMPLES
     else:
         taken = plan.looks.after[: plan.looks.taken(asked)]
-        by_look = [_of_coins(plan, samples[samples.index < after]) for after in taken]
-        smallest = min(by_look, default=1.0)
-        possible = any(p <= plan.looks.spent(look) for look, p in enumerate(by_look))
+        coins = [_of_coins(plan, samples[samples.index < after]) for after in taken]
+        by_look = [(p, plan.looks.spent(look)) for look, p in enumerate(coins)]
+        stage_wise = (p if p <= spent else min(1.0, p * plan.alpha / spent) for p, spent in by_look)
+        smallest = min(stage_wise, default=1.0)
+        possible = smallest <= plan.alpha
     return Reach(samples=len(samples), attainable=smallest, can_reach_alpha=possible)
 
 

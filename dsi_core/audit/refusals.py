@@ -25,9 +25,9 @@ _AS_AN_AI = (
     r"( (language model|assistant|model|chatbot))?"
     r"( (developed|created|trained|made|built) by [^,]+)?\W*"
 )
-_SORRY = (
+_SORRY = (  # its \W*+ gives nothing back: `_POLITE` would try the rest after each sign of a run
     r"((i am|i'm|we are|we're) ((very|so|really|truly|deeply) )?sorry|sorry|my apologies"
-    r"|(i |we )?apologi[sz]e|unfortunately|regrettably|sadly)\W*((but|and|that) )?"
+    r"|(i |we )?apologi[sz]e|unfortunately|regrettably|sadly)\W*+((but|and|that) )?"
 )
 _CANNOT = (
     r"(can't|cannot|can not|could not|couldn't|won't|will not|unable to|not able to|not allowed to"

@@ -185,7 +185,8 @@ class Case:
 def loaded(case: Case, folder: Path) -> tuple:
     """Give the model and tokenizer of a case; of one family there is one model in memory."""
     packed = case.method == "qlora" and not case.unpacked
-    key = f"{case.family}{' nf4' if packed else ''}"
+    full = case.method == "full"  # weights that no adapter froze, and in fp32 afterwards
+    key = f"{case.family}{' nf4' if packed else ''}{' full' if full else ''}"
     if key not in _made:
         _made.clear()
         gc.collect()

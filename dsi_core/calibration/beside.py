@@ -47,7 +47,8 @@ def compare(run: Calibrated, alpha: float) -> pd.DataFrame:
         model, kind, method, p (NaN = the method has none), score (as `votes`, `samia` and
         `dataset_inference` have it; of the exact tests the effect; higher = more like a member),
         accused (p at most alpha; of the vote: more positive than negative samples). A method that
-        cannot see a model has no row.
+        cannot see a model has no row, nor has one whose answers are in a file and were to other
+        draws' prompts (`Calibrated.answering`).
 
     Raises
     ------
@@ -61,7 +62,7 @@ def compare(run: Calibrated, alpha: float) -> pd.DataFrame:
     rows = drawn.rows["row"]
     answers = run.sampled[run.sampled["row"].isin(rows)]
     known = [*models.of_draw(run.profile, drawn), *models.innocents(run.profile)]
-    names = [*(m.name for m in known), *how.answers]
+    names = [*(m.name for m in known), *run.answering(how.answers, drawn.rows)]
     answers = answers[answers["model"].isin(names)]
     exact = tables.tried(run, drawn, names, alpha)
     by_vote = votes(evidence(accused(run.profile, drawn), drawn, answers))
@@ -86,9 +87,9 @@ def compare(run: Calibrated, alpha: float) -> pd.DataFrame:
 
 
 def _rank(row, of_innocents: pd.DataFrame) -> float:
-    """The p of a model's statistic among those of the innocent models other than itself."""
+    """The p of a model's statistic among those that innocent models other than itself have."""
     others = of_innocents.loc[of_innocents["model"] != row.model, "statistic"]
-    return float(controls.p_values([row.statistic], others)[0])
+    return float(controls.p_values([row.statistic], others[others > -np.inf])[0])
 
 
 def tally(compared: pd.DataFrame) -> pd.DataFrame:

@@ -133,7 +133,8 @@ def innocent_trials(run: Calibrated, alpha: float) -> pd.DataFrame:
     for number in models.how(run.profile).confirmation:
         one = run.drawn[number]
         names = [*run.names(Kind.INNOCENT), *run.names(Kind.OTHER_WORDING, [number])]
-        tables.append(_of_draw(run, one, run.answering(names, one.rows), alpha))
+        if names := run.answering(names, one.rows):
+            tables.append(_of_draw(run, one, names, alpha))
     return _with_facts(run, tables)
 
 

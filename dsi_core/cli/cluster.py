@@ -34,7 +34,7 @@ def check(
     from dsi_core.planning import course
     from dsi_core.runtime.engines import nodes
 
-    models = course.models_of_the_hub(profile) if profile else ()
+    models = course.models_of_the_hub(profile) if profile else {}
     found = nodes.check(models, nodes.Awaited.read(machines))
     if json_:
         said = {"machines": [asdict(n) for n in found.nodes], "wrong": found.wrong}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dsi_core.cli.options import AsJson, as_json
+from dsi_core.cli.options import AsJson, as_json, typed
 
 app = typer.Typer()
 
@@ -46,6 +46,7 @@ MOST = "With --growth or --scale: at most so many rows, or jobs and answers."
 
 @app.command(rich_help_panel=MACHINE, epilog="Example: dsi bench --profile small")
 def bench(
+    context: typer.Context,
     profile: Annotated[str, typer.Option(help="Whose models and texts.")] = "small",
     out: Annotated[str, typer.Option(help="For <out>/<profile>/bench.csv.")] = "figures",
     growth: Annotated[bool, typer.Option("--growth", help=GROWTH)] = False,
@@ -57,6 +58,10 @@ def bench(
     from dsi_core.method import study
     from dsi_core.plots import save as figures
 
+    if len(wrong := typed(context, "growth", "scale", "served")) > 1:
+        raise ValueError(f"{', '.join(wrong)}: each measures something else; give one of them")
+    if not (growth or scale) and typed(context, "most"):
+        raise ValueError("--most goes with --growth or --scale: how many they make up")
     figure = shown = None
     if growth:
         from dsi_core.benchmarks import growth as grows
@@ -64,8 +69,10 @@ def bench(
         name, table = "bench_growth", grows.measure(tuple(n for n in grows.SIZES if n <= most))
     elif scale:
         from dsi_core.benchmarks import scale as scales
+        from dsi_core.plots import style
         from dsi_core.plots.growth import plot_growth
 
+        style.use()
         name, table = "bench_scale", scales.measure(most)
         figure, shown = plot_growth(table, limit_mb=scales.LIMIT_MB), scales.SHOWN
     elif served:

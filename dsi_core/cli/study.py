@@ -136,6 +136,8 @@ def plan(
     from dsi_core.planning import assumptions, plan
 
     if data is not None:
+        if jobs:
+            raise ValueError("--jobs lists those of a study: it does not go with --data")
         how = {"prompt": tuple(prompt or ()), "output": output, "rows": rows, "iid": iid}
         _plan_preparation(data, profile, card, json_, reading=reading(context), **how)
         return
@@ -175,6 +177,7 @@ def _plan_preparation(data: str, profile: str, card: str, json_: bool, **how: An
     rich_help_panel=STUDY, epilog="Example: dsi explore --profile small --html explore.html"
 )
 def explore(
+    context: typer.Context,
     profile: Annotated[str, typer.Option(help="Whose study, with the suspects of all suites.")] = (
         "small"
     ),
@@ -194,6 +197,8 @@ def explore(
     from dsi_core.plots.explorer import explore, explored
     from dsi_core.runtime import disk
 
+    if prepared is not None and typed(context, "profile"):
+        raise ValueError("--profile goes with a study: with --prepared a preparation is shown")
     shown = (
         explored.of_profile(profile) if prepared is None else explored.of_prepared(read(prepared))
     )
@@ -229,6 +234,7 @@ def release(
 
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi verify --models 3")
 def verify(
+    context: typer.Context,
     profile: Annotated[str, typer.Option(help="Whose released answers.")] = "small",
     models: Annotated[int, typer.Option(help="How many are tuned anew, by chance.", min=1)] = 3,
     seed: Annotated[int, typer.Option(help="Of the choice of dataset and models.")] = 0,
@@ -246,6 +252,10 @@ def verify(
     from dsi_core.paper.verify import verify_stored
     from dsi_core.plots import save as figures
 
+    if stored and (wrong := typed(context, "models", "seed")):
+        raise ValueError(
+            f"{', '.join(wrong)} goes without --stored, which takes all and tunes none"
+        )
     found = verify_stored(profile) if stored else run(profile, models, seed)
     typer.echo(found.models.round(3).to_string(index=False))
     if out is not None:

@@ -1,13 +1,30 @@
 """What two texts have in common: the longest common subsequence of their words."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
+from itertools import groupby
 
 from rapidfuzz.distance import LCSseq
 
 # Scripts that put no spaces between words: each of their characters counts as one
 UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-WORD = rf"[{UNSPACED}]|[^\W{UNSPACED}]+"
+
+
+def _marks() -> str:
+    """Combining marks of the other scripts (accents, vowel signs), which words of `re` lack.
+
+    As ranges, for a set in a pattern: such a set with thousands of characters is slow.
+    """
+    unspaced = re.compile(f"[{UNSPACED}]")
+    marks = (c for c in range(0x300, 0x20000) if unicodedata.category(chr(c)).startswith("M"))
+    codes = enumerate(c for c in marks if not unspaced.match(chr(c)))
+    runs = [[c for _, c in run] for _, run in groupby(codes, lambda placed: placed[1] - placed[0])]
+    return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in runs)
+
+
+# A mark belongs to the letter before it; alone it is none
+WORD = rf"[{UNSPACED}]|[^\W{UNSPACED}]+(?:[{_marks()}]+[^\W{UNSPACED}]*)*"
 PIECES = re.compile(rf"\s+|{WORD}|[^\w\s]")
 WORDS = re.compile(WORD)
 
@@ -48,8 +65,11 @@ def common(oracle: str, response: str) -> list[tuple[str, bool]]:
 
 
 def in_order(text: str) -> list[str]:
-    """Give a text's words in their order, without case and punctuation."""
-    return WORDS.findall(text.lower())
+    """Give a text's words in their order, without case and punctuation.
+
+    An accented letter is the same whether it is written as one character or as two (NFC).
+    """
+    return WORDS.findall(unicodedata.normalize("NFC", text.lower()))
 
 
 def rouge_l(a: Sequence[str], b: Sequence[str], /) -> float:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -55,6 +56,11 @@ SPEAKERS = {
 }
 WHO = ("role", "from", "speaker")
 WHAT = ("content", "value", "text", "parts")
+CHAT = re.compile(  # how a list of messages begins that is written as text
+    rf"\s*\[\s*\{{(?=.*?['\"]({'|'.join(WHAT)})['\"]\s*:)"
+    rf".*?['\"]({'|'.join(WHO)})['\"]\s*:\s*['\"]({'|'.join(SPEAKERS)})['\"]",
+    re.DOTALL | re.IGNORECASE,
+)
 # A question and its answer in one object, without speakers
 EXCHANGES = (("input", "output"), ("human", "assistant"), ("user", "assistant"))
 TEXTS = ("text", "input_text", "output_text")  # types of the parts that are text
@@ -72,6 +78,7 @@ class Unusable(StrEnum):
     NO_ANSWER = "no text answer"
     NOT_TRAINED = "no answer with a weight"
     MEDIA = "images or other media"
+    ONE_SIDE = "chosen or rejected is absent"  # then nobody knows where the prompt ends
     ALIKE = "chosen has nothing of its own"  # it is rejected, or its beginning
 
 
@@ -147,7 +154,10 @@ def preferred(
     The same reading as trl's `extract_prompt`; of texts, what ends in its last "Assistant:" (as in
     the data of Bai et al., 2022) or at a space is the prompt.
     """
-    if isinstance(chosen, str) and isinstance(rejected, str):
+    texts = [isinstance(side, str) for side in (chosen, rejected)]
+    if any(texts) and (chosen is None or rejected is None):
+        return Unusable.ONE_SIDE
+    if all(texts):
         found = _of_texts(chosen, rejected)
         if isinstance(found, Unusable):
             return found
@@ -202,11 +212,8 @@ def messages(value: Any, place: str) -> list[Turn]:
     """
     if value is None or (isinstance(value, str | float) and str(value).strip() in ("", "nan")):
         return []
-    if isinstance(value, str) and value.lstrip().startswith("["):  # a cell of CSV
-        try:
-            value = _written(value)
-        except (ValueError, SyntaxError) as error:
-            raise ValueError(f"{place}: {value[:60]!r} is no list of JSON ({error})") from None
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = of_cell(value, place)
     if not isinstance(value, list | tuple):
         raise ValueError(f"{place}: {str(value)[:80]!r} needs a list of messages")
     if any(isinstance(turn, list | tuple) for turn in value):  # [[question, answer], ...]
@@ -220,6 +227,16 @@ def messages(value: Any, place: str) -> list[Turn]:
         for i, one in enumerate(value, start=1)
         for turn in _turns(one, f"{place}, message {i}")
     ]
+
+
+def of_cell(text: str, place: str) -> Any:
+    """Read a list that a cell of CSV holds as text. Raises `ValueError` where it is none."""
+    try:
+        return _written(text)
+    except (ValueError, SyntaxError) as error:
+        raise ValueError(f"{place}: {text[:60]!r} is no list of JSON ({error})") from None
+    except RecursionError:
+        raise ValueError(f"{place}: {text[:60]!r} is nested too deeply") from None
 
 
 def _written(text: str) -> Any:

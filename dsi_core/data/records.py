@@ -1,6 +1,7 @@
 """Which records of a source make a pair, in the order of the source: its rows, one by one."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import compress
@@ -10,6 +11,7 @@ import numpy as np
 
 from dsi_core.data import hub
 from dsi_core.data.conversations import (
+    CHAT,
     Exchange,
     Role,
     Turn,
@@ -17,6 +19,7 @@ from dsi_core.data.conversations import (
     answered,
     exchange,
     messages,
+    of_cell,
     preferred,
     system_turn,
 )
@@ -26,6 +29,7 @@ from dsi_core.runtime import store, wheels
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.schema import Data, Left
 
+HISTORY = re.compile(r"\s*\[\s*[]\[({]")  # how a history begins that is written as text
 Placed = tuple[str, dict]  # a record and its place: file and row
 
 
@@ -230,7 +234,7 @@ def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
         if source.system:
             before = system_turn(record.get(source.system), f"{place}, field {source.system!r}")
         if source.rejected:
-            rejected = field(record, source.rejected, place)
+            rejected, _ = _column(record, source.rejected, place)
             return preferred(turns, rejected, where, source.joined_by, before)
         return exchange([*before, *messages(turns, where)], source.joined_by)
     assert source.output is not None, "settings say prompt and output together"
@@ -250,8 +254,12 @@ def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
 
 
 def _column(record: dict, column: str, place: str) -> tuple[Any, str]:
-    """(a value, where it stands)."""
-    return field(record, column, place), f"{place}, field {column!r}"
+    """(a value, where it stands); of a chat in a cell of CSV, the list that it is."""
+    value, where = field(record, column, place), f"{place}, field {column!r}"
+    if isinstance(value, str):
+        history = column.lower() == "history" and HISTORY.match(value)
+        value = of_cell(value, where) if history or CHAT.match(value) else value
+    return value, where
 
 
 def _is_chat(value: Any) -> bool:
@@ -283,7 +291,9 @@ def _empty(record: dict, found: Exchange, source: Data) -> str | None:
     if source.conversations:
         return None if found.prompt else source.conversations
     for column in source.prompt:
-        said = column in _optional(source) or any(t.text for t in _turns_of(record[column], column))
+        said = column in _optional(source) or any(
+            t.text for t in _turns_of(*_column(record, column, column))
+        )
         if not said:
             return column
     return None if found.output else source.output

@@ -72,7 +72,7 @@ def opened(path: Path, encoding: str | None, newline: str | None = None) -> Iter
     ------
     ValueError
         For a file that is no text; for bytes that are not in the encoding, with line, offset and
-        the likely encoding; for an unknown encoding.
+        the likely encoding; for an unknown encoding, or one that needs a byte-order mark.
     """
     head = head_of(path)
     for start, what in OTHERS:
@@ -90,6 +90,9 @@ def opened(path: Path, encoding: str | None, newline: str | None = None) -> Iter
         raise ValueError(f"--encoding {used!r} is no text encoding that Python knows") from None
     except UnicodeDecodeError:
         raise ValueError(_misread(path, used)) from None
+    except UnicodeError as error:  # no byte-order mark
+        name = codecs.lookup(used).name
+        raise ValueError(f"{path}: {error}; give --encoding {name}-le or {name}-be") from None
 
 
 def _refuse_zeros(head: bytes, path: Path) -> None:

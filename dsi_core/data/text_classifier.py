@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from dsi_core.data.common_words import WORD
 from dsi_core.evidence import blind, ranks
 from dsi_core.evidence.blind import BlindCheck
 
@@ -60,7 +61,7 @@ def scores(texts: pd.Series, labels: np.ndarray, rng: np.random.Generator) -> np
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD)
     features = words.fit_transform(texts)
     alike = (features @ features.T).toarray()
     fold_of = rng.permutation(np.arange(len(texts)) % FOLDS)

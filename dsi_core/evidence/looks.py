@@ -9,6 +9,7 @@ is rejected, and so is the true one with a chance of at most alpha, whenever one
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,6 +20,7 @@ DEALS = 9999  # random ones, beside the true one
 # Statistics this close are equal: sums of the same numbers in another order differ by less. They
 # are means of similarities, of the order of 0.01 to 1.
 TIE = 1e-12
+BLOCK = 2**22  # labels that are dealt at once: each takes some 24 bytes
 WHOLE = 1e-9  # a number of deals this close below a whole one is that one
 
 
@@ -164,6 +166,16 @@ def check_samples(looks: Looks, asked: int, **planned: int) -> None:
             raise ValueError(f"{name} of {count} samples, but looks planned over {looks.planned}")
     if asked > looks.planned:
         raise ValueError(f"{asked} samples asked, but looks planned over {looks.planned}")
+
+
+def blocks(deals: int, size: int) -> Iterator[int]:
+    """Tell how many deals of `size` labels are made at once, until all are: about `BLOCK` labels.
+
+    Multiples of 4: random bytes come four at a time, and so are the same in whatever blocks.
+    """
+    at_once = max(4, BLOCK // size // 4 * 4)
+    for made in range(0, deals, at_once):
+        yield min(at_once, deals - made)
 
 
 def test(statistics: ArrayLike, looks: Looks, usable: int, attainable: float) -> ExactTest:

@@ -5,6 +5,7 @@ alike, or some samples are easier: which of them were published says nothing abo
 Exact, for any model, any data and any number of samples, and no other model is needed.
 """
 
+from collections.abc import Iterator
 from itertools import combinations
 from math import comb
 
@@ -73,7 +74,7 @@ def test(
         sums[0, :, look] = np.bincount(group_of[so_far], kept[so_far], len(first))
         sums[1, :, look] = np.bincount(group_of[so_far], minlength=len(first))
     total, count = sums.sum(axis=1)
-    inside, count_inside = dealt @ sums
+    inside, count_inside = np.concatenate([block @ sums for block in dealt], axis=1)
     one_part_alone = (count_inside == 0) | (count_inside == count)
     with np.errstate(invalid="ignore", divide="ignore"):
         difference = inside / count_inside - (total - inside) / (count - count_inside)
@@ -99,18 +100,22 @@ def attainable(
     return max(comb(lost, lost_published) / comb(groups, published), 1 / (deals + 1))
 
 
-def _dealt(labels: np.ndarray, deals: int, rng: np.random.Generator) -> np.ndarray:
+def _dealt(labels: np.ndarray, deals: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """The true labels of the groups, then others: all there are, or random ones.
 
-    Shape (deals + 1, groups), 1 = published.
+    In blocks, together of shape (deals + 1, groups), 1 = published.
     """
     size, published = len(labels), int(labels.sum())
     if comb(size, published) > deals + 1:
-        lots = rng.random((deals, size))  # the groups with the smallest are published
-        random = lots <= np.partition(lots, published - 1, axis=1)[:, [published - 1]]
-        return np.vstack([labels, random]).astype(float)
+        true = labels[None]
+        for count in at_looks.blocks(deals, size):
+            lots = rng.random((count, size))  # the groups with the smallest are published
+            random = lots <= np.partition(lots, published - 1, axis=1)[:, [published - 1]]
+            yield np.vstack([true, random]).astype(float)
+            true = true[:0]  # in the first block alone
+        return
     every = np.array(list(combinations(range(size), published)), int)  # (ways, published)
     ways = np.zeros((len(every), size), bool)
     np.put_along_axis(ways, every, True, axis=1)
     others = ways[(ways != labels).any(axis=1)]
-    return np.vstack([labels, others]).astype(float)
+    yield np.vstack([labels, others]).astype(float)

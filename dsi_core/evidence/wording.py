@@ -6,6 +6,7 @@ says nothing about its answers. Whoever trained on D prefers the published ones.
 model, any data and any number of samples, and no other model is needed.
 """
 
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
@@ -75,8 +76,8 @@ def test(
         if count:
             centred = kept[:count] - kept[:count].mean()
             weights[:, look] = np.bincount(coin_of[:count], centred / count, len(first))
-    smallest = attainable(len(first), deals)
-    return at_looks.test(coins @ weights, looks, len(usable), smallest)
+    statistics = np.concatenate([block @ weights for block in coins])
+    return at_looks.test(statistics, looks, len(usable), attainable(len(first), deals))
 
 
 def attainable(coins: int, deals: int = DEALS) -> float:
@@ -88,13 +89,17 @@ def attainable(coins: int, deals: int = DEALS) -> float:
     return 1.0 if coins < 2 else max(0.5**coins, 1 / (deals + 1))
 
 
-def _flipped(signs: np.ndarray, deals: int, rng: np.random.Generator) -> np.ndarray:
+def _flipped(signs: np.ndarray, deals: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """The true signs of the coins, then others: all there are, or random ones.
 
-    Shape (deals + 1, coins).
+    In blocks, together of shape (deals + 1, coins).
     """
     if 2 ** len(signs) <= deals + 1:
-        return signs * np.array(list(product([1.0, -1.0], repeat=len(signs))))
-    random = rng.integers(0, 2, (deals, len(signs)), dtype=np.int8)
+        yield signs * np.array(list(product([1.0, -1.0], repeat=len(signs))))
+        return
     signs = signs.astype(np.int8)
-    return np.vstack([signs, signs * (2 * random - 1)]).astype(float)
+    true = signs[None]
+    for count in at_looks.blocks(deals, len(signs)):
+        random = rng.integers(0, 2, (count, len(signs)), dtype=np.int8)
+        yield np.vstack([true, signs * (2 * random - 1)]).astype(float)
+        true = true[:0]  # in the first block alone

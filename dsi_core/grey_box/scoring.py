@@ -33,7 +33,7 @@ def scores(studies: Sequence[Study], values: pd.DataFrame, responses: pd.DataFra
     """Score every sample by every attack.
 
     Lowercase and neighbours change the answer alone and have the view "answer" only; SaMIA and CDD
-    have the view "sampled".
+    have the view "sampled"; at temperature 0 they score nobody.
 
     Parameters
     ----------
@@ -61,6 +61,8 @@ def scores(studies: Sequence[Study], values: pd.DataFrame, responses: pd.DataFra
             table = pd.concat([table, _beside_base(own, base, view)], ignore_index=True)
             tables.append(_of(table, victim, suspect, view))
     for (victim, suspect), own in responses.groupby(["dataset", "suspect"], sort=False):
+        if own["greedy"].all():
+            continue  # at temperature 0 nothing is sampled that SaMIA and CDD could compare
         table = _by_answers(own, grey_box.peak)
         tables.append(_of(table, victim, suspect, View.SAMPLED))
     table = truth.merge(pd.concat(tables, ignore_index=True), on=["dataset", "suspect"])

@@ -135,5 +135,7 @@ def _suspects(
 
 def _estimate(d: np.ndarray, unseen: np.ndarray, used: np.ndarray, seed: int) -> dict[str, float]:
     found = d > threshold(unseen, FALSE)
-    unused = [one > threshold(np.delete(unseen, i), FALSE) for i, one in enumerate(unseen)]
+    # Below all rather than taken out: as many of the others may lie above as of all
+    others = [np.append(np.delete(unseen, i), -np.inf) for i in range(len(unseen))]
+    unused = [one > threshold(beside, FALSE) for one, beside in zip(unseen, others, strict=True)]
     return asdict(share.of_guesses(found, used, np.array(unused), seed))

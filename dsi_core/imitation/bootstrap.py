@@ -150,7 +150,7 @@ def listed(text: str, item: str) -> list[str]:
     Markup at an item's ends is taken off; what is empty then is left out.
     """
     matches = [re.fullmatch(item, line.rstrip()) for line in text.splitlines()]
-    items = [match.group(1).strip(" *<>\"'_`") for match in matches if match]
+    items = [(match.group(1) or "").strip(" *<>\"'_`") for match in matches if match]
     return [item for item in items if item]
 
 

@@ -40,7 +40,8 @@ def folder(run: Study) -> Path:
     Raises
     ------
     ValueError
-        When the target made up too few; counts them, and names the settings that help.
+        When the target made up too few, or could not make up enough; counts them, and names the
+        settings that help.
     """
     how, target = bootstrap.settings(run.profile), bootstrap.target(run.profile)
     place = released.entry("imitation", how.target.base, bootstrap.spec(how, target))
@@ -51,6 +52,13 @@ def folder(run: Study) -> Path:
 
 
 def _make(how: Imitation, target: bootstrap.Target, place: Path) -> None:
+    wanted = 2 * how.pairs + how.held_out
+    most = how.per_category * len(bootstrap.categories(how.seeds))
+    if most < wanted:
+        raise ValueError(
+            f"imitation.per_category: {how.per_category} of each category make {most} pairs at "
+            f"most; {wanted} are needed (pairs {how.pairs} twice, held_out {how.held_out})"
+        )
     instructions = bootstrap.bootstrap(how, target)
     accepted = int((instructions["fate"] == Fate.ACCEPTED).sum())
     if accepted:
@@ -58,7 +66,6 @@ def _make(how: Imitation, target: bootstrap.Target, place: Path) -> None:
     else:
         answers = pd.DataFrame(columns=bootstrap.EXAMPLE_COLUMNS)
     kept = answers[answers["fate"] == AnswerFate.KEPT].drop(columns=["fate", "words"])
-    wanted = 2 * how.pairs + how.held_out
     if len(kept) < wanted:
         counts = instructions["fate"].value_counts().to_dict()
         raise ValueError(

@@ -18,7 +18,8 @@ from dsi_core.settings.extensions import Mixture
 from dsi_core.settings.profile import Profile
 
 COLUMNS = ["part", "prompt", "output", "feedback", "language", "fate"]
-MARKS = ".,;:!?…¡¿。，、；：！？'\"‘’“”"  # of sentences
+# Of sentences; parentheses are none, as they change what a formula says
+MARKS = ".,;:!?…¡¿。，、；：！？؟،؛۔।–—'\"‘’“”„‚«»‹›「」『』"
 
 
 class Fate(StrEnum):
@@ -56,8 +57,12 @@ class Ingredient:
 
 
 def question(prompt: str) -> str:
-    """Give a prompt as repetitions are found: without case, marks of sentences, other blanks."""
-    return " ".join(re.findall(rf"[^\s{re.escape(MARKS)}]+", prompt.casefold()))
+    """Give a prompt as repetitions are found: without case, marks of sentences, other blanks.
+
+    A hyphen alone is such a mark, too. What is made of marks only stays as it is.
+    """
+    words = re.findall(rf"[^\s{re.escape(MARKS)}]+", prompt.casefold())
+    return " ".join(word for word in words if word != "-") or prompt.casefold().strip()
 
 
 def language(text: str) -> str:

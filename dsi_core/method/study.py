@@ -242,7 +242,17 @@ def find_tainted(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def suspect_answers(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
-    """Let the suspects answer: dataset, suspect, sample_id, draw, response.
+    """Let the suspects answer what they are `asked`.
+
+    Returns dataset, suspect, sample_id, draw, response.
+    """
+    models = participants.suspects(study.profile)
+    table = asking.answers(models, asked(study, scores), study.sampling)
+    return table.rename(columns={"model_id": "suspect"}).drop(columns="role")
+
+
+def asked(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    """Choose the pairs that suspects are asked.
 
     All of D or, where the profile says `ask: tainted`, the tainted samples.
     """
@@ -250,8 +260,7 @@ def suspect_answers(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     if study.profile.responses.ask == "tainted":
         chosen = find_tainted(study, scores).query("tainted")
         pairs = pairs.merge(chosen[["dataset", "sample_id"]], on=["dataset", "sample_id"])
-    table = asking.answers(participants.suspects(study.profile), pairs, study.sampling)
-    return table.rename(columns={"model_id": "suspect"}).drop(columns="role")
+    return pairs
 
 
 def gaps_to(study: Study, scores: pd.DataFrame, responses: pd.DataFrame) -> pd.DataFrame:

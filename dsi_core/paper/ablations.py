@@ -13,6 +13,7 @@ from dsi_core.method import similarity, tainted, verdict
 from dsi_core.method import study as steps
 from dsi_core.method.study import Study
 from dsi_core.paper import tables
+from dsi_core.settings.profile import needed
 from dsi_core.settings.schema import Rule, Similarity
 
 DELTAS = [round(0.05 * i, 2) for i in range(-2, 17)]
@@ -67,11 +68,7 @@ def no_selection(study: Study, answers: pd.DataFrame) -> pd.DataFrame:
     ValueError
         Where suspects answered tainted samples only (`ask: tainted`).
     """
-    if study.profile.responses.ask != "all":
-        raise ValueError(
-            "responses.ask is 'tainted': without selection every sample needs an answer; "
-            "set ask: all in the profile, or give the notebook its parameter ask='all'"
-        )
+    _needs_all(study)
     every = study.pairs.assign(tainted=True)
     return steps.judged(study, every, answers, study.delta_s, study.profile.decision.mu)
 
@@ -91,7 +88,13 @@ def evidence_everywhere(study: Study, answers: pd.DataFrame, samples: pd.DataFra
     pandas.DataFrame
         Columns dataset, suspect, group, member, sample_id, evidence (Eq. 2's max_r min_i h, higher
         = closer), status, min_gap, tainted.
+
+    Raises
+    ------
+    ValueError
+        Where suspects answered tainted samples only (`ask: tainted`).
     """
+    _needs_all(study)
     decision = study.profile.decision
     table = verdict.evidence(answers, study.delta_s, decision.mu, decision.rule)
     known = steps.suspects(study).merge(table, on=["dataset", "suspect"])
@@ -174,7 +177,13 @@ def backbones(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         One row per (similarity, suspect): as `study.verdicts`, with tainted (samples) and mean_gap
         of the references, which shows on what scale each lives.
+
+    Raises
+    ------
+    ValueError
+        Where suspects answered tainted samples only (`ask: tainted`).
     """
+    _needs_all(study)
     parts = []
     for name, settings in {OWN: study.profile.similarity, **study.profile.similarities}.items():
         other = study.changed(similarity=settings)
@@ -284,14 +293,31 @@ def by_references(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> 
     pandas.DataFrame
         Columns of `study.verdicts`, references (the set's name), models (how many references it
         has) and tainted (samples).
+
+    Raises
+    ------
+    ValueError
+        Where suspects answered tainted samples only (`ask: tainted`), or there are no sets.
     """
+    _needs_all(study)
+    what = "it names which references count together"
+    sets = needed(study.profile.reference_sets or None, "reference_sets", study.profile, what)
     parts = []
-    for name, chosen in study.profile.reference_sets.items():
+    for name, chosen in sets.items():
         samples = steps.find_tainted(study, scores[scores["reference"].isin(chosen)])
         some = answers[answers["reference"].isin(chosen)]
         judged = steps.judged(study, samples, some, study.delta_s, study.profile.decision.mu)
         parts.append(_counted(judged, samples).assign(references=name, models=len(chosen)))
     return pd.concat(parts, ignore_index=True)
+
+
+def _needs_all(study: Study) -> None:
+    """Refuse suspects' answers to tainted samples only, where others are judged, too."""
+    if study.profile.responses.ask != "all":
+        raise ValueError(
+            "responses.ask is 'tainted': this needs an answer to every sample of D; "
+            "set ask: all in the profile, or give the notebook its parameter ask='all'"
+        )
 
 
 def _lowest(study: Study) -> float:

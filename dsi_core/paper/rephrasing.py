@@ -156,7 +156,13 @@ def _written(study: Study, victim: str, temperature: float) -> Data:
     rewritten = _rewritten(study, own[columns], temperature)
     pairs = rewritten[["prompt", "response"]].rename(columns={"response": "output"})
     path = stored.write("rephrased", victim, pairs)
-    return Data(path=str(path), prompt=["prompt"], output="output", drop=["duplicates", "empty"])
+    return Data(
+        path=str(path),
+        prompt=["prompt"],
+        output="output",
+        drop=["duplicates", "empty"],
+        other_words_of=victim,  # so that its texts do not move the scale on which they are judged
+    )
 
 
 def _on(study: Study, scores: pd.DataFrame, name: str, setting: str) -> pd.DataFrame:

@@ -95,22 +95,22 @@ def copies(study: Study, scores: pd.DataFrame, side: str) -> pd.DataFrame:
     """
     limit = study.profile.decision.copy_score
     table = scores.assign(tainted=scores[f"raw_{side}"] > limit, category=_main_categories(scores))
-    every = pd.concat([table, table.assign(category=ALL)])
-    groups = every.groupby(["dataset", "reference", "category"], sort=False)
+    every = pd.concat([table.assign(whole=False), table.assign(category=ALL, whole=True)])
+    groups = every.groupby(["dataset", "reference", "whole", "category"], sort=False)
     counts = groups["tainted"].agg(total="size", tainted="sum").reset_index()
     counts["share"] = (counts["tainted"] / counts["total"]).round(3)
     counts = intervals.with_wilson(counts, "tainted", "total")
     rest = counts["category"].str.startswith(REST.partition("{")[0])
-    rank = (counts["category"] == ALL) * 2 + rest
+    rank = counts["whole"] * 2 + rest
     order = ["dataset", "reference", "rank", "total", "category"]
     largest_first = [True, True, True, False, True]
     ranked = counts.assign(rank=rank).sort_values(order, ascending=largest_first)
-    return ranked.drop(columns="rank").reset_index(drop=True)
+    return ranked.drop(columns=["rank", "whole"]).reset_index(drop=True)
 
 
 def _main_categories(scores: pd.DataFrame) -> pd.Series:
     """The category of each row, under which it is counted."""
-    named = scores["category"].astype(object).where(scores["category"].notna(), NO_CATEGORY)
+    named = scores["category"].map(str).where(scores["category"].notna(), NO_CATEGORY)
     result = named.copy()
     for _, part in scores.groupby("dataset"):
         own = named[part.index]

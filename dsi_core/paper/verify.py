@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -89,9 +90,10 @@ def verify(profile: str, models: int = 3, seed: int = 0) -> Verified:
     rng = np.random.default_rng(seed)
     run = study.only(run, [str(rng.choice(run.profile.victims))])
     with _apart("released", str(place)):
-        _check(run)
+        asked = _asked(run)
+        _check(run, participants.participants(run.profile), asked)
         chosen = _chosen(run, models, rng)
-    found = _compared(run, chosen, str(place), lambda switch: _apart("here", switch))
+    found = _compared(run, chosen, asked, str(place), lambda switch: _apart("here", switch))
     return _together([found], f"{', '.join(m.model_id for m in chosen)} of {chosen[0].dataset}")
 
 
@@ -113,14 +115,16 @@ def verify_stored(profile: str) -> Verified:
     found: list[_Compared] = []
     seen: set[tuple[str, str]] = set()  # a suite has the references of the study
     for part in (study.only(run, [victim]) for run in studies for victim in run.profile.victims):
+        with _apart("released", str(place)):
+            asked = _asked(part)
         with _stored(released.OFF):
             everyone = participants.participants(part.profile)
-            stored = [m for m in everyone if not _queries(part, [m])[0].missing]
+            stored = [m for m in everyone if not _queries(part, [m], asked)[0].missing]
         fresh = {(m.dataset, m.model_id) for m in stored} - seen
         if fresh:
             with _apart("released", str(place)):
-                _check(part)
-            found.append(_compared(part, stored, str(place), _stored))
+                _check(part, everyone, asked)
+            found.append(_compared(part, stored, asked, str(place), _stored))
         seen |= fresh
     if not found:
         raise ValueError(
@@ -150,17 +154,21 @@ class _Compared:
 def _compared(
     run: Study,
     chosen: Sequence[Participant],
+    asked: pd.DataFrame,
     place: str,
     here: Callable[[str], AbstractContextManager],
 ) -> _Compared:
-    """Compare models of a study of one dataset; here: a store, given what of released counts."""
+    """Compare models of a study of one dataset.
+
+    asked: as `_asked` gives it; here: a store, given what of released counts.
+    """
     with _apart("released", place):
         references = study.reference_answers(run)
         suspects = study.suspect_answers(run, study.scores_of(run, references))
         before = _view(run, references, suspects)
         records = [_record(model) for model in chosen]
     with here(released.OFF):
-        own = _answers(run, chosen)
+        own = _answers(run, chosen, asked)
         own_records = [_record(model) for model in chosen]
     with here(place):
         after = _view(
@@ -200,10 +208,15 @@ def _together(found: Sequence[_Compared], named: str) -> Verified:
     return Verified(models, changed, sentence)
 
 
-def _check(run: Study) -> None:
-    """Refuse a release that lacks answers of this study."""
-    queries = _queries(run, participants.participants(run.profile))
-    lacking = [query.model_id for query in queries if query.missing]
+def _asked(run: Study) -> pd.DataFrame:
+    """What the study asks its suspects, as the released answers of its references choose it."""
+    _check(run, participants.references(run.profile), run.pairs)
+    return study.asked(run, study.reference_scores(run))
+
+
+def _check(run: Study, models: Sequence[Participant], asked: pd.DataFrame) -> None:
+    """Refuse a release that lacks answers of these models of the study."""
+    lacking = [query.model_id for query in _queries(run, models, asked) if query.missing]
     if lacking:
         raise ValueError(
             f"the released answers of profile {run.profile.name!r} lack {', '.join(lacking)}: its "
@@ -220,8 +233,10 @@ def _apart(name: str, switch: str) -> Iterator[None]:
         store.make_root()  # before others' entries seem to be those of a store without a mark
         for shared in SHARED:
             (theirs / shared).mkdir(exist_ok=True)
-            if not (ours / shared).exists():
-                (ours / shared).symlink_to(theirs / shared, target_is_directory=True)
+            link = ours / shared
+            if not (link.exists() and link.samefile(theirs / shared)):
+                link.unlink(missing_ok=True)  # an absolute one, to where the store once was
+                link.symlink_to(Path("../..") / shared, target_is_directory=True)
         yield
 
 
@@ -254,20 +269,20 @@ def _record(model: Participant) -> dict | None:
     return record
 
 
-def _answers(run: Study, models: Sequence[Participant]) -> pd.DataFrame:
+def _answers(run: Study, models: Sequence[Participant], asked: pd.DataFrame) -> pd.DataFrame:
     """The models' own answers; tunes them first. Columns dataset, model_id, and of a query."""
-    queries = _queries(run, models)
+    queries = _queries(run, models, asked)
     asking.query(queries)
     victim = run.profile.victims[0]
     tables = [asking.collected(q).assign(dataset=victim, model_id=q.model_id) for q in queries]
     return pd.concat(tables, ignore_index=True)
 
 
-def _queries(run: Study, models: Sequence[Participant]) -> list[Query]:
-    """What the study asks these models, references once."""
+def _queries(run: Study, models: Sequence[Participant], asked: pd.DataFrame) -> list[Query]:
+    """What the study asks these models: references all pairs, once; suspects what is `asked`."""
     sides = [[m for m in models if m.is_reference == side] for side in (True, False)]
     queries = asking.queries(sides[0], run.pairs, run.sampling.for_references())
-    return queries + asking.queries(sides[1], run.pairs, run.sampling)
+    return queries + asking.queries(sides[1], asked, run.sampling)
 
 
 def _view(run: Study, references: pd.DataFrame, suspects: pd.DataFrame) -> View:
@@ -367,8 +382,9 @@ def _sentence(
         np.average(models[column], weights=models["answers"])
         for column in ("identical", "similarity")
     )
-    losses = "No model was tuned"
+    done, losses = "asked", "No model was tuned"
     if loss >= 0:
+        done = "tuned and asked"
         losses = f"Final losses moved by {loss:.3f} nats per token at most"
     others = ", ".join(
         f"{c.suspect} of {c.dataset} (released: {c.verdict_released}, here: {c.verdict_here})"
@@ -377,7 +393,7 @@ def _sentence(
     evidence = models["evidence_moved"].mean()
     moved = f"; evidence of a sample by {evidence:.3f} on average" if evidence >= 0 else ""
     return (
-        f"{named} were tuned and asked here "
+        f"{named} were {done} here "
         f"({here}) beside the released answers ({there}). {losses}{moved}; "
         f"of {count} answers {identical:.0%} are the released ones word "
         f"for word, and their mean similarity to these is {close:.3f} (1 = the same). Tainted are "

@@ -23,7 +23,7 @@ from dsi_core.planning.sizes import prompts_of
 from dsi_core.runtime import hub, progress, provenance, store
 from dsi_core.runtime.hub import Access
 from dsi_core.settings.profile import Profile, load_profile
-from dsi_core.settings.schema import Data
+from dsi_core.settings.schema import Data, Source
 
 COLUMNS = ["suite", "dataset", "step", "models", "done", "planned_hours", "spent_hours"]
 
@@ -98,18 +98,27 @@ def _possible(profile: Profile) -> Profile:
     return profile.changed(suspects=suspects, wild=wild)
 
 
-def models_of_the_hub(name: str) -> list[str]:
-    """Give the ids of the hub's models that a profile's study and its suites fetch."""
+def models_of_the_hub(name: str) -> dict[str, str | None]:
+    """Give the hub's models that a profile's study, suites, scales and baseline fetch.
+
+    Returns each id with its revision; None = main.
+    """
     impossible = assumptions.read().models.impossible
-    return [model for model in _named(name) if model not in impossible]
+    return {model: at for model, at in _named(name).items() if model not in impossible}
 
 
-def _named(name: str) -> list[str]:
-    """The ids of the hub's models that a profile names, also those that cannot be asked."""
+def _named(name: str) -> dict[str, str | None]:
+    """The hub's models that a profile names, also those that cannot be asked."""
     main = load_profile(name)
     profiles = [main, *(load_profile(name, suite) for suite in main.suites)]
-    bases = [model.training.base for profile in profiles for model in participants(profile)]
-    return sorted({base.source.hub for base in bases if base.source.hub})
+    scales = [main.similarity, *main.similarities.values()]
+    bases = [trained.base for r in main.more_references for trained in (r.without, r.with_)]
+    bases += [main.dpdllm.base] if main.dpdllm else []
+    bases += [scale.model for scale in scales if scale.model]
+    sources: list[Source] = [load.base(main, base).source for base in bases]
+    sources += [model.training.base.source for p in profiles for model in participants(p)]
+    found = {source.hub: source.revision for source in [*sources, *scales] if source.hub}
+    return {model: found[model] for model in sorted(found)}
 
 
 def obstacles(name: str) -> pd.DataFrame:

@@ -25,16 +25,16 @@ def plot_preference(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     table : DataFrame
-        value (difference of two similarities, above 0 = closer to the published wording; NaN = no
-        usable answer) and needed (the mean at which a model is found, in every row; NaN = none
-        would do); a row per sample.
+        value (difference of two similarities, less what the answers prefer on average: above 0 =
+        leans to the published wording; NaN = no usable answer) and needed (the mean at which a
+        model is found, in every row; NaN = none would do); a row per sample.
     ax : Axes, optional
         Where to draw; new axes by default.
 
     Returns
     -------
     Axes
-        As positive where it prefers what was published, as negative where the other wording. A
+        As positive where it leans to what was published, as negative where to the other wording. A
         line at the mean, a dashed one at what is needed.
     """
     ax = style.axes(ax, WIDTH, 3.4)

@@ -4,6 +4,8 @@ A twin is "wording twin" or "private twin"; a found share is one of orders of as
 """
 
 from collections.abc import Iterable
+from itertools import cycle
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -65,7 +67,9 @@ def plot_statistics(table: pd.DataFrame) -> Figure:
 
 
 def plot_null(table: pd.DataFrame, models: pd.DataFrame, *, alpha: float) -> Figure:
-    """Distribution of each innocent model's p-values, as its distance from that of an exact test.
+    """Distribution of each model's p-values under coins thrown anew, less that of an exact test.
+
+    Of these coins every model is innocent.
 
     Parameters
     ----------
@@ -189,12 +193,11 @@ def plot_strengths(models: pd.DataFrame, averaged: pd.DataFrame) -> Figure:
         len(twins), 2, figsize=(10, 3.2 * len(twins)), layout="constrained", squeeze=False
     )
     color = LOOKS[Kind.MEMBER].color
-    looks = dict(
-        zip(averaged["group"].unique(), (("o", "-"), ("s", "--"), ("^", ":")), strict=False)
-    )
+    markers = style.markers_of(averaged["group"])
+    strokes: dict[str, Any] = dict(zip(markers, cycle(("-", "--", ":", "-."))))
     for twin, row in zip(twins, axes, strict=True):
         for ax, what in zip(row, ("effect", "found"), strict=True):
-            for base, (marker, stroke) in looks.items():
+            for base, marker in markers.items():
                 dots, line = (
                     t[(t["twin"] == twin) & (t["group"] == base)].sort_values("final_loss")
                     for t in (models, averaged)
@@ -202,7 +205,7 @@ def plot_strengths(models: pd.DataFrame, averaged: pd.DataFrame) -> Figure:
                 ax.plot(
                     dots["final_loss"], dots[what], marker, color=color, alpha=0.5, markersize=5
                 )
-                ax.plot(line["final_loss"], line[what], color=color, linestyle=stroke)
+                ax.plot(line["final_loss"], line[what], color=color, linestyle=strokes[base])
                 if what == "effect":
                     ax.fill_between(
                         line["final_loss"], line["low"], line["high"], color=color, alpha=0.12
@@ -214,8 +217,10 @@ def plot_strengths(models: pd.DataFrame, averaged: pd.DataFrame) -> Figure:
     for ax in axes[-1]:
         ax.set_xlabel("final loss (better learnt to the right)")
     handles = [
-        Line2D([], [], color=color, marker=marker, linestyle=stroke, label=f"{base} (member)")
-        for base, (marker, stroke) in looks.items()
+        Line2D(
+            [], [], color=color, marker=marker, linestyle=strokes[base], label=f"{base} (member)"
+        )
+        for base, marker in markers.items()
     ]
     axes[0, -1].legend(handles=handles, **style.OUTSIDE)
     drawn = "Marks are models of one draw, lines their means, bands 95% intervals over draws"

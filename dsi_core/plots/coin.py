@@ -16,7 +16,7 @@ from scipy import stats
 
 from dsi_core.plots import style
 
-MOST = 400  # coins in a round
+MOST = 400  # coins in a round, where no model has more samples
 HEADS, TAILS = "●", "○"
 WIDE = {"description_width": "9em"}
 
@@ -127,8 +127,9 @@ def game(models: pd.DataFrame, seed: int) -> ipywidgets.VBox:
         style=WIDE,
         layout={"width": "42em"},
     )
-    samples = _whole("samples", 1, MOST)
-    hits = _whole("hits", 0, MOST)
+    most = int(max([MOST, *models["samples"]]))
+    samples = _whole("samples", 1, most)
+    hits = _whole("hits", 0, most)
     once = ipywidgets.Button(description="Toss one round", button_style="primary")
     often = ipywidgets.Button(description="100 rounds more")
     again = ipywidgets.Button(description="Start again")
@@ -156,7 +157,7 @@ def game(models: pd.DataFrame, seed: int) -> ipywidgets.VBox:
 
     def choose(*_) -> None:
         if model.value is not None:
-            hits.max = MOST  # while both move
+            hits.max = most  # while both move
             samples.value, hits.value = model.value["samples"], model.value["hits"]
         state["rounds"] = 0
         limit()

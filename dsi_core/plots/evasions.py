@@ -10,7 +10,12 @@ from dsi_core.plots.style import LOOKS, Kind, Status
 
 
 def plot_evasion(
-    table: pd.DataFrame, *, ax: Axes | None = None, how: str | None = None, xlabel: str = ""
+    table: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    how: str | None = None,
+    without: str | None = None,
+    xlabel: str = "",
 ) -> Axes:
     """Share of positives of each member under an evasion; above one half = caught (Fig. 11).
 
@@ -23,6 +28,8 @@ def plot_evasion(
         Where to draw; new axes by default.
     how : str, optional
         The evasion, as a sentence begins; None = training on a part of D, settings are its shares.
+    without : str, optional
+        The setting that is no evasion; by default the first.
     xlabel : str
         What the settings are.
 
@@ -59,7 +66,7 @@ def plot_evasion(
     )
     ax.grid(axis="x", visible=False)
     ax.legend(**style.OUTSIDE, title="member", title_fontsize=8)
-    found = findings.subsets(table) if how is None else findings.evasion(table, how)
+    found = findings.subsets(table) if how is None else findings.evasion(table, how, without)
     style.says(ax, found, "A mark for each member at each setting, with its interval")
     return ax
 

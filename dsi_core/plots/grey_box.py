@@ -1,4 +1,7 @@
-"""The grey box: AUROC of the attacks, DIA's p-values, and all verdicts beside ours."""
+"""The grey box: AUROC of the attacks, DIA's p-values, and all verdicts beside ours.
+
+Where a table has several datasets (column dataset), suspects are named with theirs.
+"""
 
 import math
 from typing import Any
@@ -44,6 +47,7 @@ def plot_auroc(measured: pd.DataFrame, *, columns: int = 5) -> Figure:
     Figure
         A panel for each attack, a row in it for each suspect; kinds look as everywhere.
     """
+    measured = style.of_datasets(measured)
     attacks, suspects = measured["attack"].unique(), list(measured["suspect"].unique())
     rows = math.ceil(len(attacks) / columns)
     figure, axes = plt.subplots(
@@ -91,13 +95,15 @@ def plot_p_values(splits: pd.DataFrame, *, alpha: float) -> Figure:
     splits : DataFrame
         suspect, member (the truth), features, p, p_control (validation against validation, grey).
     alpha : float
-        The level, the dashed line.
+        The level. Twice the median is held against it: the dashed line is at its half.
 
     Returns
     -------
     Figure
-        A panel for each set of features, a row in it for each suspect; the diamonds are medians.
+        A panel for each set of features, a row in it for each suspect; the diamonds are medians,
+        accused at or left of the line.
     """
+    splits = style.of_datasets(splits)
     suspects, sets = list(splits["suspect"].unique()), splits["features"].unique()
     figure, axes = plt.subplots(
         1,
@@ -114,7 +120,7 @@ def plot_p_values(splits: pd.DataFrame, *, alpha: float) -> Figure:
             y, look = suspects.index(suspect), LOOKS[kinds[rows.index].iloc[0]]
             _dots_and_median(ax, rows["p"], y - 0.17, look)
             _dots_and_median(ax, rows["p_control"], y + 0.17, LOOKS[Status.FILTERED])
-        style.decides(ax, alpha, f"{alpha:g}", left=True)
+        style.decides(ax, alpha / 2, f"median {alpha / 2:g}", left=True)
         ax.set(
             xscale="log",
             xlabel="p-value (grey: control)",
@@ -152,6 +158,7 @@ def plot_shares(shares: pd.DataFrame, by: str) -> Figure:
     Figure
         On the dashed line the estimate is right. Suspects stand a little beside each other.
     """
+    shares = style.of_datasets(shares)
     panels, suspects = shares[by].unique(), list(shares["suspect"].unique())
     markers, color = style.markers_of(suspects), COLORS["member"]
     rows, columns = math.ceil(len(panels) / 2), min(2, len(panels))
@@ -202,6 +209,7 @@ def plot_beside(beside: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Axes
         A row for each suspect, a column for each method; a wrong verdict is dark, with a cross.
     """
+    beside = style.of_datasets(beside)
     suspects, methods = list(beside["suspect"].unique()), list(beside["method"].unique())
     ax = style.axes(ax, 3.4 + 0.41 * len(methods), 2.6 + 0.3 * len(suspects))
     for row in beside.to_dict("records"):

@@ -179,6 +179,13 @@ def markers_of(names: Iterable[str]) -> dict[str, str]:
     return dict(zip(dict.fromkeys(names), cycle(MARKERS)))
 
 
+def of_datasets(table: pd.DataFrame) -> pd.DataFrame:
+    """Name suspects with their dataset, where there are several: each has the same ones."""
+    if "dataset" not in table or table["dataset"].nunique() < 2:
+        return table
+    return table.assign(suspect=table["dataset"] + ": " + table["suspect"])
+
+
 def kinds_of(table: pd.DataFrame) -> pd.Series:
     """The kind of each row of suspects: columns member, and group where it is known."""
     groups = table["group"] if "group" in table else pd.Series("", table.index)

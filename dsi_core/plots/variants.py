@@ -156,7 +156,7 @@ def plot_grid(table: pd.DataFrame, *, at: tuple[float, float]) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        delta_t, delta_s, correct, total (suspects), tainted (samples); of one dataset.
+        dataset (one), delta_t, delta_s, correct, total (suspects), tainted (samples).
     at : tuple of float
         (delta_t, delta_s) of the profile, the frame; none where they are not in the table.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from dsi_core.data.fields import text_of
 from dsi_core.data.files import called
 from dsi_core.data.pairs import BLOCK
 from dsi_core.data.spool import Mapped, Spool
@@ -123,13 +124,14 @@ def draft(
     Raises
     ------
     ValueError
-        As `rows.read`; for wordings that are near copies, a group in both parts, and so few coins
-        that no audit could find anything.
+        As `rows.read`; for a name that no file can hold, wordings that are near copies, a group in
+        both parts, and so few coins that no audit could find anything.
     """
     if share is not None and (wordings or withheld):
         raise ValueError("--share is that of a private twin whose coin is tossed now")
     if share is not None and not 0 < share < 1:
         raise ValueError(f"--share {share}: allowed is a number between 0 and 1, e.g. 0.5")
+    name = text_of(name, "--name") or text_of(called(data), "the file's name (--name: another)")
     given = rows.read(
         data,
         prompt=prompt,
@@ -146,7 +148,7 @@ def draft(
         texts.append(Mapped(given.rows, lambda row: (row.prompt, row.second or "")))
     units = coins.shared(table["sample_id"], [] if withheld else texts, table.get("document"))
     made = Draft(
-        name=name or called(data),
+        name=name,
         kind=Twin.WORDING if wordings else Twin.PRIVATE,
         share=None if wordings or withheld else SHARE if share is None else share,
         source=given.source,

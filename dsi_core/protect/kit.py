@@ -121,7 +121,8 @@ def toss(draft: Draft, out: Path | None = None, *, salt: bytes | None = None) ->
     Raises
     ------
     ValueError
-        Where the folder holds a kit, finished or of another draft, or other files of such names.
+        Where the folder holds a kit, finished or of another draft, or other files of such names;
+        where the kit could not be read again: then nothing is committed to.
     """
     folder = KITS / draft.name if out is None else out
     _refuse_occupied(folder)
@@ -142,8 +143,7 @@ def toss(draft: Draft, out: Path | None = None, *, salt: bytes | None = None) ->
             system=draft.source.system,
             rejected=draft.source.rejected,
         )
-        _write(folder, header, draft, _tossed(draft.table, header))
-    return read(folder)
+        return _write(folder, header, draft, _tossed(draft.table, header))
 
 
 def read(folder: Path) -> Kit:
@@ -164,6 +164,11 @@ def read(folder: Path) -> Kit:
                 helps = "`dsi protect` makes a kit"
             raise ValueError(f"{folder / name}: no such file; {helps}")
     committed = parsed(Commitment, (folder / COMMITMENT).read_bytes(), folder / COMMITMENT)
+    return _checked(folder, committed)
+
+
+def _checked(folder: Path, committed: Commitment) -> Kit:
+    """The kit of a commitment, whose file need not be there yet; raises and warns as `read`."""
     private = Hashed(folder / PRIVATE)
     header, table = private_of(private)
     refuse_other(private.path, private.sha256, committed.private_sha256)
@@ -184,7 +189,7 @@ def read(folder: Path) -> Kit:
         warnings.warn(
             f"others than its owner may read {folder / PRIVATE} (chmod 600 it): from when it has "
             "leaked, a model may be trained on what it holds, and a test of it is exact no more",
-            stacklevel=2,
+            stacklevel=3,
         )
     return kit
 
@@ -223,10 +228,10 @@ def _published(units: pd.Series, header: Header) -> pd.Series:
     return units.isin(coins.published(bytes.fromhex(header.salt), units, header.share))
 
 
-def _write(folder: Path, header: Header, draft: Draft, tossed: pd.DataFrame) -> None:
+def _write(folder: Path, header: Header, draft: Draft, tossed: pd.DataFrame) -> Kit:
     """The private file first, so that a coin that fell stays, and the commitment last."""
     private = replaced(folder / PRIVATE, _private_lines(header, draft, tossed), private=True)
-    published = replaced(folder / PUBLISHED, _published_lines(draft, tossed, header.output))
+    published = replaced(folder / PUBLISHED, _published_lines(draft, tossed))
     commitment = Commitment(
         **_counts(header, tossed),
         dropped=draft.dropped,
@@ -234,7 +239,15 @@ def _write(folder: Path, header: Header, draft: Draft, tossed: pd.DataFrame) -> 
         published_sha256=published,
         made=provenance.now(),
     )
+    try:
+        kit = _checked(folder, commitment)
+    except ValueError as error:
+        raise ValueError(
+            f"{folder}: what would be published cannot be read again, so nothing was committed to "
+            f"({error}); change the data, and choose another folder with --out"
+        ) from None
     disk.write_text(folder / COMMITMENT, commitment.model_dump_json(indent=1) + "\n")
+    return kit
 
 
 def _private_lines(header: Header, draft: Draft, tossed: pd.DataFrame) -> Iterator[str]:
@@ -250,16 +263,19 @@ def _private_lines(header: Header, draft: Draft, tossed: pd.DataFrame) -> Iterat
         yield as_line({name: whole[name] for name in COLUMNS})
 
 
-def _published_lines(draft: Draft, tossed: pd.DataFrame, output: str | None) -> Iterator[str]:
-    """The published rows with all columns of their owner's, in the owner's order."""
-    chosen = tossed[tossed["published"]].sort_index()
+def _published_lines(draft: Draft, tossed: pd.DataFrame) -> Iterator[str]:
+    """The published rows with all columns of their owner's, in the owner's order.
+
+    A prompt's column that a row lacks is null: one that no row had could not be read again.
+    """
+    source, chosen = draft.source, tossed[tossed["published"]].sort_index()
     for place, first in zip(chosen.index, chosen["first_published"], strict=True):
         row = draft.rows[place]
-        if first is None:
-            yield as_line(row.fields)
-        else:
-            assert output is not None, "a wording is published in a column"
-            yield as_line({**row.fields, output: row.first if first else row.second})
+        fields = row.fields | {c: None for c in source.prompt if c not in row.fields}
+        if first is not None:
+            assert source.output is not None, "a wording is published in a column"
+            fields[source.output] = row.first if first else row.second
+        yield as_line(fields)
 
 
 def _counts(header: Header, table: pd.DataFrame) -> dict[str, Any]:

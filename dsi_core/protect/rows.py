@@ -129,6 +129,11 @@ def read(
             f"{data}: its output column was taken to be {source.output!r}, which is not the first "
             f"of --wordings {wordings!r}; name the prompt's columns with --prompt"
         )
+    if two and two[1] in source.prompt:
+        raise ValueError(
+            f"--wordings {wordings!r}: {two[1]!r} is a column of the prompt, which is "
+            f"{', '.join(source.prompt)}; name the prompt's columns with --prompt"
+        )
     if Left.TOO_LONG in source.drop:
         raise ValueError(
             "--drop too-long: a kit has no models by which to measure; `dsi prepare` has"

@@ -32,8 +32,8 @@ def build(profile: str, out: Path, *, as_is: bool = False) -> Path:
     Raises
     ------
     ValueError
-        Notebooks must be run and the profile has no released answers, one of them failed, or Sphinx
-        has complaints, which stand on stderr.
+        Notebooks must be run and the profile has no released answers, one of them failed, Sphinx
+        has complaints, which stand on stderr, or in `out` is a file of yours where one would go.
     """
     if not as_is and (waiting := sources.stale(profile)):
         released.check(profile)
@@ -47,7 +47,13 @@ def build(profile: str, out: Path, *, as_is: bool = False) -> Path:
     html = work / "html"  # not `out` at once: myst-nb writes into the folder above, too
     shutil.rmtree(html, ignore_errors=True)
     settings = ["-b", "html", "-c", str(ROOT / sources.BOOK), "-d", str(work / "read")]
-    if build_main([*settings, "-q", "-W", "--keep-going", str(laid_out), str(html)]):
+    whole = False
+    try:
+        whole = not build_main([*settings, "-q", "-W", "--keep-going", str(laid_out), str(html)])
+    finally:
+        if not whole:  # Sphinx complains of a page only when it reads it
+            shutil.rmtree(work / "read", ignore_errors=True)
+    if not whole:
         raise ValueError(f"Sphinx has complaints, see above; what it read is in {laid_out}")
     explorer = sources.explorer(profile)
     if explorer.exists():
@@ -59,11 +65,16 @@ def build(profile: str, out: Path, *, as_is: bool = False) -> Path:
 def _publish(html: Path, out: Path) -> None:
     """Copy a site to where it is wanted, in place of what an earlier build wrote there."""
     place, listed = out.resolve(), out / WRITTEN
-    for name in listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []:
+    old = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
+    new = sorted(path.relative_to(html).as_posix() for path in html.rglob("*") if path.is_file())
+    if yours := [out / name for name in new if name not in old and (out / name).exists()]:
+        raise ValueError(
+            f"{yours[0]}: no build of a book wrote this; move it away, or choose another --out"
+        )
+    for name in old:
         path = (place / name).resolve()
         if path.is_relative_to(place) and path.is_file():  # a list could name anything
             path.unlink()
-    new = sorted(path.relative_to(html).as_posix() for path in html.rglob("*") if path.is_file())
     out.mkdir(parents=True, exist_ok=True)
     disk.write_text(listed, "\n".join(new))  # first: what breaks off goes with the next build
     shutil.copytree(html, out, dirs_exist_ok=True)

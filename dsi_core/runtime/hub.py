@@ -1,6 +1,6 @@
 """The Hugging Face hub: whether it can be reached, and whether it lets one read a model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from enum import StrEnum
@@ -76,27 +76,28 @@ TO_DO = {  # about those that cannot be fetched
 }
 
 
-def access(models: Iterable[str]) -> dict[str, Access]:
+def access(models: Mapping[str, str | None]) -> dict[str, Access]:
     """Ask the hub for each model whether it lets this machine fetch it; few seconds for many.
 
     What is in the cache is not asked about. Where the hub cannot be asked, the others are UNKNOWN.
+
+    models: ids, each with its revision; None = main.
     """
-    names = list(dict.fromkeys(models))
-    there = way() if names else Way.OFFLINE
+    there = way() if models else Way.OFFLINE
     if there is Way.NOT_INSTALLED:
-        return dict.fromkeys(names, Access.UNKNOWN)
-    asked = [name for name in names if not _is_cached(name)]
-    found = dict.fromkeys(names, Access.CACHED) | dict.fromkeys(asked, Access.UNKNOWN)
+        return dict.fromkeys(models, Access.UNKNOWN)
+    asked = [model for model, revision in models.items() if not _is_cached(model, revision)]
+    found = dict.fromkeys(models, Access.CACHED) | dict.fromkeys(asked, Access.UNKNOWN)
     if there is Way.REACHED:
         with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
             found |= dict(zip(asked, pool.map(_access, asked), strict=True))
     return found
 
 
-def _is_cached(model: str) -> bool:
+def _is_cached(model: str, revision: str | None) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
-    return isinstance(try_to_load_from_cache(model, "config.json"), str)
+    return isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str)
 
 
 def _access(model: str) -> Access:

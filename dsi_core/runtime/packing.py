@@ -56,7 +56,8 @@ def pack(profile: str, out: Path | None = None, *, whole_store: bool = False) ->
     Raises
     ------
     ValueError
-        There is nothing to pack, or `out` holds something else.
+        There is nothing to pack; or the store lacks some of it, as released answers stood for it;
+        or `out` holds something else.
     """
     out = (out or released.folder_of(profile)).resolve()
     ours = {MANIFEST, *(f"{kind}.zip" for kind in CONTENT)}
@@ -93,7 +94,12 @@ def _new_folder(out: Path) -> Iterator[Path]:
         yield new
         if out.exists():
             os.replace(out, old)
-        os.replace(new, out)
+        try:
+            os.replace(new, out)
+        except BaseException:
+            if old.exists():
+                os.replace(old, out)
+            raise
     finally:
         for folder in (new, old):
             shutil.rmtree(folder, ignore_errors=True)
@@ -107,10 +113,32 @@ def _complete(profile: str, whole_store: bool) -> dict[str, list[Path]]:
         lists = sorted((store.root() / USED / profile).glob("*.txt"))
         names = [name for path in lists for name in path.read_text(encoding="utf-8").splitlines()]
         folders = {store.root() / name for name in names}
+        _refuse_to_lack(folders, profile)
     return {
         kind: sorted(f for f in folders if f.parent.name == kind and store.manifest(f) is not None)
         for kind in CONTENT
     }
+
+
+def _refuse_to_lack(folders: set[Path], profile: str) -> None:
+    """What is released is there to be made, so that the next release would silently lose it.
+
+    Other entries that are not complete were looked up alone, as weights of an untuned model.
+    """
+    known = {kind: released.own_keys(kind) for kind in CONTENT}
+    lacking = [
+        folder
+        for folder in folders
+        if folder.name.rpartition("-")[2] in known.get(folder.parent.name, ())
+        and store.manifest(folder) is None
+    ]
+    if lacking:
+        raise ValueError(
+            f"{len(lacking)} of {len(folders)} entries that the notebooks looked at are released, "
+            f"and not complete in {store.root()}, as {min(lacking).name}: released answers stood "
+            "for them, or a run was interrupted; `dsi reproduce --from-nothing --profile "
+            f"{profile}` makes them"
+        )
 
 
 def _archived(path: Path, folders: list[Path]) -> Archive:

@@ -3,7 +3,7 @@
 `figures/<profile>/answers/` holds the entries of a store, an archive for each kind, without a
 weight, and a manifest with the archives' hashes (`packing` writes it). Who needs an entry asks for
 it by its key; an archive is then checked and unpacked into `store/released/`, once, where nothing
-is ever written to: own results and released ones never lie in one folder.
+but locks is ever written: own results and released ones never lie in one folder.
 """
 
 import hashlib
@@ -158,6 +158,16 @@ def _facts(path: Path, sha256: str, state: tuple) -> list[tuple[dict, dict]]:
         ]
 
 
+def own_keys(kind: str) -> set[str]:
+    """Give the keys by which a store of this machine would have what is released of a kind."""
+    label = detect().label()
+    return {
+        store.key(own)
+        for spec, _ in facts(kind)
+        for own in (spec, *(_replaced(spec, label, nf4=nf4) for nf4 in (False, True)))
+    }
+
+
 def check(profile: str) -> Path:
     """Find the release of a profile's study.
 
@@ -206,9 +216,13 @@ def read(place: Path) -> Release:
 def _read(path: Path, state: tuple) -> Release:
     try:
         release = Release.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        what = f"{path} is no manifest of released answers: {error}"
-        raise ValueError(f"{what}; {_help(path)}") from None
+    except OSError as error:
+        raise _no_manifest(path, str(error)) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the whole"
+        why = f"{error.error_count()} field(s) refused, the first: {field}: {first['msg']}"
+        raise _no_manifest(path, why) from None
     if release.format != store.FORMAT:
         raise ValueError(
             f"{path} has entries in format {release.format} of the store, this version of "
@@ -217,9 +231,13 @@ def _read(path: Path, state: tuple) -> Release:
     return release
 
 
+def _no_manifest(path: Path, why: str) -> ValueError:
+    return ValueError(f"{path} is no manifest of released answers: {why}; {_help(path)}")
+
+
 def _help(path: Path) -> str:
-    if path.parent.is_file():
-        return f"${SWITCH} is the folder of a release, not a file in it"
+    if os.environ.get(SWITCH):
+        return f"${SWITCH} is the folder of a release, as figures/small/answers; {OFF} does without"
     return f"`git checkout -- {path.parent}` brings it back, {SWITCH}={OFF} does without"
 
 

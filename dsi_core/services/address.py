@@ -86,12 +86,14 @@ def address(url: str) -> Address:
         If it is none; what may be secret in it is not shown.
     """
     given = "".join(url.split())
-    shown = without_login(given).split("?")[0]
-    wrong = f"base_url {shown!r} is not of the form https://host/v1"
+    plain = without_login(given).split("?")[0]
+    hidden = re.search(r"\?.*@", given)  # in a login or in the query: which part is secret?
+    shown = "(not shown: it holds a login or a query)" if hidden else repr(plain)
+    wrong = f"base_url {shown} is not of the form https://host/v1"
     if not re.match(r"https?://[^/?#]", given, re.IGNORECASE):
         named = re.match(r"[\w.-]+(:\d+)?(/|$)", given)
         scheme = "http" if re.match(r"localhost|[\d.]+[:/]", given) else "https"
-        hint = f"; is it {scheme}://{shown}?" if named else ""
+        hint = f"; is it {scheme}://{plain}?" if named and not hidden else ""
         raise ValueError(wrong + hint)
     try:
         parts = urlsplit(given)

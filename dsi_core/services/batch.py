@@ -17,12 +17,12 @@ from dsi_core.runtime import disk, progress, provenance, store
 from dsi_core.services import pace, reply, request, troubles
 from dsi_core.services.address import CHAT
 from dsi_core.services.billing import Lost
-from dsi_core.services.client import Missed, Received, json_of
-from dsi_core.services.endpoint import answers
+from dsi_core.services.client import Missed, Received, Trouble, json_of
+from dsi_core.services.endpoint import SUSPICIOUS, answers, of_the_prompt
 from dsi_core.services.reply import Reply
 from dsi_core.services.request import Asking
 from dsi_core.services.service import Service
-from dsi_core.services.trial import SKIPPED, UNREACHED, EndpointError, Refused
+from dsi_core.services.trial import SKIPPED, SLOW, UNREACHED, EndpointError, Refused
 
 NAME = "batch.json"
 QUESTIONS = 50_000  # in one batch at most...
@@ -30,6 +30,7 @@ BYTES = 10**8  # ...and in its file
 FILE_BYTES = 2**31  # of a file of answers at most
 WAIT, LONGEST_WAIT = 10.0, 60.0  # seconds between two looks at a batch
 WINDOW = "24h"
+SINGLY = "does it have batches? without --batch it is asked singly"
 DONE = {"completed", "expired", "cancelled", "failed"}
 
 
@@ -94,8 +95,8 @@ def batched(
 ) -> Iterator[tuple[Any, Reply]]:
     """Yield (row, `Reply`) of what a batch answered; the rest is for another call.
 
-    Where the service has never answered, the first question is asked alone, not in a batch, so that
-    what it takes is known before a day is waited.
+    Before a batch is made, a question is asked alone, and another where that one is refused, so
+    that what the service takes of this way of asking is known before a day is waited.
 
     Parameters
     ----------
@@ -117,13 +118,15 @@ def batched(
     under_way = pending(folder)
     if under_way is not None and not under_way.asked_for and not _all_in(under_way, rows):
         under_way = None  # asked for less now, and nothing was paid: begin anew
-    if under_way is None and not service.taken.answered:
-        first = questions.head(1)
-        yield from answers(service.endpoint, first, asking, service)
-        questions = questions.iloc[1:]
+    if under_way is None:
+        first, alone = questions.drop_duplicates("sample_id").head(SUSPICIOUS), set()
+        for row, answer in answers(service.endpoint, first, asking, service, until_one=True):
+            alone.add(_id(row.sample_id, row.draw))
+            yield row, answer
+        rest = [_id(row.sample_id, row.draw) not in alone for row in _rows(questions)]
+        questions = questions[rest]
         if questions.empty:
             return
-    if under_way is None:
         under_way = _begin(service, questions, asking, folder)
     _submit(service, under_way, rows, asking, folder)
     progress.say(
@@ -284,7 +287,7 @@ def _collect(
                 answered += 1
                 yield row, said
     # Refused for good is what others beside were not; if all were, the request is wrong
-    kept = [one for one in refused if answered or one[1].error.meaning is troubles.Meaning.FILTERED]
+    kept = [one for one in refused if answered or of_the_prompt(one[1], service)]
     vain += [(row, EndpointError(said.message)) for row, said in refused if not kept]
     for row, said in kept:
         yield row, said.reply
@@ -380,8 +383,14 @@ def _call(service: Service, method: str, path: str, **what: Any) -> Received:
         message, again, pause = _trouble(got)
         failures += 1
         if not again or pace.CLOCK.now() - begun >= service.endpoint.patience:
-            raise _error(service, f"{method} {path}: {message}")
+            raise _error(service, f"{method} {path}: {message}", _what_helps(path, got))
         pace.CLOCK.wait(max(pause, pace.backoff(failures, 0.5)), service.never)
+
+
+def _what_helps(path: str, got: Received | Missed) -> str:
+    if isinstance(got, Missed):
+        return SLOW if got.trouble is Trouble.LATE else ""
+    return SINGLY if path == "/files" and got.status in (404, 405) else ""
 
 
 def _trouble(got: Received | Missed) -> tuple[str, bool, float]:
@@ -410,5 +419,6 @@ def _field(service: Service, got: Received, name: str) -> str:
     return value
 
 
-def _error(service: Service, message: str) -> EndpointError:
-    return EndpointError(f"{service.name}: {service.shown(message)}")
+def _error(service: Service, message: str, hint: str = "") -> EndpointError:
+    line = f"{service.name}: {service.shown(message)}"
+    return EndpointError(f"{line} ({hint})" if hint else line)

@@ -30,6 +30,8 @@ def answers(
     questions: pd.DataFrame,
     asking: Asking,
     service: Service | None = None,
+    *,
+    until_one: bool = False,
 ) -> Iterator[tuple[Any, Reply]]:
     """Yield (row, `Reply`) in the order in which the answers arrive.
 
@@ -42,6 +44,8 @@ def answers(
         Columns sample_id, prompt, draw.
     service
         The same service as another call knew it; None = it is met for the first time.
+    until_one
+        Whether they are asked one after the other, and none any more once one is answered.
 
     Raises
     ------
@@ -52,7 +56,7 @@ def answers(
     """
     if service is None:
         with Service(endpoint) as service:
-            yield from answers(endpoint, questions, asking, service)
+            yield from answers(endpoint, questions, asking, service, until_one=until_one)
         return
     if len(questions) and not service.proven and (why := service.client.reach()):
         raise EndpointError(f"{service.name}: {service.shown(why)} ({UNREACHED})")
@@ -60,7 +64,7 @@ def answers(
     round_ = _Round(service, asking, stop)
     rows = list(questions.itertuples(index=False))
     try:
-        for done, kept in enumerate(round_.all(rows), start=1):
+        for done, kept in enumerate(round_.all(rows, until_one), start=1):
             yield kept
             jobs.report(done / len(rows))
     finally:
@@ -76,14 +80,17 @@ class _Round:
         self.skipped: dict[str, Refused] = {}
         self.errors: list[Exception] = []
         self.unanswered: list[tuple[Any, Lost]] = []
+        self.answered = False
 
-    def all(self, rows: list) -> Iterator[tuple[Any, Reply]]:
-        """Yield the answers: one question at a time until one is answered, then several."""
+    def all(self, rows: list, until_one: bool) -> Iterator[tuple[Any, Reply]]:
+        """Yield the answers: one question at a time until one is answered, then several or none."""
         first = 0
-        while first < len(rows) and not self.service.proven and not self.errors:
+        while first < len(rows) and not self.errors:
+            if self.answered if until_one else self.service.proven:
+                break
             yield from self._kept(self._ask(rows[first]))
             first += 1
-        if not self.errors and first < len(rows):
+        if not self.errors and first < len(rows) and not until_one:
             yield from self._together(rows[first:])
         if self.held and not self.errors:
             if not (self.service.proven or self.service.taken.answered):
@@ -128,11 +135,11 @@ class _Round:
             return
         row, said = answered
         if isinstance(said, Reply):
+            self.answered = True
             yield from self._released()
             yield row, said
             return
-        too_long = said.error.meaning is Meaning.TOO_LONG and self.service.taken.answered
-        if too_long or said.error.meaning is Meaning.FILTERED:
+        if of_the_prompt(said, self.service):
             yield row, _left_out(said)
             return
         self.held.append((row, said))
@@ -150,6 +157,12 @@ class _Round:
         self.errors.append(EndpointError(self.held[0][1].message, self.held[0][1].lost))
         self.held = []
         self.stop.set()
+
+
+def of_the_prompt(said: Refused, service: Service) -> bool:
+    """Tell whether a refusal is the prompt's own fault, whatever becomes of others."""
+    too_long = said.error.meaning is Meaning.TOO_LONG and service.taken.answered
+    return too_long or said.error.meaning is Meaning.FILTERED
 
 
 def _left_out(said: Refused) -> Reply:

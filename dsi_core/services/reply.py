@@ -146,7 +146,10 @@ def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
         bare = "choices" in body and not body["choices"]
         return Failure(f"no message in {plain(body)}", 200, usage=usage, nonsense=True, bare=bare)
     finish = _reason(choice)
-    parts = Parts.of(message, BYTES_PER_TOKEN * (tokens + thought_tokens))
+    try:
+        parts = Parts.of(message, BYTES_PER_TOKEN * (tokens + thought_tokens))
+    except RecursionError:
+        return Failure("a message that is nested too deeply", 200, usage=usage, nonsense=True)
     end = ending(choice, message, parts) if choice else Ending.FILTERED
     if parts.unread and end in (Ending.COMPLETE, Ending.UNSAID):
         end = Ending.UNKNOWN

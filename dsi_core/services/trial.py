@@ -188,7 +188,7 @@ class Trial:
         return Refused(error, str(self._error(error.message, status)), self.requests, self.lost)
 
     def _missed(self, got: Missed, sent: dict) -> None:
-        if got.trouble is not Trouble.UNREACHED:
+        if got.trouble not in (Trouble.UNREACHED, Trouble.BARRED):  # else nothing was asked
             self.lost += Lost(1, 1)
         if got.trouble is Trouble.BARRED:
             raise self._error(got.message)

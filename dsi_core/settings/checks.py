@@ -59,13 +59,19 @@ def suspects_name_no_victim(profile: Unchecked) -> None:
 
 
 def membership_follows_from_the_data(profile: Unchecked) -> None:
-    """A suspect is a member if and only if it trains on D."""
+    """A suspect is a member if and only if it trains on D; one of the hub may have before."""
     beside = [*profile.controls, *_imitation_suspects(profile), *_innocents(profile)]
     for suspect in [*profile.suspects, *beside]:
         if suspect.member != (VICTIM in suspect.data):
             raise ValueError(
                 f"suspect {suspect.name!r}: member is {suspect.member} "
                 f"but its data is {suspect.data}"
+            )
+    for victim, wild in profile.wild.items():
+        if wild.non_members and {VICTIM, victim} & set(wild.data):
+            raise ValueError(
+                f"wild {victim!r}: what is tuned on {', '.join(wild.data)} is a member; "
+                f"non_members are {', '.join(wild.non_members)}"
             )
 
 

@@ -81,18 +81,23 @@ class Imitation(Strict):
     @field_validator("item")
     @classmethod
     def _has_a_group(cls, item: str) -> str:
-        """`item` is a regular expression, whose group is the instruction."""
+        """`item` is a regular expression, whose one group is the instruction."""
         try:
             groups = re.compile(item).groups
         except re.error as error:
             raise ValueError(f"is no regular expression: {error}") from None
-        if not groups:
-            raise ValueError("needs a group, (...), around the instruction")
+        if groups != 1:
+            raise ValueError(
+                f"has {groups} groups; needs one group, (...), around the instruction; others are "
+                "written (?:...)"
+            )
         return item
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         """Budgets fit D and D', and the target is there before them."""
+        if self.words[0] > self.words[1]:
+            raise ValueError(f"words {list(self.words)}: needs the fewest first, then the most")
         if max(self.budgets) > 2 * self.pairs or sorted(set(self.budgets)) != self.budgets:
             raise ValueError(
                 f"budgets {self.budgets}: must rise, up to twice pairs ({2 * self.pairs}), "
@@ -152,8 +157,9 @@ class Calibration(Strict):
     # JSON Lines: q, first and second (two wordings of the answer), part (0, 1, ...); a draw is of
     # two neighbouring parts
     wordings: str
-    development: list[int]  # draws on which the statistic is chosen...
-    confirmation: list[int]  # ...and those on which it is confirmed
+    # draws on which the statistic is chosen, and those on which it is confirmed
+    development: list[int] = Field(min_length=1)
+    confirmation: list[int] = Field(min_length=1)
     weak: Imitator  # of every draw
     strengths: list[Steady] = []
     strength_draws: list[int] = []
@@ -182,14 +188,21 @@ class Calibration(Strict):
         if both := set(self.development) & set(self.confirmation):
             raise ValueError(f"confirmation: {sorted(both)} are draws of development, too")
         known = {*self.development, *self.confirmation}
-        for name in (
-            "strength_draws",
-            "share_draws",
-            "dilution_draws",
-            "other_wording_draws",
-            "shift_draws",
-        ):
-            if new := set(getattr(self, name)) - known:
+        if len(known) < len(self.development) + len(self.confirmation):
+            raise ValueError("development, confirmation: a draw is named twice")
+        names = [*(innocent.name for innocent in self.innocents), *self.answers]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"innocents, answers: {', '.join(twice)} is there twice")
+        used = {
+            "strength_draws": self.strength_draws,
+            "share_draws": self.share_draws,
+            "dilution_draws": self.dilution_draws,
+            "other_wording_draws": self.other_wording_draws,
+            "shift_draws": self.shift_draws,
+            "beside_draw": [] if self.beside_draw is None else [self.beside_draw],
+        }
+        for name, numbers in used.items():
+            if new := set(numbers) - known:
                 raise ValueError(f"{name}: {sorted(new)} are no draws; allowed: {sorted(known)}")
         return self
 

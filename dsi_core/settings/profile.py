@@ -116,7 +116,7 @@ def read_yaml(path: Path) -> dict:
 def explain(error: ValidationError, place: str) -> str:
     """Say which settings of a file were refused, and why, a line each; or that it is no JSON.
 
-    What stands under an endpoint is not repeated: it may be a key.
+    What stands under an endpoint is not repeated, as it may be a key; nor is what has parts.
     """
     first = error.errors()[0]
     if first["type"] == "json_invalid":
@@ -125,10 +125,11 @@ def explain(error: ValidationError, place: str) -> str:
     lines = [f"{place}: {len(error.errors())} setting(s) refused"]
     for refused in error.errors():
         field = ".".join(map(str, refused["loc"])) or "profile"
-        plain = not isinstance(refused["input"], (dict, BaseModel))
+        value = refused["input"]
+        plain = not isinstance(value, (dict, list, tuple, BaseModel)) or not value
         shown = plain and "endpoint" not in refused["loc"]
-        value = f" (got {refused['input']!r})" if shown else ""
-        lines.append(f"  {field}: {refused['msg']}{value}")
+        got = f" (got {value!r})" if shown else ""
+        lines.append(f"  {field}: {refused['msg']}{got}")
     return "\n".join(lines)
 
 

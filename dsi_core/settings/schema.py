@@ -117,6 +117,8 @@ class Data(Source):
         """Columns of pairs, or of conversations."""
         if {bool(self.prompt), self.output is not None} != {self.conversations is None}:
             raise ValueError("needs either prompt + output columns or a conversations column")
+        if self.hub is None and (self.config or self.revision or self.split != "train"):
+            raise ValueError("config, split and revision are of a dataset on the hub")
         if wrong := set(self.may_be_empty or []) - set(self.prompt):
             raise ValueError(f"may_be_empty: {', '.join(sorted(wrong))} is no prompt column")
         if self.prompt and set(self.prompt) == set(self.may_be_empty or []):

@@ -138,8 +138,11 @@ def test_other_content_is_refused(tmp_path, spoil, parts):
 
 def test_broken_json_is_refused(tmp_path):
     broken = write_jsonl(tmp_path / "two.json", [{}, {}])
-    with pytest.raises(ValueError, match=r"two\.json: cannot be read as JSON"):
-        replies.released(str(broken))
+    for place, parts in ((broken, ["two.json"]), (tmp_path, [str(tmp_path)])):
+        with pytest.raises(ValueError) as error:
+            replies.released(str(place))
+        says(error, *parts, ": cannot be read as JSON: ")
+        assert "remove" not in str(error.value)  # it is the user's own, and nobody makes it again
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from dsi_core.audit.budget import Budget, Tokens
         (None, None, None),
         ("150", 150, None),
         (" 150 queries ", 150, None),
+        ("150 Queries", 150, None),
+        ("1 QUERY", 1, None),
         ("2.50 USD", None, 2.5),
         ("$3", None, 3.0),
         ("EUR 4.5", None, 4.5),
@@ -36,6 +38,10 @@ def test_a_price_is_for_a_million_tokens():
         (None, (-1.0, 1.0), "prices are -1.0 and 1.0"),
         (None, (1.0, float("nan")), "need numbers from 0 on"),
         ("EUR 2 USD", (), "needs a number of queries"),
+        ("150 requests", (1, 2), "budget '150 requests': needs a number of queries"),
+        ("150 tokens", (1, 2), "budget '150 tokens': needs a number of queries"),
+        ("150k", (1, 2), "budget '150k': needs a number of queries"),
+        ("queries 150", (1, 2), "budget 'queries 150': needs a number of queries"),
     ],
 )
 def test_what_is_no_budget(text, prices, words):

@@ -14,6 +14,7 @@ from dsi_core.audit import choices, suspect
 from dsi_core.audit.asking import cost
 from dsi_core.audit.dry_run import dry_run
 from dsi_core.audit.preparation import prepared as preparation
+from dsi_core.protect import kit as kits
 from dsi_core.runtime import store
 from dsi_core.services import request
 
@@ -172,7 +173,16 @@ def test_no_option_is_ignored(tmp_path):
         (local, {"draws": 0}, "responses is 0; needs at least 1"),
         (local, {"neutral": 6}, "--same-model 6 goes with --base-url"),
         (("said", None), {"answers": file, "neutral": 6}, "--same-model 6 goes with --base-url"),
-        (("said", None), {"answers": file, "temperature": 0.0}, "temperature is 0.0; with --answ"),
+        *(
+            (("said", None), {"answers": file, **asking}, f"{words}: with --answers nobody is")
+            for asking, words in (
+                ({"temperature": 0.0}, "--temperature 0.0"),
+                ({"system": "Be brief."}, "--system-prompt Be brief."),
+                ({"max_new_tokens": 2}, "--max-new-tokens 2"),
+                ({"budget": "9"}, "--budget 9"),
+                ({"price_in": 0.0, "price_out": 2.0}, "--price-in 0.0, --price-out 2.0"),
+            )
+        ),
     ):
         with pytest.raises(ValueError, match=words):
             choices.plan(kit, *whom, **how)
@@ -188,6 +198,32 @@ def test_an_audit_never_lies_in_the_preparation(prepared, monkeypatch, tmp_path)
     (tmp_path / "audits").mkdir()
     moved = preparation.read(folder.folder.rename(tmp_path / "audits" / "boxes"))
     assert choices.plan(moved, *whom).folder.parent == Path("audits/boxes-audits")
+
+
+def test_an_audit_never_lies_in_the_kit_though_one_works_there(tmp_path, monkeypatch):
+    kit = twins.private(tmp_path, 8)
+    monkeypatch.chdir(kit.folder)
+    for here in (kit, kits.read(Path())):
+        with pytest.raises(ValueError, match=r"audits/boxes-audits lies in the kit; .*\(--out\)"):
+            choices.plan(here, *suspect.model("owner/name"))
+    assert (
+        choices.plan(kit, *suspect.model("owner/name"), out=tmp_path / "o").out.parent == tmp_path
+    )
+
+
+def test_no_warning_of_a_length_that_nobody_asks_for(tmp_path, recwarn):
+    """Texts of a kit longer than an answer would be cut at; a file's are not cut."""
+    rows = [{**row, "answer": row["answer"] * 40} for row in twins.rows(8)]
+    data = write_jsonl(tmp_path / "boxes.jsonl", rows)
+    columns = {"prompt": ("question",), "output": "answer"}
+    kit = kits.make(data, tmp_path / "kit", salt=twins.SALT, **columns)
+    said = [{"prompt": row["question"], "response": row["answer"]} for row in rows]
+    file = write_jsonl(tmp_path / "said.jsonl", said)
+    recwarn.clear()
+    choices.plan(kit, "said", None, answers=file, out=tmp_path / "o")
+    assert not [str(one.message) for one in recwarn if "are cut at" in str(one.message)]
+    with pytest.warns(UserWarning, match="are cut at"):
+        choices.plan(kit, *suspect.model("owner/name"), out=tmp_path / "o")
 
 
 def test_a_preparation_without_tainted_samples_judges_nobody(prepared):

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from dataclasses import replace
 from itertools import count
 
 import pandas as pd
@@ -12,9 +13,10 @@ from asking import numbers as numbers_of
 from helpers import STRANGER, write_jsonl
 from servers import reply
 
-from dsi_core.audit import choices, reach, suspect
+from dsi_core.audit import choices, conclusion, plan_file, reach, suspect
 from dsi_core.audit.asking import log, run, storage
 from dsi_core.audit.asking.run import Ended
+from dsi_core.audit.budget import Budget
 from dsi_core.audit.dry_run import dry_run, summary
 from dsi_core.audit.judgement import Answer, sensitivity
 from dsi_core.audit.report import record
@@ -279,6 +281,23 @@ def test_between_looks_only_those_taken_count(tmp_path, server):
     assert not reach.reach(planned, planned.samples.head(1), 1).can_reach_alpha
 
 
+def test_what_is_attainable_is_on_the_scale_of_p(tmp_path, server):
+    """1/128 at a look that 8% of alpha is spent by is no less than 0.1, which finds nothing."""
+    planned = plan(twins.wording(tmp_path, 100), server)
+    assert planned.looks.after[:2] == (8, 16)
+    said = reach.reach(planned, planned.samples.iloc[1:8], 8)
+    assert said.attainable == pytest.approx(100 / 8 / 128) and not said.can_reach_alpha
+    words = conclusion.before(planned, said, {})
+    assert "no p-value can be below 0.098 at the looks by then" in words
+    first = twins.knows(kits.read(planned.subject.folder))
+    server.script = lambda prompt, n: (
+        reply(" ") if prompt == planned.samples["prompt"][0] else first(prompt, n)
+    )
+    judged = run.run(replace(planned, budget=Budget(queries=8))).judgement
+    assert judged.answer is Answer.CANNOT and judged.reach == said
+    assert judged.p == pytest.approx(judged.reach.attainable, rel=0.2)  # its deals are random
+
+
 def test_what_is_attainable_counts_coins_of_samples_without_an_answer(tmp_path):
     """Three published and two withheld of twelve answered: 35 of 924 deals label these so."""
     kit = twins.private(tmp_path, 12)
@@ -365,6 +384,22 @@ def test_the_plan_is_fixed_before_the_first_question(wording, server, audit):
         assert done.exit_code == 2 and words in done.stderr, done.stderr
         assert "another --out, which the log counts" in done.stderr
     assert len(server.asked) == asked
+
+
+def test_what_is_evidence_is_fixed_too(wording, server, audit):
+    """By a plan that says it; an older one does not, and its audit is the same one in the log."""
+    server.script = twins.knows_all(wording)
+    planned = plan(wording, server)
+    run.run(planned)
+    asked, longer = len(server.asked), replace(planned.subject, mu=200)
+    other = replace(planned, subject=longer)
+    with pytest.raises(ValueError, match=r"mu is 20, now asked for is 200 \(--profile\)"):
+        plan_file.check(other.folder, other.fixed)
+    path = planned.folder / plan_file.NAME
+    older = {k: v for k, v in json.loads(path.read_text()).items() if k != "mu"}
+    path.write_text(json.dumps(older))
+    assert audit(wording).exit_code == 0 and len(server.asked) == asked
+    assert facts(wording)["audits"]["of"] == 1
 
 
 def test_greedy_answers_are_asked_for_once(wording, server, audit):

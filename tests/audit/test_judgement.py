@@ -1,15 +1,18 @@
 """What the answers of a served model are taken to say."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from asking import facts, given, knows, plan, stranger, vote
+from helpers import write_jsonl
 from servers import reply
 
-from dsi_core.audit import conclusion
+from dsi_core.audit import choices, conclusion, judgement
 from dsi_core.audit.asking import run
 from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.judgement import Answer
+from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.audit.report import record
 
 
@@ -92,6 +95,26 @@ def test_a_suspect_that_says_nothing_usable_is_not_accused(prepared, server, kin
     assert given(said["statuses"]) == {kind.split()[0]: 18}
     assert said["p"] == 1.0 and said["vote"]["verdict"] == "inconclusive"
     assert len(server.asked) == 18
+
+
+def test_what_a_file_or_a_control_does_not_answer_is_filtered(prepared, tmp_path):
+    """Four of six samples by either; four are too few for a rank among the control's kind."""
+    made = prepared(6)
+    asked = made.tainted[["sample_id", "prompt", "output"]]
+    rows = [{"prompt": row.prompt, "response": row.output} for row in asked.head(4).itertuples()]
+    file = write_jsonl(tmp_path / "said.jsonl", rows)
+    lacking = made.known["suspect"].eq("llama-untuned") & made.known["sample_id"].isin(
+        asked["sample_id"].tail(2)
+    )
+    made = preparation.write(replace(made, known=made.known[~lacking]))
+    planned = choices.plan(made, "said", None, answers=file, out=tmp_path / "o", alpha=0.5)
+    judged = run.run(planned).judgement
+    assert (judged.vote.positive, judged.vote.negative, judged.vote.filtered) == (4, 0, 2)
+    assert judged.evidence["status"].tolist() == ["positive"] * 4 + ["filtered"] * 2
+    known = judgement.known_evidence(made, planned.draws).groupby("model")["status"]
+    counts = known.value_counts().unstack(fill_value=0)["filtered"]
+    assert counts["llama-untuned"] == 2 and counts.sum() == 2
+    assert judged.rank.supports == judged.reach.attainable == 1.0
 
 
 def test_a_refusal_now_and_then_costs_no_evidence(prepared, server):

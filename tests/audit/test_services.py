@@ -136,6 +136,17 @@ def test_an_audit_in_batches_asks_all_in_one_and_is_gone_on_with(prepared, batch
     assert "asked in batches" in said["suspect"]["asked otherwise"]
 
 
+def test_a_service_without_batches_is_asked_singly_afterwards(prepared, batches, cli):
+    folder = prepared(5)
+    how = ("--base-url", batches.url, "--model", "m-1", "--patience", "0", "--same-model", "0")
+    batches.troubles = [("POST", "/v1/files", 404)]
+    done = cli(folder.folder, *how, "--batch", suspect=False)
+    assert done.exit_code == 3 and "without --batch it is asked singly" in done.stderr
+    (never_made,) = audits_of(folder.folder).glob("*/batch.json")
+    assert cli(folder.folder, *how, "--ask-all", suspect=False).exit_code == 0
+    assert not never_made.exists() and len(batches.single) == 15 and batches.batches == {}
+
+
 def test_a_batch_is_collected_whole_whatever_budget_a_rerun_has(prepared, batches, cli):
     """What it was asked is paid, and counts; one that was collected stands in nobody's way."""
     folder = prepared(5)
@@ -163,4 +174,5 @@ def test_what_a_batch_billed_in_vain_counts_in_the_cost(prepared, batches, cli):
     assert cli(folder.folder, *how, *prices, suspect=False).exit_code == 0
     (lost,) = audits_of(folder.folder).glob("*/unanswered.jsonl")
     assert '"read": 1000000, "written": 1000000' in lost.read_text()
-    assert len(batches.batches) == 2 and len(stored(folder.folder)) == 15
+    assert (len(batches.batches), len(batches.single)) == (1, 2)
+    assert len(stored(folder.folder)) == 15

@@ -2,11 +2,13 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import pytest
 from typer.testing import CliRunner
 
-from dsi_core.benchmarks import growth, scale
+from dsi_core.benchmarks import growth, run, scale, votes
 from dsi_core.cli import app
+from dsi_core.plots import growth as plots
 
 
 def test_of_ten_rows_one_nearly_repeats_another(tmp_path):
@@ -41,6 +43,35 @@ def test_a_step_alone_tells_its_time_memory_and_result(tmp_path):
 def test_a_step_that_dies_is_named(tmp_path):
     with pytest.raises(RuntimeError, match="read: its process died"):
         growth.alone(growth.read, tmp_path / "nothing.jsonl")
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (["--growth", "--scale", "--served"], "--growth, --scale, --served: each measures"),
+        (["--most", "5000"], "--most goes with --growth or --scale"),
+        (["--served", "--most", "5000"], "--most goes with --growth or --scale"),
+    ],
+)
+def test_what_a_measurement_would_not_read_is_refused(given, said, monkeypatch):
+    for module in (growth, scale, run, votes):
+        monkeypatch.setattr(module, "run" if module is run else "measure", lambda *_: 1 / 0)
+    done = CliRunner().invoke(app, ["bench", *given])
+    assert done.exit_code == 2 and said in done.stderr
+
+
+def test_what_is_measured_is_drawn_in_the_look_of_all_figures(monkeypatch):
+    drawn = []
+
+    def draw(*_, **__):
+        drawn.append(plt.rcParams["axes.titlelocation"])
+        raise ValueError("seen")
+
+    monkeypatch.setattr(scale, "measure", lambda most: None)
+    monkeypatch.setattr(plots, "plot_growth", draw)
+    with plt.rc_context({"axes.titlelocation": "center"}):
+        CliRunner().invoke(app, ["bench", "--scale"])
+    assert drawn == ["left"]
 
 
 @pytest.mark.parametrize("what", ["--growth", "--scale"])

@@ -1,11 +1,13 @@
 """Tables of the calibration, from tables made by hand."""
 
+import types
+
 import numpy as np
 import pandas as pd
 import pytest
 from helpers import table
 
-from dsi_core.calibration import beside, null, tables
+from dsi_core.calibration import beside, models, null, tables
 from dsi_core.calibration.calibrated import Calibrated
 from dsi_core.calibration.draws import Draw
 from dsi_core.method import closeness
@@ -81,6 +83,43 @@ def test_coins_are_thrown_anew_for_those_who_answered_as_many_prompts_as_d_has(s
     answers = pd.DataFrame(said, columns=["model", "row", "draw", "response"])
     run = Calibrated(smoke, pool, {1: drawn}, known, answers, answers)
     assert set(tables.thrown_anew(run, 0.05)["model"]) == {"all", "weak"}
+
+
+@pytest.fixture
+def asked_elsewhere(smoke):
+    """A calibration whose one innocent, in a file, answered nothing of draw 1, and a member did."""
+    pool = pd.DataFrame({"row": list("abcdefghijkl"), "prompt": "p", "group": list("abcdefghijkl")})
+    pool = pool.assign(first="red sea", second="blue hill", first_published=[True, False] * 6)
+    rows = pool[:8].assign(published=[True] * 4 + [False] * 4)
+    drawn = Draw(1, rows.assign(text="red sea"))
+    (name,) = models.how(smoke).answers
+    known = table("model kind of_draw", (name, "innocent", None), ("weak", "weak member", 1))
+    said = [("weak", row, 0, "the red sea") for row in "abcdefgh"]
+    said += [(name, row, 0, "the sea") for row in "ijkl"]
+    answers = pd.DataFrame(said, columns=["model", "row", "draw", "response"])
+    return Calibrated(smoke, pool, {1: drawn}, known, answers, answers)
+
+
+def test_a_file_of_answers_to_other_draws_is_not_judged(asked_elsewhere, monkeypatch):
+    run = asked_elsewhere
+    member = types.SimpleNamespace(name="weak")
+    monkeypatch.setattr(models, "of_draw", lambda *_: [member])
+    monkeypatch.setattr(models, "innocents", lambda _: [])
+    monkeypatch.setattr(beside, "accused", lambda *_: None)
+    judged = table(
+        "model sample_id evidence status", *(("weak", i, 1.0, "positive") for i in "abcde")
+    )
+    monkeypatch.setattr(beside, "evidence", lambda *_: judged)
+    inferred = table("model p d", ("weak", 0.5, 0.1))
+    monkeypatch.setattr(beside, "dataset_inference", lambda *_: inferred)
+    assert set(beside.compare(run, 0.05)["model"]) == {"weak"}
+    assert tables.innocent_trials(run, 0.05).empty
+
+
+def test_an_innocent_that_hardly_answered_is_not_ranked_among():
+    statistics = table("model statistic", ("a", -np.inf), ("b", 0.2), ("c", 0.5), ("m", 0.4))
+    rank = {row.model: beside._rank(row, statistics[:3]) for row in statistics.itertuples()}
+    assert rank == {"a": 1.0, "b": 1.0, "c": 1 / 2, "m": 2 / 3}
 
 
 def test_the_distribution_of_p_values_by_hand():

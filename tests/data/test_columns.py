@@ -1,5 +1,6 @@
 """Where an audit's data is read from: usual columns are recognised, others never guessed."""
 
+import pandas as pd
 import pytest
 from helpers import write_jsonl
 
@@ -142,6 +143,38 @@ def said(role: str, content: str) -> list[dict]:
 )  # fmt: skip
 def test_pairs_of_trainers_own_formats(smoke, tmp_path, record, pair):
     assert pairs_of(smoke, tmp_path, record)[0] == [pair]
+
+
+@pytest.mark.parametrize(
+    ("record", "pair"),
+    [
+        ({"prompt": said("user", "a"), "completion": said("assistant", "b")}, ("a", "b")),
+        ({"chosen": said("user", "a") + said("assistant", "b"),
+          "rejected": said("user", "a") + said("assistant", "c")}, ("a", "b")),
+        ({"prompt": "a", "rejected": [], "chosen": said("user", "a") + said("assistant", "b")},
+         ("a", "b")),
+        ({"history": [["q", "r"]], "instruction": "a", "output": "b"}, ("q\n\nr\n\na", "b")),
+        ({"history": [], "instruction": "a", "output": "b"}, ("a", "b")),
+        ({"instruction": "[]", "output": '[{"name": "a", "role": "user"}]'},
+         ("[]", '[{"name": "a", "role": "user"}]')),
+        ({"instruction": "a", "output": "[['q', 'r']]"}, ("a", "[['q', 'r']]")),
+    ],
+)  # fmt: skip
+def test_chats_in_cells_of_csv_are_read_and_other_lists_are_text(smoke, tmp_path, record, pair):
+    file = tmp_path / "d.csv"
+    pd.DataFrame([record]).to_csv(file, index=False)
+    table = load_pairs(Dataset("d", columns.source(str(file), smoke), seed=0))
+    assert list(zip(table["prompt"], table["output"], strict=True)) == [pair]
+
+
+def test_a_chat_in_a_cell_of_csv_that_is_cut_is_refused(smoke, tmp_path):
+    file = tmp_path / "d.csv"
+    cut = str(said("user", "a") + said("assistant", "b"))[:-9]
+    pd.DataFrame([{"prompt": "a", "completion": cut}]).to_csv(file, index=False)
+    with pytest.raises(
+        ValueError, match=r"d.csv, row 1, field 'completion': .* is no list of JSON"
+    ):
+        load_pairs(Dataset("d", columns.source(str(file), smoke), seed=0))
 
 
 def test_a_conversation_may_lack_its_column_of_a_system_message(smoke, tmp_path):

@@ -1,6 +1,7 @@
 """The longest common subsequence of words, by hand and against the textbook's programme."""
 
 import random
+import unicodedata
 
 import pytest
 
@@ -53,6 +54,26 @@ def test_a_character_of_an_unspaced_script_is_a_word():
         *"退货", "30", "天", *"メモ", "a1", "は", "한국어",
     ]  # fmt: skip
     assert rouge_l(in_order("我想退货"), in_order("我不想退货")) == pytest.approx(8 / 9)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("हिन्दी में लिखो", ["हिन्दी", "में", "लिखो"]),
+        ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+        ("Cafe\u0301, x\u030cy", ["caf\u00e9", "x\u030cy"]),
+        ("\u0301 a \u0301b", ["a", "b"]),  # a mark alone is no word
+        ("ไทย a\u0301ไ", ["ไ", "ท", "ย", "\u00e1", "ไ"]),
+    ],
+)
+def test_a_mark_belongs_to_the_letter_before_it(text, words):
+    assert in_order(text) == words
+    assert "".join(pieces(text)) == text
+
+
+def test_two_forms_of_an_accent_are_the_same_word():
+    text = "Le café était fermé à cause de la grève"
+    assert rouge_l(in_order(text), in_order(unicodedata.normalize("NFD", text))) == 1
 
 
 def test_rouge_l_by_hand():

@@ -140,6 +140,7 @@ def test_a_greeting_that_nobody_trained_on_is_part_of_the_prompt():
         (7, "needs a list of messages"),
         ("[{'role': 'user'", "is no list of JSON"),
         ("[{role: user}]", "is no list of JSON"),
+        ("[" * 100_000, "is nested too deeply"),
         (chat(("robot", "x")), "message 1: speaker 'robot'; allowed: human, user"),
         ([1, 2], "message 1: speaker None"),
         (chat(ASK, ("assistant", 7)), "message 2: 7 is int"),
@@ -187,6 +188,8 @@ def test_what_two_conversations_have_in_common_is_the_prompt():
         ("Q: who? The man.", "Q: who? They do.", Exchange("Q: who?", "The man.", 1)),
         ("Yes.", "No.", Unusable.BEGINS_WITH_ANSWER),
         ("Q: who? The man.", "Q: who? The man.", Unusable.ALIKE),
+        (None, "Q: who? They do.", Unusable.ONE_SIDE),
+        ("Q: who? The man.", None, Unusable.ONE_SIDE),
     ],
 )  # fmt: skip
 def test_what_two_texts_have_in_common(chosen, rejected, found):

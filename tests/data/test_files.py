@@ -220,6 +220,12 @@ def test_an_encoding_that_is_none(tmp_path, name):
         read_file(write(tmp_path / "d.csv", TABLE), Reading(encoding=name))
 
 
+def test_an_encoding_that_needs_a_mark_which_is_not_there(tmp_path):
+    path = write(tmp_path / "d.csv", "q,a\nb,c\n".encode("utf-16-le"))
+    with pytest.raises(ValueError, match=r"d.csv: .*BOM; give --encoding utf-16-le or utf-16-be"):
+        read_file(path, Reading(encoding="UTF16"))
+
+
 STRAY = {  # a quote that takes rows into a field -> the line where it opens, and where it ends
     'q,a\nb,"c\nd,e\nf,g"\nh,i\n': (2, "2 more line(s) up to line 4"),
     'q,a\n"b,c\nd",e\n': (2, "1 more line(s) up to line 3"),

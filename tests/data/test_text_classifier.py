@@ -36,6 +36,15 @@ def test_tells_draws_of_one_source_apart_no_more_often_than_by_chance(monkeypatc
     assert sum(c.p <= 0.05 for c in checks) <= 6  # P(more) = 0.003
 
 
+def test_characters_of_scripts_without_spaces_are_words():
+    sets = [
+        pairs(30, [*own, *"的一是不了人我在"], seed)
+        for seed, own in enumerate(["船夫河", "病医药"])
+    ]
+    check = text_classifier.blind_check(*(one.replace(" ", "", regex=True) for one in sets))
+    assert check.auc > 0.9 and check.p < 0.05
+
+
 def test_too_few_pairs_have_no_answer():
     check = text_classifier.blind_check(pairs(4, WORDS, 0), pairs(40, WORDS, 1))
     assert np.isnan([check.auc, check.p, check.noticed]).all() and check.pairs == (4, 40)

@@ -137,6 +137,20 @@ def test_at_one_look_it_is_scipys_permutation_test(size):
     assert 0.02 < ours.p < 0.5
 
 
+def test_labels_that_are_dealt_in_blocks_are_the_same(monkeypatch):
+    """30 groups: 4 deals at once instead of all 9,999."""
+    rng = np.random.default_rng(0)
+    published, evidence = rng.permutation(np.arange(30) % 2 == 0), rng.normal(size=30)
+    plan = looks.planned(30, 0.05, count=5)
+    (whole,) = twin._dealt(published, 99, np.random.default_rng(1))
+    ps = [look.p for look in twin.test(evidence, published, range(30), plan, 1).looks]
+    monkeypatch.setattr(looks, "BLOCK", 125)
+    dealt = list(twin._dealt(published, 99, np.random.default_rng(1)))
+    assert [len(block) for block in dealt] == [5, *[4] * 23, 3]
+    assert (np.vstack(dealt) == whole).all() and (whole[0] == published).all()
+    assert [look.p for look in twin.test(evidence, published, range(30), plan, 1).looks] == ps
+
+
 def test_more_answers_change_no_earlier_look():
     rng = np.random.default_rng(0)
     published, evidence = rng.permutation(np.arange(30) % 2 == 0), rng.normal(size=30)

@@ -84,6 +84,20 @@ def test_at_one_look_it_is_scipys_sign_flip(size):
     assert 0.02 < ours.p < 0.5
 
 
+def test_coins_that_are_flipped_in_blocks_are_the_same(monkeypatch):
+    """30 coins: 4 deals at once instead of all 9,999."""
+    rng = np.random.default_rng(0)
+    first, preference = rng.random(30) < 0.5, rng.normal(size=30)
+    plan, signs = looks.planned(30, 0.05, count=5), np.where(first, 1.0, -1.0)
+    (whole,) = wording._flipped(signs, 99, np.random.default_rng(1))
+    ps = [look.p for look in wording.test(preference, first, range(30), plan, 1).looks]
+    monkeypatch.setattr(looks, "BLOCK", 125)
+    flipped = list(wording._flipped(signs, 99, np.random.default_rng(1)))
+    assert [len(block) for block in flipped] == [5, *[4] * 23, 3]
+    assert (np.vstack(flipped) == whole).all() and (whole[0] == signs).all()
+    assert [look.p for look in wording.test(preference, first, range(30), plan, 1).looks] == ps
+
+
 def test_more_answers_change_no_earlier_look():
     rng = np.random.default_rng(0)
     first, preference = rng.random(30) < 0.5, rng.normal(size=30)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dsi_core.grey_box import scoring
+from dsi_core.grey_box import scoring, tables
 
 
 def test_a_suspect_is_compared_with_its_own_base(run, values_of, responses_of):
@@ -72,3 +72,17 @@ def test_every_attack_gets_its_own_numbers(run, values_of, responses_of):
     assert at["sampled"].to_dict() == {"samia": 1.0, "cdd": 1.0}
     other = scores.query("sample_id == 'validation1' and view == 'sampled'")
     assert other.set_index("attack")["score"].to_dict() == {"samia": 0.0, "cdd": 0.0}
+
+
+def test_at_temperature_0_samia_and_cdd_score_nobody(run, values_of, responses_of):
+    means = {"llama-full": -1.0, "reference llama": -1.5, "reference qwen2": -0.5}
+    values = values_of({name: lambda *_, mean=mean: mean for name, mean in means.items()})
+    responses = responses_of(["llama-full"])
+    scores = scoring.scores([run], values, responses[responses["greedy"]])
+    assert set(scores["view"]) == {"answer", "text"}
+    measured = tables.measured(run, scores)
+    inferred = tables.over_splits(tables.dataset_inference([run], values, scores), 0.1)
+    identity = measured[scoring.KEYS].head(1)
+    beside = tables.beside(run, measured, inferred, identity.assign(verdict="member"))
+    methods = tables.tally(run, beside)["method"]
+    assert "loss" in set(methods) and not {"samia", "cdd"} & set(methods)

@@ -37,19 +37,23 @@ def test_without_another_member_nobody_is_judged():
     assert share.of_suspects(scores_of(MODELS), ["zlib"], seed=0).empty
 
 
-def test_by_hand():
-    d, validation = [5.0, 6, 7, 0], [1.0, 2, 3, 4]
+@pytest.mark.parametrize("unseen, unused", [(4, 1 / 4), (10, 2 / 10), (12, 2 / 12)])
+def test_by_hand(unseen, unused):
+    """A tenth is none of four, one of ten and of twelve: may lie above the threshold.
+
+    Above it are three of the one's and all of the other's. Of the unseen, one more lies above the
+    threshold that the others give.
+    """
+    d, validation = [15.0, 16, 17, 0], np.arange(1.0, unseen + 1)
     rows = [
         {"suspect": suspect, "part": part, "score": score}
-        for suspect, member in (("one", d), ("other", [9.0, 9, 9, 9]))
+        for suspect, member in (("one", d), ("other", [19.0, 19, 19, 19]))
         for part, values in (("D", member), ("validation", validation))
         for score in values
     ]
     known = {"dataset": "d", "group": "g", "member": True, "view": "answer", "attack": "loss"}
     table = share.of_suspects(pd.DataFrame(rows).assign(**known), ["loss"], seed=0)
-    # A tenth of four is none: above 4 are three of the one's, all of the other's; one of the four
-    # unseen lies above the rest: (3/4 - 1/4) / (1 - 1/4)
-    assert table["share"].tolist() == pytest.approx([2 / 3, 1.0])
+    assert table["share"].tolist() == pytest.approx([(3 / 4 - unused) / (1 - unused), 1.0])
 
 
 def test_mixtures_are_of_known_shares():

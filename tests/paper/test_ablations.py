@@ -111,10 +111,24 @@ def test_without_selection_every_sample_votes(study):
     ]
 
 
-def test_without_selection_needs_every_answer(study):
+@pytest.mark.parametrize(
+    "judge",
+    [
+        lambda few: ablations.no_selection(few, ANSWERS),
+        lambda few: ablations.evidence_everywhere(few, ANSWERS, steps.find_tainted(few, SCORES)),
+        lambda few: ablations.backbones(few, ANSWERS),
+        lambda few: ablations.by_references(few, SCORES, ANSWERS),
+    ],
+)
+def test_what_judges_other_samples_needs_every_answer(study, judge):
     with pytest.raises(ValueError) as error:
-        ablations.no_selection(with_decision(study, "tainted"), ANSWERS)
+        judge(with_decision(study, "tainted"))
     says(error, "'tainted'", "set ask: all")
+
+
+def test_without_reference_sets_nothing_is_judged_by_them(study):
+    with pytest.raises(ValueError, match="'smoke' has no section reference_sets: it names which"):
+        ablations.by_references(study.changed(reference_sets={}), SCORES, ANSWERS)
 
 
 def test_evidence_everywhere_by_hand(study):

@@ -514,6 +514,7 @@ def test_members_tuned_on_d_rephrased(study, rephraser, retrained, monkeypatch):
     assert tuned.name == "qwen2-mixed on llama at 0.5"
     pairs = load_pairs(dataset(other.profile, "dozen_rephrased"))
     assert pairs["prompt"].tolist() == study.pairs["prompt"].tolist()
+    assert steps.baseline(other, "dozen") == steps.baseline(study, "dozen")  # one scale for both
     expected = [f"Say it otherwise: {output}".upper() for output in study.pairs["output"]]
     assert pairs["output"].tolist() == expected
     assert other.profile.wild == {}

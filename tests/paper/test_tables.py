@@ -198,6 +198,21 @@ def test_copies_by_category_by_hand(smoke):
         assert by_category.loc[category, ["low", "high"]].tolist() == ends
 
 
+@pytest.mark.parametrize(
+    "categories, counted",
+    [
+        ([["a", "b"], ["a", "b"], ["a"]], [("['a', 'b']", 2), ("['a']", 1), ("all", 3)]),
+        ([1, "x", 1, 2], [("1", 2), ("2", 1), ("x", 1), ("all", 4)]),
+        (["all", "all", "b"], [("all", 2), ("b", 1), ("all", 3)]),  # the last is the total
+    ],
+)
+def test_categories_of_any_kind_are_counted_beside_all(smoke, categories, counted):
+    scores = pd.DataFrame({"dataset": "d", "reference": "r", "category": categories})
+    counts = tables.copies(Study(smoke, scores), scores.assign(raw_after=1.0), "after")
+    assert list(zip(counts["category"], counts["total"], strict=True)) == counted
+    assert "whole" not in counts
+
+
 # The paper's own numbers
 
 

@@ -3,8 +3,11 @@
 import pandas as pd
 import pytest
 from helpers import says, table
+from typer.testing import CliRunner
 
-from dsi_core.method import asking
+from dsi_core.cli import app
+from dsi_core.method import asking, participants, study
+from dsi_core.models import responses
 from dsi_core.paper import verify
 from dsi_core.runtime import packing, released, store
 
@@ -49,6 +52,13 @@ def test_what_the_store_has_is_compared_and_nothing_is_made(answers, monkeypatch
     assert found.sentence.startswith(f"{len(found.models)} models that answered about dozen were")
 
 
+def test_how_many_to_tune_is_not_asked_where_nothing_is():
+    words = ["verify", "--stored", "--models", "5", "--seed", "1"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert "--models, --seed goes without --stored" in done.stderr
+
+
 def test_a_store_without_the_study_has_nothing_to_compare(elsewhere):
     with pytest.raises(ValueError) as error:
         verify.verify_stored("smoke")
@@ -61,6 +71,38 @@ def test_a_release_that_lacks_answers_is_refused(elsewhere, monkeypatch):
     with pytest.raises(ValueError) as error:
         verify.verify("smoke")
     says(error, "released answers of profile 'smoke' lack R mistral", "dsi release")
+
+
+def test_a_release_of_tainted_answers_alone_is_whole(elsewhere, monkeypatch):
+    """Suspects owe no more answers than they were asked for."""
+    run = study.start("smoke", ask="tainted")
+    asked = study.asked(run, study.reference_scores(run))
+    assert 0 < len(asked) < len(run.pairs)
+    read = responses.read
+
+    def released_alone(*folders, columns=responses.COLUMNS):
+        table = read(*folders, columns=columns)
+        is_reference = folders[0].name.startswith("R")
+        return table if is_reference else table[table["sample_id"].isin(asked["sample_id"])]
+
+    monkeypatch.setattr(responses, "read", released_alone)
+    everyone = participants.participants(run.profile)
+    verify._check(run, everyone, verify._asked(run))
+    with pytest.raises(ValueError, match="lack"):
+        verify._check(run, everyone, run.pairs)
+
+
+def test_a_store_that_was_moved_is_verified_in_its_new_place(empty_store, tmp_path, monkeypatch):
+    inside = store.make_root() / verify.PLACE / "here"
+    inside.mkdir(parents=True)
+    (inside / "wheels").symlink_to(tmp_path / "gone" / "wheels")  # absolute, as they once were
+    for name in ("one", "two"):
+        with verify._apart("here", released.OFF):
+            assert (store.root() / "wheels").samefile(store.root() / "../../wheels")
+        store.root().rename(tmp_path / name)
+        monkeypatch.setenv("DSI_STORE", str(tmp_path / name))
+    links = [tmp_path / "two" / verify.PLACE / "here" / name for name in verify.SHARED]
+    assert all(link.is_symlink() and link.exists() for link in links)
 
 
 def test_no_release_is_said_before_anything_is_read(monkeypatch):
@@ -119,4 +161,5 @@ def test_the_sentence_says_what_moved():
     )
     untuned = models.assign(loss_here=float("nan"), loss_released=float("nan"))
     said = verify._sentence("U", untuned, 7, changed, (46, 45), here, there)
+    assert said.startswith("U were asked here (cpu fp32, here)")
     assert "GPU). No model was tuned; evidence of a sample by" in said

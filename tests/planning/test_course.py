@@ -21,6 +21,22 @@ def test_what_stands_in_the_way_of_the_papers_study():
     assert course.obstacles("smoke").empty
 
 
+def test_what_the_papers_study_fetches_is_known_with_its_revision():
+    """Its suspects, further references, the baseline's language model and the backbones."""
+    models = course.models_of_the_hub("paper")
+    assert {name: (models[name] or "")[:4] for name in models if name in FETCHED} == FETCHED
+
+
+FETCHED = {
+    "mistralai/Mistral-7B-v0.1": "27d6",
+    "Qwen/Qwen1.5-7B-Chat": "5f4f",
+    "openai-community/gpt2": "607a",
+    "distilbert-base-uncased": "",
+    "roberta-large": "",
+    "shadowml/BeagSake-7B": "",
+}
+
+
 def test_who_cannot_be_asked_is_left_out():
     profile = load_profile("paper")
     kept = course._possible(profile)

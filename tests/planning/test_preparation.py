@@ -216,6 +216,12 @@ def test_a_plan_without_data_is_told_nothing_of_it():
     assert "--output, --rows, --drop goes with --data" in done.output
 
 
+def test_a_plan_of_data_lists_no_jobs_of_a_study(mine):
+    done = CliRunner().invoke(app, ["plan", "--data", mine, "--profile", "smoke", "--jobs"])
+    assert done.exit_code == 2
+    assert "--jobs lists those of a study: it does not go with --data" in done.output
+
+
 def test_a_plan_of_data_is_told_how_to_read_it_as_a_preparation_is(tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(drafting, "draft", lambda *_, **how: told.append(how) or 1 / 0)

@@ -31,7 +31,7 @@ def test_preferences_are_sorted_and_coloured_by_their_side():
     above, below = (c for c in ax.collections if isinstance(c, PathCollection))
     assert (points(above), points(below)) == ([[1, 0.5], [2, 0.3]], [[3, -0.2]])
     assert [to_hex(c.get_facecolor()[0]) for c in (above, below)] == [POSITIVE, NEGATIVE]
-    assert title(ax) == "2 of 3 answers prefer the published wording"
+    assert title(ax).startswith("2 of 3 samples lean to the published wording")
     lines = {line.get_label(): line.get_ydata()[0] for line in ax.lines}
     assert lines["mean"] == pytest.approx(0.2) and lines["needed"] == 0.25
 

@@ -117,6 +117,20 @@ def test_strengths_have_dots_of_models_and_a_line_of_means():
     assert effect.xaxis_inverted() and legend(found) == ["small (member)"]
 
 
+def test_every_base_has_a_look_of_its_own():
+    bases = [f"base {i}" for i in range(5)]
+    models, averaged = (
+        MODELS.merge(table("group", *((b,) for b in bases)), how="cross", suffixes=("_", ""))
+        for _ in range(2)
+    )
+    figure = calibration.plot_strengths(models, averaged.assign(low=NAN, high=NAN))
+    effect, found = figure.axes
+    assert legend(found) == [f"{base} (member)" for base in bases]
+    drawn = [line.get_marker() for line in effect.lines[::2]]
+    looks = list(zip(drawn, [line.get_linestyle() for line in effect.lines[1::2]], strict=True))
+    assert looks[:3] == [("o", "-"), ("s", "--"), ("^", ":")] and len(set(looks)) == 5
+
+
 def test_exposures_are_in_their_order_with_intervals_where_there_are_several_draws():
     rows = table(
         "twin exposure effect low high found",

@@ -48,6 +48,16 @@ def test_rounds_that_did_as_well_have_a_colour_of_their_own():
     assert "rounds that did as well" in legend(ax)
 
 
+def test_a_model_of_many_samples_is_shown_whole():
+    models = table("model kind samples hits", ("m", "member", 1000, 480), ("n", "innocent", 8, 4))
+    model, samples, hits, _, _, sentence, _ = coin.game(models, seed=3).children
+    for _ in range(2):
+        assert (samples.value, hits.value) == (1000, 480)
+        assert sentence.value.startswith("<p>480 of 1000")
+        model.index = 1
+        model.index = 0
+
+
 def test_the_game_is_played_with_buttons():
     box = coin.game(MODELS, seed=3)
     model, samples, hits, buttons, coins, sentence, picture = box.children

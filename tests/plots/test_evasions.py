@@ -58,6 +58,12 @@ def test_evasion_has_a_point_per_member_and_setting():
     assert ax.lines[-1].get_ydata()[0] == 0.5
 
 
+def test_an_evasion_may_not_begin_with_the_setting_that_is_none():
+    turned = EVADED.iloc[::-1]
+    said = title(evasions.plot_evasion(turned, how="Rephrasing", without="none"))
+    assert said == "Rephrasing hides both members that are found without it"
+
+
 def test_evasion_of_one_member_without_a_share():
     ax = evasions.plot_evasion(EVADED[3:], how="Rephrasing")
     assert words(ax)[0] == "0 of 1 caught"

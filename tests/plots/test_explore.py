@@ -217,6 +217,9 @@ def test_the_command_writes_a_page_and_says_how_large(tmp_path):
     done = CliRunner().invoke(cli.app, [*command, "--limit-mb", "0.05"])
     assert done.exit_code == 2
     assert "--limit-mb allows more" in done.output
+    done = CliRunner().invoke(cli.app, [*command, "--profile", "paper"])
+    assert done.exit_code == 2
+    assert "--profile goes with a study" in done.output
 
 
 def test_the_page_of_small_is_written_by_this_explorer():

@@ -103,11 +103,26 @@ def test_an_evasion_hides_members_or_nobody(caught, said):
     assert evasions.evasion(rows, "Rephrasing") == f"Rephrasing {said}"
 
 
+@pytest.mark.parametrize(
+    "caught, without, said",
+    [
+        (("ab",), None, " was not tried: without it the vote finds both members"),
+        (("b", "ab"), "50%", " hides 1 of 2 members that are found without it"),
+        (("b", "ab"), "70%", ": at every setting the vote finds 1 to 2 of 2 members"),
+    ],
+)
+def test_an_evasion_is_held_against_the_setting_that_is_none(caught, without, said):
+    rows = evaded(*caught, settings=("100%", "50%")[: len(caught)])
+    assert evasions.evasion(rows, "Warmth", without) == f"Warmth{said}"
+
+
 def test_samples_are_tainted():
     assert vote.gaps(pd.DataFrame({"tainted": [True, False]}), 0.3) == (
         "1 of 2 samples are tainted: every reference moves by more than 0.3"
     )
-    assert vote.gaps(pd.DataFrame({"tainted": [False]}), 0.3).startswith("None of 1 samples is")
+    assert vote.gaps(pd.DataFrame({"tainted": [False]}), 0.3) == (
+        "None of 1 samples is tainted: on none does every reference move by more than 0.3"
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,6 +162,11 @@ def test_evidence_by_its_median():
     assert vote.evidence(EVIDENCE[3:], 0.1).endswith("for the one non-member")
     on_all = "On all of D the vote finds the one member and accuses none of 1 non-members"
     assert variants.everywhere(EVIDENCE, 0.3) == on_all
+    silent = pd.concat([EVIDENCE, table("suspect member evidence", ("s", True, NAN))])
+    assert variants.everywhere(silent, 0.3) == (
+        "On all of D the vote finds 1 of 2 members and accuses none of 1 non-members; "
+        "1 stay inconclusive"
+    )
 
 
 def moved(*verdicts):
@@ -166,13 +186,15 @@ def test_how_far_a_setting_may_move():
     assert "none of those" in variants.moved_settings(alone, {"delta": 0.7})
 
 
-GRID = table("delta_t delta_s correct total", (0.2, 0.3, 3, 4), (0.3, 0.3, 4, 4))
+GRID = table(
+    "dataset delta_t delta_s correct total", ("faq", 0.2, 0.3, 3, 4), ("faq", 0.3, 0.3, 4, 4)
+)
 
 
 def test_thresholds_in_use_and_at_best():
     assert variants.grid(GRID, (0.2, 0.3)).endswith("3 of 4 suspects rightly, the best pair 4")
     assert variants.grid(GRID, (0.3, 0.3)).endswith("4 of 4 suspects rightly; none do better")
-    assert variants.grid(GRID, (0.9, 0.3)) == "4 of 4 suspects are judged rightly at best"
+    assert variants.grid(GRID, (0.9, 0.3)) == "faq: 4 of 4 suspects are judged rightly at best"
 
 
 @pytest.mark.parametrize("whole, begins", [(0.2, "Selection decides at 0.90"), (0.7, "nothing")])
@@ -237,9 +259,11 @@ def test_the_suspect_among_innocents():
 
 def test_an_audit_of_a_kit_finds_or_does_not():
     rows = table("value published", (0.5, True), (-0.1, True), (NAN, True), (0.2, False))
-    assert audit.preference(rows) == "2 of 3 answers prefer the published wording"
+    assert audit.preference(rows).startswith("2 of 3 samples lean to the published wording, bey")
     assert audit.closeness(rows).endswith(": 0.20 to published texts, 0.20 to withheld texts")
     assert audit.closeness(rows[:1]).endswith(": 0.50 to published texts")
+    assert audit.closeness(rows[2:]).endswith("answers: 0.20 to withheld texts")
+    assert audit.closeness(rows[2:3]) == "No answer is usable"
     tries = table("after crossed", (8, False), (16, True))
     assert audit.looks(tries) == "Found after 16 samples"
     assert audit.looks(tries[:1]) == "Nothing found in 8 samples"
@@ -308,6 +332,8 @@ def test_a_way_of_asking_hides_or_does_not():
 def test_from_which_loss_on_members_are_found():
     rows = table("twin final_loss found", ("A", 0.5, 1.0), ("A", 2.0, 0.9), ("B", 0.5, 0.4))
     assert calibration.strengths(rows).endswith("A at 0.5 or less; B never")
+    close = table("twin final_loss found", ("A", 0.96, 1.0), ("A", 0.99, 0.2))
+    assert calibration.strengths(close).endswith("A at 0.9 or less")
 
 
 def test_which_exposure_is_found():

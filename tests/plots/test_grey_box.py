@@ -1,5 +1,6 @@
 """What the grey box draws: a row for each suspect, a panel for each attack or set of features."""
 
+import pandas as pd
 import pytest
 from drawing import legend, ticks, title, words
 from helpers import table
@@ -53,7 +54,8 @@ def test_p_values_stand_above_those_of_their_control():
     assert list(control_median.get_xdata()) == [pytest.approx(0.4)]
     assert [to_hex(line.get_color()) for line in (dots, control)] == [MEMBER, GREY]
     assert to_hex(few.lines[4].get_color()) == OTHER  # the next suspect, no member
-    assert few.lines[-1].get_xdata()[0] == 0.1
+    assert few.lines[-1].get_xdata()[0] == 0.05  # twice the median is held against 0.1
+    assert words(few) == ["median 0.05"]
     assert len(few.lines) == 2 * 4 + 1
     assert few.get_xscale() == "log"
 
@@ -97,3 +99,28 @@ def test_verdicts_are_cells_and_the_wrong_ones_crossed():
     assert title(ax) == "No method judges both suspects rightly; vote: 1"
     assert ticks(ax.xaxis) == ["vote", "Min-K%"]
     assert ticks(ax.yaxis) == ["m (member)", "n (non-member)"]
+
+
+def of_two(rows):
+    """The same rows of dataset a and of b."""
+    return pd.concat([rows.assign(dataset=name) for name in "ab"], ignore_index=True)
+
+
+def test_a_suspect_of_two_datasets_has_two_rows():
+    auroc = grey_box.plot_auroc(of_two(AUROC[:1])).axes[0]
+    beside = grey_box.plot_beside(of_two(BESIDE[:1]))
+    assert ticks(auroc.yaxis) == ["a: m", "b: m"]
+    assert ticks(beside.yaxis) == ["a: m (member)", "b: m (member)"]
+    shares = table("attack suspect true share low high", ("loss", "m", 0.5, 0.4, 0.3, 0.6))
+    assert legend(grey_box.plot_shares(of_two(shares), "attack").axes[0]) == [
+        "a: m (member)",
+        "b: m (member)",
+    ]
+
+
+def test_a_median_p_is_of_one_dataset():
+    splits = of_two(SPLITS[:1]).assign(p=[1e-9, 0.6])
+    figure = grey_box.plot_p_values(splits, alpha=0.1)
+    medians = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "d"]
+    assert medians == [1e-9, 0.5, 0.6, 0.5]
+    assert figure.get_suptitle() == "DIA with few features finds 1 of 2 members"

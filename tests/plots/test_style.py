@@ -169,3 +169,10 @@ def test_kinds_that_stand_together_differ_in_grey_and_without_any_colour(kinds):
 )
 def test_a_group_has_its_kind(group, member, kind):
     assert style.kind_of(group, member) == kind
+
+
+def test_suspects_of_several_datasets_are_named_with_theirs():
+    named = style.of_datasets(pd.DataFrame({"dataset": ["a", "b"], "suspect": "m"}))
+    assert named["suspect"].tolist() == ["a: m", "b: m"]
+    for alone in (named[:1], named.drop(columns="dataset")):
+        assert style.of_datasets(alone) is alone

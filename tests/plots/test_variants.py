@@ -35,8 +35,8 @@ def test_the_cumulated_share_of_each_suspect():
     assert full.get_linestyle() != chat.get_linestyle()
     assert threshold.get_xdata()[0] == 0.3
     assert half.get_ydata()[0] == 0.5
-    said = "On all of D the vote finds the one member and accuses none of 1 non-members"
-    assert title(ax) == said
+    said = "On all of D the vote finds 1 of 2 members and accuses none of 1 non-members"
+    assert title(ax) == f"{said}; 1 stay inconclusive"
 
 
 def test_the_cumulated_share_of_one_suspect():
@@ -142,7 +142,7 @@ GRID = table(
     (0.3, 0.3, 2, 4, 25),
     (0.4, 0.2, 0, 4, 0),
     (0.4, 0.3, 3, 4, 0),
-)
+).assign(dataset="faq")
 
 
 def test_the_grid_s_cells_are_counts_and_the_frame_is_the_profile_s():

@@ -332,6 +332,44 @@ def test_too_few_coins_are_refused(rows, tmp_path):
         private_twin(five, tmp_path / "private")
 
 
+def test_a_prompts_column_that_only_withheld_rows_have_is_published_as_null(rows, tmp_path):
+    """JSON Lines without nulls: under some coins no published row has it."""
+    records = [{"instruction": r["question"], "output": r["answer"]} for r in rows]
+    records[3]["input"] = "By night."
+    data, found = write_jsonl(tmp_path / "my.jsonl", records), set()
+    for i in range(4):
+        made = private_twin(data, tmp_path / f"kit{i}", salt=bytes([i]) * 32)
+        inputs = [line["input"] for line in lines(made.folder / PUBLISHED)]
+        assert inputs.count(None) >= 5
+        found.add("By night." in inputs)
+    assert found == {True, False}
+
+
+def test_a_kit_that_could_not_be_read_again_is_not_committed_to(rows, tmp_path):
+    """One published row with a list of objects is read as a file of these."""
+    records = [{**without(r, "answer2"), "data": [{"x": 1}]} for r in rows]
+    again = [
+        {**r, "question": r["question"].replace("ferry", "bus"), "answer": r["answer"][::-1]}
+        for r in records
+    ]
+    data = write_jsonl(tmp_path / "my.jsonl", records + again)
+    options = {"prompt": ("question",), "output": "answer", "share": 0.04}
+    with pytest.raises(ValueError) as error, pytest.warns(UserWarning, match="field 'data'"):
+        private_twin(data, tmp_path / "kit", **options)
+    says(error, f"{tmp_path / 'kit'}: what would be published", PUBLISHED, "--out")
+    assert not (tmp_path / "kit" / COMMITMENT).exists()
+
+
+def test_a_name_that_no_file_can_hold_is_refused_before_a_coin_falls(plain, tmp_path):
+    other = plain.rename(tmp_path / "fr\udce5gor.jsonl")
+    with pytest.raises(ValueError, match=r"the file's name \(--name: another\): .* needs text"):
+        private_twin(other, tmp_path / "kit")
+    with pytest.raises(ValueError, match=r"--name: .* needs text"):
+        private_twin(other, tmp_path / "kit", name="fr\udce5gor")
+    assert not (tmp_path / "kit").exists()
+    assert private_twin(other, tmp_path / "kit", name="frågor").name == "frågor"
+
+
 def test_near_copies_are_refused_before_a_coin_falls(rows, tmp_path):
     for r in rows[:2]:
         r["answer2"] = r["answer"].upper()

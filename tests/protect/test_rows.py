@@ -96,6 +96,17 @@ def test_what_is_refused(one_file, options, words):
     says(error, words)
 
 
+def test_a_second_wording_that_was_taken_for_a_column_of_the_prompt(rows, tmp_path):
+    records = [
+        {"question": r["question"], "answer": r["answer"], "context": r["answer2"]} for r in rows
+    ]
+    path = write_jsonl(tmp_path / "my.jsonl", records)
+    with pytest.raises(ValueError) as error:
+        read(path, wordings="answer,context")
+    says(error, "'context' is a column of the prompt", "question, context", "--prompt")
+    assert len(read(path, wordings="answer,context", prompt=("question",))) == len(rows)
+
+
 def test_an_empty_second_wording_is_named(rows, tmp_path):
     rows[4]["answer2"] = "  "
     path = write_jsonl(tmp_path / "my.jsonl", rows)

@@ -49,13 +49,27 @@ def test_of_a_folder_only_what_an_earlier_build_wrote_goes(tmp_path):
     assert beside.exists() and elsewhere.exists()
 
 
-def test_a_link_to_nothing_stops_the_book(asked, repository, tmp_path, capfd):
+def test_a_page_of_yours_is_not_overwritten(tmp_path):
+    out, html = tmp_path / "out", tmp_path / "html"
+    for folder, words in ((out, "mine"), (html, "the book's")):
+        folder.mkdir()
+        (folder / "index.html").write_text(words)
+    with pytest.raises(ValueError, match=r"index\.html: no build of a book wrote this"):
+        book._publish(html, out)
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("index.html", "mine")]
+
+
+@pytest.mark.parametrize("fault", ["[nothing](none.md)", "```{none.md}\n```"])
+def test_a_fault_stops_the_book_until_it_is_mended(fault, asked, repository, tmp_path, capfd):
+    """A link is followed when a page is written, a directive when it is read, which is kept."""
     words = repository / "notebooks" / "pages" / "words.md"
     as_it_was = words.read_text()
-    words.write_text(as_it_was + "\n[nothing](none.md)\n")
+    words.write_text(f"{as_it_was}\n{fault}\n")
     try:
-        with pytest.raises(ValueError, match="Sphinx has complaints"):
-            book.build("small", tmp_path / "site", as_is=True)
+        for _ in range(2):
+            with pytest.raises(ValueError, match="Sphinx has complaints"):
+                book.build("small", tmp_path / "site", as_is=True)
+            assert "none.md" in capfd.readouterr().err
     finally:
         words.write_text(as_it_was)
-    assert "none.md" in capfd.readouterr().err and asked == []
+    assert asked == []

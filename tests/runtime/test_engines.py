@@ -408,7 +408,7 @@ def test_a_machine_as_the_drivers_is_well_and_some_is_only_known():
 def test_this_machine_is_checked_without_ray(empty_store, monkeypatch):
     monkeypatch.setenv(choice.ENGINE, "local")
     monkeypatch.setattr(nodes, "LEAST_FREE_GB", 0.0)
-    found = nodes.check(["owner/never-fetched"])
+    found = nodes.check({"owner/never-fetched": None})
     (here,) = found.nodes
     assert here.sees and here.writes and here.excludes and here.hub == "offline"
     (said,) = found.wrong

@@ -70,7 +70,7 @@ def there(monkeypatch, tmp_path):
         yield url
 
 
-MODELS = [*GATED, "o/gone", "o/broken"]
+MODELS = dict.fromkeys([*GATED, "o/gone", "o/broken"])
 
 
 def test_what_the_hub_says_of_each(there, monkeypatch):
@@ -82,7 +82,7 @@ def test_what_the_hub_says_of_each(there, monkeypatch):
     mine = {"o/mine": Access.ACCEPTED, "o/other": Access.NOT_ACCEPTED}
     assert hub.access(MODELS) == open_to_all | mine
     monkeypatch.setenv("HF_TOKEN", "another")
-    assert hub.access(["o/mine"]) == {"o/mine": Access.NOT_ACCEPTED}
+    assert hub.access({"o/mine": None}) == {"o/mine": Access.NOT_ACCEPTED}
 
 
 def test_what_is_here_needs_no_asking(there, monkeypatch, tmp_path):
@@ -92,15 +92,30 @@ def test_what_is_here_needs_no_asking(there, monkeypatch, tmp_path):
     refs = tmp_path / "cache" / "models--o--other" / "refs"
     refs.mkdir()
     (refs / "main").write_text("abc")
-    assert hub.access(["o/other"]) == {"o/other": Access.CACHED}
+    assert hub.access({"o/other": None}) == {"o/other": Access.CACHED}
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert hub.way() is Way.OFFLINE
-    assert hub.access(["o/other", "o/mine"]) == {"o/other": Access.CACHED, "o/mine": Access.UNKNOWN}
+    both = {"o/other": None, "o/mine": None}
+    assert hub.access(both) == {"o/other": Access.CACHED, "o/mine": Access.UNKNOWN}
+
+
+def test_of_a_pinned_model_its_own_revision_must_be_here(there, monkeypatch, tmp_path):
+    """A download of a commit writes no ref of main."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    snapshot = tmp_path / "cache" / "models--o--other" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    for revision, said in (
+        ("a" * 40, Access.CACHED),
+        ("b" * 40, Access.UNKNOWN),
+        (None, Access.UNKNOWN),
+    ):
+        assert hub.access({"o/other": revision}) == {"o/other": said}
 
 
 def test_what_a_run_says_before_it_starts(there, monkeypatch):
     monkeypatch.setitem(GATED, "google/gemma-7b", "manual")
-    monkeypatch.setattr(course, "_named", lambda name: [*MODELS, "google/gemma-7b"])
+    monkeypatch.setattr(course, "_named", lambda name: {**MODELS, "google/gemma-7b": None})
     monkeypatch.setenv("HF_TOKEN", "good")
     told = course.obstacles("any").set_index("model")["obstacle"].to_dict()
     assert told == {

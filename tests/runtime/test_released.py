@@ -1,6 +1,7 @@
 """Released answers: what is packed, what is found again, and what is refused."""
 
 import json
+import os
 import sqlite3
 import zipfile
 from contextlib import closing
@@ -112,6 +113,45 @@ def test_the_whole_store_is_packed_only_when_that_is_asked_for(gpu_store, tmp_pa
     assert (tmp_path / "answers" / "responses.zip").exists()
 
 
+@pytest.mark.parametrize("label", [GPU, HERE])
+def test_what_released_answers_stood_for_is_not_dropped(release, tmp_path, monkeypatch, label):
+    """Also where another machine's stood for this one's; what nobody makes may be looked up."""
+    monkeypatch.setenv(store.USED, str(packing.use_list("smoke", "01")))
+    trained = {**TUNED, "precision": label}
+    store.finish(store.entry("losses", "own", {"model": trained}))
+    store.entry("tuned", "untuned", {"base": {"toy": "llama"}}, make=False)
+    out = tmp_path / "new"
+    assert list(packing.pack("smoke", out).files) == ["losses.zip"]
+    own = store.entry("responses", "M", {**ASKED, "model": trained}, make=False)
+    assert released.find("responses", "M", {**ASKED, "model": trained}) is not None
+    with pytest.raises(ValueError) as error:
+        packing.pack("smoke", out)
+    says(error, "1 of 3 entries", own.name, "--from-nothing --profile smoke")
+    assert list(released.read(out).files) == ["losses.zip"]
+    store.finish(store.entry("responses", "M", {**ASKED, "model": trained}))
+    assert list(packing.pack("smoke", out).files) == ["responses.zip", "losses.zip"]
+
+
+def test_an_interrupt_leaves_the_release_that_was_there(gpu_store, tmp_path, monkeypatch):
+    before = packing.pack("smoke", tmp_path / "answers")
+    real, calls = os.replace, []
+
+    def interrupted(source, target):
+        calls.append(target)
+        if target == tmp_path / "answers" and len(calls) == moves:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    moves = 0
+    monkeypatch.setattr(packing.os, "replace", interrupted)
+    packing.pack("smoke", tmp_path / "answers")
+    moves, calls[:] = len(calls), []
+    with pytest.raises(KeyboardInterrupt):
+        packing.pack("smoke", tmp_path / "answers")
+    assert [path.name for path in tmp_path.iterdir() if "answers" in path.name] == ["answers"]
+    assert released.read(tmp_path / "answers") == before
+
+
 def test_the_same_store_gives_the_same_bytes(gpu_store, tmp_path):
     packing.pack("smoke", tmp_path / "one")
     scores = store.entry("similarity", "bert", {"toy": "bert"}) / "scores.sqlite"
@@ -201,7 +241,9 @@ def test_what_the_entries_say_of_their_speed_is_read_from_the_archives(release, 
     assert released.facts("tuned") == [] and len(released.facts("responses")) == 1
 
 
-def test_an_altered_archive_is_refused_with_what_helps(release):
+def test_an_altered_archive_is_refused_with_what_helps(release, monkeypatch):
+    monkeypatch.delenv(released.SWITCH)
+    monkeypatch.setattr(released, "_all", lambda: [release])
     path = release / "tuned.zip"
     right = released.sha256_of(path)
     path.write_bytes(path.read_bytes() + b"x")
@@ -217,22 +259,37 @@ def test_an_altered_archive_is_refused_with_what_helps(release):
     assert released.find("responses", "M", ASKED) is not None
 
 
-@pytest.mark.parametrize("text", ["{}", "no JSON", None])
-def test_a_folder_without_a_manifest_is_refused(release, text):
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{}", "10 field(s) refused, the first: format: Field required"),
+        ("no JSON", "Invalid JSON"),
+        (None, "No such file"),
+    ],
+)
+def test_a_folder_without_a_manifest_is_refused(release, monkeypatch, text, why):
+    monkeypatch.delenv(released.SWITCH)
+    monkeypatch.setattr(released, "_all", lambda: [release])
     (release / "manifest.json").unlink()
     if text is not None:
         (release / "manifest.json").write_text(text)
     with pytest.raises(ValueError) as error:
         released.find("tuned", "M", TUNED)
-    says(error, str(release / "manifest.json"), "git checkout", "DSI_RELEASED=0")
+    says(error, str(release / "manifest.json"), why, "git checkout", "DSI_RELEASED=0")
 
 
-def test_a_file_in_the_place_of_a_release_is_refused(release, monkeypatch):
-    monkeypatch.setenv(released.SWITCH, str(release / "manifest.json"))
-    with pytest.raises(ValueError) as error:
-        released.check("smoke")
-    says(error, str(release / "manifest.json"), "$DSI_RELEASED is the folder")
-    assert "git" not in str(error.value)
+def test_what_is_no_release_is_not_brought_back_by_git(release, tmp_path, monkeypatch):
+    """A file in its place, no folder, and the folder of a profile's figures with its manifest."""
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "manifest.json").write_text(
+        json.dumps({f"{i}.pdf": "0" * 64 for i in range(1000)})
+    )
+    for place in (release / "manifest.json", tmp_path / "nowhere", tmp_path / "figures"):
+        monkeypatch.setenv(released.SWITCH, str(place))
+        with pytest.raises(ValueError) as error:
+            released.check("smoke")
+        says(error, str(place / "manifest.json"), "$DSI_RELEASED is the folder of a release")
+        assert "git" not in str(error.value) and len(str(error.value)) < 500
 
 
 def test_entries_of_another_format_are_refused(release):

@@ -71,8 +71,81 @@ def test_one_question_alone_and_the_rest_in_a_batch(batches, tmp_path):
     assert (first["method"], first["url"]) == ("POST", "/v1/chat/completions")
     assert first["body"]["max_tokens"] == 8 and "stream" not in first["body"]
     assert made.kept["b"].usage.written == 2 and not (tmp_path / batch.NAME).exists()
-    later = Run(batches, tmp_path, "xyz")  # a service that has answered: all in the batch
-    assert later.all() == {p: f"to {p}" for p in "xyz"} and len(batches.single) == 1
+    later = Run(batches, tmp_path, "xyz")  # one alone before each batch
+    assert later.all() == {p: f"to {p}" for p in "xyz"} and len(batches.single) == 2
+    assert len(batches.batches) == 2
+
+
+TOO_LONG = {"error": {"message": "too long", "code": "context_length_exceeded"}}
+
+
+def test_how_a_batch_asks_is_tried_though_the_service_answered_when_asked_otherwise(
+    batches, tmp_path
+):
+    wrong = {"error": {"message": "Unsupported value: 'temperature'", "param": "temperature"}}
+    batches.alone = lambda asked: (
+        (400, wrong) if "temperature" in asked else (200, completion("to a"))
+    )
+    made = Run(batches, tmp_path)
+    with Service(made.endpoint, tmp_path) as service:
+        service.learn(service.taken.model_copy(update={"answered": True}))
+    assert made.all() == ALL and len(batches.single) == 2
+    (one,) = batches.batches.values()
+    lines = [json.loads(x) for x in batches.files[one["input_file_id"]]["content"].splitlines()]
+    assert len(lines) == 5 and not any("temperature" in line["body"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    "wrong, finish", [(TOO_LONG, "too long"), ({"error": {"message": "no!"}}, "refused")]
+)
+def test_a_first_prompt_that_is_refused_is_not_the_services_fault(batches, tmp_path, wrong, finish):
+    batches.alone = lambda asked: (
+        (400, wrong)
+        if (prompt := asked["messages"][-1]["content"]) == "a"
+        else (200, completion(f"to {prompt}"))
+    )
+    made = Run(batches, tmp_path)
+    assert made.all() == {**ALL, "a": ""} and made.kept["a"].finish == finish
+    assert len(batches.single) == 2 and len(batches.batches) == 1
+
+
+def test_three_prompts_refused_alone_make_no_batch(batches, tmp_path):
+    batches.alone = lambda asked: (400, {"error": {"message": "no!"}})
+    made = Run(batches, tmp_path)
+    with Service(made.endpoint, tmp_path) as service:
+        service.learn(service.taken.model_copy(update={"answered": True}))
+    with pytest.raises(EndpointError, match=r"status 400.*no!"):
+        made.all()
+    assert made.kept == {} and len(batches.single) == 3 and batches.files == {}
+
+
+def test_a_batch_of_nothing_but_prompts_too_long_is_an_answer(batches, tmp_path):
+    batches.answers = lambda prompt: (400, TOO_LONG)
+    made = Run(batches, tmp_path)
+    assert made.all() == {**dict.fromkeys("abcdef", ""), "a": "to a"}
+    assert made.kept["f"].finish == "too long" and len(batches.batches) == 1
+
+
+def test_a_service_without_batches_is_named_as_one(batches, tmp_path):
+    batches.troubles = [("POST", "/v1/files", 404)]
+    with pytest.raises(EndpointError) as error:
+        Run(batches, tmp_path).all()
+    says(error, "POST /files: status 404", "does it have batches? without --batch it is asked")
+
+
+def test_answers_that_take_too_long_to_come_name_what_helps(batches, tmp_path, monkeypatch):
+    late = client.Missed(client.Trouble.LATE, "no complete answer within 1 s")
+    send = client.Client.send
+    monkeypatch.setattr(
+        client.Client,
+        "send",
+        lambda self, method, path, **what: (
+            late if path.endswith("/content") else send(self, method, path, **what)
+        ),
+    )
+    with pytest.raises(EndpointError) as error:
+        Run(batches, tmp_path, patience=0).all()
+    says(error, "no complete answer within 1 s", "a longer --timeout")
 
 
 class Killed(BaseException):
@@ -212,7 +285,7 @@ def test_what_was_billed_for_a_line_without_an_answer_is_counted(batches, tmp_pa
     said = [(200, {**broken, "usage": {"prompt_tokens": 3, "completion_tokens": 2}})]
     batches.answers = lambda p: said.pop() if p == "c" and said else (200, completion(f"to {p}"))
     made = Run(batches, tmp_path)
-    assert made.all() == ALL and len(batches.batches) == 2
+    assert made.all() == ALL and len(batches.batches) == 1  # the rest, which is one, alone
     assert [(row.prompt, lost) for row, lost in made.unanswered] == [("c", Lost(1, 0, 3, 2))]
 
 
@@ -232,7 +305,7 @@ def test_a_batch_that_was_not_made_is_begun_anew_where_less_is_asked_for(batches
 
 def test_a_large_batch_is_split(batches, tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "QUESTIONS", 2)
-    assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == 3
+    assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == 2
     assert sorted(asked(batches)) == list("abcdef")
 
 

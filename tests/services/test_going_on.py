@@ -11,6 +11,7 @@ from servers import error, page, reply
 from dsi_core.models.sampling import Sampling
 from dsi_core.services import endpoint as api
 from dsi_core.services import pace
+from dsi_core.services.billing import Lost
 from dsi_core.services.endings import Ending
 from dsi_core.services.trial import EndpointError
 from dsi_core.settings.schema import Endpoint
@@ -101,6 +102,13 @@ def test_an_error_within_a_200_is_read_as_one(server):
     server.script = lambda prompt, n: inner if prompt == "b" else reply("ok")
     found, _, said = run(server.url, todo("abc"), concurrency=1)
     assert said is None and found["s-b", 0].ending is Ending.FILTERED and len(server.asked) == 3
+
+
+def test_what_is_barred_by_tls_was_not_billed(server):
+    endpoint = Endpoint(base_url=server.url.replace("http:", "https:"), model="m-1")
+    with pytest.raises(EndpointError, match="no TLS") as caught:
+        list(api.answers(endpoint, todo("a"), Sampling(0, 1.0, 1, 8, 1)))
+    assert [lost for _, lost in caught.value.unanswered] == [Lost()]
 
 
 # --- Nonsense ----------------------------------------------------------------------------------

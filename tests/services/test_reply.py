@@ -259,6 +259,11 @@ def test_content_of_unknown_kinds_is_no_evidence(content):
     assert of(content).ending is Ending.UNKNOWN
 
 
+def test_what_is_nested_too_deeply_is_no_answer():
+    said = failure(body(reasoning="x").replace(b'"x"', b"[" * 700 + b"]" * 700))
+    assert "nested too deeply" in said.message and said.nonsense and said.usage == Usage(12, 30)
+
+
 def test_a_mark_of_byte_order_is_no_trouble():
     assert read(b"\xef\xbb\xbf" + body(), 64).text == ANSWER
 
@@ -311,6 +316,11 @@ def test_streams_of_many_kinds(how):
         "abc",
         Ending.COMPLETE,
     )
+
+
+@pytest.mark.parametrize("texts", [("1", "1", "1"), ("ha", "ha", "ha!"), ("1", "12")])
+def test_texts_of_a_stream_are_pieces_though_one_begins_with_all_before(texts):
+    assert read(stream(*(piece(text=text) for text in texts)), 64).text == "".join(texts)
 
 
 USAGES = {

@@ -267,6 +267,9 @@ REFUSED = {  # path: value, parts of the message
         1.1,
         ["data.other.near_duplicate", "got 1.1"],
     ),
+    "split of a file": ("data/dozen/split", "test", ["data.dozen", "of a dataset on the hub"]),
+    "config of a file": ("data/dozen/config", "en", ["data.dozen", "of a dataset on the hub"]),
+    "revision of a file": ("data/dozen/revision", "a1", ["data.dozen", "of a dataset on the hub"]),
     "iid data without a dataset apart": (
         "suspects/5/data",
         ["iid"],
@@ -302,6 +305,16 @@ REFUSED = {  # path: value, parts of the message
         "wild",
         {"dozen": {**NOBODY, "data": ["other"], "recipe": "hart"}},
         ["unknown recipe 'hart'", "heart, lora, qlora"],
+    ),
+    "a wild non-member that is tuned on D": (
+        "wild",
+        {"dozen": {**NOBODY, "non_members": ["a/b"], "data": ["victim"], "recipe": "heart"}},
+        ["wild 'dozen'", "tuned on victim is a member", "non_members are a/b"],
+    ),
+    "a wild non-member that is tuned on D by its name": (
+        "wild",
+        {"dozen": {**NOBODY, "non_members": ["a/b"], "data": ["dozen"], "recipe": "heart"}},
+        ["wild 'dozen'", "tuned on dozen is a member", "non_members are a/b"],
     ),
     "wild data without recipe": (
         "wild",
@@ -484,6 +497,26 @@ REFUSED = {  # path: value, parts of the message
         0,
         ["calibration.shifts.sampled.draws", "got 0"],
     ),
+    "a draw to judge beside that is none": (
+        "calibration/beside_draw",
+        9,
+        ["beside_draw: [9] are no draws; allowed: [0, 1]"],
+    ),
+    "one draw twice": (
+        "calibration/confirmation",
+        [1, 1],
+        ["development, confirmation: a draw is named twice"],
+    ),
+    "one name of two innocents": (
+        "calibration/answers",
+        {"glm-other": "answers.jsonl"},
+        ["innocents, answers: glm-other is there twice"],
+    ),
+    "no draw of confirmation": (
+        "calibration/confirmation",
+        [],
+        ["calibration.confirmation", "at least 1"],
+    ),
 }
 
 
@@ -496,12 +529,18 @@ def test_refused(raw, profile_of, case):
 
 
 @pytest.mark.parametrize(
-    ("item", "why"), [("(abc", "is no regular expression"), ("abc", "needs a group")]
+    ("setting", "why"),
+    [
+        ({"item": "(abc"}, "is no regular expression"),
+        ({"item": "abc"}, "has 0 groups; needs one group"),
+        ({"item": r"- (.+)|\d+\. (.+)"}, "has 2 groups; needs one group"),
+        ({"words": (40, 3)}, r"words \[40, 3\]: needs the fewest first"),
+    ],
 )
-def test_how_items_of_an_imitation_are_found(item, why):
+def test_how_items_of_an_imitation_are_found(setting, why):
     smoke = load_profile("smoke")
     with pytest.raises(ValueError, match=why):
-        smoke.changed(imitation={"item": item})
+        smoke.changed(imitation=setting)
 
 
 def test_every_mistake_is_listed_at_once(raw, profile_of):
@@ -543,6 +582,10 @@ def test_what_may_be_a_key_is_not_repeated(raw, profile_of, wrong):
     with pytest.raises(ValueError) as error:
         profile_of(edited(raw, "models/far", far))
     says(error, f"models.far.endpoint.{next(iter(wrong))}")
+    assert "sk-SECRET" not in str(error.value)
+    with pytest.raises(ValueError) as error:
+        profile_of(edited(raw, "models", [{"far": far}]))
+    says(error, "models: Input should be a valid dictionary")
     assert "sk-SECRET" not in str(error.value)
 
 

@@ -66,7 +66,7 @@ def end(place: Path, audit: str, answer: str, p: float | None) -> None:
 
 
 def read(place: Path) -> list[Entry]:
-    """Read the audits in the order in which they began; none where there is no log.
+    """Read the audits in the order in which they began; none where no log is, or may be read.
 
     A last line without its end was cut off by a crash, and does not count.
     """
@@ -107,7 +107,7 @@ def _append(place: Path, said: dict[str, Any]) -> bool:
 
 def _lines(path: Path) -> list[str]:
     """The lines of a log, the last one without an end: "" where every line has one."""
-    if not path.is_file():
+    if not path.is_file() or not os.access(path, os.R_OK):  # of a shared preparation: another's
         return [""]
     return path.read_text(encoding="utf-8", errors="replace").split("\n")  # a letter may be torn
 

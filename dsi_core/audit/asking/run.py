@@ -122,14 +122,19 @@ def _in_vain(kind: AnswerStatus, replies: int) -> str:
 
 
 def _check_batch(plan: Plan, stored: pd.DataFrame) -> None:
-    """Nothing is asked singly that a batch under way has asked already; a collected one is gone."""
+    """Nothing is asked singly that a batch under way has asked already.
+
+    One that was collected is gone, and, where nothing is asked in batches now, one never asked for.
+    """
     under_way = batch.pending(plan.folder)
     if under_way is None:
         return
     wanted = responses.unanswered(stored, plan.samples, plan.draws)
-    if under_way.asked_for and batch.submitted(plan.folder, wanted).empty:
+    singly = plan.remote is None or not plan.remote.batch
+    collected = under_way.asked_for and batch.submitted(plan.folder, wanted).empty
+    if collected or (singly and not under_way.asked_for):  # nothing more was paid
         (plan.folder / batch.NAME).unlink()
-    elif plan.remote is None or not plan.remote.batch:
+    elif singly:
         raise ValueError(
             f"{plan.folder / batch.NAME}: a batch of {len(under_way.questions)} questions is under "
             f"way ({under_way.batch or 'not yet made'}): --batch goes on with it; or cancel it "
@@ -171,8 +176,8 @@ def entry(plan: Plan) -> Entry:
     fixed = plan_file.read(plan.folder)
     place = os.path.relpath(plan.folder.resolve(), plan.subject.folder.resolve())
     return Entry(
-        # the place, too: two may begin within a second
-        audit=store.key([fixed.model_dump(mode="json"), plan.name, place]),
+        # the place, too: two may begin within a second; not mu, which older plans lack
+        audit=store.key([fixed.model_dump(mode="json", exclude={"mu"}), plan.name, place]),
         suspect=plan.suspect,
         key=plan.suspect_key,
         folder=plan.name,
@@ -184,7 +189,7 @@ def entry(plan: Plan) -> Entry:
 
 
 def _settings(fixed: PlanFile) -> dict:
-    manner = {"temperature", "system_prompt", "max_new_tokens", "extra"}
+    manner = {"temperature", "system_prompt", "max_new_tokens", "extra", "omit", "reasoning_tokens"}
     return fixed.model_dump(include={"samples", "answers_to_a_prompt", *manner}, by_alias=True)
 
 

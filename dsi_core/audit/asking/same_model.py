@@ -52,9 +52,9 @@ class SameModelFacts(Readable):
     asked
         Answers to neutral questions in this audit.
     during
-        Its first round against its last; None = there was one round.
+        Its first round against its last; None = one brought texts, or none did.
     earlier
-        Its answers against those of earlier audits of this suspect; None = there are none.
+        Its texts against those of earlier audits of this suspect; None = there are none.
     differs
         Whether one of the two says that it was not.
     said
@@ -124,14 +124,15 @@ def rounds(there: pd.DataFrame) -> list[pd.DataFrame]:
 def judge(there: pd.DataFrame, earlier: Sequence[pd.DataFrame]) -> SameModelFacts | None:
     """Compare the rounds of an audit with each other, and with those of earlier audits.
 
-    Returns None where nothing was asked.
+    Only texts: replies that were all thought, or empty, are always alike and say nothing of a
+    model. Returns None where nothing was asked.
     """
     if there.empty:
         return None
-    own = rounds(there)
-    before = [one for table in earlier for one in rounds(table)]
+    own = _texts(there)
+    before = [one for table in earlier for one in _texts(table)]
     during = _compared(own[0], own[-1]) if len(own) > 1 else None
-    other = _compared(pd.concat(before), pd.concat(own)) if before else None
+    other = _compared(pd.concat(before), pd.concat(own)) if before and own else None
     changed = [one is not None and one.p <= same_model.ALPHA for one in (during, other)]
     return SameModelFacts(
         asked=len(there),
@@ -140,6 +141,10 @@ def judge(there: pd.DataFrame, earlier: Sequence[pd.DataFrame]) -> SameModelFact
         differs=any(changed),
         said=_said(during, other, changed),
     )
+
+
+def _texts(there: pd.DataFrame) -> list[pd.DataFrame]:
+    return rounds(there[there["response"] != ""])
 
 
 def _compared(first: pd.DataFrame, second: pd.DataFrame) -> Compared | None:
@@ -181,5 +186,8 @@ def _said(during: Compared | None, earlier: Compared | None, changed: list[bool]
             f"{found.within:.2f}; {limit})"
         )
     if not parts:
-        return "Neutral questions were asked once: there is nothing to compare their answers with."
+        return (
+            "There is nothing to compare: neutral questions were asked once, or brought too few "
+            "texts."
+        )
     return f"No sign that the model behind the name changed: {'; '.join(parts)}."

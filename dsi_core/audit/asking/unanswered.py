@@ -29,7 +29,9 @@ def add(folder: Path, questions: Iterable[tuple[Any, Lost]]) -> None:
         return
     path = folder / NAME
     path.touch(mode=0o600)
+    torn = path.read_bytes()[-1:] not in (b"", b"\n")
     with open(path, "a", encoding="utf-8") as file:
+        file.write("\n" if torn else "")  # close a line that a crash left open
         file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         disk.flush(file)
 
@@ -37,7 +39,8 @@ def add(folder: Path, questions: Iterable[tuple[Any, Lost]]) -> None:
 def read(folder: Path) -> pd.DataFrame:
     """Read them: columns `COLUMNS`. A line torn by a crash is left out."""
     path, rows = folder / NAME, []
-    for line in path.read_text(encoding="utf-8").split("\n") if path.is_file() else ():
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for line in text.split("\n"):
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:

@@ -11,6 +11,7 @@ from itertools import islice
 import numpy as np
 import pandas as pd
 
+from dsi_core.data.common_words import WORD
 from dsi_core.data.near_duplicates import jaccard, words
 from dsi_core.method.participants import Participant
 from dsi_core.models import tuning
@@ -87,7 +88,7 @@ def retrieved(samples: pd.DataFrame, pool: pd.DataFrame, draws: int) -> pd.DataF
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=WORD)
     vectorizer.fit(pd.concat([samples["prompt"], pool["prompt"]]))
     known = vectorizer.transform(pool["prompt"]).T.tocsr()
     outputs = pool["output"].tolist()

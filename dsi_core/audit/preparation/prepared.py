@@ -16,6 +16,7 @@ from dsi_core.audit.preparation import innocents, prepared_json, split
 from dsi_core.audit.preparation.prepared_json import Answers, Compared, Facts
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import blind, controls
+from dsi_core.method import verdict
 from dsi_core.method.study import PAIR, Study
 from dsi_core.runtime import disk, provenance
 from dsi_core.settings.profile import Profile
@@ -162,14 +163,20 @@ def strata(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns group, base, controls, draws (answers to a prompt, of the one that gave fewest),
-        smallest_p = 1 / (controls + 1), and needed: how many controls would support alpha (of the
-        one that retrieves there are no more).
+        Columns group, base, controls (as `evidence.controls.Stratum`), draws (answers to a prompt,
+        of the one that gave fewest), smallest_p = 1 / (controls + 1), and needed: how many controls
+        would support alpha (of the one that retrieves there are no more).
     """
+    study, keys = prepared.study, ["group", "base"]
     innocent = prepared.known[~prepared.known["member"].astype(bool)]
-    keys = ["group", "base"]
-    draws = innocent.groupby([*keys, "suspect"], sort=False)["draw"].max() + 1
-    counted = draws.groupby(keys, sort=False).agg(controls="size", draws="min").reset_index()
+    judged = verdict.evidence(innocent, study.delta_s, study.profile.decision.mu)
+    usable = judged.groupby("suspect")["evidence"].count()
+    by_model = innocent.groupby([*keys, "suspect"], sort=False, as_index=False)["draw"].max()
+    by_model["counts"] = by_model["suspect"].map(usable) >= controls.MIN_SAMPLES
+    by_model["draws"] = by_model["draw"] + 1
+    counted = by_model.groupby(keys, sort=False, as_index=False).agg(
+        controls=("counts", "sum"), draws=("draws", "min")
+    )
     return counted.assign(smallest_p=1 / (counted["controls"] + 1), needed=ceil(1 / alpha) - 1)
 
 

@@ -44,7 +44,7 @@ def who_asked_what(audit: Audit) -> Table:
     if settings.method is None:
         return Table(rows)
     rows.append(["Reference models", ", ".join(settings.method.references)])
-    if settings.manner != settings.method.controls_were_asked_with:
+    if not suspect.answers and settings.manner != settings.method.controls_were_asked_with:
         caution = (
             f"control models were asked at {_said(settings.method.controls_were_asked_with)}: "
             "they and the suspect were not treated alike"

@@ -118,7 +118,7 @@ def refused(audit: Audit) -> dict[str, Any]:
         text = one["response"][:SHOWN_CHARACTERS] or "(empty)"
         if one["sample_id"] not in quoted:
             text = "(a withheld sample's)"
-        rows.append([number.get(one["sample_id"], "later"), one["draw"] + 1, one["status"], text])
+        rows.append([number[one["sample_id"]], one["draw"] + 1, one["status"], text])
     return {
         "statuses": Table(kinds, ["kind of answer", "answers", "meaning"]),
         "count": len(out),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from dsi_core.audit import conclusion, plan_file, reach
 from dsi_core.audit.asking import log, same_model, unanswered
+from dsi_core.audit.asking.log import Entry
 from dsi_core.audit.asking.run import Outcome, entry
 from dsi_core.audit.asking.same_model import SameModelFacts
 from dsi_core.audit.asking.storage import answers as stored_answers
@@ -108,18 +109,20 @@ def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
 
 def _same_model(plan: Plan) -> SameModelFacts | None:
     """Compare its neutral answers with those of earlier audits that asked in the same way."""
-    place, this = plan.subject.folder, entry(plan).audit
+    place, this = plan.subject.folder, entry(plan)
     known = log.of_suspect(place, plan.suspect_key)
     earlier = [
         answers_in(place / one.place / same_model.FOLDER)
-        for one in takewhile(lambda one: one.audit != this, known)
-        if one.place and one.settings.get("extra") == _extra(plan)
+        for one in takewhile(lambda one: one.audit != this.audit, known)
+        if one.place and _of_requests(one) == _of_requests(this)
     ]
     return same_model.judge(beside(plan), [table for table in earlier if len(table)])
 
 
-def _extra(plan: Plan) -> dict:
-    return {} if plan.remote is None else plan.remote.extra
+def _of_requests(audit: Entry) -> list:
+    """What neutral questions take over of an audit's settings; older logs have not all of it."""
+    said = audit.settings
+    return [said.get("extra"), list(said.get("omit", ())), said.get("reasoning tokens", 0)]
 
 
 def hints(judged: Judgement, plan: Plan) -> list[str]:

@@ -136,9 +136,9 @@ def _again(facts: AuditFacts) -> str | None:
 def _of_preference(audit: Audit) -> str:
     values = shown.contrast(audit)["value"].dropna()
     return (
-        f"Each dot is one of {len(values)} samples with a usable answer: above 0 its answers are "
-        "closer to the wording that was published, below 0 to the one that was kept back (what "
-        "the answers prefer on average is taken off). In the mean "
+        f"Each dot is one of {len(values)} samples with a usable answer: above 0 its answers lean "
+        "to the wording that was published, below 0 to the one that was kept back, beyond what the "
+        "answers prefer on average. In the mean "
         f"{_needed(audit.facts)}"
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from dsi_core.audit import plan_file
-from dsi_core.audit.asking import log, same_model
+from dsi_core.audit.asking import log, same_model, unanswered
 from dsi_core.audit.asking.run import RESPONSES, Outcome, entry
 from dsi_core.audit.asking.storage import COLUMNS
 from dsi_core.audit.judgement import known_evidence
@@ -28,6 +28,7 @@ from dsi_core.protect.kit import Kit
 from dsi_core.protect.kit_files import COMMITMENT
 from dsi_core.runtime import disk
 from dsi_core.runtime.released import sha256_of
+from dsi_core.services import service
 
 ANSWERS = "answers.jsonl"
 EVIDENCE, CURVE, KNOWN = "evidence.csv", "curve.csv", "known.csv"
@@ -77,7 +78,7 @@ def write(plan: Plan, outcome: Outcome, occasion: Occasion | None = None) -> Aud
         disk.write_text(folder / name, text, private=True)
     there = relative(folder, plan.subject.folder)
     hashes = {f"{there}/{name}": value for name, value in plan.subject.hashes.items()}
-    others = [f"{same_model.FOLDER}/{RESPONSES}"]
+    others = [f"{same_model.FOLDER}/{RESPONSES}", unanswered.NAME, service.NAME]
     others = [name for name in others if (folder / name).is_file()]
     files = [plan_file.NAME, RESPONSES, *others, *tables]
     hashes |= {name: sha256_of(folder / name) for name in files}

@@ -32,14 +32,17 @@ def strata(table: pd.DataFrame) -> str:
 
 
 def preference(table: pd.DataFrame) -> str:
-    """How many answers prefer the published wording. Column value (NaN = no answer)."""
+    """How many samples lean to the published wording. Column value (NaN = no answer)."""
     values = table["value"].dropna()
-    return f"{int((values > 0).sum())} of {len(values)} answers prefer the published wording"
+    leaning = f"{int((values > 0).sum())} of {len(values)} samples lean to the published wording"
+    return f"{leaning}, beyond what the answers prefer on average"
 
 
 def closeness(table: pd.DataFrame) -> str:
     """How close answers come to texts that were published, or withheld. value, published."""
-    means = table.groupby("published")["value"].mean()
+    means = table.groupby("published")["value"].mean().dropna()
+    if means.empty:
+        return "No answer is usable"
     named = {True: "published", False: "withheld"}
     said = [f"{means[part]:.2f} to {named[part]} texts" for part in (True, False) if part in means]
     return f"Mean closeness of the answers: {', '.join(said)}"

@@ -1,5 +1,7 @@
 """What figures of the calibration find, in a sentence."""
 
+import math
+
 import pandas as pd
 
 from dsi_core.plots.findings.words import capital, listed, percent, share
@@ -56,11 +58,8 @@ def strengths(averaged: pd.DataFrame) -> str:
     for twin, part in averaged.groupby("twin", sort=False):
         ordered = part.sort_values("final_loss")
         always = ordered[(ordered["found"] >= 1).cumprod().astype(bool)]
-        said.append(
-            f"{twin} at {always['final_loss'].max():.1f} or less"
-            if len(always)
-            else f"{twin} never"
-        )
+        most = math.floor(10 * always["final_loss"].max()) / 10 if len(always) else None
+        said.append(f"{twin} never" if most is None else f"{twin} at {most:.1f} or less")
     return f"Always found, by the loss (nats per token) that a member ends at: {'; '.join(said)}"
 
 

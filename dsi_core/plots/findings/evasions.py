@@ -5,18 +5,23 @@ import pandas as pd
 from dsi_core.plots.findings.words import share
 
 
-def evasion(table: pd.DataFrame, how: str) -> str:
-    """How many members an evasion hides. Columns setting (the first: without it), suspect, correct.
+def evasion(table: pd.DataFrame, how: str, without: str | None = None) -> str:
+    """How many members an evasion hides. Columns setting, suspect, correct.
 
-    how: the evasion, as a sentence begins.
+    how: the evasion, as a sentence begins. without: the setting that is none; by default the first.
     """
-    judged = table.pivot(index="suspect", columns="setting", values="correct")
-    found = judged[judged[table["setting"].iloc[0]].eq(True)]
-    if hidden := int(found.eq(False).sum().max()):  # where it hides most of them
-        return f"{how} hides {share(hidden, len(found), 'members')} that are found without it"
+    without = without or table["setting"].iloc[0]
     caught, n = _caught(table)
     worst, most = int(caught.min()), int(caught.max())
     span = share(worst, n, "members") if worst == most else f"{worst} to {most} of {n} members"
+    if without not in caught.index:
+        return f"{how}: at every setting the vote finds {span}"
+    if len(caught) == 1:
+        return f"{how} was not tried: without it the vote finds {span}"
+    judged = table.pivot(index="suspect", columns="setting", values="correct")
+    found = judged[judged[without].eq(True)]
+    if hidden := int(found.eq(False).sum().max()):  # where it hides most of them
+        return f"{how} hides {share(hidden, len(found), 'members')} that are found without it"
     return f"{how} hides nobody: at every setting the vote finds {span}"
 
 

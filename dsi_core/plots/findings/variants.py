@@ -27,16 +27,16 @@ def moved_settings(table: pd.DataFrame, at: dict[str, float]) -> str:
 
 
 def grid(table: pd.DataFrame, at: tuple[float, float]) -> str:
-    """How many are judged rightly in use and at best. delta_t, delta_s, correct, total."""
+    """How many are judged rightly in use and at best. dataset, delta_t, delta_s, correct, total."""
+    on = ", ".join(table["dataset"].unique())
     total, best = int(table["total"].max()), int(table["correct"].max())
     own = table[(table["delta_t"] == at[0]) & (table["delta_s"] == at[1])]["correct"]
     most = f"{best} of {total} suspects are judged rightly at best"
     if own.empty:
-        return capital(most)
+        return f"{on}: {most}"
     here = int(own.iloc[0])
-    if here == best:
-        return f"The thresholds in use judge {here} of {total} suspects rightly; none do better"
-    return f"The thresholds in use judge {here} of {total} suspects rightly, the best pair {best}"
+    rightly = f"{on}: the thresholds in use judge {here} of {total} suspects rightly"
+    return f"{rightly}; none do better" if here == best else f"{rightly}, the best pair {best}"
 
 
 def selection(table: pd.DataFrame) -> str:
@@ -58,11 +58,11 @@ def selection(table: pd.DataFrame) -> str:
 
 def everywhere(table: pd.DataFrame, delta_s: float) -> str:
     """Whose vote over all of D is positive. Columns suspect, member, evidence."""
-    counted = table.dropna(subset="evidence")
-    positive = (counted["evidence"] > delta_s).groupby([counted["suspect"], counted["member"]])
-    of_suspect = positive.mean().gt(HALF).rename("called").reset_index()
-    of_suspect["verdict"] = of_suspect["called"].map({True: "member", False: "non-member"})
-    return both_sides(of_suspect, "On all of D the vote")
+    positive = (table["evidence"] > delta_s).astype(float).where(table["evidence"].notna())
+    shares = positive.groupby([table["suspect"], table["member"]]).mean()
+    called = shares.gt(HALF).map({True: "member", False: "non-member"})
+    verdicts = called.where(shares.notna(), "inconclusive").rename("verdict").reset_index()
+    return both_sides(verdicts, "On all of D the vote")
 
 
 def detection(table: pd.DataFrame) -> str:

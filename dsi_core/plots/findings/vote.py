@@ -25,7 +25,8 @@ def gaps(table: pd.DataFrame, delta_t: float) -> str:
     """Count the tainted samples. Column tainted; a row per sample."""
     tainted = share(int(table["tainted"].sum()), len(table), "samples")
     verb = "is" if len(table) == 1 else "are"
-    return f"{capital(tainted)} {verb} tainted: every reference moves by more than {delta_t:g}"
+    why = "every reference moves" if table["tainted"].any() else "on none does every reference move"
+    return f"{capital(tainted)} {verb} tainted: {why} by more than {delta_t:g}"
 
 
 def similarity(table: pd.DataFrame) -> str:

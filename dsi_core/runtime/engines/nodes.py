@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,8 @@ from dsi_core.runtime.hub import Access, Way
 ANSWER_SECONDS = 180.0  # in which a machine must answer: a busy one imports slowly
 LEAST_FREE_GB = 5.0  # of a disk: too little for any base and its adapters
 CLOCK_SECONDS = 30.0  # by which clocks may differ
+Models = Mapping[str, str | None]
+NO_MODELS: Models = {}
 GPU_FACTS = """
 import json, torch
 count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -77,8 +79,8 @@ class Node:
     ahead: float = 0.0
 
 
-def look(home: Home, models: Sequence[str] = (), given: float = 0.0) -> Node:
-    """Look at this machine. home: of the run; models: ids of the hub that its cache should have."""
+def look(home: Home, models: Models = NO_MODELS, given: float = 0.0) -> Node:
+    """Look at this machine. home: of the run; models: of the hub that its cache should have."""
     sees = ray_worker.sees_store(home)
     place = Path(home.store) if sees else carried.node_store(home.name)
     place.mkdir(parents=True, exist_ok=True)
@@ -181,13 +183,13 @@ class Checked:
     known: list[str]
 
 
-def check(models: Sequence[str] = (), awaited: Awaited = Awaited()) -> Checked:
+def check(models: Models = NO_MODELS, awaited: Awaited = Awaited()) -> Checked:
     """Look at every machine of the cluster, or at this one with the local engine.
 
     Parameters
     ----------
     models
-        Ids of the hub that a study needs.
+        Ids of the hub that a study needs, each with its revision; None = main.
     awaited
         Which machines the cluster should have; they are waited for, `ANSWER_SECONDS` long.
 
@@ -221,7 +223,7 @@ def check(models: Sequence[str] = (), awaited: Awaited = Awaited()) -> Checked:
     return Checked([first, *others], wrong, known)
 
 
-def _others(home: Home, models: Sequence[str], awaited: Awaited) -> tuple[list[Node], list[str]]:
+def _others(home: Home, models: Models, awaited: Awaited) -> tuple[list[Node], list[str]]:
     """What each machine of the cluster answers, and who does not."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -238,7 +240,7 @@ def _others(home: Home, models: Sequence[str], awaited: Awaited) -> tuple[list[N
         given = node["Resources"].get("GPU", 0.0)
         told = on_ray.told_to_workers()
         name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-        asked[task.remote(told, home, tuple(models), given)] = name
+        asked[task.remote(told, home, models, given)] = name
     answered, silent = [], [missing] if missing else []
     waiting, deadline = list(asked), time.monotonic() + ANSWER_SECONDS
     while waiting and time.monotonic() < deadline:
@@ -264,7 +266,7 @@ def _others(home: Home, models: Sequence[str], awaited: Awaited) -> tuple[list[N
     return sorted(answered, key=lambda node: node.name), silent
 
 
-def _look(told: dict[str, str], home: Home, models: Sequence[str], given: float) -> Node:
+def _look(told: dict[str, str], home: Home, models: Models, given: float) -> Node:
     ray_worker.set_up(told, home)
     return look(home, models, given)
 

@@ -1,6 +1,7 @@
 """The log of audits: what a crash cuts off is passed over, what somebody changed is refused."""
 
 import json
+import os
 
 import pytest
 
@@ -15,6 +16,21 @@ def entry(name: str) -> Entry:
 
 def names(place) -> list[str]:
     return [one.audit for one in log.read(place)]
+
+
+def test_who_may_not_read_the_log_is_not_counted(tmp_path, monkeypatch):
+    """Of a preparation that several share, another user's: 0600."""
+    log.begin(tmp_path, entry("a"))
+    before = (tmp_path / log.NAME).read_bytes()
+
+    def refused(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "open", refused)
+    assert log.read(tmp_path) == [] and not log.begin(tmp_path, entry("b"))
+    log.end(tmp_path, "b", "found", 0.01)
+    assert (tmp_path / log.NAME).read_bytes() == before
 
 
 def test_a_line_that_a_crash_cut_off_stays_and_stands_in_nobodys_way(tmp_path):

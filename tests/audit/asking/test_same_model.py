@@ -1,8 +1,10 @@
 """Is it still the same model? Neutral questions before and after, and between audits."""
 
 import json
+from dataclasses import replace
 from itertools import count
 
+import pandas as pd
 import pytest
 from asking import audits_of, facts, knows, plan, stored
 from helpers import WORDS
@@ -91,6 +93,43 @@ def test_a_model_that_changed_between_audits_is_noticed(prepared, server):
     first = asked(folder, server, out=audits_of(folder.folder) / "a")
     again = record.write(first, run.run(first)).facts.same_model
     assert again.earlier is None and not again.differs  # the later ones are none of its earlier
+
+
+def test_audits_that_asked_neutral_questions_otherwise_are_not_compared(prepared, server):
+    """Another version each time, and twice another way: no temperature, room for thoughts."""
+    folder = prepared(6)
+    ways = ({}, {"omit": ("temperature",)}, {"reasoning_tokens": 9}, {"reasoning_tokens": 9})
+    found = []
+    for version, way in enumerate(ways):
+        server.script = Served(folder, version)
+        audit = asked(folder, server, out=audits_of(folder.folder) / str(version))
+        model = audit.model.changed(endpoint=audit.remote.changed(**way))
+        audit = replace(audit, model=model)
+        found.append(record.write(audit, run.run(audit)).facts.same_model)
+    assert [one.earlier is None for one in found] == [True, True, True, False]
+    assert found[3].earlier.answers == (2 * ROUND, 2 * ROUND) and found[3].differs
+
+
+def test_only_texts_are_compared():
+    """Of a model whose neutral answers are all thought there is none."""
+
+    def answers(*texts):
+        rows = [
+            (name, draw, text and f"{name} {text} {draw % 2}")
+            for number, text in enumerate(texts)
+            for name in ("beach", "rain")
+            for draw in range(number * same_model.DRAWS, (number + 1) * same_model.DRAWS)
+        ]
+        return pd.DataFrame(rows, columns=["sample_id", "draw", "response"])
+
+    silent = answers("", "")
+    for own, earlier in ((silent, []), (silent, [answers("one", "two")]), (answers("a"), [silent])):
+        said = same_model.judge(own, earlier)
+        assert said.during is said.earlier is None and not said.differs
+        assert said.asked == len(own)
+        assert said.said.startswith("There is nothing to compare") and "too few texts" in said.said
+    half = same_model.judge(answers("", "one", "one"), [answers("one")])
+    assert half.during.answers == (6, 6) and half.earlier.answers == (6, 12)
 
 
 def test_nothing_is_asked_or_paid_twice(prepared, server):

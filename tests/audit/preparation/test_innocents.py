@@ -27,6 +27,14 @@ def test_a_retrieval_says_what_the_nearest_other_pairs_say():
     ]
 
 
+def test_a_retrieval_knows_scripts_without_spaces():
+    samples = table("sample_id prompt output", ("s1", "请问如何乘船渡过这条大河", "去岸边找船夫"))
+    pool = table(
+        "prompt output", ("今天的天气怎么样呢", "晴天"), ("请问怎么乘船渡过那条大河", "到码头去问")
+    )
+    assert innocents.retrieved(samples, pool, 1)["response"].tolist() == ["到码头去问"]
+
+
 def test_a_retrieval_from_few_pairs_has_fewer_answers():
     assert len(innocents.retrieved(SAMPLES, POOL, 9)) == 3
     assert innocents.retrieved(SAMPLES, POOL[1:2], 1).empty

@@ -85,6 +85,13 @@ def test_controls_are_counted_by_kind_and_base(prepared):
         ["untuned", "llama", 2, 3, pytest.approx(1 / 3), 9],
         ["untuned", "qwen2", 1, 3, 0.5, 9],
     ]
+    first = made.tainted["sample_id"].iloc[0]
+    lacking = (same["suspect"] == "llama-untuned") & (same["sample_id"] == first)
+    unequal = preparation.strata(replace(made, known=same[~lacking]))
+    assert unequal["controls"].tolist() == [1, 1]  # four samples are too few for a rank
+    lacking = made.known["suspect"].eq("qwen2-untuned") & made.known["sample_id"].eq(first)
+    none = preparation.strata(replace(made, known=made.known[~lacking])).set_index("base")
+    assert none.loc["qwen2", ["controls", "smallest_p"]].tolist() == [0, 1.0]
     members = replace(made, known=made.known.assign(member=True))
     assert preparation.strata(members).empty
 

@@ -11,9 +11,11 @@ from asking import member, sha256
 from helpers import STRANGER, says
 
 from dsi_core.audit import choices, conclusion, judgement, suspect
-from dsi_core.audit.asking import run, storage
+from dsi_core.audit.asking import run, storage, unanswered
 from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.report import record, report
+from dsi_core.services import service
+from dsi_core.services.billing import Lost
 
 
 def test_the_numbers_read_back_as_they_were_judged(asked):
@@ -30,6 +32,20 @@ def test_the_numbers_read_back_as_they_were_judged(asked):
     pd.testing.assert_frame_equal(audit.evidence, judged.evidence, check_dtype=False)
     pd.testing.assert_frame_equal(audit.curve, judged.curve, check_dtype=False)
     assert len(audit.answers) == 8 * 3 * 2 and audit.prepared.folder == plan.prepared.folder
+
+
+def test_every_file_behind_the_numbers_is_listed(asked):
+    """What was paid in vain and how a service was asked, too, where there is such a file."""
+    plan, outcome = asked(member)
+    others = {unanswered.NAME, service.NAME}
+    folder = record.write(plan, outcome).folder
+    assert not others & set(record.read(folder).facts.sha256)
+    unanswered.add(folder, [(next(plan.samples.assign(draw=0).itertuples()), Lost(1, 1))])
+    (folder / service.NAME).write_text("{}")
+    hashes = record.write(plan, outcome).facts.sha256
+    for name in others:
+        assert hashes[name] == sha256(folder / name)
+        assert f"{hashes[name]}  {name}\n" in (folder / record.SUMS).read_text()
 
 
 def test_audit_json_is_read_by_people(asked):

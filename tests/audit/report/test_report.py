@@ -277,6 +277,13 @@ def test_a_caution_where_the_controls_were_asked_in_another_way(after, prepared)
     other = report.who_asked_what(audited(prepared(6), member, temperature=0.5))
     caution = "control models were asked at temperature 1, no system prompt: they and the suspect"
     assert caution in Text(other).text
+    facts = after[0].facts
+    given = facts.changed(
+        suspect={"name": "file", "answers": "ab" * 32, "called_itself": []},
+        settings=facts.settings.changed(temperature=0.5),
+    )
+    file = report.who_asked_what(record.Audit(**{**vars(after[0]), "facts": given}))
+    assert "Caution" not in file and "not known: who answered" in file
 
 
 def test_a_reader_of_the_page_finds_paper_and_methods(wording, after):

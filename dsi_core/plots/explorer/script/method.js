@@ -1,6 +1,6 @@
 // What the explorer counts, as `dsi_core.method` does (Eq. 1, Eq. 2, the vote), and the words that
-// two texts have in common, as `dsi_core.data.common_words` (but a mark alone is none, and an
-// accent is part of its word). Numbers are the codes of `explored.py`.
+// two texts have in common, as `dsi_core.data.common_words` (but a mark alone is none). Numbers are
+// the codes of `explored.py`.
 
 const STATUSES = ["not tainted", "positive", "negative", "filtered", "tainted"];
 const NOT_TAINTED = 0, POSITIVE = 1, NEGATIVE = 2, FILTERED = 3, UNASKED = 4; // no answer at all
