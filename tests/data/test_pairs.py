@@ -219,7 +219,8 @@ HUB = {  # two records in the columns of the dataset's hub page -> the pairs
 def test_the_papers_datasets_with_the_papers_settings(tmp_path, name, ending):
     records, expected = HUB[name]
     path = write(tmp_path / f"train.{ending}", records)
-    settings = load_profile("paper").data[name].changed(hub=None, path=str(path), rows=None)
+    settings = load_profile("paper").data[name]
+    settings = settings.changed(hub=None, revision=None, path=str(path), rows=None)
     table = load_pairs(dataset(profile(hub=settings), "hub"))
     assert pairs_of(table) == expected
     assert table["category"].tolist() == (
