@@ -67,7 +67,10 @@ def _publish(html: Path, out: Path) -> None:
     place, listed = out.resolve(), out / WRITTEN
     old = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
     new = sorted(path.relative_to(html).as_posix() for path in html.rglob("*") if path.is_file())
-    if yours := [out / name for name in new if name not in old and (out / name).exists()]:
+    # a site by Sphinx without a list is of a version that kept none: its pages are written over
+    is_ours = not listed.exists() and (out / ".buildinfo").exists()
+    yours = [out / name for name in new if name not in old and (out / name).exists()]
+    if yours and not is_ours:
         raise ValueError(
             f"{yours[0]}: no build of a book wrote this; move it away, or choose another --out"
         )

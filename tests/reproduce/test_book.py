@@ -59,6 +59,17 @@ def test_a_page_of_yours_is_not_overwritten(tmp_path):
     assert [(path.name, path.read_text()) for path in out.iterdir()] == [("index.html", "mine")]
 
 
+def test_a_site_of_a_version_without_a_list_is_written_over(tmp_path):
+    out, html = tmp_path / "out", tmp_path / "html"
+    for folder, words in ((out, "yesterday"), (html, "today")):
+        folder.mkdir()
+        (folder / "index.html").write_text(words)
+    (out / ".buildinfo").write_text("Sphinx build info")
+    (out / "CNAME").write_text("mine")
+    book._publish(html, out)
+    assert (out / "index.html").read_text() == "today" and (out / "CNAME").exists()
+
+
 @pytest.mark.parametrize("fault", ["[nothing](none.md)", "```{none.md}\n```"])
 def test_a_fault_stops_the_book_until_it_is_mended(fault, asked, repository, tmp_path, capfd):
     """A link is followed when a page is written, a directive when it is read, which is kept."""
