@@ -27,7 +27,7 @@ class Batches(ThreadingHTTPServer):
         self.files, self.batches, self.single, self.troubles = {}, {}, [], []
         self.answers = lambda prompt: (200, completion(f"to {prompt}"))
         self.alone = lambda asked: (200, completion(f"to {asked['messages'][-1]['content']}"))
-        self.ends, self.looks = "completed", 2
+        self.ends, self.looks, self.page = "completed", 2, 100
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
     def lines(self, made):
@@ -81,7 +81,10 @@ class Handler(BaseHTTPRequestHandler):
                 {k: v for k, v in f.items() if k != "content"} for f in self.server.files.values()
             ]
             return self.say({"data": listed})
-        return self.say({"data": list(self.server.batches.values()), "has_more": False})
+        listed, after = list(self.server.batches.values()), self.path.partition("&after=")[2]
+        begin = next((i for i, made in enumerate(listed, 1) if made["id"] == after), 0)
+        end = begin + self.server.page
+        return self.say({"data": listed[begin:end], "has_more": end < len(listed)})
 
     def do_POST(self):
         raw = self.rfile.read(int(self.headers["Content-Length"]))

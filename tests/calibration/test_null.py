@@ -7,6 +7,8 @@ from helpers import table
 
 from dsi_core.calibration import null
 from dsi_core.calibration.null import Circumstance, Innocent
+from dsi_core.calibration.trials import Samples
+from dsi_core.evidence.power import Twin
 
 
 def test_an_innocent_models_values_come_from_its_closeness():
@@ -48,3 +50,57 @@ def test_whoever_reports_his_best_of_many_tries_accuses_more_and_who_shares_does
     one, two = null.accuser(tested, (1, 2)).to_dict("records")
     assert (one["accused"], one["shared"]) == (0.5, 0.5)
     assert (two["accused"], two["shared"]) == (1.0, 0.5)
+
+
+def thrown(circumstance, kind="private twin", size=60):
+    """The values of an audit, and its samples under a coin thrown anew."""
+    values = np.random.default_rng(0).normal(size=size)
+    return values, null._thrown(Twin(kind), values, circumstance, np.random.default_rng(1))
+
+
+def test_ties_are_of_one_decimal():
+    values, seen = thrown(Circumstance.TIES)
+    assert seen.values.tolist() == np.round(values, 1).tolist()
+    assert thrown(Circumstance.FIXED)[1].values.tolist() == values.tolist()
+
+
+def test_the_third_farthest_from_the_median_is_refused():
+    values, seen = thrown(Circumstance.REFUSALS)
+    refused, far = np.isnan(seen.values), np.abs(values - np.median(values))
+    assert refused.sum() == 20 and far[refused].min() > far[~refused].max()
+    assert seen.values[~refused].tolist() == values[~refused].tolist()
+
+
+@pytest.mark.parametrize("kind", list(Twin))
+def test_samples_of_a_document_are_alike_and_share_a_coin(kind):
+    values, seen = thrown(Circumstance.DOCUMENTS, kind)
+    documents = pd.DataFrame(vars(seen)).groupby("groups")
+    assert sorted(seen.values) == sorted(values)
+    assert documents.ngroups < 60 and documents.size().max() <= 6
+    assert (documents["labels"].nunique() == 1).all()
+    within, whole = documents["values"].std().mean(), seen.values.std()
+    assert within < whole / 4
+    assert len(np.unique(thrown(Circumstance.LOOKS, kind)[1].groups)) == 60
+
+
+def test_half_of_a_private_twin_is_published_and_wordings_fall_as_they_may():
+    def first(kind):
+        rng, values = np.random.default_rng(0), np.zeros(60)
+        coins = [null._thrown(kind, values, Circumstance.FIXED, rng) for _ in range(9)]
+        return {int(seen.labels.sum()) for seen in coins}
+
+    assert first(Twin.PRIVATE) == {30} and len(first(Twin.WORDING)) > 1
+
+
+def test_one_look_is_fixed_and_the_others_are_many(monkeypatch):
+    counts, test = [], Samples.test
+
+    def counted(seen, planned, *rest):
+        counts.append(len(planned.after))
+        return test(seen, planned, *rest)
+
+    monkeypatch.setattr(Samples, "test", counted)
+    values = np.random.default_rng(0).normal(size=24)
+    null.p_values([Innocent("m", values, values)], coins=1, samples=24, seed=0, deals=19)
+    one, *more = np.reshape(counts, (len(Circumstance), len(Twin))).tolist()
+    assert one == [1, 1] and all(min(pair) > 1 for pair in more)

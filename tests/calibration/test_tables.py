@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from helpers import table
 
-from dsi_core.calibration import beside, models, null, tables
+from dsi_core.calibration import beside, calibrated, models, null, tables
 from dsi_core.calibration.calibrated import Calibrated
 from dsi_core.calibration.draws import Draw
 from dsi_core.method import closeness
@@ -114,6 +114,15 @@ def test_a_file_of_answers_to_other_draws_is_not_judged(asked_elsewhere, monkeyp
     monkeypatch.setattr(beside, "dataset_inference", lambda *_: inferred)
     assert set(beside.compare(run, 0.05)["model"]) == {"weak"}
     assert tables.innocent_trials(run, 0.05).empty
+
+
+def test_only_answers_that_may_be_evidence_are_kept(smoke):
+    pool = pd.DataFrame({"row": ["a"], "first": "The ferry leaves at noon from the east pier."})
+    refusal = "I'm sorry, but I cannot help with that."
+    said = ["", refusal, "short", "The ferry leaves at noon, I believe."]
+    answers = pd.DataFrame({"model": "m", "row": "a", "draw": range(4), "response": said})
+    kept = calibrated.usable(answers, pool, smoke)
+    assert kept.values.tolist() == [["m", "a", 3, said[3]]]
 
 
 def test_an_innocent_that_hardly_answered_is_not_ranked_among():

@@ -252,6 +252,7 @@ def test_a_console_of_a_notebook_is_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())  # has no encoding to change
     any_text()
     builtins.print("你好")
+    assert sys.stdout.getvalue() == "你好\n"
 
 
 BUSY = """

@@ -23,6 +23,10 @@ def test_p_values_count_controls_at_least_as_high():
     assert ps == pytest.approx([1.0, 1.0, 0.75, 0.25])
 
 
+def test_a_control_that_was_rounded_to_be_stored_is_no_smaller():
+    assert controls.p_values([1 - 5e-7, 1 + 5e-7, 1.1], [1.0]).tolist() == [1.0, 1.0, 0.5]
+
+
 def known(*models):
     """Evidence of controls, each (model, group, base, level), six samples of one level."""
     parts = [

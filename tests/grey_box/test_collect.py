@@ -42,6 +42,7 @@ def test_untuned_bases_are_the_references_and_the_suspects_own(run):
         ("reference llama", True),
         ("llama-full", False),
     ]
+    assert [len(r.prefix) for r in read] == [0, 0, 0, 2]
 
 
 def test_a_model_behind_an_endpoint_shows_no_probabilities(run):

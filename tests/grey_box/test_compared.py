@@ -48,6 +48,15 @@ def test_validation_pairs_are_those_that_no_dataset_holds(smoke):
         left(5, [dataset(smoke, "dozen")])
 
 
+def test_what_any_dataset_holds_is_no_validation_pair(run):
+    source = run.profile.grey_box.validation["dozen"]
+    held = run.changed(data={**run.profile.data, "last": source.changed(rows=3)})
+    taken = set(load_pairs(dataset(held.profile, "last"))["sample_id"])
+    found = compared.samples(held)
+    assert len(taken) == 3 and not taken & set(found["sample_id"])
+    assert len(found) == len(compared.samples(run)) - 3
+
+
 def test_what_does_not_fit_is_refused(run):
     def refused(*parts, **changes):
         with pytest.raises(ValueError) as error:

@@ -66,3 +66,11 @@ def test_mixtures_are_of_known_shares():
     assert (table["width"] < 0.6).all()
     again = share.mixtures(scores_of(MODELS), ["loss"], seed=0, shares=(0, 0.5, 1), deals=30)
     pd.testing.assert_frame_equal(again, shares)
+
+
+def test_only_members_of_the_same_dataset_vouch_and_only_answers_count():
+    one = scores_of(MODELS)
+    alone = scores_of({"elsewhere": (True, 9.0)})
+    strangers = [alone.assign(dataset="e"), alone.assign(suspect="other", score=9.0, view="text")]
+    among = share.of_suspects(pd.concat([one, *strangers]), ["loss"], seed=0)
+    pd.testing.assert_frame_equal(among, share.of_suspects(one, ["loss"], seed=0))

@@ -61,3 +61,43 @@ def test_what_says_the_same_as_d_is_no_unrelated_text(monkeypatch):
     monkeypatch.setattr(study.similarity, "baseline", lambda backbone, victim, others: others)
     others = study.baseline(Study(profile, pd.DataFrame()), "dozen")
     assert {d.name for d in others} == set(profile.data) - {"reworded"}
+
+
+@pytest.mark.parametrize("ask, wanted", [("tainted", ["a", "c"]), ("all", ["a", "b", "c"])])
+def test_suspects_are_asked_what_the_profile_says(smoke, monkeypatch, ask, wanted):
+    asked = []
+
+    def answers(models, pairs, sampling):
+        asked.append(pairs["sample_id"].tolist())
+        return table("dataset model_id role sample_id draw response")
+
+    monkeypatch.setattr(study.asking, "answers", answers)
+    changed = smoke.changed(responses={"ask": ask}, decision={"delta_t": 0.5})
+    pairs = pd.DataFrame({"dataset": "dozen", "sample_id": ["a", "b", "c"]})
+    scores = table(
+        "dataset sample_id reference before after",
+        ("dozen", "c", "R", 0.0, 0.9),
+        ("dozen", "b", "R", 0.0, 0.1),
+        ("dozen", "a", "R", 0.0, 0.6),
+    )
+    study.suspect_answers(Study(changed, pairs), scores)
+    assert asked == [wanted]
+
+
+def test_the_gap_of_a_reference_is_what_tuning_brought_it_closer(smoke, monkeypatch):
+    """As if an answer were the closer the longer it is."""
+    monkeypatch.setattr(
+        study.similarity, "raw_scores", lambda _, texts: texts["a"].map(len).to_numpy()
+    )
+    pairs = table("dataset sample_id prompt output category", ("dozen", "x", "why", "because", "c"))
+    said = table(
+        "dataset sample_id reference role response",
+        ("dozen", "x", "closer", "R", "no"),
+        ("dozen", "x", "closer", "R^t", "because"),
+        ("dozen", "x", "farther", "R", "becau"),
+        ("dozen", "x", "farther", "R^t", "a"),
+    )
+    scores = study.scores_of(Study(smoke.changed(similarity={"rescale": False}), pairs), said)
+    told = scores.set_index("reference")[["before", "after", "gap"]]
+    assert told.loc["closer"].tolist() == [2, 7, 5]
+    assert told.loc["farther"].tolist() == [5, 1, -4]

@@ -289,3 +289,11 @@ def test_the_released_rule_needs_both_sides():
     with pytest.raises(ValueError) as error:
         evidence(answers(("s", *YES)), 0.25, 20, Rule.RELEASED)
     says(error, "rule: released", "after, architecture, before")
+
+
+@pytest.mark.parametrize("gap", [None, np.nan])
+def test_an_answer_without_a_reference_or_a_gap_is_refused(gap):
+    told = answers(("s", LONG, 0.5, 0.5), ("t", LONG, 0.5, 0.5))
+    told = told[:-1] if gap is None else told.assign(gap=[*told["gap"][:-1], gap])
+    with pytest.raises(ValueError, match="need a gap to each of 2 references"):
+        evidence(told, 0.25, 20)

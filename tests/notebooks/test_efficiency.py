@@ -21,5 +21,5 @@ def test_the_plan_for_the_papers_study_needs_no_hub(outputs):
     paper = outputs.parent / "paper"
     plan = pd.read_csv(paper / "table9_plan.csv")
     assert {"dolly", "alpaca", "slimorca", "openhermes"} < set(plan["dataset"])
-    assert (plan["hours"] >= 0).all() and (plan["hours"] > 0).any()
+    assert (plan["hours"] > 0).all()
     assert len(pd.read_csv(paper / "table10_wild_models.csv")) == 115

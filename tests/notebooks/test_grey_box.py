@@ -67,7 +67,13 @@ def test_beside_them_stand_the_votes_of_02(outputs, ran):
 
 def test_dia_has_a_p_value_on_data_that_nobody_trained_on(outputs):
     inferred = pd.read_csv(outputs / "grey_box_dia.csv")
-    assert len(inferred) and inferred["p_control"].between(0, 1, inclusive="right").all()
+    assert inferred["p_control"].between(0, 1, inclusive="right").all()
+    assert inferred["p_valid"].tolist() == pytest.approx(
+        (2 * inferred["p"]).clip(upper=1), rel=1e-4
+    )
+    knows = inferred[inferred["suspect"].isin(["llama-full", "qwen2-mixed"])]
+    assert len(knows) == 8  # answer and text, few and released features
+    assert (knows["p"] < 0.001).all() and (knows["p_control"] > 0.1).all()
 
 
 def test_a_leaked_validation_set_misleads_dia_and_not_the_vote(outputs):

@@ -225,6 +225,8 @@ def test_the_command_writes_a_page_and_says_how_large(tmp_path):
 def test_the_page_of_small_is_written_by_this_explorer():
     page = (ROOT / "figures" / "small" / "explore.html").read_text()
     current = explore.SCRIPT in page and explore.STYLE in page
+    script = f"\n{explore.SCRIPT}\npage();\n"  # the page lets no other one run
+    current &= f"sha256-{explore._hash(script)}" in page
     assert current, "stale: dsi explore --html figures/small/explore.html"
 
 

@@ -230,3 +230,8 @@ def test_optional_columns_before_the_prompt_come_back_from_a_kit(rows, tmp_path)
     kit.toss(draft(write_jsonl(tmp_path / "talk.jsonl", records)), tmp_path / "kit")
     prompts = kit.read(tmp_path / "kit").rows["prompt"].tolist()
     assert rows[0]["question"] in prompts and f"Be kind.\n\n{rows[1]['question']}" in prompts
+
+
+def test_a_sample_of_rows_keeps_their_order(plain):
+    places = [int(place.split()[-1]) for place in read(plain, sample=8)["place"]]
+    assert len(places) == 8 and places == sorted(places)

@@ -190,6 +190,8 @@ def test_a_run_that_is_killed_between_any_two_steps_submits_nothing_twice(
         assert made.all() == {prompt: ALL[prompt] for prompt in "abc"}
         twice = {p for p in asked(batches) if asked(batches).count(p) > 1}
         assert len(batches.batches) == 1 and twice <= set("a")  # one single question under way
+        sent = [file for file in batches.files.values() if file["filename"].startswith("dsi-")]
+        assert len(sent) == 1
         if not done:
             reached = last
             break
@@ -218,7 +220,9 @@ def test_a_batch_whose_reply_was_lost_is_found(batches, tmp_path, monkeypatch):
         return got
 
     monkeypatch.setattr(client.Client, "send", lost)
-    assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == 1
+    batches.batches.update({f"batch-{i}": {"id": f"batch-{i}"} for i in range(2)})  # of others
+    batches.page = 1
+    assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == 3
 
 
 def test_troubles_on_the_way_are_waited_for(batches, tmp_path, pauses):
@@ -243,6 +247,14 @@ def test_what_a_batch_left_is_asked_in_another(batches, tmp_path, ends):
     batches.answers = answers
     assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == 2
     assert sorted(asked(batches)) == sorted("abcdef" + "cd")
+
+
+def test_a_line_that_comes_twice_is_one_answer(batches, tmp_path):
+    file = batches.file
+    batches.file = lambda name, content: file(
+        name, content + b"\n" + content if name == "output_file_id" else content
+    )
+    assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == 1
 
 
 def test_a_filtered_line_is_an_answer(batches, tmp_path):
@@ -303,9 +315,12 @@ def test_a_batch_that_was_not_made_is_begun_anew_where_less_is_asked_for(batches
     assert sorted(asked(batches)) == list("abc")
 
 
-def test_a_large_batch_is_split(batches, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "QUESTIONS", 2)
-    assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == 2
+@pytest.mark.parametrize(
+    "limit, most, made", [("QUESTIONS", 2, 2), ("BYTES", 500, 2), ("BYTES", 1, 3)]
+)
+def test_a_large_batch_is_split(batches, tmp_path, monkeypatch, limit, most, made):
+    monkeypatch.setattr(batch, limit, most)
+    assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == made
     assert sorted(asked(batches)) == list("abcdef")
 
 

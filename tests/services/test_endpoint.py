@@ -208,6 +208,17 @@ def test_nobody_listens(pauses):
     assert "word" not in str(caught.value)
 
 
+def test_a_connection_that_is_refused_was_not_billed(pauses):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    service = Service(Endpoint(base_url=address, model="m", attempts=2, patience=0))
+    service.proven = True
+    with pytest.raises(EndpointError) as caught:
+        list(api.answers(service.endpoint, todo("p"), how(), service))
+    assert [(row.prompt, lost) for row, lost in caught.value.unanswered] == [("p", Lost())]
+
+
 @pytest.mark.parametrize(
     "value, state",
     [(None, "is not set"), (" ", "is not set"), ("sk-a b", "holds"), ("sk-\u2026", "holds")],

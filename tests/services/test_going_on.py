@@ -91,6 +91,13 @@ def test_three_refused_in_a_row_are_the_services_own_fault(server, before):
     assert "status 400" in said and said.endswith("bad")
 
 
+def test_prompts_too_long_from_the_first_on_are_the_services_own_fault(server):
+    server.script = lambda prompt, n: error(400, "maximum context length is 9 tokens")
+    found, told, said = run(server.url, todo("abcdefgh"), concurrency=1)
+    assert found == {} and told == [] and len(server.asked) == 3
+    assert "sample s-a: status 400" in said and said.endswith("9 tokens")
+
+
 def test_two_refused_and_nothing_else_is_no_answer(server):
     server.script = lambda prompt, n: error(400, "bad")
     found, _, said = run(server.url, todo("ab"))
@@ -138,13 +145,12 @@ def test_nonsense_later_stops_after_three_of_one_question(server, pauses):
 # --- Addresses and keys ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["", "/v1/chat/completions", "/v1/", "/v1/v1"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/", "/v1/v1"])
 def test_an_address_in_another_spelling_is_the_same(server, path):
     server.script = lambda prompt, n: reply("ok")
-    if path:
-        found, _, said = run(server.url.removesuffix("/v1") + path, todo("a"))
-        assert said is None and len(found) == 1
-        assert set(server.paths) == {"/v1/chat/completions"}
+    found, _, said = run(server.url.removesuffix("/v1") + path, todo("a"))
+    assert said is None and len(found) == 1
+    assert set(server.paths) == {"/v1/chat/completions"}
 
 
 def test_404_shows_what_was_asked_and_what_was_probably_meant(server):

@@ -139,6 +139,7 @@ def test_never_more_at_a_time_than_allowed():
 def test_all_requests_wait_when_a_service_says_so(pauses):
     rate, stop = Pace(2), threading.Event()
     rate.slower(1, 30)
+    rate.slower(2, 1)  # asks for less, and shortens nothing
     with rate.turn(stop):
         assert pauses == [pytest.approx(30, abs=0.1)]
 

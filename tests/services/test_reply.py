@@ -111,6 +111,7 @@ def test_refusals(message):
     said = of(**message)
     assert (said.text, said.refused) == ("I cannot.", True)
     assert not of(ANSWER, refusal=None).refused
+    assert of(ANSWER, refusal="I cannot.").text == ANSWER
 
 
 @pytest.mark.parametrize(
@@ -174,6 +175,12 @@ def test_half_a_text():
 def test_the_reason_of_the_models_own_provider_counts(native, wanted):
     said = of(ANSWER, choice={"native_finish_reason": native})
     assert said.ending is wanted and said.finish == f"stop / {native}"
+
+
+def test_a_providers_clean_end_does_not_hide_that_the_limit_came():
+    assert (
+        of(ANSWER, "length", choice={"native_finish_reason": "completed"}).ending is Ending.LENGTH
+    )
 
 
 def test_a_filter_that_leaves_no_message():
@@ -299,6 +306,11 @@ STREAMS = {
         piece(delta={"content": "c"}),
         piece("stop", message={"content": "abc"}),
     ),
+    "a second choice": stream(
+        piece(delta={"content": "ab"}),
+        {"choices": [{"index": 1, "delta": {"content": "x"}, "finish_reason": "length"}]},
+        piece("stop", delta={"content": "c"}),
+    ),
     "texts": stream(piece(text="ab"), piece("stop", text="c")),
     "texts and parts": stream(
         piece(delta={"content": "a"}),
@@ -349,6 +361,10 @@ USAGES = {
     ),
     "cached": (
         {"prompt_tokens": 7, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4}},
+        Usage(7, 9, cached=4),
+    ),
+    "cached, DeepSeek's own": (
+        {"prompt_tokens": 7, "completion_tokens": 9, "prompt_cache_hit_tokens": 4},
         Usage(7, 9, cached=4),
     ),
     "cached, Anthropic's own": (

@@ -166,19 +166,20 @@ def test_a_service_that_only_streams_is_read(server):
 
 
 @pytest.mark.parametrize(
-    "roles, message, role, content",
+    "roles, message, role, content, requests",
     [
-        (["system"], "role 'system' is not supported; use 'developer'", "developer", "p"),
-        (["system"], "System role not supported", "user", "Be brief.\n\np"),
-        (["system", "developer"], "unknown role 'developer' or 'system' here", "user", None),
+        (["system"], "role 'system' is not supported; use 'developer'", "developer", "p", 2),
+        (["system"], "System role not supported", "user", "Be brief.\n\np", 2),
+        (["system", "developer"], "Developer instruction is not enabled", "user", None, 2),
+        (["system", "developer"], "unknown role 'developer' or 'system' here", "user", None, 3),
     ],
 )
-def test_a_system_prompt_finds_its_place(server, roles, message, role, content):
+def test_a_system_prompt_finds_its_place(server, roles, message, role, content, requests):
     refuses_if(server, lambda b: b["messages"][0]["role"] in roles, message)
     _, told, _ = run(server, "p", asking=how(system="Be brief."))
     last = server.asked[-1]["messages"]
     assert last[0]["role"] == role and last[-1]["content"] == (content or "Be brief.\n\np")
-    assert len(told) == 1 and "the system prompt" in told[0]
+    assert len(told) == 1 and "the system prompt" in told[0] and len(server.asked) == requests
 
 
 def test_a_temperature_that_is_refused_is_told(server):
@@ -212,6 +213,12 @@ def test_a_server_that_answered_with_a_seed_keeps_it(server, pauses, tmp_path):
     assert len(run(server, "a", "b", memory=tmp_path)[0]) == 2
     assert len(run(server, "c", memory=tmp_path)[0]) == 1
     assert all("seed" in b for b in server.asked) and len(server.asked) == 5
+
+
+def test_a_gateway_that_is_away_is_no_death_of_a_seed(server, pauses):
+    server.script = lambda prompt, n: error(502) if n == 0 else reply("ok")
+    assert len(run(server, "a", "b")[0]) == 2
+    assert all("seed" in b for b in server.asked) and len(server.asked) == 4
 
 
 def test_what_the_user_set_is_not_changed(server):
