@@ -144,7 +144,7 @@ def plan(
     )
     _check_fields(planned)
     _check_budget(planned)
-    plan_file.check(planned.folder, planned.fixed)
+    plan_file.check(planned.folder, planned.fixed, of_a_file=answers is not None)
     _warn_of_texts(planned)
     return planned
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from dsi_core.audit import reach, suspect
 from dsi_core.audit.asking.storage import complete
 from dsi_core.audit.plan import Plan
-from dsi_core.audit.preparation.prepared import RESPONSE, Prepared
+from dsi_core.audit.preparation.prepared import RESPONSE, known_evidence
 from dsi_core.audit.reach import Reach
 from dsi_core.audit.refusals import refuses
 from dsi_core.audit.subject import Kind
@@ -276,29 +276,6 @@ def _vote(statuses: pd.Series) -> Vote:
     return Vote(verdict, positive, negative, filtered)
 
 
-@lru_cache(maxsize=1)  # an audit asks after every block of answers
-def known_evidence(prepared: Prepared, draws: int) -> pd.DataFrame:
-    """Give the known models' evidence on all tainted samples, from so many responses to each.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns model, member, group, base, sample_id, evidence, status; each model's samples in
-        the order of asking.
-    """
-    known = prepared.known[prepared.known["draw"] < draws]
-    columns = ["model", "member", "group", "base", "sample_id", "evidence", "status"]
-    if known.empty:
-        return pd.DataFrame(columns=columns).astype({"member": bool})
-    mu = prepared.study.profile.decision.mu
-    judged = verdict.evidence(known, prepared.study.delta_s, mu)
-    models = known[["suspect", "member", "group", "base"]].drop_duplicates()
-    each = models.merge(prepared.tainted[["sample_id"]], how="cross")
-    table = each.merge(judged, on=["suspect", "sample_id"], how="left", validate="1:1")
-    table["status"] = table["status"].fillna(str(Status.FILTERED))
-    return table.rename(columns={"suspect": "model"}).astype({"member": bool})[columns]
-
-
 def curve(plan: Plan, evidence: pd.DataFrame, innocent: pd.DataFrame) -> pd.DataFrame:
     """Tell how vote and rank grew.
 
@@ -307,7 +284,7 @@ def curve(plan: Plan, evidence: pd.DataFrame, innocent: pd.DataFrame) -> pd.Data
     evidence
         Columns evidence and status, in the order of asking.
     innocent
-        The controls', as `known_evidence`.
+        The controls', as `prepared.known_evidence`.
 
     Returns
     -------

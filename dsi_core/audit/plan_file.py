@@ -27,6 +27,7 @@ OPTIONS = {  # the option that sets a field
     "seed": "--profile",
     "mu": "--profile",
 }
+ASKING = ("system_prompt", "max_new_tokens")
 
 
 class PlanFile(Readable):
@@ -99,8 +100,10 @@ def read(folder: Path) -> PlanFile:
         raise ValueError(explain(error, str(path))) from None
 
 
-def check(folder: Path, planned: PlanFile) -> None:
+def check(folder: Path, planned: PlanFile, *, of_a_file: bool = False) -> None:
     """Compare a plan with the one that an audit in the folder began with.
+
+    of_a_file: nobody is asked, so how prompts are sent decides nothing.
 
     Raises
     ------
@@ -110,9 +113,10 @@ def check(folder: Path, planned: PlanFile) -> None:
     if not lies_in(folder):
         return
     there = read(folder)
+    free = {"begun", *(ASKING if of_a_file else ())}
     for name in PlanFile.model_fields:
         fixed, wanted = getattr(there, name), getattr(planned, name)
-        if name == "begun" or fixed == wanted or (name == "mu" and fixed is None):
+        if name in free or fixed == wanted or (name == "mu" and fixed is None):
             continue
         option = f" ({OPTIONS[name]})" if name in OPTIONS else ""
         raise ValueError(

@@ -93,9 +93,8 @@ def reach(plan: Plan, samples: pd.DataFrame, asked: int) -> Reach:
 def _of_controls(plan: Plan) -> float:
     """The smallest p-value that the controls allow."""
     assert plan.prepared is not None
-    if plan.prepared.known.empty:
-        return 1.0
-    return float(prepared.strata(plan.prepared, plan.alpha)["smallest_p"].max())
+    known = prepared.known_evidence(plan.prepared, plan.draws)
+    return controls.supports(controls.sizes(known[~known["member"]]))
 
 
 def _of_coins(plan: Plan, samples: pd.DataFrame) -> float:

@@ -40,7 +40,7 @@ def common(oracle: str, response: str) -> list[tuple[str, bool]]:
     Parameters
     ----------
     oracle, response : str
-        The texts; case is ignored, punctuation marks are words.
+        The texts; case, and how an accent is written, are ignored; punctuation marks are words.
 
     Returns
     -------
@@ -48,8 +48,10 @@ def common(oracle: str, response: str) -> list[tuple[str, bool]]:
         The response's `pieces` in order, and whether each is shared; blanks between two shared
         words are shared too. Where several subsequences are longest, one of them.
     """
-    left = [p.lower() for p in pieces(oracle) if not p.isspace()]
-    right = [p.lower() for p in pieces(response) if not p.isspace()]
+    left, right = (
+        [_plain(piece) for piece in pieces(text) if not piece.isspace()]
+        for text in (oracle, response)
+    )
     shared: set[int] = set()
     for block in LCSseq.opcodes(left, right):
         if block.tag == "equal":
@@ -69,7 +71,11 @@ def in_order(text: str) -> list[str]:
 
     An accented letter is the same whether it is written as one character or as two (NFC).
     """
-    return WORDS.findall(unicodedata.normalize("NFC", text.lower()))
+    return WORDS.findall(_plain(text))
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text.lower())
 
 
 def rouge_l(a: Sequence[str], b: Sequence[str], /) -> float:

@@ -58,8 +58,8 @@ WHO = ("role", "from", "speaker")
 WHAT = ("content", "value", "text", "parts")
 CHAT = re.compile(  # how a list of messages begins that is written as text
     rf"\s*\[\s*\{{(?=.*?['\"]({'|'.join(WHAT)})['\"]\s*:)"
-    rf".*?['\"]({'|'.join(WHO)})['\"]\s*:\s*['\"]({'|'.join(SPEAKERS)})['\"]",
-    re.DOTALL | re.IGNORECASE,
+    rf".*?['\"]({'|'.join(WHO)})['\"]\s*:\s*['\"](?i:{'|'.join(SPEAKERS)})['\"]",
+    re.DOTALL,
 )
 # A question and its answer in one object, without speakers
 EXCHANGES = (("input", "output"), ("human", "assistant"), ("user", "assistant"))
@@ -155,7 +155,7 @@ def preferred(
     the data of Bai et al., 2022) or at a space is the prompt.
     """
     texts = [isinstance(side, str) for side in (chosen, rejected)]
-    if any(texts) and (chosen is None or rejected is None):
+    if any(texts) and (_absent(chosen) or _absent(rejected)):
         return Unusable.ONE_SIDE
     if all(texts):
         found = _of_texts(chosen, rejected)
@@ -163,6 +163,8 @@ def preferred(
             return found
         return replace(found, prompt=joined_by.join([*(t.text for t in system), found.prompt]))
     sides = [messages(side, place) for side in (chosen, rejected)]
+    if not sides[1] and sum(turn.role is Role.ASSISTANT for turn in sides[0]) > 1:
+        return Unusable.ONE_SIDE
     start = _common(*sides)
     if sides[0] and start == len(sides[0]):
         return Unusable.ALIKE
@@ -210,7 +212,7 @@ def messages(value: Any, place: str) -> list[Turn]:
     ValueError
         For anything else, and for an unknown speaker.
     """
-    if value is None or (isinstance(value, str | float) and str(value).strip() in ("", "nan")):
+    if _absent(value):
         return []
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = of_cell(value, place)
@@ -227,6 +229,10 @@ def messages(value: Any, place: str) -> list[Turn]:
         for i, one in enumerate(value, start=1)
         for turn in _turns(one, f"{place}, message {i}")
     ]
+
+
+def _absent(value: Any) -> bool:
+    return value is None or (isinstance(value, str | float) and str(value).strip() in ("", "nan"))
 
 
 def of_cell(text: str, place: str) -> Any:

@@ -35,6 +35,7 @@ TABLES = {  # ending -> what reads it, to be written as Parquet
 }
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz")
 LOADER = unique_keys.of(yaml.BaseLoader)  # every value is text: an answer "Yes" is not True
+UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError)  # a file that is gone or damaged
 BATCH = 1024  # rows of a Parquet file that are read at a time
 
 
@@ -80,10 +81,8 @@ def records(path: Path, reading: Reading = PLAIN) -> Iterator[Any]:
     ValueError
         For an unknown format, a missing file, or one that cannot be read: with path, line, reason.
     """
-    kind = _format(path)
+    kind = _kind(path)
     try:
-        if text.head_of(path).startswith(b"PAR1"):
-            kind = "parquet"
         if kind == "parquet":
             yield from _parquet(path)
             return
@@ -97,9 +96,14 @@ def records(path: Path, reading: Reading = PLAIN) -> Iterator[Any]:
                 )
             else:
                 yield from _dialogues(file, path)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, yaml.YAMLError, pa.ArrowException) as e:
+    except (*UNREADABLE, yaml.YAMLError, pa.ArrowException) as e:
         why = " ".join(str(e).split())
         raise ValueError(f"{path}: cannot be read as {kind}: {why}") from None
+
+
+def is_csv(path: Path) -> bool:
+    """Tell whether every value of a file is text."""
+    return _kind(path) == "csv"
 
 
 def called(given: str | Path) -> str:
@@ -109,6 +113,15 @@ def called(given: str | Path) -> str:
         return path.name
     packed = path.suffix.lower() in text.PACKED
     return Path(path.stem).stem if packed else path.stem
+
+
+def _kind(path: Path) -> str:
+    """The format of a file: what its ending says, but for a Parquet file of another name."""
+    said = _format(path)
+    try:
+        return "parquet" if text.head_of(path).startswith(b"PAR1") else said
+    except UNREADABLE:  # said where it is read
+        return said
 
 
 def _format(path: Path) -> str:

@@ -24,7 +24,7 @@ from dsi_core.data.conversations import (
     system_turn,
 )
 from dsi_core.data.fields import field, names_of, text_of
-from dsi_core.data.files import Reading, records
+from dsi_core.data.files import Reading, is_csv, records
 from dsi_core.runtime import store, wheels
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.schema import Data, Left
@@ -178,8 +178,22 @@ class Rows:
                 yield f"{self.where}, row {i}", record
         how = Reading(source.encoding, source.separator, source.quotes)
         for file in self.files:
+            csv = is_csv(file)
             for i, record in enumerate(records(file, how), start=1):
-                yield f"{file.name}, row {i}", record
+                place = f"{file.name}, row {i}"
+                yield place, _with_chats(record, source, place) if csv else record
+
+
+def _with_chats(record: dict, source: Data, place: str) -> dict:
+    """A record of CSV, in which a chat is written as text: with the list that it is."""
+    named = [*source.prompt, source.output, source.conversations, source.rejected]
+    texts = {c: record[c] for c in named if c is not None and isinstance(record.get(c), str)}
+    lists = {
+        c: of_cell(text, f"{place}, field {c!r}")
+        for c, text in texts.items()
+        if CHAT.match(text) or (c.lower() == "history" and HISTORY.match(text))
+    }
+    return {**record, **lists}
 
 
 def _chosen(rows: Rows, source: Data, left_out: Counter) -> Iterator[Placed]:
@@ -234,7 +248,7 @@ def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
         if source.system:
             before = system_turn(record.get(source.system), f"{place}, field {source.system!r}")
         if source.rejected:
-            rejected, _ = _column(record, source.rejected, place)
+            rejected = field(record, source.rejected, place)
             return preferred(turns, rejected, where, source.joined_by, before)
         return exchange([*before, *messages(turns, where)], source.joined_by)
     assert source.output is not None, "settings say prompt and output together"
@@ -254,12 +268,8 @@ def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
 
 
 def _column(record: dict, column: str, place: str) -> tuple[Any, str]:
-    """(a value, where it stands); of a chat in a cell of CSV, the list that it is."""
-    value, where = field(record, column, place), f"{place}, field {column!r}"
-    if isinstance(value, str):
-        history = column.lower() == "history" and HISTORY.match(value)
-        value = of_cell(value, where) if history or CHAT.match(value) else value
-    return value, where
+    """(a value, where it stands)."""
+    return field(record, column, place), f"{place}, field {column!r}"
 
 
 def _is_chat(value: Any) -> bool:
@@ -291,9 +301,7 @@ def _empty(record: dict, found: Exchange, source: Data) -> str | None:
     if source.conversations:
         return None if found.prompt else source.conversations
     for column in source.prompt:
-        said = column in _optional(source) or any(
-            t.text for t in _turns_of(*_column(record, column, column))
-        )
+        said = column in _optional(source) or any(t.text for t in _turns_of(record[column], column))
         if not said:
             return column
     return None if found.output else source.output

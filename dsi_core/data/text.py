@@ -88,11 +88,8 @@ def opened(path: Path, encoding: str | None, newline: str | None = None) -> Iter
             yield file
     except LookupError:
         raise ValueError(f"--encoding {used!r} is no text encoding that Python knows") from None
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise ValueError(_misread(path, used)) from None
-    except UnicodeError as error:  # no byte-order mark
-        name = codecs.lookup(used).name
-        raise ValueError(f"{path}: {error}; give --encoding {name}-le or {name}-be") from None
 
 
 def _refuse_zeros(head: bytes, path: Path) -> None:
@@ -108,7 +105,10 @@ def _refuse_zeros(head: bytes, path: Path) -> None:
 
 
 def _misread(path: Path, encoding: str) -> str:
-    """Say which byte is not in the encoding, in which line, and what the encoding may be."""
+    """Say which byte is not in the encoding, in which line, and what the encoding may be.
+
+    Or that the byte-order mark is not there which the encoding needs.
+    """
     decoder = codecs.getincrementaldecoder(encoding)()
     read, lines, before = 0, 1, b""
     with unpacked(path) as file:
@@ -128,6 +128,11 @@ def _misread(path: Path, encoding: str) -> str:
                         f"{path} ends within a character ({_named(encoding)}): was it cut?"
                     ) from None
                 break
+            except UnicodeError as error:  # no byte-order mark
+                name = codecs.lookup(encoding).name
+                pair = name in ("utf-16", "utf-32")
+                named = f"give --encoding {name}-le or {name}-be, or" if pair else "give"
+                return f"{path}: {error}; {named} none where it is UTF-8"
             assert chunk, "it was not in the encoding a moment ago"
             read, lines, before = read + len(chunk), lines + chunk.count(b"\n"), chunk[-AROUND:]
     said = f"{path}, line {lines}: byte 0x{wrong:02x} at offset {at} is not {_named(encoding)}"

@@ -168,6 +168,12 @@ def less_controls(values: ArrayLike, of_controls: ArrayLike) -> np.ndarray:
     return values - np.where(counts > 0, means, np.nanmean(means))
 
 
+def sizes(controls: pd.DataFrame) -> pd.Series:
+    """Count the controls (as `test` has them) of each kind and base that have a statistic."""
+    usable = controls.groupby([*STRATUM, "model"], sort=False, dropna=False)["evidence"].count()
+    return (usable >= MIN_SAMPLES).groupby(STRATUM, sort=False, dropna=False).sum()
+
+
 def supports(sizes: Iterable[int]) -> float:
     """Give the smallest alpha at which strata of so many controls allow a finding; 1 for none."""
     return max((1 / (size + 1) for size in sizes), default=1.0)

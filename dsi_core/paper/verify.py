@@ -28,6 +28,9 @@ PLACE = "verify"  # below the store, so that nothing made here is taken for a re
 class Verified:
     """How far models that were tuned here are from the released ones.
 
+    Where suspects are asked about tainted samples alone (`ask: tainted`), it is about those tainted
+    by the released answers: a verdict here has no answers to samples that are tainted here alone.
+
     Parameters
     ----------
     models
@@ -210,6 +213,8 @@ def _together(found: Sequence[_Compared], named: str) -> Verified:
 
 def _asked(run: Study) -> pd.DataFrame:
     """What the study asks its suspects, as the released answers of its references choose it."""
+    if run.profile.responses.ask == "all":
+        return run.pairs
     _check(run, participants.references(run.profile), run.pairs)
     return study.asked(run, study.reference_scores(run))
 
@@ -234,7 +239,8 @@ def _apart(name: str, switch: str) -> Iterator[None]:
         for shared in SHARED:
             (theirs / shared).mkdir(exist_ok=True)
             link = ours / shared
-            if not (link.exists() and link.samefile(theirs / shared)):
+            copied = link.is_dir() and not link.is_symlink()  # with the whole store
+            if not (copied or (link.exists() and link.samefile(theirs / shared))):
                 link.unlink(missing_ok=True)  # an absolute one, to where the store once was
                 link.symlink_to(Path("../..") / shared, target_is_directory=True)
         yield

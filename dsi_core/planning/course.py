@@ -118,7 +118,7 @@ def _named(name: str) -> dict[str, str | None]:
     sources: list[Source] = [load.base(main, base).source for base in bases]
     sources += [model.training.base.source for p in profiles for model in participants(p)]
     found = {source.hub: source.revision for source in [*sources, *scales] if source.hub}
-    return {model: found[model] for model in sorted(found)}
+    return dict(sorted(found.items()))
 
 
 def obstacles(name: str) -> pd.DataFrame:

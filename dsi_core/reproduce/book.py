@@ -62,13 +62,18 @@ def build(profile: str, out: Path, *, as_is: bool = False) -> Path:
     return out / "index.html"
 
 
+def _is_older(out: Path) -> bool:
+    built, first = out / ".buildinfo", out / "index.html"
+    return built.exists() and first.exists() and b"dsi_core" in first.read_bytes()
+
+
 def _publish(html: Path, out: Path) -> None:
     """Copy a site to where it is wanted, in place of what an earlier build wrote there."""
     place, listed = out.resolve(), out / WRITTEN
     old = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
     new = sorted(path.relative_to(html).as_posix() for path in html.rglob("*") if path.is_file())
-    # a site by Sphinx without a list is of a version that kept none: its pages are written over
-    is_ours = not listed.exists() and (out / ".buildinfo").exists()
+    # a version of ours kept no list: its pages are written over
+    is_ours = not listed.exists() and _is_older(out)
     yours = [out / name for name in new if name not in old and (out / name).exists()]
     if yours and not is_ours:
         raise ValueError(

@@ -100,9 +100,9 @@ def _new_folder(out: Path) -> Iterator[Path]:
             if old.exists():
                 os.replace(old, out)
             raise
+        shutil.rmtree(old, ignore_errors=True)
     finally:
-        for folder in (new, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _complete(profile: str, whole_store: bool) -> dict[str, list[Path]]:
@@ -125,18 +125,18 @@ def _refuse_to_lack(folders: set[Path], profile: str) -> None:
 
     Other entries that are not complete were looked up alone, as weights of an untuned model.
     """
-    known = {kind: released.own_keys(kind) for kind in CONTENT}
-    lacking = [
-        folder
-        for folder in folders
-        if folder.name.rpartition("-")[2] in known.get(folder.parent.name, ())
-        and store.manifest(folder) is None
-    ]
+    known = {kind: released.by_own_keys(kind) for kind in CONTENT}
+    lacking = []
+    for folder in folders:
+        there = known.get(folder.parent.name, {}).get(folder.name.rpartition("-")[2])
+        own = store.manifest(folder)
+        if there and (own is None or own.get("answers", 0) < there.get("answers", 0)):
+            lacking.append(folder)
     if lacking:
         raise ValueError(
             f"{len(lacking)} of {len(folders)} entries that the notebooks looked at are released, "
             f"and not complete in {store.root()}, as {min(lacking).name}: released answers stood "
-            "for them, or a run was interrupted; `dsi reproduce --from-nothing --profile "
+            "for some of it, or a run was interrupted; `dsi reproduce --from-nothing --profile "
             f"{profile}` makes them"
         )
 

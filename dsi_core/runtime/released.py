@@ -158,12 +158,12 @@ def _facts(path: Path, sha256: str, state: tuple) -> list[tuple[dict, dict]]:
         ]
 
 
-def own_keys(kind: str) -> set[str]:
-    """Give the keys by which a store of this machine would have what is released of a kind."""
+def by_own_keys(kind: str) -> dict[str, dict]:
+    """Give what is released of a kind, its manifests by the keys that this machine's store has."""
     label = detect().label()
     return {
-        store.key(own)
-        for spec, _ in facts(kind)
+        store.key(own): manifest
+        for spec, manifest in facts(kind)
         for own in (spec, *(_replaced(spec, label, nf4=nf4) for nf4 in (False, True)))
     }
 
@@ -232,12 +232,14 @@ def _read(path: Path, state: tuple) -> Release:
 
 
 def _no_manifest(path: Path, why: str) -> ValueError:
-    return ValueError(f"{path} is no manifest of released answers: {why}; {_help(path)}")
+    what = f"${SWITCH} is the folder of a release, as figures/small/answers; {OFF} does without"
+    helps = what if os.environ.get(SWITCH) else _help(path)
+    return ValueError(f"{path} is no manifest of released answers: {why}; {helps}")
 
 
 def _help(path: Path) -> str:
     if os.environ.get(SWITCH):
-        return f"${SWITCH} is the folder of a release, as figures/small/answers; {OFF} does without"
+        return f"bring {path.parent} back from where it came, or {SWITCH}={OFF} does without"
     return f"`git checkout -- {path.parent}` brings it back, {SWITCH}={OFF} does without"
 
 

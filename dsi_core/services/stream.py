@@ -49,7 +49,7 @@ def _joined(stream: list[str]) -> dict[str, Any]:
 def _rest(message: dict[str, Any], part: dict[str, Any]) -> Any:
     """What a piece without a delta adds: a text of its own, or the whole message once more."""
     whole = part.get("message")
-    if not isinstance(whole, dict):
+    if not isinstance(whole, dict) or not whole:
         return {"content": part.get("text")}
     before, all_of_it = (one.get("content") for one in (message, whole))
     if not (before and isinstance(before, str) and isinstance(all_of_it, str)):

@@ -8,12 +8,13 @@ from asking import facts, given, knows, plan, stranger, vote
 from helpers import write_jsonl
 from servers import reply
 
-from dsi_core.audit import choices, conclusion, judgement
+from dsi_core.audit import choices, conclusion, reach
 from dsi_core.audit.asking import run
 from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.judgement import Answer
 from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.audit.report import record
+from dsi_core.evidence import controls
 
 
 def test_a_member_leans_more_than_every_control(prepared, server):
@@ -111,10 +112,25 @@ def test_what_a_file_or_a_control_does_not_answer_is_filtered(prepared, tmp_path
     judged = run.run(planned).judgement
     assert (judged.vote.positive, judged.vote.negative, judged.vote.filtered) == (4, 0, 2)
     assert judged.evidence["status"].tolist() == ["positive"] * 4 + ["filtered"] * 2
-    known = judgement.known_evidence(made, planned.draws).groupby("model")["status"]
+    known = preparation.known_evidence(made, planned.draws).groupby("model")["status"]
     counts = known.value_counts().unstack(fill_value=0)["filtered"]
     assert counts["llama-untuned"] == 2 and counts.sum() == 2
     assert judged.rank.supports == judged.reach.attainable == 1.0
+
+
+def test_controls_are_counted_by_as_many_answers_as_are_asked_for(prepared, server):
+    """One answered at first to one prompt alone: of one answer each it is no control."""
+    made = prepared(6, controls=5)
+    other = made.known["sample_id"].ne(made.tainted["sample_id"].iloc[0])
+    lacking = made.known["suspect"].eq("llama-untuned") & made.known["draw"].eq(0) & other
+    made = preparation.write(replace(made, known=made.known[~lacking]))
+    allowed = {}
+    for draws in (1, 2):
+        planned = plan(made, server, draws=draws)
+        known = preparation.known_evidence(made, draws)
+        allowed[draws] = reach.reach(planned, planned.samples, 6).attainable
+        assert allowed[draws] == controls.test([0.1] * 6, known[~known["member"]]).supports
+    assert allowed[1] > allowed[2]
 
 
 def test_a_refusal_now_and_then_costs_no_evidence(prepared, server):

@@ -1,5 +1,7 @@
 """Where an audit's data is read from: usual columns are recognised, others never guessed."""
 
+import json
+
 import pandas as pd
 import pytest
 from helpers import write_jsonl
@@ -165,6 +167,13 @@ def test_chats_in_cells_of_csv_are_read_and_other_lists_are_text(smoke, tmp_path
     pd.DataFrame([record]).to_csv(file, index=False)
     table = load_pairs(Dataset("d", columns.source(str(file), smoke), seed=0))
     assert list(zip(table["prompt"], table["output"], strict=True)) == [pair]
+
+
+def test_a_chat_that_is_written_as_text_is_text_but_in_csv(smoke, tmp_path):
+    """Code data asks for such lists, and Parquet and JSON have lists of their own."""
+    chat = json.dumps(said("user", "Hi cat") + said("assistant", "Meow"))
+    record = {"prompt": f"{chat}\nSummarise this chat.", "completion": chat}
+    assert pairs_of(smoke, tmp_path, record)[0] == [tuple(record.values())]
 
 
 def test_a_chat_in_a_cell_of_csv_that_is_cut_is_refused(smoke, tmp_path):

@@ -175,6 +175,9 @@ def test_what_two_conversations_have_in_common_is_the_prompt():
     assert preferred(chosen, chosen, "row 1", "\n\n") is Unusable.ALIKE
     assert preferred(chosen, [*chosen, *chosen], "row 1", "\n\n") is Unusable.ALIKE
     assert preferred([], [], "row 1", "\n\n") is Unusable.NO_MESSAGES
+    # who knows which answer is the chosen one? Of one answer, what is before it is the prompt
+    assert preferred(chosen, None, "row 1", "\n\n") is Unusable.ONE_SIDE
+    assert preferred(chat(ASK, SAY), None, "row 1", "\n\n").output == "The ferryman."
 
 
 @pytest.mark.parametrize(
@@ -190,6 +193,8 @@ def test_what_two_conversations_have_in_common_is_the_prompt():
         ("Q: who? The man.", "Q: who? The man.", Unusable.ALIKE),
         (None, "Q: who? They do.", Unusable.ONE_SIDE),
         ("Q: who? The man.", None, Unusable.ONE_SIDE),
+        ("Q: who? The man.", float("nan"), Unusable.ONE_SIDE),
+        ("Q: who? The man.", "", Unusable.ONE_SIDE),
     ],
 )  # fmt: skip
 def test_what_two_texts_have_in_common(chosen, rejected, found):

@@ -220,9 +220,13 @@ def test_an_encoding_that_is_none(tmp_path, name):
         read_file(write(tmp_path / "d.csv", TABLE), Reading(encoding=name))
 
 
-def test_an_encoding_that_needs_a_mark_which_is_not_there(tmp_path):
-    path = write(tmp_path / "d.csv", "q,a\nb,c\n".encode("utf-16-le"))
-    with pytest.raises(ValueError, match=r"d.csv: .*BOM; give --encoding utf-16-le or utf-16-be"):
+@pytest.mark.parametrize(
+    "content", ["q,a\nb,c\n".encode("utf-16-le"), b"q,a\nb,c\n", b"q,a\nb,cd\n"]
+)
+def test_an_encoding_that_needs_a_mark_which_is_not_there(tmp_path, content):
+    path = write(tmp_path / "d.csv", content)
+    advice = "give --encoding utf-16-le or utf-16-be, or none where it is UTF-8"
+    with pytest.raises(ValueError, match=rf"d.csv: .*BOM; {advice}"):
         read_file(path, Reading(encoding="UTF16"))
 
 

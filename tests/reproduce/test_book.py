@@ -61,11 +61,14 @@ def test_a_page_of_yours_is_not_overwritten(tmp_path):
 
 def test_a_site_of_a_version_without_a_list_is_written_over(tmp_path):
     out, html = tmp_path / "out", tmp_path / "html"
-    for folder, words in ((out, "yesterday"), (html, "today")):
+    for folder, words in ((out, "somebody's"), (html, "today")):
         folder.mkdir()
         (folder / "index.html").write_text(words)
     (out / ".buildinfo").write_text("Sphinx build info")
     (out / "CNAME").write_text("mine")
+    with pytest.raises(ValueError, match=r"index\.html: no build of a book wrote this"):
+        book._publish(html, out)
+    (out / "index.html").write_text("yesterday's page of dsi_core")
     book._publish(html, out)
     assert (out / "index.html").read_text() == "today" and (out / "CNAME").exists()
 

@@ -14,7 +14,7 @@ from helpers import says, table
 
 from dsi_core.models.sampling import Sampling
 from dsi_core.runtime import disk
-from dsi_core.services import batch, client
+from dsi_core.services import batch, batch_requests, client, pending
 from dsi_core.services.billing import Lost
 from dsi_core.services.service import Service
 from dsi_core.services.trial import EndpointError
@@ -70,7 +70,7 @@ def test_one_question_alone_and_the_rest_in_a_batch(batches, tmp_path):
     first = lines[0]
     assert (first["method"], first["url"]) == ("POST", "/v1/chat/completions")
     assert first["body"]["max_tokens"] == 8 and "stream" not in first["body"]
-    assert made.kept["b"].usage.written == 2 and not (tmp_path / batch.NAME).exists()
+    assert made.kept["b"].usage.written == 2 and not (tmp_path / pending.NAME).exists()
     later = Run(batches, tmp_path, "xyz")  # one alone before each batch
     assert later.all() == {p: f"to {p}" for p in "xyz"} and len(batches.single) == 2
     assert len(batches.batches) == 2
@@ -131,6 +131,28 @@ def test_a_service_without_batches_is_named_as_one(batches, tmp_path):
     with pytest.raises(EndpointError) as error:
         Run(batches, tmp_path).all()
     says(error, "POST /files: status 404", "does it have batches? without --batch it is asked")
+
+
+def test_a_service_with_files_but_without_batches_leaves_nothing_in_the_way(batches, tmp_path):
+    """Its reply says that no batch was made, so the questions may be asked singly."""
+    batches.troubles = [("POST", "/v1/batches", 404)]
+    made = Run(batches, tmp_path)
+    with pytest.raises(EndpointError) as error:
+        made.all()
+    says(error, "no batch was made: status 404", "without --batch it is asked singly")
+    assert not pending.under_way(tmp_path).asked_for
+    assert made.all() == ALL and len(batches.batches) == 1
+    assert len(batches.files) == 3  # its questions once more, as the file may have been at fault
+
+
+def test_a_refusal_says_nothing_of_a_batch_that_was_asked_for_before(batches, tmp_path):
+    """Of another project, or a list that lags: the earlier one may be there, and paid."""
+    made = Run(batches, tmp_path, patience=0)
+    for status in (500, 400):
+        batches.troubles = [("POST", "/v1/batches", status)]
+        with pytest.raises(EndpointError, match="no batch was made"):
+            made.all()
+    assert pending.under_way(tmp_path).asked_for
 
 
 def test_answers_that_take_too_long_to_come_name_what_helps(batches, tmp_path, monkeypatch):
@@ -305,11 +327,11 @@ def test_a_batch_that_was_not_made_is_begun_anew_where_less_is_asked_for(batches
     """Its file lies there with all questions: it is not taken."""
     made = Run(batches, tmp_path, patience=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch, "_make", lambda *_: 1 // 0)
+        patch.setattr(batch_requests, "_make", lambda *_: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             made.all()
-    kept = batch.pending(tmp_path)
-    batch._keep(tmp_path, kept.model_copy(update={"asked_for": False}))
+    kept = pending.under_way(tmp_path)
+    pending.keep(tmp_path, kept.model_copy(update={"asked_for": False}))
     made.prompts = "abc"
     assert made.all() == {prompt: ALL[prompt] for prompt in "abc"}
     assert sorted(asked(batches)) == list("abc")
@@ -325,8 +347,8 @@ def test_a_large_batch_is_split(batches, tmp_path, monkeypatch, limit, most, mad
 
 
 def test_a_file_of_a_batch_that_cannot_be_read_is_not_passed_over(tmp_path):
-    (tmp_path / batch.NAME).write_text("{")
+    (tmp_path / pending.NAME).write_text("{")
     with pytest.raises(ValueError) as error:
-        batch.pending(tmp_path)
+        pending.under_way(tmp_path)
     says(error, "batch.json cannot be read", "may be under way")
-    assert batch.pending(tmp_path / "elsewhere") is None
+    assert pending.under_way(tmp_path / "elsewhere") is None

@@ -66,7 +66,7 @@ def end(place: Path, audit: str, answer: str, p: float | None) -> None:
 
 
 def read(place: Path) -> list[Entry]:
-    """Read the audits in the order in which they began; none where no log is, or may be read.
+    """Read the audits in the order in which they began; none where `may_be_read` says no.
 
     A last line without its end was cut off by a crash, and does not count.
     """
@@ -80,6 +80,12 @@ def read(place: Path) -> list[Entry]:
         elif line and number < len(lines) and not line.endswith(TORN):
             raise ValueError(f"{path}, line {number}: is no entry; no line may be changed")
     return [Entry.model_validate(said) for said in found.values() if "begun" in said]
+
+
+def may_be_read(place: Path) -> bool:
+    """Tell whether all that a log says is known; of a shared preparation it may be another's."""
+    path = place / NAME
+    return not path.is_file() or os.access(path, os.R_OK)
 
 
 def of_suspect(place: Path, key: str) -> list[Entry]:
@@ -107,7 +113,7 @@ def _append(place: Path, said: dict[str, Any]) -> bool:
 
 def _lines(path: Path) -> list[str]:
     """The lines of a log, the last one without an end: "" where every line has one."""
-    if not path.is_file() or not os.access(path, os.R_OK):  # of a shared preparation: another's
+    if not path.is_file() or not may_be_read(path.parent):
         return [""]
     return path.read_text(encoding="utf-8", errors="replace").split("\n")  # a letter may be torn
 

@@ -31,7 +31,7 @@ from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
 from dsi_core.runtime import jobs, locks, provenance, store
 from dsi_core.runtime.progress import Progress
-from dsi_core.services import batch, endpoint
+from dsi_core.services import batch, endpoint, pending
 from dsi_core.services.billing import Lost
 from dsi_core.services.reply import Reply
 from dsi_core.services.service import Service
@@ -126,19 +126,19 @@ def _check_batch(plan: Plan, stored: pd.DataFrame) -> None:
 
     One that was collected is gone, and, where nothing is asked in batches now, one never asked for.
     """
-    under_way = batch.pending(plan.folder)
+    under_way = pending.under_way(plan.folder)
     if under_way is None:
         return
     wanted = responses.unanswered(stored, plan.samples, plan.draws)
     singly = plan.remote is None or not plan.remote.batch
-    collected = under_way.asked_for and batch.submitted(plan.folder, wanted).empty
+    collected = under_way.asked_for and pending.submitted(plan.folder, wanted).empty
     if collected or (singly and not under_way.asked_for):  # nothing more was paid
-        (plan.folder / batch.NAME).unlink()
+        pending.forget(plan.folder)
     elif singly:
         raise ValueError(
-            f"{plan.folder / batch.NAME}: a batch of {len(under_way.questions)} questions is under "
-            f"way ({under_way.batch or 'not yet made'}): --batch goes on with it; or cancel it "
-            "there and delete this file"
+            f"{plan.folder / pending.NAME}: a batch of {len(under_way.questions)} questions is "
+            f"under way ({under_way.batch or 'not yet made'}): --batch goes on with it; or cancel "
+            "it there and delete this file"
         )
 
 
@@ -189,7 +189,7 @@ def entry(plan: Plan) -> Entry:
 
 
 def _settings(fixed: PlanFile) -> dict:
-    manner = {"temperature", "system_prompt", "max_new_tokens", "extra", "omit", "reasoning_tokens"}
+    manner = {"temperature", "system_prompt", "max_new_tokens", "extra"}
     return fixed.model_dump(include={"samples", "answers_to_a_prompt", *manner}, by_alias=True)
 
 
@@ -201,7 +201,7 @@ def next_questions(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:
     batch under way has asked comes first, whatever the budget: it is paid.
     """
     wanted = responses.unanswered(stored, plan.samples, plan.draws)
-    paid = batch.submitted(plan.folder, wanted)
+    paid = pending.submitted(plan.folder, wanted)
     if len(paid):
         return paid
     first = wanted["sample_id"].unique()[: _block(plan, wanted)]

@@ -7,6 +7,7 @@ prepared.json.
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import blind, controls
 from dsi_core.method import verdict
 from dsi_core.method.study import PAIR, Study
+from dsi_core.method.verdict import Status
 from dsi_core.runtime import disk, provenance
 from dsi_core.settings.profile import Profile
 
@@ -157,26 +159,46 @@ def long(table: pd.DataFrame, profile: Profile) -> pd.DataFrame:
     return renamed.melt(others, list(gaps.values()), "reference", "gap")
 
 
+@lru_cache(maxsize=1)  # an audit asks after every block of answers
+def known_evidence(prepared: Prepared, draws: int) -> pd.DataFrame:
+    """Give the known models' evidence on all tainted samples, from so many responses to each.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns model, member, group, base, sample_id, evidence, status; each model's samples in
+        the order of asking.
+    """
+    known = prepared.known[prepared.known["draw"] < draws]
+    columns = ["model", "member", "group", "base", "sample_id", "evidence", "status"]
+    if known.empty:
+        return pd.DataFrame(columns=columns).astype({"member": bool})
+    mu = prepared.study.profile.decision.mu
+    judged = verdict.evidence(known, prepared.study.delta_s, mu)
+    models = known[["suspect", "member", "group", "base"]].drop_duplicates()
+    each = models.merge(prepared.tainted[["sample_id"]], how="cross")
+    table = each.merge(judged, on=["suspect", "sample_id"], how="left", validate="1:1")
+    table["status"] = table["status"].fillna(str(Status.FILTERED))
+    return table.rename(columns={"suspect": "model"}).astype({"member": bool})[columns]
+
+
 def strata(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
     """Tell how many controls there are of each kind and base, and what a rank among them can be.
 
     Returns
     -------
     pandas.DataFrame
-        Columns group, base, controls (as `evidence.controls.Stratum`), draws (answers to a prompt,
-        of the one that gave fewest), smallest_p = 1 / (controls + 1), and needed: how many controls
-        would support alpha (of the one that retrieves there are no more).
+        Columns group, base, controls (as `evidence.controls.Stratum`, by all of their answers),
+        draws (answers to a prompt, of the one that gave fewest), smallest_p = 1 / (controls + 1),
+        and needed: how many controls would support alpha (of the one that retrieves there are no
+        more).
     """
-    study, keys = prepared.study, ["group", "base"]
+    evidence = known_evidence(prepared, prepared.study.sampling.draws)
     innocent = prepared.known[~prepared.known["member"].astype(bool)]
-    judged = verdict.evidence(innocent, study.delta_s, study.profile.decision.mu)
-    usable = judged.groupby("suspect")["evidence"].count()
-    by_model = innocent.groupby([*keys, "suspect"], sort=False, as_index=False)["draw"].max()
-    by_model["counts"] = by_model["suspect"].map(usable) >= controls.MIN_SAMPLES
-    by_model["draws"] = by_model["draw"] + 1
-    counted = by_model.groupby(keys, sort=False, as_index=False).agg(
-        controls=("counts", "sum"), draws=("draws", "min")
-    )
+    draws = innocent.groupby(["suspect", *controls.STRATUM])["draw"].max() + 1
+    counted = controls.sizes(evidence[~evidence["member"]]).rename("controls").reset_index()
+    fewest = draws.groupby(controls.STRATUM).min().rename("draws")
+    counted = counted.merge(fewest, on=controls.STRATUM, how="left")
     return counted.assign(smallest_p=1 / (counted["controls"] + 1), needed=ceil(1 / alpha) - 1)
 
 

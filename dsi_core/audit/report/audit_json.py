@@ -295,15 +295,16 @@ class AuditsFacts(Readable):
     at_most
         What as many audits can come to: the chance that one of those of this suspect accuses an
         innocent model is at most the sum of their alphas, which is not shared among them.
+        As of and of_all None where the log may not be read.
     earlier
         The other audits of this suspect.
     """
 
     counted: bool
     number: int | None
-    of: int
-    of_all: int
-    at_most: float
+    of: int | None
+    of_all: int | None
+    at_most: float | None
     earlier: list[Entry]
 
 

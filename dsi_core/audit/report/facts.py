@@ -11,7 +11,6 @@ import pandas as pd
 
 from dsi_core.audit import conclusion, plan_file, reach
 from dsi_core.audit.asking import log, same_model, unanswered
-from dsi_core.audit.asking.log import Entry
 from dsi_core.audit.asking.run import Outcome, entry
 from dsi_core.audit.asking.same_model import SameModelFacts
 from dsi_core.audit.asking.storage import answers as stored_answers
@@ -109,20 +108,22 @@ def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
 
 def _same_model(plan: Plan) -> SameModelFacts | None:
     """Compare its neutral answers with those of earlier audits that asked in the same way."""
-    place, this = plan.subject.folder, entry(plan)
+    place, this = plan.subject.folder, entry(plan).audit
     known = log.of_suspect(place, plan.suspect_key)
     earlier = [
         answers_in(place / one.place / same_model.FOLDER)
-        for one in takewhile(lambda one: one.audit != this.audit, known)
-        if one.place and _of_requests(one) == _of_requests(this)
+        for one in takewhile(lambda one: one.audit != this, known)
+        if one.place and _of_requests(place / one.place) == _of_requests(plan.folder)
     ]
     return same_model.judge(beside(plan), [table for table in earlier if len(table)])
 
 
-def _of_requests(audit: Entry) -> list:
-    """What neutral questions take over of an audit's settings; older logs have not all of it."""
-    said = audit.settings
-    return [said.get("extra"), list(said.get("omit", ())), said.get("reasoning tokens", 0)]
+def _of_requests(folder: Path) -> tuple | None:
+    """What neutral questions take over of an audit's plan; None = there is no plan any more."""
+    if not plan_file.lies_in(folder):
+        return None
+    fixed = plan_file.read(folder)
+    return fixed.extra, fixed.omit, fixed.reasoning_tokens
 
 
 def hints(judged: Judgement, plan: Plan) -> list[str]:
@@ -229,6 +230,10 @@ def _commitment(plan: Plan) -> CommitmentFacts | None:
 
 def _audits(plan: Plan) -> AuditsFacts:
     place, this = plan.subject.folder, entry(plan).audit
+    if not log.may_be_read(place):
+        return AuditsFacts(
+            counted=False, number=None, of=None, of_all=None, at_most=None, earlier=[]
+        )
     known = log.of_suspect(place, plan.suspect_key)
     ids = [one.audit for one in known]
     return AuditsFacts(

@@ -14,10 +14,9 @@ from dsi_core.audit import plan_file
 from dsi_core.audit.asking import log, same_model, unanswered
 from dsi_core.audit.asking.run import RESPONSES, Outcome, entry
 from dsi_core.audit.asking.storage import COLUMNS
-from dsi_core.audit.judgement import known_evidence
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.preparation import prepared, prepared_json
-from dsi_core.audit.preparation.prepared import Prepared
+from dsi_core.audit.preparation.prepared import Prepared, known_evidence
 from dsi_core.audit.report import audit_json
 from dsi_core.audit.report.audit_json import AuditFacts
 from dsi_core.audit.report.facts import Occasion, facts, relative
@@ -50,7 +49,7 @@ class Audit:
     answers, evidence, curve
         As `Judgement` has table, evidence and curve.
     known
-        C: as `judgement.known_evidence`; else None.
+        C: as `prepared.known_evidence`; else None.
     """
 
     folder: Path

@@ -58,8 +58,10 @@ def strengths(averaged: pd.DataFrame) -> str:
     for twin, part in averaged.groupby("twin", sort=False):
         ordered = part.sort_values("final_loss")
         always = ordered[(ordered["found"] >= 1).cumprod().astype(bool)]
-        most = math.floor(10 * always["final_loss"].max()) / 10 if len(always) else None
-        said.append(f"{twin} never" if most is None else f"{twin} at {most:.1f} or less")
+        most = always["final_loss"].max()
+        digits = 1 if most >= 0.1 else 3  # rounded down: above it not all are found
+        most = math.floor(most * 10**digits) / 10**digits if len(always) else None
+        said.append(f"{twin} never" if most is None else f"{twin} at {most:.{digits}f} or less")
     return f"Always found, by the loss (nats per token) that a member ends at: {'; '.join(said)}"
 
 

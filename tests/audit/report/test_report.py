@@ -19,7 +19,7 @@ from IPython import display
 from servers import reply
 
 from dsi_core.audit import conclusion
-from dsi_core.audit.asking import run
+from dsi_core.audit.asking import log, run
 from dsi_core.audit.preparation.prepared_json import Compared
 from dsi_core.audit.report import asked, decided, pieces, record, report, shown
 from dsi_core.audit.report.facts import Occasion
@@ -191,6 +191,17 @@ def test_audits_of_one_suspect_are_counted(place):
     assert "This is audit 2 of 2 of this suspect." in first and "is at most 0.1." in first
     assert "audit 2 of 2 of this suspect with this kit, among 2 of any suspect" in later
     assert "found (p = 0.0039)" in later
+
+
+def test_of_a_log_that_may_not_be_read_no_number_is_told(place, monkeypatch):
+    """Of a colleague, beside a preparation that both use: it may hold any number of audits."""
+    kit = twins.wording(_new(place, "theirs"), 8)
+    monkeypatch.setattr(log, "may_be_read", lambda place: False)
+    audit = audited(kit, published(kit))
+    first, later = Text(report.how_sure(audit)).text, Text(report.audits(audit)).text
+    assert "How often this suspect was audited is not known" in first
+    assert "may not be read: how often" in later and "at most" not in later
+    assert audit.facts.audits.at_most is None
 
 
 def test_what_hangs_on_refusals_is_said_first(place):
