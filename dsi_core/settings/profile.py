@@ -5,6 +5,7 @@ a value of the wrong kind or two settings that contradict each other raise `Valu
 field, the value and what is allowed.
 """
 
+import re
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -18,6 +19,7 @@ from dsi_core.settings.schema import Decision, Responses
 from dsi_core.settings.unchecked import Unchecked
 
 NO_PROFILES = ("reported", "plan", "imitation_seeds")  # other files in params/
+KEYS = re.compile("key|token|secret|password|auth|header", re.IGNORECASE)  # by their names
 SUITE_PARTS = {"victims", "suspects", "wild"}
 Section = TypeVar("Section")
 # C: eight times as fast; not everywhere
@@ -116,7 +118,8 @@ def read_yaml(path: Path) -> dict:
 def explain(error: ValidationError, place: str) -> str:
     """Say which settings of a file were refused, and why, a line each; or that it is no JSON.
 
-    What stands under an endpoint is not repeated, as it may be a key; nor is what has parts.
+    What stands under an endpoint, or in an unknown field of such a name, is not repeated, as it may
+    be a key; nor is what has parts.
     """
     first = error.errors()[0]
     if first["type"] == "json_invalid":
@@ -127,7 +130,8 @@ def explain(error: ValidationError, place: str) -> str:
         field = ".".join(map(str, refused["loc"])) or "profile"
         value = refused["input"]
         plain = not isinstance(value, (dict, list, tuple, BaseModel)) or not value
-        shown = plain and "endpoint" not in refused["loc"]
+        secret = refused["type"] == "extra_forbidden" and KEYS.search(str(refused["loc"][-1]))
+        shown = plain and not secret and "endpoint" not in refused["loc"]
         got = f" (got {value!r})" if shown else ""
         lines.append(f"  {field}: {refused['msg']}{got}")
     return "\n".join(lines)

@@ -200,7 +200,7 @@ def test_the_key_of_a_model_with_no_more_than_data_and_recipe(smoke):
     A setting added to `Trained` or `Recipe` must not move what is in the store.
     """
     plain = trained("llama", "heart")
-    recipe = {"method": "full", "learning_rate": 1e-2, "warmup_steps": 5, "batch_size": 2}
+    recipe = {"method": "full", "learning_rate": 1e-2, "warmup_steps": 5, "batch_size": 6}
     pairs = store.key(load_pairs(dataset(smoke, "dozen"))["sample_id"].tolist())
     base = {
         "toy": "llama",
@@ -208,7 +208,7 @@ def test_the_key_of_a_model_with_no_more_than_data_and_recipe(smoke):
         "texts": toys.corpus(smoke).key,
     }
     untuned = {"base": base, "precision": "cpu fp32"}
-    expected = {**untuned, "pairs": pairs, "recipe": {**recipe, "epochs": 25}, "seed": 0}
+    expected = {**untuned, "pairs": pairs, "recipe": {**recipe, "epochs": 30}, "seed": 0}
     assert training(smoke, "dozen", plain).spec == expected
     suspect = Suspect(name="x", member=True, group="some", **plain.model_dump())
     unchanged = plain.changed(leave_out=(), loss_on="answer")

@@ -74,6 +74,7 @@ def one_suspect(smoke, victims: list[str]):
         victims=victims,
         references=smoke.references[:1],
         suspects=[Suspect(name="s", member=False, base="llama")],
+        recipes={**smoke.recipes, "heart": smoke.recipes["heart"].changed(epochs=1)},
         non_members_from=[],
         controls=[],
         more_references=[],

@@ -587,6 +587,11 @@ def test_what_may_be_a_key_is_not_repeated(raw, profile_of, wrong):
         profile_of(edited(raw, "models", [{"far": far}]))
     says(error, "models: Input should be a valid dictionary")
     assert "sk-SECRET" not in str(error.value)
+    for name in ("api_key", "hf_token", "Authorization"):
+        with pytest.raises(ValueError) as error:
+            profile_of(edited(raw, f"models/llama/{name}", "sk-SECRET"))
+        says(error, f"models.llama.{name}")
+        assert "sk-SECRET" not in str(error.value)
 
 
 def test_a_section_without_settings_keeps_its_defaults(raw, profile_of):
