@@ -45,11 +45,12 @@ def common(oracle: str, response: str) -> list[tuple[str, bool]]:
     Returns
     -------
     list of (str, bool)
-        The response's `pieces` in order, and whether each is shared; blanks between two shared
-        words are shared too. Where several subsequences are longest, one of them.
+        The `pieces` of the response's NFC form in order, and whether each is shared; blanks between
+        two shared words are shared too. Where several subsequences are longest, one of them.
     """
+    oracle, response = (unicodedata.normalize("NFC", text) for text in (oracle, response))
     left, right = (
-        [_plain(piece) for piece in pieces(text) if not piece.isspace()]
+        [piece.lower() for piece in pieces(text) if not piece.isspace()]
         for text in (oracle, response)
     )
     shared: set[int] = set()
@@ -71,11 +72,7 @@ def in_order(text: str) -> list[str]:
 
     An accented letter is the same whether it is written as one character or as two (NFC).
     """
-    return WORDS.findall(_plain(text))
-
-
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFC", text.lower())
+    return WORDS.findall(unicodedata.normalize("NFC", text.lower()))
 
 
 def rouge_l(a: Sequence[str], b: Sequence[str], /) -> float:

@@ -102,7 +102,7 @@ def records(path: Path, reading: Reading = PLAIN) -> Iterator[Any]:
 
 
 def is_csv(path: Path) -> bool:
-    """Tell whether every value of a file is text."""
+    """Tell whether a file is CSV or TSV."""
     return _kind(path) == "csv"
 
 

@@ -33,6 +33,10 @@ HISTORY = re.compile(r"\s*\[\s*[]\[({]")  # how a history begins that is written
 Placed = tuple[str, dict]  # a record and its place: file and row
 
 
+class Cells(dict):
+    """A record of CSV: every value is text, a chat too."""
+
+
 class Record(NamedTuple):
     """A record as its file has it (`fields`), where it stands (file and row), and its pair.
 
@@ -180,20 +184,7 @@ class Rows:
         for file in self.files:
             csv = is_csv(file)
             for i, record in enumerate(records(file, how), start=1):
-                place = f"{file.name}, row {i}"
-                yield place, _with_chats(record, source, place) if csv else record
-
-
-def _with_chats(record: dict, source: Data, place: str) -> dict:
-    """A record of CSV, in which a chat is written as text: with the list that it is."""
-    named = [*source.prompt, source.output, source.conversations, source.rejected]
-    texts = {c: record[c] for c in named if c is not None and isinstance(record.get(c), str)}
-    lists = {
-        c: of_cell(text, f"{place}, field {c!r}")
-        for c, text in texts.items()
-        if CHAT.match(text) or (c.lower() == "history" and HISTORY.match(text))
-    }
-    return {**record, **lists}
+                yield f"{file.name}, row {i}", Cells(record) if csv else record
 
 
 def _chosen(rows: Rows, source: Data, left_out: Counter) -> Iterator[Placed]:
@@ -243,12 +234,12 @@ def _shuffled(count: int, seed: int) -> np.ndarray:
 def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
     """The pair of one record, stripped; any side may be empty."""
     if source.conversations:
-        turns, where = _column(record, source.conversations, place)
+        turns, where = _column(record, source.conversations, place, is_chat=True)
         before = []
         if source.system:
             before = system_turn(record.get(source.system), f"{place}, field {source.system!r}")
         if source.rejected:
-            rejected = field(record, source.rejected, place)
+            rejected, _ = _column(record, source.rejected, place, is_chat=True)
             return preferred(turns, rejected, where, source.joined_by, before)
         return exchange([*before, *messages(turns, where)], source.joined_by)
     assert source.output is not None, "settings say prompt and output together"
@@ -267,9 +258,16 @@ def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
     return answered(before, after, source.joined_by)
 
 
-def _column(record: dict, column: str, place: str) -> tuple[Any, str]:
-    """(a value, where it stands)."""
-    return field(record, column, place), f"{place}, field {column!r}"
+def _column(record: dict, column: str, place: str, *, is_chat: bool = False) -> tuple[Any, str]:
+    """(a value, where it stands); of a chat that is written as text, the list that it is.
+
+    is_chat: by the settings. Elsewhere such a text is one, but in CSV, which has nothing else.
+    """
+    value, where = field(record, column, place), f"{place}, field {column!r}"
+    if isinstance(value, str) and (is_chat or isinstance(record, Cells)):
+        history = column.lower() == "history" and HISTORY.match(value)
+        value = of_cell(value, where) if history or CHAT.match(value) else value
+    return value, where
 
 
 def _is_chat(value: Any) -> bool:
@@ -301,7 +299,9 @@ def _empty(record: dict, found: Exchange, source: Data) -> str | None:
     if source.conversations:
         return None if found.prompt else source.conversations
     for column in source.prompt:
-        said = column in _optional(source) or any(t.text for t in _turns_of(record[column], column))
+        said = column in _optional(source) or any(
+            t.text for t in _turns_of(*_column(record, column, column))
+        )
         if not said:
             return column
     return None if found.output else source.output

@@ -131,8 +131,8 @@ def _misread(path: Path, encoding: str) -> str:
             except UnicodeError as error:  # no byte-order mark
                 name = codecs.lookup(encoding).name
                 pair = name in ("utf-16", "utf-32")
-                named = f"give --encoding {name}-le or {name}-be, or" if pair else "give"
-                return f"{path}: {error}; {named} none where it is UTF-8"
+                named = f"give --encoding {name}-le or {name}-be, or " if pair else ""
+                return f"{path}: {error}; {named}leave --encoding out where it is UTF-8"
             assert chunk, "it was not in the encoding a moment ago"
             read, lines, before = read + len(chunk), lines + chunk.count(b"\n"), chunk[-AROUND:]
     said = f"{path}, line {lines}: byte 0x{wrong:02x} at offset {at} is not {_named(encoding)}"

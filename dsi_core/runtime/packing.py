@@ -56,8 +56,8 @@ def pack(profile: str, out: Path | None = None, *, whole_store: bool = False) ->
     Raises
     ------
     ValueError
-        There is nothing to pack; or the store lacks some of it, as released answers stood for it;
-        or `out` holds something else.
+        There is nothing to pack; or the store lacks whole entries, as released answers stood for
+        them (of answers that are partly its own nobody knows); or `out` holds something else.
     """
     out = (out or released.folder_of(profile)).resolve()
     ours = {MANIFEST, *(f"{kind}.zip" for kind in CONTENT)}
@@ -125,18 +125,18 @@ def _refuse_to_lack(folders: set[Path], profile: str) -> None:
 
     Other entries that are not complete were looked up alone, as weights of an untuned model.
     """
-    known = {kind: released.by_own_keys(kind) for kind in CONTENT}
-    lacking = []
-    for folder in folders:
-        there = known.get(folder.parent.name, {}).get(folder.name.rpartition("-")[2])
-        own = store.manifest(folder)
-        if there and (own is None or own.get("answers", 0) < there.get("answers", 0)):
-            lacking.append(folder)
+    known = {kind: released.own_keys(kind) for kind in CONTENT}
+    lacking = [
+        folder
+        for folder in folders
+        if folder.name.rpartition("-")[2] in known.get(folder.parent.name, ())
+        and store.manifest(folder) is None
+    ]
     if lacking:
         raise ValueError(
             f"{len(lacking)} of {len(folders)} entries that the notebooks looked at are released, "
             f"and not complete in {store.root()}, as {min(lacking).name}: released answers stood "
-            "for some of it, or a run was interrupted; `dsi reproduce --from-nothing --profile "
+            "for them, or a run was interrupted; `dsi reproduce --from-nothing --profile "
             f"{profile}` makes them"
         )
 

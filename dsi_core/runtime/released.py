@@ -158,12 +158,12 @@ def _facts(path: Path, sha256: str, state: tuple) -> list[tuple[dict, dict]]:
         ]
 
 
-def by_own_keys(kind: str) -> dict[str, dict]:
-    """Give what is released of a kind, its manifests by the keys that this machine's store has."""
+def own_keys(kind: str) -> set[str]:
+    """Give the keys by which a store of this machine would have what is released of a kind."""
     label = detect().label()
     return {
-        store.key(own): manifest
-        for spec, manifest in facts(kind)
+        store.key(own)
+        for spec, _ in facts(kind)
         for own in (spec, *(_replaced(spec, label, nf4=nf4) for nf4 in (False, True)))
     }
 
@@ -226,7 +226,8 @@ def _read(path: Path, state: tuple) -> Release:
     if release.format != store.FORMAT:
         raise ValueError(
             f"{path} has entries in format {release.format} of the store, this version of "
-            f"dsi_core reads format {store.FORMAT}; {_help(path)}"
+            f"dsi_core reads format {store.FORMAT}; use the version that made it, or "
+            f"{SWITCH}={OFF} does without"
         )
     return release
 

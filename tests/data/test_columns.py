@@ -174,6 +174,12 @@ def test_a_chat_that_is_written_as_text_is_text_but_in_csv(smoke, tmp_path):
     chat = json.dumps(said("user", "Hi cat") + said("assistant", "Meow"))
     record = {"prompt": f"{chat}\nSummarise this chat.", "completion": chat}
     assert pairs_of(smoke, tmp_path, record)[0] == [tuple(record.values())]
+    chosen, rejected = (
+        json.dumps(said("user", "Hi cat") + said("assistant", answer)) for answer in ("Meow", "No")
+    )
+    preference = {"chosen": chosen, "rejected": rejected}  # chats by their columns
+    reading = {"conversations": "chosen", "rejected": "rejected"}
+    assert pairs_of(smoke, tmp_path, preference, **reading)[0] == [("Hi cat", "Meow")]
 
 
 def test_a_chat_in_a_cell_of_csv_that_is_cut_is_refused(smoke, tmp_path):

@@ -225,7 +225,7 @@ def test_an_encoding_that_is_none(tmp_path, name):
 )
 def test_an_encoding_that_needs_a_mark_which_is_not_there(tmp_path, content):
     path = write(tmp_path / "d.csv", content)
-    advice = "give --encoding utf-16-le or utf-16-be, or none where it is UTF-8"
+    advice = "give --encoding utf-16-le or utf-16-be, or leave --encoding out where it is UTF-8"
     with pytest.raises(ValueError, match=rf"d.csv: .*BOM; {advice}"):
         read_file(path, Reading(encoding="UTF16"))
 

@@ -104,7 +104,7 @@ def test_an_evasion_hides_members_or_nobody(caught, said):
 
 
 def test_an_evasion_cannot_hide_whom_nobody_found():
-    rows = evaded("", "", "")
+    rows = evaded("", "a", "")
     found = "without it the vote finds none of 2 members"
     assert evasions.evasion(rows, "Rephrasing") == f"Rephrasing: {found}"
 
@@ -342,6 +342,8 @@ def test_from_which_loss_on_members_are_found():
     assert calibration.strengths(close).endswith("A at 0.9 or less")
     small = table("twin final_loss found", ("A", 0.0816667, 1.0), ("A", 0.25, 0.9))
     assert calibration.strengths(small).endswith("A at 0.081 or less")
+    least = table("twin final_loss found", ("A", 0.00046, 1.0), ("A", 0.25, 0.9))
+    assert calibration.strengths(least).endswith("A at 0.00046 or less")
 
 
 def test_which_exposure_is_found():

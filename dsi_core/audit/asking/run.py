@@ -156,7 +156,7 @@ def begin(plan: Plan) -> None:
     if not log.begin(plan.subject.folder, entry(plan)):
         warnings.warn(
             f"{plan.subject.folder / log.NAME} cannot be written: this audit is not counted, and "
-            "the report says so",
+            "the report tells what is known of others",
             stacklevel=2,
         )
 

@@ -65,7 +65,10 @@ def audits(audit: Audit) -> dict[str, Any]:
     counted = facts.audits
     what = "kit" if facts.commitment is not None else "preparation"
     if counted.at_most is None:
-        unknown = "how often this suspect was audited, and what its audits come to, is not known."
+        unknown = (
+            "how often this suspect was audited, what its audits come to, and whether this one is "
+            "entered, is not known."
+        )
         said = [f"The log beside the {what} may not be read: {unknown}"]
         return {"said": said, "table": Table([])}
     if counted.counted:

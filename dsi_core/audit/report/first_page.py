@@ -123,7 +123,10 @@ def _again(facts: AuditFacts) -> str | None:
     """What the first page says of other audits of the suspect."""
     counted = facts.audits
     if counted.of is None:
-        return "How often this suspect was audited is not known: the log may not be read."
+        return (
+            "How often this suspect was audited, and whether this audit is entered, is not known: "
+            "the log may not be read."
+        )
     if not counted.counted:
         return "Nobody counted how often this suspect was audited: the log could not be written."
     if counted.of < 2:

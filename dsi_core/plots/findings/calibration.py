@@ -59,7 +59,8 @@ def strengths(averaged: pd.DataFrame) -> str:
         ordered = part.sort_values("final_loss")
         always = ordered[(ordered["found"] >= 1).cumprod().astype(bool)]
         most = always["final_loss"].max()
-        digits = 1 if most >= 0.1 else 3  # rounded down: above it not all are found
+        # two digits, rounded down: above it not all are found
+        digits = 1 if not 0 < most < 0.1 else 1 - math.floor(math.log10(most))
         most = math.floor(most * 10**digits) / 10**digits if len(always) else None
         said.append(f"{twin} never" if most is None else f"{twin} at {most:.{digits}f} or less")
     return f"Always found, by the loss (nats per token) that a member ends at: {'; '.join(said)}"

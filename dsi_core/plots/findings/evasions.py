@@ -21,7 +21,7 @@ def evasion(table: pd.DataFrame, how: str, without: str | None = None) -> str:
     judged = table.pivot(index="suspect", columns="setting", values="correct")
     found = judged[judged[without].eq(True)]
     if found.empty:
-        return f"{how}: without it the vote finds {span}"
+        return f"{how}: without it the vote finds {share(0, n, 'members')}"
     if hidden := int(found.eq(False).sum().max()):  # where it hides most of them
         return f"{how} hides {share(hidden, len(found), 'members')} that are found without it"
     return f"{how} hides nobody: at every setting the vote finds {span}"

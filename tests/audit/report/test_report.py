@@ -199,7 +199,7 @@ def test_of_a_log_that_may_not_be_read_no_number_is_told(place, monkeypatch):
     monkeypatch.setattr(log, "may_be_read", lambda place: False)
     audit = audited(kit, published(kit))
     first, later = Text(report.how_sure(audit)).text, Text(report.audits(audit)).text
-    assert "How often this suspect was audited is not known" in first
+    assert "How often this suspect was audited, and whether this audit is entered" in first
     assert "may not be read: how often" in later and "at most" not in later
     assert audit.facts.audits.at_most is None
 
