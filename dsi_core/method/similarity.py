@@ -7,12 +7,13 @@ cosines with 0, which can stand in for a negative best match: a one-word answer 
 0.003 with the texts scored beside it.)
 """
 
+import io
 import json
 import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stderr
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -122,7 +123,8 @@ def model_type(backbone: Backbone) -> str:
 def bert_scores(backbone: Backbone, a: list[str], b: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Compare texts with bert-score: F1, and how many of the two it cut; shape (texts,) each."""
     by = scorer(backbone)
-    with warnings.catch_warnings():
+    # It prints a line for each batch in which a text has no token, whose score is 0
+    with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
         warnings.filterwarnings("ignore", message=".*not writable.*")
         f1 = by.score(a, b, batch_size=backbone.settings.batch_size or BATCH[by.device])[2]
     return f1.numpy().astype(float), _cut(by, a) + _cut(by, b)
@@ -133,10 +135,10 @@ def raw_scores(
 ) -> np.ndarray:
     """Score each row of `pairs` (columns a, b) by raw BERTScore F1.
 
-    A blank text has no token to match: its score is 0, as bert-score's own is for an empty string
-    where the tokenizer allows one. F1 is symmetric up to rounding, so (a, b) and (b, a) share one
-    score. Texts beyond the backbone's longest are cut by bert-score: a warning counts them. Rows
-    that share a text are best near each other: a text is embedded once for each call.
+    A blank text has no token to match: its score is 0, as bert-score's own is for a text of which
+    the backbone's tokenizer keeps nothing. F1 is symmetric up to rounding, so (a, b) and (b, a)
+    share one score. Texts beyond the backbone's longest are cut by bert-score: a warning counts
+    them. Rows that share a text are best near each other: a text is embedded once for each call.
 
     Parameters
     ----------

@@ -84,12 +84,13 @@ def no_scorer(*_, **__):
     raise AssertionError("scored again")
 
 
-def test_raw_scores_are_bert_scores_own(profile, monkeypatch):
+def test_raw_scores_are_bert_scores_own(profile, monkeypatch, capsys):
     """Together and pair by pair.
 
     Neither order, nor batches, nor padding, nor the side of a text shows.
     """
     ours = similarity.raw_scores(backbone(profile), PAIRS)
+    assert "Empty" not in capsys.readouterr().err  # once a batch, of a text without tokens
     full = PAIRS.drop(index=BLANK)
     reference = scorer(profile)
     together = pd.Series(
