@@ -13,6 +13,7 @@ import pytest
 from helpers import says
 
 from dsi_core.runtime import devices, jobs
+from dsi_core.runtime.engines import local
 from dsi_core.runtime.environment import MALLOC, QUIET
 
 pytestmark = pytest.mark.usefixtures("two_workers", "bars")
@@ -366,6 +367,22 @@ def test_a_killed_worker_names_its_job_its_memory_and_what_to_set(chores):
     says(error, "'tune gemma'", "SIGKILL", "DSI_WORKERS=1", "batch_size", " GB")
     held = float(str(error.value).partition("hold: ")[2].split()[0])
     assert held >= 1.5
+
+
+@pytest.fixture
+def handlers():
+    """Handlers of signals are as they were afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_worker_that_is_ended_while_it_begins_says_nothing(handlers, monkeypatch):
+    monkeypatch.setattr(threading.Thread, "start", lambda _: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        local._work(None, devices.CPU, {})
+    assert ended.value.code == 128 + signal.SIGTERM
 
 
 @needs_proc

@@ -302,9 +302,9 @@ def _below(worker: _Worker) -> list[psutil.Process]:
 def _work(pipe: Connection, place: str, environment: dict[str, str]) -> None:
     """What a worker process does: jobs, until its parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent's business
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a job holds is freed
-    threading.Thread(target=_follow_parent, daemon=True).start()
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a job holds is freed
+        threading.Thread(target=_follow_parent, daemon=True).start()
         _set_up(place, environment)
         with suppress(EOFError, ConnectionError):
             _serve(pipe)
