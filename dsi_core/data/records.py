@@ -261,7 +261,8 @@ def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
 def _column(record: dict, column: str, place: str, *, is_chat: bool = False) -> tuple[Any, str]:
     """(a value, where it stands); of a chat that is written as text, the list that it is.
 
-    is_chat: by the settings. Elsewhere such a text is one, but in CSV, which has nothing else.
+    is_chat: whether the settings call the column one. In others such a text stays a text, but in
+    CSV, which has nothing else.
     """
     value, where = field(record, column, place), f"{place}, field {column!r}"
     if isinstance(value, str) and (is_chat or isinstance(record, Cells)):

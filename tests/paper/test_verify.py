@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from dsi_core.cli import app
 from dsi_core.method import asking, participants, study
 from dsi_core.models import responses
-from dsi_core.paper import verify
+from dsi_core.paper import verified, verify
 from dsi_core.runtime import packing, released, store
 
 
@@ -152,7 +152,7 @@ def test_the_sentence_says_what_moved():
         "dataset suspect verdict_released verdict_here", ("faq", "M", "member", "non-member")
     )
     here, there = "cpu fp32, here", "cuda bf16, GPU"
-    assert verify._sentence("R^t G, M of faq", models, 7, changed, (46, 45), here, there) == (
+    assert verified.sentence("R^t G, M of faq", models, 7, changed, (46, 45), here, there) == (
         "R^t G, M of faq were tuned and asked here (cpu fp32, here) beside the released answers "
         "(cuda bf16, GPU). Final losses moved by 0.100 nats per token at most; evidence of a "
         "sample by 0.250 on average; of 4 answers 50% are the released ones word for word, and "
@@ -160,6 +160,6 @@ def test_the_sentence_says_what_moved():
         "of 46. Of 7 verdicts 1 changed: M of faq (released: member, here: non-member)."
     )
     untuned = models.assign(loss_here=float("nan"), loss_released=float("nan"))
-    said = verify._sentence("U", untuned, 7, changed, (46, 45), here, there)
+    said = verified.sentence("U", untuned, 7, changed, (46, 45), here, there)
     assert said.startswith("U were asked here (cpu fp32, here)")
     assert "GPU). No model was tuned; evidence of a sample by" in said

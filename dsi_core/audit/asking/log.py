@@ -66,7 +66,7 @@ def end(place: Path, audit: str, answer: str, p: float | None) -> None:
 
 
 def read(place: Path) -> list[Entry]:
-    """Read the audits in the order in which they began; none where `may_be_read` says no.
+    """Read the audits in the order in which they began; none without a log that `may_be_read`.
 
     A last line without its end was cut off by a crash, and does not count.
     """
@@ -83,7 +83,7 @@ def read(place: Path) -> list[Entry]:
 
 
 def may_be_read(place: Path) -> bool:
-    """Tell whether all that a log says is known; of a shared preparation it may be another's."""
+    """Tell whether it is known what a log says; beside a shared preparation it may be another's."""
     path = place / NAME
     return not path.is_file() or os.access(path, os.R_OK)
 
@@ -113,7 +113,7 @@ def _append(place: Path, said: dict[str, Any]) -> bool:
 
 def _lines(path: Path) -> list[str]:
     """The lines of a log, the last one without an end: "" where every line has one."""
-    if not path.is_file() or not may_be_read(path.parent):
+    if not path.is_file() or not os.access(path, os.R_OK):
         return [""]
     return path.read_text(encoding="utf-8", errors="replace").split("\n")  # a letter may be torn
 
