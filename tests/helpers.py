@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -57,6 +59,15 @@ def says(error, *parts: str) -> None:
     """The message of a caught error contains every part."""
     missing = [p for p in parts if p not in str(error.value)]
     assert not missing, f"{missing} not in: {error.value}"
+
+
+@contextmanager
+def telling() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect what a user is told, and no socket of another test that the collector happens on."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        yield told
 
 
 def table(columns: str, *rows) -> pd.DataFrame:

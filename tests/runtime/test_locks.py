@@ -9,10 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 
 import pytest
 from filelock import FileLock, Timeout
+from helpers import telling
 
 from dsi_core.runtime import locks, store
 
@@ -54,8 +54,7 @@ def test_who_waits_says_for_whom(empty_store, monkeypatch):
         with locks.held(folder):
             pass
 
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
+    with telling() as said:
         with locks.held(folder):
             second = threading.Thread(target=wait)
             second.start()

@@ -1,11 +1,10 @@
 """What ends a run and what does not: refused prompts, nonsense, limits of rate, no quota."""
 
 import json
-import warnings
 
 import pytest
 import servers
-from helpers import table
+from helpers import table, telling
 from servers import error, page, reply
 
 from dsi_core.models.sampling import Sampling
@@ -24,15 +23,13 @@ def run(url, questions, **changes):
     found, said = {}, None
     endpoint = Endpoint(**{"base_url": url, "model": "m-1", "key_env": "TEST_KEY", **changes})
     asking = Sampling(0, 1.0, 1, 8, 1)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
+    with telling() as told:
         try:
             for row, got in api.answers(endpoint, questions, asking):
                 found[row.sample_id, row.draw] = got
         except EndpointError as caught:
             said = str(caught)
-    ours = [str(one.message) for one in told if one.category is UserWarning]
-    return found, ours, said
+    return found, [str(one.message) for one in told], said
 
 
 def todo(prompts, draws=1):

@@ -1,10 +1,9 @@
 """The body of a request, and how it adapts to what a service takes: once, remembered, told."""
 
 import json
-import warnings
 
 import pytest
-from helpers import says, table
+from helpers import says, table, telling
 from servers import cut_before, error, page, reply
 
 from dsi_core.models.sampling import Sampling
@@ -31,11 +30,10 @@ def todo(*prompts):
 def run(server, *prompts, memory=None, asking=None, **changes):
     """(answers by prompt, what was told, the error) of a run."""
     found, said = {}, None
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        service = Service(of(server.url, concurrency=1, **changes), memory)
+    endpoint = of(server.url, concurrency=1, **changes)
+    with telling() as told, Service(endpoint, memory) as service:
         try:
-            for row, got in api.answers(service.endpoint, todo(*prompts), asking or how(), service):
+            for row, got in api.answers(endpoint, todo(*prompts), asking or how(), service):
                 found[row.prompt] = got
         except EndpointError as caught:
             said = str(caught)
