@@ -1,8 +1,9 @@
 """Our own loop beside vLLM: a base and two adapters of it, on this machine.
 
 Our loop is one process with one thread, then two that share the questions; a server has all cores
-that it finds. Each works while the others wait, with as many questions under way. The clock leaves
-out loading, a server's start and its first answer.
+that it finds. Each works while the others wait, with as many questions under way. The first model
+is also asked as a study asks: all draws at once, and by two processes that share nothing, as each
+has a model of its own there. The clock leaves out loading, a server's start and its first answer.
 """
 
 import json
@@ -31,7 +32,9 @@ from dsi_core.services.trial import EndpointError
 from dsi_core.settings.profile import Profile, load_profile
 
 ADAPTERS = 2
-OWN = {"our own loop": 1, "our own loop, two processes": 2}
+ONE, TWO = "our own loop", "our own loop, two processes"
+EACH = "our own loop, two processes with all questions each"
+PROCESSES = {ONE: 1, TWO: 2, EACH: 2}
 VLLM, ADAPTER = "vllm", "vllm, as an adapter"
 
 
@@ -41,12 +44,16 @@ class Measured:
 
     Attributes
     ----------
+    draws
+        Answers to a prompt.
     way
-        One of `OWN`, `VLLM`, or `ADAPTER`.
+        One of `PROCESSES`, `VLLM`, or `ADAPTER`.
     engine
         The way, with vLLM's version.
     texts
-        By "sample_id draw".
+        By "sample_id draw"; processes that are asked the same say the same.
+    answers, tokens
+        Of all processes.
     again
         Share of texts that are the same when asked once more, 0 to 1; None = not asked.
     error
@@ -55,9 +62,11 @@ class Measured:
 
     model: str
     temperature: float
+    draws: int
     way: str
     engine: str
     texts: dict[str, str]
+    answers: int = 0
     tokens: int = 0
     seconds: float = 0.0
     again: float | None = None
@@ -80,7 +89,7 @@ def measure(
     prompts
         Of its first victim; all are under way at once.
     models
-        Of one base; default: `chosen`.
+        Of one base; default: `chosen`. The first is also asked as a study asks.
 
     Returns
     -------
@@ -92,13 +101,14 @@ def measure(
     pairs = load_pairs(dataset(settings, settings.victims[0])).head(prompts)
     models = models or chosen(settings)
     usual = Sampling.of(settings.responses, settings.seed)
-    sampled = replace(usual, draws=1, batch_size=len(pairs))
-    hows = (sampled.changed(temperature=0.0), sampled)
-    spec = [[m.spec for m in models], pairs["sample_id"].tolist(), store.spec_of(sampled)]
+    sampled = replace(usual, draws=1)
+    hows = [sampled.changed(temperature=0.0), sampled]
+    spec = [[m.spec for m in models], pairs["sample_id"].tolist(), store.spec_of(usual)]
     path = store.make_root() / "benchmarks" / f"served-{store.key(spec)}.json"
     done = _kept(path)
     for model in models:
-        for new in _missing(model, pairs, hows, done, unmerged=model is models[-1]):
+        asked = [*hows, usual] if model is models[0] and usual.draws > 1 else hows
+        for new in _missing(model, pairs, asked, done, unmerged=model is models[-1]):
             _say(new)
             done.append(new)
             path.parent.mkdir(exist_ok=True)
@@ -125,16 +135,17 @@ def table(done: Sequence[Measured]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        model, temperature, engine, answers, tokens, seconds, tokens_per_s, same (share of answers
-        that are, to the letter, our own loop's), similar (to it: mean ratio of letters in common,
-        0 to 1), again (share that is the same when asked once more; NaN = not asked), error,
-        device.
+        model, temperature, draws, engine, answers, tokens, seconds, tokens_per_s, same (share of
+        answers that are, to the letter, our own loop's), similar (to it: mean ratio of letters in
+        common, 0 to 1), again (share that is the same when asked once more; NaN = not asked),
+        error, device.
     """
-    first, *_ = OWN
-    own = {(m.model, m.temperature): m.texts for m in done if m.way == first}
-    return pd.DataFrame([_row(m, own[m.model, m.temperature]) for m in done]).assign(
-        device=device_name()
-    )
+    own = {_asked_of(m): m.texts for m in done if m.way == ONE}
+    return pd.DataFrame([_row(m, own[_asked_of(m)]) for m in done]).assign(device=device_name())
+
+
+def _asked_of(one: Measured) -> tuple[str, float, int]:
+    return one.model, one.temperature, one.draws
 
 
 def _row(one: Measured, own: dict[str, str]) -> dict:
@@ -143,8 +154,9 @@ def _row(one: Measured, own: dict[str, str]) -> dict:
     return {
         "model": one.model,
         "temperature": one.temperature,
+        "draws": one.draws,
         "engine": one.engine,
-        "answers": len(said),
+        "answers": one.answers,
         "tokens": one.tokens,
         "seconds": round(one.seconds, 1),
         "tokens_per_s": round(one.tokens / one.seconds, 1) if said else None,
@@ -185,20 +197,24 @@ def _missing(
 
     unmerged: also what it costs to serve an adapter as one, at temperature 0.
     """
-    there = {(one.model, one.temperature, one.way) for one in done}
-    questions = responses.unanswered(pd.DataFrame(columns=["sample_id", "draw"]), pairs, 1)
+    there = {(*_asked_of(one), one.way) for one in done}
 
     def lacking(way: str) -> list[Sampling]:
-        return [how for how in hows if (model.name, how.temperature, way) not in there]
+        return [how for how in hows if (model.name, how.temperature, how.draws, way) not in there]
 
-    for way in OWN:
+    for way in PROCESSES:
         for how in lacking(way):
-            yield _by_our_loop(model, questions, how, way)
+            if way == ONE or (way == EACH) == (how.draws > 1):
+                yield _by_our_loop(model, pairs, how, way)
     if left := lacking(VLLM):
-        yield from _through_vllm(model, questions, left, VLLM)
+        yield from _through_vllm(model, pairs, left, VLLM)
     merged = model.recipe is not None and model.precision.device == "cpu"
     if unmerged and merged and (left := lacking(ADAPTER)[:1]):
-        yield from _through_vllm(model, questions, left, ADAPTER)
+        yield from _through_vllm(model, pairs, left, ADAPTER)
+
+
+def _questions(pairs: pd.DataFrame, how: Sampling) -> pd.DataFrame:
+    return responses.unanswered(pd.DataFrame(columns=["sample_id", "draw"]), pairs, how.draws)
 
 
 class Said(NamedTuple):
@@ -206,25 +222,28 @@ class Said(NamedTuple):
 
     began: float
     ended: float
+    answers: int
     tokens: int
     texts: dict[str, str]
 
 
-def _by_our_loop(model: Training, questions: pd.DataFrame, how: Sampling, way: str) -> Measured:
-    """Ask processes that share the questions: from their common beginning to the last's end."""
-    processes = OWN[way]
-    one = replace(how, batch_size=-(-how.batch_size // processes))
+def _by_our_loop(model: Training, pairs: pd.DataFrame, how: Sampling, way: str) -> Measured:
+    """Ask processes: from their common beginning to the last's end."""
+    processes, questions = PROCESSES[way], _questions(pairs, how)
+    parts = [questions if way == EACH else questions[i::processes] for i in range(processes)]
+    at_once = replace(how, batch_size=len(parts[0]))
     tuning.tune(model)
     with TemporaryDirectory() as folder:
         places = [Path(folder) / str(i) for i in range(processes)]
         work = [
-            jobs.Job(place.name, _answer, (model, questions.iloc[i::processes], one, places, i))
-            for i, place in enumerate(places)
+            jobs.Job(place.name, _answer, (model, part, at_once, places, i))
+            for i, (place, part) in enumerate(zip(places, parts, strict=True))
         ]
         said = jobs.run(work, environment={**MALLOC, "DSI_WORKERS": str(processes)})
     whole = Said(
         min(one.began for one in said),
         max(one.ended for one in said),
+        sum(one.answers for one in said),
         sum(one.tokens for one in said),
         {key: text for one in said for key, text in one.texts.items()},
     )
@@ -247,30 +266,31 @@ def _timed(batches: Iterable[list[Answer]]) -> Said:
     answers = list(chain.from_iterable(batches))
     ended = time.time()
     texts = {f"{a.question.sample_id} {a.question.draw}": a.text for a in answers}
-    return Said(began, ended, sum(a.tokens for a in answers), texts)
+    return Said(began, ended, len(answers), sum(a.tokens for a in answers), texts)
 
 
 def _through_vllm(
-    model: Training, questions: pd.DataFrame, hows: Sequence[Sampling], way: str
+    model: Training, pairs: pd.DataFrame, hows: Sequence[Sampling], way: str
 ) -> Iterator[Measured]:
     """Ask a server of the model alone. One that dies ends this, and says why."""
-    room = served.longest(model, questions, hows[0])
-    how = hows[0]
+    how, room = hows[0], served.longest(model, pairs, hows[0])
     try:
-        with (
-            served.serving([model], room, merge=way == VLLM) as server,
-            Service(server.endpoint(model, how)) as service,
-        ):
+        with served.serving([model], room, merge=way == VLLM) as server:
             engine = way.replace(VLLM, server.version)
-            list(_asked(service, questions.head(1), how))  # one goes alone, until it is answered
             for how in hows:
-                new = _measured(model, how, way, engine, _timed(_asked(service, questions, how)))
-                if how.temperature:
-                    once_more = _timed(_asked(service, questions, how))
-                    new = replace(new, again=_same(once_more.texts, new.texts))
+                questions = _questions(pairs, how)
+                at_once = replace(how, batch_size=len(questions))
+                with Service(server.endpoint(model, at_once)) as service:
+                    # one goes alone, until it is answered
+                    list(_asked(service, questions.head(1), how))
+                    said = _timed(_asked(service, questions, how))
+                    new = _measured(model, how, way, engine, said)
+                    if how.temperature:
+                        once_more = _timed(_asked(service, questions, how))
+                        new = replace(new, again=_same(once_more.texts, new.texts))
                 yield new
     except (served.Died, EndpointError) as error:
-        yield Measured(model.name, how.temperature, way, way, {}, error=str(error))
+        yield Measured(model.name, how.temperature, how.draws, way, way, {}, error=str(error))
 
 
 def _asked(service: Service, questions: pd.DataFrame, how: Sampling) -> Iterator[list[Answer]]:
@@ -279,8 +299,17 @@ def _asked(service: Service, questions: pd.DataFrame, how: Sampling) -> Iterator
 
 
 def _measured(model: Training, how: Sampling, way: str, engine: str, said: Said) -> Measured:
-    seconds = said.ended - said.began
-    return Measured(model.name, how.temperature, way, engine, said.texts, said.tokens, seconds)
+    return Measured(
+        model.name,
+        how.temperature,
+        how.draws,
+        way,
+        engine,
+        said.texts,
+        said.answers,
+        said.tokens,
+        said.ended - said.began,
+    )
 
 
 def _say(one: Measured) -> None:

@@ -10,12 +10,10 @@ import pytest
 import servers
 
 from dsi_core.benchmarks import served
-from dsi_core.benchmarks.served import ADAPTER, OWN, VLLM, Measured
+from dsi_core.benchmarks.served import ADAPTER, EACH, ONE, TWO, VLLM, Measured
 from dsi_core.models import sampling
 from dsi_core.models.sampling import Answer
 from dsi_core.models.served import Died
-
-ONE, TWO = OWN
 
 
 @pytest.fixture
@@ -57,14 +55,16 @@ def test_every_way_of_asking_is_counted_and_compared(smoke, one_thread, own, dou
     model = served.chosen(smoke)[0]
     double.models = [model.base.name]
     table = served.measure("smoke", 2, [model])
-    assert table["engine"].tolist() == [ONE, ONE, TWO, TWO, "vllm 0.0.9", "vllm 0.0.9"]
-    assert table["temperature"].tolist() == [0, 1] * 3 and set(table["answers"]) == {2}
-    assert table["tokens"].tolist() == [8] * 4 + [12] * 2
+    assert table["engine"].tolist() == [ONE] * 3 + [TWO, TWO, EACH] + ["vllm 0.0.9"] * 3
+    assert table["temperature"].tolist() == [0, 1, 1] * 3
+    assert table["draws"].tolist() == [1, 1, 3] * 3
+    assert table["answers"].tolist() == [2, 2, 6, 2, 2, 12, 2, 2, 6]
+    assert table["tokens"].tolist() == [8, 8, 24, 8, 8, 48, 12, 12, 36]
     # of two processes the first begins at 0 s and the last ends at 3 s
-    assert table["tokens_per_s"].tolist() == [8, 8, 2.7, 2.7, 12, 12]
-    assert table["same"].tolist() == [1] * 4 + [0.5] * 2
-    assert all(0.9 < value < 1 for value in table["similar"].iloc[4:])
-    assert table["again"].dropna().tolist() == [1] and set(table["error"]) == {""}
+    assert table["tokens_per_s"].tolist() == [8, 8, 24, 2.7, 2.7, 16, 12, 12, 36]
+    assert table["same"].tolist() == [1] * 6 + [0.5] * 3
+    assert all(0.9 < value < 1 for value in table["similar"].iloc[6:])
+    assert table["again"].dropna().tolist() == [1, 1] and set(table["error"]) == {""}
     assert not list((empty_store / "benchmarks").iterdir())
 
 
@@ -73,7 +73,7 @@ def test_an_adapter_is_also_served_as_one(smoke, one_thread, own, double):
     double.models = [served.served.name_of(adapter)]
     table = served.measure("smoke", 2, [adapter])
     assert table["engine"].iloc[-1] == "vllm 0.0.9, as an adapter"
-    assert table["temperature"].iloc[-1] == 0 and len(table) == 7
+    assert table["temperature"].iloc[-1] == 0 and len(table) == 10
 
 
 def test_what_was_measured_survives_an_interruption(
@@ -91,8 +91,8 @@ def test_what_was_measured_survives_an_interruption(
             served.measure("smoke", 2, [model])
     with monkeypatch.context() as patch:
         patch.setattr(served, "_by_our_loop", interrupted)
-        assert len(served.measure("smoke", 2, [model])) == 6
-    assert "goes on with 4 measurements of an earlier run" in capsys.readouterr().err
+        assert len(served.measure("smoke", 2, [model])) == 9
+    assert "goes on with 6 measurements of an earlier run" in capsys.readouterr().err
     with monkeypatch.context() as patch:  # what came to its end is measured anew
         patch.setattr(served, "_by_our_loop", interrupted)
         with pytest.raises(KeyboardInterrupt):
@@ -109,18 +109,18 @@ def test_what_was_measured_survives_a_server_that_dies(smoke, one_thread, own, d
     with monkeypatch.context() as patch:
         patch.setattr(served.served, "serving", dies)
         table = served.measure("smoke", 2, [model])
-    assert table["engine"].tolist() == [ONE, ONE, TWO, TWO, VLLM]
+    assert table["engine"].tolist() == [ONE] * 3 + [TWO, TWO, EACH, VLLM]
     assert table["error"].iloc[-1].endswith("RPC call timed out")
     assert table[["tokens_per_s", "same"]].iloc[-1].isna().all()
     table = served.measure("smoke", 2, [model])
-    assert len(table) == 6 and set(table["error"]) == {""}
+    assert len(table) == 9 and set(table["error"]) == {""}
 
 
 def test_a_table_of_measurements_by_hand():
     texts = {"a 0": "abcd", "b 0": "xy"}
-    own = Measured("m", 0.0, ONE, ONE, texts, tokens=10, seconds=4.0)
+    own = Measured("m", 0.0, 1, ONE, ONE, texts, tokens=10, seconds=4.0)
     other = {"a 0": "abcd", "b 0": "zw"}
-    beside = Measured("m", 0.0, ADAPTER, ADAPTER, other, tokens=10, seconds=8.0)
+    beside = Measured("m", 0.0, 1, ADAPTER, ADAPTER, other, tokens=10, seconds=8.0)
     table = served.table([own, beside])
     assert table["tokens_per_s"].tolist() == [2.5, 1.2]
     assert table["same"].tolist() == table["similar"].tolist() == [1, 0.5]
