@@ -254,6 +254,7 @@ def run(
     shown = {progress.VARIABLE: str(progress.how()), "MPLBACKEND": None}
     work = partial(_run, profile=profile, values=values, timeout=timeout)
     here = {**ONE_THREAD, **MALLOC} if from_released else {released.SWITCH: released.OFF}
+    before = _scored_here()
     with variables({**shown, **here}):
         ends = (
             _one_by_one(chosen, work, profile)
@@ -263,6 +264,8 @@ def run(
     print("\n".join(_line(end) for end in ends))
     made = [path for path in sorted(figures.glob("*.*")) if _is_output(path, started)]
     print(_made(made, figures))
+    if from_released and (more := _scored_here() - before):
+        print(f"computed here, as neither stored nor released: {more:,} similarity scores")
     print(f"notebooks with their outputs: {copy_of(profile, chosen[0]).parent}", flush=True)
     return all(end.why_not is None for end in ends)
 
@@ -349,6 +352,14 @@ def _made(files: list[Path], folder: Path) -> str:
     kinds = Counter(file.suffix[1:] for file in files)
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     return f"made in {folder}: {counts}; its manifest.json says what each figure shows"
+
+
+def _scored_here() -> int:
+    """How many similarity scores the store holds of its own: what needs them says nothing."""
+    return sum(
+        (store.manifest(path.parent) or {}).get("pairs", 0)
+        for path in store.root().glob("similarity/*/manifest.json")
+    )
 
 
 def _is_output(path: Path, since: float) -> bool:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers import says
+from scipy import optimize, special
 
 from dsi_core.grey_box import dia
 
@@ -51,6 +52,34 @@ def test_scaling_uses_the_fitting_rows_and_their_inner_range():
 def test_few_rows_are_not_trimmed():
     fit = np.arange(10.0)[:, None]
     assert dia.scaler(fit)(fit)[:, 0] == pytest.approx((fit[:, 0] - 4.5) / fit.std())
+
+
+def test_the_linear_model_is_fitted_to_its_optimum():
+    """Features as alike as shares of the smallest losses are: a solver that stops early shows."""
+    rng = np.random.default_rng(0)
+
+    def rows(shift):
+        return rng.normal(shift, 1, (48, 1)) + np.geomspace(0.01, 0.1, 16) * rng.normal(
+            size=(48, 16)
+        )
+
+    suspect, validation = rows(1.0), rows(0.0)
+    deal = np.random.default_rng(3)
+    (fit_a, held_a), (fit_b, held_b) = dia.halves(48, deal), dia.halves(48, deal)
+    fit = np.concatenate([suspect[fit_a], validation[fit_b]])
+    scale, labels = dia.scaler(fit), np.repeat([1.0, 0.0], 24)
+
+    def cost(w):
+        z = scale(fit) @ w[:-1] + w[-1]
+        slope = special.expit(z) - labels
+        gradient = np.append(scale(fit).T @ slope + w[:-1], slope.sum())
+        return np.sum(np.logaddexp(0, z) - labels * z) + w[:-1] @ w[:-1] / 2, gradient
+
+    best = optimize.minimize(cost, np.zeros(17), jac=True, method="BFGS", options={"gtol": 1e-9}).x
+    high, low = (scale(x) @ best[:-1] + best[-1] for x in (suspect[held_a], validation[held_b]))
+    found = dia.test(suspect, validation, seed=3)
+    assert found.d == pytest.approx(dia.cohens_d(high, low), rel=1e-6)
+    assert found.p == pytest.approx(dia.t_test(high, low), rel=1e-5)
 
 
 def test_held_out_rows_do_not_touch_the_model(monkeypatch):

@@ -17,6 +17,7 @@ import papermill
 import pytest
 
 from dsi_core.reproduce import run
+from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -194,3 +195,15 @@ def test_bad_parameters_are_refused_before_any_work(monkeypatch):
         run.reproduce("smoke", from_released=True)
     with pytest.raises(ValueError, match="unknown parameter deltat; known: profile, seed"):
         run.check(ROOT / "notebooks" / "02_non_iid.ipynb", {"deltat": 1})
+
+
+def test_scores_that_a_release_lacks_are_counted(empty_store, monkeypatch, tmp_path, capsys):
+    def scored(*_):
+        store.finish(store.entry("similarity", "m", {"layer": 1}), pairs=258)
+        return []
+
+    for work, told in [(scored, True), (lambda *_: [], False)]:
+        monkeypatch.setattr(run, "_one_by_one", work)
+        assert run.run(run.notebooks("01"), "smoke", str(tmp_path), from_released=True)
+        said = "computed here, as neither stored nor released: 258 similarity scores\n"
+        assert (said in capsys.readouterr().out) == told

@@ -17,6 +17,8 @@ def _served(read: Read) -> Numbers:
     served = read("audit_served")
     of_models = served["server"] != "its answers on loopback"
     assistants = served[~of_models]
+    # their answers lie in files, so that a system prompt changes none of them
+    assistants = assistants.drop_duplicates(["suspect", "twin", "planned", "p"])
     found = assistants["answer"] == "found"
     return {
         "served": list(served[of_models].itertuples()),
@@ -59,12 +61,14 @@ def _power(read: Read) -> Numbers:
     choice = read("calibration_choice").query("chosen").iloc[0]
     weak = read("calibration_weak_summary").query("who == 'weak member'").set_index("twin")
     strengths = read("calibration_strengths").groupby("twin")
+    half_learnt = read("calibration_weak").query("who == 'weak member'")
     return {
         "statistic": choice["measure"],
         "greedy": f"{choice['greedy']:.2f} there and {choice['confirmed_greedy']:.2f} on others",
         "new_rows": f"{choice['new_rows_greedy']:.2f}",
         "sampled": f"{choice['sampled']:.2f} and {choice['confirmed_sampled']:.2f}",
-        "share_draws": int(exposures.loc[exposures["exposure"] == "50% of D", "models"].max()),
+        "share_draws": _draws(exposures, "50% of D"),
+        "whole_draws": _draws(exposures, "100% of D"),
         "draws": int(weak["models"].iloc[0]),
         "weak": {twin: _found(row) for twin, row in weak.iterrows()},
         "weak_least": {twin: f"{row['found_least']:.0%}" for twin, row in weak.iterrows()},
@@ -73,6 +77,7 @@ def _power(read: Read) -> Numbers:
             for twin, part in read("calibration_weaker").groupby("twin")
         },
         "strengths": {twin: _from_which_loss(part) for twin, part in strengths},
+        "weak_losses": span(half_learnt["final_loss"], ".2f"),
         "exposures": {
             twin: ", ".join(f"{r.exposure} {r.found:.0%}" for r in part.itertuples())
             for twin, part in exposures.groupby("twin")
@@ -123,6 +128,11 @@ def _found(row: pd.Series) -> str:
     found = f"{row['found']:.0%} of orders"
     after = row["samples_to_find"]
     return f"{found}, after {after:g} samples in the median" if np.isfinite(after) else found
+
+
+def _draws(exposures: pd.DataFrame, exposure: str) -> int:
+    """On how many draws a model was tuned so."""
+    return int(exposures.loc[exposures["exposure"] == exposure, "models"].max())
 
 
 def _from_which_loss(strengths: pd.DataFrame) -> str:

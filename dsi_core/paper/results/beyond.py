@@ -2,14 +2,17 @@
 
 from math import comb
 
+import pandas as pd
+
 from dsi_core.paper.results.claims import Read
 from dsi_core.paper.results.said import Numbers, listed, span
 
 
 def grey_box(read: Read) -> Numbers:
     """Notebook 07: methods that see token probabilities, beside the vote."""
-    tally = read("grey_box_tally").set_index("method").drop(columns=["access", "needs"])
-    pairs = tally.map(lambda text: [int(number) for number in text.split("/")])
+    tally = read("grey_box_tally").set_index("method")
+    groups = tally.drop(columns=["access", "needs"])
+    pairs = groups.map(lambda text: [int(number) for number in text.split("/")])
     right = {
         method: "/".join(str(sum(numbers)) for numbers in zip(*row, strict=True))
         for method, row in pairs.iterrows()
@@ -23,6 +26,7 @@ def grey_box(read: Read) -> Numbers:
     dia = leak[(leak["method"] == "DIA (few)") & ~leak["member"]]
     return {
         "right": right,
+        "beside_the_vote": _beside(right, tally["access"]),
         "innocent": sum(total for _, total in innocent.iloc[0]),
         "accused": accused,
         "untuned_loss": f"{untuned:.2f}",
@@ -34,6 +38,14 @@ def grey_box(read: Read) -> Numbers:
         "validation": sets["validation"],
         "compared": f"{sets['compared']} + {sets['asked']}",
     }
+
+
+def _beside(right: dict[str, str], access: pd.Series) -> dict[str, str]:
+    """Name the methods that read probabilities and judge more, as many and fewer than the vote."""
+    counts = pd.Series({method: int(said.split("/")[0]) for method, said in right.items()})
+    ahead = counts[access == "probabilities"] - counts["black-box dataset inference"]
+    parts = {"more": ahead > 0, "as_many": ahead == 0, "fewer": ahead < 0}
+    return {said: listed(ahead[which].index) for said, which in parts.items()}
 
 
 def share_of_d(read: Read) -> Numbers:
@@ -92,6 +104,7 @@ def imitation(read: Read) -> Numbers:
         ),
         "accepted": f"{made['accepted']:.0f}",
         "accepted_share": f"{made['accepted_share']:.0%}",
+        "judged": f"{made[['accepted', 'too close', 'length']].sum():.0f}",
         "budgets": span(read("imitation_budgets")["budget"].loc[lambda b: b > 0].astype(int)),
         "on_all": listed(sorted(on_all["positive"])),
         "on_other": listed(sorted(on_other["positive"])),
