@@ -118,16 +118,21 @@ def power(plan: Plan, without: Collection[str] = ()) -> dict[str, Power]:
     and draws: small models on small data. Empty where nothing is exact.
 
     Samples that share a coin count as one, those `without` a usable answer (sample_id) not at all.
+    Of a private twin so many are published as in the kit: from other parts than halves less is
+    found.
     """
-    usable = plan.samples[~plan.samples["sample_id"].isin(list(without))]
-    coins = usable["group"].nunique() if plan.looks is not None else 0
-    if plan.looks is None or not coins:
+    if plan.looks is None:
+        return {}
+    usable = plan.samples[~plan.samples["sample_id"].isin(list(without))].drop_duplicates("group")
+    coins, private = len(usable), plan.subject.kind is Kind.PRIVATE
+    published = int(usable["published"].sum()) if private else None
+    if not coins or published in (0, coins):
         return {}
     count = min(LOOKS, len(plan.looks.after))
     looks = group_sequential.planned(coins, plan.alpha, count, plan.looks.exponent)
     return {
         "1 epoch" if epochs == 1 else f"{epochs:.0f} epochs": _power(
-            str(plan.subject.kind), coins, effect, loss, looks, plan.subject.seed
+            str(plan.subject.kind), coins, published, effect, loss, looks, plan.subject.seed
         )
         for epochs, loss, effect in strengths(plan.subject.kind).to_numpy(float)
     }
@@ -146,7 +151,13 @@ def strengths(kind: Kind) -> pd.DataFrame:
 
 @cache  # a second of simulation, asked for before and after an audit
 def _power(
-    kind: str, coins: int, effect: float, final_loss: float, looks: Looks, seed: int
+    kind: str,
+    coins: int,
+    published: int | None,
+    effect: float,
+    final_loss: float,
+    looks: Looks,
+    seed: int,
 ) -> Power:
-    said = powers.power(kind, coins, effect, looks, RUNS, seed)
+    said = powers.power(kind, coins, effect, looks, RUNS, seed, published)
     return Power(effect=effect, final_loss=round(final_loss, 2), **asdict(said))

@@ -12,7 +12,8 @@ import numpy as np
 from dsi_core.evidence import intervals, twin, wording
 from dsi_core.evidence.looks import DEALS, ExactTest, Looks
 
-DEALS_OF_A_RUN = 499  # a coarser p-value, which makes the power a little low
+COARSE = 499  # deals of a simulated audit, where alpha is at least `REJECTED` of them
+REJECTED = 5
 
 
 class Twin(StrEnum):
@@ -52,8 +53,19 @@ def attainable(kind: str, groups: int, deals: int = DEALS) -> float:
     return twin.attainable(groups, groups // 2, deals)
 
 
-def power(kind: str, samples: int, effect: float, looks: Looks, runs: int, seed: int) -> Power:
+def power(
+    kind: str,
+    samples: int,
+    effect: float,
+    looks: Looks,
+    runs: int,
+    seed: int,
+    published: int | None = None,
+) -> Power:
     """Simulate audits of members that learnt this strongly.
+
+    A simulated audit has fewer deals than a real one, for speed. That hardly changes how often it
+    finds, as long as a few of them are rejected.
 
     Parameters
     ----------
@@ -71,9 +83,12 @@ def power(kind: str, samples: int, effect: float, looks: Looks, runs: int, seed:
         Simulated audits.
     seed
         Of all draws.
+    published
+        Of a private twin: how many of the samples were published; None = half of them.
     """
     kind, rng = Twin(kind), np.random.default_rng(seed)
-    audits = [_audit(kind, samples, effect, looks, rng) for _ in range(runs)]
+    published = samples // 2 if published is None else published
+    audits = [_audit(kind, samples, effect, looks, rng, published) for _ in range(runs)]
     after = np.array([np.inf if a.found_after is None else a.found_after for a in audits])
     found = int(np.isfinite(after).sum())
     low, high = intervals.wilson(found, runs)
@@ -82,13 +97,14 @@ def power(kind: str, samples: int, effect: float, looks: Looks, runs: int, seed:
 
 
 def _audit(
-    kind: Twin, samples: int, effect: float, looks: Looks, rng: np.random.Generator
+    kind: Twin, samples: int, effect: float, looks: Looks, rng: np.random.Generator, published: int
 ) -> ExactTest:
     """One simulated audit that asks all."""
+    deals = min(DEALS, max(COARSE, round(REJECTED / looks.alpha) - 1))
     noise, own, seed = rng.normal(size=samples), np.arange(samples), int(rng.integers(2**31))
     if kind is Twin.WORDING:
         first = rng.random(samples) < 0.5
         preference = noise + np.where(first, effect, -effect)
-        return wording.test(preference, first, own, looks, seed, DEALS_OF_A_RUN)
-    published = rng.permutation(own < samples // 2)
-    return twin.test(noise + effect * published, published, own, looks, seed, DEALS_OF_A_RUN)
+        return wording.test(preference, first, own, looks, seed, deals)
+    labels = rng.permutation(own < published)
+    return twin.test(noise + effect * labels, labels, own, looks, seed, deals)

@@ -20,7 +20,7 @@ ALPHA = 0.05
 SAMPLES = (25, 50, 100)
 MOST = 400  # samples for which power is simulated
 EFFECTS = (0.2, 0.4, 0.6, 0.8)
-RUNS = 100  # simulated audits for each cell: its share is right within 0.1
+RUNS = 100  # simulated audits for each cell
 MEASURED = {
     Twin.WORDING: "its mean preference for the published wording",
     Twin.PRIVATE: "how much closer it comes to published outputs than to withheld ones",
@@ -53,7 +53,8 @@ def of_draft(draft: Draft) -> str:
     parts.append(
         f"how often an audit at alpha {ALPHA} finds a model that trained on what is published, by "
         f"samples asked, each with a coin of its own, and by {MEASURED[draft.kind]} (in standard "
-        f"deviations over the samples):\n{power_table(draft).to_string(index=False)}"
+        f"deviations over the samples); {RUNS} simulated audits each, so right within 0.1:\n"
+        f"{power_table(draft).to_string(index=False)}"
     )
     return "\n".join(parts)
 
@@ -74,15 +75,13 @@ def power_table(draft: Draft, seed: int = 0) -> pd.DataFrame:
 
     samples: as many of its coins, and all of them (at most `MOST`).
     """
-    every, published = min(draft.groups, MOST), draft.published_groups / draft.groups
-    # parts of other sizes than halves have the power of a smaller effect between halves
-    factor = 1.0 if draft.kind is Twin.WORDING else 2 * (published * (1 - published)) ** 0.5
+    every, share = min(draft.groups, MOST), draft.published_groups / draft.groups
     rows = []
     for samples in sorted({*(n for n in SAMPLES if n < every), every}):
-        plan = looks.planned(samples, ALPHA)
+        plan, published = looks.planned(samples, ALPHA), round(samples * share)
         found = {
             f"{effect} SD": power.power(
-                draft.kind, samples, effect * factor, plan, RUNS, seed
+                draft.kind, samples, effect, plan, RUNS, seed, published
             ).found
             for effect in EFFECTS
         }

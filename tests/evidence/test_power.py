@@ -32,6 +32,24 @@ def test_at_one_look_it_is_the_z_test_s(twin, samples, scale, effect):
     assert 0 <= result.low < result.found < result.high <= 1
 
 
+@pytest.mark.parametrize("published", [6, 12])
+def test_from_parts_of_other_sizes_less_is_found(published):
+    share, samples, effect = published / 60, 60, 1.0
+    one, scale = Looks((samples,), 0.05, 1.0), np.sqrt(share * (1 - share))
+    expected = stats.norm.sf(stats.norm.isf(0.05) - effect * scale * np.sqrt(samples))
+    result = power(Twin.PRIVATE, samples, effect, one, RUNS, 0, published)
+    assert result.found == pytest.approx(expected, abs=BAND)
+
+
+@pytest.mark.parametrize("alpha", [0.005, 0.001])
+def test_at_a_small_alpha_members_are_found_too(alpha):
+    """There a few hundred deals could reject none."""
+    one, samples, effect = Looks((40,), alpha, 1.0), 40, 0.6
+    expected = stats.norm.sf(stats.norm.isf(alpha) - effect * np.sqrt(samples))
+    result = power(Twin.WORDING, samples, effect, one, 200, 0)
+    assert result.found == pytest.approx(expected, abs=0.12)
+
+
 def test_a_strong_member_is_found_with_few_samples():
     plan = looks.planned(48, 0.05)
     strong, weak = (power(Twin.WORDING, 48, effect, plan, RUNS, 0) for effect in (1.0, 0.1))

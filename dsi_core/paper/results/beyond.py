@@ -14,7 +14,7 @@ def grey_box(read: Read) -> Numbers:
     groups = tally.drop(columns=["access", "needs"])
     pairs = groups.map(lambda text: [int(number) for number in text.split("/")])
     right = {
-        method: "/".join(str(sum(numbers)) for numbers in zip(*row, strict=True))
+        str(method): "/".join(str(sum(numbers)) for numbers in zip(*row, strict=True))
         for method, row in pairs.iterrows()
     }
     innocent = pairs.drop(columns="local members")
