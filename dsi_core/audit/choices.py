@@ -8,7 +8,8 @@ import pandas as pd
 
 from dsi_core.audit import answers_file, plan_file, subject
 from dsi_core.audit.asking import same_model
-from dsi_core.audit.asking.cost import BYTES_PER_TOKEN, affordable, worst
+from dsi_core.audit.asking.cost import BYTES_PER_TOKEN, neutral_round, worst
+from dsi_core.audit.asking.storage import has_answers
 from dsi_core.audit.budget import read_budget
 from dsi_core.audit.plan import AUDITS, LOOKS, Plan
 from dsi_core.audit.preparation.prepared import Prepared
@@ -16,7 +17,8 @@ from dsi_core.audit.subject import Kind, Subject
 from dsi_core.evidence import looks as group_sequential
 from dsi_core.protect.kit import Kit
 from dsi_core.runtime import store
-from dsi_core.services import request, thoughts
+from dsi_core.services import address, network, request, thoughts
+from dsi_core.services.troubles import LIMITS
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Model
 
@@ -144,7 +146,8 @@ def plan(
     )
     _check_fields(planned)
     _check_budget(planned)
-    plan_file.check(planned.folder, planned.fixed, of_a_file=answers is not None)
+    if has_answers(planned):
+        plan_file.check(planned.folder, planned.fixed, of_a_file=answers is not None)
     _warn_of_texts(planned)
     return planned
 
@@ -162,9 +165,15 @@ def _subject(about: Kit | Prepared, profile: str | None) -> Subject:
 
 
 def _check_fields(plan: Plan) -> None:
-    """What fields that are set or left out do to budget, draws and comparison."""
+    """What fields that are set or left out do to budget, draws and comparison; the way there."""
     if plan.remote is None:
         return
+    ours = {*LIMITS, "seed", "temperature", "stream"}
+    if unknown := [name for name in plan.remote.omit if name not in ours]:
+        raise ValueError(
+            f"--omit {', '.join(unknown)}: no request has it; allowed: {', '.join(sorted(ours))}"
+        )
+    network.proxy(address.address(plan.remote.base_url), plan.remote.proxy)
     limit = request.most_new_tokens(plan.remote, plan.responses.max_new_tokens)
     if limit is None and plan.budget.money is not None:
         raise ValueError(
@@ -181,18 +190,18 @@ def _check_fields(plan: Plan) -> None:
 
 
 def _check_budget(plan: Plan) -> None:
-    """It suffices for a sample."""
-    if not affordable(plan):
+    """It suffices for a sample, were nothing asked yet."""
+    most = plan.budget.queries
+    if most is not None and most - 2 * neutral_round(plan) < plan.draws:
         raise ValueError(
-            f"a budget of {plan.budget.queries} queries is less than one sample, "
-            f"which takes {plan.draws}"
+            f"a budget of {most} queries is less than one sample, which takes {plan.draws}"
         )
     if plan.budget.money is None:
         return
-    most = plan.draws * plan.budget.cost(worst(plan, plan.samples["prompt"].iloc[0]))
-    if most > plan.budget.money:
+    cost = plan.draws * plan.budget.cost(worst(plan, plan.samples["prompt"].iloc[0]))
+    if cost > plan.budget.money:
         raise ValueError(
-            f"a budget of {plan.budget.money:g} is less than one sample, which may cost {most:.4g}"
+            f"a budget of {plan.budget.money:g} is less than one sample, which may cost {cost:.4g}"
         )
 
 

@@ -89,10 +89,19 @@ LATE = (
 )
 
 
-def before(plan: Plan, within: Reach, power: dict[str, Power]) -> str:
-    """Say what an audit can find, before it is paid for."""
+def before(plan: Plan, within: Reach, about: Reach, power: dict[str, Power]) -> str:
+    """Say what an audit can find, before it is paid for.
+
+    within, about: what the samples allow that the budget suffices for, surely and about.
+    """
+    if not about.can_reach_alpha:
+        return _cannot(plan, about)
     if not within.can_reach_alpha:
-        return _cannot(plan, within)
+        return (
+            f"A finding at alpha = {plan.alpha:g} is possible only if answers cost less than they "
+            f"may: the budget surely suffices for {within.samples} samples, and at usual costs for "
+            f"about {about.samples} (smallest p-value {about.attainable:.2g})."
+        )
     said = f"A finding at alpha = {plan.alpha:g} is possible with {within.samples} samples "
     said += f"(smallest p-value {within.attainable:.2g})."
     if not power or within.samples < len(plan.samples):  # it is of all that is planned

@@ -1,26 +1,29 @@
 """A dry run: what an audit would ask, what that may cost, and what it could find at all."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dsi_core.audit import conclusion
+from dsi_core.audit import conclusion, judgement
 from dsi_core.audit.asking import same_model
 from dsi_core.audit.asking.cost import (
     BYTES_PER_TOKEN,
     MOST_NEUTRAL_BYTES,
     affordable,
     neutral_round,
+    reserved_neutral,
     worst,
     worst_neutral,
 )
-from dsi_core.audit.asking.storage import answers
+from dsi_core.audit.asking.storage import answers, beside, complete
 from dsi_core.audit.budget import Budget, Tokens
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.reach import Power, Reach, power, reach
 from dsi_core.audit.readable import Readable
 from dsi_core.audit.subject import Kind
+from dsi_core.models import responses
 from dsi_core.services import address, request
 from dsi_core.services.service import remembered
 
@@ -37,7 +40,7 @@ class Expected(Readable):
 
 
 class DryRun(Readable):
-    """What would be asked, what it may cost, and what could come of it.
+    """What would be asked, or is left to ask, what that may cost, and what could come of it.
 
     Attributes
     ----------
@@ -48,21 +51,28 @@ class DryRun(Readable):
     reach
         Of all samples planned.
     within_budget
-        Of those that a budget in queries suffices for.
+        Of those that are answered or that the budget suffices for, whatever they cost.
+    about_within_budget
+        Of those that a budget in money suffices for about: as long as the most that the next one
+        can cost is left, and each before it costs what is usual.
     power
         Of all samples planned, by how strongly a model leans, as `reach.power`; empty where no coin
         was thrown.
     suspect, folder
         Who, and where the answers are or will be.
-    samples, queries
-        Planned, and to send at most (0 = a file answers); neutral_queries: of these, whether it is
-        one model.
+    samples, samples_left
+        Planned, and still to be asked about within the budget.
+    queries
+        To send about these, at most; neutral_queries: of these, whether it is one model.
     looks
         After how many samples the test looks.
     already_answered
-        Of these queries.
+        Questions, neutral ones too: they are not among the queries.
+    of_a_file
+        Whether a file answers, so that nobody is asked.
     about, at_most
-        The cost: with four bytes a token and answers as long as the texts, and at most.
+        The cost of the queries: with four bytes a token and answers as long as the texts, and at
+        most.
     prompts
         The first ones.
     first_request
@@ -75,14 +85,17 @@ class DryRun(Readable):
     kind: Kind
     reach: Reach
     within_budget: Reach
+    about_within_budget: Reach
     power: dict[str, Power]
     suspect: str
     folder: str
     samples: int
+    samples_left: int
     queries: int
     neutral_queries: int
     looks: tuple[int, ...]
     already_answered: int
+    of_a_file: bool
     about: Expected
     at_most: Expected
     prompts: list[str]
@@ -92,33 +105,58 @@ class DryRun(Readable):
 
 def dry_run(plan: Plan, shown: int = 5) -> DryRun:
     """Tell what would be asked and what it may cost; nothing is sent. shown: prompts to quote."""
-    samples, count, neutral = plan.samples, affordable(plan), neutral_round(plan)
-    asked = samples["prompt"].head(count if plan.answers_file is None else 0)
-    about = plan.draws * np.array(_usual(plan, asked))
-    most = plan.draws * np.array([worst(plan, prompt) for prompt in asked]).reshape(-1, 2).sum(0)
-    if neutral:
-        about += 2 * neutral * np.array(USUAL_NEUTRAL)
-        most += 2 * neutral * np.array(worst_neutral(plan))
-    within, found = reach(plan, samples.head(count), count), power(plan)
+    stored, usual = answers(plan), _usual(plan)
+    wanted = _wanted(plan, stored)
+    asked, found = affordable(plan, stored, wanted), power(plan)
+    within = _reach(plan, stored, asked)
+    about_within = _reach(plan, stored, affordable(plan, stored, wanted, usual))
+    neutral = _neutral(plan, stored, asked)
+    about = _sum(map(usual, asked["prompt"])) + neutral * np.array(USUAL_NEUTRAL)
+    most = _sum(worst(plan, prompt) for prompt in asked["prompt"])
+    most += neutral * np.array(worst_neutral(plan)) if neutral else 0
     return DryRun(
-        conclusion=conclusion.before(plan, within, found),
+        conclusion=conclusion.before(plan, within, about_within, found),
         kind=plan.subject.kind,
-        reach=reach(plan, samples, len(samples)),
+        reach=reach(plan, plan.samples, len(plan.samples)),
         within_budget=within,
+        about_within_budget=about_within,
         power=found,
         suspect=plan.suspect,
         folder=str(plan.folder),
-        samples=len(samples),
-        queries=len(asked) * plan.draws + 2 * neutral,
-        neutral_queries=2 * neutral,
+        samples=len(plan.samples),
+        samples_left=asked["sample_id"].nunique(),
+        queries=len(asked) + neutral,
+        neutral_queries=neutral,
         looks=() if plan.looks is None else plan.looks.after,
-        already_answered=len(answers(plan)),
+        already_answered=len(stored) + len(beside(plan)),
+        of_a_file=plan.answers_file is not None,
         about=_expected(plan.budget, Tokens(*about)),
         at_most=_expected(plan.budget, Tokens(*most)),
-        prompts=samples["prompt"].head(shown).tolist(),
+        prompts=plan.samples["prompt"].head(shown).tolist(),
         first_request=_first_request(plan),
         unready=_unready(plan),
     )
+
+
+def _wanted(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:
+    """The questions that lack an answer and would be asked, were there no budget."""
+    wanted = responses.unanswered(stored, plan.samples, plan.draws)
+    done = plan.stops_early and len(stored) and judgement.judge(plan, stored).found
+    return wanted.head(0) if done or plan.answers_file is not None else wanted
+
+
+def _reach(plan: Plan, stored: pd.DataFrame, asked: pd.DataFrame) -> Reach:
+    """What the answers so far allow once these questions are answered, too."""
+    answered = pd.concat([stored[judgement.ANSWER], asked[judgement.ANSWER]])
+    samples = complete(plan, answered)
+    return reach(plan, samples, len(samples))
+
+
+def _neutral(plan: Plan, stored: pd.DataFrame, asked: pd.DataFrame) -> int:
+    """How many neutral questions are still to come."""
+    if len(asked) or not neutral_round(plan):
+        return reserved_neutral(plan, stored)
+    return len(same_model.due(plan.neutral, beside(plan), stored))
 
 
 def summary(dry: DryRun) -> str:
@@ -127,7 +165,7 @@ def summary(dry: DryRun) -> str:
         [
             *([] if dry.unready is None else [f"not ready: {dry.unready}"]),
             dry.conclusion,
-            *(_questions(dry) if dry.queries else ["nobody would be asked: a file answers"]),
+            *_questions(dry),
             f"answers would be kept in {dry.folder}; nothing was asked",
         ]
     )
@@ -135,15 +173,22 @@ def summary(dry: DryRun) -> str:
 
 def _questions(dry: DryRun) -> list[str]:
     """What would be asked, and what it may cost."""
+    if dry.of_a_file:
+        return ["nobody would be asked: a file answers"]
+    there = f"; {dry.already_answered} are answered already" if dry.already_answered else ""
+    if not dry.queries:
+        return [f"nothing would be asked within the budget and the plan{there}"]
     prices = "" if dry.about.cost is not None else " (--price-in and --price-out tell the cost)"
     neutral = ""
     if dry.neutral_queries:
         neutral = f" and {dry.neutral_queries} neutral ones before and after (--same-model)"
     looks = f"; looks after {', '.join(map(str, dry.looks))} samples" if dry.looks else ""
+    sure, usual = dry.within_budget.samples, dry.about_within_budget.samples
+    money = "these are sure to fit the budget, which may not be exceeded; at usual costs about "
     return [
         f"{dry.suspect} would be asked {dry.queries - dry.neutral_queries} questions about "
-        f"{dry.within_budget.samples} samples{neutral}, "
-        f"{dry.already_answered} of them answered already{looks}",
+        f"{dry.samples_left} samples{neutral}{there}{looks}",
+        *([f"{money}{usual} of {dry.samples} samples are asked about"] if usual > sure else []),
         f"about {_said(dry.about)}; at most {_said(dry.at_most)}{prices}",
     ]
 
@@ -154,12 +199,21 @@ def _said(expected: Expected) -> str:
     return f"{tokens}, {cost}"
 
 
-def _usual(plan: Plan, prompts: pd.Series) -> Tokens:
-    """Tokens, about, of one answer to each of these prompts."""
-    read = _bytes((plan.responses.system or "") + prompts) / BYTES_PER_TOKEN + CHAT_TOKENS
+def _usual(plan: Plan) -> Callable[[str], Tokens]:
+    """Give a function of a prompt: tokens, about, of one answer to it."""
     most = min(plan.responses.max_new_tokens, plan.most_new_tokens)
     written = min(_length_of_texts(plan) / BYTES_PER_TOKEN, most)
-    return Tokens(float(read.sum()), written * len(prompts))
+
+    def usual(prompt: str) -> Tokens:
+        size = len(f"{plan.responses.system or ''}{prompt}".encode())
+        return Tokens(size / BYTES_PER_TOKEN + CHAT_TOKENS, written)
+
+    return usual
+
+
+def _sum(tokens: Iterable[Tokens]) -> np.ndarray:
+    """Read and written ones, added up."""
+    return np.array(list(tokens)).reshape(-1, 2).sum(axis=0)
 
 
 def _length_of_texts(plan: Plan) -> float:

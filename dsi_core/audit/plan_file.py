@@ -1,4 +1,7 @@
-"""plan.json: what an audit fixed before its first question, so that no rerun can choose again."""
+"""plan.json: what an audit fixed before its first question, so that no rerun can choose again.
+
+One that got no answer yet may be planned anew (`asking.run.begin`).
+"""
 
 from pathlib import Path
 from typing import Any, Final, Literal

@@ -28,6 +28,7 @@ PATIENCE = "Seconds to go on with an API that has too many requests, or is away 
 PROXY = "Its URL, or none. Default: as the environment says, and none to this machine."
 EXTRA = "JSON object: fields of each request, instead of ours where they are; null is sent as null."
 OMIT = "A field of each request to leave out, as seed; may be given again."
+TEMPERATURE = "Default: the preparation's; with --kit 0, or the profile's."
 NEUTRAL = "Neutral questions before and after: is it one model? Default: 6 for an API; 0 = none."
 BATCH = "Ask in batches (OpenAI's Batch API): often half the price, within a day; asks all."
 THOUGHTS = "Of an API: new tokens beyond those of an answer, for a thought before it."
@@ -87,7 +88,7 @@ def audit(
     samples: Annotated[Number, asking("Plan fewer samples. Default: all.")] = None,
     responses: Annotated[Number, asking("Answers to each prompt.")] = None,
     system_prompt: Annotated[Text, asking("Default: as the control models were asked.")] = None,
-    temperature: Annotated[float | None, asking("Default: the preparation's, or 1.")] = None,
+    temperature: Annotated[float | None, asking(TEMPERATURE)] = None,
     max_new_tokens: Annotated[Number, asking("With --kit: an answer is cut there.")] = None,
     reasoning_tokens: Annotated[Number, asking(THOUGHTS)] = None,
     alpha: Annotated[float, asking("Chance that an innocent model is accused.")] = 0.05,

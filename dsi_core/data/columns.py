@@ -102,6 +102,8 @@ def outside(
 ) -> Data:
     """Give the source that a file or hub dataset is, its columns named or recognised (`source`)."""
     reading = {name: value for name, value in reading.items() if value is not None}
+    if output in prompt:
+        raise ValueError(f"{output!r} is given as --prompt and as --output; they are two columns")
     named = bool(prompt) or output is not None or "conversations" in reading
     if str(given).startswith(HUB):
         _refuse(given, "a hub dataset", reading, OF_FILES)

@@ -7,10 +7,13 @@ import numpy as np
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060 \t\r\n"
 
 
-def field(record: dict, column: str, place: str):
-    """Give the value of a column. Raises `ValueError` if it is missing, with those there are."""
+def field(record: dict, column: str, place: str, helps: str = ""):
+    """Give the value of a column.
+
+    Raises `ValueError` if it is missing, with those there are, and with what helps.
+    """
     if column not in record:
-        raise ValueError(f"{place}: no column {column!r}; has {names_of(record)}")
+        raise ValueError(f"{place}: no column {column!r}; has {names_of(record)}{helps}")
     return record[column]
 
 

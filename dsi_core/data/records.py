@@ -30,6 +30,7 @@ from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.schema import Data, Left
 
 HISTORY = re.compile(r"\s*\[\s*[]\[({]")  # how a history begins that is written as text
+LEAVE_OUT = " (or leave such rows out: --drop empty, in a profile drop: [empty])"
 Placed = tuple[str, dict]  # a record and its place: file and row
 
 
@@ -104,19 +105,17 @@ def _kept(
     seen: set[int] = set()
     counted = not twice or Left.DUPLICATES in source.drop
     for place, record in records:
-        found = _pair(record, source, place)
+        whole = _filled(record, source)
+        found = _pair(whole, source, place)
         if isinstance(found, Unusable):
             dropped[str(found)] += 1
             continue
-        empty = _empty(record, found, source)
+        empty = _empty(whole, found, source)
         if empty:
             if Left.EMPTY not in source.drop and not (
                 Left.NO_ANSWER in source.drop and found.prompt and not found.output
             ):
-                raise ValueError(
-                    f"{place}: field {empty!r} is empty; needs text (or leave such rows out: "
-                    "--drop empty, in a profile drop: [empty])"
-                )
+                raise ValueError(f"{place}: field {empty!r} is empty; needs text{LEAVE_OUT}")
             dropped["empty"] += 1
             continue
         pair = sample_id(found.prompt, found.output)
@@ -169,7 +168,8 @@ class Rows:
                 )
             self.columns.update(dict.fromkeys(record))
             yield place, record
-        missing = [column for column in self.source.prompt if column not in self.columns]
+        named = [*self.source.prompt, self.source.output]
+        missing = [column for column in named if column and column not in self.columns]
         if self.read and missing:
             raise ValueError(
                 f"{self.where}: no column {missing[0]!r} in any row; has {names_of(self.columns)}"
@@ -231,6 +231,14 @@ def _shuffled(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(count)
 
 
+def _filled(record: dict, source: Data) -> dict:
+    """The record with None for what it lacks, where rows that are empty there are left out."""
+    if source.output is None or not {Left.EMPTY, Left.NO_ANSWER} & set(source.drop):
+        return record
+    lacking = [column for column in [*source.prompt, source.output] if column not in record]
+    return {**record, **dict.fromkeys(lacking)} if lacking else record
+
+
 def _pair(record: dict, source: Data, place: str) -> Exchange | Unusable:
     """The pair of one record, stripped; any side may be empty."""
     if source.conversations:
@@ -264,7 +272,8 @@ def _column(record: dict, column: str, place: str, *, is_chat: bool = False) -> 
     is_chat: whether the settings call the column one. In others such a text stays a text, but in
     CSV, which has nothing else.
     """
-    value, where = field(record, column, place), f"{place}, field {column!r}"
+    helps = "" if is_chat else LEAVE_OUT
+    value, where = field(record, column, place, helps), f"{place}, field {column!r}"
     if isinstance(value, str) and (is_chat or isinstance(record, Cells)):
         history = column.lower() == "history" and HISTORY.match(value)
         value = of_cell(value, where) if history or CHAT.match(value) else value

@@ -41,7 +41,11 @@ class SameModel:
     noticed
         The agreement between the sets at which p would be at most `ALPHA` with a probability of
         `POWER`, were those within as they are: a difference that leaves more may go unnoticed.
-        Below 0: none would have been noticed.
+        Below 0: none would have been noticed. Where answers do not vary at all it is what they
+        agree by: any less.
+    differing
+        To how many prompts answers must differ at least for that: what changes in fewer goes
+        unnoticed, however much it is. None = no change in any number of them would have been.
     answers
         How many, of (one set, the other).
     prompts
@@ -52,6 +56,7 @@ class SameModel:
     within: float
     between: float
     noticed: float
+    differing: int | None
     answers: tuple[int, int]
     prompts: int
 
@@ -106,6 +111,7 @@ def compare(
         within=float(within),
         between=float(between[0]),
         noticed=float(within - _needed(values) / 2),
+        differing=_fewest(groups, permutations),
         answers=(sum(g.first for g in groups), sum(g.size - g.first for g in groups)),
         prompts=len(both),
     )
@@ -118,6 +124,24 @@ def _needed(values: np.ndarray) -> float:
     if allowed < 0:
         return np.inf
     return float(ordered[allowed] + stats.norm.ppf(POWER) * values.std())
+
+
+def _fewest(groups: list["_Group"], permutations: int) -> int | None:
+    """The prompts to which all answers must change for a p of `ALPHA` with `POWER`; None = more.
+
+    Of the deals of a prompt whose answers all changed the true one comes so far, and, in sets of
+    one size, its mirror image.
+    """
+    shares = sorted((1 + (2 * g.first == g.size)) / g.ways for g in groups)
+    for count, share in enumerate(np.cumprod(shares), start=1):
+        if prod(g.ways for g in groups) <= permutations:
+            noticed = share <= ALPHA + TIE
+        else:  # the random deals may hold a few more of these
+            allowed = int(ALPHA * (permutations + 1) + TIE) - 1
+            noticed = stats.binom.cdf(allowed, permutations, share) >= POWER
+        if noticed:
+            return count
+    return None
 
 
 @dataclass(frozen=True)
@@ -137,6 +161,10 @@ class _Group:
     @property
     def size(self) -> int:
         return len(self.alike)
+
+    @property
+    def ways(self) -> int:
+        return comb(self.size, self.first)
 
     @property
     def truth(self) -> np.ndarray:
@@ -168,7 +196,7 @@ def _deals(groups: list[_Group], seed: int, permutations: int) -> list[np.ndarra
 
     Every way once where there are few, and else `permutations` random ones beside the true one.
     """
-    if prod(comb(group.size, group.first) for group in groups) <= permutations:
+    if prod(group.ways for group in groups) <= permutations:
         ways = [list(combinations(range(group.size), group.first)) for group in groups]
         chosen = list(product(*ways))  # the first combination of each is the true one
         return [

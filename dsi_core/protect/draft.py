@@ -131,6 +131,8 @@ def draft(
         raise ValueError("--share is that of a private twin whose coin is tossed now")
     if share is not None and not 0 < share < 1:
         raise ValueError(f"--share {share}: allowed is a number between 0 and 1, e.g. 0.5")
+    if name is not None and not text_of(name, "--name"):
+        raise ValueError("--name is empty; without it the dataset is called as its file")
     name = text_of(name, "--name") or text_of(called(data), "the file's name (--name: another)")
     given = rows.read(
         data,

@@ -229,19 +229,19 @@ def _with_column(
 ) -> Iterator[Row]:
     """Rows whose second wording is a column, which will not be published."""
     for record in records:
-        second = text_of(
-            field(record.fields, column, record.place), f"{record.place}, field {column!r}"
-        )
+        helps = " (--drop empty leaves such rows out)"
+        known = record.fields
+        if column not in known and _may_lack(source):
+            known = {**known, column: None}
+        value = field(known, column, record.place, helps)
+        second = text_of(value, f"{record.place}, field {column!r}")
         if second:
             fields = {k: v for k, v in record.fields.items() if k != column}
             yield _row(record)._replace(fields=fields, second=second)
         elif _may_lack(source):
             dropped["empty"] += 1
         else:
-            raise ValueError(
-                f"{record.place}: field {column!r} is empty; needs text (--drop empty leaves such "
-                "rows out)"
-            )
+            raise ValueError(f"{record.place}: field {column!r} is empty; needs text{helps}")
 
 
 def _may_lack(source: Data) -> bool:

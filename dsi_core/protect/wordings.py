@@ -20,6 +20,7 @@ SHORTER, LONGER = 0.8, 1.25  # the second's length as a share of the first's
 HABIT = 0.3  # difference of two shares of rows from which something is one side's habit
 STANDARD_ERRORS = 3  # and by how many it must differ from what rows by chance would show
 
+MOST_CAPITALS = 0.2  # of the words within sentences: with more a capital makes no name
 STEM = 4  # letters by which names are compared
 
 NUMBER = re.compile(r"\d[\d,.]*\d|\d")
@@ -88,6 +89,22 @@ def refuse_near_copies(wordings: pd.DataFrame, compared: pd.DataFrame) -> None:
             f"share {NEAR_COPY:.0%} of their words or more); at most {MOST_NEAR:.0%} may be, as "
             f"nobody can tell which of the two a model learnt: {listed(lines)}"
         )
+
+
+def capitals_are_names(wordings: pd.DataFrame) -> bool:
+    """Tell whether words with a capital are names here: in German every noun has one.
+
+    wordings: columns first and second.
+    """
+    texts = [*wordings["first"], *wordings["second"]]
+    within = [
+        word
+        for text in texts
+        for sentence in SENTENCE.split(text)
+        for word in re.findall(r"\w+", sentence)[1:]
+        if word[0].isalpha()
+    ]
+    return sum(word[0].isupper() for word in within) <= MOST_CAPITALS * len(within)
 
 
 def habits(wordings: pd.DataFrame) -> list[str]:

@@ -4,7 +4,7 @@ A file of questions is uploaded, a batch is made of it, one waits, and collects.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def batched(
     asking: Asking,
     folder: Path,
     unanswered: list[tuple[Any, Lost]],
-) -> Iterator[tuple[Any, Reply]]:
+) -> Generator[tuple[Any, Reply], None, None]:
     """Yield (row, `Reply`) of what a batch answered; the rest is for another call.
 
     Before a batch is made, a question is asked alone, and another where that one is refused, so
@@ -43,7 +43,7 @@ def batched(
     folder
         Where `batch.json` is kept.
     unanswered
-        Gets (row, `Lost`) of questions that stay unanswered, once the batch is done with.
+        Gets (row, `Lost`) of questions that stay unanswered, those of a batch once it is done with.
 
     Raises
     ------
@@ -58,7 +58,8 @@ def batched(
         begun = None  # asked for less now, and nothing was paid: begin anew
     if begun is None:
         first, alone = questions.drop_duplicates("sample_id").head(SUSPICIOUS), set()
-        for row, answer in answers(service.endpoint, first, asking, service, until_one=True):
+        how: Any = {"until_one": True, "unanswered": unanswered}
+        for row, answer in answers(service.endpoint, first, asking, service, **how):
             alone.add(name_of(row.sample_id, row.draw))
             yield row, answer
         rest = [name_of(row.sample_id, row.draw) not in alone for row in rows_of(questions)]

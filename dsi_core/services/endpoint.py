@@ -6,7 +6,7 @@ several at a time.
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from typing import Any
@@ -32,7 +32,8 @@ def answers(
     service: Service | None = None,
     *,
     until_one: bool = False,
-) -> Iterator[tuple[Any, Reply]]:
+    unanswered: list[tuple[Any, Lost]] | None = None,
+) -> Generator[tuple[Any, Reply], None, None]:
     """Yield (row, `Reply`) in the order in which the answers arrive.
 
     After a question has failed none is begun or repeated; the answers under way are still yielded,
@@ -41,11 +42,14 @@ def answers(
     Parameters
     ----------
     questions
-        Columns sample_id, prompt, draw.
+        Columns sample_id, prompt, draw; called: what messages call one that is not about a sample.
     service
         The same service as another call knew it; None = it is met for the first time.
     until_one
         Whether they are asked one after the other, and none any more once one is answered.
+    unanswered
+        Gets (row, `Lost`) of every question that was asked and stays unanswered, also where the
+        asking is broken off (Ctrl-C, `close`): a request under way then may be billed.
 
     Raises
     ------
@@ -56,12 +60,13 @@ def answers(
     """
     if service is None:
         with Service(endpoint) as service:
-            yield from answers(endpoint, questions, asking, service, until_one=until_one)
+            how: Any = {"until_one": until_one, "unanswered": unanswered}
+            yield from answers(endpoint, questions, asking, service, **how)
         return
     if len(questions) and not service.proven and (why := service.client.reach()):
         raise EndpointError(f"{service.name}: {service.shown(why)} ({UNREACHED})")
     stop = threading.Event()
-    round_ = _Round(service, asking, stop)
+    round_ = _Round(service, asking, stop, [] if unanswered is None else unanswered)
     rows = list(questions.itertuples(index=False))
     try:
         for done, kept in enumerate(round_.all(rows, until_one), start=1):
@@ -69,17 +74,25 @@ def answers(
             jobs.report(done / len(rows))
     finally:
         stop.set()
+        round_.end()
 
 
 class _Round:
     """The questions of one call, and what is held back of their answers."""
 
-    def __init__(self, service: Service, asking: Asking, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        service: Service,
+        asking: Asking,
+        stop: threading.Event,
+        unanswered: list[tuple[Any, Lost]],
+    ) -> None:
         self.service, self.asking, self.stop = service, asking, stop
         self.held: list[tuple[Any, Refused]] = []  # refused for no known reason: whose fault is it?
         self.skipped: dict[str, Refused] = {}
         self.errors: list[Exception] = []
-        self.unanswered: list[tuple[Any, Lost]] = []
+        self.unanswered = unanswered
+        self.going: dict[tuple[Any, Any], Trial] = {}  # what was not given to the caller yet
         self.answered = False
 
     def all(self, rows: list, until_one: bool) -> Iterator[tuple[Any, Reply]]:
@@ -98,10 +111,15 @@ class _Round:
             else:
                 yield from self._released()
         if self.errors:
-            if isinstance(self.errors[0], EndpointError):
-                held = [(row, said.lost) for row, said in self.held]
-                self.errors[0].unanswered = self.unanswered + held
             raise self.errors[0]
+
+    def end(self) -> None:
+        """Count what is neither answered nor counted yet; a thread may still be at it."""
+        self.unanswered += [(row, said.lost) for row, said in self.held]
+        self.held = []
+        while self.going:
+            _, trial = self.going.popitem()
+            self.unanswered.append((trial.row, trial.lost + trial.under_way))
 
     def _together(self, rows: list) -> Iterator[tuple[Any, Reply]]:
         pool = ThreadPoolExecutor(self.service.endpoint.concurrency)
@@ -118,10 +136,12 @@ class _Round:
         known = self.skipped.get(row.sample_id)
         if known is not None:
             return row, replace(known, requests=0, lost=Lost())
+        trial = Trial(self.service, row, self.asking, self.stop)
+        self.going[row.sample_id, row.draw] = trial
         try:
-            said = Trial(self.service, row, self.asking, self.stop).run()
+            said = trial.run()
         except Exception as error:
-            if isinstance(error, EndpointError):
+            if self._done(row) and isinstance(error, EndpointError):
                 self.unanswered.append((row, error.lost))
             self.errors.append(error)  # before the stop: the first error causes the others
             self.stop.set()
@@ -129,6 +149,10 @@ class _Round:
         if isinstance(said, Refused):
             self.skipped[row.sample_id] = said
         return row, said
+
+    def _done(self, row: Any) -> bool:
+        """Take a question from those that are going; False: it was counted as broken off."""
+        return self.going.pop((row.sample_id, row.draw), None) is not None
 
     def _kept(self, answered: tuple[Any, Reply | Refused] | None) -> Iterator[tuple[Any, Reply]]:
         if answered is None:
@@ -138,11 +162,14 @@ class _Round:
             self.answered = True
             yield from self._released()
             yield row, said
+            self._done(row)
             return
         if of_the_prompt(said, self.service):
             yield row, _left_out(said)
+            self._done(row)
             return
         self.held.append((row, said))
+        self._done(row)
         if len({one.sample_id for one, _ in self.held}) >= SUSPICIOUS:
             self._blame_the_service()
 
@@ -153,9 +180,10 @@ class _Round:
         self.held = []
 
     def _blame_the_service(self) -> None:
-        self.unanswered += [(row, said.lost) for row, said in self.held]
-        self.errors.append(EndpointError(self.held[0][1].message, self.held[0][1].lost))
-        self.held = []
+        refused = len({row.sample_id for row, _ in self.held})
+        others = f" ({refused} questions in a row were refused)" if refused > 1 else ""
+        first = self.held[0][1]
+        self.errors.append(EndpointError(f"{first.message}{others}", first.lost))
         self.stop.set()
 
 

@@ -59,11 +59,12 @@ def proxy(where: Address, wanted: str | None = None) -> Proxy | None:
             f"the proxy {shown} is not http, https, socks5 or socks5h; or --proxy none"
         )
     try:
-        urlsplit(url).port  # noqa: B018
+        port = urlsplit(url).port
+        bare = wanted is not None and "://" not in found and port is None  # a word says nothing
     except ValueError:
-        raise ValueError(
-            f"the proxy {shown} is not of the form http://host:port; or --proxy none"
-        ) from None
+        bare = True
+    if bare:
+        raise ValueError(f"the proxy {shown} is not of the form http://host:port; or --proxy none")
     if url.lower().startswith("socks") and find_spec("socksio") is None:  # what httpx2 needs
         raise ValueError(
             f"the proxy {shown} speaks SOCKS: pip install socksio, or take --proxy none, or "

@@ -41,14 +41,11 @@ class EndpointError(RuntimeError):
     ----------
     lost
         What its requests took.
-    unanswered
-        (row, `Lost`) of every question that stayed unanswered with it.
     """
 
     def __init__(self, message: str, lost: Lost | None = None):
         super().__init__(message)
         self.lost = lost or Lost()
-        self.unanswered: list[tuple[Any, Lost]] = []
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,8 @@ class Refused:
 class Trial:
     """One question to a service, asked until it is answered or given up.
 
-    stop: once it is set, no request begins.
+    stop: once it is set, no request begins. lost: what requests without an answer took; under_way:
+    what one may take of which that is not known yet.
     """
 
     def __init__(self, service: Service, row: Any, asking: Asking, stop: threading.Event):
@@ -88,7 +86,7 @@ class Trial:
         self.taken = service.taken
         self.begun = pace.CLOCK.now()
         self.requests = self.failures = self.nonsense = 0
-        self.lost = Lost()
+        self.lost = self.under_way = Lost()
 
     def run(self) -> Reply | Refused:
         """Get the answer.
@@ -107,6 +105,7 @@ class Trial:
             with self.service.pace.turn(self.stop) as number:
                 if self.stop.is_set():
                     continue
+                self.under_way = Lost(1, 1)
                 got = self.service.client.post(sent)
             self.requests += 1
             if isinstance(got, Missed):
@@ -129,6 +128,7 @@ class Trial:
         if isinstance(said, Reply):
             return self._answered(said, sent)
         self.lost += said.lost
+        self.under_way = Lost()
         status = said.status or 200
         if status >= 400:  # an error within a reply that says 200
             return self._error_said(got, status, sent, number)
@@ -145,6 +145,7 @@ class Trial:
         return None
 
     def _error_said(self, got: Received, status: int, sent: dict, number: int) -> Refused | None:
+        self.under_way = Lost()  # what ends with an error's status is not billed
         fields = request.changeable(self.endpoint, sent, self.asking)
         error = troubles.read(status, got.headers, got.raw, fields, self.row.prompt)
         return self._understood(error, status, sent, number)
@@ -181,7 +182,7 @@ class Trial:
                 hint = "no quota or credit is left there; a rerun goes on once there is"
                 raise self._error(error.message, status, hint)
             case Meaning.FINAL:
-                raise self._error(error.message, status, self._what_is_wrong(status, error.message))
+                raise self._error(error.message, status, self._what_is_wrong(status, error))
         return self._refused(error, status)
 
     def _refused(self, error: Error, status: int) -> Refused:
@@ -190,6 +191,7 @@ class Trial:
     def _missed(self, got: Missed, sent: dict) -> None:
         if got.trouble not in (Trouble.UNREACHED, Trouble.BARRED):  # else nothing was asked
             self.lost += Lost(1, 1)
+        self.under_way = Lost()
         if got.trouble is Trouble.BARRED:
             raise self._error(got.message)
         if got.trouble is Trouble.LOST:
@@ -238,8 +240,11 @@ class Trial:
         hint = f"is it --base-url {likely}?" if likely else "is --base-url that of an API?"
         return f"asked was {where.chat}; {hint}"
 
-    def _what_is_wrong(self, status: int, message: str) -> str:
+    def _what_is_wrong(self, status: int, error: Error) -> str:
         named = self.endpoint.key_env
+        if error.lacking:
+            wanted = ", ".join(f'"{self.service.shown(name)}": ...' for name in error.lacking)
+            return f"--extra-body '{{{wanted}}}' sends it"
         if status in (401, 403) and not named:
             return "does it need --key-env?"
         if status == 401:
@@ -248,7 +253,7 @@ class Trial:
             return f"may the key in {named} use this model?"
         if status == 407:
             return "the proxy wants a login: http://name:password@host:port"
-        if "model" in message.lower():
+        if "model" in error.message.lower():
             return f"is --model {self.endpoint.model} right?{self._models()}"
         return self._where_it_went()
 
@@ -265,12 +270,13 @@ class Trial:
     def _error(self, message: str, status: int | None = None, hint: str = "") -> EndpointError:
         # Made here and not where a library's error was caught: such a request holds the key
         waited, most = pace.CLOCK.now() - self.begun, self.endpoint.attempts
-        count = f"request {self.requests} of {most}"
+        count = f" (request {self.requests} of {most})" if self.failures else ""
         if self.requests > most:
-            count = f"{self.requests} requests in {waited:.0f} s"
+            count = f" ({self.requests} requests in {waited:.0f} s)"
         state = f"status {status}" if status else "no usable answer"
+        called = getattr(self.row, "called", "sample")
         line = (
-            f"{self.service.name}, sample {self.row.sample_id}: {state} ({count}): "
+            f"{self.service.name}, {called} {self.row.sample_id}: {state}{count}: "
             f"{self.service.shown(message)}"
         )
         return EndpointError(f"{line} ({hint})" if hint else line, self.lost)

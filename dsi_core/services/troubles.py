@@ -42,6 +42,8 @@ class Error:
         What the service says.
     fields
         Of the request, those refused; `SYSTEM` for the role of the system prompt.
+    lacking
+        Fields that it wants and that no request of ours has.
     pause_s
         The shortest wait that it asks for; 0 = it asks for none.
     """
@@ -50,6 +52,7 @@ class Error:
     message: str
     fields: tuple[str, ...] = ()
     pause_s: float = 0.0
+    lacking: tuple[str, ...] = ()
 
 
 def read(
@@ -80,7 +83,11 @@ def read(
         words, text = words.replace(form, " "), text.replace(form, " ")
     fields = tuple(refused(body, text, sent)) if status not in (401, 402, 403, 429) else ()
     pause = pace.asked(headers, said)
-    return Error(_meaning(status, words, bool(fields), pause), said, fields, pause)
+    meaning = _meaning(status, words, bool(fields), pause)
+    missing = lacking(body, text, sent) if meaning is Meaning.REFUSED else ()
+    if missing:
+        meaning = Meaning.FINAL  # whatever the prompt is
+    return Error(meaning, said, fields, pause, missing)
 
 
 def _meaning(status: int, words: str, fields: bool, pause_s: float) -> Meaning:
@@ -150,6 +157,7 @@ _REFUSES = re.compile(
     r"extra|"
     r"extraneous|additional|deprecated|cannot find|only |must |not in|range|should|forbidden|remove"
 )
+_LACKS = re.compile(r"\b(required|missing)\b")
 _ROLE = re.compile(
     r"(system|developer)['\"`]?[ _](role|message|prompt|instruction)s?|"
     r"role[^.]{0,40}\W(system|developer)\W|"
@@ -176,6 +184,14 @@ def refused(body: Any, text: str, sent: Collection[str]) -> Iterator[str]:
         large = re.search(r"too (large|high|big|many)|exceed|at most|less than|range of", text)
         if not (name in LIMITS and large):
             yield name
+
+
+def lacking(body: Any, text: str, sent: Collection[str]) -> tuple[str, ...]:
+    """Name the fields that an error says are missing, by where it says that it lies."""
+    if not _LACKS.search(text):
+        return ()
+    named = {re.split(r"[.\[]", place)[0] for place in _places(body)}
+    return tuple(sorted(named - set(sent) - {"", "messages", "model"}))
 
 
 def _places(body: Any) -> Iterator[str]:
@@ -223,6 +239,10 @@ def message(body: Any) -> str:
             said = next((one for one in inner if one), None)
             if said is None:
                 break
+            place = found.get("loc")
+            if isinstance(said, str) and isinstance(place, list):  # FastAPI's words name no field
+                steps = [str(step) for step in place if step != "body"]
+                said = f"{'.'.join(steps)}: {said}" if steps else said
             found = said
         else:
             break

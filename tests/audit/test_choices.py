@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import twins
 from asking import plan, stranger
-from helpers import says, write_jsonl
+from helpers import STRANGER, says, write_jsonl
+from servers import reply
 
 from dsi_core.audit import choices, suspect
-from dsi_core.audit.asking import cost
-from dsi_core.audit.dry_run import dry_run
+from dsi_core.audit.asking import cost, run
+from dsi_core.audit.dry_run import dry_run, summary
 from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.protect import kit as kits
 from dsi_core.runtime import store
@@ -69,6 +70,71 @@ def test_what_is_about_read_and_written_has_all_in_it_and_is_no_more_than_at_mos
     neutral = 12 * (cost.MOST_NEUTRAL_BYTES / 4 + 16)
     assert dry.about.tokens_read == int(sizes / 4 + 8 * 16 + neutral) < dry.at_most.tokens_read
     assert dry.about.tokens_written == dry.at_most.tokens_written == 8 * 2 + 12 * 12
+
+
+def test_a_dry_run_says_what_money_suffices_for(prepared, server):
+    """A sample costs 435 millionths at most, so that 0.00092 USD suffice for two of them.
+
+    At usual costs it suffices for more: as long as 435 millionths are left.
+    """
+    folder = prepared(10)
+    planned = plan(folder, server, budget="0.00092 USD", price_in=1, price_out=2)
+    dry = dry_run(planned)
+    written = min(dry.about.tokens_written / dry.queries, 48)
+    each = 3 * (17 / 4 + 16 + 2 * written) * 1e-6
+    usual = next(n for n in range(1, 11) if n * each + 435e-6 > 0.00092)
+    assert (dry.within_budget.samples, dry.samples_left, dry.queries) == (2, 2, 6)
+    assert dry.about_within_budget.samples == usual > 2
+    assert dry.at_most.cost == pytest.approx(6 * 145e-6) and dry.at_most.cost <= 0.00092
+    assert f"at usual costs about {usual} of 10 samples" in summary(dry)
+    server.script = lambda prompt, n: reply(STRANGER, usage=None)
+    assert run.run(planned).judgement.samples == dry.within_budget.samples
+
+
+def test_a_dry_run_of_too_little_money_says_that_nothing_can_be_found(tmp_path, server):
+    """Of a kit of 8, where five samples are the fewest that can find."""
+    kit, prices = twins.wording(tmp_path, 8), {"price_in": 1, "price_out": 1}
+    one = plan(kit, server, **prices)
+    most = one.budget.cost(cost.worst(one, one.samples["prompt"].iloc[0]))
+    for samples, words in {
+        1: "This audit cannot find anything at alpha = 0.05",
+        3: "A finding at alpha = 0.05 is possible only if answers cost less than they may: the "
+        "budget surely suffices for 3 samples, and at usual costs for about 8",
+        6: "A finding at alpha = 0.05 is possible with 6 samples",
+    }.items():
+        money = f"{most * (samples + 0.5):.9f} USD"
+        dry = dry_run(plan(kit, server, budget=money, **prices))
+        assert dry.within_budget.samples == samples
+        assert dry.conclusion.startswith(words)
+
+
+def test_a_dry_run_says_what_is_left_to_ask_and_to_pay(prepared, server):
+    """Two rounds of six neutral questions and 20 samples; broken off by the budget after 18."""
+    server.script = lambda prompt, n: reply(STRANGER, usage={"prompt_tokens": 9})
+    how = {"neutral": 2, "draws": 2, "stop_early": False, "price_in": 1, "price_out": 1}
+    folder = prepared(20)
+    whole = dry_run(plan(folder, server, **how))
+    assert (whole.queries, whole.neutral_queries, whole.already_answered) == (52, 12, 0)
+    run.run(plan(folder, server, budget="48", **how))
+    assert len(server.asked) == 48
+    spent = dry_run(plan(folder, server, budget="48", **how))
+    assert (spent.queries, spent.at_most.cost, spent.already_answered) == (0, 0, 48)
+    rest = dry_run(plan(folder, server, **how))
+    assert (rest.queries, rest.neutral_queries, rest.samples_left) == (4 + 6, 6, 2)
+    assert rest.already_answered == 48 and rest.within_budget.samples == 20
+    assert rest.at_most.cost < whole.at_most.cost / 3
+    run.run(plan(folder, server, **how))
+    assert len(server.asked) == 58
+    assert dry_run(plan(folder, server, **how)).queries == 0
+
+
+def test_a_dry_run_of_what_was_found_asks_no_more(tmp_path, server):
+    kit = twins.wording(tmp_path, 8)
+    server.script = twins.knows(kit)
+    run.run(plan(kit, server, alpha=0.2))
+    dry = dry_run(plan(kit, server, alpha=0.2))
+    assert (len(server.asked), dry.queries, dry.already_answered) == (4, 0, 4)
+    assert "nothing would be asked within the budget and the plan; 4 are" in summary(dry)
 
 
 def test_a_dry_run_says_that_the_key_is_not_set(prepared, server, cli, monkeypatch):
@@ -148,6 +214,11 @@ REFUSED_OPTIONS = {
     "a key for its name": (["--key-env", "sk-abc"], "perhaps the key itself"),
     "a long key for its name": (["--key-env", "gsk_0123456789abcdefghij"], "perhaps the key"),
     "no object": (["--extra-body", "[1]"], "is not a JSON object"),
+    "a field that is never sent": (
+        ["--omit", "seed", "--omit", "foo"],
+        "--omit foo: no request has it; allowed: max_completion_tokens, max_tokens, seed, stream",
+    ),
+    "a word for a proxy": (["--proxy", "foo", "--dry-run"], "not of the form http://host:port"),
     "our own field": (["--extra-body", '{"n": 2}'], "extra sets n"),
     "no key": (["--key-env", "NO_SUCH_KEY"], "NO_SUCH_KEY"),
 }

@@ -61,7 +61,7 @@ def test_json_is_all_that_stdout_holds(folder, cli):
     dry = json.loads(cli(folder, "--dry-run", "--json").stdout)
     assert dry["about"]["cost"] is None
     plain = cli(folder, "--dry-run").stdout
-    assert "cost unknown" in plain and "15 of them answered already" in plain
+    assert "nothing would be asked within the budget and the plan; 15 are answered" in plain
     refused = cli(folder, "--price-in", "1")
     assert refused.exit_code == 2 and "go together" in refused.stderr
 

@@ -11,7 +11,7 @@ import twins
 from asking import answered, audits_of, plan
 from asking import numbers as numbers_of
 from helpers import STRANGER, write_jsonl
-from servers import reply
+from servers import error, reply
 
 from dsi_core.audit import choices, conclusion, plan_file, reach, suspect
 from dsi_core.audit.asking import log, run, storage
@@ -287,7 +287,7 @@ def test_what_is_attainable_is_on_the_scale_of_p(tmp_path, server):
     assert planned.looks.after[:2] == (8, 16)
     said = reach.reach(planned, planned.samples.iloc[1:8], 8)
     assert said.attainable == pytest.approx(100 / 8 / 128) and not said.can_reach_alpha
-    words = conclusion.before(planned, said, {})
+    words = conclusion.before(planned, said, said, {})
     assert "no p-value can be below 0.098 at the looks by then" in words
     first = twins.knows(kits.read(planned.subject.folder))
     server.script = lambda prompt, n: (
@@ -438,6 +438,37 @@ def test_every_audit_of_a_suspect_is_counted(wording, server, audit):
     mode = (wording.folder / log.NAME).stat().st_mode
     assert stat.S_IMODE(mode) == 0o600
     assert kits.read(wording.folder).rows.equals(wording.rows)
+
+
+def test_an_audit_without_an_answer_is_neither_fixed_nor_counted(wording, server, audit):
+    """Refused for a field that is missing, in two folders; then asked as the service wants it."""
+    server.script = lambda prompt, n: error(422, "field required")
+    assert audit(wording).exit_code == 3
+    assert audit(wording, "--out", "other").exit_code == 3
+    assert log.read(wording.folder) == []
+    server.script = twins.knows_all(wording)
+    done = audit(wording, "--extra-body", '{"tenant": "acme"}', "--alpha", "0.1", "--ask-all")
+    assert done.exit_code == 0, done.stderr
+    found = facts(wording)
+    assert (found["audits"]["number"], found["audits"]["of"]) == (1, 1)
+    assert found["audits"]["at most"] == pytest.approx(0.1) == found["settings"]["alpha"]
+    assert len(log.read(wording.folder)) == 1
+
+
+def test_an_audit_is_in_the_log_before_its_first_answer_is_kept_and_stays(wording, server, audit):
+    """Also one that was broken off, and whose answers are gone."""
+    path, healthy = wording.folder / log.NAME, twins.knows_all(wording)
+    server.script = lambda prompt, n: (
+        healthy(prompt, n) if not path.exists() else error(401, "who?")
+    )
+    assert audit(wording, "--out", "first", "--concurrency", "1").exit_code == 3
+    (answers,) = (wording.folder.parent / "first").glob("*/responses.jsonl")
+    assert len(answers.read_text().splitlines()) == 1
+    answers.write_text("")
+    server.script = healthy
+    assert audit(wording, "--ask-all").exit_code == 0
+    found = facts(wording)["audits"]
+    assert (found["number"], found["of"], found["at most"]) == (2, 2, pytest.approx(0.1))
 
 
 def test_where_the_log_cannot_be_written_the_audit_goes_on(wording, server, audit):

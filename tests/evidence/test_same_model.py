@@ -62,6 +62,29 @@ def test_the_order_of_answers_and_of_the_sets_says_nothing():
     assert compare(second, first).p == found.p
 
 
+@pytest.mark.parametrize(
+    ("prompts", "draws", "differing"),
+    [(1, 3, None), (2, 3, 2), (6, 3, 3), (6, 5, 1), (6, 2, 5)],
+)
+def test_to_how_many_prompts_answers_must_differ(prompts, draws, differing):
+    """Of a service that never varies.
+
+    Of C(6, 3) = 20 ways to deal a changed prompt's answers 2 come so far: 0.1 for one, 0.01 for
+    two, which 400 ways show exactly and random ones not surely. Of C(10, 5) = 252 it is 0.008 for
+    one; of C(4, 2) = 6 it is 0.012 for four and 0.004 for five.
+    """
+    names = [str(i) for i in range(prompts)]
+    first = said(*[(name, "as ever") for name in names for _ in range(draws)])
+    same = compare(first, first)
+    assert (same.p, same.noticed, same.between) == (1, 1 if differing else -np.inf, 1)
+    for changed in range(1, prompts + 1):
+        other = [(n, "as evex" if int(n) < changed else "as ever") for n in names] * draws
+        found = compare(first, said(*other), seed=1)
+        if (draws, prompts, changed) != (3, 6, 2):  # 0.01, more or less
+            assert found.changed == (differing is not None and changed >= differing)
+    assert same.differing == differing
+
+
 def test_the_same_texts_are_the_same_model():
     found = compare(said(*SKIES, *NUMBERS), said(*SKIES, *NUMBERS))
     assert found.p == 1 and found.between > found.within

@@ -88,6 +88,7 @@ def test_at_most_ten_rows_are_listed():
         ({"wordings": "answer,answer2", "output": "id"}, "--output 'id'"),
         ({"wordings": "answer,answer2", "withheld": "x.jsonl"}, "give one of them"),
         ({"group": "author"}, "row 1: no column 'author'"),
+        ({"prompt": ("question",), "output": "question"}, "'question' is given as --prompt and as"),
     ],
 )
 def test_what_is_refused(one_file, options, words):
@@ -112,6 +113,24 @@ def test_an_empty_second_wording_is_named(rows, tmp_path):
     path = write_jsonl(tmp_path / "my.jsonl", rows)
     with pytest.raises(ValueError, match=r"my.jsonl, row 5: field 'answer2' is empty"):
         read(path, wordings="answer,answer2")
+
+
+@pytest.mark.parametrize("column", ["answer", "answer2", "question"])
+def test_what_a_row_lacks_is_like_what_is_empty_in_it(rows, tmp_path, column):
+    """Null, or not there at all: refused with the option that helps, or left out and counted."""
+    lacks = {k: v for k, v in rows[4].items() if k != column}
+    for row, words in (({**lacks, column: None}, "is empty"), (lacks, f"no column '{column}'")):
+        path = write_jsonl(tmp_path / "my.jsonl", [*rows[:4], row, *rows[5:]])
+        with pytest.raises(ValueError) as error:
+            given.read(path, wordings="answer,answer2")
+        says(error, "my.jsonl, row 5", words, "--drop empty")
+        found = given.read(path, wordings="answer,answer2", drop=[Left.EMPTY])
+        assert (len(found.rows), found.dropped) == (len(rows) - 1, {"empty": 1})
+
+
+def test_a_column_that_no_row_has_is_named_though_empty_rows_are_left_out(plain):
+    with pytest.raises(ValueError, match="no column 'anser' in any row; has id, question"):
+        given.read(plain, prompt=("question",), output="anser", drop=[Left.EMPTY])
 
 
 def test_a_row_that_is_published_and_withheld_is_named(plain, rows, tmp_path):

@@ -74,6 +74,13 @@ def test_a_dataset_has_the_name_that_it_is_given(one_file, tmp_path, monkeypatch
     assert kits.read(tmp_path / "kits" / "Ferries of 2026").name == "Ferries of 2026"
 
 
+def test_an_empty_name_is_none(one_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("", " "):
+        with pytest.raises(ValueError, match="--name is empty"):
+            draft(one_file, wordings="answer,answer2", name=name)
+
+
 def test_without_out_it_lies_in_kits(one_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert protect("--data", one_file, "--wordings", "answer,answer2")[0] == 0
@@ -100,6 +107,21 @@ def test_what_is_to_be_looked_at(rows, tmp_path):
     assert found[4].startswith(
         "the two sides can be told apart by habits: has ':': 0% of the first"
     )
+
+
+def test_of_german_no_names_are_told(tmp_path):
+    things = ["Hut", "Baum", "Fluss", "Berg", "Stuhl", "Tisch", "Garten", "Brunnen"]
+    rows = [
+        {
+            "question": f"Was kostet der {thing}?",
+            "answer": f"Für den {thing} zahlen Sie mit der Karte am Schalter {i} Euro.",
+            "answer2": f"Ein {thing} kommt auf {i} Euro, und unser Kassierer nimmt gern Bargeld.",
+        }
+        for i, thing in enumerate(things)
+    ]
+    said = draft(write_jsonl(tmp_path / "my.jsonl", rows), wordings="answer,answer2")
+    assert (said.compared["names"] != "").all()
+    assert not any("names" in text for text in summary.warnings(said))
 
 
 def test_of_a_split_that_exists_near_duplicates_are_told(rows, tmp_path):

@@ -46,6 +46,19 @@ def test_names_that_differ(first, second, names):
     assert compared(first, second)["names"] == names
 
 
+@pytest.mark.parametrize(
+    "first, second, names",
+    [
+        ("Ask the board in Malmö, and then wait for its reply.", "So they say.", True),
+        ("Bitte senden Sie die Kündigung per Brief.", "Ein Brief mit der Kündigung reicht.", False),
+        ("In 12 of 24 cases.", "1 2 3", True),
+    ],
+)
+def test_where_nouns_have_capitals_these_are_no_names(first, second, names):
+    """Sie, Kündigung, Brief, Brief and Kündigung: 5 of 11 words within sentences."""
+    assert wordings.capitals_are_names(table("first second", (first, second))) is names
+
+
 def test_habits_of_one_side():
     rows = [(f"Word{i} (so) is thing{i}", f"If thing{i}, then word{i}") for i in range(40)]
     rows += [(f"Word{i} is thing{i}", f"Because of thing{i}: word{i}") for i in range(40, 50)]

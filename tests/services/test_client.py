@@ -262,7 +262,7 @@ def test_no_part_of_a_proxys_login_is_shown(given):
 
 
 @pytest.mark.parametrize(
-    "given", ["http://p:80a0", "http://[::1:80", "me:wo/word@p", "http://me:wo#word@p:1"]
+    "given", ["http://p:80a0", "http://[::1:80", "me:wo/word@p", "http://me:wo#word@p:1", "foo"]
 )
 def test_a_proxy_that_is_none_is_named_without_its_login(given):
     with pytest.raises(ValueError) as error:

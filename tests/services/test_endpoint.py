@@ -193,7 +193,7 @@ def test_a_refusal_is_not_repeated(server, pauses, status):
     server.script = lambda prompt, n: error(status, "wrong\nrequest", **{"Retry-After": "1"})
     found, text = ask(server, "p", "q", concurrency=1)
     assert found == {} and pauses == [] and server.prompts() == ["p"]
-    said = f"m-1 at {server.url}, sample s-p: status {status} (request 1 of 3): wrong request"
+    said = f"m-1 at {server.url}, sample s-p: status {status}: wrong request"
     assert text.startswith(said)
 
 
@@ -214,9 +214,10 @@ def test_a_connection_that_is_refused_was_not_billed(pauses):
         address = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     service = Service(Endpoint(base_url=address, model="m", attempts=2, patience=0))
     service.proven = True
-    with pytest.raises(EndpointError) as caught:
-        list(api.answers(service.endpoint, todo("p"), how(), service))
-    assert [(row.prompt, lost) for row, lost in caught.value.unanswered] == [("p", Lost())]
+    vain = []
+    with pytest.raises(EndpointError):
+        list(api.answers(service.endpoint, todo("p"), how(), service, unanswered=vain))
+    assert [(row.prompt, lost) for row, lost in vain] == [("p", Lost())]
 
 
 @pytest.mark.parametrize(
@@ -304,11 +305,38 @@ def test_a_refusal_that_is_held_back_is_unanswered_where_another_question_fails(
     server.script = lambda prompt, n: (
         said.get(prompt) or (cut_within if n == 0 else error(400, "no"))
     )
-    service = met(server, concurrency=1)
-    with pytest.raises(EndpointError) as caught:
-        list(api.answers(service.endpoint, todo("a", "b", "c"), how(), service))
-    lost = {row.prompt: took for row, took in caught.value.unanswered}
+    service, vain = met(server, concurrency=1), []
+    with pytest.raises(EndpointError):
+        list(api.answers(service.endpoint, todo(*"abc"), how(), service, unanswered=vain))
+    lost = {row.prompt: took for row, took in vain}
     assert lost == {"b": Lost(1, 1), "c": Lost()}
+
+
+def test_what_is_under_way_when_the_asking_is_broken_off_is_counted_once(server):
+    """One was answered, one is tried again, two are on their way, and two were not begun."""
+    way, goes_on = threading.Barrier(3), threading.Event()
+
+    def script(prompt, n):
+        if prompt == "again":
+            return error(500, "broken") if n else cut_within
+        if prompt in ("way", "too"):
+            way.wait(10)
+            goes_on.wait(10)
+        return reply("ok")
+
+    server.script, vain = script, []
+    service = proven(server, concurrency=3, patience=60, attempts=9)
+    questions = todo("one", "again", "way", "too", "late", "later")
+    asking = api.answers(service.endpoint, questions, how(), service, unanswered=vain)
+    assert next(asking)[0].prompt == "one"
+    way.wait(10)
+    asking.close()
+    goes_on.set()
+    lost = {row.prompt: took for row, took in vain if took.requests}
+    assert lost.pop("one") == Lost(1, 1)  # given to who closed it before he said that he kept it
+    assert lost == {"again": Lost(1, 1), "way": Lost(1, 1), "too": Lost(1, 1)}
+    time.sleep(0.3)  # the answers come in vain
+    assert len(vain) == len({row.prompt for row, _ in vain})
 
 
 def test_a_failure_ends_the_pauses_of_the_others(server):

@@ -347,6 +347,39 @@ def test_what_can_be_done(name):
     assert read(status, body).meaning is meaning
 
 
+@pytest.mark.parametrize(
+    "body, wanted, said",
+    [
+        (
+            {"detail": [{"loc": ["body", "tenant"], "msg": "field required", "type": "missing"}]},
+            ("tenant",),
+            "tenant: field required",
+        ),
+        (
+            {"detail": [{"loc": ["body", "meta", "org"], "msg": "Field required", "input": {}}]},
+            ("meta",),
+            "meta.org: Field required",
+        ),
+        (
+            {"error": {"message": "Missing required parameter: 'user'.", "param": "user"}},
+            ("user",),
+            "Missing required parameter: 'user'.",
+        ),
+        (
+            {"detail": [{"loc": ["body", "messages", 0, "content"], "msg": "field required"}]},
+            (),
+            "messages.0.content: field required",
+        ),
+        ({"error": {"message": "text is required", "param": None}}, (), "text is required"),
+    ],
+)
+def test_a_field_that_a_service_wants_is_named(body, wanted, said):
+    """Then no other prompt goes better."""
+    error = troubles.read(422, {}, json.dumps(body).encode(), {"seed", "temperature"})
+    assert (error.lacking, error.message) == (wanted, said)
+    assert error.meaning is (Meaning.FINAL if wanted else Meaning.REFUSED)
+
+
 def test_what_an_error_quotes_of_the_prompt_says_nothing():
     prompt = "Is a content filter sensitive?\nWas I flagged? Unknown field seed."
     for body in (openai(f"wrong: {prompt}"), f"wrong {prompt}", {"detail": [{"input": prompt}]}):

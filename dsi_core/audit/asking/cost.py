@@ -1,5 +1,7 @@
 """What an audit may cost and what it has cost, in queries, tokens and money."""
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from dsi_core.audit.asking import same_model, unanswered
@@ -14,12 +16,52 @@ NEUTRAL_SHARE = 0.25  # of a budget, for neutral questions at most
 MOST_NEUTRAL_BYTES = max(len(prompt.encode()) for prompt in same_model.PROMPTS.values())
 
 
-def affordable(plan: Plan) -> int:
-    """Count the samples that a budget in queries suffices for, at most those planned."""
-    if plan.budget.queries is None:
-        return len(plan.samples)
-    left = plan.budget.queries - 2 * neutral_round(plan)
-    return min(len(plan.samples), left // plan.draws)
+def affordable(
+    plan: Plan,
+    stored: pd.DataFrame,
+    questions: pd.DataFrame,
+    expected: Callable[[str], Tokens] | None = None,
+) -> pd.DataFrame:
+    """Give those of some questions that the budget suffices for: whole samples, in order.
+
+    What was paid so far, and the neutral questions to come, are taken off it first. A sample is
+    asked about only if the most that it can cost is left.
+
+    Parameters
+    ----------
+    stored
+        The answers so far.
+    questions
+        Columns sample_id, prompt, draw.
+    expected
+        What the questions before it are taken to cost, by their prompts; None = the most they can.
+    """
+    reserved = reserved_neutral(plan, stored)
+    samples = questions.groupby("sample_id", sort=False)["prompt"].agg(["first", "size"])
+    fits = pd.Series(True, index=samples.index)
+    if plan.budget.queries is not None:
+        left = plan.budget.queries - used(plan, stored) - reserved
+        fits &= samples["size"].cumsum() <= left
+    if plan.budget.money is not None:
+        most = _money(plan, samples, lambda prompt: worst(plan, prompt))
+        before = most if expected is None else _money(plan, samples, expected)
+        kept = reserved * plan.budget.cost(worst_neutral(plan)) if reserved else 0.0
+        needed = before.cumsum().shift(fill_value=0.0) + most
+        fits &= spent(plan, stored) + kept + needed <= plan.budget.money
+    return questions[questions["sample_id"].isin(fits.index[fits.cummin()])]
+
+
+def _money(plan: Plan, samples: pd.DataFrame, tokens: Callable[[str], Tokens]) -> pd.Series:
+    """What the questions about each sample cost: `size` of them with the prompt `first`."""
+    costs = [plan.budget.cost(tokens(prompt)) for prompt in samples["first"]]
+    return samples["size"] * pd.Series(costs, index=samples.index, dtype=float)
+
+
+def reserved_neutral(plan: Plan, stored: pd.DataFrame) -> int:
+    """Count the neutral questions that are still to come, if the audit asks on."""
+    asked, each = len(beside(plan)), neutral_round(plan)
+    first = max(0, each - asked) if stored.empty else 0
+    return first + (each if asked or stored.empty else 0)
 
 
 def neutral_round(plan: Plan) -> int:

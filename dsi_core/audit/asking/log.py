@@ -1,6 +1,11 @@
-"""audits.jsonl: every audit that was begun with a kit or a preparation, beside it.
+"""audits.jsonl: every audit of a kit or a preparation that was answered, beside it.
 
 Who audits one suspect again and again, with other settings, until something is found, is counted.
+
+An audit is entered before the first answer to its questions is kept (or, without any, when it has
+come to its end): one that was never answered can accuse nobody, and one that was stays counted,
+whatever becomes of its answers. The auditor's own runs write the log, and none takes a line away;
+it reminds the honest, and holds nobody who deletes it or asks in another way.
 """
 
 import json

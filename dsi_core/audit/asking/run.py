@@ -6,21 +6,21 @@ asks nor pays for an answer twice.
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from dsi_core.audit import answers_file, judgement, plan_file
 from dsi_core.audit.asking import elsewhere, log, same_model, unanswered
-from dsi_core.audit.asking.cost import neutral_round, spent, used, worst, worst_neutral
+from dsi_core.audit.asking.cost import affordable, neutral_round, spent
 from dsi_core.audit.asking.log import Entry
-from dsi_core.audit.asking.storage import answers, beside
+from dsi_core.audit.asking.storage import answers, answers_in, beside, has_answers
 from dsi_core.audit.judgement import Judgement
 from dsi_core.audit.plan import MODEL_ID, Plan
 from dsi_core.audit.plan_file import PlanFile
@@ -70,6 +70,8 @@ def run(plan: Plan) -> Outcome:
     warned = False
     with locks.alone(plan.folder), ExitStack() as opened:
         begin(plan)
+        if len(answers(plan)):  # a crash may have come between
+            _entering(plan)()
         _take_given(plan)
         _check_batch(plan, answers(plan))
         bar = opened.enter_context(Progress(plan.queries, min(len(answers(plan)), plan.queries)))
@@ -94,6 +96,7 @@ def run(plan: Plan) -> Outcome:
                 _ask_neutral(plan, service, neutral, ended)
                 cost = spent(plan, stored) if plan.budget.has_prices else None
             if ended is not None:
+                _enter_at_its_end(plan)
                 return Outcome(judged, cost, ended)
             if not warned and (kind := _all_in_vain(judged)):
                 warned = True
@@ -143,17 +146,27 @@ def _check_batch(plan: Plan, stored: pd.DataFrame) -> None:
 
 
 def begin(plan: Plan) -> None:
-    """Make the audit's folder, fix its plan, and enter it in the log beside what it is about.
+    """Make the audit's folder and fix its plan.
 
-    What the suspect answers is read by the folder's owner alone.
+    What the suspect answers is read by the folder's owner alone. Before it has answered anything
+    another plan may take the first one's place: nobody can have chosen by its answers.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
     path = plan.folder / RESPONSES
     path.touch(mode=0o600)
     path.chmod(0o600)
-    if not plan_file.lies_in(plan.folder):
+    if not plan_file.lies_in(plan.folder) or not has_answers(plan):
         plan_file.write(plan.folder, plan.fixed)
-    if not log.begin(plan.subject.folder, entry(plan)):
+
+
+def _entering(plan: Plan) -> Callable[[], object]:
+    """Give what enters the audit in the log beside what it is about; a worker may do it."""
+    return partial(log.begin, plan.subject.folder, entry(plan))
+
+
+def _enter_at_its_end(plan: Plan) -> None:
+    """An audit that has a report is counted, also one that was never answered."""
+    if not _entering(plan)():
         warnings.warn(
             f"{plan.subject.folder / log.NAME} cannot be written: this audit is not counted, and "
             "the report tells what is known of others",
@@ -168,11 +181,12 @@ def _take_given(plan: Plan) -> None:
     said = answers_file.read(plan.answers_file, plan.samples)
     lacking = responses.unanswered(answers(plan), plan.samples, plan.draws)
     said = lacking.merge(said, on=["sample_id", "draw"])
-    keep(plan.folder, ((row, *told_apart(str(row.response))) for row in said.itertuples()))
+    kept = ((row, *told_apart(str(row.response))) for row in said.itertuples())
+    keep(plan.folder, kept, _entering(plan))
 
 
 def entry(plan: Plan) -> Entry:
-    """Say what the log says of an audit that has begun."""
+    """Say what the log says of an audit whose plan is fixed."""
     fixed = plan_file.read(plan.folder)
     place = os.path.relpath(plan.folder.resolve(), plan.subject.folder.resolve())
     return Entry(
@@ -205,20 +219,7 @@ def next_questions(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:
     if len(paid):
         return paid
     first = wanted["sample_id"].unique()[: _block(plan, wanted)]
-    chosen = wanted[wanted["sample_id"].isin(first)]
-    fits = np.full(len(chosen), True)
-    asked, each = len(beside(plan)), neutral_round(plan)
-    reserved = each if asked or stored.empty else 0
-    if stored.empty:
-        reserved += max(0, each - asked)
-    if plan.budget.queries is not None:
-        fits &= used(plan, stored) + reserved + np.arange(1, len(chosen) + 1) <= plan.budget.queries
-    if plan.budget.money is not None:
-        costs = [plan.budget.cost(worst(plan, prompt)) for prompt in chosen["prompt"]]
-        kept = reserved * plan.budget.cost(worst_neutral(plan))
-        fits &= spent(plan, stored) + kept + np.cumsum(costs) <= plan.budget.money
-    whole = pd.Series(fits, index=chosen["sample_id"]).groupby(level=0, sort=False).all()
-    return chosen[chosen["sample_id"].isin(whole.index[whole.cummin()])]
+    return affordable(plan, stored, wanted[wanted["sample_id"].isin(first)])
 
 
 def _block(plan: Plan, wanted: pd.DataFrame) -> int:
@@ -239,25 +240,41 @@ def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Prog
     if plan.remote is not None:
         assert service is not None
         vain: list[tuple[Any, Lost]] = []
+        how = plan.sampling
         if plan.remote.batch:
-            replies = batch.batched(service, questions, plan.sampling, plan.folder, vain)
+            replies = batch.batched(service, questions, how, plan.folder, vain)
         else:
-            replies = endpoint.answers(plan.remote, questions, plan.sampling, service)
-        kept = ((row, reply.text, _facts(reply)) for row, reply in replies)
-        try:
-            keep(plan.folder, kept, lambda: bar.show(bar.done + 1))
-        except EndpointError as error:
-            vain += error.unanswered
-            raise
-        finally:
-            unanswered.add(plan.folder, vain)
+            replies = endpoint.answers(plan.remote, questions, how, service, unanswered=vain)
+        with _counted(plan, plan.folder, replies, vain) as kept:
+            keep(plan.folder, kept, _entering(plan), lambda: bar.show(bar.done + 1))
         return
-    arguments = plan.folder, plan.training, questions, plan.sampling
+    arguments = plan.folder, plan.training, questions, plan.sampling, _entering(plan)
     if load.spread(plan.base, plan.training.precision):  # a worker has one GPU
         ask_local(*arguments)
     else:
         jobs.run([jobs.Job(plan.suspect, ask_local, arguments)], on_this_machine=True)
     bar.show(bar.done + len(questions))
+
+
+@contextmanager
+def _counted(
+    plan: Plan,
+    folder: Path,
+    replies: Generator[tuple[Any, Reply], None, None],
+    vain: list[tuple[Any, Lost]],
+) -> Iterator[Iterator[tuple]]:
+    """Give replies as `keep` takes them; whatever ends it, count what was asked in vain.
+
+    folder: where the answers are kept. Ctrl-C may come after one was, and before that is known.
+    """
+    try:
+        with closing(replies):
+            yield ((row, reply.text, _facts(reply)) for row, reply in replies)
+    finally:
+        there = answers_in(folder) if vain else pd.DataFrame(columns=judgement.ANSWER)
+        known = set(zip(there["sample_id"], there["draw"], strict=True))
+        lost = [(row, took) for row, took in vain if (row.sample_id, row.draw) not in known]
+        unanswered.add(plan.folder, lost)
 
 
 def _neutral(plan: Plan, stored: pd.DataFrame, ended: Ended | None) -> pd.DataFrame:
@@ -278,11 +295,12 @@ def _ask_neutral(
     folder.mkdir(mode=0o700, exist_ok=True)
     how = same_model.sampling(plan.subject.seed)
     assert plan.remote is not None
-    replies = endpoint.answers(plan.remote, questions, how, service)
+    vain: list[tuple[Any, Lost]] = []
+    replies = endpoint.answers(plan.remote, questions, how, service, unanswered=vain)
     try:
-        keep(folder, ((row, reply.text, _facts(reply)) for row, reply in replies))
+        with _counted(plan, folder, replies, vain) as kept:
+            keep(folder, kept)
     except EndpointError as error:
-        unanswered.add(plan.folder, error.unanswered)
         if ended is None:
             raise
         warnings.warn(f"not asked whether it is still the same model: {error}", stacklevel=2)
@@ -329,21 +347,31 @@ def _facts(reply: Reply) -> AnswerFacts:
 
 
 def ask_local(
-    folder: Path, training: Training, questions: pd.DataFrame, sampling: Sampling
+    folder: Path,
+    training: Training,
+    questions: pd.DataFrame,
+    sampling: Sampling,
+    enter: Callable[[], object],
 ) -> None:
-    """Load a local suspect, let it answer, keep each answer; what a worker does."""
+    """Load a local suspect, let it answer, keep each answer (as `keep`); what a worker does."""
     batches = responses.local_answers(MODEL_ID, training, questions, sampling)
-    keep(folder, ((a.question, *told_apart(a.text)) for batch in batches for a in batch))
+    keep(folder, ((a.question, *told_apart(a.text)) for batch in batches for a in batch), enter)
 
 
 def keep(
     folder: Path,
     answered: Iterable[tuple],
+    enter: Callable[[], object] = lambda: None,
     kept: Callable[[], object] = lambda: None,
 ) -> None:
-    """Append each (question, text, `AnswerFacts`) to the answers as it comes, and call `kept`."""
+    """Append each (question, text, `AnswerFacts`) to the answers as it comes.
+
+    enter, kept: called before the first is kept, and after each.
+    """
     with responses.appending(folder) as write:
-        for question, text, facts in answered:
+        for number, (question, text, facts) in enumerate(answered):
+            if number == 0:
+                enter()
             line = {
                 "sample_id": question.sample_id,
                 "draw": int(question.draw),

@@ -6,6 +6,7 @@ answers are kept in the audit's folder: audits of the same suspect compare their
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import floor
 
 import pandas as pd
 
@@ -40,6 +41,7 @@ class Compared(Readable):
     within: float
     between: float
     noticed: float | None
+    differing: int | None = None  # None in older records, too
     answers: tuple[int, int]
     prompts: int
 
@@ -76,7 +78,7 @@ def sampling(seed: int) -> Sampling:
 
 
 def questions(prompts: int, number: int, there: pd.DataFrame) -> pd.DataFrame:
-    """Give what a round still asks: columns sample_id, prompt, draw.
+    """Give what a round still asks: columns sample_id, prompt, draw, called.
 
     Parameters
     ----------
@@ -92,7 +94,8 @@ def questions(prompts: int, number: int, there: pd.DataFrame) -> pd.DataFrame:
     chosen = list(PROMPTS.items())[:prompts]
     rows = [(name, prompt, draw) for draw in draws for name, prompt in chosen]
     rows = [row for row in rows if (row[0], row[2]) not in known]
-    return pd.DataFrame(rows, columns=["sample_id", "prompt", "draw"])
+    table = pd.DataFrame(rows, columns=["sample_id", "prompt", "draw"])
+    return table.assign(called="neutral question")
 
 
 def due(prompts: int, there: pd.DataFrame, audit: pd.DataFrame) -> pd.DataFrame:
@@ -176,14 +179,9 @@ def _said(during: Compared | None, earlier: Compared | None, changed: list[bool]
     for found, what in ((during, "from the first to the last"), (earlier, "to earlier audits")):
         if found is None:
             continue
-        limit = (
-            "too few answers to notice anything"
-            if found.noticed is None
-            else f"an agreement of {found.noticed:.2f} or less would have been noticed"
-        )
         parts.append(
             f"{what} p = {found.p:.2g} (agreement {found.between:.2f}, within "
-            f"{found.within:.2f}; {limit})"
+            f"{found.within:.2f}; {_would_have_been_noticed(found)})"
         )
     if not parts:
         return (
@@ -191,3 +189,12 @@ def _said(during: Compared | None, earlier: Compared | None, changed: list[bool]
             "texts."
         )
     return f"No sign that the model behind the name changed: {'; '.join(parts)}."
+
+
+def _would_have_been_noticed(found: Compared) -> str:
+    if found.noticed is None or found.differing is None:
+        return "too few answers to notice anything"
+    less = f"an agreement of {floor(100 * found.noticed) / 100:.2f} or less"
+    if found.noticed >= found.between - same_model.TIE:  # answers do not vary
+        less = f"an agreement below {found.between:.2f}"
+    return f"{less}, with other answers to {found.differing} prompts or more, would be noticed"

@@ -23,6 +23,11 @@ def beside(plan: Plan) -> pd.DataFrame:
     return answers_in(plan.folder / same_model.FOLDER)
 
 
+def has_answers(plan: Plan) -> bool:
+    """Tell whether the suspect has answered anything, be it a neutral question."""
+    return len(answers(plan)) + len(beside(plan)) > 0
+
+
 def answers_in(folder: Path) -> pd.DataFrame:
     """Read the answers that lie in a folder, as `answers`."""
     rows = responses.read(folder, columns=COLUMNS).to_dict("records")

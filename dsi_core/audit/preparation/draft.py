@@ -192,6 +192,8 @@ def _name(base: Profile, given: str, name: str | None) -> str:
         if name not in (None, given):
             raise ValueError(f"--name {name}: {given!r} is what profile {base.name!r} calls it")
         return given
+    if name is not None and not name.strip():
+        raise ValueError("--name is empty; without it the dataset is called as its file")
     name = name or called(given)
     if name in base.data:
         raise ValueError(

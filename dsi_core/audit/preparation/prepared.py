@@ -296,7 +296,7 @@ def describe(prepared: Prepared, alpha: float = 0.05) -> str:
     ]
     parts = [
         f"{prepared.folder}: {len(prepared.tainted)} of {len(prepared.samples)} samples are "
-        f"tainted; {'; '.join(learnt)} (similarity, 1 = word for word)"
+        f"tainted; {'; '.join(learnt)} (mean similarity, 1 = word for word)"
     ]
     if facts.split is not None:
         parts.append(f"{halves(prepared)} {split.OTHERWISE}")

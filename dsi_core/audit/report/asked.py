@@ -94,10 +94,7 @@ def _asked(audit: Audit) -> list[list[str]]:
             f"requests{neutral}; {ENDED[queried.ended]}",
         ],
         ["When", f"{when(queried.first)} to {when(queried.last)}"],
-        [
-            "Tokens by the service's count",
-            f"{queried.tokens_read} read, {queried.tokens_written} written{_cost(audit)}",
-        ],
+        ["Tokens by the service's count", _tokens(audit)],
         ["Asked how", _how(settings)],
         *([["Thoughts", _of_thoughts(facts)]] if queried.thoughts else []),
         ["One model", "not tried" if facts.same_model is None else facts.same_model.said],
@@ -138,12 +135,19 @@ def _read(audit: Audit) -> list[list[str]]:
     ]
 
 
-def _cost(audit: Audit) -> str:
+def _tokens(audit: Audit) -> str:
     queried = audit.facts.queried
-    cost = "" if queried.cost is None else f"; cost {queried.cost:.4f}"
+    said = f"{queried.tokens_read} read, {queried.tokens_written} written"
+    if not queried.tokens_read and not queried.tokens_written:
+        said = "it counted none"
+    elif queried.uncounted:
+        said += f" (of {queried.uncounted} requests not all were counted)"
+    if queried.cost is not None:
+        most = "at most " if queried.uncounted else ""  # what was not counted is reckoned so
+        said += f"; cost {most}{queried.cost:.4f}"
     if queried.without_answer:
-        cost += f" (with {queried.without_answer} requests that brought no answer)"
-    return cost
+        said += f" (with {queried.without_answer} requests that brought no answer)"
+    return said
 
 
 def _said(manner: Manner) -> str:

@@ -130,6 +130,8 @@ class Queried(Readable):
         Of all requests, by the service's count; cached: read before; of_thoughts: of those written.
     thoughts, only_thoughts
         Answers that came after a thought, and replies that held nothing else.
+    uncounted
+        Requests of which the service did not count all tokens: the most they can be is in the cost.
     cost
         In the money of the prices; None = no prices.
     """
@@ -147,6 +149,7 @@ class Queried(Readable):
     tokens_of_thoughts: int
     thoughts: int
     only_thoughts: int
+    uncounted: int = 0  # older records do not say
     cost: float | None
     ended: Ended
 

@@ -265,9 +265,16 @@ def _queried(plan: Plan, outcome: Outcome) -> Queried:
         tokens_of_thoughts=int(every["thought_tokens"].sum()),
         thoughts=int((once["thought"] != Thought.NONE).sum()),
         only_thoughts=judged.statuses[AnswerStatus.THOUGHT],
+        uncounted=_uncounted(every) + int(vain["uncounted"].sum()),
         cost=outcome.cost,
         ended=outcome.ended,
     )
+
+
+def _uncounted(answers: pd.DataFrame) -> int:
+    """Requests that were billed without a count of all tokens, as `cost.spent` reckons them."""
+    nothing = (answers["tokens"] == 0) | (answers["prompt_tokens"] == 0)
+    return int((answers["billed"] & nothing).sum() + answers["lost_uncounted"].sum())
 
 
 def _settings(plan: Plan) -> SettingsFacts:

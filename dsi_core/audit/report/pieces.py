@@ -1,5 +1,6 @@
 """What the parts of a report are made of: tables, pictures, numbers and times in words."""
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ ALT = {  # by a picture's name: what is to be seen, for who cannot see it
     "samples": "The evidence of each sample, sorted, with the threshold of Eq. 2",
     "curve": "The vote, and the rank among the controls, against the answers",
 }
+
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\r(?!\n)"
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,17 @@ class Picture:
 def picture(pictures: Mapping[str, bytes], name: str, caption: str) -> Picture:
     """Take a PNG file for a part; one that is missing is said to be so."""
     return Picture(b64encode(pictures.get(name, b"")).decode(), ALT[name], caption)
+
+
+def visible(value: Any) -> Any:
+    r"""Spell out what nobody sees in a text and what changes how it is read, as "\u202e".
+
+    Controls other than the ends of lines and tabs, and those that turn the direction of writing.
+    Letters of any script, and what joins emoji, stay; so does whatever is no text, or markup.
+    """
+    if not isinstance(value, str) or hasattr(value, "__html__"):  # Jinja's markup
+        return value
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
 
 
 def when(moment: str | None) -> str:

@@ -2,7 +2,8 @@
 
 A first page for everybody: the question, the answer, how sure, what that does not show, a picture.
 Then the details, and what a third party needs to check them. No script, nothing fetched. Text of
-the suspect and of the data is data: the templates escape whatever they are given.
+the suspect and of the data is data: the templates escape whatever they are given, and spell out
+what nobody sees in it (`pieces.visible`).
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dsi_core.audit.report import asked, decided, details, first_page, record, shown
+from dsi_core.audit.report.pieces import visible
 from dsi_core.audit.report.record import Audit
 from dsi_core.runtime import disk
 
@@ -136,6 +138,7 @@ def _templates() -> Environment:
     return Environment(
         loader=PackageLoader("dsi_core.audit", "report"),
         autoescape=True,
+        finalize=visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from itertools import count
 
@@ -15,10 +16,11 @@ from asking import audits_of, facts, knows, numbers, plan, seeds, stored, strang
 from helpers import STRANGER, says
 from servers import KEY, cut_before, cut_within, error, page, reply, silent
 
-from dsi_core.audit.asking import run, storage
+from dsi_core.audit.asking import cost, run, storage, unanswered
 from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.dry_run import dry_run
 from dsi_core.audit.preparation import prepared as preparation
+from dsi_core.audit.report import record
 from dsi_core.evidence import controls
 from dsi_core.services import client
 from dsi_core.services import reply as reply_of
@@ -157,7 +159,7 @@ def test_a_server_that_fails_for_good_is_one_line_and_exit_3(prepared, server, p
     assert (done.exit_code, done.stdout, len(server.asked), pauses) == (3, "", 1, [])
     sample = folder.tainted["sample_id"].iloc[0]
     assert last_line(done) == (
-        f"error: m-1 at {server.url}, sample {sample}: status 401 (request 1 of 6): who are you? "
+        f"error: m-1 at {server.url}, sample {sample}: status 401: who are you? "
         "(the key in TEST_KEY is not accepted)"
     )
     server.script = knows(folder)
@@ -293,6 +295,37 @@ def test_a_killed_audit_goes_on_where_it_was(prepared, server, cli, options, tmp
         ):
             part.pop(name)
     assert resumed == whole
+
+
+def test_what_is_under_way_at_ctrl_c_is_counted_and_paid(prepared, server):
+    """After eight answers four questions are open: a rerun asks them again, within its budget."""
+    folder = prepared(12)
+    healthy, number, goes_on = knows(folder), count(), threading.Event()
+
+    def script(prompt, n):
+        mine = next(number)
+        if mine == 11:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        if mine >= 8:
+            goes_on.wait(60)
+        return healthy(prompt, n)
+
+    server.script = script
+    how = {"stop_early": False, "price_in": 1, "price_out": 1}
+    with pytest.raises(KeyboardInterrupt):
+        run.run(plan(folder, server, **how))
+    goes_on.set()
+    broken_off = plan(folder, server, budget="20", **how)
+    kept = len(storage.answers(broken_off))
+    assert kept == 8 and len(server.asked) == 12
+    assert unanswered.read(broken_off.folder)["requests"].tolist() == [1, 1, 1, 1]
+    assert cost.used(broken_off, storage.answers(broken_off)) == 12
+    server.script = healthy
+    outcome = run.run(broken_off)
+    assert len(server.asked) <= 20 and outcome.judgement.answers == 15
+    whole = plan(folder, server, **how)
+    said = record.write(whole, run.run(whole)).facts.queried
+    assert said.requests == len(server.asked) == 40 and said.without_answer == 4
 
 
 def until(condition, seconds: float) -> None:

@@ -14,6 +14,7 @@ from dsi_core.audit import choices
 from dsi_core.audit.asking import cost, run, same_model, storage
 from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.budget import Tokens
+from dsi_core.audit.dry_run import dry_run
 from dsi_core.audit.report import record, report
 from dsi_core.runtime import provenance
 from dsi_core.services.trial import EndpointError
@@ -38,7 +39,7 @@ class Served:
             self.version, self.until = self.version + 1, None
         if prompt not in NEUTRAL:
             return self.knows(prompt, n)
-        word = WORDS[(sum(map(ord, prompt)) + 3 * self.version + number % 2) % len(WORDS)]
+        word = WORDS[(sum(map(ord, prompt)) + 3 * self.version + n % 2) % len(WORDS)]
         return reply(f"{word} and more of {word}, version {word} of it, said quite plainly.")
 
 
@@ -132,6 +133,17 @@ def test_only_texts_are_compared():
     assert half.during.answers == (6, 6) and half.earlier.answers == (6, 12)
 
 
+def test_of_answers_that_never_vary_any_less_agreement_would_be_noticed():
+    rows = [(name, draw, name) for name in list(same_model.PROMPTS)[:6] for draw in range(6)]
+    table = pd.DataFrame(rows, columns=["sample_id", "draw", "response"])
+    said = same_model.judge(table, []).said
+    assert "agreement 1.00, within 1.00; an agreement below 1.00, with other answers to 3" in said
+    one = table.assign(response=table["response"].where(table["draw"] < 3, "x" * 20))
+    changed = one.where(one["sample_id"] == "story", table)
+    found = same_model.judge(changed, [])  # one prompt alone: not noticed, and not said to be
+    assert found.during.noticed < found.during.between < 1 and not found.differs
+
+
 def test_nothing_is_asked_or_paid_twice(prepared, server):
     """Broken off in the first round, in the audit, in the last round: each goes on there."""
     folder = prepared(6)
@@ -197,7 +209,7 @@ def test_they_count_in_a_budget_and_are_paid(prepared, server):
     assert said.cost == pytest.approx(audit.budget.cost(counted))
     assert "in 42 requests (with those of 36 neutral questions)" in report.who_asked_what(done)
     roomy = plan(folder, server, neutral=None, budget="150", out=folder.folder.parent / "o")
-    assert (roomy.draws, cost.neutral_round(roomy), cost.affordable(roomy)) == (3, ROUND, 6)
+    assert (roomy.draws, cost.neutral_round(roomy), dry_run(roomy).samples_left) == (3, ROUND, 6)
 
 
 def test_without_the_servers_count_each_costs_what_it_may_at_most(prepared, server):
@@ -215,9 +227,10 @@ def test_a_budget_leaves_room_for_the_last_round(prepared, server):
     folder = prepared(20)
     server.script = Served(folder)
     audit = plan(folder, server, neutral=2, stop_early=False, draws=2, budget="48")
+    assert dry_run(audit).samples_left == 18
     outcome = run.run(audit)
     assert outcome.ended is Ended.BUDGET_SPENT and len(server.asked) == 48
-    assert len(neutral(server)) == 12 and outcome.judgement.samples == cost.affordable(audit) == 18
+    assert len(neutral(server)) == 12 and outcome.judgement.samples == 18
 
 
 def test_a_last_round_that_fails_takes_no_outcome_away(prepared, server):
@@ -245,6 +258,18 @@ def test_the_command_asks_them_and_says_so(prepared, server, cli, options):
     options[options.index("--same-model") + 1] = "13"
     wrong = cli(folder.folder, "--responses", "1", "--out", "other")
     assert wrong.exit_code == 2 and "allowed: 0 to 12" in wrong.stderr
+
+
+def test_a_neutral_question_is_called_one_where_it_fails(prepared, server, cli, options):
+    detail = {"detail": [{"loc": ["body", "tenant"], "msg": "field required"}]}
+    server.script = lambda prompt, n: (422, {}, json.dumps(detail).encode())
+    options[options.index("--same-model") + 1] = "6"
+    done = cli(prepared(5).folder)
+    assert done.exit_code == 3 and len(server.asked) == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"error: m-1 at {server.url}, neutral question story: status 422: tenant: field required "
+        "(--extra-body '{\"tenant\": ...}' sends it)"
+    )
 
 
 def test_models_that_are_not_asked_through_an_api_are_not_asked_these(prepared):

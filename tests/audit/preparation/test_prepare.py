@@ -71,6 +71,12 @@ def test_an_occupied_folder_is_refused_before_anything_is_trained(prepared, monk
         prepare.run("dozen", "smoke", out=folder)
 
 
+def test_an_empty_name_is_none(tmp_path):
+    data = write_jsonl(tmp_path / "my.jsonl", PAIRS)
+    with pytest.raises(ValueError, match="--name is empty"):
+        prepare.run(str(data), "smoke", name="", out=tmp_path / "o")
+
+
 def test_a_dataset_may_not_take_anothers_name(tmp_path):
     assert "other" in load_profile("smoke").data
     file = write_jsonl(tmp_path / "other.jsonl", PAIRS)

@@ -376,6 +376,35 @@ def test_suspect_text_is_shown_and_never_run(place):
     assert "<img src=http://evil.example/a.png> **bold** $x$ {{ 7*7 }}" in read.text
 
 
+def test_what_nobody_sees_in_a_suspect_s_text_is_spelt_out(place):
+    """Controls and what turns the direction of writing; not letters, nor what joins emoji."""
+    turned, family, hebrew = "one \u202egnp.exe\x1b[31m\x00\r two", "👩\u200d👧", "שלום"
+    kit = twins.wording(_new(place, "unseen"), 8)
+    audit = audited(kit, lambda s, d: f"{turned} {family} {hebrew}\tx\r\ny and some more words")
+    read = Text(report.page(audit, {})).text
+    assert r"one \u202egnp.exe\u001b[31m\u0000\u000d two" in read
+    assert family in read and f"{hebrew} x y and" in read
+    assert not [c for c in "\u202e\x1b\0" if c in read]
+    assert turned in audit.answers["response"].iloc[0]  # what is kept stays as it was
+
+
+def test_of_a_service_that_counts_no_tokens_the_cost_is_at_most(place, server):
+    kit = twins.wording(_new(place, "uncounted"), 8)
+    said = {}
+    for name, usage in {"none": None, "some": {"prompt_tokens": 9, "completion_tokens": 5}}.items():
+        server.script = lambda prompt, n, usage=usage: reply(STRANGER, usage=usage)
+        out = place / f"uncounted-{name}"
+        planned = plan(kit, server, out=out, price_in=1, price_out=1, stop_early=False)
+        audit = record.write(planned, run.run(planned))
+        rows = dict(asked.who_asked_what(audit).rows)
+        said[name] = audit.facts.queried, rows["Tokens by the service's count"]
+    queried, row = said["none"]
+    assert queried.uncounted == queried.answers == 8 and queried.cost > 0
+    assert row == f"it counted none; cost at most {queried.cost:.4f}"
+    queried, row = said["some"]
+    assert queried.uncounted == 0 and row == f"72 read, 40 written; cost {queried.cost:.4f}"
+
+
 def test_what_a_suspect_writes_stays_text_in_every_part(prepared, server):
     """As an answer, as one that does not count, as the names of service and model."""
     folder = prepared(6)
