@@ -118,7 +118,8 @@ def facts(run: Study) -> pd.DataFrame:
         ("mean BLEU of two instructions, %", round(_mean_bleu(pairs["instruction"], seed), 1)),
         ("mean BLEU of two outputs, %", round(_mean_bleu(pairs["output"], seed), 1)),
     ]
-    return pd.DataFrame(rows, columns=["what", "count"])
+    # as they are: beside a share a count would be shown as 90.0
+    return pd.DataFrame(rows, columns=["what", "count"], dtype=object)
 
 
 def _mean_bleu(texts: pd.Series, seed: int) -> float:

@@ -129,9 +129,16 @@ def plot_p_values(table: pd.DataFrame, *, alpha: float) -> Figure:
             look = LOOKS[_kind(*name.partition(": ")[::2])]
             y = place + 0.5 * style.apart(len(p))
             ax.plot(p, y, look.marker, color=look.color, alpha=0.8)
-        _p_axis(ax, alpha, names)
-    style.says(figure, findings.p_values(table, alpha, "who"), "A mark for each model, in rows")
+        _p_axis(ax, alpha, [_called(name) for name in names])
+    found = findings.p_values(table.assign(who=table["who"].map(_called)), alpha, "who")
+    style.says(figure, found, "A mark for each model, in rows")
     return figure
+
+
+def _called(who: str) -> str:
+    """What a row calls models: innocent ones as legends do."""
+    kind, _, group = who.partition(": ")
+    return f"{kind}: {style.words_of(_kind(kind, group))}" if group else who
 
 
 def plot_shifts(table: pd.DataFrame, *, alpha: float) -> Figure:
@@ -326,7 +333,10 @@ def plot_beside(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     for change in np.flatnonzero(models.to_numpy()[1:] != models.to_numpy()[:-1]):
         ax.axhline(change + 0.5, color=COLORS["zero"], linewidth=0.8)
     ax.set_xticks(range(len(methods)), methods, rotation=35, ha="right")
-    ax.set_yticks(range(len(models)), [f"{m} ({k})" for m, k in models.items()], fontsize=8)
+    names = [f"{m} ({k})".replace("after 1 epochs", "after 1 epoch") for m, k in models.items()]
+    ax.set_yticks(range(len(models)), names, fontsize=8)
+    if len(table) < len(models) * len(methods):
+        ax.set_xlabel("no square: the method cannot see the model", fontsize=9)
     ax.set(xlim=(-0.5, len(methods) - 0.5), ylim=(len(models) - 0.5, -0.5))
     ax.grid(visible=False)
     grey = COLORS["zero"]

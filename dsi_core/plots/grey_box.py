@@ -77,7 +77,7 @@ def plot_auroc(measured: pd.DataFrame, *, columns: int = 5) -> Figure:
     for ax in free:
         ax.set_axis_off()
     axes[-1, 0].set_xlabel("AUROC (dashed: a coin's toss)", loc="left")
-    if len(free):
+    if len(free) > 1:  # one panel is narrower than the legend
         _legend(figure, free[0], kinds, loc="upper left", fontsize=8)
         free[0].get_legend().set_in_layout(False)  # no panel makes room for it
     else:

@@ -28,11 +28,11 @@ def plot_growth(table: pd.DataFrame, *, limit_mb: float | None = None) -> Figure
     -------
     Figure
         A panel for seconds and one for memory, in a row for each unit. Dashed: ten times the time
-        for ten times the size.
+        for ten times the size, through the largest.
     """
     units = table["unit"].unique()
     figure, panels = plt.subplots(
-        len(units), 2, figsize=(9, 3 * len(units)), layout="constrained", squeeze=False
+        len(units), 2, figsize=(10, 3 * len(units)), layout="constrained", squeeze=False
     )
     markers = style.markers_of(table["step"])
     for row, (unit, part) in zip(panels, table.groupby("unit", sort=False), strict=True):
@@ -40,7 +40,7 @@ def plot_growth(table: pd.DataFrame, *, limit_mb: float | None = None) -> Figure
             _lines(ax, part, column, markers)
             ax.set(xlabel=str(unit), ylabel=PANELS[column])
         _linear(row[0], part)
-        row[0].legend(fontsize=8)
+        row[0].legend(**style.OUTSIDE)
         most = part["memory_mb"].max()
         if limit_mb is not None:
             most = max(most, limit_mb)
@@ -66,20 +66,21 @@ def _linear(ax: Axes, table: pd.DataFrame) -> None:
     last = table.sort_values("seconds").iloc[-1]
     sizes = np.array([table["size"].min(), table["size"].max()])
     times = last["seconds"] * sizes / last["size"]
-    ax.plot(sizes, times, linestyle="--", linewidth=1, color=COLORS["caption"])
+    (line,) = ax.plot(sizes, times, linestyle="--", linewidth=1, color=COLORS["caption"])
+    line.set_label("ten times the time\nfor ten times the size")
 
 
 def _finding(table: pd.DataFrame) -> str:
-    """How much longer the last tenfold step took, at worst, and the most memory."""
+    """How much longer ten times as much took, at worst, and the most memory."""
     held = f"no step holds more than {table['memory_mb'].max() / 1000:.1f} GB"
-    longer = [last_tenfold(own) for _, own in table.groupby("step") if len(own) > 1]
+    longer = [worst_tenfold(own) for _, own in table.groupby("step") if len(own) > 1]
     if not longer:
         return capital(held)
     return f"Ten times as much takes {max(longer):.0f} times as long at most; {held}"
 
 
-def last_tenfold(table: pd.DataFrame) -> float:
-    """How many times as long the largest size took as the next one, for ten times the size."""
-    two = table.sort_values("size").tail(2)
-    (small, large), (before, after) = two["size"], two["seconds"].clip(lower=LEAST)
-    return float((after / before) ** (np.log(10) / np.log(large / small)))
+def worst_tenfold(table: pd.DataFrame) -> float:
+    """How many times as long ten times the size took, at worst, from one size to the next."""
+    ordered = table.sort_values("size")
+    times, sizes = np.log10(ordered["seconds"].clip(lower=LEAST)), np.log10(ordered["size"])
+    return float(10 ** (times.diff() / sizes.diff()).max())

@@ -77,7 +77,8 @@ def save(
     folder : str
         Above the profile's folder; a relative path begins at the repository's root.
     scale : str, optional
-        What the caption says instead of the profile's scale, where other models are shown.
+        What the caption says instead of the profile's scale, where other models or data are shown.
+        By default the dataset is named, too, where the table is of one alone (column dataset).
 
     Returns
     -------
@@ -93,7 +94,7 @@ def save(
     if figure is not None:
         whole = _figure_of(figure)
         words = alt.text(whole)
-        _caption(whole, f"{profile.name}, seed {profile.seed}: {scale or profile.scale}")
+        _caption(whole, f"{profile.name}, seed {profile.seed}: {scale or _scale(profile, table)}")
         path = place / f"{name}.png"
         for file in (path, place / f"{name}.pdf"):
             _write(whole, file, words)
@@ -108,6 +109,12 @@ def _figure_of(drawn: Figure | Axes) -> Figure:
     while isinstance(figure, SubFigure):
         figure = figure.figure
     return figure
+
+
+def _scale(profile: Settings, table: pd.DataFrame) -> str:
+    """The profile's scale, and which dataset is shown, where it is one alone."""
+    shown = list(table["dataset"].unique()) if "dataset" in table else []
+    return f"{profile.scale}; shown: {shown[0]}" if len(shown) == 1 else profile.scale
 
 
 def _caption(figure: Figure, text: str) -> None:

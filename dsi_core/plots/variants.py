@@ -107,7 +107,9 @@ def plot_sensitivity(table: pd.DataFrame, *, at: dict[str, float]) -> Figure:
     for ax, dataset in zip(axes[:, 0], datasets, strict=True):
         named = f"{dataset}: " if len(datasets) > 1 else ""
         ax.set_ylabel(f"{named}positive share\n(above the dashed half: member)")
-    handles = _members_and_kinds(markers, kinds)
+    band = plt.Rectangle((0, 0), 1, 1, facecolor=LOOKS[Kind.MEMBER].color, alpha=0.2)
+    band.set(linewidth=0, label="a member's 95% Wilson interval")
+    handles = [*_members_and_kinds(markers, kinds), band]
     axes[0, -1].legend(handles=handles, **style.OUTSIDE)
     drawn = "A line for each suspect over the values of a setting; bands are intervals of members"
     style.says(figure, findings.moved_settings(table, at), drawn)

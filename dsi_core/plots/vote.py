@@ -295,7 +295,8 @@ def plot_evidence_dots(table: pd.DataFrame, *, delta_s: float, ax: Axes | None =
     for place, suspect in enumerate(suspects):
         own = table["suspect"] == suspect
         style.dots(ax, table.loc[own, "evidence"].dropna(), place, kinds[own].iloc[0])
-    style.decides(ax, delta_s, f"delta_s = {delta_s:g}: right of it positive")
+    words = f"delta_s = {delta_s:g}: right of it positive"
+    style.decides(ax, delta_s, words, left=delta_s > sum(ax.get_xlim()) / 2)  # where there is room
     ax.set(xlabel=EVIDENCE, ylabel="", yticks=range(len(suspects)))
     ax.set_yticklabels(suspects, fontsize=9)
     ax.set_ylim(len(suspects) - 0.5, -1)

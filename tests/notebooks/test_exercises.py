@@ -25,6 +25,8 @@ def test_01_strict_thresholds_cost_most_where_one_reference_learnt_little():
     gaps = table("eq1_weakest_gaps")
     left = (gaps["min_gap"] > 0.9).groupby(gaps["dataset"]).sum()
     assert left.idxmin() == "faq_swedish" and left.min() == 1
+    before = gaps.groupby("dataset")["tainted"].sum()
+    assert (left / before).idxmin() == "faq_swedish" and (before - left).idxmax() == "faq"
     assert (table("table2_near_copies_before_tuning")["tainted"] == 0).all()
 
 

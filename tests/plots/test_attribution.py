@@ -44,7 +44,7 @@ def test_votes_are_a_row_for_each_model_sorted_by_base():
     assert ticks(ax.xaxis) == ["a", "b"]
     assert words(ax) == ["1.00", "0.00", "0.25", "0.75"]
     assert [p.get_xy() for p in ax.patches] == [(0, 0), (1, 1)]  # the truths
-    assert title(ax) == "The vote of the replies finds the base of both models"
+    assert title(ax) == "If each reply votes, heuristics finds the base of both models"
     assert ax.get_xlabel().endswith("by heuristics")
 
 

@@ -59,20 +59,19 @@ P_VALUES = table(
     "twin who model p",
     (A, "weak member", "one", 0.01),
     (A, "weak member", "two", 0.001),
-    (A, "innocent: other data", "one", 0.4),
-    (B, "innocent: other data", "one", 0.7),
+    (A, "innocent: written", "one", 0.4),
+    (B, "innocent: written", "one", 0.7),
 )
 
 
 def test_p_values_are_in_the_row_and_look_of_their_kind_left_of_alpha_where_found():
     private, wording = calibration.plot_p_values(P_VALUES, alpha=0.05).axes
-    assert ticks(private.yaxis) == ["weak member", "innocent: other data"]
+    written = "innocent: assistant or look-up, never saw D"
+    assert ticks(private.yaxis) == ["weak member", written]
     assert private.lines[0].get_xdata().tolist() == [0.001, 0.01]
     assert [round(y) for y in private.lines[1].get_ydata()] == [1]
     looks = [(line.get_color(), line.get_marker()) for line in private.lines[:2]]
-    assert looks == [
-        (style.LOOKS[k].color, style.LOOKS[k].marker) for k in ("member", "other data")
-    ]
+    assert looks == [(style.LOOKS[k].color, style.LOOKS[k].marker) for k in ("member", "assistant")]
     assert private.lines[-1].get_xdata()[0] == 0.05 and private.get_xscale() == "log"
     assert wording.lines[1].get_xdata().tolist() == [0.7]
     assert words(private) == ["0.05: found left of it"]
@@ -181,3 +180,11 @@ def test_methods_accuse_in_columns_models_of_a_kind_stand_together():
     levels = [line.get_ydata()[0] for line in ax.lines if line.get_marker() != "s"]
     assert levels == [1.5]  # between the kinds
     assert legend(ax)[:2] == ["accused", "not accused"]
+    assert ax.get_xlabel() == "no square: the method cannot see the model"
+
+
+def test_every_model_is_seen_and_an_epoch_is_one():
+    rows = BESIDE.query("model != 'c'").replace("a", "a after 1 epochs of draw 3")
+    ax = calibration.plot_beside(rows)
+    assert ticks(ax.yaxis)[0] == "a after 1 epoch of draw 3 (member)"
+    assert ax.get_xlabel() == ""

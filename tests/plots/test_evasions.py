@@ -53,7 +53,7 @@ def test_evasion_has_a_point_per_member_and_setting():
     assert {to_hex(c.lines[0].get_color()) for c in ax.containers} == {MEMBER}
     assert ticks(ax.xaxis) == ["none", "llama"]
     assert legend(ax) == ["full", "lora"]
-    assert title(ax) == "Rephrasing hides both members that are found without it"
+    assert title(ax) == "Rephrasing hides both members that are found without it (llama)"
     assert ax.get_xlabel() == "who"
     assert ax.lines[-1].get_ydata()[0] == 0.5
 
@@ -61,7 +61,7 @@ def test_evasion_has_a_point_per_member_and_setting():
 def test_an_evasion_may_not_begin_with_the_setting_that_is_none():
     turned = EVADED.iloc[::-1]
     said = title(evasions.plot_evasion(turned, how="Rephrasing", without="none"))
-    assert said == "Rephrasing hides both members that are found without it"
+    assert said == "Rephrasing hides both members that are found without it (llama)"
 
 
 def test_evasion_of_one_member_without_a_share():

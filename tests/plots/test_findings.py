@@ -92,10 +92,21 @@ def test_where_the_vote_breaks_is_read_from_the_table(caught, said):
 @pytest.mark.parametrize(
     "caught, said",
     [
-        (("ab", "a", ""), "hides both members that are found without it"),
+        (
+            ("ab", "a", ""),
+            "hides both members that are found without it (25%), 1 of them (50%)",
+        ),
+        (
+            ("ab", "ab", ""),
+            "hides both members that are found without it (25%), none of them (50%)",
+        ),
+        (("ab", "", ""), "hides both members that are found without it (50% and 25%)"),
         (("ab", "ab", "ab"), "hides nobody: at every setting the vote finds both members"),
         (("a", "ab", "a"), "hides nobody: at every setting the vote finds 1 to 2 of 2 members"),
-        (("ab", "ac", "abc"), "hides 1 of 2 members that are found without it"),
+        (
+            ("ab", "ac", "abc"),
+            "hides 1 of 2 members that are found without it (50%), none of them (25%)",
+        ),
     ],
 )
 def test_an_evasion_hides_members_or_nobody(caught, said):
@@ -113,7 +124,7 @@ def test_an_evasion_cannot_hide_whom_nobody_found():
     "caught, without, said",
     [
         (("ab",), None, " was not tried: without it the vote finds both members"),
-        (("b", "ab"), "50%", " hides 1 of 2 members that are found without it"),
+        (("b", "ab"), "50%", " hides 1 of 2 members that are found without it (100%)"),
         (("b", "ab"), "70%", ": at every setting the vote finds 1 to 2 of 2 members"),
     ],
 )
@@ -211,13 +222,13 @@ def test_selection_decides_or_not(whole, begins):
         (0.9, "text", "all of D", True, whole),
     )
     said = variants.selection(rows)
-    assert begins in said
+    assert begins in said and "(rule: text)" in said
     assert said.endswith(f"tainted samples find 1, all of D {int(whole > 0.5)}")
 
 
 def test_which_references_accuse():
     rows = table("references correct total", ("one alone", 0, 2), ("two each", 2, 2))
-    said = "One alone does not clear 2 of 2 models that trained on data like D; two each clear all"
+    said = "One alone clears none of 2 models that trained on data like D; two each clear all"
     assert variants.detection(rows) == said
     assert variants.detection(rows[1:]).startswith("Every set of references clears")
 
@@ -280,11 +291,14 @@ def test_the_base_that_is_found():
         "method chosen correct total chance", ("a", False, 3, 4, 0.5), ("b", True, 1, 4, 0.5)
     )
     assert attribution.methods(rows) == (
-        "Chosen on the bases, b finds the base of 1 of 4 models (guessing, 2)"
+        "Chosen on the bases, b finds the base of 1 of 4 models by their replies' mean score "
+        "(guessing, 2)"
     )
     assert attribution.methods(rows[:1]).startswith("No method could be chosen; the best finds")
-    votes = table("model base voted share", ("m", "x", "x", 0.4), ("m", "x", "y", 0.6))
-    assert attribution.base_votes(votes).endswith("finds the base of none of 1 models")
+    rows = (("b", "m", "x", "x", 0.4), ("b", "m", "x", "y", 0.6))
+    votes = table("method model base voted share", *rows)
+    said = "If each reply votes, b finds the base of none of 1 models"
+    assert attribution.base_votes(votes) == said
 
 
 @pytest.mark.parametrize(
@@ -317,7 +331,7 @@ def test_coins_thrown_anew_accuse_so_often():
 
 def test_who_is_found_at_alpha():
     rows = table("twin who p", ("A", "weak", 0.01), ("A", "weak", 0.2), ("B", "weak", 0.5))
-    assert calibration.p_values(rows, 0.05, "who") == "Found at 0.05: A: weak 1 of 2; B: nobody"
+    assert calibration.p_values(rows, 0.05, "who") == "Found at 0.05: A: weak (1 of 2); B: nobody"
 
 
 def test_a_way_of_asking_hides_or_does_not():
@@ -347,9 +361,11 @@ def test_from_which_loss_on_members_are_found():
 
 
 def test_which_exposure_is_found():
-    rows = table("exposure found", ("all", 1.0), ("half", 0.3), ("half", 1.0))
-    assert calibration.exposures(rows) == "Always found by both tests: all; less often: half"
-    assert calibration.exposures(rows[1:]).startswith("No share of D is always found: half")
+    rows = table("exposure found", ("all", 1.0), ("half", 0.0), ("half", 1.0), ("bit", 0.0))
+    said = "Always found: all; not always: half; never: bit"
+    assert calibration.exposures(rows) == said
+    assert calibration.exposures(rows[1:]) == "Not always: half; never: bit"
+    assert calibration.exposures(rows[:1]) == "Always found: all"
 
 
 def test_trying_again_accuses():
@@ -364,9 +380,10 @@ def test_who_finds_members_without_an_innocent():
         ("b", "innocent", "vote", False),
         ("a", "weak member", "other", True),
         ("b", "innocent", "other", True),
+        ("c", "innocent", "other", False),
     )
-    said = "Vote finds the one member and no innocent; methods that accuse one: 1 of 2"
-    assert calibration.accused(rows) == said
+    spared = "Vote finds the one member and accuses none of 1 innocents"
+    assert calibration.accused(rows) == f"{spared}; other finds 1 and accuses 1 of 2"
     assert calibration.accused(rows[2:]) == "Every method accuses an innocent"
 
 

@@ -37,6 +37,14 @@ def test_auroc_wraps_panels_and_leaves_the_rest_empty():
     assert [ax.axison for ax in figure.axes] == [True, True, True, False]
 
 
+def test_auroc_with_one_panel_left_has_its_legend_beside():
+    """A legend that is wider than the free panel was cut; conftest looks at its words."""
+    nine = AUROC.merge(table("again", *((i,) for i in range(9))), how="cross")
+    nine["attack"] += nine["again"].astype(str)
+    figure = grey_box.plot_auroc(nine.query("attack.str.startswith('loss')"))
+    assert legend(figure.axes[4]) == ["member: trained on D", "tuned on other data"]
+
+
 SPLITS = SUSPECTS.merge(
     table("features p p_control", ("few", 0.01, 0.5), ("few", 0.04, 0.3), ("released", 0.3, 0.6)),
     how="cross",

@@ -4,7 +4,7 @@ import pytest
 from drawing import legend
 from helpers import table
 
-from dsi_core.plots.growth import last_tenfold, plot_growth
+from dsi_core.plots.growth import plot_growth, worst_tenfold
 
 ROWS = [
     ("read", "answers", 1_000, 0.0, 300),
@@ -20,11 +20,12 @@ def measured():
     return table("step unit size seconds memory_mb", *ROWS)
 
 
-def test_a_tenfold_of_the_last_two_sizes(measured):
-    assert last_tenfold(measured[:3]) == pytest.approx(15)
-    assert last_tenfold(measured[3:]) == pytest.approx(4)
+def test_the_worst_tenfold_from_one_size_to_the_next(measured):
+    assert worst_tenfold(measured[1:3]) == pytest.approx(15)
+    assert worst_tenfold(measured[:3]) == pytest.approx(20)  # before the last two sizes
+    assert worst_tenfold(measured[3:]) == pytest.approx(4)
     hundredfold = table("step unit size seconds memory_mb", ROWS[1], ("", "", 10**6, 20.0, 1))
-    assert last_tenfold(hundredfold) == pytest.approx(10)
+    assert worst_tenfold(hundredfold) == pytest.approx(10)
 
 
 def test_a_step_of_one_size_has_no_tenfold(measured):
@@ -37,12 +38,13 @@ def test_a_step_of_one_size_has_no_tenfold(measured):
 def test_time_and_memory_by_size(measured):
     figure = plot_growth(measured, limit_mb=2_000)
     assert figure.get_suptitle() == (
-        "Ten times as much takes 15 times as long at most; no step holds more than 1.5 GB"
+        "Ten times as much takes 20 times as long at most; no step holds more than 1.5 GB"
     )
     seconds, memory, jobs, _ = figure.axes
     assert seconds.get_xlabel() == "answers" and jobs.get_xlabel() == "jobs"
     assert seconds.lines[0].get_ydata().tolist() == [0.01, 0.2, 3.0]
     assert seconds.lines[1].get_ydata().tolist() == pytest.approx([0.03, 3.0])  # ten for ten
     assert memory.lines[0].get_ydata().tolist() == [300, 400, 1_500]
-    assert legend(seconds) == ["read"] and legend(jobs) == ["schedule"]
+    tenfold = "ten times the time\nfor ten times the size"
+    assert legend(seconds) == ["read", tenfold] and legend(jobs) == ["schedule", tenfold]
     assert memory.get_ylim() == (0, 2_300)

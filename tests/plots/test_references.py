@@ -56,9 +56,7 @@ def test_detection_has_a_row_for_each_set_and_a_square_for_each_group():
     assert np.allclose(spans, [(9.5, 90.5), (0, 56.1), (34.2, 100), (43.9, 100)])
     assert ticks(ax.yaxis) == ["one", "both"]
     assert legend(ax) == ["(1)", "(2)"]
-    assert title(ax) == (
-        "One does not clear 4 of 5 models that trained on data like D; both clears all"
-    )
+    assert title(ax) == ("One clears 1 of 5 models that trained on data like D; both clears all")
 
 
 def test_detection_of_a_group_that_one_set_lacks():

@@ -96,6 +96,13 @@ def test_the_caption_says_profile_seed_and_scale(folder):
     assert figure.get_supxlabel().endswith(": other models")
 
 
+@pytest.mark.parametrize("names, end", [(["faq", "faq"], "; shown: faq"), (["faq", "chat"], "")])
+def test_the_caption_names_the_dataset_of_a_table_of_one(folder, names, end):
+    figure = drawing()
+    save.save(Run(), "fig", figure, TABLE.assign(dataset=names), str(folder))
+    assert figure.get_supxlabel().replace("\n", " ").endswith(f"a dozen pairs{end}")
+
+
 def test_the_manifest_says_what_was_made_by_what(folder):
     save.save(Run(), "fig", drawing(), TABLE, str(folder))
     save.save(Run(), "table", None, TABLE, str(folder))

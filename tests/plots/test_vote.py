@@ -160,6 +160,15 @@ def test_dots_show_every_counted_sample_in_the_look_of_its_kind():
     assert words(ax) == ["delta_s = 0.25: right of it positive"]
 
 
+@pytest.mark.parametrize("ends", [(-0.6, 0.5), (0.2, 2.0)])
+def test_the_threshold_s_name_is_within_the_axes(ends):
+    rows = table("suspect member evidence", *[("m", True, end) for end in ends])
+    ax = vote.plot_evidence_dots(rows, delta_s=0.3)
+    ax.figure.canvas.draw()
+    name, box = ax.texts[0].get_window_extent(), ax.bbox
+    assert box.x0 < name.x0 and name.x1 < box.x1
+
+
 # All suspects at a glance
 
 

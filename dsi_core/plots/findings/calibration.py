@@ -31,7 +31,7 @@ def p_values(table: pd.DataFrame, alpha: float, rows: str) -> str:
     said = []
     for twin, part in table.groupby("twin", sort=False):
         found = (part["p"] <= alpha).groupby(part[rows], sort=False).agg(["sum", "size"])
-        hits = [f"{name} {k} of {n}" for name, k, n in found.itertuples() if k]
+        hits = [f"{name} ({k} of {n})" for name, k, n in found.itertuples() if k]
         said.append(f"{twin}: {', '.join(hits) or 'nobody'}")
     return f"Found at {alpha:g}: {'; '.join(said)}"
 
@@ -67,14 +67,20 @@ def strengths(averaged: pd.DataFrame) -> str:
 
 
 def exposures(table: pd.DataFrame) -> str:
-    """What of D suffices. Columns twin, exposure, found."""
-    least = table.groupby("exposure", sort=False)["found"].min()
-    always = [exposed(str(name)) for name, found in least.items() if found >= 1]
-    rest = [exposed(str(name)) for name, found in least.items() if found < 1]
-    if not always:
-        return f"No share of D is always found: {listed(rest)}"
-    less = f"; less often: {listed(rest)}" if rest else ""
-    return f"Always found by both tests: {listed(always)}{less}"
+    """What of D suffices: for both tests always, not always, for neither ever.
+
+    Columns twin, exposure, found.
+    """
+    found = table.groupby("exposure", sort=False)["found"].agg(["min", "max"])
+    found.index = [exposed(str(name)) for name in found.index]
+    always, never = found.index[found["min"] >= 1], found.index[found["max"] == 0]
+    rest = found.index.difference([*always, *never], sort=False)
+    said = [
+        f"{how}: {listed(names)}"
+        for how, names in (("always found", always), ("not always", rest), ("never", never))
+        if len(names)
+    ]
+    return capital("; ".join(said))
 
 
 def exposed(exposure: str) -> str:
@@ -96,14 +102,21 @@ def accused(table: pd.DataFrame) -> str:
     """Which methods find members and spare innocents. Columns model, kind, method, accused."""
     innocent = table["kind"] == "innocent"
     member = table["kind"].str.contains("member")
-    spared = [
-        (int(part.loc[member, "accused"].sum()), int(member[part.index].sum()), str(method))
+    by_method = [
+        (str(method), part.loc[member, "accused"], part.loc[innocent, "accused"])
         for method, part in table.groupby("method", sort=False)
-        if not part.loc[innocent, "accused"].any()
     ]
-    if not spared:
+    sparing = [one for one in by_method if not one[2].any()]
+    if not sparing:
         return "Every method accuses an innocent"
-    found, members, method = max(spared, key=lambda one: one[0])
-    others = table["method"].nunique() - len(spared)
-    more = f"; methods that accuse one: {others} of {table['method'].nunique()}" if others else ""
-    return f"{capital(method)} finds {share(found, members, 'members')} and no innocent{more}"
+    best, found, spared = max(sparing, key=lambda one: one[1].sum())
+    said = [
+        f"{capital(best)} finds {share(int(found.sum()), len(found), 'members')} "
+        f"and accuses {share(0, len(spared), 'innocents')}"
+    ]
+    said += [
+        f"{method} finds {int(found.sum())} and accuses {int(wrong.sum())} of {len(wrong)}"
+        for method, found, wrong in by_method
+        if wrong.any()
+    ]
+    return "; ".join(said)

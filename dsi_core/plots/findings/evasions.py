@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from dsi_core.plots.findings.words import share
+from dsi_core.plots.findings.words import listed, share
 
 
 def evasion(table: pd.DataFrame, how: str, without: str | None = None) -> str:
@@ -22,8 +22,16 @@ def evasion(table: pd.DataFrame, how: str, without: str | None = None) -> str:
     found = judged[judged[without].eq(True)]
     if found.empty:
         return f"{how}: without it the vote finds {share(0, n, 'members')}"
-    if hidden := int(found.eq(False).sum().max()):  # where it hides most of them
-        return f"{how} hides {share(hidden, len(found), 'members')} that are found without it"
+    tried = [setting for setting in table["setting"].unique() if setting != without]
+    hidden = found[tried].eq(False).sum().sort_values(ascending=False, kind="stable")
+    if hidden.iloc[0]:  # where it hides most of them; then where fewer
+        (most, where), *fewer = [
+            (int(count), listed(part.index)) for count, part in hidden.groupby(hidden, sort=False)
+        ]
+        said = (
+            f"{how} hides {share(most, len(found), 'members')} that are found without it ({where})"
+        )
+        return ", ".join([said, *(f"{count or 'none'} of them ({at})" for count, at in fewer)])
     return f"{how} hides nobody: at every setting the vote finds {span}"
 
 

@@ -44,7 +44,8 @@ def selection(table: pd.DataFrame) -> str:
 
     Columns delta, rule, selection ("tainted" | "all of D"), member, share.
     """
-    members = table[table["member"] & (table["rule"] == table["rule"].iloc[0])]
+    rule = table["rule"].iloc[0]
+    members = table[table["member"] & (table["rule"] == rule)]
     found = (members["share"] > HALF).groupby([members["delta"], members["selection"]]).sum()
     n = int(members.groupby(["delta", "selection"]).size().max())
     parts, decides = [], []
@@ -53,7 +54,7 @@ def selection(table: pd.DataFrame) -> str:
         parts.append(f"at {delta:.2f} tainted samples find {chosen}, all of D {whole}")
         decides += [f"{delta:.2f}"] * (chosen > whole)
     first = f"Selection decides at {listed(decides)}" if decides else "Selection decides nothing"
-    return f"{first}: of {n} members, {'; '.join(parts)}"
+    return f"{first} (rule: {rule}): of {n} members, {'; '.join(parts)}"
 
 
 def everywhere(table: pd.DataFrame, delta_s: float) -> str:
@@ -72,9 +73,9 @@ def detection(table: pd.DataFrame) -> str:
     if not wrong.any():
         return "Every set of references clears all models that trained on data like D"
     accusing = [
-        f"{name} {'do' if _many(str(name)) else 'does'} not clear {n} of {total}"
-        for name, n, total in zip(wrong.index, wrong, counts["total"].astype(int), strict=True)
-        if n
+        f"{name} {'clear' if _many(str(name)) else 'clears'} {int(right) or 'none'} of {total}"
+        for name, right, total in counts.astype(int).itertuples()
+        if right < total
     ]
     clear = [str(name) for name, n in wrong.items() if n == 0]
     many = len(clear) > 1 or _many("".join(clear))
