@@ -46,8 +46,10 @@ class Draft:
         Of each control that is a file of answers, by name.
     facts
         What the folder will say of it.
-    notes
-        What was read and left out, and what else there is to know before work, a line each.
+    unmeasured
+        Of which rows nobody knows yet whether they are too long, a line each.
+    fetch
+        Whether models may be fetched for what is told beforehand.
     """
 
     folder: Path
@@ -55,7 +57,16 @@ class Draft:
     pairs: pd.DataFrame
     answers: Mapping[str, pd.DataFrame]
     facts: Facts
-    notes: tuple[str, ...]
+    unmeasured: tuple[str, ...]
+    fetch: bool
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was read and left out, and what else there is to know before work, a line each."""
+        parts, told = self.facts.split, _notes(self.settings, self.facts.name, self.fetch)
+        if parts is not None:
+            told.insert(0, f"{split.in_words(parts, self.settings.seed)} {split.OTHERWISE}")
+        return (*told, *self.unmeasured)
 
 
 def draft(
@@ -180,10 +191,7 @@ def draft(
         left_out=sorted({c.name for c in base.controls} - {s.name for s in innocent}),
     )
     settings = settings.changed(suspects=innocent)
-    notes = [*_notes(settings, name, fetch), *unmeasured]
-    if facts.split is not None:
-        notes.insert(0, f"{split.in_words(facts.split, settings.seed)} {split.OTHERWISE}")
-    return Draft(folder, settings, pairs, answers, facts, tuple(notes))
+    return Draft(folder, settings, pairs, answers, facts, tuple(unmeasured), fetch)
 
 
 def _name(base: Profile, given: str, name: str | None) -> str:

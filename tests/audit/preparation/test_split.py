@@ -3,7 +3,7 @@
 import pytest
 from helpers import write_jsonl
 
-from dsi_core.audit.preparation import split
+from dsi_core.audit.preparation import lengths, split
 from dsi_core.audit.preparation.draft import draft
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.method import accusation
@@ -70,3 +70,14 @@ def test_before_any_work_it_is_said_that_half_is_accused(source, tmp_path):
     said = draft(source(96).path, "smoke", **how).notes[0]
     assert "48 of its 96 pairs are accused, and 48 others" in said and "--whole" in said
     assert not any("split" in note for note in draft(source(40).path, "smoke", **how).notes)
+
+
+def test_what_nobody_is_told_fetches_nothing(source, tmp_path, monkeypatch):
+    def fetches(*_):
+        raise AssertionError("the similarity's model is not needed for this")
+
+    monkeypatch.setattr(lengths, "compared_in_part", fetches)
+    how = {"prompt": ("q",), "output": "a", "out": tmp_path / "prepared"}
+    drafted = draft(source(40).path, "smoke", **how)
+    with pytest.raises(AssertionError, match="not needed"):
+        print(drafted.notes)  # which `dsi prepare` tells before it begins
