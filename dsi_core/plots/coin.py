@@ -19,6 +19,7 @@ from dsi_core.plots import style
 MOST = 400  # coins in a round, where no model has more samples
 HEADS, TAILS = "●", "○"
 WIDE = {"description_width": "9em"}
+WIDTH = "550px"  # not in em: a slide's letters are five times as large
 
 
 def toss(samples: int, rounds: int, seed: int) -> np.ndarray:
@@ -125,7 +126,7 @@ def game(models: pd.DataFrame, seed: int) -> ipywidgets.VBox:
         options=[*options, ("numbers of your own", None)],
         description="model",
         style=WIDE,
-        layout={"width": "42em"},
+        layout={"width": WIDTH},
     )
     most = int(max([MOST, *models["samples"]]))
     samples = _whole("samples", 1, most)
@@ -185,7 +186,7 @@ def _whole(label: str, least: int, most: int) -> ipywidgets.IntSlider:
         description=label,
         continuous_update=False,
         style=WIDE,
-        layout={"width": "42em"},
+        layout={"width": WIDTH},
     )
 
 

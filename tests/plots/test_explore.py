@@ -6,6 +6,7 @@ import html
 import json
 import re
 from dataclasses import replace
+from itertools import pairwise
 from urllib.parse import unquote
 
 import numpy as np
@@ -163,6 +164,38 @@ def test_a_state_is_read_as_it_is_written():
     with pytest.raises(ValueError) as error:
         explore.read_state("mu=long")
     says(error, "mu", "'long'")
+    with pytest.raises(ValueError) as error:
+        explore.read_state("nonsense")
+    says(error, "'nonsense'", "sample=s1&delta_t=0.3")
+
+
+@pytest.mark.parametrize(
+    "wrong, allowed",
+    [
+        ({"suspect": "nobody"}, "bold, shy, alike, distant"),
+        ({"delta_t": 5}, "-0.5 to 1"),
+        ({"delta_t": "0.3"}, "-0.5 to 1"),
+        ({"delta_s": "abc"}, "-0.5 to 1"),
+        ({"mu": float("nan")}, "0 to 300"),
+        ({"dataset": "other"}, "dozen"),
+        ({"sample": "s99"}, "s00, s01"),
+        ({"reference": 1}, "first, second"),
+        ({"category": "prime"}, "even, odd"),
+        ({"kind": "members"}, "member, data like D, untuned"),
+        ({"status": "good"}, "not tainted, positive"),
+        ({"region": "gap:1,2"}, "gap:0,20,0.3,1"),
+        ({"delta": 0.3}, "delta_t, delta_s, mu"),
+    ],
+)
+def test_a_state_that_cannot_be_shown_is_refused_and_changes_nothing(shown, wrong, allowed):
+    widget = explore.Explorer(shown, "sample=s07&mu=5")
+    with pytest.raises(ValueError) as error:
+        widget.state = {**widget.state, **wrong}
+    ((field, value),) = wrong.items()
+    says(error, field, allowed, *[str(value)] * (field in explore.STATE))
+    assert widget.state == {"sample": "s07", "mu": 5}
+    with pytest.raises(ValueError):
+        explore.Explorer(shown, wrong)
 
 
 def test_mu_ends_with_its_slider(run, tables):
@@ -370,6 +403,36 @@ def test_a_slider_moves_everything_at_once(
     assert told(page)["delta_s"] == 0.4
     names = page.locator(".row").evaluate_all("rows => rows.map((row) => row.dataset.suspect)")
     assert names == list(SUSPECTS)  # the order stays, members first
+
+
+@needs_chromium
+def test_on_a_phone_one_view_stands_below_the_other(page, address):
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, address)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    boxes = [part.bounding_box() for part in page.locator(".plot, .suspects, .texts").all()]
+    assert len(boxes) == 5
+    assert all(box["width"] > 360 for box in boxes)
+    for above, below in pairwise(boxes):
+        assert above["y"] + above["height"] <= below["y"]
+    for name in page.locator(".row .name").all():
+        assert name.evaluate("(e) => e.scrollWidth <= e.clientWidth")
+
+
+@needs_chromium
+def test_slides_neither_hide_its_controls_nor_count_its_parts_nor_take_its_keys(page, address):
+    """RISE's reveal.js does each: to `.controls`, to `section`, and on the way to the document."""
+    opened(page, address)
+    assert page.locator(".controls, .dsi-explore section").count() == 0
+    page.evaluate("() => { window.keys = []; }")
+    page.evaluate("() => document.addEventListener('keydown', (e) => window.keys.push(e.key))")
+    for part in (page.locator(".plot").first, page.get_by_label("delta_s", exact=True)):
+        part.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("PageDown")
+    page.get_by_role("button", name="Reset").focus()
+    page.keyboard.press("Space")
+    assert page.evaluate("window.keys") == ["PageDown", "PageDown"]
 
 
 @needs_chromium

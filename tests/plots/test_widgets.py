@@ -1,4 +1,9 @@
-"""Ratings are blind, go on where one stopped, and texts are escaped."""
+"""Ratings are blind, go on where one stopped, and texts are escaped; slides can show widgets."""
+
+import json
+import re
+import sys
+from pathlib import Path
 
 import pytest
 from helpers import table
@@ -57,3 +62,15 @@ def test_rating_is_blind_escaped_and_goes_on_where_one_stopped(closeness, empty_
     assert rated["item"].tolist() == sheet["item"].tolist()[:2]
     assert rated["rating"].tolist() == [2, 1]
     assert other.children[1].value == pages[2]
+
+
+def test_the_slides_of_rise_have_all_that_widgets_ask_for():
+    """RISE brings a core of JupyterLab of its own: whoever asks it for more shows no widget."""
+    rise = pytest.importorskip("jupyterlab_rise", reason="no RISE here, so no slides")
+    core = (Path(rise.__file__).parent / "static" / "bundle.js").read_text(encoding="utf-8")
+    shipped = set(re.findall(r'"(@jupyterlab/[\w-]+)","\d', core))
+    assert "@jupyterlab/notebook" in shipped
+    widgets = Path("share", "jupyter", "labextensions", "@jupyter-widgets", "jupyterlab-manager")
+    package = json.loads((Path(sys.prefix) / widgets / "package.json").read_text(encoding="utf-8"))
+    asked = {name for name in package["dependencies"] if name.startswith("@jupyterlab/")}
+    assert asked <= shipped, f"RISE lacks {asked - shipped}: see ipywidgets in constraints.txt"

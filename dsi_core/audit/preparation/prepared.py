@@ -21,6 +21,7 @@ from dsi_core.method import verdict
 from dsi_core.method.study import PAIR, Study
 from dsi_core.method.verdict import Status
 from dsi_core.runtime import disk, provenance
+from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile
 
 FILES = ("samples.jsonl", "references.jsonl", "known.jsonl")
@@ -288,14 +289,16 @@ def suspect_answers(prepared: Prepared) -> pd.DataFrame:
 
 def describe(prepared: Prepared, alpha: float = 0.05) -> str:
     """Say what a preparation found, in a few lines for the terminal."""
-    facts = prepared.facts
+    facts, place = prepared.facts, prepared.folder.resolve()
+    if place.is_relative_to(ROOT):  # visitors of `make app` need not know the rest
+        place = place.relative_to(ROOT)
     means = prepared.scores.groupby("reference")[["before", "after"]].mean()
     learnt = [
         f"{name} repeats the oracle at {before:.2f} before and {after:.2f} after tuning"
         for name, before, after in means.itertuples()
     ]
     parts = [
-        f"{prepared.folder}: {len(prepared.tainted)} of {len(prepared.samples)} samples are "
+        f"{place}: {len(prepared.tainted)} of {len(prepared.samples)} samples are "
         f"tainted; {'; '.join(learnt)} (mean similarity, 1 = word for word)"
     ]
     if facts.split is not None:

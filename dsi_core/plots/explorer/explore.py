@@ -4,6 +4,8 @@ import base64
 import gzip
 import hashlib
 import json
+import re
+from numbers import Real
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -32,11 +34,20 @@ header h1 { margin: 0; font-size: 14px; white-space: nowrap; }
 header p { margin: 0; overflow: hidden; color: #555; text-overflow: ellipsis; white-space: nowrap; }
 #explorer { flex: 1; min-height: 0; }
 .dsi-explore { --dsi-height: auto; }
+@media (max-width: 700px) {
+  html, body { height: auto; }
+  header { display: block; }
+  header p { white-space: normal; }
+}
 """
 NUMBERS = {"delta_t": float, "delta_s": float, "mu": int}
 STATE = (
     "dataset", "suspect", "sample", *NUMBERS, "reference", "category", "kind", "status", "region",
 )  # fmt: skip
+STATUSES = ["not tainted", "positive", "negative", "filtered", "tainted"]  # as in method.js
+REGION = re.compile(r"(similarity|gap|evidence):-?[\d.]+(,-?[\d.]+){3}")
+REGIONS = "similarity, gap or evidence, and its ends, such as gap:0,20,0.3,1"
+SHOWN = 8  # names that an error lists
 
 
 def read_state(text: str) -> dict[str, Any]:
@@ -45,10 +56,17 @@ def read_state(text: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        For a key that no explorer has, or a threshold that is no number.
+        For a key that no explorer has, a threshold that is no number, or other text.
     """
     state: dict[str, Any] = {}
-    for key, value in parse_qsl(text.rpartition("#")[2]):
+    pairs = text.rpartition("#")[2]
+    try:
+        found = parse_qsl(pairs, strict_parsing=bool(pairs))
+    except ValueError:
+        raise ValueError(
+            f"state: {pairs!r}; one that an explorer copies reads like sample=s1&delta_t=0.3"
+        ) from None
+    for key, value in found:
         if key not in STATE:
             raise ValueError(f"state: unknown {key!r}; known: {', '.join(STATE)}")
         try:
@@ -61,6 +79,62 @@ def read_state(text: str) -> dict[str, Any]:
 def write_state(state: dict[str, Any]) -> str:
     """Write a state as `read_state` reads it."""
     return urlencode({key: state[key] for key in STATE if state.get(key, "") != ""})
+
+
+def check_state(state: dict[str, Any], header: dict[str, Any], samples: list[str]) -> None:
+    """Refuse a state that an explorer cannot show; "" always stands for what the study has.
+
+    Parameters
+    ----------
+    state
+        As `Explorer.state`.
+    header
+        As `Explored.header`.
+    samples
+        The ids of the state's dataset.
+
+    Raises
+    ------
+    ValueError
+        Names the field, its value and what is allowed.
+    """
+    datasets = {facts["name"]: facts for facts in header["datasets"]}
+    facts = datasets.get(state.get("dataset"), header["datasets"][0])
+    options = {
+        "dataset": list(datasets),
+        "suspect": [row["suspect"] for row in facts["suspects"]],
+        "reference": facts["references"],
+        "category": facts["categories"],
+        "kind": list(dict.fromkeys(row["kind"] for row in facts["suspects"])),
+        "status": STATUSES,
+        "sample": samples,
+    }
+    start, limits = header["start"], header["limits"]
+    ends = {
+        "delta_t": (
+            min(start["delta_t"], max(limits["lowest"], facts["lowest"])),
+            limits["highest"],
+        ),
+        "delta_s": (limits["lowest"], limits["highest"]),
+        "mu": (0, limits["longest"]),
+    }
+    for key, value in state.items():
+        if key not in STATE:
+            raise ValueError(f"state: unknown {key!r}; known: {', '.join(STATE)}")
+        if key in ends:
+            low, high = ends[key]
+            if not isinstance(value, Real) or not low <= value <= high:
+                raise ValueError(f"state: {key} {value!r}; allowed: {low:g} to {high:g}")
+        elif key == "region":
+            if value != "" and not (isinstance(value, str) and REGION.fullmatch(value)):
+                raise ValueError(f"state: region {value!r}; allowed: {REGIONS}")
+        elif value != "" and value not in options[key]:
+            known = ", ".join(options[key][:SHOWN]) or "none"
+            more = len(options[key]) - SHOWN
+            raise ValueError(
+                f"state: {key} {value!r}; known: {known}"
+                + (f" and {more} more" if more > 0 else "")
+            )
 
 
 def explorer(
@@ -91,6 +165,11 @@ class Explorer(anywidget.AnyWidget):
     state
         Trait: dataset, suspect, sample, delta_t, delta_s, mu, reference, category, kind, status,
         region. It follows what is done in the explorer; set it, and the explorer follows.
+
+    Raises
+    ------
+    ValueError
+        As `read_state` and `check_state`, also where `state` is set; it then stays as it was.
     """
 
     _esm = SCRIPT
@@ -101,9 +180,16 @@ class Explorer(anywidget.AnyWidget):
 
     def __init__(self, explored: Explored, state: str | dict[str, Any] = "") -> None:
         begin = read_state(state) if isinstance(state, str) else dict(state)
-        super().__init__(header=explored.header(), state=begin)
         self._datasets = {points.name: points for points in explored.datasets}
+        super().__init__(header=explored.header())
+        self.state = begin
         self.on_msg(self._answer)
+
+    @traitlets.validate("state")
+    def _check(self, proposal: Any) -> dict[str, Any]:
+        state = proposal["value"]
+        check_state(state, self.header, self._points(state).sample_ids)
+        return state
 
     @property
     def link(self) -> str:
@@ -113,9 +199,10 @@ class Explorer(anywidget.AnyWidget):
     @property
     def points(self) -> Points:
         """The dataset that is shown."""
-        return self._datasets.get(
-            self.state.get("dataset", ""), next(iter(self._datasets.values()))
-        )
+        return self._points(self.state)
+
+    def _points(self, state: dict[str, Any]) -> Points:
+        return self._datasets.get(state.get("dataset", ""), next(iter(self._datasets.values())))
 
     @property
     def texts(self) -> dict[str, Any] | None:

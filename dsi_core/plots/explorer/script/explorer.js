@@ -64,8 +64,8 @@ function explore(root, source, given, told) {
   root.style.setProperty("--shared", colors["shared words"]);
   root.style.setProperty("--wrong", colors.wrong);
 
-  const thresholds = make("div", { class: "controls", role: "group", "aria-label": "thresholds" });
-  const filters = make("div", { class: "controls", role: "group", "aria-label": "filters" });
+  const thresholds = make("div", { class: "settings", role: "group", "aria-label": "thresholds" });
+  const filters = make("div", { class: "settings", role: "group", "aria-label": "filters" });
   const sliders = {};
   function slider(key, label, step, sentence) {
     const input = make("input", { type: "range", step, "aria-label": label, name: key });
@@ -134,10 +134,12 @@ function explore(root, source, given, told) {
   const voteTitle = make("h3");
   const list = make("div", { class: "rows", role: "listbox", "aria-label": "suspects" }, pinned,
     scrolled);
-  const suspects = make("section", { class: "suspects" }, tipped(voteTitle,
+  // no <section>: RISE takes each for a slide
+  const suspects = make("div", { class: "suspects" }, tipped(voteTitle,
     "Positive against negative tainted samples of each suspect, the verdict of the majority, and"
     + " whether it is right."), list);
-  const texts = make("section", { class: "texts", tabindex: 0, "aria-label": "texts" });
+  const texts = make("div", { class: "texts", tabindex: 0, role: "region",
+    "aria-label": "texts" });
   const hint = make("div", { class: "hint", hidden: "" });
   root.append(thresholds, filters, summary, views, legend,
     make("div", { class: "below" }, suspects, texts), hint, spoken);
@@ -620,6 +622,10 @@ function explore(root, source, given, told) {
     event.target.toggleAttribute("data-lm-suppress-shortcuts", plain);
   };
   window.addEventListener("keydown", keys, true);
+  root.addEventListener("keydown", (event) => { // RISE turns slides at these
+    const space = event.key === " " && event.target.matches("button, select");
+    if (space || event.key.startsWith("Arrow")) event.stopPropagation();
+  });
   const sizes = new ResizeObserver(() => schedule());
   for (const { plot } of plots.values()) sizes.observe(plot);
 
