@@ -9,7 +9,7 @@ import pandas as pd
 from dsi_core.audit import answers_file, plan_file, subject
 from dsi_core.audit.asking import same_model
 from dsi_core.audit.asking.cost import BYTES_PER_TOKEN, neutral_round, worst
-from dsi_core.audit.asking.storage import has_answers
+from dsi_core.audit.asking.storage import is_fixed
 from dsi_core.audit.budget import read_budget
 from dsi_core.audit.plan import AUDITS, LOOKS, Plan
 from dsi_core.audit.preparation.prepared import Prepared
@@ -146,7 +146,7 @@ def plan(
     )
     _check_fields(planned)
     _check_budget(planned)
-    if has_answers(planned):
+    if is_fixed(planned):
         plan_file.check(planned.folder, planned.fixed, of_a_file=answers is not None)
     _warn_of_texts(planned)
     return planned

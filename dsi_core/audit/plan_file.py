@@ -1,6 +1,6 @@
 """plan.json: what an audit fixed before its first question, so that no rerun can choose again.
 
-One that got no answer yet may be planned anew (`asking.run.begin`).
+One of which nothing was answered or billed yet may be planned anew (`asking.run.begin`).
 """
 
 from pathlib import Path
@@ -116,17 +116,24 @@ def check(folder: Path, planned: PlanFile, *, of_a_file: bool = False) -> None:
     if not lies_in(folder):
         return
     there = read(folder)
+    if (name := differing(there, planned, of_a_file=of_a_file)) is not None:
+        option = f" ({OPTIONS[name]})" if name in OPTIONS else ""
+        raise ValueError(
+            f"{folder / NAME}: {name.replace('_', ' ')} is {_said(getattr(there, name))}, now "
+            f"asked for is {_said(getattr(planned, name))}{option}; a plan is fixed before the "
+            "first question: repeat it as it was, or begin another audit with another --out, which "
+            "the log counts"
+        )
+
+
+def differing(there: PlanFile, planned: PlanFile, *, of_a_file: bool = False) -> str | None:
+    """Name the first field in which two plans differ, None if they are one; as `check` has it."""
     free = {"begun", *(ASKING if of_a_file else ())}
     for name in PlanFile.model_fields:
         fixed, wanted = getattr(there, name), getattr(planned, name)
-        if name in free or fixed == wanted or (name == "mu" and fixed is None):
-            continue
-        option = f" ({OPTIONS[name]})" if name in OPTIONS else ""
-        raise ValueError(
-            f"{folder / NAME}: {name.replace('_', ' ')} is {_said(fixed)}, now asked for is "
-            f"{_said(wanted)}{option}; a plan is fixed before the first question: repeat it as it "
-            "was, or begin another audit with another --out, which the log counts"
-        )
+        if name not in free and fixed != wanted and not (name == "mu" and fixed is None):
+            return name
+    return None
 
 
 def _said(value: Any) -> str:

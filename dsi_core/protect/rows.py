@@ -228,20 +228,23 @@ def _with_column(
     records: Iterable[Record], column: str, source: Data, dropped: Counter
 ) -> Iterator[Row]:
     """Rows whose second wording is a column, which will not be published."""
+    helps, there, fields = " (--drop empty leaves such rows out)", False, dict[str, Any]()
     for record in records:
-        helps = " (--drop empty leaves such rows out)"
-        known = record.fields
+        known = fields = record.fields
+        there = there or column in known
         if column not in known and _may_lack(source):
             known = {**known, column: None}
         value = field(known, column, record.place, helps)
         second = text_of(value, f"{record.place}, field {column!r}")
         if second:
-            fields = {k: v for k, v in record.fields.items() if k != column}
-            yield _row(record)._replace(fields=fields, second=second)
+            others = {k: v for k, v in record.fields.items() if k != column}
+            yield _row(record)._replace(fields=others, second=second)
         elif _may_lack(source):
             dropped["empty"] += 1
         else:
             raise ValueError(f"{record.place}: field {column!r} is empty; needs text{helps}")
+    if fields and not there:
+        raise ValueError(f"{source.path}: no column {column!r} in any row; has {', '.join(fields)}")
 
 
 def _may_lack(source: Data) -> bool:

@@ -110,11 +110,11 @@ def _of_wordings(table: pd.DataFrame, compared: pd.DataFrame) -> list[str]:
     outside = ~compared["length"].between(SHORTER, LONGER)
     jaccard = compared["jaccard"].map("{:.2f}".format)
     lengths = compared["length"].map("{:.2f} times as long".format)
-    names = (compared["names"] != "") & wordings.capitals_are_names(table)
+    nouns = "" if wordings.capitals_are_names(table) else ", which says little where nouns have one"
     found = [
         (compared["jaccard"] >= NEAR_COPY, "near copies, which add nothing", jaccard),
         (compared["numbers"] != "", "numbers differ", compared["numbers"]),
-        (names, "names (words with a capital) differ", compared["names"]),
+        (compared["names"] != "", f"names (words with a capital{nouns}) differ", compared["names"]),
         (outside, f"lengths differ (outside {SHORTER} to {LONGER})", lengths),
     ]
     said = [

@@ -117,9 +117,10 @@ class _Round:
         """Count what is neither answered nor counted yet; a thread may still be at it."""
         self.unanswered += [(row, said.lost) for row, said in self.held]
         self.held = []
-        while self.going:
-            _, trial = self.going.popitem()
-            self.unanswered.append((trial.row, trial.lost + trial.under_way))
+        for key in list(self.going):
+            trial = self.going.pop(key, None)  # unless its thread is done by now
+            if trial is not None:
+                self.unanswered.append((trial.row, trial.lost + trial.under_way))
 
     def _together(self, rows: list) -> Iterator[tuple[Any, Reply]]:
         pool = ThreadPoolExecutor(self.service.endpoint.concurrency)
@@ -175,6 +176,8 @@ class _Round:
 
     def _released(self) -> Iterator[tuple[Any, Reply]]:
         """What was held back is the prompts' own fault, as others are answered."""
+        if self.errors:  # then nobody knows: a rerun asks again
+            return
         for row, said in self.held:
             yield row, _left_out(said)
         self.held = []
@@ -184,6 +187,8 @@ class _Round:
         others = f" ({refused} questions in a row were refused)" if refused > 1 else ""
         first = self.held[0][1]
         self.errors.append(EndpointError(f"{first.message}{others}", first.lost))
+        self.unanswered += [(row, said.lost) for row, said in self.held]
+        self.held = []
         self.stop.set()
 
 

@@ -181,6 +181,8 @@ class Trial:
             case Meaning.QUOTA:
                 hint = "no quota or credit is left there; a rerun goes on once there is"
                 raise self._error(error.message, status, hint)
+            case Meaning.REFUSED if error.lacking and not self.service.taken.answered:
+                raise self._error(error.message, status, self._what_is_wrong(status, error))
             case Meaning.FINAL:
                 raise self._error(error.message, status, self._what_is_wrong(status, error))
         return self._refused(error, status)

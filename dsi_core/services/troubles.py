@@ -85,8 +85,6 @@ def read(
     pause = pace.asked(headers, said)
     meaning = _meaning(status, words, bool(fields), pause)
     missing = lacking(body, text, sent) if meaning is Meaning.REFUSED else ()
-    if missing:
-        meaning = Meaning.FINAL  # whatever the prompt is
     return Error(meaning, said, fields, pause, missing)
 
 
@@ -158,6 +156,7 @@ _REFUSES = re.compile(
     r"extraneous|additional|deprecated|cannot find|only |must |not in|range|should|forbidden|remove"
 )
 _LACKS = re.compile(r"\b(required|missing)\b")
+_PROMPT = {"messages", "model", "prompt", "input", "inputs", "content", "contents", "text"}
 _ROLE = re.compile(
     r"(system|developer)['\"`]?[ _](role|message|prompt|instruction)s?|"
     r"role[^.]{0,40}\W(system|developer)\W|"
@@ -187,11 +186,25 @@ def refused(body: Any, text: str, sent: Collection[str]) -> Iterator[str]:
 
 
 def lacking(body: Any, text: str, sent: Collection[str]) -> tuple[str, ...]:
-    """Name the fields that an error says are missing, by where it says that it lies."""
+    """Name the fields of a request's body that an error says are missing, but for the prompt's."""
     if not _LACKS.search(text):
         return ()
-    named = {re.split(r"[.\[]", place)[0] for place in _places(body)}
-    return tuple(sorted(named - set(sent) - {"", "messages", "model"}))
+    return tuple(sorted({n for n in _wanted(body) if n.lower() not in _PROMPT} - set(sent)))
+
+
+def _wanted(body: Any) -> Iterator[str]:
+    """What an error names as a field of its own, as OpenAI and FastAPI do, however deep."""
+    if isinstance(body, list):
+        for one in body:
+            yield from _wanted(one)
+    if not isinstance(body, dict):
+        return
+    for name, value in body.items():
+        if name == "param" and isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w-]*", value):
+            yield value
+        elif name == "loc" and isinstance(value, list) and len(value) > 1 and value[0] == "body":
+            yield str(value[1])
+        yield from _wanted(value)
 
 
 def _places(body: Any) -> Iterator[str]:

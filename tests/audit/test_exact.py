@@ -4,6 +4,7 @@ import json
 import stat
 from dataclasses import replace
 from itertools import count
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -14,13 +15,14 @@ from helpers import STRANGER, write_jsonl
 from servers import error, reply
 
 from dsi_core.audit import choices, conclusion, plan_file, reach, suspect
-from dsi_core.audit.asking import log, run, storage
+from dsi_core.audit.asking import log, run, storage, unanswered
 from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.budget import Budget
 from dsi_core.audit.dry_run import dry_run, summary
 from dsi_core.audit.judgement import Answer, sensitivity
 from dsi_core.audit.report import record
 from dsi_core.protect import kit as kits
+from dsi_core.services.billing import Lost
 
 
 @pytest.fixture
@@ -453,6 +455,32 @@ def test_an_audit_without_an_answer_is_neither_fixed_nor_counted(wording, server
     assert (found["audits"]["number"], found["audits"]["of"]) == (1, 1)
     assert found["audits"]["at most"] == pytest.approx(0.1) == found["settings"]["alpha"]
     assert len(log.read(wording.folder)) == 1
+
+
+def test_a_plan_that_stays_as_it_was_is_one_audit(wording, server, monkeypatch):
+    """Until something was answered or may have been billed another may take its place."""
+    one = plan(wording, server)
+    run.begin(one)
+    begun = plan_file.read(one.folder)
+    monkeypatch.setattr(plan_file.provenance, "now", lambda: "later")
+    run.begin(one)
+    assert plan_file.read(one.folder) == begun
+    other = plan(wording, server, alpha=0.1)
+    run.begin(other)
+    assert plan_file.read(other.folder).begun == "later"
+    asked = SimpleNamespace(sample_id="s", draw=0)
+    unanswered.add(one.folder, [(asked, Lost(1, 1))])
+    with pytest.raises(ValueError, match="a plan is fixed"):
+        plan(wording, server)
+    with pytest.raises(ValueError, match="a plan is fixed"):  # planned before, begun after
+        run.begin(one)
+
+
+def test_a_damaged_log_is_told_before_anything_is_asked(wording, server, audit):
+    (wording.folder / log.NAME).write_text("changed\n" + json.dumps({"audit": "a"}) + "\n")
+    server.script = twins.knows(wording)
+    done = audit(wording)
+    assert done.exit_code == 2 and "line 1: is no entry" in done.stderr and server.asked == []
 
 
 def test_an_audit_is_in_the_log_before_its_first_answer_is_kept_and_stays(wording, server, audit):

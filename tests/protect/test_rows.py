@@ -81,6 +81,7 @@ def test_at_most_ten_rows_are_listed():
     "options, words",
     [
         ({"wordings": "answer,answer3"}, "row 1: no column 'answer3'; has id, question"),
+        ({"wordings": "answer,answer3", "drop": [Left.EMPTY]}, "no column 'answer3' in any row"),
         ({"wordings": "answer"}, "neither a file nor two columns"),
         ({"wordings": "answer,answer"}, "neither a file nor two columns"),
         ({"wordings": "nowhere.jsonl"}, "neither a file nor two columns"),

@@ -1,6 +1,8 @@
 """What ends a run and what does not: refused prompts, nonsense, limits of rate, no quota."""
 
 import json
+import threading
+import time
 
 import pytest
 import servers
@@ -12,6 +14,7 @@ from dsi_core.services import endpoint as api
 from dsi_core.services import pace
 from dsi_core.services.billing import Lost
 from dsi_core.services.endings import Ending
+from dsi_core.services.service import Service
 from dsi_core.services.trial import EndpointError
 from dsi_core.settings.schema import Endpoint
 
@@ -85,14 +88,39 @@ def test_three_refused_in_a_row_are_the_services_own_fault(server, before):
     server.script = lambda prompt, n: reply("ok") if prompt in "ab"[:before] else error(400, "bad")
     found, told, said = run(server.url, todo("abcdefgh"), concurrency=1)
     assert len(found) == before and told == [] and before + 3 <= len(server.asked) <= before + 4
-    assert "status 400" in said and said.endswith("bad")
+    assert "status 400" in said and said.endswith("bad (3 questions in a row were refused)")
+
+
+def test_what_the_service_is_blamed_for_is_no_answer_though_one_comes_late(server):
+    late = threading.Event()
+
+    def script(prompt, n):
+        if prompt == "late":
+            late.wait(10)
+            time.sleep(0.3)  # the third refusal is read by now
+        if prompt in "bcd":
+            if prompt == "d":
+                late.set()
+            return error(400, "bad")
+        return reply("ok")
+
+    server.script, vain = script, []
+    service = Service(Endpoint(base_url=server.url, model="m-1", concurrency=2))
+    service.proven, found = True, []
+    with service, pytest.raises(EndpointError, match="3 questions in a row"):
+        asking = Sampling(0, 1.0, 1, 8, 1)
+        questions = todo(["a", "late", "b", "c", "d"])
+        for row, _ in api.answers(service.endpoint, questions, asking, service, unanswered=vain):
+            found.append(row.prompt)
+    assert set(found) <= {"a", "late"}
+    assert {row.prompt for row, _ in vain} >= set("bcd")
 
 
 def test_prompts_too_long_from_the_first_on_are_the_services_own_fault(server):
     server.script = lambda prompt, n: error(400, "maximum context length is 9 tokens")
     found, told, said = run(server.url, todo("abcdefgh"), concurrency=1)
     assert found == {} and told == [] and len(server.asked) == 3
-    assert "sample s-a: status 400" in said and said.endswith("9 tokens")
+    assert "sample s-a: status 400" in said and "9 tokens (3 questions in a row" in said
 
 
 def test_two_refused_and_nothing_else_is_no_answer(server):

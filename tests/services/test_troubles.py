@@ -371,13 +371,23 @@ def test_what_can_be_done(name):
             "messages.0.content: field required",
         ),
         ({"error": {"message": "text is required", "param": None}}, (), "text is required"),
+        (
+            {"error": {"message": "a prompt is required", "param": "input"}},
+            (),
+            "a prompt is required",
+        ),
+        (
+            {"detail": [{"loc": ["header", "x-tenant"], "msg": "field required"}]},
+            (),
+            "header.x-tenant: field required",
+        ),
     ],
 )
 def test_a_field_that_a_service_wants_is_named(body, wanted, said):
-    """Then no other prompt goes better."""
+    """A service that answered other prompts lacks none, so that this alone ends no run."""
     error = troubles.read(422, {}, json.dumps(body).encode(), {"seed", "temperature"})
     assert (error.lacking, error.message) == (wanted, said)
-    assert error.meaning is (Meaning.FINAL if wanted else Meaning.REFUSED)
+    assert error.meaning is Meaning.REFUSED
 
 
 def test_what_an_error_quotes_of_the_prompt_says_nothing():

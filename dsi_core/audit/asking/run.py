@@ -20,7 +20,7 @@ from dsi_core.audit import answers_file, judgement, plan_file
 from dsi_core.audit.asking import elsewhere, log, same_model, unanswered
 from dsi_core.audit.asking.cost import affordable, neutral_round, spent
 from dsi_core.audit.asking.log import Entry
-from dsi_core.audit.asking.storage import answers, answers_in, beside, has_answers
+from dsi_core.audit.asking.storage import answers, answers_in, beside, is_fixed
 from dsi_core.audit.judgement import Judgement
 from dsi_core.audit.plan import MODEL_ID, Plan
 from dsi_core.audit.plan_file import PlanFile
@@ -149,13 +149,19 @@ def begin(plan: Plan) -> None:
     """Make the audit's folder and fix its plan.
 
     What the suspect answers is read by the folder's owner alone. Before it has answered anything
-    another plan may take the first one's place: nobody can have chosen by its answers.
+    another plan may take the first one's place: nobody can have chosen by its answers. A damaged
+    log is told now, before anything is paid for.
     """
+    log.read(plan.subject.folder)
     plan.folder.mkdir(parents=True, exist_ok=True)
     path = plan.folder / RESPONSES
     path.touch(mode=0o600)
     path.chmod(0o600)
-    if not plan_file.lies_in(plan.folder) or not has_answers(plan):
+    of_a_file = plan.answers_file is not None
+    if is_fixed(plan):
+        plan_file.check(plan.folder, plan.fixed, of_a_file=of_a_file)
+    there = plan_file.read(plan.folder) if plan_file.lies_in(plan.folder) else None
+    if there is None or plan_file.differing(there, plan.fixed, of_a_file=of_a_file):
         plan_file.write(plan.folder, plan.fixed)
 
 

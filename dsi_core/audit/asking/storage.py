@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit.asking import same_model
+from dsi_core.audit.asking import same_model, unanswered
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.suspect import AnswerFacts
 from dsi_core.models import responses
@@ -23,9 +23,9 @@ def beside(plan: Plan) -> pd.DataFrame:
     return answers_in(plan.folder / same_model.FOLDER)
 
 
-def has_answers(plan: Plan) -> bool:
-    """Tell whether the suspect has answered anything, be it a neutral question."""
-    return len(answers(plan)) + len(beside(plan)) > 0
+def is_fixed(plan: Plan) -> bool:
+    """Tell whether anything was answered, be it a neutral question, or may have been billed."""
+    return len(answers(plan)) + len(beside(plan)) + len(unanswered.read(plan.folder)) > 0
 
 
 def answers_in(folder: Path) -> pd.DataFrame:
