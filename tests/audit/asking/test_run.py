@@ -298,34 +298,36 @@ def test_a_killed_audit_goes_on_where_it_was(prepared, server, cli, options, tmp
 
 
 def test_what_is_under_way_at_ctrl_c_is_counted_and_paid(prepared, server):
-    """After eight answers four questions are open: a rerun asks them again, within its budget."""
-    folder = prepared(12)
+    """After eight answers some questions are open: a rerun asks them again, within its budget."""
+    folder, how = prepared(12), {"stop_early": False, "price_in": 1, "price_out": 1}
     healthy, number, goes_on = knows(folder), count(), threading.Event()
+    first = plan(folder, server, **how)
 
     def script(prompt, n):
         mine = next(number)
-        if mine == 11:
+        if mine == 8:
+            until(lambda: len(storage.answers(first)) == 8, 30)
+            time.sleep(0.5)  # others are on their way, too, and the audit waits for them
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         if mine >= 8:
-            goes_on.wait(60)
+            goes_on.wait(30)
         return healthy(prompt, n)
 
     server.script = script
-    how = {"stop_early": False, "price_in": 1, "price_out": 1}
     with pytest.raises(KeyboardInterrupt):
-        run.run(plan(folder, server, **how))
+        run.run(first)
     goes_on.set()
     broken_off = plan(folder, server, budget="20", **how)
-    kept = len(storage.answers(broken_off))
-    assert kept == 8 and len(server.asked) == 12
-    assert unanswered.read(broken_off.folder)["requests"].tolist() == [1, 1, 1, 1]
-    assert cost.used(broken_off, storage.answers(broken_off)) == 12
+    kept, open_ = len(storage.answers(broken_off)), len(server.asked) - 8
+    assert kept == 8 and 1 <= open_ <= 4
+    assert unanswered.read(broken_off.folder)["requests"].tolist() == [1] * open_
+    assert cost.used(broken_off, storage.answers(broken_off)) == 8 + open_
     server.script = healthy
     outcome = run.run(broken_off)
-    assert len(server.asked) <= 20 and outcome.judgement.answers == 15
+    assert len(server.asked) <= 20 and outcome.judgement.answers >= 15
     whole = plan(folder, server, **how)
     said = record.write(whole, run.run(whole)).facts.queried
-    assert said.requests == len(server.asked) == 40 and said.without_answer == 4
+    assert said.requests == len(server.asked) == 36 + open_ and said.without_answer == open_
 
 
 def until(condition, seconds: float) -> None:
