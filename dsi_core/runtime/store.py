@@ -94,10 +94,13 @@ def make_root() -> Path:
 
 def _format_of(folder: Path) -> int | None:
     """The format in which a folder holds results; None = it holds none."""
-    try:
-        return disk.read_json(folder / MARKER, "restore it, or set $DSI_STORE anew")["format"]
-    except FileNotFoundError:
-        return 1 if any(folder.glob("*/*/spec.json")) else None
+    for _ in range(2):  # another process may make it just now: its mark comes before its results
+        try:
+            return disk.read_json(folder / MARKER, "restore it, or set $DSI_STORE anew")["format"]
+        except FileNotFoundError:
+            if not any(folder.glob("*/*/spec.json")):
+                return None
+    return 1
 
 
 def key(spec: Any) -> str:

@@ -237,3 +237,19 @@ def test_a_damaged_entry_is_named_and_keeps_no_other_from_being_listed(empty_sto
     table = entries.status().set_index("name")
     assert table["complete"].to_dict() == {"whole": True, "torn": False}
     assert "is damaged" in table.loc["torn", "settings"]
+
+
+def test_a_store_that_another_process_makes_just_now_is_none_of_old(empty_store, monkeypatch):
+    store.entry("tuned", "m", {"seed": 1})
+    read, late = disk.read_json, [FileNotFoundError()]  # it was not marked yet when first looked at
+
+    def reads(*told):
+        if late:
+            raise late.pop()
+        return read(*told)
+
+    monkeypatch.setattr(store.disk, "read_json", reads)
+    assert store.root() == empty_store and not late
+    (empty_store / store.MARKER).unlink()
+    with pytest.raises(ValueError, match="format 1"):
+        store.root()
