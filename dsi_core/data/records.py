@@ -235,7 +235,8 @@ def _filled(record: dict, source: Data) -> dict:
     """The record with None for what it lacks, where rows that are empty there are left out."""
     if source.output is None or not {Left.EMPTY, Left.NO_ANSWER} & set(source.drop):
         return record
-    lacking = [column for column in [*source.prompt, source.output] if column not in record]
+    prompts = source.prompt if Left.EMPTY in source.drop else []  # each row needs a prompt
+    lacking = [column for column in [*prompts, source.output] if column not in record]
     return {**record, **dict.fromkeys(lacking)} if lacking else record
 
 

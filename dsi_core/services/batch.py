@@ -58,8 +58,9 @@ def batched(
         begun = None  # asked for less now, and nothing was paid: begin anew
     if begun is None:
         first, alone = questions.drop_duplicates("sample_id").head(SUSPICIOUS), set()
-        how: Any = {"until_one": True, "unanswered": unanswered}
-        for row, answer in answers(service.endpoint, first, asking, service, **how):
+        for row, answer in answers(
+            service.endpoint, first, asking, service, until_one=True, unanswered=unanswered
+        ):
             alone.add(name_of(row.sample_id, row.draw))
             yield row, answer
         rest = [name_of(row.sample_id, row.draw) not in alone for row in rows_of(questions)]

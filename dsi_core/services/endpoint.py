@@ -60,8 +60,9 @@ def answers(
     """
     if service is None:
         with Service(endpoint) as service:
-            how: Any = {"until_one": until_one, "unanswered": unanswered}
-            yield from answers(endpoint, questions, asking, service, **how)
+            yield from answers(
+                endpoint, questions, asking, service, until_one=until_one, unanswered=unanswered
+            )
         return
     if len(questions) and not service.proven and (why := service.client.reach()):
         raise EndpointError(f"{service.name}: {service.shown(why)} ({UNREACHED})")

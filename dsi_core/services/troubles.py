@@ -193,28 +193,17 @@ def lacking(body: Any, text: str, sent: Collection[str]) -> tuple[str, ...]:
 
 
 def _wanted(body: Any) -> Iterator[str]:
-    """What an error names as a field of its own, as OpenAI and FastAPI do, however deep."""
-    if isinstance(body, list):
-        for one in body:
-            yield from _wanted(one)
-    if not isinstance(body, dict):
-        return
-    for name, value in body.items():
+    """What an error names as a field of its own, as OpenAI and FastAPI do."""
+    for name, value in _said_in(body):
         if name == "param" and isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w-]*", value):
             yield value
         elif name == "loc" and isinstance(value, list) and len(value) > 1 and value[0] == "body":
             yield str(value[1])
-        yield from _wanted(value)
 
 
 def _places(body: Any) -> Iterator[str]:
-    """Where an error says that it lies: in fields made for it, however deep."""
-    if isinstance(body, list):
-        for one in body:
-            yield from _places(one)
-    if not isinstance(body, dict):
-        return
-    for name, value in body.items():
+    """Where an error says that it lies: in fields made for it."""
+    for name, value in _said_in(body):
         if name in ("param", "field", "additionalProperty", "parameter") and isinstance(value, str):
             yield value
         elif name in ("loc", "path") and isinstance(value, list):
@@ -224,12 +213,21 @@ def _places(body: Any) -> Iterator[str]:
             yield from map(str, value)
         elif name == "errors" and isinstance(value, dict):
             yield from value
-        yield from _places(value)
-    said = body.get("message")
-    if isinstance(said, str):  # a list of Python's, printed
-        for place in re.findall(r"'loc': \('body', ([^)]*)\)", said):
-            steps = [step.strip(" '") for step in place.split(",") if step.strip(" '")]
-            yield from {".".join(steps), *steps[:1]}
+        elif name == "message" and isinstance(value, str):  # a list of Python's, printed
+            for place in re.findall(r"'loc': \('body', ([^)]*)\)", value):
+                steps = [step.strip(" '") for step in place.split(",") if step.strip(" '")]
+                yield from {".".join(steps), *steps[:1]}
+
+
+def _said_in(body: Any) -> Iterator[tuple[str, Any]]:
+    """Every field of an error with its value, however deep."""
+    if isinstance(body, list):
+        for one in body:
+            yield from _said_in(one)
+    elif isinstance(body, dict):
+        for name, value in body.items():
+            yield name, value
+            yield from _said_in(value)
 
 
 def _unquoted(body: Any) -> Any:

@@ -41,11 +41,16 @@ def grey_box(read: Read) -> Numbers:
 
 
 def _beside(right: dict[str, str], access: pd.Series) -> dict[str, str]:
-    """Name the methods that read probabilities and judge more, as many and fewer than the vote."""
+    """Name the methods that read probabilities and judge more, as many and fewer than the vote.
+
+    lead: by how many suspects of all the best of them is ahead.
+    """
     counts = pd.Series({method: int(said.split("/")[0]) for method, said in right.items()})
     ahead = counts[access == "probabilities"] - counts["black-box dataset inference"]
     parts = {"more": ahead > 0, "as_many": ahead == 0, "fewer": ahead < 0}
-    return {said: listed(ahead[which].index) for said, which in parts.items()}
+    named = {said: listed(ahead[which].index) for said, which in parts.items()}
+    _, _, suspects = right["black-box dataset inference"].partition("/")
+    return {**named, "lead": f"{ahead.max():.0f} of {suspects} suspects"}
 
 
 def share_of_d(read: Read) -> Numbers:
