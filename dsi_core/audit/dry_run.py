@@ -17,6 +17,7 @@ from dsi_core.audit.asking.cost import (
     worst,
     worst_neutral,
 )
+from dsi_core.audit.asking.run import batch_in_the_way
 from dsi_core.audit.asking.storage import answers, beside, complete
 from dsi_core.audit.budget import Budget, Tokens
 from dsi_core.audit.plan import Plan
@@ -24,7 +25,7 @@ from dsi_core.audit.reach import Power, Reach, power, reach
 from dsi_core.audit.readable import Readable
 from dsi_core.audit.subject import Kind
 from dsi_core.models import responses
-from dsi_core.services import address, request
+from dsi_core.services import address, pending, request
 from dsi_core.services.service import remembered
 
 CHAT_TOKENS = 16  # about, that a chat format adds to a prompt
@@ -68,6 +69,8 @@ class DryRun(Readable):
         After how many samples the test looks.
     already_answered
         Questions, neutral ones too: they are not among the queries.
+    under_way
+        Questions that a batch has been given: they are paid, and not among the queries either.
     of_a_file
         Whether a file answers, so that nobody is asked.
     about, at_most
@@ -78,7 +81,8 @@ class DryRun(Readable):
     first_request
         The body that an API would get; None for a local model.
     unready
-        What the audit would stop at here: a key that is not set; None = nothing known.
+        What the audit would stop at here: a key that is not set, a batch under way where nothing
+        is asked in batches; None = nothing known.
     """
 
     conclusion: str
@@ -95,6 +99,7 @@ class DryRun(Readable):
     neutral_queries: int
     looks: tuple[int, ...]
     already_answered: int
+    under_way: int
     of_a_file: bool
     about: Expected
     at_most: Expected
@@ -106,10 +111,12 @@ class DryRun(Readable):
 def dry_run(plan: Plan, shown: int = 5) -> DryRun:
     """Tell what would be asked and what it may cost; nothing is sent. shown: prompts to quote."""
     stored, usual = answers(plan), _usual(plan)
-    wanted = _wanted(plan, stored)
-    asked, found = affordable(plan, stored, wanted), power(plan)
-    within = _reach(plan, stored, asked)
-    about_within = _reach(plan, stored, affordable(plan, stored, wanted, usual))
+    wanted, found = _wanted(plan, stored), power(plan)
+    paid = pending.submitted(plan.folder, wanted)
+    rest, sent = wanted.drop(paid.index), paid["prompt"].tolist()
+    asked = affordable(plan, stored, rest, under_way=sent)
+    within = _reach(plan, stored, paid, asked)
+    about_within = _reach(plan, stored, paid, affordable(plan, stored, rest, usual, sent))
     neutral = _neutral(plan, stored, asked)
     about = _sum(map(usual, asked["prompt"])) + neutral * np.array(USUAL_NEUTRAL)
     most = _sum(worst(plan, prompt) for prompt in asked["prompt"])
@@ -129,12 +136,13 @@ def dry_run(plan: Plan, shown: int = 5) -> DryRun:
         neutral_queries=neutral,
         looks=() if plan.looks is None else plan.looks.after,
         already_answered=len(stored) + len(beside(plan)),
+        under_way=len(paid),
         of_a_file=plan.answers_file is not None,
         about=_expected(plan.budget, Tokens(*about)),
         at_most=_expected(plan.budget, Tokens(*most)),
         prompts=plan.samples["prompt"].head(shown).tolist(),
         first_request=_first_request(plan),
-        unready=_unready(plan),
+        unready=_unready(plan, paid),
     )
 
 
@@ -145,9 +153,9 @@ def _wanted(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:
     return wanted.head(0) if done or plan.answers_file is not None else wanted
 
 
-def _reach(plan: Plan, stored: pd.DataFrame, asked: pd.DataFrame) -> Reach:
+def _reach(plan: Plan, stored: pd.DataFrame, *asked: pd.DataFrame) -> Reach:
     """What the answers so far allow once these questions are answered, too."""
-    answered = pd.concat([stored[judgement.ANSWER], asked[judgement.ANSWER]])
+    answered = pd.concat([some[judgement.ANSWER] for some in (stored, *asked)])
     samples = complete(plan, answered)
     return reach(plan, samples, len(samples))
 
@@ -176,6 +184,8 @@ def _questions(dry: DryRun) -> list[str]:
     if dry.of_a_file:
         return ["nobody would be asked: a file answers"]
     there = f"; {dry.already_answered} are answered already" if dry.already_answered else ""
+    if dry.under_way:
+        there += f"; {dry.under_way} are in a batch under way, which is paid and collected first"
     if not dry.queries:
         return [f"nothing would be asked within the budget and the plan{there}"]
     prices = "" if dry.about.cost is not None else " (--price-in and --price-out tell the cost)"
@@ -233,8 +243,10 @@ def _expected(budget: Budget, tokens: Tokens) -> Expected:
     return Expected(tokens_read=int(tokens.read), tokens_written=int(tokens.written), cost=cost)
 
 
-def _unready(plan: Plan) -> str | None:
-    """Why no question could be asked."""
+def _unready(plan: Plan, paid: pd.DataFrame) -> str | None:
+    """Why no question could be asked. paid: what a batch under way has."""
+    if len(paid) and (why := batch_in_the_way(plan)):
+        return why
     if plan.remote is None:
         return None
     try:

@@ -76,7 +76,7 @@ class AnswerFacts:
     lost_requests, lost_uncounted, lost_tokens, lost_prompt_tokens
         Of these: those without an answer that were or may have been billed, as `services.Lost`.
     at
-        When it came, as `provenance.now` writes it.
+        When it came, as `provenance.moment` writes it.
     """
 
     finish: str = ""

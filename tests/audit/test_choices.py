@@ -16,7 +16,7 @@ from dsi_core.audit.asking import cost, run
 from dsi_core.audit.dry_run import dry_run, summary
 from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.protect import kit as kits
-from dsi_core.runtime import store
+from dsi_core.runtime import provenance, store
 from dsi_core.services import request
 
 
@@ -108,8 +108,12 @@ def test_a_dry_run_of_too_little_money_says_that_nothing_can_be_found(tmp_path, 
         assert dry.conclusion.startswith(words)
 
 
-def test_a_dry_run_says_what_is_left_to_ask_and_to_pay(prepared, server):
-    """Two rounds of six neutral questions and 20 samples; broken off by the budget after 18."""
+def test_a_dry_run_says_what_is_left_to_ask_and_to_pay(prepared, server, monkeypatch):
+    """Two rounds of six neutral questions and 20 samples; broken off by the budget after 18.
+
+    It goes on within a second: what came since the last round is told from what came before.
+    """
+    monkeypatch.setattr(provenance, "now", lambda: "2026-01-01T00:00:00+00:00")
     server.script = lambda prompt, n: reply(STRANGER, usage={"prompt_tokens": 9})
     how = {"neutral": 2, "draws": 2, "stop_early": False, "price_in": 1, "price_out": 1}
     folder = prepared(20)

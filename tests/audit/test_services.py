@@ -163,6 +163,38 @@ def test_a_batch_is_collected_whole_whatever_budget_a_rerun_has(prepared, batche
     assert not under_way.exists() and len(batches.single) == 1
 
 
+def test_a_dry_run_counts_a_batch_under_way_as_paid(prepared, batches, cli):
+    """Of 15 questions one is answered, 5 are in the batch of a first budget, and 9 are left."""
+    folder = prepared(5)
+    how = ("--base-url", batches.url, "--model", "m-1", "--patience", "0", "--same-model", "0")
+    batches.troubles = [("GET", "/v1/batches/batch-0", 401)]
+    assert cli(folder.folder, *how, "--batch", "--budget", "8", suspect=False).exit_code == 3
+
+    def dry(*more):
+        done = cli(folder.folder, *how, *more, "--dry-run", "--json", suspect=False)
+        said = json.loads(done.stdout)
+        return said, (said["already answered"], said["under way"], said["queries"])
+
+    all_of_it, counts = dry("--batch")
+    assert counts == (1, 5, 9) and all_of_it["within budget"]["samples"] == 5
+    assert all_of_it["unready"] is None
+    spent, counts = dry("--batch", "--budget", "8")
+    assert counts == (1, 5, 0) and spent["within budget"]["samples"] == 2
+    assert spent["at most"]["tokens written"] == 0
+    one_more, counts = dry("--batch", "--budget", "9")
+    assert counts == (1, 5, 3) and one_more["within budget"]["samples"] == 3
+    prices = ("--price-in", "0", "--price-out", "1")
+    most = dry("--batch", *prices)[0]["at most"]["cost"] / 9  # of a question
+    enough = dry("--batch", *prices, "--budget", f"{most * 8.5} USD")
+    assert enough[1] == (1, 5, 3)
+    short = dry("--batch", *prices, "--budget", f"{most * 7.9} USD")
+    assert short[1] == (1, 5, 0)
+    said = cli(folder.folder, *how, "--ask-all", "--dry-run", suspect=False).stdout
+    assert "not ready" in said and "(batch-0): --batch goes on with it" in said
+    assert "5 are in a batch under way, which is paid and collected first" in said
+    assert len(batches.single) == len(batches.batches) == 1
+
+
 def test_what_a_batch_billed_in_vain_counts_in_the_cost(prepared, batches, cli):
     folder = prepared(5)
     broken = {"choices": [{"message": {"content": "h"}, "finish_reason": "error"}]}

@@ -1,6 +1,6 @@
 """What an audit may cost and what it has cost, in queries, tokens and money."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -21,11 +21,12 @@ def affordable(
     stored: pd.DataFrame,
     questions: pd.DataFrame,
     expected: Callable[[str], Tokens] | None = None,
+    under_way: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Give those of some questions that the budget suffices for: whole samples, in order.
 
-    What was paid so far, and the neutral questions to come, are taken off it first. A sample is
-    asked about only if the most that it can cost is left.
+    What was paid so far, what is under way, and the neutral questions to come are taken off it
+    first. A sample is asked about only if the most that it can cost is left.
 
     Parameters
     ----------
@@ -35,17 +36,21 @@ def affordable(
         Columns sample_id, prompt, draw.
     expected
         What the questions before it are taken to cost, by their prompts; None = the most they can.
+    under_way
+        Prompts of the questions, none of those above, that a batch under way has.
     """
     reserved = reserved_neutral(plan, stored)
     samples = questions.groupby("sample_id", sort=False)["prompt"].agg(["first", "size"])
     fits = pd.Series(True, index=samples.index)
     if plan.budget.queries is not None:
-        left = plan.budget.queries - used(plan, stored) - reserved
+        left = plan.budget.queries - used(plan, stored) - len(under_way) - reserved
         fits &= samples["size"].cumsum() <= left
     if plan.budget.money is not None:
         most = _money(plan, samples, lambda prompt: worst(plan, prompt))
         before = most if expected is None else _money(plan, samples, expected)
         kept = reserved * plan.budget.cost(worst_neutral(plan)) if reserved else 0.0
+        usual = expected or (lambda prompt: worst(plan, prompt))
+        kept += sum(plan.budget.cost(usual(prompt)) for prompt in under_way)
         needed = before.cumsum().shift(fill_value=0.0) + most
         fits &= spent(plan, stored) + kept + needed <= plan.budget.money
     return questions[questions["sample_id"].isin(fits.index[fits.cummin()])]

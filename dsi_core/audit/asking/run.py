@@ -133,16 +133,27 @@ def _check_batch(plan: Plan, stored: pd.DataFrame) -> None:
     if under_way is None:
         return
     wanted = responses.unanswered(stored, plan.samples, plan.draws)
-    singly = plan.remote is None or not plan.remote.batch
     collected = under_way.asked_for and pending.submitted(plan.folder, wanted).empty
-    if collected or (singly and not under_way.asked_for):  # nothing more was paid
+    if collected or (_singly(plan) and not under_way.asked_for):  # nothing more was paid
         pending.forget(plan.folder)
-    elif singly:
-        raise ValueError(
-            f"{plan.folder / pending.NAME}: a batch of {len(under_way.questions)} questions is "
-            f"under way ({under_way.batch or 'not yet made'}): --batch goes on with it; or cancel "
-            "it there and delete this file"
-        )
+    elif why := batch_in_the_way(plan):
+        raise ValueError(why)
+
+
+def batch_in_the_way(plan: Plan) -> str | None:
+    """Say which batch under way has what would be asked singly; None = none is in the way."""
+    under_way = pending.under_way(plan.folder)
+    if under_way is None or not under_way.asked_for or not _singly(plan):
+        return None
+    return (
+        f"{plan.folder / pending.NAME}: a batch of {len(under_way.questions)} questions is "
+        f"under way ({under_way.batch or 'not yet made'}): --batch goes on with it; or cancel "
+        "it there and delete this file"
+    )
+
+
+def _singly(plan: Plan) -> bool:
+    return plan.remote is None or not plan.remote.batch
 
 
 def begin(plan: Plan) -> None:
@@ -383,5 +394,5 @@ def keep(
                 "draw": int(question.draw),
                 "response": text,
             }
-            write([{**line, **asdict(facts), "at": provenance.now()}])
+            write([{**line, **asdict(facts), "at": provenance.moment()}])
             kept()

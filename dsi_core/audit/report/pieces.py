@@ -58,7 +58,7 @@ def visible(value: Any) -> Any:
 
 
 def when(moment: str | None) -> str:
-    """A time as `provenance.now` writes it, without what no reader needs."""
+    """A time as `provenance` writes it, without what no reader needs."""
     return f"{moment[:16].replace('T', ' ')} UTC" if moment else "never"
 
 
