@@ -110,20 +110,22 @@ def released(path: str) -> pd.DataFrame:
     ----------
     path
         JSON: set of prompts -> prompt -> model -> text, which repeats the prompt (it is cut off
-        here). A relative one starts at the repository. Without a path, or where nothing is, the
-        table is empty and its attrs["absent"] says so in a sentence.
+        here). A relative one starts at the repository. Without a path the table is empty and its
+        attrs["absent"] says so in a sentence.
 
     Raises
     ------
     ValueError
-        Naming file, set, prompt and model for any other content.
+        Where nothing is; naming file, set, prompt and model for any other content.
     """
-    place = ROOT / path
-    if not path or not place.exists():
-        why = f"{path} does not exist" if path else "the parameter `released` is empty"
+    if not path:
         empty = pd.DataFrame(columns=COLUMNS)
-        empty.attrs["absent"] = f"No released responses: {why}, so this test bed is left out."
+        why = "No released responses: the parameter `released` is empty"
+        empty.attrs["absent"] = f"{why}, so this test bed is left out."
         return empty
+    place = ROOT / path
+    if not place.exists():
+        raise ValueError(f"the parameter released: {place} does not exist; leave it empty for none")
     truth = reported(RELEASED)[["model", "base"]].itertuples(index=False, name=None)
     origins = dict(truth)
     bases = {base: base for base in origins.values()}

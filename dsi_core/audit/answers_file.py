@@ -144,7 +144,7 @@ def _asked(
 def _draw(record: dict[str, Any], following: int, place: str) -> int:
     """Its draw, or else the following number."""
     draw = record.get("draw")
-    if draw is None:
+    if draw is None or draw == "":  # a CSV file has no other way to leave one out
         return following
     if isinstance(draw, bool) or not str(draw).isdecimal():
         raise ValueError(f"{place}, field 'draw': {draw!r}, needs an integer of at least 0")

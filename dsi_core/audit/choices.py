@@ -14,9 +14,11 @@ from dsi_core.audit.budget import read_budget
 from dsi_core.audit.plan import AUDITS, LOOKS, Plan
 from dsi_core.audit.preparation.prepared import Prepared
 from dsi_core.audit.subject import Kind, Subject
+from dsi_core.data.fields import text_of
 from dsi_core.evidence import looks as group_sequential
 from dsi_core.protect.kit import Kit
 from dsi_core.runtime import store
+from dsi_core.runtime.released import sha256_of
 from dsi_core.services import address, network, request, thoughts
 from dsi_core.services.troubles import LIMITS
 from dsi_core.settings.profile import load_profile
@@ -88,6 +90,7 @@ def plan(
         the audit has begun under another plan.
     """
     check_alpha(alpha)
+    text_of(system, "--system-prompt")
     kit, prepared = (None, about) if isinstance(about, Prepared) else (about, None)
     if prepared is not None:
         _refuse(prepared, draws, max_new_tokens, control_answers, profile)
@@ -137,7 +140,7 @@ def plan(
         samples=asked,
         alpha=alpha,
         looks=looks,
-        controls=_controls(control_answers, whole.samples),
+        controls=_controls(control_answers, whole.samples, asked, answers),
         control_files=tuple(Path(path) for path in control_answers),
         stops_early=stops_early,
         budget=read_budget(budget, price_in, price_out),
@@ -149,6 +152,8 @@ def plan(
     if is_fixed(planned):
         plan_file.check(planned.folder, planned.fixed, of_a_file=answers is not None)
     _warn_of_texts(planned)
+    if given is not None:
+        _warn_of_surplus(given[given["sample_id"].isin(asked["sample_id"])], planned)
     return planned
 
 
@@ -279,6 +284,15 @@ def _draws_of(answers: pd.DataFrame | None, about: Subject) -> int | None:
     return min(most, about.responses.draws) if about.kind is Kind.AFTER else most
 
 
+def _warn_of_surplus(answers: pd.DataFrame, plan: Plan) -> None:
+    if surplus := int((answers["draw"] >= plan.draws).sum()):
+        warnings.warn(
+            f"{plan.answers_file}: of the answers to a sample the first {plan.draws} count: "
+            f"{surplus} of {len(answers)} are not used",
+            stacklevel=3,
+        )
+
+
 def _neutral(given: int | None, model: Model | None) -> int:
     if given is not None and given not in range(len(same_model.PROMPTS) + 1):
         raise ValueError(f"same_model is {given}; allowed: 0 to {len(same_model.PROMPTS)}")
@@ -297,16 +311,45 @@ def _how_many(samples: int | None, most: int) -> int:
     return most if samples is None else samples
 
 
-def _controls(files: Sequence[str | Path], samples: pd.DataFrame) -> pd.DataFrame:
-    """The answers of all controls, each a file, in one table."""
-    tables = [
-        answers_file.without_thoughts(_of_file(path, samples)).assign(
-            control=f"{number}. {Path(path).stem}"
+def _controls(
+    files: Sequence[str | Path],
+    samples: pd.DataFrame,
+    asked: pd.DataFrame,
+    answers: str | Path | None,
+) -> pd.DataFrame:
+    """The answers of all controls, each a file of another model, in one table."""
+    tables = [pd.DataFrame(columns=["control", *answers_file.COLUMNS])]
+    known = {} if answers is None else {sha256_of(Path(answers)): f"--answers {answers}"}
+    names: set[str] = set()
+    for number, path in enumerate(map(Path, files), start=1):
+        said = answers_file.without_thoughts(_of_file(path, samples))
+        option, sha256 = f"--control-answers {path}", sha256_of(path)
+        if sha256 in known:
+            raise ValueError(
+                f"{option}: has the same content as {known[sha256]}; each control is another "
+                "model, and none is the suspect"
+            )
+        if path.stem in names:
+            raise ValueError(f"{option}: another control is called {path.stem!r}; rename the file")
+        known[sha256] = option
+        names.add(path.stem)
+        _check_coverage(option, said, asked)
+        tables.append(said.assign(control=f"{number}. {path.stem}"))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _check_coverage(option: str, said: pd.DataFrame, asked: pd.DataFrame) -> None:
+    """A control says something, and of which samples it does not is told."""
+    texts = int(asked["sample_id"].isin(said.loc[said["response"] != "", "sample_id"]).sum())
+    if not texts:
+        raise ValueError(f"{option}: has a text for none of the {len(asked)} samples; leave it out")
+    if texts < len(asked):
+        warnings.warn(
+            f"{option}: has a text for {texts} of {len(asked)} samples; where it has no answer, "
+            "the mean of the other controls is subtracted, and where no control has one, their "
+            "mean over the samples that are answered (an empty answer is one, close to no text)",
+            stacklevel=4,
         )
-        for number, path in enumerate(files, start=1)
-    ]
-    nobody = pd.DataFrame(columns=["control", *answers_file.COLUMNS])
-    return pd.concat([nobody, *tables], ignore_index=True) if tables else nobody
 
 
 def _place(about: Subject, out: str | Path | None) -> Path:

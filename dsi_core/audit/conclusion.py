@@ -15,13 +15,12 @@ COPIES = {Kind.PRIVATE: "a copy or a rewording", Kind.WORDING: "a copy"}
 ASSUMPTIONS = {
     Kind.PRIVATE: (
         "A fair coin, tossed before the release for each group of samples, decided which were "
-        "withheld; nobody else has them, and the service looks nothing up that was published. "
-        "Nothing else is assumed, about the model or the data."
+        "withheld; nobody else has them, and the service looks nothing up that was published."
     ),
     Kind.WORDING: (
         "A fair coin, tossed before the release for each group of samples, decided which of two "
         "wordings was published; nobody else has the other, and the service looks nothing up that "
-        "was published. Nothing else is assumed, about the model or the data."
+        "was published."
     ),
     Kind.AFTER: (
         "A model that never saw the dataset is like one more of the control models, within every "
@@ -30,6 +29,11 @@ ASSUMPTIONS = {
         "model lean as much."
     ),
 }
+NOTHING_ELSE = "Nothing else is assumed, about the model or the data."
+OF_A_FILE = (
+    "The file holds the suspect's answers as they came, all of them: whoever knows what counts and "
+    "leaves answers out, or writes them, can make any model look guilty or innocent."
+)
 VOTE_ASSUMES = (
     "None is needed to count, but the count has no known error rate: the thresholds are the "
     "paper's conventions."
@@ -51,6 +55,13 @@ HOW_IT_CAME = (
     "How much of the data the model learnt, and how it came to the model's maker (a licence, "
     "another publication of the same texts), is not visible in these numbers."
 )
+ASKING = (
+    "Asking shows the prompts to whoever runs the service, those of withheld samples too (not "
+    "their outputs)."
+)
+ASKING_PUBLISHED = (
+    "Asking shows published prompts alone; the wording that was kept back is sent to nobody."
+)
 SERVICE = (
     "The service may change the model behind a name at any time; the answers are those of the "
     "times given here."
@@ -60,15 +71,14 @@ LIMITS = {
         P_VALUE,
         NO_FINDING,
         HOW_IT_CAME,
-        "Asking shows the prompts to whoever runs the service, those of withheld samples too (not "
-        "their outputs).",
+        ASKING,
         SERVICE,
     ],
     Kind.WORDING: [
         P_VALUE,
         NO_FINDING,
         HOW_IT_CAME,
-        "Asking shows published prompts alone; the wording that was kept back is sent to nobody.",
+        ASKING_PUBLISHED,
         SERVICE,
     ],
     Kind.AFTER: [
@@ -89,13 +99,31 @@ LATE = (
 )
 
 
+def assumption(plan: Plan) -> str:
+    """Say what a p-value of this audit assumes."""
+    said = [ASSUMPTIONS[plan.subject.kind]]
+    if plan.answers_file is not None:
+        said.append(OF_A_FILE)
+    elif plan.prepared is None:
+        said.append(NOTHING_ELSE)
+    return " ".join(said)
+
+
+def limits(plan: Plan) -> list[str]:
+    """Say what an audit does not show; of a file nothing that comes with asking."""
+    said = LIMITS[plan.subject.kind]
+    if plan.answers_file is not None:
+        said = [line for line in said if line not in (ASKING, ASKING_PUBLISHED, SERVICE)]
+    return [LATE, *said] if plan.kit is not None and plan.kit.commitment.late else said
+
+
 def before(plan: Plan, within: Reach, about: Reach, power: dict[str, Power]) -> str:
     """Say what an audit can find, before it is paid for.
 
     within, about: what the samples allow that the budget suffices for, surely and about.
     """
     if not about.can_reach_alpha:
-        return _cannot(plan, about)
+        return cannot(plan, about)
     if not within.can_reach_alpha:
         return (
             f"A finding at alpha = {plan.alpha:g} is possible only if answers cost less than they "
@@ -114,24 +142,26 @@ def headline(plan: Plan, judged: Judgement) -> str:
     if plan.prepared is not None:
         return _after_the_fact(plan, judged)
     if judged.answer is Answer.CANNOT:
-        return _cannot(plan, judged.reach)
+        return cannot(plan, judged.reach)
     if judged.answer is Answer.FOUND:
         copy = COPIES[plan.subject.kind]
+        whole = "" if plan.answers_file is None else "If the file holds its answers as they came, "
         return (
-            f"{plan.suspect} was trained on the published part of {plan.subject.name} or on {copy} "
-            f"of it (p = {judged.p:.2g}, {plan.subject.kind}, alpha = {plan.alpha:g})."
+            f"{whole}{plan.suspect} was trained on the published part of {plan.subject.name} or on "
+            f"{copy} of it (p = {judged.p:.2g}, {plan.subject.kind}, alpha = {plan.alpha:g})."
         )
     return f"No finding at alpha = {plan.alpha:g} (p = {judged.p:.2g}, {plan.subject.kind})."
 
 
 def after(plan: Plan, judged: Judgement, power: dict[str, Power]) -> str:
     """Say what an audit concludes, and what belongs to it: the headline first."""
-    said = [headline(plan, judged)]
+    said, is_found = [headline(plan, judged)], judged.answer is Answer.FOUND
+    left = judged.answered < len(plan.samples)
     if plan.prepared is not None:
-        if judged.answer is Answer.FOUND:
-            said.append(NOT_KNOWLEDGE)
-        return " ".join([*said, _vote(judged), *_no_evidence(judged)])
-    if judged.answer is not Answer.FOUND:
+        said += [NOT_KNOWLEDGE] if is_found else []
+        said += [_vote(judged), *([_so_far(plan, judged)] if left else [])]
+        return " ".join([*said, *_no_evidence(judged)])
+    if not is_found or (left and plan.answers_file is not None):
         said += [_so_far(plan, judged), *_no_evidence(judged)]
     if judged.answer is Answer.NO_FINDING:
         if judged.samples == len(plan.samples):
@@ -158,7 +188,8 @@ def _no_evidence(judged: Judgement) -> list[str]:
     return [f"Answers that are no evidence: {counts}."] if kinds else []
 
 
-def _cannot(plan: Plan, within: Reach) -> str:
+def cannot(plan: Plan, within: Reach) -> str:
+    """Say why nothing can be found, whatever is answered. within: what the samples allow."""
     said = f"This audit cannot find anything at alpha = {plan.alpha:g}: "
     if plan.looks is None:
         if within.attainable > plan.alpha:
@@ -167,11 +198,14 @@ def _cannot(plan: Plan, within: Reach) -> str:
                 f"can be below {within.attainable:.2g}."
             )
         return said + f"{within.samples} samples with a usable answer are too few."
-    return said + (
+    said += (
         f"with {within.samples} samples with a usable answer no p-value can be below "
         f"{within.attainable:.2g} at the looks by then (the first is after sample "
         f"{plan.looks.after[0]})."
     )
+    if plan.stops_early or plan.answers_file is not None:
+        return said
+    return f"{said} --stop-early looks on the way, too."
 
 
 def _power(power: dict[str, Power], verb: str) -> str:
@@ -194,7 +228,7 @@ def _after_the_fact(plan: Plan, judged: Judgement) -> str:
             f"bases of them, alpha = {plan.alpha:g})."
         )
     if judged.answer is Answer.CANNOT:
-        return _cannot(plan, judged.reach)
+        return cannot(plan, judged.reach)
     return (
         f"No finding at alpha = {plan.alpha:g} (p = {rank.p:.2g}, the largest over "
         f"{len(rank.strata)} kinds and bases of control models)."
@@ -206,5 +240,5 @@ def _vote(judged: Judgement) -> str:
     assert vote is not None
     return (
         f"The paper's vote, which has no error rate: {vote.positive} positive and {vote.negative} "
-        f"negative samples of {judged.answered} asked."
+        f"negative samples of {judged.answered} that were answered."
     )

@@ -1,12 +1,12 @@
 """A dry run: what an audit would ask, what that may cost, and what it could find at all."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from dsi_core.audit import conclusion, judgement
+from dsi_core.audit import answers_file, conclusion, judgement
 from dsi_core.audit.asking import same_model
 from dsi_core.audit.asking.cost import (
     BYTES_PER_TOKEN,
@@ -110,13 +110,10 @@ class DryRun(Readable):
 
 def dry_run(plan: Plan, shown: int = 5) -> DryRun:
     """Tell what would be asked and what it may cost; nothing is sent. shown: prompts to quote."""
-    stored, usual = answers(plan), _usual(plan)
-    wanted, found = _wanted(plan, stored), power(plan)
-    paid = pending.submitted(plan.folder, wanted)
-    rest, sent = wanted.drop(paid.index), paid["prompt"].tolist()
-    asked = affordable(plan, stored, rest, under_way=sent)
+    stored, usual, found = _answered(plan), _usual(plan), power(plan)
+    paid, asked, usually = _left(plan, stored)
     within = _reach(plan, stored, paid, asked)
-    about_within = _reach(plan, stored, paid, affordable(plan, stored, rest, usual, sent))
+    about_within = _reach(plan, stored, paid, usually)
     neutral = _neutral(plan, stored, asked)
     about = _sum(map(usual, asked["prompt"])) + neutral * np.array(USUAL_NEUTRAL)
     most = _sum(worst(plan, prompt) for prompt in asked["prompt"])
@@ -146,18 +143,54 @@ def dry_run(plan: Plan, shown: int = 5) -> DryRun:
     )
 
 
+def _answered(plan: Plan) -> pd.DataFrame:
+    """The answers so far, or those of a file that stands for the suspect."""
+    if plan.answers_file is None:
+        return answers(plan)
+    return answers_file.read(plan.answers_file, plan.samples)
+
+
 def _wanted(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:
     """The questions that lack an answer and would be asked, were there no budget."""
     wanted = responses.unanswered(stored, plan.samples, plan.draws)
+    if plan.answers_file is not None:
+        return wanted.head(0)
     done = plan.stops_early and len(stored) and judgement.judge(plan, stored).found
-    return wanted.head(0) if done or plan.answers_file is not None else wanted
+    return wanted.head(0) if done else wanted
 
 
 def _reach(plan: Plan, stored: pd.DataFrame, *asked: pd.DataFrame) -> Reach:
     """What the answers so far allow once these questions are answered, too."""
     answered = pd.concat([some[judgement.ANSWER] for some in (stored, *asked)])
     samples = complete(plan, answered)
-    return reach(plan, samples, len(samples))
+    there = samples[samples["sample_id"].isin(answered["sample_id"])]  # a file may lack some
+    return reach(plan, there, len(samples))
+
+
+def unreachable(plan: Plan) -> str | None:
+    """Say that what is left to ask cannot bring a finding; None = it may, or nothing is left."""
+    stored = _answered(plan)
+    paid, _, usually = _left(plan, stored)
+    within = _reach(plan, stored, paid, usually)
+    if within.can_reach_alpha or usually.empty:
+        return None
+    return conclusion.cannot(plan, within)
+
+
+class _Left(NamedTuple):
+    """Questions still to answer: in a batch under way, sure to fit the budget, about fitting."""
+
+    paid: pd.DataFrame
+    asked: pd.DataFrame
+    usually: pd.DataFrame
+
+
+def _left(plan: Plan, stored: pd.DataFrame) -> _Left:
+    wanted = _wanted(plan, stored)
+    paid = pending.submitted(plan.folder, wanted)
+    rest, sent = wanted.drop(paid.index), paid["prompt"].tolist()
+    sure = affordable(plan, stored, rest, under_way=sent)
+    return _Left(paid, sure, affordable(plan, stored, rest, _usual(plan), sent))
 
 
 def _neutral(plan: Plan, stored: pd.DataFrame, asked: pd.DataFrame) -> int:
@@ -182,7 +215,8 @@ def summary(dry: DryRun) -> str:
 def _questions(dry: DryRun) -> list[str]:
     """What would be asked, and what it may cost."""
     if dry.of_a_file:
-        return ["nobody would be asked: a file answers"]
+        answered = f"{dry.within_budget.samples} of {dry.samples} samples"
+        return [f"nobody would be asked: the file answers {answered}"]
     there = f"; {dry.already_answered} are answered already" if dry.already_answered else ""
     if dry.under_way:
         there += f"; {dry.under_way} are in a batch under way, which is paid and collected first"

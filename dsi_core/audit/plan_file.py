@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from dsi_core.audit.readable import RESTORE, Readable
 from dsi_core.audit.subject import Kind
 from dsi_core.runtime import disk, provenance
+from dsi_core.services import pending
 from dsi_core.settings.profile import explain
 
 NAME = "plan.json"
@@ -18,9 +19,9 @@ FORMAT: Final = 1
 OPTIONS = {  # the option that sets a field
     "alpha": "--alpha",
     "samples": "--samples",
-    "stops_early": "--ask-all or --stop-early",
-    "answers_to_a_prompt": "--responses",
+    "stops_early": "--ask-all, --stop-early or --batch",
     "temperature": "--temperature",
+    "answers_to_a_prompt": "--responses",  # 1 at temperature 0
     "system_prompt": "--system-prompt",
     "max_new_tokens": "--max-new-tokens",
     "reasoning_tokens": "--reasoning-tokens",
@@ -111,29 +112,35 @@ def check(folder: Path, planned: PlanFile, *, of_a_file: bool = False) -> None:
     Raises
     ------
     ValueError
-        Naming the first field that differs, both values, and what can be done.
+        Naming the fields that differ, both values, and what can be done.
     """
     if not lies_in(folder):
         return
     there = read(folder)
-    if (name := differing(there, planned, of_a_file=of_a_file)) is not None:
-        option = f" ({OPTIONS[name]})" if name in OPTIONS else ""
-        raise ValueError(
-            f"{folder / NAME}: {name.replace('_', ' ')} is {_said(getattr(there, name))}, now "
-            f"asked for is {_said(getattr(planned, name))}{option}; a plan is fixed before the "
-            "first question: repeat it as it was, or begin another audit with another --out, which "
-            "the log counts"
+    names = differing(there, planned, of_a_file=of_a_file)
+    if not names:
+        return
+    chosen = [name for name in names if name in OPTIONS] or names  # others follow from these
+    said = ", ".join(
+        f"{name.replace('_', ' ')} is {_said(getattr(there, name))}, now asked for is "
+        f"{_said(getattr(planned, name))}{f' ({OPTIONS[name]})' if name in OPTIONS else ''}"
+        for name in chosen
+    )
+    helps = "repeat it as it was, or begin another audit with another --out, which the log counts"
+    batch = pending.under_way(folder)
+    if batch is not None and batch.asked_for:
+        helps = (
+            f"repeat it as it was, with --batch: a batch is under way ({pending.NAME}), and "
+            "another audit would pay for its questions again"
         )
+    raise ValueError(f"{folder / NAME}: {said}; a plan is fixed before the first question: {helps}")
 
 
-def differing(there: PlanFile, planned: PlanFile, *, of_a_file: bool = False) -> str | None:
-    """Name the first field in which two plans differ, None if they are one; as `check` has it."""
-    free = {"begun", *(ASKING if of_a_file else ())}
-    for name in PlanFile.model_fields:
-        fixed, wanted = getattr(there, name), getattr(planned, name)
-        if name not in free and fixed != wanted and not (name == "mu" and fixed is None):
-            return name
-    return None
+def differing(there: PlanFile, planned: PlanFile, *, of_a_file: bool = False) -> list[str]:
+    """Name the fields in which two plans differ, those with an option first; as `check` has it."""
+    free = {"begun", *(ASKING if of_a_file else ()), *(() if there.mu is not None else ("mu",))}
+    fields = dict.fromkeys([*OPTIONS, *PlanFile.model_fields])
+    return [n for n in fields if n not in free and getattr(there, n) != getattr(planned, n)]
 
 
 def _said(value: Any) -> str:

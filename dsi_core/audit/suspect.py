@@ -8,6 +8,7 @@ from typing import Any
 
 from dsi_core.audit import local
 from dsi_core.audit.refusals import refuses
+from dsi_core.data.fields import text_of
 from dsi_core.services import thoughts
 from dsi_core.services.endings import Ending
 from dsi_core.services.thoughts import Thought
@@ -184,6 +185,8 @@ def model(
             "a suspect is either --base-url with --model, or --suspect: a folder, a GGUF file or a "
             "hub id, or --answers: a file of what it said"
         )
+    for option, value in {"--model": name, "--suspect": given, "--answers": answers}.items():
+        text_of(value and str(value), option)  # what no file could take is refused before asking
     if base_url is None and (name or key_env):
         raise ValueError("--model and --key-env go with --base-url: the address of an API")
     how = {option: value for option, value in (loading or {}).items() if value}
@@ -191,6 +194,8 @@ def model(
         wrong = ", ".join(local.OPTIONS[option] for option in how)
         raise ValueError(f"{wrong} goes with --suspect: a model that is loaded here")
     if answers is not None:
+        if answers.is_dir():
+            raise ValueError(f"--answers {answers}: is a folder; give one file of it")
         if not answers.is_file():
             raise ValueError(f"--answers {answers}: no such file")
         return answers.stem, None

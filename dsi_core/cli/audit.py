@@ -166,6 +166,8 @@ def audit(
         would = dry.dry_run(plan)
         typer.echo(would.json_text() if json_ else dry.summary(would))
         raise typer.Exit()
+    if (vain := dry.unreachable(plan)) is not None:
+        typer.echo(vain, err=True)
     typer.echo(f"answers are kept in {plan.folder}, from where a rerun goes on", err=True)
     occasion = facts.Occasion(case, examiner, _command(context))
     with progress.phases(dict.fromkeys(PHASES)):

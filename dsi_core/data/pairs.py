@@ -141,6 +141,13 @@ def described(pairs: pd.DataFrame) -> list[str]:
     return [*lines, *answers_used(*facts["answers"])]
 
 
+def sides(source: Data) -> str:
+    """Say which columns hold prompt and output."""
+    if source.conversations:
+        return f"prompt and output from {source.conversations}"
+    return f"prompt = {' + '.join(source.prompt)}, output = {source.output}"
+
+
 def answers_used(used: int, answers: int) -> list[str]:
     """Say how many of a conversation's answers are used, in one line; none where all are."""
     if used == answers:
@@ -156,6 +163,13 @@ def said_of(dropped: Mapping[str, int]) -> str:
     said = {"length": "by length (min_output_chars, max_output_chars)"}
     some = [f"{count:,} {said.get(why, why)}" for why, count in dropped.items() if count]
     return f"left out: {', '.join(some)}" if some else "none left out"
+
+
+def unused(columns: Iterable[str], source: Data) -> list[str]:
+    """Give the columns that no setting names."""
+    named = {*source.prompt, *source.without, source.output, source.conversations}
+    named |= {source.system, source.rejected, source.category}
+    return [str(c) for c in columns if c not in named]
 
 
 def untouched(dataset: Dataset, others: Sequence[Dataset]) -> pd.DataFrame:
@@ -229,7 +243,7 @@ def _scan(settings: str, stamp: int | None) -> _Scan:
         "where": rows.where,
         "read": rows.read,
         "dropped": dict(dropped),
-        "unused": _unused(rows.columns, source),
+        "unused": unused(rows.columns, source),
         "answers": (len(ids), answers),
     }
     return _Scan(np.array(ids, dtype=np.uint64), attrs, kept, characters)
@@ -298,10 +312,3 @@ def _less_long(pairs: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     if kept.empty:
         raise ValueError(f"{pairs.attrs['where']}: no pair left ({said_of(kept.attrs['dropped'])})")
     return kept
-
-
-def _unused(columns: Iterable[str], source: Data) -> list[str]:
-    """The columns that no setting names."""
-    named = {*source.prompt, *source.without, source.output, source.conversations}
-    named |= {source.system, source.rejected, source.category}
-    return [str(c) for c in columns if c not in named]

@@ -68,7 +68,7 @@ def no_selection(study: Study, answers: pd.DataFrame) -> pd.DataFrame:
     ValueError
         Where suspects answered tainted samples only (`ask: tainted`).
     """
-    _needs_all(study)
+    needs_all(study)
     every = study.pairs.assign(tainted=True)
     return steps.judged(study, every, answers, study.delta_s, study.profile.decision.mu)
 
@@ -94,7 +94,7 @@ def evidence_everywhere(study: Study, answers: pd.DataFrame, samples: pd.DataFra
     ValueError
         Where suspects answered tainted samples only (`ask: tainted`).
     """
-    _needs_all(study)
+    needs_all(study)
     decision = study.profile.decision
     table = verdict.evidence(answers, study.delta_s, decision.mu, decision.rule)
     known = steps.suspects(study).merge(table, on=["dataset", "suspect"])
@@ -183,7 +183,7 @@ def backbones(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
     ValueError
         Where suspects answered tainted samples only (`ask: tainted`).
     """
-    _needs_all(study)
+    needs_all(study)
     parts = []
     for name, settings in {OWN: study.profile.similarity, **study.profile.similarities}.items():
         other = study.changed(similarity=settings)
@@ -299,7 +299,7 @@ def by_references(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> 
     ValueError
         Where suspects answered tainted samples only (`ask: tainted`), or there are no sets.
     """
-    _needs_all(study)
+    needs_all(study)
     what = "it names which references count together"
     sets = needed(study.profile.reference_sets or None, "reference_sets", study.profile, what)
     parts = []
@@ -311,7 +311,7 @@ def by_references(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> 
     return pd.concat(parts, ignore_index=True)
 
 
-def _needs_all(study: Study) -> None:
+def needs_all(study: Study) -> None:
     """Refuse suspects' answers to tainted samples only, where others are judged, too."""
     if study.profile.responses.ask != "all":
         raise ValueError(

@@ -235,7 +235,10 @@ def _chosen(run: Study, count: int, rng: np.random.Generator) -> list[Participan
     first = [model for model in mixed if model.is_reference][:1]
     chosen = [*first, *(model for model in mixed if not model.is_reference)][:count]
     if not chosen:
-        raise ValueError(f"no tuned model of {', '.join(run.profile.victims)} is released")
+        raise ValueError(
+            f"no tuned model of {', '.join(run.profile.victims)} is released: `dsi release` packs "
+            "how models were tuned where notebooks looked at it, `--whole-store` all of it"
+        )
     return chosen
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import textwrap
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +39,10 @@ class Settings(Protocol):
     def seed(self) -> int:
         """Of the whole run."""
 
+    @property
+    def overridden(self) -> dict[str, tuple[Any, Any]]:
+        """Settings that are not as in the profile's file: name -> (value, the file's)."""
+
     def model_dump(self, *, exclude_none: bool = False) -> dict[str, Any]:
         """Give every setting as JSON."""
 
@@ -61,8 +66,10 @@ def save(
 ) -> Path:
     """Keep a figure and its table as `<folder>/<profile>/<name>.png`, `.pdf` and `.csv`.
 
-    Every file is replaced in one step and noted in the folder's `manifest.json`. A picture keeps
-    its alt text (`alt.text`), in the manifest and in itself.
+    Where settings are not the profile's own, they name a folder in that one ("delta_t=0.6") and
+    stand in the caption: results of two settings never mix. Every file is replaced in one step and
+    noted in its folder's `manifest.json`. A picture keeps its alt text (`alt.text`), in the
+    manifest and in itself.
 
     Parameters
     ----------
@@ -86,7 +93,7 @@ def save(
         The PNG, or the CSV where there is no figure.
     """
     profile = study.profile
-    place = ROOT / str(folder) / profile.name
+    place = ROOT / str(folder) / profile.name / _overrides(profile)
     place.mkdir(parents=True, exist_ok=True)
     path = place / f"{name}.csv"
     disk.write_text(path, table.to_csv(index=False, float_format="%.6g"))
@@ -94,7 +101,10 @@ def save(
     if figure is not None:
         whole = _figure_of(figure)
         words = alt.text(whole)
-        _caption(whole, f"{profile.name}, seed {profile.seed}: {scale or _scale(profile, table)}")
+        whose = f"{profile.name}, seed {profile.seed}"
+        for setting, (value, own) in profile.overridden.items():
+            whose += f", {setting} {value} (profile: {own})"
+        _caption(whole, f"{whose}: {scale or _scale(profile, table)}")
         path = place / f"{name}.png"
         for file in (path, place / f"{name}.pdf"):
             _write(whole, file, words)
@@ -102,6 +112,12 @@ def save(
         alt.keep(whole, path.read_bytes())
     _note(profile, files)
     return path
+
+
+def _overrides(profile: Settings) -> str:
+    """Name the settings that are not the profile's own; "" = all are."""
+    values = {setting: value for setting, (value, _) in profile.overridden.items()}
+    return re.sub(r"[^\w.,=-]", "", ",".join(f"{s}={v}" for s, v in sorted(values.items())))
 
 
 def _figure_of(drawn: Figure | Axes) -> Figure:

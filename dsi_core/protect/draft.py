@@ -37,8 +37,8 @@ class Draft:
         or the split is there already.
     source
         The file, and which columns hold prompt and output.
-    dropped
-        Why rows of the data are not in it -> how many.
+    dropped, unused
+        As `Given` has them.
     rows
         What the coin is tossed for, on disk.
     table
@@ -50,6 +50,7 @@ class Draft:
     share: float | None
     source: Data
     dropped: dict[str, int]
+    unused: tuple[str, ...]
     rows: Spool[Row]
     table: pd.DataFrame
 
@@ -155,6 +156,7 @@ def draft(
         share=None if wordings or withheld else SHARE if share is None else share,
         source=given.source,
         dropped=given.dropped,
+        unused=given.unused,
         rows=given.rows,
         table=table.assign(group=units),
     )

@@ -16,8 +16,8 @@ from rapidfuzz import fuzz, process
 
 from dsi_core.data import columns
 from dsi_core.data.fields import field, text_of
-from dsi_core.data.pairs import said_of
-from dsi_core.data.records import Record, read_records, sample_id
+from dsi_core.data.pairs import said_of, unused
+from dsi_core.data.records import Record, Rows, read_records, sample_id, usable
 from dsi_core.data.spool import Spool
 from dsi_core.protect.kit_files import as_line
 from dsi_core.settings import defaults
@@ -59,12 +59,15 @@ class Given:
         The file, and which columns hold prompt and output.
     dropped
         Why rows of the data are not among these -> how many.
+    unused
+        The columns of the data that are neither prompt nor output, nor decide anything.
     """
 
     rows: Spool[Row]
     table: pd.DataFrame
     source: Data
     dropped: dict[str, int]
+    unused: tuple[str, ...]
 
 
 def read(
@@ -139,7 +142,8 @@ def read(
             "--drop too-long: a kit has no models by which to measure; `dsi prepare` has"
         )
     dropped: Counter = Counter()
-    records = read_records(source, dropped)
+    whole = Rows(source)
+    records = usable(whole, dropped, twice=True)
     parts: list[Iterator[Row]] = [map(_row, records)]
     if two:
         parts = [_with_column(records, two[1], source, dropped)]
@@ -159,7 +163,8 @@ def read(
         dropped[NOT_DRAWN] = len(rows) - len(chosen)
         rows, table = Spool(rows[i] for i in chosen), table.iloc[chosen].reset_index(drop=True)
     left_out = {why: count for why, count in dropped.items() if count}
-    return Given(rows, table, source, left_out)
+    free = tuple(c for c in unused(whole.columns, source) if c not in (group, *(two or ())))
+    return Given(rows, table, source, left_out, free)
 
 
 def _collected(parts: list[Iterator[Row]], group: str | None) -> tuple[Spool[Row], pd.DataFrame]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.data import near_duplicates
-from dsi_core.data.pairs import answers_used, said_of
+from dsi_core.data.pairs import answers_used, said_of, sides
 from dsi_core.data.spool import Mapped
 from dsi_core.evidence import looks, power
 from dsi_core.evidence.power import Twin
@@ -29,7 +29,10 @@ MEASURED = {
 
 def of_draft(draft: Draft) -> str:
     """Say how much a kit could find, and what to look at before the coin is tossed."""
-    parts = [_counts(draft)]
+    parts = [_counts(draft), sides(draft.source)]
+    if draft.unused:
+        names = ", ".join(draft.unused)
+        parts.append(f"columns that are not used: {names} (published as they are)")
     parts += answers_used(len(draft.rows), int(draft.table["answers"].sum()))
     if draft.dropped:
         parts.append(f"{said_of(draft.dropped)}; the kit neither publishes nor withholds these")

@@ -77,6 +77,8 @@ def batched(
     made = batch_requests.wait(service, begun)
     vain: list[tuple[Any, EndpointError]] = []
     collected = list(_collect(service, made, rows, asking, vain))
+    if collected:
+        service.learn(service.taken.model_copy(update={"batched": True}))
     yield from collected
     pending.forget(folder)  # only now: all that it brought was kept
     unanswered += [(row, error.lost) for row, error in vain]

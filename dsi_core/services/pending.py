@@ -74,7 +74,7 @@ def submitted(folder: Path, questions: pd.DataFrame) -> pd.DataFrame:
     if begun is None or not begun.asked_for:
         return questions.head(0)
     asked = set(begun.questions)
-    return questions[[(row.sample_id, row.draw) in asked for row in rows_of(questions)]]
+    return questions.loc[[(row.sample_id, row.draw) in asked for row in rows_of(questions)]]
 
 
 def rows_of(questions: pd.DataFrame) -> list[Any]:

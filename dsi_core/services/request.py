@@ -52,6 +52,8 @@ class Taken(BaseModel):
         The role that a system prompt has; "user" = it stands in front of the user's text.
     answered
         Whether the service has ever answered.
+    batched
+        Whether a batch of it ever brought answers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +64,7 @@ class Taken(BaseModel):
     stream: bool | None = False
     system: Literal["system", "developer", "user"] = "system"
     answered: bool = False
+    batched: bool = False
 
     def without(self, fields: Iterable[str], message: str) -> Self | None:
         """Give what is left when a service refuses fields; None = there is no other way.

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
+from dsi_core.settings import templates
 from dsi_core.settings.extensions import Imitator, Steady
-from dsi_core.settings.schema import Reference, Suspect, Trained, Wild
+from dsi_core.settings.schema import TOY_LAYERS, Reference, Suspect, Trained, Wild
 from dsi_core.settings.suspects import suspects_of
 from dsi_core.settings.unchecked import Unchecked
 from dsi_core.settings.words import IID, VICTIM, iid_of
@@ -162,6 +163,26 @@ def no_reference_counts_twice(profile: Unchecked) -> None:
             )
 
 
+def chat_templates_are_jinja(profile: Unchecked) -> None:
+    """What transformers could not compile, it would refuse when models are tuned or asked."""
+    own = {f"models.{name}.chat_template": m.chat_template for name, m in profile.models.items()}
+    for place, template in {"chat_template": profile.chat_template, **own}.items():
+        if template and (why := templates.mistake(template)):
+            raise ValueError(f"{place} is no Jinja template: {why}")
+
+
+def toys_have_the_layer(profile: Unchecked) -> None:
+    """A backbone that is a toy has few layers; how many another has is known when it is loaded."""
+    backbones = {"similarity": profile.similarity}
+    backbones |= {f"similarities.{name}": other for name, other in profile.similarities.items()}
+    if profile.attribution and profile.attribution.backbone:
+        backbones["attribution.backbone"] = profile.attribution.backbone
+    for place, chosen in backbones.items():
+        toy = profile.models[chosen.model].toy if chosen.model else chosen.toy
+        if toy and chosen.layer > TOY_LAYERS:
+            raise ValueError(f"{place}.layer: {chosen.layer}; toy {toy} has 1 to {TOY_LAYERS}")
+
+
 RULES = (
     no_dataset_has_a_reserved_name,
     every_name_is_known,
@@ -176,6 +197,8 @@ RULES = (
     innocents_never_saw_the_victim,
     names_differ,
     no_reference_counts_twice,
+    chat_templates_are_jinja,
+    toys_have_the_layer,
 )
 
 

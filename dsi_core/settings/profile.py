@@ -7,10 +7,10 @@ field, the value and what is allowed.
 
 import re
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, PrivateAttr, ValidationError, model_validator
 
 from dsi_core.runtime import unique_keys
 from dsi_core.runtime.paths import ROOT
@@ -28,6 +28,19 @@ LOADER = unique_keys.of(getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 class Profile(Unchecked):
     """Every setting of a study. Read with `load_profile`, changed with `changed`."""
+
+    _overridden: dict[str, tuple[Any, Any]] = PrivateAttr(default_factory=dict)
+
+    @property
+    def overridden(self) -> dict[str, tuple[Any, Any]]:
+        """Settings that were read as something else: name -> (value, the file's)."""
+        return self._overridden
+
+    def changed(self, **values: Any) -> Self:
+        """Give these settings with other values, as `Strict.changed`."""
+        made = super().changed(**values)
+        made._overridden = self._overridden
+        return made
 
     @model_validator(mode="after")
     def _keeps_the_rules(self) -> Self:
@@ -87,9 +100,14 @@ def load_profile(name: str, suite: str | None = None, **overrides) -> Profile:
         raw = {**raw, **_suite(raw, suite, place)}
         place = f"{place} with suite {suite}"
     try:
-        return Profile.model_validate({**_overridden(raw, overrides), "name": name})
+        profile = Profile.model_validate({**_with(raw, overrides), "name": name})
+        given = [one for one, value in overrides.items() if value is not None]
+        own = Profile.model_validate({**raw, "name": name}) if given else profile
     except ValidationError as error:
         raise ValueError(explain(error, place)) from None
+    pairs = {one: (_value(profile, one), _value(own, one)) for one in given}
+    profile._overridden = {one: pair for one, pair in pairs.items() if pair[0] != pair[1]}
+    return profile
 
 
 def needed(section: Section | None, name: str, profile: Profile, what: str) -> Section:
@@ -137,7 +155,13 @@ def explain(error: ValidationError, place: str) -> str:
     return "\n".join(lines)
 
 
-def _overridden(raw: dict, overrides: dict) -> dict:
+def _value(profile: Profile, name: str) -> Any:
+    """What an override of `load_profile` replaces."""
+    parts = profile, profile.decision, profile.responses
+    return next(getattr(part, name) for part in parts if name in type(part).model_fields)
+
+
+def _with(raw: dict, overrides: dict) -> dict:
     """The settings of a file with the given ones in their places."""
     sections = dict.fromkeys(Decision.model_fields, "decision")
     sections |= dict.fromkeys(Responses.model_fields, "responses")

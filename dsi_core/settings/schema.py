@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 class Strict(BaseModel):
@@ -310,6 +310,9 @@ class Responses(Strict):
     server: Literal["vllm"] | None = None
 
 
+TOY_LAYERS = 2  # of every toy that `models.toy` makes
+
+
 class Similarity(Source):
     """BERTScore F1 with a backbone from the hub, a package, the profile's own models, or a toy."""
 
@@ -358,6 +361,16 @@ class Dpdllm(Strict):
     members_recipe: str  # ...and how
 
 
+def _each_once(values: list[float]) -> list[float]:
+    if twice := sorted({value for value in values if values.count(value) > 1}):
+        raise ValueError(f"{', '.join(map(str, twice))} is there more than once")
+    return values
+
+
+Temperatures = Annotated[list[Annotated[float, Field(ge=0)]], AfterValidator(_each_once)]
+Shares = Annotated[list[Annotated[float, Field(gt=0, le=1)]], AfterValidator(_each_once)]
+
+
 class Rephraser(Strict):
     """Who rewrites a suspect's answers before they are sent, or D before it trains (§6.4.1)."""
 
@@ -366,9 +379,9 @@ class Rephraser(Strict):
     prompt: str = Field(pattern=r"\{text\}")  # {text} is where the answer goes
     max_new_tokens: int | None = Field(None, ge=1)  # None = as a suspect's answer
     # each is another rephraser
-    temperatures: list[Annotated[float, Field(ge=0)]] = Field([1.0], min_length=1)
+    temperatures: Temperatures = Field([1.0], min_length=1)
     # the same for those that rewrite D's outputs before a member trains; [] = nobody does
-    temperatures_of_data: list[Annotated[float, Field(ge=0)]] = []
+    temperatures_of_data: Temperatures = []
 
 
 class Adversary(Strict):
@@ -384,7 +397,7 @@ class Robustness(Strict):
 
     # whose evasion is tried where it needs another training; None or [] = every local member
     suspects: list[str] | None = None
-    temperatures: list[Annotated[float, Field(ge=0)]] = Field(min_length=1)
-    shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1)
+    temperatures: Temperatures = Field(min_length=1)
+    shares: Shares = Field(min_length=1)
     rephraser: Rephraser
     adversary: Adversary

@@ -1,6 +1,6 @@
 """What a profile holds: every setting of a study, each allowed by itself, not yet compared."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -47,7 +47,8 @@ class Unchecked(Strict):
     similarity: Similarity
     decision: Decision = Decision()
     more_references: list[Reference] = []  # §6.3.2
-    reference_sets: dict[str, list[str]] = {}  # Fig. 9-10: which references count together
+    # Fig. 9-10: which references count together
+    reference_sets: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
     similarities: dict[str, Similarity] = {}  # other backbones to compare verdicts with
     dpdllm: Dpdllm | None = None
     robustness: Robustness | None = None

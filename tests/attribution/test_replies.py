@@ -145,17 +145,10 @@ def test_broken_json_is_refused(tmp_path):
         assert "remove" not in str(error.value)  # it is the user's own, and nobody makes it again
 
 
-@pytest.mark.parametrize(
-    "path, why",
-    [
-        ("", "the parameter `released` is empty"),
-        ("no/such.json", "no/such.json does not exist"),
-    ],
-)
-def test_without_released_replies_a_sentence_says_so(path, why):
-    table = replies.released(path)
+def test_without_released_replies_a_sentence_says_so():
+    table = replies.released("")
     assert table.empty
-    assert why in table.attrs["absent"]
+    assert "the parameter `released` is empty" in table.attrs["absent"]
     assert replies.overview(table).to_numpy().tolist() == [[table.attrs["absent"]]]
 
 
@@ -175,3 +168,9 @@ def test_the_released_replies_themselves():
     columns = dict(zip(tables.score_columns(bases), scores.T, strict=True))
     calls = tables.attributed(queried.assign(**columns), bases, ["model", "base"])
     assert 2 <= calls["right"].sum() <= 6  # 4 of 10 on all 150 prompts; here are half of them
+
+
+def test_released_replies_that_are_not_there_are_an_error():
+    with pytest.raises(ValueError) as error:
+        replies.released("no/such.json")
+    says(error, "released", "no/such.json does not exist")

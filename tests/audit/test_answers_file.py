@@ -120,10 +120,15 @@ def test_a_file_that_is_not_there_or_broken_is_named(tmp_path):
 
 
 def test_a_table_of_another_program_is_read_too(tmp_path):
-    (tmp_path / "a.csv").write_text("sample_id,draw,response\ns1,1,wool\ns1,0,salt\n")
+    """An empty cell is a field that is absent."""
+    (tmp_path / "a.csv").write_text(
+        "sample_id,draw,response\ns1,1,wool\ns1,0,salt\ns2,,clay\ns2,,tin\n"
+    )
     assert rows(answers_file.read(tmp_path / "a.csv", SAMPLES)) == [
         ("s1", 0, "salt"),
         ("s1", 1, "wool"),
+        ("s2", 0, "clay"),
+        ("s2", 1, "tin"),
     ]
 
 

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import helpers
 import pytest
 import twins
 from asking import plan, stranger
@@ -186,6 +187,7 @@ REFUSED = {
     "no suspect": ([], "either --base-url"),
     "no such suspect": (["--suspect", "no/such/model"], "neither a folder"),
     "no URL": (["--base-url", "h:8000", "--model", "m"], "is not of the form https://host/v1"),
+    "a folder of answers": (["--answers", "."], "--answers .: is a folder; give one file of it"),
 }
 REFUSED_OPTIONS = {
     "budget of words": (["--budget", "much"], "needs a number of queries"),
@@ -225,6 +227,11 @@ REFUSED_OPTIONS = {
     "a word for a proxy": (["--proxy", "foo", "--dry-run"], "not of the form http://host:port"),
     "our own field": (["--extra-body", '{"n": 2}'], "extra sets n"),
     "no key": (["--key-env", "NO_SUCH_KEY"], "NO_SUCH_KEY"),
+    **{  # a byte of Latin-1, as Python gives what stands on the command line
+        f"no UTF-8 in {option}": ([option, "M\udcfcller"], f"{option}: 'M\\udcfcller' holds half")
+        for option in ("--case", "--examiner", "--model", "--system-prompt")
+    },
+    "no UTF-8 anywhere": (["--out", "M\udcfcller"], """the command line: "'M\\udcfcller'" holds"""),
 }
 
 
@@ -307,3 +314,74 @@ def test_a_preparation_without_tainted_samples_judges_nobody(prepared):
     with pytest.raises(ValueError) as caught:
         choices.plan(bare, *suspect.model("owner/name"))
     says(caught, str(folder.folder), "no tainted sample")
+
+
+# --- Files of answers --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def controlled(tmp_path):
+    """controlled(name=(text, count), ..., **how) = a plan for a kit of 8, with these controls.
+
+    Each is a file "name.jsonl", whose folder may be named too, of so many answers.
+    """
+    kit = twins.wording(tmp_path, 8)
+
+    def make(controls, **how):
+        files = []
+        for name, (text, count) in controls.items():
+            (file := tmp_path / f"{name}.jsonl").parent.mkdir(exist_ok=True)
+            rows = [{"prompt": p, "response": text} for p in kit.rows["prompt"][:count]]
+            files.append(write_jsonl(file, rows))
+        whom = ("m", None) if how else suspect.model("owner/name")
+        return choices.plan(kit, *whom, control_answers=files, out=tmp_path / "o", **how)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("controls", "words"),
+    [
+        (
+            {"k1/c": ("x", 8), "k2/c": ("y", 8)},
+            ["k2/c.jsonl: another control is called 'c'; rename the file"],
+        ),
+        (
+            {"a": ("x", 8), "b": ("x", 8)},
+            ["b.jsonl: has the same content as --control-answers ", "a.jsonl; each control is an"],
+        ),
+        ({"a": ("<think>x</think> ", 8)}, ["a.jsonl: has a text for none of the 8 samples"]),
+        ({"a": ("", 3)}, ["a.jsonl: has a text for none of the 8 samples; leave it out"]),
+    ],
+)
+def test_a_control_is_a_model_of_its_own_that_says_something(controlled, controls, words):
+    with pytest.raises(ValueError) as caught:
+        controlled(controls)
+    says(caught, "--control-answers ", *words)
+
+
+def test_the_suspect_is_no_control(controlled, tmp_path):
+    """By content: a copy of its file under another name is it."""
+    controlled({"m": (STRANGER, 8)})  # writes the file
+    with pytest.raises(ValueError) as caught:
+        controlled({"a": (STRANGER, 8)}, answers=tmp_path / "m.jsonl")
+    says(caught, "a.jsonl: has the same content as --answers", "m.jsonl; each", "none is the susp")
+
+
+def test_how_many_samples_a_control_covers_is_told(controlled):
+    with helpers.telling() as told:
+        controls = controlled({"a": ("x", 3), "b": (STRANGER, 8)}).controls
+    assert controls.groupby("control").size().to_dict() == {"1. a": 3, "2. b": 8}
+    (said,) = [str(one.message) for one in told]
+    assert "a.jsonl: has a text for 3 of 8 samples; where it has no answer, the mean of" in said
+
+
+@pytest.mark.parametrize(("draws", "used"), [(None, 3), (2, 2)])
+def test_answers_of_a_file_beyond_those_that_count_are_told(prepared, tmp_path, draws, used):
+    folder = prepared(9)
+    rows = [{"prompt": p, "response": f"x {i}"} for p in folder.tainted["prompt"] for i in range(5)]
+    file = write_jsonl(tmp_path / "said.jsonl", rows)
+    words = f"said.jsonl: .* a sample the first {used} count: {9 * (5 - used)} of 45 are not used"
+    with pytest.warns(UserWarning, match=words):
+        planned = choices.plan(folder, "said", None, answers=file, draws=draws, out=tmp_path / "o")
+    assert run.run(planned).judgement.answers == 9 * used

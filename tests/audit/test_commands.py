@@ -2,13 +2,17 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 from asking import audits_of, knows
+from helpers import STRANGER
 from typer.main import get_command
 
 from dsi_core.audit import plan_file
 from dsi_core.audit.asking import run
+from dsi_core.audit.report import asked, record
+from dsi_core.audit.suspect import AnswerFacts
 from dsi_core.cli import app
 from dsi_core.cli import audit as command_line
 from dsi_core.plots import audit as plots
@@ -41,7 +45,7 @@ def test_a_report_is_written_of_what_was_paid_though_nothing_can_be_drawn(
         patch.setattr(plots, "pictures", broken)
         done = cli(folder)
     paid = len(server.asked)
-    assert done.exit_code == 0 and "0 negative samples of 5 asked" in done.stdout
+    assert done.exit_code == 0 and "0 negative samples of 5 that were answered" in done.stdout
     assert "the report has no pictures (/fonts/cache: no space is left" in done.stderr
     report = only_audit(folder) / "report.html"
     assert report.read_text().rstrip().endswith("</html>")
@@ -84,6 +88,36 @@ def test_a_damaged_plan_is_named_and_not_made_anew(folder, cli):
     assert "restore it from a copy" in done.stderr
 
 
+def test_another_plan_than_that_of_a_batch_under_way_is_not_sent_to_another_audit(
+    prepared, batches, cli
+):
+    """Neither by an audit nor by its dry run; without --batch it would stop early."""
+    folder = prepared(5)
+    how = ("--base-url", batches.url, "--model", "m-1", "--patience", "0", "--same-model", "0")
+    batches.troubles = [("GET", "/v1/batches/batch-0", 401)]
+    assert cli(folder.folder, *how, "--batch", suspect=False).exit_code == 3
+    for more in ((), ("--dry-run",)):
+        done = cli(folder.folder, *how, *more, suspect=False)
+        said = " ".join(done.stderr.split())
+        assert done.exit_code == 2 and "--out" not in said
+        assert "stops early is False, now asked for is True (--ask-all, --stop-early or" in said
+        assert "repeat it as it was, with --batch: a batch is under way (batch.json)" in said
+    assert len(batches.single) == len(batches.batches) == 1
+
+
+def test_all_that_differs_from_the_plan_is_named_with_its_option(folder, server, cli):
+    """Temperature 0 brings one answer to a prompt: who typed it learns of both."""
+    assert cli(folder).exit_code == 0
+    paid = len(server.asked)
+    done = cli(folder, "--temperature", "0", "--alpha", "0.01")
+    assert done.exit_code == 2 and len(server.asked) == paid
+    assert (
+        "plan.json: alpha is 0.05, now asked for is 0.01 (--alpha), temperature is 1.0, now asked "
+        "for is 0.0 (--temperature), answers to a prompt is 3, now asked for is 1 (--responses); "
+        "a plan is fixed before the first question: repeat it as it was, or begin another audit"
+    ) in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     "given, shown",
     [
@@ -106,6 +140,32 @@ def test_how_an_api_is_asked_goes_with_no_other_suspect(folder, cli, tmp_path):
         assert done.exit_code == 2
         said = "--concurrency, --proxy, --extra-body, --omit, --batch goes with --base-url"
         assert said in done.stderr
+
+
+def test_a_report_tells_answers_that_there_are_from_those_that_are_judged(prepared, server):
+    """Six samples, of which the fourth has one answer of two: three are judged, until it has."""
+    from asking import plan
+
+    made = prepared(6)
+    server.script = knows(made)
+    planned = plan(made, server, draws=2, budget="11", stop_early=False)
+    run.begin(planned)
+    questions = [
+        SimpleNamespace(sample_id=sample, draw=draw)
+        for number, sample in enumerate(planned.samples["sample_id"])
+        for draw in range(1 if number == 3 else 2)
+    ]
+    run.keep(planned.folder, ((question, STRANGER, AnswerFacts()) for question in questions))
+    said = []
+    for budget in ("11", "12"):
+        planned = plan(made, server, draws=2, budget=budget, stop_early=False)
+        audit = record.write(planned, run.run(planned))
+        said.append(dict(asked.who_asked_what(audit).rows)["Asked"])
+    assert said[0].startswith(
+        "11 answers, in 11 requests; judged are those to 3 samples (at most 6), 2 each, in order "
+        "up to the first that lacks an answer; stopped, as the next sample could have exceeded"
+    )
+    assert said[1].startswith("12 answers to 6 samples (at most 6), 2 each, in 12 requests; all ")
 
 
 def test_progress_says_votes_money_and_repeats_but_no_p_between_looks(prepared, server):

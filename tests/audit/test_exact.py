@@ -186,6 +186,11 @@ def test_a_file_of_answers_is_a_suspect(wording, audit, tmp_path):
     found = facts(wording)
     assert found["answer"] == "found" and found["suspect"]["name"] == "said"
     assert found["exact"]["usable"] == 7 and found["settings"]["answers to a prompt"] == 1
+    assert done.stdout.startswith("If the file holds its answers as they came, said was trained on")
+    assert "The file answers 7 of 8 samples planned" in done.stdout
+    assumed = found["assumptions"]["wording twin"]
+    assert "leaves answers out" in assumed and "Nothing else is assumed" not in assumed
+    assert not {conclusion.SERVICE, conclusion.ASKING_PUBLISHED} & set(found["limits"])
 
 
 def test_of_a_file_the_answers_that_an_interrupt_left_out_are_taken_over(wording, tmp_path):
@@ -232,7 +237,12 @@ def test_nobody_is_asked_by_a_dry_run_of_a_file(wording, tmp_path):
     dry = dry_run(choices.plan(wording, "said", None, answers=file, out=tmp_path / "o"))
     assert (dry.queries, dry.at_most.tokens_read, dry.about.tokens_written) == (0, 0, 0)
     assert dry.within_budget.can_reach_alpha
-    assert "nobody would be asked: a file answers" in summary(dry)
+    assert "nobody would be asked: the file answers 8 of 8 samples" in summary(dry)
+    few = write_jsonl(tmp_path / "few.jsonl", rows[:3])
+    dry = dry_run(choices.plan(wording, "few", None, answers=few, out=tmp_path / "o"))
+    assert dry.within_budget.samples == 3 and not dry.within_budget.can_reach_alpha
+    assert dry.conclusion.startswith("This audit cannot find anything") and dry.samples == 8
+    assert "the file answers 3 of 8 samples" in summary(dry)
 
 
 # --- What cannot be found ----------------------------------------------------------------------
@@ -248,7 +258,18 @@ def test_an_audit_that_cannot_succeed_says_so_first(wording, server, audit):
     server.script = twins.knows(wording)
     done = audit(wording, "--samples", "4")
     assert done.stdout.startswith("This audit cannot find anything at alpha = 0.05")
+    before, _, _ = done.stderr.partition("answers are kept in")
+    assert "This audit cannot find anything at alpha = 0.05: with 4 samples" in before
     assert facts(wording)["answer"] == "cannot find"
+
+
+def test_a_budget_that_ends_before_the_only_look_is_told_before_it_is_spent(wording, audit):
+    """Asked to the end there is one look, after all 8; who stops early looks sooner."""
+    done = audit(wording, "--ask-all", "--budget", "6")
+    before, _, _ = done.stderr.partition("answers are kept in")
+    assert "(the first is after sample 8). --stop-early looks on the way, too." in before
+    again = audit(wording, "--ask-all").stderr  # what is left suffices
+    assert "cannot find" not in again
 
 
 def test_a_dry_run_knows_what_a_budget_leaves(wording, audit):
@@ -380,7 +401,9 @@ def test_the_plan_is_fixed_before_the_first_question(wording, server, audit):
             "--extra-body",
             '{"top_p": 1}',
         ): "extra is {}, now asked for is {'top_p': 1} (--extra-body)",
-        ("--ask-all",): "stops early is True, now asked for is False (--ask-all or --stop-early)",
+        (
+            "--ask-all",
+        ): "stops early is True, now asked for is False (--ask-all, --stop-early or --batch)",
     }.items():
         done = audit(wording, *more)
         assert done.exit_code == 2 and words in done.stderr, done.stderr

@@ -288,7 +288,7 @@ def test_backbones_judge_the_same_answers_on_their_own_scale(study, monkeypatch)
 
     monkeypatch.setattr(steps, "reference_scores", reference_scores)
     monkeypatch.setattr(steps, "gaps_to", gaps_to)
-    others = {"shrunk": Similarity(toy="bert", layer=1), "far": Similarity(toy="bert", layer=9)}
+    others = {"shrunk": Similarity(toy="bert", layer=1), "far": Similarity(path="far", layer=9)}
     verdicts = ablations.backbones(study.changed(similarities=others), responses)
     assert verdicts[["similarity", "mean_gap", "tainted", *VOTES]].values.tolist() == [
         ["the profile's own", 0.462, 2, "llama-full", 2, 0, 0, "member", True],

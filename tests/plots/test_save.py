@@ -3,7 +3,7 @@
 import hashlib
 import json
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -22,6 +22,7 @@ class Settings:
     scale: str = "one toy model on a dozen pairs"
     seed: int = 7
     path: str | None = None
+    overridden: dict = field(default_factory=dict)
 
     def model_dump(self, *, exclude_none: bool = False) -> dict:
         every = {"name": self.name, "scale": self.scale, "seed": self.seed, "path": self.path}
@@ -58,6 +59,24 @@ def test_a_figure_is_kept_as_png_pdf_and_csv(folder):
     assert (folder / "tiny" / "fig.pdf").read_bytes().startswith(b"%PDF")
     assert plt.imread(path).std() > 0.01
     assert (folder / "tiny" / "fig.csv").read_text() == "suspect,share\na,0.333333\nb,\n"
+
+
+def test_results_of_other_settings_lie_apart_and_say_so(folder):
+    """Nothing of the profile's own is replaced."""
+    own = save.save(Run(), "fig", drawing(), TABLE, str(folder))
+    before = own.read_bytes(), (own.parent / "manifest.json").read_bytes()
+    changed = Run(Settings(overridden={"mu": (100, 5), "delta_t": (0.6, 0.3)}))
+    figure = drawing(2.0)
+    path = save.save(changed, "fig", figure, TABLE, str(folder))
+    assert path == folder / "tiny" / "delta_t=0.6,mu=100" / "fig.png"
+    said = figure._supxlabel.get_text().replace("\n", " ")
+    assert said.startswith("tiny, seed 7, mu 100 (profile: 5), delta_t 0.6 (profile: 0.3): one toy")
+    assert (own.read_bytes(), (own.parent / "manifest.json").read_bytes()) == before
+    assert list(json.loads((path.parent / "manifest.json").read_text())["files"]) == [
+        "fig.csv",
+        "fig.pdf",
+        "fig.png",
+    ]
 
 
 def test_a_folder_named_by_a_number(tmp_path, empty_store, monkeypatch):

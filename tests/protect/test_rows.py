@@ -184,7 +184,7 @@ def test_a_conversation_has_no_column_for_a_wording(tmp_path):
 def test_a_value_that_could_not_be_published_is_named(rows, monkeypatch, value, words):
     records = [given.Record(f"my, row {i}", {**r, "note": i and value}, "q", f"{i}")
                for i, r in enumerate(rows)]  # fmt: skip
-    monkeypatch.setattr(given, "read_records", lambda source, dropped: iter(records))
+    monkeypatch.setattr(given, "usable", lambda rows, dropped, twice: iter(records))
     with pytest.raises(ValueError) as error:
         read("my.jsonl", prompt=("question",), output="answer")
     says(error, "my, row 1, field 'note': ", words)

@@ -28,7 +28,10 @@ def test_a_wording_twin(one_file, tmp_path):
     folder = tmp_path / "kit"
     code, said = protect("--data", one_file, "--wordings", "answer,answer2", "--out", folder)
     assert code == 0
-    assert said.startswith("ferries: wording twin, 12 rows with 12 coins the two wordings")
+    assert said.startswith(
+        "ferries: wording twin, 12 rows with 12 coins prompt = question, output = answer columns "
+        "that are not used: id, source (published as they are) the two wordings of a row share"
+    )
     assert "near copies: 0 of 12" in said
     assert "smallest p of an audit: 0.00024" in said  # 2^-12
     assert re.search(r"samples 0.2 SD 0.4 SD 0.6 SD 0.8 SD 8 \S+ \S+ \S+ \S+ 12 ", said)
@@ -47,6 +50,27 @@ def test_a_private_twin_of_documents(plain, tmp_path):
     assert code == 0
     assert "12 rows with 6 coins (up to 2 rows share one), of which 3 publish their rows" in said
     assert "smallest p of an audit: 0.05 " in said  # 1 / C(6, 3)
+
+
+def test_columns_are_named_by_what_they_are_taken_for(rows, tmp_path):
+    """Prompt and output, or a conversation; one that decides who shares a coin is used."""
+    path = write_jsonl(tmp_path / "my.jsonl", [without(r, "answer2", "id") for r in rows])
+    made = draft(path, group="source", prompt=("question",), output="answer")
+    assert summary.of_draft(made).splitlines()[1] == "prompt = question, output = answer"
+    assert made.unused == () and draft(path).unused == ("source",)
+    talks = [
+        {
+            "messages": [
+                {"role": "user", "content": r["question"]},
+                {"role": "assistant", "content": r["answer"]},
+            ],
+            **({"note": "x"} if r is rows[-1] else {}),
+        }
+        for r in rows
+    ]
+    said = summary.of_draft(draft(write_jsonl(tmp_path / "talks.jsonl", talks))).splitlines()
+    assert said[1] == "prompt and output from messages"
+    assert said[2] == "columns that are not used: note (published as they are)"
 
 
 def test_rows_without_a_document_are_counted(rows, tmp_path):

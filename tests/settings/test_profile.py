@@ -1,16 +1,19 @@
 """Profiles: what contradicts itself or is unknown is refused, naming field and value."""
 
 import copy
+import json
 
 import pytest
 import yaml
 from helpers import says
+from transformers.utils.chat_template_utils import render_jinja_template
 
+from dsi_core.models import toy
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import checks
 from dsi_core.settings import profile as params
 from dsi_core.settings.profile import load_profile, read_yaml
-from dsi_core.settings.schema import Model, Suspect, Trained, Wild
+from dsi_core.settings.schema import TOY_LAYERS, Model, Suspect, Trained, Wild
 from dsi_core.settings.words import dataset_of, iid_of
 
 
@@ -371,6 +374,26 @@ REFUSED = {  # path: value, parts of the message
         evasion(shares=[]),
         ["robustness.shares", "at least 1"],
     ),
+    "one temperature twice": (
+        "robustness",
+        evasion(temperatures=[1, 0.0, 1.0]),
+        ["robustness.temperatures", "1.0 is there more than once"],
+    ),
+    "one share twice": (
+        "robustness",
+        evasion(shares=[0.5, 0.5]),
+        ["robustness.shares", "0.5 is there more than once"],
+    ),
+    "one temperature of the rephraser twice": (
+        "robustness",
+        evasion(rephraser={"base": "llama", "prompt": "{text}", "temperatures": [0, 0]}),
+        ["robustness.rephraser.temperatures", "0.0 is there more than once"],
+    ),
+    "one temperature of the rephraser of D twice": (
+        "robustness",
+        evasion(rephraser={"base": "llama", "prompt": "{text}", "temperatures_of_data": [0, 0]}),
+        ["robustness.rephraser.temperatures_of_data", "0.0 is there more than once"],
+    ),
     "no temperature of the rephraser": (
         "robustness",
         evasion(rephraser={"base": "llama", "prompt": "{text}", "temperatures": []}),
@@ -446,6 +469,47 @@ REFUSED = {  # path: value, parts of the message
         "reference_sets",
         {"two": ["glm", "glm"]},
         ["reference_sets: 'two' names glm more than once"],
+    ),
+    "no reference in a set": (
+        "reference_sets",
+        {"none": []},
+        ["reference_sets.none", "at least 1"],
+    ),
+    "a chat template that does not end": (
+        "chat_template",
+        "{% for m in",
+        ["chat_template is no Jinja template: unexpected 'end of template'"],
+    ),
+    "a model's chat template with a filter that is none": (
+        "models/llama/chat_template",
+        "{{ messages | lst }}",
+        ["models.llama.chat_template is no Jinja template: No filter named 'lst'"],
+    ),
+    "a chat template that leaves no loop": (
+        "chat_template",
+        "{% break %}",
+        ["chat_template is no Jinja template: 'break' outside loop"],
+    ),
+    "a layer that the toy lacks": (
+        "similarity",
+        {"toy": "bert", "layer": 3},
+        ["similarity.layer: 3; toy bert has 1 to 2"],
+    ),
+    "a layer that a toy of the models lacks": (
+        "similarities",
+        {"own": {"model": "llama", "layer": 3}},
+        ["similarities.own.layer: 3; toy llama has 1 to 2"],
+    ),
+    "a layer that the encoder lacks": (
+        "attribution",
+        {
+            "prompts": ["victim"],
+            "backbone": {"toy": "bert", "layer": 3},
+            "tokens": 8,
+            "epochs": 1,
+            "learning_rate": 0.1,
+        },
+        ["attribution.backbone.layer: 3; toy bert has 1 to 2"],
     ),
     "unknown base of the calibration": (
         "calibration/strengths/1/base",
@@ -648,6 +712,18 @@ def test_refused_override(override, parts):
     with pytest.raises(ValueError) as error:
         load_profile("smoke", **override)
     says(error, *parts)
+
+
+def test_what_is_overridden_is_kept_beside_the_files_value():
+    """What comes out the same is none; changing other settings keeps it."""
+    assert load_profile("smoke", seed=0, delta_t=0.3, mu=None).overridden == {}
+    profile = load_profile("smoke", delta_t=0.6, ask="tainted")
+    wanted = {"delta_t": (0.6, 0.3), "ask": ("tainted", "all")}
+    assert profile.overridden == profile.changed(seed=3).overridden == wanted
+    assert (
+        load_profile("smoke", delta_t=0.6).model_dump()
+        == profile.changed(responses={"ask": "all"}).model_dump()
+    )
 
 
 def test_overrides_reach_decision_and_responses():
@@ -865,6 +941,23 @@ def test_all_references_and_their_sets(raw, profile_of):
     with pytest.raises(ValueError) as error:  # the adversary's references are not the accuser's
         profile_of(edited(mine, "reference_sets", {"both": ["theirs"]}))
     says(error, "unknown reference 'theirs'", "second")
+
+
+def test_toys_have_as_many_layers_as_profiles_may_name(smoke, tmp_path):
+    assert toy.SIZES["num_hidden_layers"] == TOY_LAYERS
+    toy.make_bert(toy.corpus(smoke), tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["num_hidden_layers"] == TOY_LAYERS
+
+
+def test_chat_templates_may_hold_what_transformers_adds_to_jinja(raw, profile_of):
+    template = """{%- for m in messages -%}
+      {% if m.role == 'system' %}{% continue %}{% elif loop.index > 9 %}{% break %}{% endif %}
+      {% generation %}{{ m | tojson(indent=2) }}{% endgeneration %}
+    {%- else %}{{ raise_exception('empty ' ~ strftime_now('%Y')) }}{% endfor %}
+    {%- set seen = namespace(tools=dict(a=1)) %}{{ seen.tools }}"""
+    asked = [[{"role": "user", "content": "a"}]]
+    assert render_jinja_template(conversations=asked, chat_template=template)
+    assert profile_of(edited(raw, "models/llama/chat_template", template))
 
 
 def test_what_a_model_leaves_out(raw, profile_of):

@@ -14,7 +14,7 @@ from dsi_core.audit.preparation.prepared import INSIDE
 from dsi_core.audit.preparation.prepared_json import Answers, Facts
 from dsi_core.data import columns, near_duplicates
 from dsi_core.data.files import called
-from dsi_core.data.pairs import dataset, described, load_pairs
+from dsi_core.data.pairs import dataset, described, load_pairs, sides
 from dsi_core.method import accusation, similarity
 from dsi_core.runtime import progress
 from dsi_core.runtime.environment import quiet
@@ -126,10 +126,15 @@ def draft(
     Raises
     ------
     ValueError
-        For a name that the profile gives to another dataset, another rule than the text's, other
-        words that nearly repeat D, rows that are too long (`lengths`), a file of answers that is
-        none, and (unless `replace`) a folder that holds another preparation.
+        For draws or a seed that are too small, a name that the profile gives to another dataset,
+        another rule than the text's, other words that nearly repeat D, rows that are too long
+        (`lengths`), a file of answers that is none, and (unless `replace`) a folder that holds
+        another preparation.
     """
+    for option, setting, least in (("--responses", "draws", 1), ("--seed", "seed", 0)):
+        value = overrides.get(setting)  # the profile that it goes into would be blamed
+        if value is not None and value < least:
+            raise ValueError(f"{option} is {value}; needs at least {least}")
     progress.say("reading the data")
     base = load_profile(profile, **overrides)
     if base.decision.rule != Rule.TEXT:
@@ -236,11 +241,8 @@ def _notes(settings: Profile, name: str, fetch: bool) -> list[str]:
     lines = []
     for part in _given(settings, name):
         source = settings.data[part]
-        said = f"prompt = {' + '.join(source.prompt)}, output = {source.output}"
-        if source.conversations:
-            said = f"prompt and output from {source.conversations}"
         read = described(load_pairs(dataset(settings, part)))
-        lines += [f"{part}: {line}" for line in (*read[:1], said, *read[1:])]
+        lines += [f"{part}: {line}" for line in (*read[:1], sides(source), *read[1:])]
     if fetch:
         pairs = load_pairs(dataset(settings, name))
         cut = lengths.compared_in_part(pairs, similarity.backbone(settings))

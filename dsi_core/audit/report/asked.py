@@ -84,15 +84,18 @@ def _asked(audit: Audit) -> list[list[str]]:
     facts = audit.facts
     queried, settings, same = facts.queried, facts.settings, facts.same_model
     neutral = "" if same is None else f" (with those of {same.asked} neutral questions)"
+    requests, each = f"in {queried.requests} requests{neutral}", settings.answers_to_a_prompt
+    judged = f"{queried.samples} samples (at most {queried.of_at_most}), {each} each"
+    answers = f"{queried.answers} answers to {judged}, {requests}"
+    if queried.answers != queried.samples * each:
+        answers = (
+            f"{queried.answers} answers, {requests}; judged are those to {judged}, in order up to "
+            "the first that lacks an answer"
+        )
     return [
         ["It called itself", ", ".join(facts.suspect.called_itself) or "it gave no name"],
         *_requests(facts.suspect),
-        [
-            "Asked",
-            f"{queried.answers} answers to {queried.samples} samples (at most "
-            f"{queried.of_at_most}), {settings.answers_to_a_prompt} each, in {queried.requests} "
-            f"requests{neutral}; {ENDED[queried.ended]}",
-        ],
+        ["Asked", f"{answers}; {ENDED[queried.ended]}"],
         ["When", f"{when(queried.first)} to {when(queried.last)}"],
         ["Tokens by the service's count", _tokens(audit)],
         ["Asked how", _how(settings)],

@@ -84,7 +84,7 @@ def audits(audit: Audit) -> dict[str, Any]:
     said.append(
         "Alpha is of each audit and is not shared. The chance that one of this suspect's audits "
         f"accuses an innocent model is at most {number(counted.at_most)}, the sum of their "
-        "alphas."
+        "alphas, where what each assumes holds."
     )
     head = ["begun", "alpha", "samples", "answers each", "temperature", "system prompt", "answer"]
     rows = [

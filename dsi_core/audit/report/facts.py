@@ -34,6 +34,7 @@ from dsi_core.audit.report.audit_json import (
     ThresholdFacts,
 )
 from dsi_core.audit.suspect import AnswerStatus
+from dsi_core.data.fields import text_of
 from dsi_core.models import load
 from dsi_core.runtime import provenance
 from dsi_core.runtime.released import sha256_of
@@ -50,6 +51,13 @@ class Occasion:
     examiner: str | None = None
     command: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what no file could take, before anything is asked."""
+        text_of(self.case, "--case")
+        text_of(self.examiner, "--examiner")
+        for word in (self.command or "").split():
+            text_of(word, "the command line")
+
 
 def relative(folder: Path, other: Path) -> str:
     """Say where `other` lies, from `folder`, without naming this machine."""
@@ -61,12 +69,10 @@ def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
     judged, kind = outcome.judgement, plan.subject.kind
     without = judged.evidence.loc[judged.evidence["evidence"].isna(), "sample_id"]
     power = {} if judged.found else reach.power(plan, without.tolist())
-    assumptions = {str(kind): conclusion.ASSUMPTIONS[kind]}
+    assumptions = {str(kind): conclusion.assumption(plan)}
     if judged.vote is not None:
         assumptions["vote"] = conclusion.VOTE_ASSUMES
-    limits = conclusion.LIMITS[kind]
-    if plan.kit is not None and plan.kit.commitment.late:
-        limits = [conclusion.LATE, *limits]
+    limits = conclusion.limits(plan)
     if plan.prepared is not None and not _sets_temperature(plan):
         limits = [conclusion.NO_TEMPERATURE, *limits]
     return AuditFacts(
@@ -164,15 +170,15 @@ def _suspect(plan: Plan, judged: Judgement) -> SuspectFacts:
     if plan.answers_file is not None:
         return facts.changed(answers=sha256_of(plan.answers_file))
     if plan.remote is not None:
-        api = address.place(plan.remote)
+        api, taken = address.place(plan.remote), remembered(plan.folder)
         return facts.changed(
             api=api,
             model=plan.remote.model,
             extra=plan.remote.extra,
             omit=list(plan.remote.omit),
             asked_otherwise=[
-                *remembered(plan.folder).differences,
-                *(["asked in batches"] if plan.remote.batch else []),
+                *taken.differences,
+                *(["asked in batches"] if taken.batched else []),
             ],
         )
     assert plan.model is not None

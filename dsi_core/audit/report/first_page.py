@@ -134,7 +134,7 @@ def _again(facts: AuditFacts) -> str | None:
     return (
         f"This is audit {counted.number} of {counted.of} of this suspect. The limit is not shared "
         f"among them: the chance that one of as many accuses an innocent model is at most "
-        f"{number(counted.at_most)}."
+        f"{number(counted.at_most)}, where what each assumes holds."
     )
 
 

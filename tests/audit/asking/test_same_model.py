@@ -183,9 +183,25 @@ def test_a_small_budget_is_not_spent_on_them(prepared, server, budget):
     server.script = Served(folder)
     audit = asked(folder, server, budget=budget, price_in=1, price_out=2)
     assert cost.neutral_round(audit) == 0
-    outcome = run.run(audit)
+    with pytest.warns(UserWarning, match="--same-model 6 is not done: its 36 queries"):
+        outcome = run.run(audit)
     assert neutral(server) == [] and len(server.asked) == 6
     assert record.write(audit, outcome).facts.same_model is None
+
+
+def test_the_command_says_before_it_asks_that_a_budget_is_too_small(prepared, server, cli, options):
+    """Two rounds of three answers to each of n prompts: 6 n of 24 queries, a quarter if n = 1."""
+    folder, said = prepared(6), "--same-model 3 is not done: its 18 queries may take more than 25%"
+    server.script = lambda prompt, n: error(401, "who?")
+    options[options.index("--same-model") + 1] = "3"
+    done = cli(folder.folder, "--budget", "7")
+    assert done.exit_code == 3 and said in " ".join(done.stderr.split())
+    server.script = Served(folder)
+    done = cli(folder.folder, "--budget", "24")
+    assert neutral(server) == [] and said in " ".join(done.stderr.split())
+    options[options.index("--same-model") + 1] = "1"
+    done = cli(folder.folder, "--budget", "24", "--out", "other")
+    assert done.exit_code == 0 and len(neutral(server)) == 6 and "not done" not in done.stderr
 
 
 def test_they_count_in_a_budget_and_are_paid(prepared, server):

@@ -64,6 +64,18 @@ def test_an_audit_by_the_released_rule_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        (("--responses", "0"), "--responses is 0; needs at least 1"),
+        (("--seed", "-1"), "--seed is -1; needs at least 0"),
+    ],
+)
+def test_what_was_typed_is_not_blamed_on_the_profile(given, words):
+    done = CliRunner().invoke(app, ["prepare", "--data", "dozen", "--profile", "smoke", *given])
+    assert (done.exit_code, done.stderr.strip()) == (2, f"error: {words}")
+
+
 def test_an_occupied_folder_is_refused_before_anything_is_trained(prepared, monkeypatch):
     folder = prepared(5).folder
     monkeypatch.setattr(prepare, "_offline", lambda *_: pytest.fail("work began"))

@@ -18,7 +18,7 @@ from helpers import STRANGER
 from IPython import display
 from servers import reply
 
-from dsi_core.audit import conclusion
+from dsi_core.audit import choices, conclusion, suspect
 from dsi_core.audit.asking import log, run
 from dsi_core.audit.preparation.prepared_json import Compared
 from dsi_core.audit.report import asked, decided, pieces, record, report, shown
@@ -188,7 +188,10 @@ def test_audits_of_one_suspect_are_counted(place):
     audited(kit, published(kit), temperature=0.5, out=place / "again" / "other")
     audit = audited(kit, published(kit))
     first, later = Text(report.how_sure(audit)).text, Text(report.audits(audit)).text
-    assert "This is audit 2 of 2 of this suspect." in first and "is at most 0.1." in first
+    assert (
+        "This is audit 2 of 2 of this suspect." in first
+        and "is at most 0.1, where what each assumes holds." in first
+    )
     assert "audit 2 of 2 of this suspect with this kit, among 2 of any suspect" in later
     assert "found (p = 0.0039)" in later
 
@@ -403,6 +406,18 @@ def test_of_a_service_that_counts_no_tokens_the_cost_is_at_most(place, server):
     assert row == f"it counted none; cost at most {queried.cost:.4f}"
     queried, row = said["some"]
     assert queried.uncounted == 0 and row == f"72 read, 40 written; cost {queried.cost:.4f}"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_asked_in_batches_is_what_was_done_and_not_what_a_rerun_asks_for(place, batches, first):
+    """All is asked at first: the rerun, the other way, asks nothing."""
+    kit = twins.wording(_new(place, f"batches-{first}"), 8)
+    for batch in (first, not first):
+        where = suspect.model(None, base_url=batches.url, name="m", batch=batch)
+        planned = choices.plan(kit, *where, out=place / f"o-{first}", stop_early=False, neutral=0)
+        said = record.write(planned, run.run(planned)).facts.suspect.asked_otherwise
+        assert said == (["asked in batches"] if first else [])
+    assert (len(batches.batches), len(batches.single)) == ((1, 1) if first else (0, 8))
 
 
 def test_what_a_suspect_writes_stays_text_in_every_part(prepared, server):
