@@ -263,13 +263,15 @@ def test_an_audit_that_cannot_succeed_says_so_first(wording, server, audit):
     assert facts(wording)["answer"] == "cannot find"
 
 
-def test_a_budget_that_ends_before_the_only_look_is_told_before_it_is_spent(wording, audit):
+def test_a_budget_that_ends_before_the_only_look_is_told_before_it_is_spent(wording, server, audit):
     """Asked to the end there is one look, after all 8; who stops early looks sooner."""
+    server.script = lambda prompt, n: reply(STRANGER)
     done = audit(wording, "--ask-all", "--budget", "6")
+    assert done.exit_code == 0 and len(server.asked) == 6
     before, _, _ = done.stderr.partition("answers are kept in")
     assert "(the first is after sample 8). --stop-early looks on the way, too." in before
-    again = audit(wording, "--ask-all").stderr  # what is left suffices
-    assert "cannot find" not in again
+    again = audit(wording, "--ask-all")
+    assert again.exit_code == 0 and "cannot find" not in again.stderr  # what is left suffices
 
 
 def test_a_dry_run_knows_what_a_budget_leaves(wording, audit):
