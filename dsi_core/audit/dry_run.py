@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.audit import answers_file, conclusion, judgement
-from dsi_core.audit.asking import same_model
+from dsi_core.audit.asking import batches, same_model
 from dsi_core.audit.asking.cost import (
     BYTES_PER_TOKEN,
     MOST_NEUTRAL_BYTES,
@@ -17,7 +17,6 @@ from dsi_core.audit.asking.cost import (
     worst,
     worst_neutral,
 )
-from dsi_core.audit.asking.run import batch_in_the_way
 from dsi_core.audit.asking.storage import answers, beside, complete
 from dsi_core.audit.budget import Budget, Tokens
 from dsi_core.audit.plan import Plan
@@ -279,7 +278,7 @@ def _expected(budget: Budget, tokens: Tokens) -> Expected:
 
 def _unready(plan: Plan, paid: pd.DataFrame) -> str | None:
     """Why no question could be asked. paid: what a batch under way has."""
-    if len(paid) and (why := batch_in_the_way(plan)):
+    if len(paid) and (why := batches.in_the_way(plan)):
         return why
     if plan.remote is None:
         return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dsi_core.data.pairs import Dataset, dataset, load_pairs
 from dsi_core.runtime import store
 from dsi_core.settings.profile import Profile
+from dsi_core.settings.schema import TOY_LAYERS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -24,7 +25,7 @@ FAMILIES: dict[
 SIZES: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 128,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": TOY_LAYERS,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 512,
@@ -130,7 +131,7 @@ def make_bert(corpus: Corpus, folder: Path) -> None:
     config = BertConfig(
         vocab_size=len(tokens),
         hidden_size=64,
-        num_hidden_layers=2,
+        num_hidden_layers=TOY_LAYERS,
         num_attention_heads=4,
         intermediate_size=128,
         pad_token_id=tokens.pad_token_id,

@@ -13,8 +13,9 @@ from dsi_core.method import tainted, usage
 from dsi_core.method.study import Study
 from dsi_core.method.verdict import Status
 from dsi_core.settings import suspects
+from dsi_core.settings.evasions import Robustness
 from dsi_core.settings.profile import needed
-from dsi_core.settings.schema import Robustness, Suspect
+from dsi_core.settings.schema import Suspect
 
 ALL_OF_D = "none removed"
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from dsi_core.settings.evasions import Robustness
 from dsi_core.settings.extensions import Attribution, Calibration, GreyBox, Imitation
 from dsi_core.settings.schema import (
     Data,
@@ -13,7 +14,6 @@ from dsi_core.settings.schema import (
     Recipe,
     Reference,
     Responses,
-    Robustness,
     Similarity,
     Strict,
     Suspect,

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from dsi_core.audit import answers_file, judgement, plan_file
-from dsi_core.audit.asking import elsewhere, log, same_model, unanswered
+from dsi_core.audit.asking import batches, elsewhere, log, same_model, unanswered
 from dsi_core.audit.asking.cost import NEUTRAL_SHARE, affordable, neutral_round, spent
 from dsi_core.audit.asking.log import Entry
 from dsi_core.audit.asking.storage import answers, answers_in, beside, is_fixed
@@ -73,7 +73,7 @@ def run(plan: Plan) -> Outcome:
         if len(answers(plan)):  # a crash may have come between
             _entering(plan)()
         _take_given(plan)
-        _check_batch(plan, answers(plan))
+        batches.check(plan, answers(plan))
         bar = opened.enter_context(Progress(plan.queries, min(len(answers(plan)), plan.queries)))
         while True:
             stored = answers(plan)
@@ -123,38 +123,6 @@ def _in_vain(kind: AnswerStatus, replies: int) -> str:
         f"all {replies} replies so far are of the kind '{kind}' ({kind.meaning}), which is no "
         "evidence: Ctrl-C ends the asking, and keeps what came"
     )
-
-
-def _check_batch(plan: Plan, stored: pd.DataFrame) -> None:
-    """Nothing is asked singly that a batch under way has asked already.
-
-    One that was collected is gone, and, where nothing is asked in batches now, one never asked for.
-    """
-    under_way = pending.under_way(plan.folder)
-    if under_way is None:
-        return
-    wanted = responses.unanswered(stored, plan.samples, plan.draws)
-    collected = under_way.asked_for and pending.submitted(plan.folder, wanted).empty
-    if collected or (_singly(plan) and not under_way.asked_for):  # nothing more was paid
-        pending.forget(plan.folder)
-    elif why := batch_in_the_way(plan):
-        raise ValueError(why)
-
-
-def batch_in_the_way(plan: Plan) -> str | None:
-    """Say which batch under way has what would be asked singly; None = none is in the way."""
-    under_way = pending.under_way(plan.folder)
-    if under_way is None or not under_way.asked_for or not _singly(plan):
-        return None
-    return (
-        f"{plan.folder / pending.NAME}: a batch of {len(under_way.questions)} questions is "
-        f"under way ({under_way.batch or 'not yet made'}): --batch goes on with it; or cancel "
-        "it there and delete this file"
-    )
-
-
-def _singly(plan: Plan) -> bool:
-    return plan.remote is None or not plan.remote.batch
 
 
 def begin(plan: Plan) -> None:
