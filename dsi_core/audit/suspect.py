@@ -23,6 +23,7 @@ class AnswerStatus(StrEnum):
     EMPTY = "empty"
     REFUSED = "refused"
     FILTERED = "filtered"
+    FAILED = "failed"
     TRUNCATED = "truncated"
     THOUGHT = "thought"
     TOOL = "tool call"
@@ -40,6 +41,8 @@ MEANINGS = {
     AnswerStatus.EMPTY: "no text",
     AnswerStatus.REFUSED: "a refusal without substance, or marked as one by the service",
     AnswerStatus.FILTERED: "withheld by the service's content filter",
+    AnswerStatus.FAILED: "the service failed on this prompt again and again, and answered another "
+    "in between",
     AnswerStatus.TRUNCATED: "cut by the service before the length that is compared",
     AnswerStatus.THOUGHT: "a thought and no answer after it (--reasoning-tokens gives thoughts "
     "room of their own)",
@@ -140,7 +143,7 @@ def status(
     if facts.thought == Thought.INSTEAD:
         return AnswerStatus.THOUGHT
     if not text:
-        return AnswerStatus.EMPTY
+        return AnswerStatus.FAILED if facts.ending == Ending.ERROR else AnswerStatus.EMPTY
     if facts.ending in (Ending.UNKNOWN, Ending.ERROR):
         return AnswerStatus.UNKNOWN
     apart = facts.thought == Thought.NONE or facts.thought_tokens

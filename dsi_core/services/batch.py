@@ -59,7 +59,13 @@ def batched(
     if begun is None:
         first, alone = questions.drop_duplicates("sample_id").head(SUSPICIOUS), set()
         for row, answer in answers(
-            service.endpoint, first, asking, service, until_one=True, unanswered=unanswered
+            service.endpoint,
+            first,
+            asking,
+            service,
+            until_one=True,
+            leave_out=True,
+            unanswered=unanswered,
         ):
             alone.add(name_of(row.sample_id, row.draw))
             yield row, answer

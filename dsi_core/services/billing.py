@@ -54,6 +54,12 @@ class Lost:
         )
 
 
+def took(usage: Usage) -> Lost:
+    """Say what a request took that was answered, and whose answer is not what was asked for."""
+    counted = usage.read or usage.written
+    return Lost(1, 0, usage.read, usage.written) if counted else Lost(1, 1)
+
+
 def usage(body: dict[str, Any]) -> Usage | None:
     """Read what a service counts; None = nothing.
 

@@ -32,6 +32,7 @@ def answers(
     service: Service | None = None,
     *,
     until_one: bool = False,
+    leave_out: bool = False,
     unanswered: list[tuple[Any, Lost]] | None = None,
 ) -> Generator[tuple[Any, Reply], None, None]:
     """Yield (row, `Reply`) in the order in which the answers arrive.
@@ -47,6 +48,9 @@ def answers(
         The same service as another call knew it; None = it is met for the first time.
     until_one
         Whether they are asked one after the other, and none any more once one is answered.
+    leave_out
+        Whether a prompt on which alone the service fails, again and again, is left out like one
+        that is refused; else it ends the asking.
     unanswered
         Gets (row, `Lost`) of every question that was asked and stays unanswered, also where the
         asking is broken off (Ctrl-C, `close`): a request under way then may be billed.
@@ -60,14 +64,13 @@ def answers(
     """
     if service is None:
         with Service(endpoint) as service:
-            yield from answers(
-                endpoint, questions, asking, service, until_one=until_one, unanswered=unanswered
-            )
+            how = {"until_one": until_one, "leave_out": leave_out}
+            yield from answers(endpoint, questions, asking, service, unanswered=unanswered, **how)
         return
     if len(questions) and not service.proven and (why := service.client.reach()):
         raise EndpointError(f"{service.name}: {service.shown(why)} ({UNREACHED})")
     stop = threading.Event()
-    round_ = _Round(service, asking, stop, [] if unanswered is None else unanswered)
+    round_ = _Round(service, asking, stop, leave_out, [] if unanswered is None else unanswered)
     rows = list(questions.itertuples(index=False))
     try:
         for done, kept in enumerate(round_.all(rows, until_one), start=1):
@@ -86,9 +89,10 @@ class _Round:
         service: Service,
         asking: Asking,
         stop: threading.Event,
+        leave_out: bool,
         unanswered: list[tuple[Any, Lost]],
     ) -> None:
-        self.service, self.asking, self.stop = service, asking, stop
+        self.service, self.asking, self.stop, self.leave_out = service, asking, stop, leave_out
         self.held: list[tuple[Any, Refused]] = []  # refused for no known reason: whose fault is it?
         self.skipped: dict[str, Refused] = {}
         self.errors: list[Exception] = []
@@ -138,7 +142,7 @@ class _Round:
         known = self.skipped.get(row.sample_id)
         if known is not None:
             return row, replace(known, requests=0, lost=Lost())
-        trial = Trial(self.service, row, self.asking, self.stop)
+        trial = Trial(self.service, row, self.asking, self.stop, self.leave_out)
         self.going[row.sample_id, row.draw] = trial
         try:
             said = trial.run()
@@ -196,7 +200,7 @@ class _Round:
 def of_the_prompt(said: Refused, service: Service) -> bool:
     """Tell whether a refusal is the prompt's own fault, whatever becomes of others."""
     too_long = said.error.meaning is Meaning.TOO_LONG and service.taken.answered
-    return too_long or said.error.meaning is Meaning.FILTERED
+    return too_long or said.error.meaning in (Meaning.FILTERED, Meaning.FAILED)
 
 
 def _left_out(said: Refused) -> Reply:

@@ -1,7 +1,8 @@
 """One question to a service: what is tried again, what is given up, and what is refused for good.
 
 What may pass is tried again: for as long as patience lasts where a service that answers has too
-much to do, a few times otherwise. A prompt that is refused for good is an answer.
+much to do, a few times otherwise. A prompt that is refused for good is an answer. So is one on
+which alone a service fails, where that is allowed: it answers `PROBE` in between.
 """
 
 import difflib
@@ -11,17 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urljoin
 
-from dsi_core.services import pace, reply, request, troubles
+from dsi_core.services import billing, pace, reply, request, troubles
 from dsi_core.services.address import CHAT, without_login
 from dsi_core.services.billing import Lost
 from dsi_core.services.client import Missed, Received, Trouble
 from dsi_core.services.endings import Ending
-from dsi_core.services.reply import Reply
+from dsi_core.services.reply import Failure, Reply
 from dsi_core.services.request import Asking
 from dsi_core.services.service import Service
 from dsi_core.services.troubles import Error, Meaning
 
 NONSENSE = 3  # requests of one question, and no more, that a service may answer with nonsense
+PROBE = "Name a colour."  # may it be the service that fails, and not the prompt?
 LISTED = 8  # models that an error names, of those that a service has
 LISTED_BYTES = 1 << 20
 # What helps where a question was given up
@@ -60,27 +62,39 @@ class Refused:
     @property
     def reply(self) -> Reply:
         """Give what is kept as its answer."""
-        filtered = self.error.meaning is Meaning.FILTERED
+        ending = _ENDINGS.get(self.error.meaning, Ending.UNSAID)
         return Reply(
             text="",
             finish=self.error.meaning,
-            ending=Ending.FILTERED if filtered else Ending.UNSAID,
-            refused=not filtered,
+            ending=ending,
+            refused=ending is Ending.UNSAID,
             requests=self.requests,
             lost=self.lost,
             billed=False,
         )
 
 
+_ENDINGS = {Meaning.FILTERED: Ending.FILTERED, Meaning.FAILED: Ending.ERROR}
+
+
 class Trial:
     """One question to a service, asked until it is answered or given up.
 
-    stop: once it is set, no request begins. lost: what requests without an answer took; under_way:
-    what one may take of which that is not known yet.
+    leave_out: whether a prompt on which alone the service fails counts as refused. stop: once it is
+    set, no request begins. lost: what requests without an answer took; under_way: what one may take
+    of which that is not known yet.
     """
 
-    def __init__(self, service: Service, row: Any, asking: Asking, stop: threading.Event):
+    def __init__(
+        self,
+        service: Service,
+        row: Any,
+        asking: Asking,
+        stop: threading.Event,
+        leave_out: bool = False,
+    ):
         self.service, self.row, self.asking, self.stop = service, row, asking, stop
+        self.leave_out, self.answers_others = leave_out, False
         self.endpoint = service.endpoint
         self.seed = request.draw_seed(asking.seed, row.sample_id, row.draw)
         self.taken = service.taken
@@ -109,9 +123,9 @@ class Trial:
                 got = self.service.client.post(sent)
             self.requests += 1
             if isinstance(got, Missed):
-                self._missed(got, sent)
-                continue
-            done = self._read(got, sent, number)
+                done: Reply | Refused | None = self._missed(got, sent)
+            else:
+                done = self._read(got, sent, number)
             if done is not None:
                 return done
 
@@ -140,9 +154,10 @@ class Trial:
             if self.nonsense >= NONSENSE and bare:
                 return self._refused(Error(Meaning.REFUSED, said.message), status)
             if self.nonsense >= NONSENSE:
-                raise self._error(said.message, status, self._where_it_went())
-        self._again(said.message, status)
-        return None
+                error = self._error(said.message, status, self._where_it_went())
+                self._prove_that_others_are_answered(error)
+                return self._refused(Error(Meaning.FAILED, said.message), status)
+        return self._again(said.message, status)
 
     def _error_said(self, got: Received, status: int, sent: dict, number: int) -> Refused | None:
         self.under_way = Lost()  # what ends with an error's status is not billed
@@ -171,13 +186,11 @@ class Trial:
             case Meaning.SLOWER:
                 pause = max(error.pause_s, pace.backoff(self.failures + 1, random.random()))
                 self.service.pace.slower(number, pause)
-                self._again(error.message, status, pause, busy=True, hint=BUSY)
-                return None
+                return self._again(error.message, status, pause, busy=True, hint=BUSY)
             case Meaning.AGAIN:
                 if status == 500:
                     self._suspect_the_seed(sent)
-                self._again(error.message, status, error.pause_s)
-                return None
+                return self._again(error.message, status, error.pause_s)
             case Meaning.QUOTA:
                 hint = "no quota or credit is left there; a rerun goes on once there is"
                 raise self._error(error.message, status, hint)
@@ -187,18 +200,20 @@ class Trial:
                 raise self._error(error.message, status, self._what_is_wrong(status, error))
         return self._refused(error, status)
 
-    def _refused(self, error: Error, status: int) -> Refused:
+    def _refused(self, error: Error, status: int | None) -> Refused:
         return Refused(error, str(self._error(error.message, status)), self.requests, self.lost)
 
-    def _missed(self, got: Missed, sent: dict) -> None:
-        if got.trouble not in (Trouble.UNREACHED, Trouble.BARRED):  # else nothing was asked
+    def _missed(self, got: Missed, sent: dict) -> Refused | None:
+        was_asked = got.trouble not in (Trouble.UNREACHED, Trouble.BARRED)
+        if was_asked:
             self.lost += Lost(1, 1)
         self.under_way = Lost()
         if got.trouble is Trouble.BARRED:
             raise self._error(got.message)
         if got.trouble is Trouble.LOST:
             self._suspect_the_seed(sent)
-        self._again(got.message, hint=SLOW if got.trouble is Trouble.LATE else AWAY)
+        hint = SLOW if got.trouble is Trouble.LATE else AWAY
+        return self._again(got.message, reached=was_asked, hint=hint)
 
     def _suspect_the_seed(self, sent: dict) -> None:
         """Some engines die of a seed: none is sent to one that never answered with one."""
@@ -211,16 +226,47 @@ class Trial:
         status: int | None = None,
         pause_s: float = 0.0,
         busy: bool = False,
+        reached: bool = True,
         hint: str = AWAY,
-    ) -> None:
-        """Wait, or raise where patience ends."""
+    ) -> Refused | None:
+        """Wait; where patience ends, raise, or refuse the prompt if it alone is to blame."""
         self.failures += 1
         waited = pace.CLOCK.now() - self.begun
         patience = self.endpoint.patience if busy or self.service.proven else 0.0
         if self.failures >= self.endpoint.attempts and waited >= patience:
-            raise self._error(message, status, hint)
+            error = self._error(message, status, hint)
+            if busy or not reached:
+                raise error
+            if self.answers_others:
+                return self._refused(Error(Meaning.FAILED, message), status)
+            self._prove_that_others_are_answered(error)
+            return None  # once more, now that the service answers
         pause = max(pace.backoff(self.failures, random.random()), pause_s)
         pace.CLOCK.wait(pause, self.stop)
+        return None
+
+    def _prove_that_others_are_answered(self, error: EndpointError) -> None:
+        """Ask `PROBE` as this question is asked; raise the error where that has no answer."""
+        if not (self.leave_out and self.service.taken.answered):
+            raise error
+        probe = request.body(self.endpoint, PROBE, self.asking, self.seed, self.taken)
+        with self.service.pace.turn(self.stop):
+            if self.stop.is_set():
+                raise error
+            self.under_way = Lost(1, 1)
+            got = self.service.client.post(probe)
+        self.requests += 1
+        said = None
+        if isinstance(got, Received) and got.status < 300:
+            said = reply.read(got.raw, self.asking.max_new_tokens)
+            self.lost += said.lost if isinstance(said, Failure) else billing.took(said.usage)
+        elif isinstance(got, Missed) and got.trouble is not Trouble.UNREACHED:
+            self.lost += Lost(1, 1)
+        self.under_way = Lost()
+        if not isinstance(said, Reply):
+            error.lost = self.lost
+            raise error
+        self.answers_others = True
 
     def _elsewhere(self, location: str, status: int) -> tuple[str, int, str]:
         """Say where a service sends to: to another base URL, or to what is none."""

@@ -28,6 +28,7 @@ class Meaning(StrEnum):
     FILTERED = "content_filter"  # this prompt is refused for good
     TOO_LONG = "too long"  # the same
     REFUSED = "refused"  # perhaps for this prompt, perhaps for every one
+    FAILED = "failed"  # again and again for this prompt, and others are answered
     QUOTA = "quota"  # there is no money left
     FINAL = "final"  # key, address, model
 

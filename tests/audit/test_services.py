@@ -64,6 +64,23 @@ def test_a_filtered_prompt_does_not_end_an_audit(prepared, server, cli):
     assert cli(folder.folder).exit_code == 0 and len(server.asked) == asked
 
 
+def test_a_prompt_on_which_the_service_always_fails_does_not_block_an_audit(
+    prepared, server, cli, pauses
+):
+    folder = prepared(5)
+    bad, healthy = folder.tainted.iloc[1], knows(folder)
+    server.script = lambda prompt, n: (
+        error(500, "engine") if prompt == bad["prompt"] else healthy(prompt, n)
+    )
+    done = cli(folder.folder, "--patience", "0")
+    assert done.exit_code == 0 and len(stored(folder.folder)) == 15
+    said = facts(folder.folder)["statuses"]
+    assert said["failed"] == 3 and said["answered"] == 12
+    assert "never asked again" in done.stderr
+    asked = len(server.asked)
+    assert cli(folder.folder, "--patience", "0").exit_code == 0 and len(server.asked) == asked
+
+
 def test_fields_are_set_and_left_out_and_fixed_by_the_plan(prepared, server, cli):
     folder = prepared(5)
     server.script = knows(folder)

@@ -29,6 +29,7 @@ LONG = "The shed may be built without a permit."
         ({"text": LONG, "ending": Ending.TOOL}, "tool call"),
         ({"text": "", "ending": Ending.TOOL}, "tool call"),
         ({"text": LONG, "ending": Ending.UNKNOWN}, "unknown ending"),
+        ({"text": "", "ending": Ending.ERROR}, "failed"),
         ({"text": "", "thought": Thought.INSTEAD}, "thought"),
         ({"text": "", "thought": Thought.INSTEAD, "ending": Ending.LENGTH}, "thought"),
         ({"text": LONG, "thought": Thought.BEFORE}, "answered"),

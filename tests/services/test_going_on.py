@@ -15,20 +15,20 @@ from dsi_core.services import pace
 from dsi_core.services.billing import Lost
 from dsi_core.services.endings import Ending
 from dsi_core.services.service import Service
-from dsi_core.services.trial import EndpointError
+from dsi_core.services.trial import PROBE, EndpointError
 from dsi_core.settings.schema import Endpoint
 
 FILTER = error(400, "The response was filtered", code="content_filter")
 
 
-def run(url, questions, **changes):
+def run(url, questions, leave_out=False, **changes):
     """(the replies by (sample, draw), what was told, the error) of a run."""
     found, said = {}, None
     endpoint = Endpoint(**{"base_url": url, "model": "m-1", "key_env": "TEST_KEY", **changes})
     asking = Sampling(0, 1.0, 1, 8, 1)
     with telling() as told:
         try:
-            for row, got in api.answers(endpoint, questions, asking):
+            for row, got in api.answers(endpoint, questions, asking, leave_out=leave_out):
                 found[row.sample_id, row.draw] = got
         except EndpointError as caught:
             said = str(caught)
@@ -268,6 +268,63 @@ def test_a_service_that_answered_may_be_away_for_minutes(server, pauses):
     )
     found, _, said = run(server.url, todo("abc"), concurrency=1)
     assert said is None and len(found) == 3 and sum(pauses) > 140
+
+
+FAILS = {
+    "500": (error(500, "broken"), Lost()),
+    "cut within": (servers.cut_within, Lost(6, 6)),
+    "error as 200": (page(b'{"error": {"message": "upstream is gone"}}'), Lost(6, 6)),
+    "page": (page(b"<html>blocked</html>", "text/html"), Lost(3, 3)),
+}
+
+
+@pytest.mark.parametrize("name", FAILS)
+def test_a_prompt_on_which_alone_a_service_fails_is_left_out(server, pauses, name):
+    """It answers a probe in between; its failures and the probe are counted."""
+    trouble, lost = FAILS[name]
+    counted = {"prompt_tokens": 5, "completion_tokens": 2}
+    server.script = lambda prompt, n: (
+        trouble if prompt == "b" else reply("blue", usage=counted if prompt == PROBE else None)
+    )
+    found, told, said = run(server.url, todo("abc"), leave_out=True, concurrency=1, patience=0)
+    assert said is None and len(found) == 3 and found["s-a", 0].text == found["s-c", 0].text
+    left = found["s-b", 0]
+    assert (left.text, left.finish, left.ending) == ("", "failed", Ending.ERROR)
+    assert not left.refused and not left.billed
+    asked = server.prompts()
+    assert asked.count(PROBE) == 1 and asked.count("b") == left.requests - 1
+    once_more = name != "page"  # nonsense is billed: three requests, and no more
+    assert asked.index("c") - asked.index(PROBE) == 1 + once_more
+    assert left.lost == lost + Lost(1, 0, 5, 2) + (Lost(1, 1) if lost.requests == 6 else Lost())
+    assert len(told) == 1 and "s-b" in told[0] and "never asked again" in told[0]
+
+
+def test_an_outage_is_no_prompts_fault(server, pauses):
+    server.script = lambda prompt, n: reply("ok") if prompt == "a" else error(500, "away")
+    found, told, said = run(server.url, todo("abcd"), leave_out=True, concurrency=2, patience=0)
+    assert len(found) == 1 and "status 500" in said and "s-a" not in said and not told
+    assert "d" not in server.prompts()
+
+
+def test_a_prompt_is_asked_once_more_before_it_is_left_out(server, pauses):
+    server.script = lambda prompt, n: error(500) if prompt == "b" and n < 6 else reply("ok")
+    found, told, said = run(server.url, todo("abc"), leave_out=True, concurrency=1, patience=0)
+    assert said is None and found["s-b", 0].text == "ok" and found["s-b", 0].requests == 8
+    assert server.prompts() == ["a", *"b" * 6, PROBE, "b", "c"] and not told
+
+
+@pytest.mark.parametrize("trouble", [error(429, "busy"), error(503, "loaded")])
+def test_a_service_with_too_much_to_do_is_no_prompts_fault(server, pauses, trouble):
+    server.script = lambda prompt, n: trouble if prompt == "b" else reply("ok")
+    found, _, said = run(server.url, todo("abc"), leave_out=True, concurrency=1, patience=0)
+    assert len(found) == 1 and "s-b" in said and PROBE not in server.prompts()
+
+
+def test_a_failing_prompt_ends_an_asking_that_may_leave_out_none(server, pauses):
+    """References and rephrasers answer everything, or are not complete."""
+    server.script = lambda prompt, n: error(500) if prompt == "b" else reply("ok")
+    found, _, said = run(server.url, todo("abc"), concurrency=1, patience=0)
+    assert len(found) == 1 and "s-b" in said and PROBE not in server.prompts()
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,9 @@ def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Prog
         if plan.remote.batch:
             replies = batch.batched(service, questions, how, plan.folder, vain)
         else:
-            replies = endpoint.answers(plan.remote, questions, how, service, unanswered=vain)
+            replies = endpoint.answers(
+                plan.remote, questions, how, service, leave_out=True, unanswered=vain
+            )
         with _counted(plan, plan.folder, replies, vain) as kept:
             keep(plan.folder, kept, _entering(plan), lambda: bar.show(bar.done + 1))
         return
