@@ -60,10 +60,14 @@ class Backbone:
     @property
     def name(self) -> str:
         """What a person would call it."""
+        return f"{self.source} layer {self.settings.layer}"
+
+    @property
+    def source(self) -> str:
+        """Where the encoder comes from, as the profile names it."""
         known = self.settings
         package = next(iter(known.package or {}), "").partition("==")[0]
-        name = known.hub or known.model or known.path or known.toy or package
-        return f"{name} layer {known.layer}"
+        return str(known.hub or known.model or known.path or known.toy or package)
 
     @property
     def spec(self) -> dict:
@@ -118,6 +122,27 @@ def model_type(backbone: Backbone) -> str:
     if backbone.base is not None:
         return load.prepare(backbone.base)
     return settings.hub or str(ROOT / (settings.path or ""))
+
+
+def check_layer(backbone: Backbone) -> None:
+    """Refuse a layer that the backbone lacks, before models are tuned and asked for its scores.
+
+    Nothing is read where texts were compared with it before.
+
+    Raises
+    ------
+    ValueError
+        With the layers that it has.
+    """
+    folder = folder_of(backbone)
+    if store.manifest(folder) is not None or released_folder(backbone) is not None:
+        return
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(model_type(backbone)).get_text_config()
+    has, layer = getattr(config, "num_hidden_layers", None), backbone.settings.layer
+    if has is not None and layer > has:
+        raise ValueError(f"similarity.layer: {layer}; {backbone.source} has 1 to {has}")
 
 
 def bert_scores(backbone: Backbone, a: list[str], b: list[str]) -> tuple[np.ndarray, np.ndarray]:

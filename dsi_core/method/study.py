@@ -109,6 +109,7 @@ def reference_answers(study: Study, pairs: pd.DataFrame | None = None) -> pd.Dat
 
     pairs: default all of D. Returns the columns of `asking.answers`, and reference.
     """
+    similarity.check_layer(study.backbone)
     models = participants.references(study.profile)
     pairs = study.pairs if pairs is None else pairs
     table = asking.answers(models, pairs, study.sampling.for_references())

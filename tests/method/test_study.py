@@ -1,5 +1,7 @@
 """The study: which victims are looked at, and what its steps give."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,6 +84,23 @@ def test_suspects_are_asked_what_the_profile_says(smoke, monkeypatch, ask, wante
     )
     study.suspect_answers(Study(changed, pairs), scores)
     assert asked == [wanted]
+
+
+def test_a_layer_that_the_encoder_lacks_is_refused_before_anything_is_tuned(
+    smoke, monkeypatch, tmp_path, empty_store
+):
+    """Its own file says how many it has."""
+    config = {"model_type": "bert", "num_hidden_layers": 6}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(study.asking, "answers", lambda *_: pytest.fail("models were asked"))
+    for how in ({"path": str(tmp_path)}, {"package": {"encoder==1.0": "0" * 64}, "member": "*"}):
+        monkeypatch.setattr(
+            study.similarity.wheels, "unpack", lambda *_: [tmp_path / "config.json"]
+        )
+        (tmp_path / "vocab.txt").touch()
+        run = Study(smoke.changed(similarity={"toy": None, "layer": 7, **how}), pd.DataFrame())
+        with pytest.raises(ValueError, match=r"similarity.layer: 7; .* has 1 to 6"):
+            study.reference_answers(run)
 
 
 def test_the_gap_of_a_reference_is_what_tuning_brought_it_closer(smoke, monkeypatch):
