@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dsi_core.runtime import store
+from dsi_core.settings import templates
 from dsi_core.settings.schema import Model
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
@@ -184,7 +185,10 @@ def _json(path: Path) -> dict[str, Any]:
 def _template(path: Path) -> str:
     if not path.is_file():
         raise ValueError(f"--chat-template {path}: no such file")
-    return path.read_text(encoding="utf-8")
+    template = path.read_text(encoding="utf-8")
+    if why := templates.mistake(template):
+        raise ValueError(f"--chat-template {path}: no Jinja template: {why}")
+    return template
 
 
 def _state(files: list[Path]) -> str:

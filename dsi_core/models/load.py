@@ -1,8 +1,9 @@
 """Models: where base weights come from, how they are loaded, and how a model is prompted."""
 
+import io
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +127,10 @@ def _convert_gguf(parts: list[Path], folder: Path) -> None:
         for part in parts:
             with open(part, "rb") as piece:
                 shutil.copyfileobj(piece, file)
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=whole.name, dtype=torch.float32)
+    with redirect_stderr(io.StringIO()):  # a bar of transformers' own, which no setting ends
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, gguf_file=whole.name, dtype=torch.float32
+        )
     model.hf_quantizer = None  # else save_pretrained refuses; the weights are plain fp32 by now
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config

@@ -316,12 +316,19 @@ def test_an_adapter_without_its_base(adapter, tmp_path, content, words):
 
 
 def test_options_that_do_not_go_together(folder, adapter, tmp_path):
+    broken = tmp_path / "broken.jinja"
+    broken.write_text("{% for m in messages %}{{ m }}")
     for given, how, words in [
         (folder, {"revision": "v2"}, "lies here, and has no --revision"),
         (folder, {"adapter": str(tmp_path)}, r"has no adapter_config\.json"),
         (folder, {"adapter": "/no/such/folder"}, "neither a folder nor a hub id"),
         (adapter, {"adapter": str(adapter)}, "is an adapter itself"),
         (folder, {"chat_template": "none.jinja"}, "--chat-template none.jinja: no such file"),
+        (
+            folder,
+            {"chat_template": str(broken)},
+            r"broken\.jinja: no Jinja template: Unexpected end",
+        ),
     ]:
         with pytest.raises(ValueError, match=words):
             found(given, **how)
