@@ -83,6 +83,17 @@ def neutral_round(plan: Plan) -> int:
     return count
 
 
+def neutral_left_out(plan: Plan) -> str:
+    """Say that the budget is too small for neutral questions; "" where it is not."""
+    if not plan.neutral or neutral_round(plan):
+        return ""
+    return (
+        f"--same-model {plan.neutral} is not done: its {2 * plan.neutral * same_model.DRAWS} "
+        f"queries may take more than {NEUTRAL_SHARE:.0%} of the budget, so a change of the "
+        "model behind the name goes unnoticed; a larger --budget or a smaller --same-model helps"
+    )
+
+
 def worst(plan: Plan, prompt: str) -> Tokens:
     """Give the most tokens that one query can read and write.
 

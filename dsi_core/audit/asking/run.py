@@ -18,7 +18,7 @@ import pandas as pd
 
 from dsi_core.audit import answers_file, judgement, plan_file
 from dsi_core.audit.asking import batches, elsewhere, log, same_model, unanswered
-from dsi_core.audit.asking.cost import NEUTRAL_SHARE, affordable, neutral_round, spent
+from dsi_core.audit.asking.cost import affordable, neutral_left_out, neutral_round, spent
 from dsi_core.audit.asking.log import Entry
 from dsi_core.audit.asking.storage import answers, answers_in, beside, is_fixed
 from dsi_core.audit.judgement import Judgement
@@ -90,7 +90,8 @@ def run(plan: Plan) -> Outcome:
             neutral = _neutral(plan, stored, ended)
             if plan.remote is not None and service is None and (ended is None or len(neutral)):
                 elsewhere.warn(plan)
-                _warn_of_neutral(plan)
+                if said := neutral_left_out(plan):
+                    warnings.warn(said, stacklevel=2)
                 service = opened.enter_context(Service(plan.remote, plan.folder))
             if len(neutral):
                 assert service is not None
@@ -274,18 +275,6 @@ def _neutral(plan: Plan, stored: pd.DataFrame, ended: Ended | None) -> pd.DataFr
         return same_model.due(plan.neutral, there, stored)
     first = stored.empty or (len(there) and there["draw"].max() < same_model.DRAWS)
     return same_model.questions(plan.neutral if first else 0, 0, there)
-
-
-def _warn_of_neutral(plan: Plan) -> None:
-    """Say, before the first question, that the budget is too small for neutral ones."""
-    if plan.neutral and not neutral_round(plan):
-        warnings.warn(
-            f"--same-model {plan.neutral} is not done: its {2 * plan.neutral * same_model.DRAWS} "
-            f"queries may take more than {NEUTRAL_SHARE:.0%} of the budget, so a change of the "
-            "model behind the name goes unnoticed; a larger --budget or a smaller --same-model "
-            "helps",
-            stacklevel=3,
-        )
 
 
 def _ask_neutral(

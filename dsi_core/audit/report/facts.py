@@ -11,6 +11,7 @@ import pandas as pd
 
 from dsi_core.audit import conclusion, plan_file, reach
 from dsi_core.audit.asking import log, same_model, unanswered
+from dsi_core.audit.asking.cost import neutral_left_out
 from dsi_core.audit.asking.run import Outcome, entry
 from dsi_core.audit.asking.same_model import SameModelFacts
 from dsi_core.audit.asking.storage import answers as stored_answers
@@ -75,6 +76,7 @@ def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
     limits = conclusion.limits(plan)
     if plan.prepared is not None and not _sets_temperature(plan):
         limits = [conclusion.NO_TEMPERATURE, *limits]
+    limits = [*limits, *filter(None, [neutral_left_out(plan)])]
     return AuditFacts(
         kind=kind,
         letter=kind.letter,

@@ -186,7 +186,8 @@ def test_a_small_budget_is_not_spent_on_them(prepared, server, budget):
     with pytest.warns(UserWarning, match="--same-model 6 is not done: its 36 queries"):
         outcome = run.run(audit)
     assert neutral(server) == [] and len(server.asked) == 6
-    assert record.write(audit, outcome).facts.same_model is None
+    facts = record.write(audit, outcome).facts
+    assert facts.same_model is None and "--same-model 6 is not done" in facts.limits[-1]
 
 
 def test_the_command_says_before_it_asks_that_a_budget_is_too_small(prepared, server, cli, options):
