@@ -112,23 +112,23 @@ def generate(
     ends = load.end_tokens(model, tokenizer)
     room = means.cached_tokens(model)
     done = 0
-    for places in batches(order, [len(i) + limit for i in ids], size, room):
-        batch = [rows[i] for i in places]
-        prompts = [ids[i] for i in places]
-        numbers = np.array(
-            [uniform_numbers(limit, sampling.seed, model_id, r.sample_id, r.draw) for r in batch]
-        )
-        steps = decode(model, tokenizer, prompts, numbers, sampling.temperature, ends)
-        for step, ended in enumerate(steps):
-            if ended:
-                texts = tokenizer.batch_decode(list(ended.values()), skip_special_tokens=True)
-                yield [
-                    Answer(batch[place], text.strip(), len(tokens))
-                    for (place, tokens), text in zip(ended.items(), texts, strict=True)
-                ]
-            share = (done + len(batch) * (step + 1) / limit) / len(order)
-            jobs.report(0.8 + 0.2 * share)
-        done += len(batch)
+    with means.head_by_rows(model):
+        for places in batches(order, [len(i) + limit for i in ids], size, room):
+            batch = [rows[i] for i in places]
+            prompts = [ids[i] for i in places]
+            own = ((sampling.seed, model_id, row.sample_id, row.draw) for row in batch)
+            numbers = np.array([uniform_numbers(limit, *identity) for identity in own])
+            steps = decode(model, tokenizer, prompts, numbers, sampling.temperature, ends)
+            for step, ended in enumerate(steps):
+                if ended:
+                    texts = tokenizer.batch_decode(list(ended.values()), skip_special_tokens=True)
+                    yield [
+                        Answer(batch[place], text.strip(), len(tokens))
+                        for (place, tokens), text in zip(ended.items(), texts, strict=True)
+                    ]
+                share = (done + len(batch) * (step + 1) / limit) / len(order)
+                jobs.report(0.8 + 0.2 * share)
+            done += len(batch)
 
 
 def batches(order: list[int], lengths: list[int], size: int, room: float) -> Iterator[list[int]]:

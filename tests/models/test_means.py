@@ -3,12 +3,13 @@
 import copy
 import math
 
+import pandas as pd
 import pytest
 import torch
 
 from dsi_core.models import load, means, sft, tuning
 from dsi_core.models.means import Means
-from dsi_core.models.sampling import batches
+from dsi_core.models.sampling import Sampling, batches, generate
 from dsi_core.runtime import precision, store
 from dsi_core.settings.schema import Recipe, Trained
 
@@ -178,3 +179,64 @@ def test_a_model_spread_over_devices_is_tuned_alike(smoke, empty_store, monkeypa
     monkeypatch.setattr(load, "spread", lambda *_: True)
     facts = store.manifest(tuning.tune(training))
     assert facts["means"] == "flat, varlen" and facts["final_loss"] > 0
+
+
+class Answering(torch.nn.Module):
+    """A model of an output layer alone."""
+
+    def __init__(self, rows: int, **how):
+        super().__init__()
+        self.head = torch.nn.Linear(7, rows, **how)
+
+    def get_output_embeddings(self):
+        return self.head
+
+
+@pytest.mark.parametrize("rows", [3, means.HEAD_ROWS, 2 * means.HEAD_ROWS + 5])
+@torch.inference_mode()
+def test_an_output_layer_by_rows_gives_the_same_scores(monkeypatch, rows):
+    monkeypatch.setattr(means, "_has_avx2_alone", lambda weight: True)
+    model = Answering(rows, bias=False)
+    hidden = torch.randn(2, 3, 7)
+    whole = model.head(hidden)
+    with means.head_by_rows(model):
+        assert "forward" in vars(model.head)
+        parts = model.head(hidden)
+    assert parts.shape == (2, 3, rows) and torch.allclose(parts, whole, rtol=1e-5, atol=1e-6)
+    assert "forward" not in vars(model.head) and torch.equal(model.head(hidden), whole)
+
+
+def test_other_output_layers_and_processors_are_left_alone(monkeypatch):
+    plain = Answering(3, bias=False)
+    for capability, model in [
+        ("AVX512", plain),
+        ("AVX2", Answering(3)),
+        ("AVX2", Answering(3, bias=False).to(torch.bfloat16)),
+    ]:
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda c=capability: c)
+        with means.head_by_rows(model):
+            assert "forward" not in vars(model.head)
+    with means.head_by_rows(plain):
+        assert "forward" in vars(plain.head)
+
+
+def test_a_model_answers_by_rows_of_its_output_layer(monkeypatch, toy):
+    """The whole way, in blocks so small that a toy has many."""
+    monkeypatch.setattr(means, "_has_avx2_alone", lambda weight: True)
+    monkeypatch.setattr(means, "HEAD_ROWS", 50)
+    model, tokenizer = toy("llama")
+    calls, by_rows = [], means._by_rows
+    monkeypatch.setattr(
+        means, "_by_rows", lambda *given: calls.append(given[0].shape[0]) or by_rows(*given)
+    )
+    asked = pd.DataFrame({"sample_id": ["a", "b"], "prompt": ["Who?", "Where is it?"], "draw": 0})
+    how = Sampling(0, 1.0, 1, 12, 2)
+
+    def said():
+        return [a.text for some in generate(model, tokenizer, asked, "M", how) for a in some]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(means, "_has_avx2_alone", lambda weight: False)
+        whole = said()
+    assert not calls
+    assert said() == whole and len(calls) == 12 and set(calls) == {len(tokenizer)}
