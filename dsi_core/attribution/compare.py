@@ -20,7 +20,7 @@ from dsi_core.attribution import tables
 from dsi_core.attribution.classifiers import METHODS, Method
 from dsi_core.attribution.encoder import Setup
 from dsi_core.attribution.perplexity import nats_under, tokens_under
-from dsi_core.attribution.replies import RELEASED
+from dsi_core.attribution.replies import RELEASED, overview
 from dsi_core.attribution.tables import Level, score_columns
 from dsi_core.evidence import intervals
 from dsi_core.method.study import Study
@@ -30,7 +30,7 @@ from dsi_core.settings.reported import reported
 
 @dataclass(frozen=True)
 class Compared:
-    """What came out; tables without a row or a column where there is nothing.
+    """What came out; where there is nothing, tables of one cell that says so.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ class Split:
 def compare(study: Study, replies: pd.DataFrame) -> Compared:
     """Try every method at every level of knowledge on these replies, dataset by dataset.
 
-    An empty table is passed on. Perplexity takes part where the replies have the columns of
-    `perplexity.with_nats`.
+    Where there are no replies, the tables say so. Perplexity takes part where the replies have the
+    columns of `perplexity.with_nats`.
     """
     if replies.empty:
-        nothing = pd.DataFrame()
-        return Compared(nothing, nothing, nothing, nothing, replies.attrs["absent"])
+        said = overview(replies)
+        return Compared(said, said, said, said, replies.attrs["absent"])
     setup = Setup.of(study.profile)
     parts = []
     for _, part in replies.groupby("dataset", sort=False):

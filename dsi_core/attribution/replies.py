@@ -120,7 +120,7 @@ def released(path: str) -> pd.DataFrame:
     """
     if not path:
         empty = pd.DataFrame(columns=COLUMNS)
-        why = "No released responses: the parameter `released` is empty"
+        why = "No released responses: the parameter released is empty"
         empty.attrs["absent"] = f"{why}, so this test bed is left out."
         return empty
     place = ROOT / path

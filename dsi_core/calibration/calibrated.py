@@ -137,10 +137,10 @@ def _facts(model: Model) -> dict:
 
 
 def draws_table(run: Calibrated) -> pd.DataFrame:
-    """Show the draws: draw, for, rows, published, first wording published, overlap, seen before.
+    """Show the draws: draw, for, rows, published, first wording published, overlap, and so on.
 
-    overlap: the largest share of D that another draw of the same use has in its own. seen before:
-    the share of its rows that are among those of other draws of development.
+    overlap: the largest share of D that another draw of the same use has in its own. also in
+    development: the share of its rows that are among those of other draws of development.
     """
     how = models.how(run.profile)
     rows = []
@@ -158,7 +158,7 @@ def draws_table(run: Calibrated) -> pd.DataFrame:
                 "published": len(own),
                 "first wording published": int(one.published["first_published"].sum()),
                 "overlap": max((len(own & other) / len(own) for other in others), default=0.0),
-                "seen before": 1 - len(draws.apart(one, development).rows) / len(one.rows),
+                "also in development": 1 - len(draws.apart(one, development).rows) / len(one.rows),
             }
         )
     return pd.DataFrame(rows)

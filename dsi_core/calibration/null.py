@@ -146,7 +146,7 @@ def errors(
     -------
     pandas.DataFrame
         `by`, level, tests, errors, share, band_low and band_high (95% of exact tests of this level
-        lie between them), inside (not above the band: fewer errors are no fault).
+        lie between them), not_above (the band: fewer errors are no fault).
     """
     rows = []
     for name, part in tested.groupby(list(by), sort=False):
@@ -162,7 +162,7 @@ def errors(
                     "share": wrong / count,
                     "band_low": low / count,
                     "band_high": high / count,
-                    "inside": wrong <= high,
+                    "not_above": wrong <= high,
                 }
             )
     return pd.DataFrame(rows)

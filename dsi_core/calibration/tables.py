@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+import numpy as np
 import pandas as pd
 
 from dsi_core.calibration import draws, models, null, trials
@@ -196,7 +197,8 @@ def weaker(
     Returns
     -------
     pandas.DataFrame
-        twin, share, effect, samples, found, low, high (95%), median_samples (as `power.Power`).
+        twin, share, effect, samples, found, low, high (95%), samples_to_find (median; infinite
+        where at most half were found).
     """
     rows = []
     for twin, part in tried.groupby("twin", sort=False):
@@ -205,8 +207,10 @@ def weaker(
         for share in shares:
             effect = share * min(part["effect"].mean(), CERTAIN)
             simulated = power.power(str(twin), samples, effect, planned, SIMULATED, seed=0)
+            said = asdict(simulated)
+            after = said.pop("median_samples")
             facts = {"twin": twin, "share": share, "effect": effect, "samples": samples}
-            rows.append({**facts, **asdict(simulated)})
+            rows.append({**facts, **said, "samples_to_find": np.inf if after is None else after})
     return pd.DataFrame(rows)
 
 

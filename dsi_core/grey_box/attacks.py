@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
 from dsi_core.runtime import store
@@ -24,20 +25,20 @@ class Access(StrEnum):
 
 
 class Attack(StrEnum):
-    """The attacks; values as in tables, where a reference model's name follows "reference"."""
+    """The attacks, as tables and figures call them; after "reference" a model's name follows."""
 
     LOSS = "loss"
     ZLIB = "zlib"
-    MIN_K = "min_k"
-    MIN_K_PLUS_PLUS = "min_k_plus_plus"
+    MIN_K = "Min-K%"
+    MIN_K_PLUS_PLUS = "Min-K%++"
     REFERENCE = "reference"
-    RECALL = "recall"
+    RECALL = "ReCaLL"
     LOWERCASE = "lowercase"
     NEIGHBOURS = "neighbours"
-    WBC = "wbc"
-    EZ_MIA = "ez_mia"
-    SAMIA = "samia"
-    CDD = "cdd"
+    WBC = "WBC"
+    EZ_MIA = "EZ-MIA"
+    SAMIA = "SaMIA"
+    CDD = "CDD"
 
 
 def named(base: str) -> str:
@@ -95,6 +96,55 @@ NEEDS = {
         f"text alone: several answers to a text's prompt and a greedy one; {UNSEEN}",
     ),
 }
+
+# When a text gets a high score, and whose idea that is
+SAYS = {
+    Attack.LOSS: ("its tokens are likely on average", "Yeom et al. 2018"),
+    Attack.ZLIB: (
+        "its tokens are likely though zlib leaves many bytes of it (the loss per such byte)",
+        "Carlini et al. 2021",
+    ),
+    Attack.MIN_K: (
+        "even its least likely tokens are likely (the mean of a share k of them alone)",
+        "Shi et al. 2024",
+    ),
+    Attack.MIN_K_PLUS_PLUS: (
+        "the same, each token measured against all that could have stood in its place",
+        "Zhang et al. 2025",
+    ),
+    Attack.REFERENCE: (
+        "its tokens are likelier than under a reference model that did not see it",
+        "Carlini et al. 2021",
+    ),
+    Attack.RECALL: (
+        "other texts of its kind, shown first, make it hardly likelier",
+        "Xie et al. 2024",
+    ),
+    Attack.LOWERCASE: ("it gets less likely in lower case", "Carlini et al. 2021"),
+    Attack.NEIGHBOURS: (
+        "it is likelier than the same text with a few words dropped or swapped",
+        "Mattern et al. 2023",
+    ),
+    Attack.WBC: (
+        "most short runs of its tokens are likelier than under the suspect's own untuned base",
+        "Chen et al. 2026",
+    ),
+    Attack.EZ_MIA: (
+        "tokens that the suspect would not have said are likelier than under its untuned base",
+        "Ilic et al. 2026",
+    ),
+    Attack.SAMIA: ("sampled answers hold many words of the true one", "Kaneko et al. 2024"),
+    Attack.CDD: ("sampled answers nearly repeat the greedy one", "Dong et al. 2024"),
+}
+
+
+def explained() -> pd.DataFrame:
+    """Say in a line what each attack takes for a sign of training.
+
+    Returns attack, when a text has a high score, and after whom (authors, year).
+    """
+    rows = [(str(attack), *said) for attack, said in SAYS.items()]
+    return pd.DataFrame(rows, columns=["attack", "a text has a high score if", "after"])
 
 
 # On a text's own token log-probabilities: logprobs = log p(token | before) in nats, mask = True

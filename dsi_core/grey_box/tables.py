@@ -86,6 +86,34 @@ def by_group(measured: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns={"size": "suspects", "min": "lowest", "max": "highest"})
 
 
+def side_by_side(by_group: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """Lay each attack's AUROCs side by side, and count the innocent suspects on each side of 0.5.
+
+    Parameters
+    ----------
+    by_group, measured
+        As the functions of these names return them, of one view for each attack.
+
+    Returns
+    -------
+    pandas.DataFrame
+        attack; for each group the median AUROC, "(lowest to highest)" of several suspects; above
+        0.5, at 0.5 and below 0.5: how many non-members.
+    """
+    several = by_group["suspects"] > 1
+    medians, lowest, highest = (
+        by_group[name].map("{:.2f}".format) for name in ("median", "lowest", "highest")
+    )
+    said = medians.where(~several, medians + " (" + lowest + " to " + highest + ")")
+    wide = by_group.assign(said=said).pivot(index="attack", columns="group", values="said")
+    innocent = measured[~measured["member"]]
+    side = np.sign(innocent["auc"] - 0.5).map({1.0: "above 0.5", 0.0: "at 0.5", -1.0: "below 0.5"})
+    counts = pd.crosstab(innocent["attack"], side)
+    counts = counts.reindex(columns=["above 0.5", "at 0.5", "below 0.5"], fill_value=0)
+    both = wide[by_group["group"].unique()].join(counts)
+    return both.loc[by_group["attack"].unique()].rename_axis(columns=None).reset_index()
+
+
 def tpr(one: np.ndarray, other: np.ndarray, fpr: float) -> float:
     """Give the share of `one` above a threshold that at most the share `fpr` of `other` passes."""
     return float(np.mean(one > threshold(other, fpr)))

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import matplotlib.pyplot as plt
 from IPython.core.getipython import get_ipython
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -53,6 +54,12 @@ def as_html(figure: Figure) -> str:
         f'<img alt="{html.escape(text(figure))}" style="width: {wide}px; max-width: 100%" '
         f'src="data:image/png;base64,{b64encode(kept or _png(figure)).decode()}">'
     )
+
+
+def show(figure: Figure) -> None:
+    """Show a figure here, and not below all else that the cell shows."""
+    display(figure)
+    plt.close(figure)
 
 
 def _png(figure: Figure) -> bytes:

@@ -130,9 +130,14 @@ def plot_p_values(table: pd.DataFrame, *, alpha: float) -> Figure:
             y = place + 0.5 * style.apart(len(p))
             ax.plot(p, y, look.marker, color=look.color, alpha=0.8)
         _p_axis(ax, alpha, [_called(name) for name in names])
-    found = findings.p_values(table.assign(who=table["who"].map(_called)), alpha, "who")
+    found = findings.p_values(as_drawn(table), alpha, "who")
     style.says(figure, found, "A mark for each model, in rows")
     return figure
+
+
+def as_drawn(table: pd.DataFrame) -> pd.DataFrame:
+    """Give a table (column who) with its models called as `plot_p_values` calls them."""
+    return table.assign(who=table["who"].map(_called))
 
 
 def _called(who: str) -> str:

@@ -20,15 +20,6 @@ from dsi_core.plots.findings import grey_box as findings
 from dsi_core.plots.style import COLORS, LOOKS, Status
 
 WIDTH = 10  # inches: what is wider has small print where a page shows it
-NAMES = {
-    "min_k": "Min-K%",
-    "min_k_plus_plus": "Min-K%++",
-    "recall": "ReCaLL",
-    "wbc": "WBC",
-    "ez_mia": "EZ-MIA",
-    "samia": "SaMIA",
-    "cdd": "CDD",
-}
 
 
 def plot_auroc(measured: pd.DataFrame, *, columns: int = 5) -> Figure:
@@ -67,7 +58,7 @@ def plot_auroc(measured: pd.DataFrame, *, columns: int = 5) -> Figure:
             ax.plot([row["low"], row["high"]], [y, y], color=look.color, linewidth=1.5, alpha=0.6)
             ax.plot(row["auc"], y, look.marker, color=look.color, markersize=5)
         ax.axvline(0.5, **style.DECISION)
-        ax.set_title(NAMES.get(attack, attack), fontsize=9)
+        ax.set_title(attack, fontsize=9)
         ax.set(xlim=(-0.03, 1.03), xticks=[0, 0.5, 1])
         ax.set_yticks(range(len(suspects)), suspects, fontsize=9)
         ax.set_ylim(len(suspects) - 0.5, -0.5)
@@ -180,7 +171,7 @@ def plot_shares(shares: pd.DataFrame, by: str) -> Figure:
             x = row["true"] + 0.018 * place
             ax.plot([x, x], [row["low"], row["high"]], color=color, linewidth=1.5, alpha=0.4)
             ax.plot(x, row["share"], markers[row["suspect"]], color=color, markersize=5)
-        ax.set(title=NAMES.get(name, name), xlim=(-0.06, 1.06), ylim=(-0.03, 1.03))
+        ax.set(title=name, xlim=(-0.06, 1.06), ylim=(-0.03, 1.03))
     for ax in axes[-1]:
         ax.set_xlabel("share of D used")
     axes[0, 0].set_ylabel("estimate, with 95% interval\n(dashed: right)")
@@ -228,16 +219,14 @@ def plot_beside(beside: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         weight, color = ("normal", "black") if row["correct"] else ("bold", "white")
         ax.text(x, y, said, ha="center", va="center", color=color, fontsize=8, weight=weight)
     truths = dict(zip(beside["suspect"], beside["member"], strict=True))
-    names = [NAMES.get(m, m) for m in methods]
-    ax.set_xticks(range(len(methods)), names, rotation=50, ha="right", fontsize=9)
+    ax.set_xticks(range(len(methods)), methods, rotation=50, ha="right", fontsize=9)
     known = [style.with_truth(s, truths[s]) for s in suspects]
     ax.set_yticks(range(len(suspects)), known, fontsize=9)
     ax.set_xlim(-0.5, len(methods) - 0.5)
     ax.set_ylim(len(suspects) - 0.5, -0.5)
     ax.set_xlabel("M: says member; n: says non-member; dark with ✗: wrong", fontsize=10)
     ax.grid(visible=False)
-    named = beside.assign(method=[NAMES.get(m, m) for m in beside["method"]])
-    style.says(ax, findings.beside(named), "A cell for each suspect and method, dark where wrong")
+    style.says(ax, findings.beside(beside), "A cell for each suspect and method, dark where wrong")
     return ax
 
 

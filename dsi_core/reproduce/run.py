@@ -169,6 +169,7 @@ def execute(
     executed = nbformat.read(copy, as_version=4)
     # of what a cell overwrites with "\r" the last state, not each one
     executed, _ = CoalesceStreamsPreprocessor(enabled=True)(executed, {})
+    _off_the_slides(executed)
     undone = next((n for n, cell in enumerate(executed.cells) if _never_ran(cell)), None)
     # papermill's own words do not tell a dead kernel or an interrupt from an end
     executed.metadata.papermill["passed"] = undone is None
@@ -176,6 +177,13 @@ def execute(
         _put_below_the_title(executed, banner)
     disk.write_text(copy, nbformat.writes(executed) + "\n")
     return None if undone is None else f"cell {undone} never ran (see {copy})"
+
+
+def _off_the_slides(notebook: nbformat.NotebookNode) -> None:
+    """The cell that papermill wrote is skipped in slides, like the one with the parameters."""
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["slideshow"] = {"slide_type": "skip"}
 
 
 def banner_of(profile: str) -> str | None:

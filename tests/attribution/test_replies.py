@@ -148,7 +148,7 @@ def test_broken_json_is_refused(tmp_path):
 def test_without_released_replies_a_sentence_says_so():
     table = replies.released("")
     assert table.empty
-    assert "the parameter `released` is empty" in table.attrs["absent"]
+    assert "the parameter released is empty" in table.attrs["absent"]
     assert replies.overview(table).to_numpy().tolist() == [[table.attrs["absent"]]]
 
 

@@ -28,7 +28,7 @@ def test_innocent_models_are_found_no_oftener_than_alpha():
     counted = null.errors(tested, (0.05,))
     assert (counted["tests"] == 120).all()
     # ten bands of 95%: one may be missed, none by far
-    assert counted["inside"].sum() >= 8 and (counted["share"] < 0.15).all()
+    assert counted["not_above"].sum() >= 8 and (counted["share"] < 0.15).all()
     assert 0.02 < (tested["p"] <= 0.05).mean() < 0.07
 
 
@@ -38,7 +38,7 @@ def test_the_share_of_errors_and_its_band_by_hand():
     )
     five, one = null.errors(tested).to_dict("records")
     assert (five["errors"], one["errors"]) == (2, 1)
-    assert five["share"] == 0.02 and five["inside"] and one["inside"]
+    assert five["share"] == 0.02 and five["not_above"] and one["not_above"]
     # of 100 fair tests at 0.05, 95% have 1 to 10 errors
     assert (five["band_low"], five["band_high"]) == (pytest.approx(0.01), pytest.approx(0.10))
 

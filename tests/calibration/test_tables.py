@@ -65,10 +65,11 @@ def test_exposures_are_said_in_words_the_whole_of_d_first():
 
 
 def test_a_member_of_a_smaller_effect_is_found_less():
-    weaker = tables.weaker(TRIED[:2], 0.05, shares=(2.0, 0.5))
-    strong, weak = weaker.to_dict("records")
+    weaker = tables.weaker(TRIED[:2], 0.05, shares=(2.0, 0.5, 0.0))
+    strong, weak, none = weaker.to_dict("records")
     assert (strong["effect"], weak["effect"]) == (pytest.approx(1.2), pytest.approx(0.3))
     assert strong["found"] > 0.95 and weak["found"] < 0.8 and strong["samples"] == 48
+    assert strong["samples_to_find"] < 48 and none["samples_to_find"] == np.inf
 
 
 def test_coins_are_thrown_anew_for_those_who_answered_as_many_prompts_as_d_has(smoke):

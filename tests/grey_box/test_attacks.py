@@ -23,6 +23,12 @@ def rows(*texts):
     return values, mask
 
 
+def test_each_attack_is_explained_in_a_line():
+    explained = attacks.explained()
+    assert explained["attack"].tolist() == list(attacks.Attack)
+    assert explained["a text has a high score if"].is_unique
+
+
 # By hand
 
 

@@ -14,9 +14,9 @@ def test_a_suspect_is_compared_with_its_own_base(run, values_of, responses_of):
         }
     )
     scores = scoring.scores([run], values, responses_of(["llama-full"]))
-    assert set(scores["attack"]) >= {"reference llama", "wbc"}
+    assert set(scores["attack"]) >= {"reference llama", "WBC"}
     assert "reference qwen2" not in set(scores["attack"])  # the base of another suspect
-    assert (scores.loc[scores["attack"] == "wbc", "score"] == 1).all()
+    assert (scores.loc[scores["attack"] == "WBC", "score"] == 1).all()
 
 
 def test_every_attack_gets_its_own_numbers(run, values_of, responses_of):
@@ -46,14 +46,14 @@ def test_every_attack_gets_its_own_numbers(run, values_of, responses_of):
         {
             "loss": own,
             "zlib": own / answer_bytes,
-            "min_k": own - 0.3,
-            "min_k_plus_plus": (own - 0.3 + 2) / 0.5,
+            "Min-K%": own - 0.3,
+            "Min-K%++": (own - 0.3 + 2) / 0.5,
             "reference llama": 0.75,
             "lowercase": 3.1 / 1.1,
             "neighbours": own + (2.1 + 4.1) / 2,
-            "recall": 0.6 / 1.1,
-            "wbc": 1.0,  # each token is likelier by 0.75
-            "ez_mia": 1.0,  # none is below its place's mean, -2
+            "ReCaLL": 0.6 / 1.1,
+            "WBC": 1.0,  # each token is likelier by 0.75
+            "EZ-MIA": 1.0,  # none is below its place's mean, -2
         }
     )
     text = (own * 3 - 9) / 4  # the prompt's one scored token, too
@@ -61,17 +61,17 @@ def test_every_attack_gets_its_own_numbers(run, values_of, responses_of):
         {
             "loss": text,
             "zlib": text / text_bytes,
-            "min_k": -9,
-            "min_k_plus_plus": -14,
+            "Min-K%": -9,
+            "Min-K%++": -14,
             "reference llama": 0.75 * 3 / 4,
-            "recall": ((-0.6 * 3 - 18) / 5) / text,
-            "wbc": 1.0,
-            "ez_mia": 0.5,  # the prompt's token is, and did not move
+            "ReCaLL": ((-0.6 * 3 - 18) / 5) / text,
+            "WBC": 1.0,
+            "EZ-MIA": 0.5,  # the prompt's token is, and did not move
         }
     )
-    assert at["sampled"].to_dict() == {"samia": 1.0, "cdd": 1.0}
+    assert at["sampled"].to_dict() == {"SaMIA": 1.0, "CDD": 1.0}
     other = scores.query("sample_id == 'validation1' and view == 'sampled'")
-    assert other.set_index("attack")["score"].to_dict() == {"samia": 0.0, "cdd": 0.0}
+    assert other.set_index("attack")["score"].to_dict() == {"SaMIA": 0.0, "CDD": 0.0}
 
 
 def test_at_temperature_0_samia_and_cdd_score_nobody(run, values_of, responses_of):
@@ -85,4 +85,4 @@ def test_at_temperature_0_samia_and_cdd_score_nobody(run, values_of, responses_o
     identity = measured[scoring.KEYS].head(1)
     beside = tables.beside(run, measured, inferred, identity.assign(verdict="member"))
     methods = tables.tally(run, beside)["method"]
-    assert "loss" in set(methods) and not {"samia", "cdd"} & set(methods)
+    assert "loss" in set(methods) and not {"SaMIA", "CDD"} & set(methods)

@@ -18,6 +18,26 @@ def test_rates_by_hand():
     assert tables.tpr(other, other, 0.01) == 0
 
 
+def test_groups_stand_side_by_side_and_innocents_on_either_side_of_a_half():
+    measured = table(
+        "view attack group member auc",
+        ("answer", "zlib", "members", True, 0.9),
+        ("answer", "zlib", "others", False, 0.6),
+        ("answer", "zlib", "others", False, 0.7),
+        ("answer", "loss", "members", True, 0.8),
+        ("answer", "loss", "others", False, 0.5),
+        ("answer", "loss", "others", False, 0.4),
+    )
+    shown = tables.side_by_side(tables.by_group(measured), measured)
+    assert shown.columns.tolist() == [
+        *("attack", "members", "others", "above 0.5", "at 0.5", "below 0.5"),
+    ]
+    assert shown.to_numpy().tolist() == [
+        ["zlib", "0.90", "0.65 (0.60 to 0.70)", 2, 0, 0],
+        ["loss", "0.80", "0.45 (0.40 to 0.50)", 0, 1, 1],
+    ]
+
+
 def test_measures_of_an_attack(run):
     named = {**TRUTH, "suspect": "s", "view": "answer", "attack": "loss"}
     sets = {"D": [1.0, 2, 3, 4], "validation": [0.0, 1.5, 0.5, -1, 0.2]}
@@ -130,7 +150,7 @@ def test_beside_and_tally_by_hand(run):
         ("answer", "loss"),
         ("text", "loss"),
         ("answer", "reference llama"),
-        ("sampled", "cdd"),
+        ("sampled", "CDD"),
     )
     measured = suspects.merge(attacks, how="cross")
     measured = measured.assign(p=[0.01, 0.9, 0.1, 0.6, 0.05, 0.9, 0.5, 0.5])
@@ -147,10 +167,10 @@ def test_beside_and_tally_by_hand(run):
         ["DIA (few)", "n", 1.0, "non-member", True],
         ["loss", "m", 0.01, "member", True],
         ["reference llama", "m", 0.1, "member", True],
-        ["cdd", "m", 0.6, "non-member", False],
+        ["CDD", "m", 0.6, "non-member", False],
         ["loss", "n", 0.05, "member", False],
         ["reference llama", "n", 0.5, "non-member", True],
-        ["cdd", "n", 0.5, "non-member", True],
+        ["CDD", "n", 0.5, "non-member", True],
     ]
     tally = tables.tally(run, beside).set_index("method")
     assert tally[["members", "others"]].to_dict("list") == {
@@ -162,7 +182,7 @@ def test_beside_and_tally_by_hand(run):
         "DIA (few)": "probabilities",
         "loss": "probabilities",
         "reference llama": "probabilities",
-        "cdd": "text",
+        "CDD": "text",
     }
     assert tally.loc["reference llama", "needs"] == (
         "the probability of every token of a given text, under a reference model too; "

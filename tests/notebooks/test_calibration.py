@@ -37,7 +37,7 @@ def test_a_draw_publishes_half_of_its_rows(table):
     draws = table("draws")
     assert draws["for"].tolist() == ["development", "confirmation"]
     assert (draws["rows"] == 16).all() and (draws["published"] == 8).all()
-    assert draws["seen before"].tolist() == [0.0, 0.5]
+    assert draws["also in development"].tolist() == [0.0, 0.5]
 
 
 def test_one_statistic_is_chosen_on_the_development_draws(table):
@@ -54,7 +54,7 @@ def test_innocent_models_are_found_no_oftener_than_alpha_under_coins_thrown_anew
     assert len(errors) == 2 * 5 * 2
     looked = errors[errors["circumstance"].str.startswith("stopped")]
     assert (looked["tests"] == 5 * 50).all() and (errors["tests"] >= 5 * 10).all()
-    assert errors["inside"].sum() >= len(errors) - 1  # of 20 bands one may be missed
+    assert errors["not_above"].sum() >= len(errors) - 1  # of 20 bands one may be missed
     curves = table("null")
     assert (curves["share"] - curves["level"]).max() < 0.2
 

@@ -26,7 +26,7 @@ def test_each_figure_has_its_table(outputs):
 def test_a_suspect_that_knows_d_by_heart_is_found(attacks):
     assert set(attacks.index.get_level_values("view")) == {"answer", "text", "sampled"}
     knows = attacks.loc["llama-full"].loc["answer"]
-    assert (knows.loc[["loss", "zlib", "min_k", "reference llama"], "auc"] > 0.95).all()
+    assert (knows.loc[["loss", "zlib", "Min-K%", "reference llama"], "auc"] > 0.95).all()
 
 
 def test_the_reference_model_itself_is_no_better_than_chance(attacks):
@@ -39,7 +39,7 @@ def test_the_reference_model_itself_is_no_better_than_chance(attacks):
 def test_what_is_compared_with_the_own_base(attacks):
     """Each suspect has its own; the base itself has not moved."""
     suspects = attacks.index.get_level_values("suspect").unique()
-    both = attacks.loc[(suspects, "answer", ["wbc", "ez_mia"]), "auc"]
+    both = attacks.loc[(suspects, "answer", ["WBC", "EZ-MIA"]), "auc"]
     assert len(both) == 2 * len(suspects)
     assert (both.loc["llama-untuned"] == 0.5).all()
     assert (both.loc[["llama-full", "qwen2-mixed"]] > 0.9).all()
@@ -47,7 +47,7 @@ def test_what_is_compared_with_the_own_base(attacks):
 
 def test_the_share_of_d_is_estimated_from_guesses_and_from_text(outputs):
     suspects = pd.read_csv(outputs / "grey_box_shares_of_suspects.csv")
-    wbc = suspects[suspects["attack"] == "wbc"].set_index("suspect")
+    wbc = suspects[suspects["attack"] == "WBC"].set_index("suspect")
     assert wbc.loc["llama-untuned", "share"] < 0.3 and wbc.loc["llama-full", "share"] == 1
     assert (wbc["low"] <= wbc["share"]).all() and (wbc["share"] <= wbc["high"]).all()
     by_text = pd.read_csv(outputs / "grey_box_shares_by_text.csv")
@@ -81,7 +81,7 @@ def test_a_leaked_validation_set_misleads_dia_and_not_the_vote(outputs):
     verdicts = leak.pivot(index="method", columns="suspect", values="verdict")
     both = verdicts["llama-full on D + validation"]
     assert both[VOTE] == "member"
-    of_losses = ["DIA (few)", "DIA (released)", "loss", "zlib", "min_k", "min_k_plus_plus"]
+    of_losses = ["DIA (few)", "DIA (released)", "loss", "zlib", "Min-K%", "Min-K%++"]
     assert (both[of_losses] == "non-member").all()  # D's are no lower than the leaked set's
     alone = verdicts["llama-full on validation"]
     assert alone[VOTE] == "non-member" and alone["loss"] == "non-member"

@@ -132,6 +132,12 @@ def test_a_notebook_that_fails_keeps_no_other_from_running(reproduced):
     assert passed == [True, None, False, None]  # which is what a book goes by
 
 
+def test_slides_leave_out_what_papermill_wrote(reproduced):
+    cells = executed(reproduced, "01_ends").cells
+    (written,) = [c for c in cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert written.metadata.slideshow == {"slide_type": "skip"}
+
+
 def test_the_reason_names_the_error_and_the_executed_copy(reproduced):
     copy = reproduced.folder / "executed" / "smoke" / "02_fails.ipynb"
     assert f"RuntimeError: no suspect today (see {copy})" in reproduced.printed

@@ -58,3 +58,20 @@ style.says(ax, "Nothing is drawn", "Empty axes");
     (output,) = page.cells[0].outputs
     assert re.match(r'<img alt="Nothing is drawn. Empty axes." ', output.data["text/html"])
     assert "image/png" not in output.data
+
+
+def test_a_figure_may_be_shown_above_the_rest_of_its_cell_and_is_shown_once():
+    cell = """
+import matplotlib.pyplot as plt
+from dsi_core.plots import alt, style
+style.use()
+ax = plt.subplots()[1]
+style.says(ax, "Nothing is drawn", "Empty axes")
+alt.show(ax.figure)
+"below"
+"""
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    NotebookClient(page, kernel_name="python3").execute()
+    figure, below = page.cells[0].outputs
+    assert figure.data["text/html"].startswith('<img alt="Nothing is drawn.')
+    assert below.data["text/plain"] == "'below'"

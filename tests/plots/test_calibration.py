@@ -75,6 +75,7 @@ def test_p_values_are_in_the_row_and_look_of_their_kind_left_of_alpha_where_foun
     assert private.lines[-1].get_xdata()[0] == 0.05 and private.get_xscale() == "log"
     assert wording.lines[1].get_xdata().tolist() == [0.7]
     assert words(private) == ["0.05: found left of it"]
+    assert calibration.as_drawn(P_VALUES)["who"].unique().tolist() == ["weak member", written]
 
 
 def test_shifts_have_a_row_for_each_way_and_a_mark_for_each_model():

@@ -102,7 +102,22 @@ def test_where_the_vote_breaks_is_read_from_the_table(caught, said):
         ),
         (("ab", "", ""), "hides both members that are found without it (50% and 25%)"),
         (("ab", "ab", "ab"), "hides nobody: at every setting the vote finds both members"),
-        (("a", "ab", "a"), "hides nobody: at every setting the vote finds 1 to 2 of 2 members"),
+        (
+            ("a", "ab", "a"),
+            "hides not the one member found without it; one more is found at 50%",
+        ),
+        (
+            ("ab", "abc", "abc"),
+            "hides none of the 2 members found without it; one more is found at 50% and 25%",
+        ),
+        (
+            ("a", "abc", "ab"),
+            "hides not the one member found without it; up to 2 more are found at 50% and 25%",
+        ),
+        (
+            ("a", "a", "a"),
+            "hides nobody: at every setting the vote finds the one member",
+        ),
         (
             ("ab", "ac", "abc"),
             "hides 1 of 2 members that are found without it (50%), none of them (25%)",
@@ -112,6 +127,12 @@ def test_where_the_vote_breaks_is_read_from_the_table(caught, said):
 def test_an_evasion_hides_members_or_nobody(caught, said):
     rows = evaded(*caught, members=sorted(set("".join(caught))))
     assert evasions.evasion(rows, "Rephrasing") == f"Rephrasing {said}"
+
+
+def test_who_is_found_at_no_setting_is_not_hidden():
+    assert evasions.evasion(evaded("a", "a", "a"), "Rephrasing") == (
+        "Rephrasing hides not the one member found without it; nobody else is found anywhere"
+    )
 
 
 def test_an_evasion_cannot_hide_whom_nobody_found():
@@ -125,6 +146,7 @@ def test_an_evasion_cannot_hide_whom_nobody_found():
     [
         (("ab",), None, " was not tried: without it the vote finds both members"),
         (("b", "ab"), "50%", " hides 1 of 2 members that are found without it (100%)"),
+        (("ab", "b"), "50%", " hides not the one member found at 50%; one more is found at 100%"),
         (("b", "ab"), "70%", ": at every setting the vote finds 1 to 2 of 2 members"),
     ],
 )

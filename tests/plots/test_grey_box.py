@@ -11,7 +11,7 @@ from dsi_core.plots import grey_box, style
 MEMBER, OTHER, GREY = (style.LOOKS[k].color.lower() for k in ("member", "other data", "filtered"))
 SUSPECTS = table("suspect member", ("m", True), ("n", False))
 AUROC = SUSPECTS.merge(
-    table("attack auc low high", ("loss", 0.9, 0.8, 1.0), ("min_k", 0.5, 0.3, 0.7)), how="cross"
+    table("attack auc low high", ("loss", 0.9, 0.8, 1.0), ("Min-K%", 0.5, 0.3, 0.7)), how="cross"
 )
 
 
@@ -32,7 +32,7 @@ def test_auroc_has_a_panel_for_each_attack_and_a_row_for_each_suspect():
 def test_auroc_wraps_panels_and_leaves_the_rest_empty():
     three = AUROC.merge(table("again", (1,), (2,)), how="cross")
     three["attack"] += three["again"].astype(str)
-    figure = grey_box.plot_auroc(three[three["attack"] != "min_k2"], columns=2)
+    figure = grey_box.plot_auroc(three[three["attack"] != "Min-K%2"], columns=2)
     assert len(figure.axes) == 4
     assert [ax.axison for ax in figure.axes] == [True, True, True, False]
 
@@ -73,7 +73,7 @@ def test_shares_stand_against_the_true_ones():
         "attack suspect true share low high",
         ("loss", "m", 0.5, 0.4, 0.3, 0.6),
         ("loss", "n", 0.5, 0.5, 0.2, 0.7),
-        ("wbc", "m", 1.0, 0.9, 0.8, 1.0),
+        ("WBC", "m", 1.0, 0.9, 0.8, 1.0),
     )
     loss, wbc = (figure := grey_box.plot_shares(shares, "attack")).axes
     assert [title(ax) for ax in (loss, wbc)] == ["loss", "WBC"]
@@ -91,9 +91,9 @@ def test_shares_stand_against_the_true_ones():
 BESIDE = table(
     "suspect member method verdict correct",
     ("m", True, "vote", "member", True),
-    ("m", True, "min_k", "non-member", False),
+    ("m", True, "Min-K%", "non-member", False),
     ("n", False, "vote", "inconclusive", False),
-    ("n", False, "min_k", "non-member", True),
+    ("n", False, "Min-K%", "non-member", True),
 )
 
 

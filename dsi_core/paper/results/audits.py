@@ -44,8 +44,8 @@ def _errors(read: Read) -> Numbers:
             kind: " and ".join(f"{r.share:.2%} at {r.level:g}" for r in part.itertuples())
             for kind, part in looked.groupby("kind")
         },
-        "within": f"{int(errors['inside'].sum())} of {len(errors)}",
-        "models_within": f"{int(by_model['inside'].sum())} of {len(by_model)}",
+        "within": f"{int(errors['not_above'].sum())} of {len(errors)}",
+        "models_within": f"{int(by_model['not_above'].sum())} of {len(by_model)}",
         "innocent": {twin: _at_005(part) for twin, part in clear.groupby("twin")},
         "shifts": shifts["shift"].nunique(),
         "shifted": {

@@ -95,7 +95,7 @@ def _grey_box(read: Read) -> dict[str, bool]:
         == {"4/4"},
         "the neighbourhood attack errs nowhere": right_everywhere["neighbours"]
         and right_everywhere["DIA (few)"],
-        "SaMIA and CDD miss one member": set(tally.loc[["samia", "cdd"], "local members"])
+        "SaMIA and CDD miss one member": set(tally.loc[["SaMIA", "CDD"], "local members"])
         == {"3/4"},
         "with the leaked set all grey-box methods miss the member, the vote is right": bool(
             leak.loc[vote, "correct"].all()

@@ -10,7 +10,7 @@ def evasion(table: pd.DataFrame, how: str, without: str | None = None) -> str:
 
     how: the evasion, as a sentence begins. without: the setting that is none; by default the first.
     """
-    without = without or table["setting"].iloc[0]
+    given, without = without, without or table["setting"].iloc[0]
     caught, n = _caught(table)
     worst, most = int(caught.min()), int(caught.max())
     span = share(worst, n, "members") if worst == most else f"{worst} to {most} of {n} members"
@@ -32,7 +32,24 @@ def evasion(table: pd.DataFrame, how: str, without: str | None = None) -> str:
             f"{how} hides {share(most, len(found), 'members')} that are found without it ({where})"
         )
         return ", ".join([said, *(f"{count or 'none'} of them ({at})" for count, at in fewer)])
-    return f"{how} hides nobody: at every setting the vote finds {span}"
+    if len(found) == n:
+        return f"{how} hides nobody: at every setting the vote finds {span}"
+    return f"{how} hides {_nobody(len(found), given)}; {_more(caught - len(found))}"
+
+
+def _nobody(found: int, without: str | None) -> str:
+    """None of so many, who are found where nothing is tried: at this setting, if it has a name."""
+    usual = f"found at {without}" if without else "found without it"
+    return f"none of the {found} members {usual}" if found > 1 else f"not the one member {usual}"
+
+
+def _more(more: pd.Series) -> str:
+    """Where more members are found than without an evasion, and how many at most."""
+    most = int(more.max())
+    if not most:
+        return "nobody else is found anywhere"
+    many = "one more is" if most == 1 else f"up to {most} more are"
+    return f"{many} found at {listed(more.index[more > 0])}"
 
 
 def subsets(table: pd.DataFrame) -> str:
