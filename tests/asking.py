@@ -11,6 +11,7 @@ from servers import reply
 from dsi_core.audit import choices, suspect
 from dsi_core.audit.asking import run
 from dsi_core.audit.asking.run import Outcome
+from dsi_core.audit.preparation import prepared_json
 from dsi_core.models import responses
 from dsi_core.services import request
 
@@ -69,9 +70,10 @@ def stored(folder) -> list[dict]:
     return [json.loads(line) for line in found.read_text().splitlines()]
 
 
-def seeds(lines, seed=0) -> set[int]:
+def seeds(lines, prepared: Path) -> set[int]:
     """The seeds with which these stored answers were asked for: each names one question."""
-    return {request.draw_seed(seed, line["sample_id"], line["draw"]) for line in lines}
+    secret = int(sha256(prepared / prepared_json.NAME), 16)
+    return {request.draw_seed(secret, line["sample_id"], line["draw"]) for line in lines}
 
 
 def sha256(path: Path) -> str:

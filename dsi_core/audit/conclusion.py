@@ -12,6 +12,11 @@ from dsi_core.audit.suspect import AnswerStatus
 
 # What a kind cannot tell from the published part: a private twin finds its facts in any words
 COPIES = {Kind.PRIVATE: "a copy or a rewording", Kind.WORDING: "a copy"}
+# What it takes for an answer to be evidence of any weight
+LEANS = {
+    Kind.PRIVATE: "have anything in common with the sample's text (beyond what controls have)",
+    Kind.WORDING: "lean to one of the two wordings",
+}
 ASSUMPTIONS = {
     Kind.PRIVATE: (
         "A fair coin, tossed before the release for each group of samples, decided which were "
@@ -66,6 +71,10 @@ SERVICE = (
     "The service may change the model behind a name at any time; the answers are those of the "
     "times given here."
 )
+LOCAL = (
+    "What was asked are the files named here: what a service offers under the same name may be "
+    "another model."
+)
 LIMITS = {
     Kind.PRIVATE: [
         P_VALUE,
@@ -110,10 +119,11 @@ def assumption(plan: Plan) -> str:
 
 
 def limits(plan: Plan) -> list[str]:
-    """Say what an audit does not show; of a file nothing that comes with asking."""
+    """Say what an audit does not show; where no service is asked nothing that comes with that."""
     said = LIMITS[plan.subject.kind]
-    if plan.answers_file is not None:
+    if plan.remote is None:
         said = [line for line in said if line not in (ASKING, ASKING_PUBLISHED, SERVICE)]
+        said += [] if plan.model is None else [LOCAL]
     return [LATE, *said] if plan.kit is not None and plan.kit.commitment.late else said
 
 
@@ -141,6 +151,12 @@ def headline(plan: Plan, judged: Judgement) -> str:
     """Say what an audit concludes, in one sentence."""
     if plan.prepared is not None:
         return _after_the_fact(plan, judged)
+    if judged.says_nothing:
+        return (
+            f"This audit cannot find anything at alpha = {plan.alpha:g}: too few samples, "
+            f"{judged.leans} of {judged.reach.samples} with a usable answer, "
+            f"{LEANS[plan.subject.kind]}."
+        )
     if judged.answer is Answer.CANNOT:
         return cannot(plan, judged.reach)
     if judged.answer is Answer.FOUND:
@@ -173,7 +189,7 @@ def after(plan: Plan, judged: Judgement, power: dict[str, Power]) -> str:
 
 def _so_far(plan: Plan, judged: Judgement) -> str:
     """How many samples the conclusion rests on."""
-    whose = "Asked were" if plan.answers_file is None else "The file answers"
+    whose = "Counted are" if plan.answers_file is None else "The file answers"
     said = f"{whose} {judged.answered} of {len(plan.samples)} samples planned, of which "
     said += f"{judged.reach.samples} have a usable answer."
     if judged.samples < len(plan.samples):
@@ -203,9 +219,13 @@ def cannot(plan: Plan, within: Reach) -> str:
         f"{within.attainable:.2g} at the looks by then (the first is after sample "
         f"{plan.looks.after[0]})."
     )
-    if plan.stops_early or plan.answers_file is not None:
+    if plan.answers_file is not None:
         return said
-    return f"{said} --stop-early looks on the way, too."
+    if not plan.stops_early:
+        return f"{said} --stop-early looks on the way, too."
+    if plan.budget.queries is not None or plan.budget.money is not None:
+        said += " Fewer samples are looked at sooner: --samples plans no more than the budget pays."
+    return said
 
 
 def _power(power: dict[str, Power], verb: str) -> str:

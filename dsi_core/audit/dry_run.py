@@ -291,9 +291,9 @@ def _unready(plan: Plan, paid: pd.DataFrame) -> str | None:
 
 def _first_request(plan: Plan) -> dict[str, Any] | None:
     """The body of the first request that an API would get; None without one."""
-    sampling, first = plan.sampling, plan.samples.iloc[0]
+    asking, first = plan.asking, plan.samples.iloc[0]
     if plan.remote is None:
         return None
-    seed = request.draw_seed(sampling.seed, first["sample_id"], 0)
+    seed = request.draw_seed(asking.seed, first["sample_id"], 0)
     taken = remembered(plan.folder)
-    return request.body(plan.remote, first["prompt"], sampling, seed, taken)
+    return request.body(plan.remote, first["prompt"], asking, seed, taken)

@@ -100,6 +100,16 @@ class Judgement:
         return self.answer is Answer.FOUND
 
     @property
+    def says_nothing(self) -> bool:
+        """A and B: whether samples have usable answers enough, but too few that are evidence."""
+        return self.answer is Answer.CANNOT and self.reach.can_reach_alpha
+
+    @property
+    def leans(self) -> int:
+        """A and B: how many samples have evidence other than 0."""
+        return int((self.evidence["evidence"].fillna(0.0) != 0).sum())
+
+    @property
     def answered(self) -> int:
         """How many of the samples that count have an answer: of a file perhaps not all."""
         return self.table["sample_id"].nunique()
@@ -121,11 +131,13 @@ def _exactly(plan: Plan, answers: pd.DataFrame) -> Judgement:
     exact = _tested(plan, evidence)
     usable = samples[evidence["evidence"].notna().to_numpy()]
     allowed = reach.reach(plan, usable, len(samples))
-    answer = Answer.FOUND if exact.found else Answer.NO_FINDING
+    leaning = samples[(evidence["evidence"].fillna(0.0) != 0).to_numpy()]
+    possible = reach.reach(plan, leaning, len(samples)).can_reach_alpha
+    answer = Answer.NO_FINDING if possible else Answer.CANNOT
     return Judgement(
         samples=len(samples),
         answers=len(answers),
-        answer=answer if exact.found or allowed.can_reach_alpha else Answer.CANNOT,
+        answer=Answer.FOUND if exact.found else answer,
         p=exact.p,
         reach=allowed,
         exact=exact,

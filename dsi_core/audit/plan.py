@@ -1,6 +1,6 @@
 """An audit that is planned (§5.4): what a suspect will be asked, how it is judged, and where."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -101,6 +101,11 @@ class Plan:
     def sampling(self) -> Sampling:
         """How it is prompted."""
         return Sampling.of(self.responses, self.subject.seed)
+
+    @property
+    def asking(self) -> Sampling:
+        """How an API is asked: with seeds from which it learns nothing of a sample."""
+        return replace(self.sampling, seed=int(self.subject.secret, 16))
 
     @property
     def draws(self) -> int:

@@ -13,7 +13,7 @@ from dsi_core.data.pairs import BLOCK
 from dsi_core.data.spool import Mapped, Spool
 from dsi_core.evidence import twin, wording
 from dsi_core.evidence.power import Twin
-from dsi_core.protect import coins, rows
+from dsi_core.protect import coins, copies, rows
 from dsi_core.protect.rows import Row
 from dsi_core.protect.wordings import compare, refuse_near_copies
 from dsi_core.settings.schema import Data
@@ -72,6 +72,18 @@ class Draft:
         """Of a wording twin: its two wordings against each other, `wordings.compare`."""
         return compare(self.wordings)
 
+    @cached_property
+    def copied(self) -> copies.Copies:
+        """Columns that are published as they are, with texts that are not, or may not be."""
+        if self.kind is Twin.WORDING:
+            return copies.of_wordings(self.rows, self.source.output)
+        if not self.late:
+            return copies.of_outputs(self.rows, self.unused, self.table["group"].tolist())
+        published = self.table["published"]
+        found = copies.of_outputs(self.rows, self.unused, published.tolist())
+        found = {column: [i for i in places if published[i]] for column, places in found.items()}
+        return {column: places for column, places in found.items() if places}
+
     @property
     def late(self) -> bool:
         """Whether the split is there already."""
@@ -125,8 +137,9 @@ def draft(
     Raises
     ------
     ValueError
-        As `rows.read`; for a name that no file can hold, wordings that are near copies, a group in
-        both parts, and so few coins that no audit could find anything.
+        As `rows.read`; for a name that no file can hold, wordings that are near copies, columns
+        that would publish what the coin keeps back, a group in both parts, and so few coins that
+        no audit could find anything.
     """
     if share is not None and (wordings or withheld):
         raise ValueError("--share is that of a private twin whose coin is tossed now")
@@ -164,6 +177,8 @@ def draft(
         refuse_near_copies(made.wordings, made.compared)
     if withheld:
         _refuse_torn(made)
+    else:
+        _refuse_copied(made)
     if made.smallest_p > LEAST_P:
         raise ValueError(
             f"{len(made.rows)} rows share {made.groups} coins, with which no p-value can be below "
@@ -171,6 +186,24 @@ def draft(
             f"{LEAST_P}"
         )
     return made
+
+
+def _refuse_copied(draft: Draft) -> None:
+    """What stands in another column is not kept back."""
+    if not draft.copied:
+        return
+    found = copies.said(draft.copied, draft.places)
+    if draft.kind is Twin.WORDING:
+        raise ValueError(
+            "columns hold a wording of their row, which would be published whatever the coin "
+            f"says: {found}; all but {draft.source.output!r} are published as they are: take "
+            "these columns, or these rows, out of the data"
+        )
+    raise ValueError(
+        "columns hold the output of a row with another coin, which would be published though the "
+        f"coin withholds it: {found}; take these columns out of the data, or let both rows share "
+        "a coin: --group with a column that has the same value in both"
+    )
 
 
 def _refuse_torn(draft: Draft) -> None:

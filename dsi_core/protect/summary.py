@@ -8,7 +8,7 @@ from dsi_core.data.pairs import answers_used, said_of, sides
 from dsi_core.data.spool import Mapped
 from dsi_core.evidence import looks, power
 from dsi_core.evidence.power import Twin
-from dsi_core.protect import wordings
+from dsi_core.protect import copies, wordings
 from dsi_core.protect.coins import NEAR_DUPLICATE
 from dsi_core.protect.draft import Draft
 from dsi_core.protect.kit import Kit
@@ -138,14 +138,19 @@ def _of_parts(draft: Draft) -> list[str]:
     ]
     withheld = pd.DataFrame(list(parts[0]), columns=near_duplicates.SIDES)
     near = near_duplicates.find(withheld, parts[1], NEAR_DUPLICATE)
-    if not near.any():
-        return []
-    places = draft.places
-    which = np.flatnonzero(~published)[near.to_numpy()].tolist()
-    return [
-        f"{near.sum()} withheld rows nearly repeat a published one, so that whoever trains on "
-        f"that knows them too: {listed(places[i] for i in which)}"
-    ]
+    places, said = draft.places, []
+    if near.any():
+        which = np.flatnonzero(~published)[near.to_numpy()].tolist()
+        said.append(
+            f"{near.sum()} withheld rows nearly repeat a published one, so that whoever trains on "
+            f"that knows them too: {listed(places[i] for i in which)}"
+        )
+    if draft.copied:
+        said.append(
+            "columns of published rows hold the output of a withheld one: "
+            f"{copies.said(draft.copied, places)}"
+        )
+    return said
 
 
 def _rows(table: pd.DataFrame, details: pd.Series) -> str:

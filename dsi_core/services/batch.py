@@ -121,8 +121,10 @@ def _collect(
     vain: gets (row, what they say) of those that stay without one.
     """
     refused, answered, seen = [], 0, set()
+    named = {_named(row, asking): row for row in rows.values()}
+    named |= rows  # as batches named them that were begun by version 0.8
     for line in batch_requests.brought(service, made):
-        row, said = _read(service, line, rows, asking)
+        row, said = _read(service, line, named, asking)
         if row is None or (row.sample_id, row.draw) in seen:
             continue
         if isinstance(said, EndpointError):
@@ -144,7 +146,10 @@ def _collect(
 def _read(
     service: Service, line: bytes, rows: dict[str, Any], asking: Asking
 ) -> tuple[Any, Reply | Refused | EndpointError]:
-    """A line of a batch's files: whose it is, and its answer, or why it is asked again."""
+    """A line of a batch's files: whose it is, and its answer, or why it is asked again.
+
+    rows: by the names of questions in these files.
+    """
     try:
         said = json.loads(line)
         row = rows.get(said["custom_id"])
@@ -185,13 +190,17 @@ def _all_in(begun: Pending, rows: dict[str, Any]) -> bool:
     return all(name_of(*one) in rows for one in begun.questions)
 
 
+def _named(row: Any, asking: Asking) -> str:
+    return request.question_name(asking.seed, row.sample_id, row.draw)
+
+
 def _line(service: Service, row: Any, asking: Asking) -> bytes:
     """One question of the file that is uploaded."""
     seed = request.draw_seed(asking.seed, row.sample_id, row.draw)
     body = request.body(service.endpoint, row.prompt, asking, seed, service.taken)
     body.pop("stream", None)  # there is nothing to stream to
     line = {
-        "custom_id": name_of(row.sample_id, row.draw),
+        "custom_id": _named(row, asking),
         "method": "POST",
         "url": batch_requests.path_of(service),
         "body": body,

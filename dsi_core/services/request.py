@@ -156,7 +156,18 @@ def most_new_tokens(endpoint: Endpoint, max_new_tokens: int) -> int | None:
 
 
 def draw_seed(seed: int, sample_id: str, draw: int) -> int:
-    """Give the seed sent with one question: 0 to 2**31 - 1, as servers differ in their bits."""
+    """Give the seed sent with one question: 0 to 2**31 - 1, as servers differ in their bits.
+
+    A sample's id is a hash of its texts: whoever knows `seed` can tell texts by it that he guesses.
+    """
+    return int.from_bytes(_digest(seed, sample_id, draw)[:4], "big") >> 1
+
+
+def question_name(seed: int, sample_id: str, draw: int) -> str:
+    """Name one question in the files of a batch, by 32 hex digits that `draw_seed` never shows."""
+    return _digest(seed, sample_id, draw)[16:].hex()
+
+
+def _digest(seed: int, sample_id: str, draw: int) -> bytes:
     identity = json.dumps([str(seed), str(sample_id), str(int(draw))])
-    digest = hashlib.sha256(identity.encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
+    return hashlib.sha256(identity.encode()).digest()

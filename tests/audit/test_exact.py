@@ -23,6 +23,7 @@ from dsi_core.audit.judgement import Answer, sensitivity
 from dsi_core.audit.report import record
 from dsi_core.protect import kit as kits
 from dsi_core.services.billing import Lost
+from dsi_core.services.request import draw_seed
 
 
 @pytest.fixture
@@ -126,6 +127,23 @@ def test_no_output_of_a_private_twin_is_sent(private, server):
     assert not any(text in sent for text in private.rows["text"])
 
 
+@pytest.mark.parametrize("make", [twins.wording, twins.private])
+def test_requests_tell_nothing_of_texts_that_are_kept_back(tmp_path, server, make):
+    """An id is a hash of texts: what is made of it alone tells who guesses one that he is right."""
+    kit = make(tmp_path, 8)
+    server.script = twins.knows(kit)
+    planned = plan(kit, server, stop_early=False)
+    run.run(planned)
+    sent, ids = {body["seed"] for body in server.asked}, planned.samples["sample_id"].tolist()
+    asked = [(one, draw) for one in ids for draw in range(planned.draws)]
+    guessed = {draw_seed(planned.subject.seed, *question) for question in asked}
+    salted = {draw_seed(int(planned.subject.secret, 16), *question) for question in asked}
+    assert sent == salted and not sent & guessed
+    assert kit.commitment.private_sha256 != planned.subject.secret
+    for seed in range(100):
+        assert ids != pd.Series(sorted(ids)).sample(frac=1, random_state=seed).tolist()
+
+
 def test_the_order_of_asking_is_blind_to_the_coin(tmp_path, server):
     for make in (twins.wording, twins.private):
         one, other = tmp_path / f"{make.__name__}-1", tmp_path / f"{make.__name__}-2"
@@ -174,6 +192,29 @@ def test_who_says_nothing_cannot_be_judged(wording, server):
     server.script = lambda prompt, n: reply(" ")
     judged = run.run(plan(wording, server)).judgement
     assert judged.answer is Answer.CANNOT and judged.p == 1.0 and judged.exact.usable == 0
+
+
+@pytest.mark.parametrize("make", [twins.wording, twins.private])
+def test_answers_that_have_nothing_in_common_with_d_find_nothing_and_have_no_power(tmp_path, make):
+    """As in another language: each is usable, and however the coins had fallen it is no finding."""
+    planned, outcome = answered(make(tmp_path, 8), lambda *_: "\u0416" * 60)
+    judged = outcome.judgement
+    assert judged.reach.samples == 8 and judged.reach.can_reach_alpha
+    assert judged.answer is Answer.CANNOT and judged.says_nothing and judged.leans == 0
+    facts = record.write(planned, outcome).facts
+    assert facts.headline.startswith(
+        "This audit cannot find anything at alpha = 0.5: too few samples, 0 of 8"
+    )
+    assert facts.power == {} and "probability" not in facts.conclusion
+    assert not {conclusion.SERVICE, conclusion.ASKING, conclusion.ASKING_PUBLISHED} & set(
+        facts.limits
+    )
+
+
+def test_a_plan_whose_looks_come_after_its_budget_is_told_of_fewer_samples(tmp_path, server):
+    planned = plan(twins.wording(tmp_path, 100), server, budget="6")
+    words = summary(dry_run(planned))
+    assert "cannot find anything" in words and "--samples plans no more than the budget" in words
 
 
 def test_a_file_of_answers_is_a_suspect(wording, audit, tmp_path):
@@ -328,13 +369,10 @@ def test_what_is_attainable_counts_coins_of_samples_without_an_answer(tmp_path):
     kit = twins.private(tmp_path, 12)
     chosen = pd.concat([kit.rows[kit.rows["published"]][:3], kit.rows[~kit.rows["published"]][:2]])
     for text, answer, p in (("text", Answer.FOUND, 35 / 924), (None, Answer.NO_FINDING, None)):
-        rows = [
-            {
-                "sample_id": row["sample_id"],
-                "response": row["text"] if text and row["published"] else STRANGER,
-            }
-            for row in chosen.to_dict("records")
-        ]
+        said = (
+            chosen["text"].where(chosen["published"], STRANGER) if text else chosen["text"].str[:20]
+        )
+        rows = chosen[["sample_id"]].assign(response=said).to_dict("records")
         file = write_jsonl(tmp_path / f"{text}.jsonl", rows)
         judged = run.run(
             choices.plan(kit, "file", None, answers=file, out=tmp_path / "o")
@@ -441,7 +479,7 @@ def test_greedy_answers_are_asked_for_once(wording, server, audit):
 def test_a_larger_budget_goes_on_under_the_same_plan(wording, server, audit):
     server.script = twins.knows_all(wording)
     done = audit(wording, "--budget", "4")
-    assert len(server.asked) == 4 and "Asked were 4 of 8 samples planned" in done.stdout
+    assert len(server.asked) == 4 and "Counted are 4 of 8 samples planned" in done.stdout
     assert facts(wording)["queried"]["ended"] == "budget spent"
     assert audit(wording).exit_code == 0 and len(server.asked) == 8
     found = facts(wording)

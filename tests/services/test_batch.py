@@ -4,6 +4,7 @@ The service is a test double of files and batches on loopback.
 """
 
 import json
+import re
 import warnings
 from contextlib import suppress
 from itertools import count
@@ -14,7 +15,7 @@ from helpers import says, table
 
 from dsi_core.models.sampling import Sampling
 from dsi_core.runtime import disk
-from dsi_core.services import batch, batch_requests, client, pending
+from dsi_core.services import batch, batch_requests, client, pending, request
 from dsi_core.services.billing import Lost
 from dsi_core.services.service import Service
 from dsi_core.services.trial import EndpointError
@@ -66,7 +67,9 @@ def test_one_question_alone_and_the_rest_in_a_batch(batches, tmp_path):
     (one,) = batches.batches.values()
     assert (one["endpoint"], one["completion_window"]) == ("/v1/chat/completions", "24h")
     lines = [json.loads(x) for x in batches.files[one["input_file_id"]]["content"].splitlines()]
-    assert {line["custom_id"] for line in lines} == {f"s-{p}/0" for p in "bcdef"}
+    names = [line["custom_id"] for line in lines]
+    assert names == [request.question_name(ASKING.seed, f"s-{p}", 0) for p in "bcdef"]
+    assert len(set(names)) == 5 and all(re.fullmatch("[0-9a-f]{32}", name) for name in names)
     first = lines[0]
     assert (first["method"], first["url"]) == ("POST", "/v1/chat/completions")
     assert first["body"]["max_tokens"] == 8 and "stream" not in first["body"]
@@ -153,6 +156,20 @@ def test_a_refusal_says_nothing_of_a_batch_that_was_asked_for_before(batches, tm
         with pytest.raises(EndpointError, match="no batch was made"):
             made.all()
     assert pending.under_way(tmp_path).asked_for
+
+
+def test_a_batch_begun_by_an_older_version_is_read(batches, tmp_path, monkeypatch):
+    """Its questions have their samples' own names."""
+    made = Run(batches, tmp_path)
+    with monkeypatch.context() as before, suppress(Killed):
+        before.setattr(batch, "_named", lambda row, asking: f"{row.sample_id}/{row.draw}")
+        before.setattr(batch_requests, "wait", dies)
+        made.once()
+    assert made.all() == ALL and len(batches.batches) == 1
+
+
+def dies(*_):
+    raise Killed
 
 
 def test_answers_that_take_too_long_to_come_name_what_helps(batches, tmp_path, monkeypatch):

@@ -227,7 +227,7 @@ def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Prog
     if plan.remote is not None:
         assert service is not None
         vain: list[tuple[Any, Lost]] = []
-        how = plan.sampling
+        how = plan.asking
         if plan.remote.batch:
             replies = batch.batched(service, questions, how, plan.folder, vain)
         else:

@@ -69,7 +69,8 @@ def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
     """Put together what audit.json says, but for the hashes of the files beside it."""
     judged, kind = outcome.judgement, plan.subject.kind
     without = judged.evidence.loc[judged.evidence["evidence"].isna(), "sample_id"]
-    power = {} if judged.found else reach.power(plan, without.tolist())
+    told = judged.found or judged.says_nothing
+    power = {} if told else reach.power(plan, without.tolist())
     assumptions = {str(kind): conclusion.assumption(plan)}
     if judged.vote is not None:
         assumptions["vote"] = conclusion.VOTE_ASSUMES

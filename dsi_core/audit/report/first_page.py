@@ -98,6 +98,8 @@ def _rarity(facts: AuditFacts) -> str:
     limit = f"The limit set before the first question was {per_cent} (alpha = {facts.alpha:g})."
     if facts.p is None:
         return "No number says how sure: there is no model to compare with."
+    if facts.answer is Answer.CANNOT and facts.reach.can_reach_alpha:
+        return f"However the coins had fallen, such answers could not have shown it. {limit}"
     if facts.answer is Answer.CANNOT:
         few = "these controls" if facts.kind is Kind.AFTER else "these samples"
         return (

@@ -24,7 +24,7 @@ from dsi_core.audit.report import record
 from dsi_core.evidence import controls
 from dsi_core.services import client
 from dsi_core.services import reply as reply_of
-from dsi_core.services.trial import EndpointError
+from dsi_core.services.trial import PROBE, EndpointError
 
 
 def last_line(done) -> str:
@@ -115,10 +115,11 @@ def test_a_fault_that_passes_changes_no_number(prepared, server, pauses, fault):
     "fault", ["429", "silent", "cut within", "HTML page", "boundless"], indirect=True
 )
 def test_after_a_fault_that_stays_a_rerun_asks_only_the_rest(prepared, server, pauses, fault):
-    """The second prompt fails for ever; with a healthy server it ends as if nothing had been."""
+    """From the second prompt on it fails; with a healthy server it ends as if nothing had been."""
     folder, (fault, timeout) = prepared(5), fault
     healthy, bad = knows(folder), folder.tainted.iloc[1]
-    server.script = lambda prompt, n: fault if prompt == bad["prompt"] else healthy(prompt, n)
+    fails = {bad["prompt"], PROBE}
+    server.script = lambda prompt, n: fault if prompt in fails else healthy(prompt, n)
     interrupted = plan(folder, server, stop_early=False, timeout=timeout)
     with pytest.raises(EndpointError) as caught:
         run.run(interrupted)
@@ -129,7 +130,8 @@ def test_after_a_fault_that_stays_a_rerun_asks_only_the_rest(prepared, server, p
     server.script = healthy
     outcome = run.run(interrupted)
     asked = {body["seed"] for body in server.asked}
-    assert asked.isdisjoint(seeds(kept))
+    assert asked.isdisjoint(seeds(kept, folder.folder))
+    assert asked < seeds(stored(folder.folder), folder.folder)
     assert len(asked) == len(server.asked) == 15 - len(kept)
     assert stored(folder.folder)[: len(kept)] == kept
     healthy_plan = plan(folder, server, name="healthy", stop_early=False)
@@ -278,9 +280,9 @@ def test_a_killed_audit_goes_on_where_it_was(prepared, server, cli, options, tmp
     server.script = healthy
     assert cli(folder.folder).exit_code == 0
     assert len(server.asked) == 16
-    assert {body["seed"] for body in server.asked}.isdisjoint(seeds(kept))
+    assert {body["seed"] for body in server.asked}.isdisjoint(seeds(kept, folder.folder))
     assert stored(folder.folder)[:20] == kept
-    assert len(seeds(stored(folder.folder))) == 36
+    assert len(seeds(stored(folder.folder), folder.folder)) == 36
     (other,) = (tmp_path / "whole").glob("*/audit.json")
     resumed, whole = facts(folder.folder), json.loads(other.read_text())
     assert resumed["queried"]["answers"] == resumed["queried"]["requests"] == 36

@@ -116,7 +116,7 @@ def test_an_audit_of_a_kit_that_got_no_answer_has_a_report(tmp_path):
     judged = judgement.judge(planned, storage.answers(planned))
     audit = record.write(planned, run.Outcome(judged, None, Ended.BUDGET_SPENT))
     assert audit.facts.answer == "cannot find" and audit.facts.queried.samples == 0
-    assert "Asked were 0 of 8 samples planned" in report.page(audit, {})
+    assert "Counted are 0 of 8 samples planned" in report.page(audit, {})
 
 
 def test_the_suspect_stands_among_the_known_models(asked):
