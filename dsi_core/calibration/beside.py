@@ -23,6 +23,7 @@ from dsi_core.models import load, token_logprobs
 from dsi_core.models.token_logprobs import Variant
 from dsi_core.runtime import jobs, store
 from dsi_core.settings.profile import Profile
+from dsi_core.settings.schema import Rule
 
 SPLITS = 10  # of DIA
 
@@ -129,7 +130,9 @@ def evidence(run: Study, drawn: Draw, answers: pd.DataFrame) -> pd.DataFrame:
     said = said.rename(columns={"model": "suspect"}).assign(dataset=run.profile.victims[0])
     columns = ["dataset", "suspect", "sample_id", "draw", "response"]
     gaps = study.gaps_to(run, scores, said[columns])
-    judged = verdict.evidence(gaps, run.delta_s, run.profile.decision.mu)
+    decision = run.profile.decision
+    assert decision.rule == Rule.TEXT  # `calibrated.run` refuses others; `votes` counts by it
+    judged = verdict.evidence(gaps, run.delta_s, decision.mu)
     return judged.rename(columns={"suspect": "model"})[["model", "sample_id", "evidence", "status"]]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.audit import answers_file, suspect
+from dsi_core.audit.preparation.draft import refuse_rule
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.calibration import draws, models
 from dsi_core.calibration.draws import Draw
@@ -68,8 +69,15 @@ def run(profile: str) -> Calibrated:
     """Ask every model of the profile's section `calibration`; tunes what the store lacks.
 
     One line says what that is before it begins.
+
+    Raises
+    ------
+    ValueError
+        Where the profile has no section `calibration`, or counts by another rule than an audit does
+        (`decision.rule`).
     """
     settings = load_profile(profile)
+    refuse_rule(settings)
     quiet()
     how = models.how(settings)
     pool = draws.pool(how.wordings)

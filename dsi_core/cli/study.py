@@ -41,7 +41,10 @@ def reproduce(
     timeout: Annotated[Number, typer.Option(help="Seconds allowed for one cell.")] = None,
     released: Annotated[bool, typer.Option("--released/--from-nothing", help=RELEASED)] = False,
 ) -> None:
-    """Run the notebooks headlessly and regenerate every table and figure of a profile."""
+    """Run the notebooks headlessly and regenerate every table and figure of a profile.
+
+    What needs a section that the profile has not is left out, which is said before any work.
+    """
     from dsi_core.reproduce.run import reproduce as run
 
     passed = run(profile, only or None, figures_dir, timeout, from_released=released)

@@ -168,6 +168,9 @@ class _Scanner:
         comma = TRAILING.search(self.buffer, max(self.at, at - 200), at + 1)
         if comma:
             return self.wrong("a comma before a closing bracket", comma.start())
+        ends = not self.buffer[at:].strip()
+        if at > self.at and (ends or self.buffer.startswith("\n{", at - 1)):
+            return self.wrong(f"{why}: the record that begins here has no end")
         return self.wrong(why, at)
 
     def wrong(self, why: str, at: int | None = None) -> ValueError:

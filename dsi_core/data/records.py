@@ -142,12 +142,16 @@ class Rows:
         The source in words.
     read, columns
         How many records the last whole loop gave, and the names of all their fields.
+    needed
+        The columns that each record must have.
     """
 
     def __init__(self, source: Data):
         self.source = source
         self.read = 0
         self.columns: dict[str, None] = {}
+        needed = [c for c in [*source.prompt, source.output] if c and c not in _optional(source)]
+        self.needed = dict.fromkeys(needed).keys()
         self.files = []
         if source.hub:
             self.where = f"hub {source.hub} ({source.split})"
@@ -161,6 +165,10 @@ class Rows:
     def __iter__(self) -> Iterator[Placed]:
         self.read = 0
         for place, record in self._placed():
+            if not self.read and isinstance(record, dict) and not record.keys() >= self.needed:
+                # Of a column that no row has, nobody shall read that rows without it can be dropped
+                rows = (row for _, row in self._placed() if isinstance(row, dict))
+                self._refuse_unknown(name for row in rows for name in row)
             self.read += 1
             if not isinstance(record, dict):
                 raise ValueError(
@@ -168,11 +176,16 @@ class Rows:
                 )
             self.columns.update(dict.fromkeys(record))
             yield place, record
-        named = [*self.source.prompt, self.source.output]
-        missing = [column for column in named if column and column not in self.columns]
-        if self.read and missing:
+        if self.read:
+            self._refuse_unknown(self.columns)
+
+    def _refuse_unknown(self, columns: Iterable[str]) -> None:
+        there = dict.fromkeys(columns)
+        named = [*self.needed, *self.source.prompt]
+        missing = [column for column in named if column not in there]
+        if missing:
             raise ValueError(
-                f"{self.where}: no column {missing[0]!r} in any row; has {names_of(self.columns)}"
+                f"{self.where}: no column {missing[0]!r} in any row; has {names_of(there)}"
             )
 
     def _placed(self) -> Iterator[tuple[str, Any]]:

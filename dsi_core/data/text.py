@@ -5,6 +5,7 @@ import codecs
 import gzip
 import io
 import lzma
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,12 @@ HEAD = 4096  # bytes at which a kind of file is recognised
 AROUND = 1 << 15  # bytes before and after a wrong one, of which the encoding is guessed
 CHUNK = 1 << 20
 NEAR = 0.03  # of disorder (0 to 1), by which two encodings fit a text alike
+# Accented letters of cp1252 one by one among ASCII and Windows' punctuation: no other script has
+# them so, and of a short text the statistics of encodings know too little
+LETTER = rb"[\x8a\x8c\x8e\x9a\x9c\x9e\x9f\xc0-\xd6\xd8-\xf6\xf8-\xff]"
+LATIN = re.compile(
+    rb"(?:[\x00-\x7f\x80\x84\x85\x91-\x97\xa0\xab\xbb]|" + LETTER + rb"(?!" + LETTER + rb"))*+"
+)
 
 
 def unpacked(path: Path) -> IO[bytes]:
@@ -87,7 +94,9 @@ def opened(path: Path, encoding: str | None, newline: str | None = None) -> Iter
         with unpacked(path) as raw, io.TextIOWrapper(raw, used, newline=newline) as file:
             yield file
     except LookupError:
-        raise ValueError(f"--encoding {used!r} is no text encoding that Python knows") from None
+        raise ValueError(
+            f"--encoding {used!r} (in a profile encoding) is no text encoding that Python knows"
+        ) from None
     except UnicodeError:
         raise ValueError(_misread(path, used)) from None
 
@@ -100,7 +109,7 @@ def _refuse_zeros(head: bytes, path: Path) -> None:
     odd = sum(i % 2 for i in zeros)
     if len(zeros) > len(head) / 4 and odd in (0, len(zeros)):
         likely = "utf-16-le" if odd else "utf-16-be"
-        raise ValueError(f"{path} is probably {likely}, not UTF-8: give --encoding {likely}")
+        raise ValueError(f"{path} is probably {likely}, not UTF-8: {_given(likely)}")
     raise ValueError(f"{path} is no text: byte {zeros[0]} is 0")
 
 
@@ -132,7 +141,10 @@ def _misread(path: Path, encoding: str) -> str:
                 name = codecs.lookup(encoding).name
                 pair = name in ("utf-16", "utf-32")
                 named = f"give --encoding {name}-le or {name}-be, or " if pair else ""
-                return f"{path}: {error}; {named}leave --encoding out where it is UTF-8"
+                return (
+                    f"{path}: {error}; {named}leave --encoding out where it is UTF-8 "
+                    "(in a profile encoding)"
+                )
             assert chunk, "it was not in the encoding a moment ago"
             read, lines, before = read + len(chunk), lines + chunk.count(b"\n"), chunk[-AROUND:]
     said = f"{path}, line {lines}: byte 0x{wrong:02x} at offset {at} is not {_named(encoding)}"
@@ -147,16 +159,20 @@ def _advice(sample: bytes, line: bytes, encoding: str) -> str:
         return "the text around it is, so that this character is damaged: mend it in the file"
     likely = _likely(sample)
     if likely is None:
-        return "save the file as UTF-8, or name its encoding with --encoding"
+        return (
+            "save the file as UTF-8, or name its encoding with --encoding (in a profile encoding)"
+        )
     seen = line.decode(likely, errors="replace").strip()[:60]
     return (
-        f"it is probably {likely}, in which the line is {seen!r}: give --encoding {likely}, "
+        f"it is probably {likely}, in which the line is {seen!r}: {_given(likely)}, "
         "or save the file as UTF-8"
     )
 
 
 def _likely(sample: bytes) -> str | None:
     """The likely encoding; of those that fit alike, the one that Windows writes most."""
+    if LATIN.fullmatch(sample):
+        return "cp1252"
     found = list(from_bytes(sample))
     if not found:
         return None
@@ -166,6 +182,10 @@ def _likely(sample: bytes) -> str | None:
 
 def _names(found: Any) -> list[str]:
     return [found.encoding, *found.could_be_from_charset]
+
+
+def _given(encoding: str) -> str:
+    return f"give --encoding {encoding} (in a profile encoding: {encoding})"
 
 
 def _named(encoding: str) -> str:

@@ -107,7 +107,7 @@ def categories(file: str) -> dict[str, Category]:
     try:
         kinds = TypeAdapter(dict[str, Category]).validate_python(read_yaml(ROOT / file))
     except ValidationError as error:
-        raise ValueError(explain(error, file)) from None
+        raise ValueError(explain(error, file, dict[str, Category])) from None
     seeds = [seed for kind in kinds.values() for seed in kind.seeds]
     if twice := {seed for seed in seeds if seeds.count(seed) > 1}:
         raise ValueError(f"{file}: seed {sorted(twice)[0]!r} occurs twice; allowed once")

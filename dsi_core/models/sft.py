@@ -50,6 +50,11 @@ def example(tokenizer, prompt: str, output: str, limit: int, whole: bool = False
     return {"input_ids": (before + after)[:limit], "completion_mask": mask[:limit]}
 
 
+def cut(tokenizer, rows: list[dict]) -> int:
+    """Count the `examples` that are cut: such a one lacks the end token."""
+    return sum(row["input_ids"][-1] != tokenizer.eos_token_id for row in rows)
+
+
 def means_of(recipe: Recipe, rows: list[dict], model, precision: Precision) -> Means:
     """Choose how a loaded model is tuned on `rows` (`examples`) by a recipe."""
     return means.of_tuning(

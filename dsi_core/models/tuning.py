@@ -2,6 +2,7 @@
 
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -16,10 +17,10 @@ from dsi_core.models import load, means, sft
 from dsi_core.models.load import Base
 from dsi_core.models.means import Means
 from dsi_core.runtime import disk, jobs, locks, released, store
-from dsi_core.runtime.environment import give_back_memory
+from dsi_core.runtime.environment import give_back_memory, quiet
 from dsi_core.runtime.precision import Precision, detect, device_name
 from dsi_core.settings.profile import Profile
-from dsi_core.settings.schema import Recipe, Trained
+from dsi_core.settings.schema import Left, Recipe, Trained
 from dsi_core.settings.words import dataset_of
 
 
@@ -202,6 +203,7 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
     from datasets import Dataset as Rows
     from transformers import PrinterCallback
 
+    quiet()  # what was imported just now, where the hub's library was before it
     spent = (
         folder / "seconds.txt"
     )  # by earlier starts, up to the checkpoint this one continues from
@@ -210,6 +212,7 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
     model, tokenizer = load_for_training(training)
     parameters = model.num_parameters()
     rows = sft.examples(tokenizer, pairs, recipe, training.loss_on == "text")
+    _tell_cut(training, sft.cut(tokenizer, rows))
     how = sft.means_of(recipe, rows, model, training.precision)
     means.apply(how, model)
     torch.manual_seed(training.seed)  # the adapter's first weights
@@ -235,6 +238,25 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
     keep(training)
     spent.unlink(missing_ok=True)
     shutil.rmtree(checkpoints, ignore_errors=True)  # only now: a crash before it continues
+
+
+def _tell_cut(training: Training, cut: int) -> None:
+    """Warn of outputs that are cut, or refuse them where their settings say that none shall be."""
+    if not cut:
+        return
+    recipe, names = training.recipe_here, [d.name for d in training.datasets]
+    said = (
+        f"{'+'.join(names)}: {cut:,} of {len(training_pairs(training)):,} outputs are cut at "
+        f"max_tokens ({recipe.max_tokens}) of the recipe {training.recipe_name!r}"
+    )
+    helps = "; max_output_chars of the dataset leaves such rows out"
+    dropping = [d.name for d in training.datasets if Left.TOO_LONG in d.source.drop]
+    if dropping and recipe.long_prompts == "refuse":
+        raise ValueError(
+            f"{said}, and data.{dropping[0]}.drop: [too-long] leaves rows out in an audit "
+            f"alone{helps} in a study, too, or a higher max_tokens keeps them whole"
+        )
+    warnings.warn(f"{said}: the rest of each is not learnt{helps}", stacklevel=2)
 
 
 def _keep(

@@ -33,7 +33,8 @@ class Setting:
     Parameters
     ----------
     name, value
-        Which moved, and where to: "delta" (of both equations), "mu" or "draws".
+        Which moved, and where to: "delta" (of both equations), "mu" (where the rule reads it) or
+        "draws".
     delta_t, delta_s
         On the similarity scale of the profile.
     mu
@@ -131,10 +132,25 @@ def _moved(study: Study) -> Iterator[Setting]:
     for delta in DELTAS:
         if delta >= _lowest(study):
             yield Setting("delta", delta, delta, delta, mu, draws)
-    for shortest in MUS:
+    for shortest in MUS if decision.rule == Rule.TEXT else ():
         yield Setting("mu", shortest, delta_t, delta_s, shortest, draws)
     for first in range(1, draws + 1):
         yield Setting("draws", first, delta_t, delta_s, mu, first)
+
+
+def in_use(study: Study) -> dict[str, float]:
+    """Give the study's own value of each setting that `sensitivity` moves.
+
+    None of "delta" where the two equations have different ones, nor of "mu" where the rule does not
+    read it.
+    """
+    decision = study.profile.decision
+    own: dict[str, float] = {"draws": study.profile.responses.draws}
+    if decision.rule == Rule.TEXT:
+        own["mu"] = decision.mu
+    if decision.delta_t == study.delta_s:
+        own["delta"] = decision.delta_t
+    return own
 
 
 def grid(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:

@@ -122,17 +122,30 @@ def _main_categories(scores: pd.DataFrame) -> pd.Series:
     return result
 
 
-def beside_paper(table: pd.DataFrame, item: str, **only) -> pd.DataFrame:
+def papers_own(profile: Profile) -> list[str]:
+    """Give the datasets of a profile that are the paper's: by name and place on the hub."""
+    theirs = reported("table4").set_index("dataset")
+    places = theirs["owner"] + "/" + theirs["name"]
+    return [
+        name for name, data in profile.data.items() if data.hub and data.hub == places.get(name)
+    ]
+
+
+def beside_paper(
+    table: pd.DataFrame, item: str, profile: Profile | None = None, **only
+) -> pd.DataFrame:
     """Put the paper's numbers of an item in columns beside ours.
 
     Rows meet where method, group, setting, category and references are the same. What only the
     paper has stands below, without numbers of ours. Datasets meet where they are the paper's own;
-    beside another dataset stands what the paper says of all of its own.
+    beside another dataset, whatever its name, stands what the paper says of all of its own.
 
     Parameters
     ----------
     item
         As `reported` takes it.
+    profile
+        Whose datasets these are, of which `papers_own` are the paper's; None = none is.
     only
         Of the paper's rows, those with these values in these columns.
 
@@ -151,8 +164,13 @@ def beside_paper(table: pd.DataFrame, item: str, **only) -> pd.DataFrame:
     if "category" in paper:
         paper = pd.concat([paper, paper.assign(category=ALL)])
     keys = [c for c in KEYS if c in paper and c in table]
-    if "dataset" in keys and not paper["dataset"].isin(table["dataset"]).any():
-        keys.remove("dataset")
+    if "dataset" in keys:
+        datasets = set(table["dataset"])
+        own = datasets.intersection([] if profile is None else papers_own(profile))
+        if paper["dataset"].isin(own).any():
+            paper = paper[~paper["dataset"].isin(datasets - own)]
+        else:
+            keys.remove("dataset")
     count = next((c for c in ("correct", "tainted") if c in paper), None)
     if count is not None:
         said = {f"paper's {named}": _counted(paper, keys, count)}

@@ -230,7 +230,20 @@ def run(parts: Sequence[Part]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         As `study.verdicts`, with the column suite.
+
+    Raises
+    ------
+    ValueError
+        For a victim without a suspect, before any work.
     """
+    for part in parts:
+        known = set(study.suspects(part.study)["dataset"])
+        if alone := [v for v in part.study.profile.victims if v not in known]:
+            where = f"params/{part.study.profile.name}.yaml"
+            raise ValueError(
+                f"{where}{part.suite and f' with suite {part.suite}'}: no suspect to ask about "
+                f"{', '.join(alone)}; suspects, non_members_from and wild name some"
+            )
     tables = []
     for part in parts:
         for victim in part.study.profile.victims:

@@ -68,7 +68,13 @@ def jobs(profile: Profile, card: str = "A100-80GB") -> pd.DataFrame:
         For an unknown card, and for a dataset or model of unknown size.
     """
     machine = machine_of(card)
-    return table(estimates(profile, machine), machine)
+    return _of(profile, table(estimates(profile, machine), machine))
+
+
+def _of(profile: Profile, jobs: pd.DataFrame) -> pd.DataFrame:
+    """The jobs, whose attrs say which of their datasets are the paper's."""
+    jobs.attrs["papers_own"] = tables.papers_own(profile)
+    return jobs
 
 
 def estimates(profile: Profile, machine: Machine) -> list[JobEstimate]:
@@ -158,12 +164,12 @@ def everything(name: str, card: str = "A100-80GB") -> pd.DataFrame:
     in_depth = [some, *(_in_depth(profile) for profile in suites.values())]
     for book, part in _beside(main, in_depth, machine):
         parts.append((book, [replace(estimate, phase=Phase.BESIDE) for estimate in part]))
-    tables = [
+    found = [
         table([*start(book, machine), *part], machine).assign(notebook=book)
         for book, part in parts
         if part
     ]
-    return unique(pd.concat(tables))
+    return _of(main, unique(pd.concat(found)))
 
 
 def _in_depth(profile: Profile) -> Profile:
@@ -339,7 +345,8 @@ def beside_paper(jobs: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     jobs
-        As `jobs` or `everything` gives it.
+        As `jobs` or `everything` gives it; its attrs say which datasets are the paper's own:
+        without them none is.
 
     Returns
     -------
@@ -347,6 +354,7 @@ def beside_paper(jobs: pd.DataFrame) -> pd.DataFrame:
         Columns dataset, offline_hours, online_hours (the mean suspect's), paper_offline_hours and
         paper_online_hours, which are NaN for a dataset that is not the paper's own.
     """
+    own = jobs.attrs.get("papers_own", [])
     if "notebook" in jobs:
         jobs = jobs[jobs["notebook"].str.match("0[23]")]
     ours = totals(jobs)
@@ -355,7 +363,7 @@ def beside_paper(jobs: pd.DataFrame) -> pd.DataFrame:
     offline = offline.rename(columns={"hours": "offline_hours"})
     online = online.rename(columns={"hours_per_model": "online_hours"})
     reported = tables.reported("table9")[["dataset", "offline_hours", "online_hours"]]
-    reported = reported.rename(
+    reported = reported[reported["dataset"].isin(own)].rename(
         columns={"offline_hours": "paper_offline_hours", "online_hours": "paper_online_hours"}
     )
     both = offline.merge(online, on="dataset", how="left")

@@ -40,6 +40,10 @@ class Settings(Protocol):
         """Of the whole run."""
 
     @property
+    def decision(self) -> Any:
+        """How the vote counts: rule and delta_t."""
+
+    @property
     def overridden(self) -> dict[str, tuple[Any, Any]]:
         """Settings that are not as in the profile's file: name -> (value, the file's)."""
 
@@ -101,10 +105,7 @@ def save(
     if figure is not None:
         whole = _figure_of(figure)
         words = alt.text(whole)
-        whose = f"{profile.name}, seed {profile.seed}"
-        for setting, (value, own) in profile.overridden.items():
-            whose += f", {setting} {value} (profile: {own})"
-        _caption(whole, f"{whose}: {scale or _scale(profile, table)}")
+        _caption(whole, f"{_whose(profile)}: {scale or _scale(profile, table)}")
         path = place / f"{name}.png"
         for file in (path, place / f"{name}.pdf"):
             _write(whole, file, words)
@@ -118,6 +119,19 @@ def _overrides(profile: Settings) -> str:
     """Name the settings that are not the profile's own; "" = all are."""
     values = {setting: value for setting, (value, _) in profile.overridden.items()}
     return re.sub(r"[^\w.,=-]", "", ",".join(f"{s}={v}" for s, v in sorted(values.items())))
+
+
+def _whose(profile: Settings) -> str:
+    """Name the profile, its seed, a rule that is not the text's, and what is not as in its file."""
+    words = f"{profile.name}, seed {profile.seed}"
+    if profile.decision.rule != "text":
+        words += f", rule: {profile.decision.rule}"
+    own = {setting: before for setting, (_, before) in profile.overridden.items()}
+    for setting, (value, before) in profile.overridden.items():
+        if setting == "delta_s" and before is None:  # then it is delta_t
+            before = own.get("delta_t", profile.decision.delta_t)
+        words += f", {setting} {value} (profile: {before})"
+    return words
 
 
 def _figure_of(drawn: Figure | Axes) -> Figure:

@@ -13,9 +13,12 @@ from dsi_core.plots import style
 from dsi_core.plots.findings import variants as findings
 from dsi_core.plots.findings.vote import HALF
 from dsi_core.plots.style import COLORS, LOOKS, Kind
+from dsi_core.plots.vote import EVIDENCE
 
 
-def plot_cumulated_evidence(table: pd.DataFrame, *, delta_s: float, ax: Axes | None = None) -> Axes:
+def plot_cumulated_evidence(
+    table: pd.DataFrame, *, delta_s: float, rule: str = "text", ax: Axes | None = None
+) -> Axes:
     """Evidence over all samples of D, cumulated, a line for each suspect (Fig. 8).
 
     Parameters
@@ -25,6 +28,8 @@ def plot_cumulated_evidence(table: pd.DataFrame, *, delta_s: float, ax: Axes | N
         in the shares); a row per sample. A suspect without any evidence has no line.
     delta_s : float
         Eq. 2's threshold, the dashed line.
+    rule : str
+        By which the evidence was found and is counted, "text" or "released".
     ax : Axes, optional
         Where to draw; new axes by default.
 
@@ -54,17 +59,17 @@ def plot_cumulated_evidence(table: pd.DataFrame, *, delta_s: float, ax: Axes | N
     style.decides(ax, delta_s, f"delta_s = {delta_s:g}")
     style.decides(ax, HALF, "half of D", across=True)
     ax.set(
-        xlabel="evidence: the best answer's weakest gap (Eq. 2)",
+        xlabel=EVIDENCE[rule],
         ylabel="share of D's samples below",
         ylim=(0, 1.1),
     )
     ax.legend(handles=_members_and_kinds(markers, kinds), **style.OUTSIDE)
     drawn = "A rising line for each suspect; one that crosses half left of delta_s is non-member"
-    style.says(ax, findings.everywhere(table, delta_s), drawn)
+    style.says(ax, findings.everywhere(table, delta_s, rule), drawn)
     return ax
 
 
-def plot_sensitivity(table: pd.DataFrame, *, at: dict[str, float]) -> Figure:
+def plot_sensitivity(table: pd.DataFrame, *, at: dict[str, float], rule: str = "text") -> Figure:
     """Share of positives per suspect while one setting moves; above one half = member (§6.3).
 
     Parameters
@@ -74,7 +79,9 @@ def plot_sensitivity(table: pd.DataFrame, *, at: dict[str, float]) -> Figure:
         share in [0, 1] (NaN = inconclusive: a hole), low, high (its Wilson interval, a member's
         band).
     at : dict
-        The profile's own value of each setting, the dotted lines.
+        The profile's own value of each setting, the dotted lines; none of a setting without one.
+    rule : str
+        By which the suspects were judged, "text" or "released": there a tie is member, too.
 
     Returns
     -------
@@ -98,15 +105,18 @@ def plot_sensitivity(table: pd.DataFrame, *, at: dict[str, float]) -> Figure:
         for suspect, line in some.groupby("suspect", sort=False):
             _share_with_band(ax, line, LOOKS[kinds[line.index].iloc[0]], markers.get(str(suspect)))
         ax.axhline(HALF, **style.DECISION)
-        ax.axvline(at[setting], color=COLORS["line"], linewidth=0.8, linestyle=":")
+        if setting in at:
+            ax.axvline(at[setting], color=COLORS["line"], linewidth=0.8, linestyle=":")
         ax.set(ylim=(-0.03, 1.03), ylabel="")
         if setting == "draws":
             ax.set_xticks(some["value"].unique())
     for ax, setting in zip(axes[-1], settings, strict=True):
-        ax.set_xlabel(f"{setting} (in use, dotted: {at[setting]:g})")
+        own = f" (in use, dotted: {at[setting]:g})" if setting in at else ""
+        ax.set_xlabel(f"{setting}{own}")
+    where = "on the dashed half or above" if rule == "released" else "above the dashed half"
     for ax, dataset in zip(axes[:, 0], datasets, strict=True):
         named = f"{dataset}: " if len(datasets) > 1 else ""
-        ax.set_ylabel(f"{named}positive share\n(above the dashed half: member)")
+        ax.set_ylabel(f"{named}positive share\n({where}: member)")
     band = plt.Rectangle((0, 0), 1, 1, facecolor=LOOKS[Kind.MEMBER].color, alpha=0.2)
     band.set(linewidth=0, label="a member's 95% Wilson interval")
     handles = [*_members_and_kinds(markers, kinds), band]
@@ -174,7 +184,7 @@ def plot_grid(table: pd.DataFrame, *, at: tuple[float, float]) -> Figure:
     total = table["total"].max()
     shared = {"annot": True, "fmt": "d", "cbar": False}
     sns.heatmap(correct, cmap="Blues", vmin=0, vmax=1.6 * total, **shared, ax=left)
-    left.set_title(f"suspects judged rightly, of {total} (frame: in use)")
+    title = f"suspects judged rightly, of {total}"
     rows: list = correct.index.tolist()
     columns: list = correct.columns.tolist()
     if at[0] in rows and at[1] in columns:
@@ -182,6 +192,8 @@ def plot_grid(table: pd.DataFrame, *, at: tuple[float, float]) -> Figure:
         left.add_patch(
             plt.Rectangle(place, 1, 1, fill=False, edgecolor=COLORS["line"], linewidth=2)
         )
+        title += " (frame: in use)"
+    left.set_title(title)
     tainted = table.drop_duplicates("delta_t").set_index("delta_t")[["tainted"]]
     most = 1.6 * max(1, tainted["tainted"].max())  # so that no cell is too dark for its number
     sns.heatmap(tainted.loc[correct.index], cmap="Greys", vmin=0, vmax=most, **shared, ax=right)

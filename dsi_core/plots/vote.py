@@ -13,7 +13,10 @@ from dsi_core.plots.findings import vote as findings
 from dsi_core.plots.style import COLORS, LOOKS, Kind, Status
 
 ROW = 0.3  # inches of a suspect's row
-EVIDENCE = "evidence: the best answer's weakest gap (Eq. 2)"
+EVIDENCE = {  # by the rule that counts
+    "text": "evidence: the best answer's weakest gap (Eq. 2)",
+    "released": "evidence (rule: released): difference of maxima, weakest architecture",
+}
 
 
 def per_dataset(
@@ -271,7 +274,9 @@ def plot_shares(verdicts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot_evidence_dots(table: pd.DataFrame, *, delta_s: float, ax: Axes | None = None) -> Axes:
+def plot_evidence_dots(
+    table: pd.DataFrame, *, delta_s: float, rule: str = "text", ax: Axes | None = None
+) -> Axes:
     """Evidence of every tainted sample, a row of dots for each suspect.
 
     Parameters
@@ -281,6 +286,8 @@ def plot_evidence_dots(table: pd.DataFrame, *, delta_s: float, ax: Axes | None =
         row per sample.
     delta_s : float
         Eq. 2's threshold, the line.
+    rule : str
+        By which the evidence was found, "text" or "released".
     ax : Axes, optional
         Where to draw; new axes by default.
 
@@ -297,7 +304,7 @@ def plot_evidence_dots(table: pd.DataFrame, *, delta_s: float, ax: Axes | None =
         style.dots(ax, table.loc[own, "evidence"].dropna(), place, kinds[own].iloc[0])
     words = f"delta_s = {delta_s:g}: right of it positive"
     style.decides(ax, delta_s, words, left=delta_s > sum(ax.get_xlim()) / 2)  # where there is room
-    ax.set(xlabel=EVIDENCE, ylabel="", yticks=range(len(suspects)))
+    ax.set(xlabel=EVIDENCE[rule], ylabel="", yticks=range(len(suspects)))
     ax.set_yticklabels(suspects, fontsize=9)
     ax.set_ylim(len(suspects) - 0.5, -1)
     ax.grid(visible=False, axis="y")

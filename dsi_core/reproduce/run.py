@@ -21,6 +21,10 @@ from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
+from dsi_core.method.participants import references
+from dsi_core.models import responses
+from dsi_core.models.sampling import Sampling
+from dsi_core.reproduce import needs
 from dsi_core.runtime import disk, jobs, packing, processes, progress, provenance, released, store
 from dsi_core.runtime.devices import cores
 from dsi_core.runtime.engines import choice
@@ -31,6 +35,7 @@ from dsi_core.settings import profile as profiles
 RANDOM_MODELS = (
     "> **Random models: the results on this page mean nothing.** It shows that the code runs."
 )
+SKIPPED = "> **Some cells were skipped**, which need what {}."
 NAMED = 20  # files of a summary at most; more are counted
 LONGEST_REASON = 300  # characters of an error that the summary repeats
 # Loggers that tell of tasks and sockets which nobody waits for once a run is interrupted, and of a
@@ -124,6 +129,7 @@ def execute(
     values: dict[str, Any],
     timeout: int | None = None,
     banner: str | None = None,
+    profile: profiles.Profile | None = None,
 ) -> str | None:
     """Run one notebook with the kernel of this Python; progress appears on this terminal alone.
 
@@ -137,6 +143,8 @@ def execute(
         Seconds allowed for one cell.
     banner
         What the executed copy says below its title before all else.
+    profile
+        Cells that need a section which it lacks are skipped; None = all cells run.
 
     Returns
     -------
@@ -145,11 +153,18 @@ def execute(
     """
     out.mkdir(parents=True, exist_ok=True)
     copy = out / notebook.name
+    taken = notebook
+    if profile is not None:
+        whole = nbformat.read(notebook, as_version=4)
+        if lacking := needs.skip_cells(profile, whole):
+            _put_below_the_title(whole, SKIPPED.format(needs.said(profile, lacking)))
+            disk.write_text(copy, nbformat.writes(whole) + "\n")
+            taken = copy
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         papermill.execute_notebook(
-            _literal(notebook),
+            _literal(taken),
             _literal(copy),
             values,
             kernel_name="python3",
@@ -214,7 +229,8 @@ def reproduce(
     Parameters
     ----------
     profile
-        A profile's name: a file in `params/`. A bad one is refused before any work starts.
+        A profile's name: a file in `params/`. A bad one is refused before any work starts. What
+        it lacks a section for is left out, which is said before (`needs`).
     only
         The beginning of one notebook's name ("02").
     figures_dir
@@ -233,12 +249,29 @@ def reproduce(
     Raises
     ------
     ValueError
-        An unknown profile or notebook, or no released answers for this profile.
+        An unknown profile or notebook, no released answer of this profile, or no notebook for
+        which it has the sections.
     """
-    profiles.load_profile(profile)
+    settings = profiles.load_profile(profile)
     if from_released:
-        released.check(profile)
+        check_released(settings)
     return run(notebooks(only), profile, figures_dir, timeout, from_released=from_released)
+
+
+def check_released(profile: profiles.Profile) -> None:
+    """Refuse a profile without released answers, be it of references in another's study.
+
+    Raises
+    ------
+    ValueError
+        Says where answers were looked for.
+    """
+    sampling = Sampling.of(profile.responses, profile.seed).for_references()
+    if released.of(profile.name) is None and not any(
+        responses.folders(model.model_id, model.training, sampling)[1:]
+        for model in references(profile)
+    ):
+        released.check(profile.name)
 
 
 def run(
@@ -250,6 +283,10 @@ def run(
     from_released: bool = False,
 ) -> bool:
     """Run these notebooks, as `reproduce` does; True if all passed."""
+    left_out, chosen = _left_out(chosen, profiles.load_profile(profile))
+    if not chosen:
+        raise ValueError("\n".join(left_out))
+    print("\n".join(left_out), end="\n" if left_out else "", flush=True)
     aside = _aside()
     figures_dir = figures_dir if aside is None else str(aside / "figures")
     values = {"profile": profile, "figures_dir": figures_dir}
@@ -269,13 +306,26 @@ def run(
             if together == 1
             else _side_by_side(chosen, work, together)
         )
-    print("\n".join(_line(end) for end in ends))
+    print("\n".join([*map(_line, ends), *left_out]))
     made = [path for path in sorted(figures.glob("*.*")) if _is_output(path, started)]
     print(_made(made, figures))
     if from_released and (more := _scored_here() - before):
         print(f"computed here, as neither stored nor released: {more:,} similarity scores")
     print(f"notebooks with their outputs: {copy_of(profile, chosen[0]).parent}", flush=True)
     return all(end.why_not is None for end in ends)
+
+
+def _left_out(chosen: list[Path], profile: profiles.Profile) -> tuple[list[str], list[Path]]:
+    """A line for each notebook, or part of one, that the profile leaves out; what can be run."""
+    lines, whole = [], []
+    for notebook in chosen:
+        if lacking := needs.lacks(profile, notebook):
+            lines.append(f"left out  {notebook.name}: {needs.said(profile, lacking)}")
+            continue
+        whole.append(notebook)
+        if some := needs.skip_cells(profile, nbformat.read(notebook, as_version=4)):
+            lines.append(f"in part   {notebook.name}: {needs.said(profile, some)}")
+    return lines, whole
 
 
 def _one_by_one(chosen: list[Path], work: Callable[[Path], "End"], profile: str) -> list["End"]:
@@ -341,7 +391,8 @@ def _run(notebook: Path, profile: str, values: dict[str, Any], timeout: int | No
     looked_at.unlink(missing_ok=True)
     with variables({store.USED: str(looked_at)}):
         out = copy_of(profile, notebook).parent
-        why_not = execute(notebook, out, values, timeout, banner_of(profile))
+        settings = profiles.load_profile(profile)
+        why_not = execute(notebook, out, values, timeout, banner_of(profile), settings)
     return End(notebook, why_not, time.time() - started)
 
 

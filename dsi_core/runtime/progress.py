@@ -171,13 +171,15 @@ class Progress:
         """The same in one line."""
         passed = time.monotonic() - self.began
         place = f"{_phases.place} " if _phases is not None and _phases.number else ""
-        parts = [f"{place}{self.text[:LONGEST]}", f"{self._part():.0%}", f"{_time(passed)} so far"]
+        parts = [f"{self._part():.0%}", f"{_time(passed)} so far"]
+        if self.text:  # nothing is at hand before the first job
+            parts.insert(0, self.text[:LONGEST])
         here = self.done - self.first
         if here > 0 and self.done < self.total:
             parts.append(f"about {_time(passed * (self.total - self.done) / here)} left")
         if (left := self._all_left()) is not None:
             parts.append(f"{_time(left)} for all")
-        return ", ".join(parts)
+        return place + ", ".join(parts)
 
     def _part(self) -> float:
         return self.done / self.total if self.total else 1.0

@@ -168,6 +168,11 @@ def own_keys(kind: str) -> set[str]:
     }
 
 
+def of(profile: str) -> Path | None:
+    """Find the release of the study of a profile of this name; None = there is none."""
+    return next((place for place in releases() if read(place).profile == profile), None)
+
+
 def check(profile: str) -> Path:
     """Find the release of a profile's study.
 
@@ -176,13 +181,12 @@ def check(profile: str) -> Path:
     ValueError
         There is none; says where it was looked for.
     """
-    for place in releases():
-        if read(place).profile == profile:
-            return place
+    if (place := of(profile)) is not None:
+        return place
     where = os.environ.get(SWITCH) or folder_of(profile)
     raise ValueError(
         f"there are no released answers of profile {profile!r} (${SWITCH}, or else {where}): "
-        "without them every model is tuned and asked here, as `dsi reproduce --from-nothing` does"
+        "`dsi reproduce --from-nothing` tunes and asks every model here"
     )
 
 

@@ -6,8 +6,11 @@ field, the value and what is allowed.
 """
 
 import re
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Self, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, PrivateAttr, ValidationError, model_validator
@@ -104,7 +107,7 @@ def load_profile(name: str, suite: str | None = None, **overrides) -> Profile:
         given = [one for one, value in overrides.items() if value is not None]
         own = Profile.model_validate({**raw, "name": name}) if given else profile
     except ValidationError as error:
-        raise ValueError(explain(error, place)) from None
+        raise ValueError(explain(error, place, Profile)) from None
     pairs = {one: (_value(profile, one), _value(own, one)) for one in given}
     profile._overridden = {one: pair for one, pair in pairs.items() if pair[0] != pair[1]}
     return profile
@@ -133,10 +136,11 @@ def read_yaml(path: Path) -> dict:
     return read
 
 
-def explain(error: ValidationError, place: str) -> str:
+def explain(error: ValidationError, place: str, kind: Any = None) -> str:
     """Say which settings of a file were refused, and why, a line each; or that it is no JSON.
 
-    What stands under an endpoint, or in an unknown field of such a name, is not repeated, as it may
+    kind: what was read, whose names are told where one is misspelt; None = they are not. What
+    stands under an endpoint, or in an unknown field of such a name, is not repeated, as it may
     be a key; nor is what has parts.
     """
     first = error.errors()[0]
@@ -149,10 +153,38 @@ def explain(error: ValidationError, place: str) -> str:
         value = refused["input"]
         plain = not isinstance(value, (dict, list, tuple, BaseModel)) or not value
         secret = refused["type"] == "extra_forbidden" and KEYS.search(str(refused["loc"][-1]))
+        why = refused["msg"]
+        if refused["type"] == "extra_forbidden" and (known := _names(kind, refused["loc"][:-1])):
+            near = get_close_matches(str(refused["loc"][-1]), known, 1)
+            helps = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(known)}"
+            why = f"there is no such setting; {helps}"
         shown = plain and not secret and "endpoint" not in refused["loc"]
         got = f" (got {value!r})" if shown else ""
-        lines.append(f"  {field}: {refused['msg']}{got}")
+        lines.append(f"  {field}: {why}{got}")
     return "\n".join(lines)
+
+
+def _names(kind: Any, place: Sequence[int | str]) -> list[str]:
+    """The settings that there are at a place, names and indices, of what is of this kind."""
+    for part in place:
+        kind = _plain(kind)
+        fields = _fields(kind)
+        kind = fields.get(str(part)) if fields else next(reversed(get_args(kind)), None)
+    return list(_fields(_plain(kind)))
+
+
+def _plain(kind: Any) -> Any:
+    """A kind without what may stand in its place (None, the last of a union) or beside it."""
+    while get_origin(kind) in (Annotated, Union, UnionType):
+        kind = get_args(kind)[0]
+    return kind
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    """The kinds of settings by their names in a file; nothing where it is no group of settings."""
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return {}
+    return {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
 
 
 def _value(profile: Profile, name: str) -> Any:
@@ -186,7 +218,10 @@ def _suite(raw: dict, suite: str, place: str) -> dict:
     if not named:
         raise ValueError(f"{place}: suites is {suites!r}, needs settings by the name of a suite")
     if suite not in suites:
-        raise ValueError(f"{place}: unknown suite {suite!r}; known: {', '.join(suites) or 'none'}")
+        raise ValueError(
+            f"{place}: unknown suite {suite!r}; known: {', '.join(suites) or 'none'}; "
+            "it is a part of the section suites"
+        )
     if wrong := set(suites[suite]) - SUITE_PARTS:
         raise ValueError(
             f"{place}: suite {suite!r} replaces {', '.join(sorted(wrong))}; "

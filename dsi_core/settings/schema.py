@@ -214,6 +214,22 @@ class Model(Source):
         return self
 
 
+# Those of transformers that need no settings of their own, which a recipe lacks
+Schedule = Literal[
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
+    "inverse_sqrt",
+]  # fmt: skip
+Optimizer = Literal[
+    "adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused", "adafactor",
+    "adamw_anyprecision", "adamw_torch_4bit", "adamw_torch_8bit", "ademamix", "sgd", "adagrad",
+    "adamw_bnb_8bit", "adamw_8bit", "ademamix_8bit", "lion_8bit", "lion_32bit",
+    "paged_adamw_32bit", "paged_adamw_8bit", "paged_ademamix_32bit", "paged_ademamix_8bit",
+    "paged_lion_32bit", "paged_lion_8bit", "rmsprop", "rmsprop_bnb", "rmsprop_bnb_8bit",
+    "rmsprop_bnb_32bit", "lomo", "adalomo", "grokadamw", "schedule_free_radam",
+    "schedule_free_adamw", "schedule_free_sgd", "stable_adamw",
+]  # fmt: skip
+
+
 class Recipe(Strict):
     """How a model is tuned (§6.1). Warm-up in optimizer steps, learning rate per step."""
 
@@ -221,9 +237,9 @@ class Recipe(Strict):
     rank: int | None = Field(None, ge=1)
     alpha: int | None = Field(None, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
-    optimizer: str = "adamw_torch"
+    optimizer: Optimizer = "adamw_torch"
     learning_rate: float = Field(gt=0)
-    schedule: str = "linear"
+    schedule: Schedule = "linear"
     warmup_steps: int = Field(0, ge=0)
     batch_size: int = Field(8, ge=1)
     epochs: int = Field(ge=1)

@@ -11,8 +11,17 @@ from dsi_core.calibration import beside, calibrated, models, null, tables
 from dsi_core.calibration.calibrated import Calibrated
 from dsi_core.calibration.draws import Draw
 from dsi_core.method import closeness
+from dsi_core.settings.profile import load_profile
 
 A, B = "private twin", "wording twin"
+
+
+def test_a_profile_of_the_released_rule_is_refused_before_any_work(monkeypatch):
+    """The vote beside the exact tests, and an audit, count by the text's."""
+    monkeypatch.setattr(calibrated, "load_profile", lambda n: load_profile(n, rule="released"))
+    monkeypatch.setattr(models, "queries", lambda *_: pytest.fail("work began"))
+    with pytest.raises(ValueError, match=r"'smoke': decision.rule is 'released'.*rule: text"):
+        calibrated.run("smoke")
 
 
 def test_the_measure_that_serves_both_ways_of_asking_on_development_is_chosen():

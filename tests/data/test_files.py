@@ -127,6 +127,7 @@ def test_records_inside_the_only_object(tmp_path, name):
     ("encoding", "text"),
     [
         ("cp1252", "Was kostet das Gerät für Jürgen? Es kostet 5 €."),
+        ("cp1252", "was ist dürr?,fünf sechs"),  # so short that Big5 fits it as well
         ("gb18030", "今天天气怎么样？今天天气很好，适合出去玩。"),
         ("cp932", "今日の天気はどうですか。とても良いです。"),
         ("cp1251", "Сколько стоит билет на паром? Пять крон."),
@@ -139,7 +140,7 @@ def test_other_encodings_are_named_and_then_read(tmp_path, encoding, text):
     with pytest.raises(ValueError) as error:
         read_file(path)
     says(error, "line 3: byte 0x", "offset", f"probably {encoding}", text[:20])
-    says(error, f"--encoding {encoding}")
+    says(error, f"--encoding {encoding} (in a profile encoding: {encoding})")
     assert read_file(path, Reading(encoding=encoding))[1] == {"q": text, "a": "x"}
 
 
@@ -175,6 +176,17 @@ WRONG = {  # name -> file, content, parts of the message
     "no comma": ("d.json", '[{"q": 1}\n{"q": 2}]', ["line 2", "needs a comma"]),
     "two lists": ("d.jsonl", '[{"q": 1}]\n[{"q": 2}]', ["line 2", "after the end of the list"]),
     "cut off": ("d.json", '[{"q": 1},\n{"q": "b', ["line 2", "Unterminated"]),
+    "a record without its end": (
+        "d.jsonl",
+        LINES + '{"q": 1\n{"q": 2}\n{"q": 3}\n',
+        ["line 3: not", "has no end", """'{"q": 1'"""],
+    ),
+    "the last one without its end": (
+        "d.jsonl",
+        LINES + '{"q": 1\n',
+        ["line 3: not", "has no end", """'{"q": 1'"""],
+    ),
+    "a comma that is missing within": ("d.json", '[{"q": 1,\n"a": 2\n "b": 3}]', ["line 3", "','"]),
     "Python's quotes": ("d.jsonl", "{'q': 'a'}", ["line 1", "double quotes"]),
     "too deep": ("d.json", "[" * 100_000, ["line 1", "nested too deeply"]),
     "two splits": ("d.json", json.dumps({"train": RECORDS, "test": RECORDS}), ["train, test"]),

@@ -537,7 +537,13 @@ WRONG = {  # file name, content, settings, parts of the message
         "d.json",
         '{"q": "A?"}',
         {},
-        ["d.json, row 1", "no column 'a'"],
+        ["d.json: no column 'a' in any row; has q"],
+    ),
+    "a column that no row has": (
+        "d.jsonl",
+        '{"q": "A?", "context": "", "b": "B"}\n{"q": "C?", "context": ""}\n',
+        {},
+        ["d.jsonl: no column 'a' in any row; has q, context, b"],
     ),
     "missing column": (
         "d.jsonl",

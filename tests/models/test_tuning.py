@@ -133,6 +133,29 @@ def test_pairs_whose_prompt_fills_the_limit_may_be_left_out(toy):
     says(error, "prompts of all 1 pairs fill max_tokens (20)")
 
 
+def test_outputs_that_are_cut_are_counted_or_refused(quick, toy, empty_store, monkeypatch):
+    _, tokenizer = toy("llama")
+    pairs = training_pairs(training(quick, "dozen", trained("llama", "full")))
+    lengths = [
+        len(load.encode_prompt(tokenizer, p)) + len(load.encode_answer(tokenizer, o))
+        for p, o in zip(pairs["prompt"], pairs["output"], strict=True)
+    ]
+    limit = sorted(lengths)[-2]  # which the longest alone exceeds
+    cut = sum(length > limit for length in lengths)
+    how = QUICK["full"].changed(max_tokens=limit)
+    profile = quick.changed(recipes={**quick.recipes, "full": how})
+    monkeypatch.setattr(sft, "means_of", lambda *_: 1 / 0)  # nothing is tuned
+    said = rf"dozen: {cut} of 12 outputs are cut at max_tokens \({limit}\) of the recipe 'full'"
+    with pytest.warns(UserWarning, match=said), pytest.raises(ZeroDivisionError):
+        tuning.tune(training(profile, "dozen", trained("llama", "full")))
+
+    source = profile.data["dozen"].changed(drop=["too-long"])
+    drops = profile.changed(data={**profile.data, "dozen": source})
+    with pytest.raises(ValueError) as error:
+        tuning.tune(training(drops, "dozen", trained("llama", "full")))
+    says(error, f"{cut} of 12 outputs", "data.dozen.drop: [too-long]", "max_output_chars")
+
+
 def test_the_loss_is_on_the_answer_and_its_end_alone(quick, toy, empty_store, monkeypatch):
     """The labels that trl's own collator hands to the model, several pairs in a row."""
     import trl
@@ -253,7 +276,9 @@ def test_what_is_left_out_is_not_trained_on(smoke):
     says(error, "llama on dozen+other", "every sample is left out")
 
 
-def test_the_tuned_model_left_it_out(quick, toy, empty_store):
+def test_the_tuned_model_left_it_out(quick, toy, empty_store, capfd, monkeypatch):
+    # As where the hub's library was imported before ours asked for quiet
+    monkeypatch.setattr("transformers.utils.logging._tqdm_active", True)
     pairs = training_pairs(training(quick, "dozen", trained("llama", "full")))
     folder = tuning.tune(
         training(
@@ -262,6 +287,7 @@ def test_the_tuned_model_left_it_out(quick, toy, empty_store):
             trained("llama", "full").changed(leave_out=tuple(pairs["sample_id"][3:])),
         )
     )
+    assert "Writing model shards" not in capfd.readouterr().err
     assert store.manifest(folder)["pairs"] == 3
     assert pd.read_csv(folder / "loss.csv")["loss"].iloc[0] == pytest.approx(
         loss_by_hand(*toy("llama"), pairs[:3]).item(), abs=1e-4

@@ -1,5 +1,8 @@
 """Ablations by hand on a few samples, and equal to the study's verdicts at its own thresholds."""
 
+import re
+
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +13,7 @@ from dsi_core.method import study as steps
 from dsi_core.method import verdict
 from dsi_core.method.study import Study
 from dsi_core.paper import ablations
+from dsi_core.reproduce import needs, run
 from dsi_core.settings.schema import Rule, Similarity
 
 LONG = "twenty bytes or more of text"
@@ -197,6 +201,38 @@ def test_sensitivity_by_hand(study, few_values, setting, value, member, other):
     assert counts == [member, other]
     nothing_counts = rows["positive"] + rows["negative"] == 0
     assert (rows[["share", "low", "high"]].isna().all(axis=1) == nothing_counts).all()
+
+
+def test_what_of_the_settings_that_move_is_in_use(study, ruled):
+    """No delta where the equations have two, no mu where the rule does not read it."""
+    own = {"delta": 0.3, "mu": 20, "draws": 3}
+    assert ablations.in_use(study) == own
+    apart = study.changed(decision={"delta_s": 0.15})
+    assert ablations.in_use(apart) == {"mu": 20, "draws": 3}
+    released = study.changed(decision={"rule": "released"})
+    assert ablations.in_use(released) == {"delta": 0.3, "draws": 3}
+    moved = ablations.sensitivity(
+        released, steps.reference_scores(study), steps.gaps_to(study, None, None)
+    )
+    assert sorted(moved["setting"].unique()) == ["delta", "draws"]
+
+
+@pytest.mark.parametrize(
+    "number, lacking, kept, names",
+    [
+        ("03", {"dpdllm": None}, "table7_iid", ["clean", "faithful"]),
+        ("04", {"suites": {}, "reference_sets": {}}, "sec6_3_rules", ["iid", "sets"]),
+    ],
+)
+def test_cells_that_need_a_section_cost_no_others(smoke, number, lacking, kept, names):
+    """No cell that runs reads what a cell made that is skipped."""
+    (path,) = run.notebooks(number)
+    page = nbformat.read(path, as_version=4)
+    assert {s.split(".")[0] for s in needs.skip_cells(smoke.changed(**lacking), page)} == {*lacking}
+    cells = [cell for cell in page.cells if cell.cell_type == "code"]
+    sources = [c.source for c in cells if needs.SKIP not in c.metadata.get("tags", [])]
+    assert any(kept in source for source in sources)
+    assert not [name for name in names if re.search(rf"\b{name}\b(?!\")", "\n".join(sources))]
 
 
 def test_the_grid_at_the_profile_s_own_thresholds_is_the_verdict(study, noise, few_values):

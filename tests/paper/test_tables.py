@@ -12,7 +12,7 @@ from dsi_core.method.participants import Membership
 from dsi_core.method.study import Study
 from dsi_core.paper import tables
 from dsi_core.settings.profile import load_profile
-from dsi_core.settings.schema import Endpoint, Model, Suspect
+from dsi_core.settings.schema import Data, Endpoint, Model, Suspect
 
 COUNTS = ["dataset", "method", "group", "correct", "total", "low", "high"]
 RATES = [
@@ -240,9 +240,32 @@ def test_the_papers_counts_stand_beside_ours_over_all_of_its_datasets():
 def test_the_papers_own_datasets_meet_ours_one_by_one():
     ours = table("dataset method group correct total", ("alpaca", "DPDLLM", "local members", 5, 10))
     only = {"method": "DPDLLM", "group": "local members"}
-    both = tables.beside_paper(ours, "table6", **only)
+    both = tables.beside_paper(ours, "table6", load_profile("paper"), **only)
     assert both["dataset"].tolist() == ["alpaca", "dolly", "slimorca", "openhermes"]
     assert both["paper's Table 6"].tolist() == ["2 of 10", "4 of 10", "6 of 10", "2 of 10"]
+
+
+def test_other_data_of_the_papers_name_are_no_data_of_the_paper():
+    paper = load_profile("paper")
+    mine = Data(path="params/smoke/victim.jsonl", prompt=["question"], output="answer")
+    assert tables.papers_own(paper) == ["dolly", "alpaca", "slimorca", "openhermes"]
+    profile = paper.changed(data={**paper.data, "dolly": mine})
+    assert tables.papers_own(profile) == ["alpaca", "slimorca", "openhermes"]
+    dolly = table("dataset offline_hours", ("dolly", 0.1))
+    both = tables.beside_paper(dolly, "table9", profile)
+    assert both["paper's offline_hours"].tolist() == ["4 to 18"]
+    assert tables.beside_paper(dolly, "table9").equals(both)
+
+    ours = table(
+        "dataset method group correct total",
+        ("dolly", "DPDLLM", "local members", 1, 2),
+        ("alpaca", "DPDLLM", "local members", 2, 2),
+    )
+    only = {"method": "DPDLLM", "group": "local members"}
+    both = tables.beside_paper(ours, "table6", profile, **only)
+    assert both["dataset"].tolist() == ["dolly", "alpaca", "slimorca", "openhermes"]
+    told = both["paper's Table 6"]
+    assert pd.isna(told[0]) and told.tolist()[1:] == ["2 of 10", "6 of 10", "2 of 10"]
 
 
 def test_settings_meet_and_what_the_paper_does_not_tell_is_said():
@@ -277,7 +300,8 @@ def test_references_are_named_by_architectures():
 def test_hours_stand_beside_ours_from_least_to_most():
     both = tables.beside_paper(table("dataset offline_hours", ("faq", 0.1)), "table9")
     assert both["paper's offline_hours"].tolist() == ["4 to 18"]
-    own = tables.beside_paper(table("dataset offline_hours", ("alpaca", 0.1)), "table9")
+    alpaca = table("dataset offline_hours", ("alpaca", 0.1))
+    own = tables.beside_paper(alpaca, "table9", load_profile("paper"))
     assert own["paper's offline_hours"].tolist() == ["11.5"]
 
 

@@ -129,6 +129,13 @@ def test_a_run_that_is_interrupted_goes_on(smoke, empty_store, monkeypatch):
     assert after["left_hours"].sum() == 0 < after["spent_hours"].sum()
 
 
+def test_a_victim_without_a_suspect_is_refused_before_any_work(smoke, monkeypatch):
+    monkeypatch.setattr(course.study, "reference_scores", None)
+    profile = one_suspect(smoke, ["dozen"]).changed(suspects=[], non_members_from=[])
+    with pytest.raises(ValueError, match=r"params/smoke\.yaml: no suspect to ask about dozen"):
+        course.run([course.Part("", course._study(profile))])
+
+
 def test_a_suspect_that_two_victims_share_counts_for_each_by_itself(
     smoke, empty_store, monkeypatch
 ):

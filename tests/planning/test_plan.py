@@ -101,6 +101,16 @@ def test_smoke_is_seconds_on_a_core(smoke):
     assert total["too_large"] == 0
 
 
+def test_other_data_of_the_papers_name_stand_beside_no_hours_of_the_paper(tiny):
+    named = tiny.changed(
+        victims=["dolly"],
+        data={"dolly": tiny.data["four"]},
+    )
+    table = plan.beside_paper(plan.jobs(named, "round"))
+    assert table["dataset"].tolist() == ["dolly"]
+    assert table["paper_offline_hours"].isna().all() and table["paper_online_hours"].isna().all()
+
+
 def test_the_paper_beside_its_table_9(paper):
     jobs = plan.jobs(paper)
     assert (jobs["hours"] > 0).all()

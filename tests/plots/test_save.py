@@ -4,6 +4,8 @@ import hashlib
 import json
 from base64 import b64encode
 from dataclasses import dataclass, field
+from functools import partial
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -15,6 +17,8 @@ from PIL import Image
 from dsi_core.plots import alt, save, style
 from dsi_core.runtime import provenance
 
+DECISION = {"rule": "text", "delta_t": 0.3}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -23,6 +27,7 @@ class Settings:
     seed: int = 7
     path: str | None = None
     overridden: dict = field(default_factory=dict)
+    decision: SimpleNamespace = field(default_factory=partial(SimpleNamespace, **DECISION))
 
     def model_dump(self, *, exclude_none: bool = False) -> dict:
         every = {"name": self.name, "scale": self.scale, "seed": self.seed, "path": self.path}
@@ -113,6 +118,23 @@ def test_the_caption_says_profile_seed_and_scale(folder):
     assert said == "tiny, seed 7: one toy model on a dozen pairs"
     save.save(Run(), "fig", figure, TABLE, str(folder), scale="other models")
     assert figure.get_supxlabel().endswith(": other models")
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"overridden": {"delta_s": (0.15, None)}}, "delta_s 0.15 (profile: 0.3)"),
+        (
+            {"overridden": {"delta_t": (0.3, 0.6), "delta_s": (0.15, None)}},
+            "delta_t 0.3 (profile: 0.6), delta_s 0.15 (profile: 0.6)",
+        ),
+        ({"decision": SimpleNamespace(rule="released")}, "rule: released"),
+    ],
+)
+def test_the_caption_says_the_rule_and_what_delta_s_was(folder, settings, said):
+    figure = drawing()
+    save.save(Run(Settings(**settings)), "fig", figure, TABLE, str(folder))
+    assert figure.get_supxlabel().replace("\n", " ").startswith(f"tiny, seed 7, {said}: one")
 
 
 @pytest.mark.parametrize("names, end", [(["faq", "faq"], "; shown: faq"), (["faq", "chat"], "")])

@@ -39,6 +39,15 @@ def test_the_cumulated_share_of_each_suspect():
     assert title(ax) == f"{said}; 1 stay inconclusive"
 
 
+def test_the_cumulated_share_by_the_released_rule():
+    """A tie, or nothing to count, is member there: tied, mute."""
+    tied = table("suspect member evidence", ("tied", False, 0.1), ("tied", False, 0.5))
+    both = pd.concat([EVIDENCE, tied])
+    ax = variants.plot_cumulated_evidence(both, delta_s=0.3, rule="released")
+    assert title(ax) == "On all of D the vote finds both members and accuses 1 of 2 non-members"
+    assert ax.get_xlabel().startswith("evidence (rule: released): difference of maxima")
+
+
 def test_the_cumulated_share_of_one_suspect():
     ax = variants.plot_cumulated_evidence(EVIDENCE[5:7], delta_s=0.3)
     assert legend(ax) == ["tuned on other data"]
@@ -101,6 +110,14 @@ def test_sensitivity_names_a_suspect_that_only_another_dataset_has():
     assert [ax.get_ylabel().split(":")[0] for ax in figure.axes[::2]] == ["faq", "chess"]
 
 
+def test_sensitivity_says_nothing_of_a_setting_that_has_no_value_in_use():
+    figure = variants.plot_sensitivity(MOVED, at={"draws": 2}, rule="released")
+    delta, draws = figure.axes
+    assert (delta.get_xlabel(), len(delta.lines), len(draws.lines)) == ("delta", 3, 4)
+    assert figure.get_suptitle() == "No verdict changes while draws is 1 to 2"
+    assert delta.get_ylabel() == "positive share\n(on the dashed half or above: member)"
+
+
 RULES = table(
     "dataset delta rule selection suspect member tainted share",
     *[
@@ -159,7 +176,8 @@ def test_the_grid_s_cells_are_counts_and_the_frame_is_the_profile_s():
 
 
 def test_thresholds_off_the_grid_have_no_frame():
-    assert not variants.plot_grid(GRID, at=(0.25, 0.3)).axes[0].patches
+    correct = variants.plot_grid(GRID, at=(0.25, 0.3)).axes[0]
+    assert not correct.patches and title(correct) == "suspects judged rightly, of 4"
     assert words(variants.plot_grid(GRID[:1], at=(0.2, 0.2)).axes[0]) == ["3"]
 
 

@@ -158,6 +158,9 @@ def test_dots_show_every_counted_sample_in_the_look_of_its_kind():
     assert diamonds(ax) == [(MEMBER, pytest.approx(0.6)), (OTHER, pytest.approx(-0.05))]
     assert ax.lines[-1].get_xdata()[0] == 0.25
     assert words(ax) == ["delta_s = 0.25: right of it positive"]
+    assert ax.get_xlabel() == "evidence: the best answer's weakest gap (Eq. 2)"
+    released = vote.plot_evidence_dots(EVIDENCE, delta_s=0.25, rule="released")
+    assert released.get_xlabel().startswith("evidence (rule: released): difference of maxima")
 
 
 @pytest.mark.parametrize("ends", [(-0.6, 0.5), (0.2, 2.0)])

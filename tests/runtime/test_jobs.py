@@ -26,7 +26,7 @@ def bars(monkeypatch):
 
 
 CHORES = '''
-import os, signal, subprocess, sys, threading, time
+import os, signal, subprocess, sys, threading, time, warnings
 from pathlib import Path
 from dsi_core.runtime import jobs
 
@@ -43,6 +43,10 @@ def touch(folder, name, number=None):
 
 def variables(*names):
     return [os.environ.get(name) for name in names], os.getpid()
+
+def warn(*modules):
+    for module in modules:
+        warnings.warn_explicit(f"of {module}", UserWarning, "file.py", 1, module=module)
 
 def fail():
     raise ValueError("row 7 of x.csv is torn")
@@ -208,6 +212,16 @@ def test_two_jobs_may_have_one_name(chores, capfd):
     same = [jobs.Job("same", chores.variables, (name,)) for name in ("DSI_WORKERS", "NOTHING")]
     assert [found for found, _ in jobs.run(same)] == [["2"], [None]]
     assert "2/2" in capfd.readouterr().err
+
+
+def test_what_workers_warn_of_is_said_here(chores, capfd):
+    """Of ours; and by the process that shows warnings as its user wants them."""
+    modules = "dsi_core.models", "trl.trainer"
+    with pytest.warns(UserWarning) as warned:
+        jobs.run([jobs.Job(str(i), chores.warn, modules) for i in range(2)])
+    assert {str(each.message) for each in warned} == {"of dsi_core.models"}
+    assert {each.filename for each in warned} == {jobs.__file__}
+    assert "Warning" not in capfd.readouterr().err
 
 
 def test_an_environment_for_one_run(chores, monkeypatch):

@@ -38,6 +38,7 @@ def test_how_depends_on_where_stderr_goes(monkeypatch):
 
 def test_a_line_says_what_is_at_hand_how_far_and_how_long(lines, capfd):
     with Progress(10, done=2) as work:
+        assert work.line() == "20%, 00:00 so far"  # nothing is at hand yet
         lines(60)
         work.show(6, "4 answers")
         assert work.line() == "4 answers, 60%, 01:00 so far, about 01:00 left"
@@ -68,6 +69,7 @@ def test_phases_have_their_number_and_tell_the_time_for_all(lines, capfd):
         progress.begin("ask")
         with Progress(8) as work:
             lines(60)
+            assert work.line().startswith("2 of 3: 0%, 01:00 so far")
             work.show(4, "gemma")
             assert (
                 work.line() == "2 of 3: gemma, 50%, 01:00 so far, about 01:00 left, 01:40 for all"

@@ -2,10 +2,13 @@
 
 import copy
 import json
+from typing import get_args
 
 import pytest
 import yaml
 from helpers import says
+from transformers.trainer_utils import SchedulerType
+from transformers.training_args import OptimizerNames
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from dsi_core.models import toy
@@ -13,7 +16,7 @@ from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import checks
 from dsi_core.settings import profile as params
 from dsi_core.settings.profile import load_profile, read_yaml
-from dsi_core.settings.schema import TOY_LAYERS, Model, Suspect, Trained, Wild
+from dsi_core.settings.schema import TOY_LAYERS, Model, Optimizer, Schedule, Suspect, Trained, Wild
 from dsi_core.settings.words import dataset_of, iid_of
 
 
@@ -576,6 +579,32 @@ REFUSED = {  # path: value, parts of the message
         {"glm-other": "answers.jsonl"},
         ["innocents, answers: glm-other is there twice"],
     ),
+    "a misspelt field": (
+        "data/dozen/promt",
+        ["question"],
+        ["data.dozen.promt: there is no such setting; did you mean prompt?"],
+    ),
+    "a misspelt field of a part of a section": (
+        "references/0/with/recip",
+        "heart",
+        ["references.0.with.recip: there is no such setting; did you mean recipe?"],
+    ),
+    "a field like no other": (
+        "responses/xyzzy",
+        1,
+        ["responses.xyzzy", "allowed: temperature, draws, max_prompt_tokens", "(got 1)"],
+    ),
+    "a misspelt section": ("suspekts", [], ["suspekts", "did you mean suspects?"]),
+    "a schedule that is none": (
+        "recipes/heart/schedule",
+        "linaer",
+        ["recipes.heart.schedule", "'linear', 'cosine'", "got 'linaer'"],
+    ),
+    "an optimizer that is none": (
+        "recipes/heart/optimizer",
+        "adamw_troch",
+        ["recipes.heart.optimizer", "'adamw_torch'", "got 'adamw_troch'"],
+    ),
     "no draw of confirmation": (
         "calibration/confirmation",
         [],
@@ -605,6 +634,15 @@ def test_how_items_of_an_imitation_are_found(setting, why):
     smoke = load_profile("smoke")
     with pytest.raises(ValueError, match=why):
         smoke.changed(imitation=setting)
+
+
+def test_optimizers_and_schedules_are_those_that_transformers_has():
+    """But for those that need what a recipe does not say: layers, steps, the lowest rate."""
+    need_more = {"reduce_lr_on_plateau", "warmup_stable_decay", "greedy"}
+    need_more |= {"cosine_with_min_lr", "cosine_warmup_with_min_lr"}
+    assert {*get_args(Schedule)} == {schedule.value for schedule in SchedulerType} - need_more
+    names = {optimizer.value for optimizer in OptimizerNames}
+    assert {*get_args(Optimizer)} == {n for n in names if not n.startswith(("galore", "apollo"))}
 
 
 def test_every_mistake_is_listed_at_once(raw, profile_of):
@@ -858,6 +896,7 @@ def test_a_suite_replaces_its_parts_alone(raw, profile_of):
     [
         (None, ["unknown suite 'short'", "known: none"]),
         ({"long": {}, "wide": {}}, ["unknown suite 'short'", "known: long, wide"]),
+        ({}, ["unknown suite 'short'", "known: none", "a part of the section suites"]),
         (
             {"short": {"victims": ["dozen"], "seed": 1, "data": {}}},
             ["suite 'short' replaces data, seed", "allowed: suspects, victims, wild"],

@@ -137,11 +137,7 @@ def draft(
             raise ValueError(f"{option} is {value}; needs at least {least}")
     progress.say("reading the data")
     base = load_profile(profile, **overrides)
-    if base.decision.rule != Rule.TEXT:
-        raise ValueError(
-            f"profile {profile!r}: decision.rule is {str(base.decision.rule)!r}; "
-            f"an audit counts by the paper's words, rule: {Rule.TEXT}"
-        )
+    refuse_rule(base)
     how = dict(reading or {})
     accused = columns.source(given, base, prompt=prompt, output=output, rows=rows, **how)
     like, reworded = (
@@ -197,6 +193,21 @@ def draft(
     )
     settings = settings.changed(suspects=innocent)
     return Draft(folder, settings, pairs, answers, facts, tuple(unmeasured), fetch)
+
+
+def refuse_rule(profile: Profile) -> None:
+    """Refuse a profile that counts by another rule than an audit does.
+
+    Raises
+    ------
+    ValueError
+        Names the rule, and the one that is allowed.
+    """
+    if profile.decision.rule != Rule.TEXT:
+        raise ValueError(
+            f"profile {profile.name!r}: decision.rule is {str(profile.decision.rule)!r}; "
+            f"an audit counts by the paper's words, rule: {Rule.TEXT}"
+        )
 
 
 def _name(base: Profile, given: str, name: str | None) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dsi_core.audit import suspect
 from dsi_core.audit.preparation import innocents, prepared, prepared_json
-from dsi_core.audit.preparation.draft import Draft, draft
+from dsi_core.audit.preparation.draft import Draft, draft, refuse_rule
 from dsi_core.audit.preparation.prepared import KNOWN, Prepared
 from dsi_core.audit.preparation.prepared_json import Compared, Facts
 from dsi_core.data import text_classifier
@@ -52,12 +52,18 @@ def of_profile(
     """Give the preparation of a profile's own (first) victim dataset, kept with its figures.
 
     Read, or made when it is not there yet, or when `again` is asked for.
+
+    Raises
+    ------
+    ValueError
+        Where the profile counts by another rule than an audit does (`decision.rule`).
     """
+    settings = load_profile(profile)
+    refuse_rule(settings)
     folder = ROOT / str(figures_dir) / profile / "prepared"
     if prepared_json.lies_in(folder) and not again:
         return prepared.read(folder)
-    victim = load_profile(profile).victims[0]
-    return run(victim, profile, out=folder, replace=True, **overrides)
+    return run(settings.victims[0], profile, out=folder, replace=True, **overrides)
 
 
 def _offline(

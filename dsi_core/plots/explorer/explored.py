@@ -17,7 +17,7 @@ from dsi_core.method.study import Study
 from dsi_core.method.tainted import gaps
 from dsi_core.plots import style
 from dsi_core.plots.style import COLORS, LOOKS, Kind, Status
-from dsi_core.settings.profile import load_profile
+from dsi_core.settings.profile import Profile, load_profile
 from dsi_core.settings.schema import Rule
 
 CODES = 10_000  # to a gap of 1
@@ -135,7 +135,9 @@ def of_profile(profile: str) -> Explored:
 
     Whatever the store and the released answers lack is tuned and asked.
     """
-    names = [None, *load_profile(profile).suites]
+    settings = load_profile(profile)
+    _check_mu(settings)
+    names = [None, *settings.suites]
     runs = [study.start(profile, suite) for suite in names]
     scores = [study.reference_scores(run) for run in runs]
     answers = [study.suspect_gaps(*of_run) for of_run in zip(runs, scores, strict=True)]
@@ -150,6 +152,7 @@ def of_profile(profile: str) -> Explored:
 
 def of_prepared(dataset: Prepared) -> Explored:
     """Give what an explorer shows of a prepared dataset: the models whose truth is known."""
+    _check_mu(dataset.study.profile)
     answers = suspect_answers(dataset)
     return of_study(dataset.study, dataset.scores, answers, dataset.known)
 
@@ -183,8 +186,7 @@ def of_study(
         As `tainted.gaps` and `verdict.evidence`; if mu is longer than its slider.
     """
     decision = run.profile.decision
-    if decision.mu > LONGEST:
-        raise ValueError(f"mu {decision.mu}: the explorer's slider ends at {LONGEST} bytes")
+    _check_mu(run.profile)
     if answers is None:
         answers = pd.DataFrame(columns=ANSWER)
         suspects = pd.DataFrame(columns=SUSPECT)
@@ -200,6 +202,15 @@ def of_study(
         datasets.append(_points(decision.rule, str(name), *of_dataset))
     delta_t, delta_s = round(decision.delta_t, 4), round(run.delta_s, 4)
     return Explored(run.profile.scale, datasets, delta_t, delta_s, decision.mu, decision.rule)
+
+
+def _check_mu(profile: Profile) -> None:
+    mu = profile.decision.mu
+    if mu > LONGEST:
+        raise ValueError(
+            f"profile {profile.name!r}: decision.mu {mu}: "
+            f"the explorer's slider ends at {LONGEST} bytes"
+        )
 
 
 def _points(

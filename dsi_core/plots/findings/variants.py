@@ -11,10 +11,11 @@ from dsi_core.plots.findings.words import capital, listed
 def moved_settings(table: pd.DataFrame, at: dict[str, float]) -> str:
     """How far each setting may move with no verdict changing.
 
-    table: dataset, suspect, setting, value, verdict. at: the settings in use.
+    table: dataset, suspect, setting, value, verdict. at: the settings in use; of one that is not
+    there nothing is said.
     """
     spans = []
-    for setting, part in table.groupby("setting", sort=False):
+    for setting, part in table[table["setting"].isin(list(at))].groupby("setting", sort=False):
         verdicts = part.pivot(index="value", columns=["dataset", "suspect"], values="verdict")
         if at[str(setting)] not in verdicts.index:
             continue
@@ -57,12 +58,18 @@ def selection(table: pd.DataFrame) -> str:
     return f"{first} (rule: {rule}): of {n} members, {'; '.join(parts)}"
 
 
-def everywhere(table: pd.DataFrame, delta_s: float) -> str:
-    """Whose vote over all of D is positive. Columns suspect, member, evidence."""
+def everywhere(table: pd.DataFrame, delta_s: float, rule: str = "text") -> str:
+    """Whose vote over all of D is positive. Columns suspect, member, evidence.
+
+    By the rule "released" a tie, or nothing to count, is member.
+    """
+    released = rule == "released"
     positive = (table["evidence"] > delta_s).astype(float).where(table["evidence"].notna())
     shares = positive.groupby([table["suspect"], table["member"]]).mean()
-    called = shares.gt(HALF).map({True: "member", False: "non-member"})
-    verdicts = called.where(shares.notna(), "inconclusive").rename("verdict").reset_index()
+    over = shares.ge(HALF) if released else shares.gt(HALF)
+    called = over.map({True: "member", False: "non-member"})
+    nothing = "member" if released else "inconclusive"
+    verdicts = called.where(shares.notna(), nothing).rename("verdict").reset_index()
     return both_sides(verdicts, "On all of D the vote")
 
 

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -63,6 +64,7 @@ class _Says(enum.Enum):
 
     READY = enum.auto()
     SHARE = enum.auto()
+    WARNING = enum.auto()
     RESULT = enum.auto()
     HELD = enum.auto()  # somebody else is at it
     ERROR = enum.auto()
@@ -161,6 +163,9 @@ def run(
         while len(results) < len(jobs):
             for worker in _with_news(workers):
                 says, what = _message(worker, jobs)
+                if says is _Says.WARNING:  # what several workers warn of is shown once
+                    warnings.warn(what, stacklevel=2)
+                    continue
                 index = worker.job
                 if index is not None:
                     if says is _Says.SHARE:
@@ -342,6 +347,9 @@ def _serve(pipe: Connection) -> None:
         with one_at_a_time:
             pipe.send((says, what))
 
+    warnings.filterwarnings("ignore")
+    warnings.filterwarnings("default", module=r"dsi_core\b")
+    warnings.showwarning = lambda message, *_: say(_Says.WARNING, str(message))
     say(_Says.READY)
     while True:
         pickled = pipe.recv_bytes()

@@ -60,8 +60,20 @@ def test_a_file_of_answers_needs_a_name_of_its_own_and_answers(monkeypatch, tmp_
 def test_an_audit_by_the_released_rule_is_refused(tmp_path):
     with pytest.raises(ValueError) as error:
         prepare.run("dozen", "smoke", out=tmp_path, rule="released")
-    says(error, "decision.rule is 'released'", "rule: text")
+    says(error, "'smoke': decision.rule is 'released'", "rule: text")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_profile_of_the_released_rule_is_refused_where_a_preparation_lies(monkeypatch, prepared):
+    """It was made before its profile said so."""
+    folder = prepared(5).folder
+    monkeypatch.setattr(prepare, "ROOT", folder.parent)
+    place = folder.parent / "figures" / "smoke"
+    place.mkdir(parents=True)
+    folder.rename(place / "prepared")
+    monkeypatch.setattr(prepare, "load_profile", lambda n: load_profile(n, rule="released"))
+    with pytest.raises(ValueError, match=r"decision.rule is 'released'"):
+        prepare.of_profile("smoke")
 
 
 @pytest.mark.parametrize(

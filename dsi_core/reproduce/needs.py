@@ -1,0 +1,53 @@
+"""What notebooks need of a profile, and what is left out where its sections are not there.
+
+A notebook that shows nothing without a section is left out whole; else the cells that need it,
+which carry its name in a tag: `needs-dpdllm`.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import nbformat
+
+from dsi_core.settings.profile import Profile
+
+# The number of a notebook -> sections; "suites.iid" is the part `iid` of the section `suites`
+WHOLE: Final = {
+    "03": ["suites.iid"],
+    "05": ["robustness"],
+    "07": ["grey_box", "suites.iid"],
+    "08": ["attribution", "suites.iid"],
+    "09": ["imitation"],
+    "10": ["calibration"],
+}
+TAG = "needs-"
+SKIP = "skip-execution"  # what papermill goes by
+
+
+def lacks(profile: Profile, notebook: Path) -> list[str]:
+    """Give the sections without which a notebook shows nothing, and which a profile lacks."""
+    needed = WHOLE.get(notebook.name[:2], [])
+    return [section for section in needed if not _has(profile, section)]
+
+
+def skip_cells(profile: Profile, notebook: nbformat.NotebookNode) -> list[str]:
+    """Tag the cells that need what a profile lacks, so that they are skipped; give the sections."""
+    lacking: dict[str, None] = {}
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        named = [tag.removeprefix(TAG) for tag in tags if tag.startswith(TAG)]
+        if missing := [section for section in named if not _has(profile, section)]:
+            cell.metadata["tags"] = list(dict.fromkeys([*tags, SKIP]))
+            lacking |= dict.fromkeys(missing)
+    return list(lacking)
+
+
+def said(profile: Profile, sections: list[str]) -> str:
+    """Say which sections a profile lacks."""
+    return f"profile {profile.name!r} has no section {', '.join(sections)}"
+
+
+def _has(profile: Profile, section: str) -> bool:
+    name, _, part = section.partition(".")
+    there = getattr(profile, name)
+    return part in there if part else bool(there)
