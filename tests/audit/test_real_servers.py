@@ -227,7 +227,7 @@ def test_a_real_model_that_never_saw_d_is_not_accused(dozen, llama_cpp):
 def test_who_trained_on_what_a_kit_published_is_found(smoke, transformers_serve, tmp_path):
     """A coin chose one of two wordings of 12 rows; a model learns these by heart, is served, asked.
 
-    No reference model, no control: and an untuned model is not found.
+    No reference model, no control: and an untuned model, whose words are random, leans nowhere.
     """
     url, _, untuned = transformers_serve
     kit = twins.wording(tmp_path, 12)
@@ -244,7 +244,7 @@ def test_who_trained_on_what_a_kit_published_is_found(smoke, transformers_serve,
     said = record.write(plan, outcome).facts.conclusion
     assert said.startswith("member was trained on the published part of boxes or on a copy of it")
     _, outcome = audit(kit, url, untuned, extra=SAMPLED)
-    assert outcome.judgement.answer is Answer.NO_FINDING
+    assert outcome.judgement.says_nothing and outcome.judgement.leans == 0
 
 
 def test_a_local_suspect_is_asked_by_ourselves(dozen, transformers_serve, tmp_path):
