@@ -113,7 +113,7 @@ def plot_sensitivity(table: pd.DataFrame, *, at: dict[str, float], rule: str = "
     for ax, setting in zip(axes[-1], settings, strict=True):
         own = f" (in use, dotted: {at[setting]:g})" if setting in at else ""
         ax.set_xlabel(f"{setting}{own}")
-    where = "on the dashed half or above" if rule == "released" else "above the dashed half"
+    where = "dashed half or above" if rule == "released" else "above the dashed half"
     for ax, dataset in zip(axes[:, 0], datasets, strict=True):
         named = f"{dataset}: " if len(datasets) > 1 else ""
         ax.set_ylabel(f"{named}positive share\n({where}: member)")

@@ -115,7 +115,7 @@ def test_sensitivity_says_nothing_of_a_setting_that_has_no_value_in_use():
     delta, draws = figure.axes
     assert (delta.get_xlabel(), len(delta.lines), len(draws.lines)) == ("delta", 3, 4)
     assert figure.get_suptitle() == "No verdict changes while draws is 1 to 2"
-    assert delta.get_ylabel() == "positive share\n(on the dashed half or above: member)"
+    assert delta.get_ylabel() == "positive share\n(dashed half or above: member)"
 
 
 RULES = table(
