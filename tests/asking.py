@@ -11,7 +11,7 @@ from servers import reply
 from dsi_core.audit import choices, suspect
 from dsi_core.audit.asking import run
 from dsi_core.audit.asking.run import Outcome
-from dsi_core.audit.preparation import prepared_json
+from dsi_core.audit.preparation.prepared import FILES
 from dsi_core.models import responses
 from dsi_core.services import request
 
@@ -72,7 +72,8 @@ def stored(folder) -> list[dict]:
 
 def seeds(lines, prepared: Path) -> set[int]:
     """The seeds with which these stored answers were asked for: each names one question."""
-    secret = int(sha256(prepared / prepared_json.NAME), 16)
+    texts = (prepared / FILES[0]).read_bytes()
+    secret = int(hashlib.sha256(b"requests" + texts).hexdigest(), 16)
     return {request.draw_seed(secret, line["sample_id"], line["draw"]) for line in lines}
 
 

@@ -107,7 +107,7 @@ class Judgement:
     @property
     def leans(self) -> int:
         """A and B: how many samples have evidence other than 0."""
-        return int((self.evidence["evidence"].fillna(0.0) != 0).sum())
+        return int(_leans(self.evidence).sum())
 
     @property
     def answered(self) -> int:
@@ -131,8 +131,7 @@ def _exactly(plan: Plan, answers: pd.DataFrame) -> Judgement:
     exact = _tested(plan, evidence)
     usable = samples[evidence["evidence"].notna().to_numpy()]
     allowed = reach.reach(plan, usable, len(samples))
-    leaning = samples[(evidence["evidence"].fillna(0.0) != 0).to_numpy()]
-    possible = reach.reach(plan, leaning, len(samples)).can_reach_alpha
+    possible = reach.reach(plan, samples[_leans(evidence)], len(samples)).can_reach_alpha
     answer = Answer.NO_FINDING if possible else Answer.CANNOT
     return Judgement(
         samples=len(samples),
@@ -148,6 +147,11 @@ def _exactly(plan: Plan, answers: pd.DataFrame) -> Judgement:
         evidence=evidence,
         curve=pd.DataFrame(exact.looks, columns=[f.name for f in fields(Look)]),
     )
+
+
+def _leans(evidence: pd.DataFrame) -> np.ndarray:
+    """Which samples have evidence that speaks for or against."""
+    return evidence["evidence"].fillna(0.0).to_numpy() != 0
 
 
 def sensitivity(plan: Plan, judged: Judgement) -> ExactTest:

@@ -12,7 +12,7 @@ from typing import Literal
 import pandas as pd
 
 from dsi_core.audit.preparation import prepared_json
-from dsi_core.audit.preparation.prepared import Prepared
+from dsi_core.audit.preparation.prepared import FILES, Prepared
 from dsi_core.protect.kit import Kit
 from dsi_core.protect.kit_files import COMMITMENT, PRIVATE, PUBLISHED, Hashed, rows_of
 from dsi_core.runtime.released import sha256_of
@@ -85,13 +85,17 @@ class Subject:
 def of_prepared(prepared: Prepared) -> Subject:
     """Say what an audit needs of a preparation: its tainted samples, in the order of asking."""
     profile = prepared.study.profile
-    own = sha256_of(prepared.folder / prepared_json.NAME)
+    # not a hash that a report shows, and of whose content one would have to know every text
+    texts = (prepared.folder / FILES[0]).read_bytes()
     return Subject(
         kind=Kind.AFTER,
         name=prepared.facts.name,
         folder=prepared.folder,
-        hashes={prepared_json.NAME: own, **prepared.facts.sha256},
-        secret=own,
+        hashes={
+            prepared_json.NAME: sha256_of(prepared.folder / prepared_json.NAME),
+            **prepared.facts.sha256,
+        },
+        secret=hashlib.sha256(b"requests" + texts).hexdigest(),
         samples=prepared.tainted[["sample_id", "prompt", "output"]],
         responses=profile.responses,
         chat_template=profile.chat_template,

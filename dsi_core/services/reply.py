@@ -96,9 +96,9 @@ class Failure:
     @property
     def lost(self) -> Lost:
         """What it took: a reply with an error's status is not billed, any other may be."""
-        if self.usage is not None:
-            return Lost(1, 0, self.usage.read, self.usage.written)
-        return Lost(1, 1) if self.status in (None, 200) else Lost()
+        if self.usage is None and self.status not in (None, 200):
+            return Lost()
+        return billing.took(self.usage or Usage())
 
 
 # What an error's code or type says that no other try would change

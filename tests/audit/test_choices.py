@@ -8,7 +8,7 @@ from pathlib import Path
 import helpers
 import pytest
 import twins
-from asking import plan, stranger
+from asking import plan, seeds, stranger
 from helpers import STRANGER, says, write_jsonl
 from servers import reply
 
@@ -18,7 +18,6 @@ from dsi_core.audit.dry_run import dry_run, summary
 from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.protect import kit as kits
 from dsi_core.runtime import provenance, store
-from dsi_core.services import request
 
 
 def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(prepared, server, cli, tmp_path):
@@ -40,13 +39,13 @@ def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(prepared, server, cl
     assert said["about"]["tokens read"] == 12 * 17 / 4 + 12 * 16
     assert said["about"]["cost"] < said["at most"]["cost"]
     first = folder.tainted.iloc[0]
-    secret = int(hashlib.sha256((folder.folder / "prepared.json").read_bytes()).hexdigest(), 16)
+    (seed,) = seeds([{"sample_id": first["sample_id"], "draw": 0}], folder.folder)
     assert said["first request"] == {
         "model": "m-1",
         "messages": [{"role": "user", "content": first["prompt"]}],
         "temperature": 1.0,
         "max_tokens": 48,
-        "seed": request.draw_seed(secret, first["sample_id"], 0),
+        "seed": seed,
         "stream": False,
         "top_k": 1,
     }
