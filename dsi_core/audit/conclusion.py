@@ -130,7 +130,8 @@ def limits(plan: Plan) -> list[str]:
 def before(plan: Plan, within: Reach, about: Reach, power: dict[str, Power]) -> str:
     """Say what an audit can find, before it is paid for.
 
-    within, about: what the samples allow that the budget suffices for, surely and about.
+    within, about: what the samples allow that the budget suffices for, surely and about. power: of
+    those that it surely suffices for.
     """
     if not about.can_reach_alpha:
         return cannot(plan, about)
@@ -142,9 +143,7 @@ def before(plan: Plan, within: Reach, about: Reach, power: dict[str, Power]) -> 
         )
     said = f"A finding at alpha = {plan.alpha:g} is possible with {within.samples} samples "
     said += f"(smallest p-value {within.attainable:.2g})."
-    if not power or within.samples < len(plan.samples):  # it is of all that is planned
-        return said
-    return f"{said} {_power(power, 'is found')}"
+    return f"{said} {_power(power, 'is found')}" if power else said
 
 
 def headline(plan: Plan, judged: Judgement) -> str:
@@ -180,8 +179,9 @@ def after(plan: Plan, judged: Judgement, power: dict[str, Power]) -> str:
     if not is_found or (left and plan.answers_file is not None):
         said += [_so_far(plan, judged), *_no_evidence(judged)]
     if judged.answer is Answer.NO_FINDING:
-        if judged.samples == len(plan.samples):
-            said.append(_power(power, "would have been found"))
+        if power:
+            by_then = " by then" if judged.samples < len(plan.samples) else ""
+            said.append(_power(power, f"would have been found{by_then}"))
         name, data = plan.suspect, plan.subject.name
         said.append(f"It does not show that {name} was not trained on {data}.")
     return " ".join(said)

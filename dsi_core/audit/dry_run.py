@@ -56,8 +56,8 @@ class DryRun(Readable):
         Of those that a budget in money suffices for about: as long as the most that the next one
         can cost is left, and each before it costs what is usual.
     power
-        Of all samples planned, by how strongly a model leans, as `reach.power`; empty where no coin
-        was thrown.
+        Of those within the budget, by how strongly a model leans, as `reach.power`; empty where no
+        coin was thrown, or nothing can be found.
     suspect, folder
         Who, and where the answers are or will be.
     samples, samples_left
@@ -109,10 +109,11 @@ class DryRun(Readable):
 
 def dry_run(plan: Plan, shown: int = 5) -> DryRun:
     """Tell what would be asked and what it may cost; nothing is sent. shown: prompts to quote."""
-    stored, usual, found = _answered(plan), _usual(plan), power(plan)
+    stored, usual = _answered(plan), _usual(plan)
     paid, asked, usually = _left(plan, stored)
-    within = _reach(plan, stored, paid, asked)
-    about_within = _reach(plan, stored, paid, usually)
+    sure = _there(plan, stored, paid, asked)
+    within, about_within = reach(plan, *sure), reach(plan, *_there(plan, stored, paid, usually))
+    found = power(plan, *sure) if within.can_reach_alpha else {}
     neutral = _neutral(plan, stored, asked)
     about = _sum(map(usual, asked["prompt"])) + neutral * np.array(USUAL_NEUTRAL)
     most = _sum(worst(plan, prompt) for prompt in asked["prompt"])
@@ -158,19 +159,19 @@ def _wanted(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:
     return wanted.head(0) if done else wanted
 
 
-def _reach(plan: Plan, stored: pd.DataFrame, *asked: pd.DataFrame) -> Reach:
-    """What the answers so far allow once these questions are answered, too."""
+def _there(plan: Plan, stored: pd.DataFrame, *asked: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The samples that have answers once these questions do, and up to which it was asked."""
     answered = pd.concat([some[judgement.ANSWER] for some in (stored, *asked)])
     samples = complete(plan, answered)
     there = samples[samples["sample_id"].isin(answered["sample_id"])]  # a file may lack some
-    return reach(plan, there, len(samples))
+    return there, len(samples)
 
 
 def unreachable(plan: Plan) -> str | None:
     """Say that what is left to ask cannot bring a finding; None = it may, or nothing is left."""
     stored = _answered(plan)
     paid, _, usually = _left(plan, stored)
-    within = _reach(plan, stored, paid, usually)
+    within = reach(plan, *_there(plan, stored, paid, usually))
     if within.can_reach_alpha or usually.empty:
         return None
     return conclusion.cannot(plan, within)

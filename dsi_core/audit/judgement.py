@@ -154,6 +154,27 @@ def _leans(evidence: pd.DataFrame) -> np.ndarray:
     return evidence["evidence"].fillna(0.0).to_numpy() != 0
 
 
+def at_sight(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
+    """Say of each answer, in whatever order they came, whether it can be evidence.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns sample_id, response, status, can_be_evidence: a usable answer; A and B: with
+        anything in common with one of the kit's texts, whichever the coin published.
+    """
+    texts = TEXTS.get(plan.subject.kind, {"": "output"})
+    table = answers.merge(plan.samples[["sample_id", *texts.values()]], on="sample_id")
+    shared: bool | pd.Series = True
+    if plan.prepared is None:
+        table = _with_closeness(plan, table)
+        shared = (table[list(texts)] > 0).any(axis=1)
+    else:
+        table["status"] = _status_of(plan, table, table["output"])
+    table["can_be_evidence"] = (table["status"] == AnswerStatus.ANSWERED) & shared
+    return table[["sample_id", "response", "status", "can_be_evidence"]]
+
+
 def sensitivity(plan: Plan, judged: Judgement) -> ExactTest:
     """Test once more with every answer counted that is a text, refusals among them (A and B)."""
     texts = judged.table[judged.table["response"] != ""]

@@ -3,18 +3,16 @@
 Known before the first question, from the samples, coins and controls planned.
 """
 
-from collections.abc import Collection
 from dataclasses import asdict
 from functools import cache
 
 import pandas as pd
 
-from dsi_core.audit.plan import LOOKS, Plan
+from dsi_core.audit.plan import Plan
 from dsi_core.audit.preparation import prepared
 from dsi_core.audit.readable import Readable
 from dsi_core.audit.subject import Kind
 from dsi_core.evidence import controls, twin, wording
-from dsi_core.evidence import looks as group_sequential
 from dsi_core.evidence import power as powers
 from dsi_core.evidence.looks import Looks
 from dsi_core.runtime.paths import ROOT
@@ -45,7 +43,7 @@ class Reach(Readable):
 
 
 class Power(Readable):
-    """How often an audit under the plan finds a model that leans so much to what was published.
+    """How often an audit finds a model that leans so much to what was published.
 
     Attributes
     ----------
@@ -111,28 +109,36 @@ def _of_coins(plan: Plan, samples: pd.DataFrame) -> float:
     )
 
 
-def power(plan: Plan, without: Collection[str] = ()) -> dict[str, Power]:
-    """Simulate audits under the plan, by how long a model was tuned on what was published.
+def power(plan: Plan, samples: pd.DataFrame, asked: int) -> dict[str, Power]:
+    """Simulate audits by how long a model was tuned on what was published.
 
     How strongly a model leans after so many epochs is what notebook 10 measured, mean over bases
-    and draws: small models on small data. Empty where nothing is exact.
+    and draws: small models on small data. Empty where nothing is exact, and where these samples
+    cannot show anything.
 
-    Samples that share a coin count as one, those `without` a usable answer (sample_id) not at all.
-    Of a private twin so many are published as in the kit: from other parts than halves less is
-    found.
+    Samples that share a coin count as one, those without evidence not at all. Of a private twin so
+    many are published as in the kit: from other parts than halves less is found.
+
+    Parameters
+    ----------
+    samples, asked
+        As for `reach`: what the looks by then would have found, of the alpha that they may spend.
     """
     if plan.looks is None:
         return {}
-    usable = plan.samples[~plan.samples["sample_id"].isin(list(without))].drop_duplicates("group")
-    coins, private = len(usable), plan.subject.kind is Kind.PRIVATE
-    published = int(usable["published"].sum()) if private else None
-    if not coins or published in (0, coins):
+    there = plan.samples.index.isin(samples.index) | (plan.samples.index >= asked)
+    coins = plan.samples[there].drop_duplicates("group")
+    by_look = [int((coins.index < after).sum()) for after in plan.looks.after]
+    taken = by_look[: plan.looks.taken(asked)]
+    private = plan.subject.kind is Kind.PRIVATE
+    published = int(coins["published"].sum()) if private else None
+    if not any(taken) or published in (0, len(coins)):
         return {}
-    count = min(LOOKS, len(plan.looks.after))
-    looks = group_sequential.planned(coins, plan.alpha, count, plan.looks.exponent)
+    after = tuple(dict.fromkeys(filter(None, by_look)))
+    looks = Looks(after, plan.alpha, plan.looks.exponent)
     return {
         "1 epoch" if epochs == 1 else f"{epochs:.0f} epochs": _power(
-            str(plan.subject.kind), coins, published, effect, loss, looks, plan.subject.seed
+            str(plan.subject.kind), taken[-1], published, effect, loss, looks, plan.subject.seed
         )
         for epochs, loss, effect in strengths(plan.subject.kind).to_numpy(float)
     }
@@ -152,12 +158,12 @@ def strengths(kind: Kind) -> pd.DataFrame:
 @cache  # a second of simulation, asked for before and after an audit
 def _power(
     kind: str,
-    coins: int,
+    asked: int,
     published: int | None,
     effect: float,
     final_loss: float,
     looks: Looks,
     seed: int,
 ) -> Power:
-    said = powers.power(kind, coins, effect, looks, RUNS, seed, published)
+    said = powers.power(kind, looks.planned, effect, looks, RUNS, seed, published, asked)
     return Power(effect=effect, final_loss=round(final_loss, 2), **asdict(said))

@@ -34,19 +34,21 @@ def per_token(model, *, backward: bool = False) -> PerToken:
     left out.
     """
     ids = torch.arange(TOKENS, device=model.device)[None]
-    body = _count(lambda: model.base_model(input_ids=ids).last_hidden_state, backward)
+    body = _count(model, lambda: model.base_model(input_ids=ids).last_hidden_state, backward)
     layer = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     if layer is None:
         return PerToken(body / TOKENS, 0.0)
     width = layer.weight.shape[1]
     hidden = torch.zeros(TOKENS, width, device=model.device, dtype=model.dtype)
     hidden.requires_grad_(backward)
-    return PerToken(body / TOKENS, _count(lambda: layer(hidden), backward) / TOKENS)
+    return PerToken(body / TOKENS, _count(model, lambda: layer(hidden), backward) / TOKENS)
 
 
-def _count(forward: Callable[[], torch.Tensor], backward: bool) -> int:
+def _count(model, forward: Callable[[], torch.Tensor], backward: bool) -> int:
+    in_bf16 = model.dtype is torch.bfloat16  # an adapter on it is fp32, as it is tuned
     with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(backward):
-        out = forward()
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=in_bf16):
+            out = forward()
         if backward:
             out.float().sum().backward()
     operations = counter.get_flop_counts()["Global"]

@@ -1,10 +1,12 @@
-"""Step 4, similarity: BERTScore F1 of two texts with bert-score; raw or rescaled, higher = closer.
+"""Step 4, similarity: raw BERTScore F1 of two texts with bert-score; higher = closer.
+
+`rescaling` puts it on the scale that thresholds may refer to.
 
 Every pair is scored once: scores lie in one SQLite file per backbone, are asked for by their ids,
 block by block, and only the missing pairs go to bert-score, in calls of so many texts that their
-embeddings, which it holds, fit into memory. (bert-score pads a batch's
-cosines with 0, which can stand in for a negative best match: a one-word answer may move by up to
-0.003 with the texts scored beside it.)
+embeddings, which it holds, fit into memory. (bert-score pads a batch's cosines with 0, which can
+stand in for a negative best match: a one-word answer may move by up to 0.003 with the texts scored
+beside it.)
 """
 
 import io
@@ -12,20 +14,18 @@ import json
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, redirect_stderr
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dsi_core.data.pairs import Dataset, is_large, load_pairs
 from dsi_core.models import load, toy
 from dsi_core.models.load import Base
-from dsi_core.runtime import disk, locks, released, store, wheels
+from dsi_core.runtime import locks, released, store, wheels
 from dsi_core.runtime.environment import quiet, trim_memory
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile
@@ -345,79 +345,3 @@ def _scorer(model_type: str, layer: int):
     if scorer._tokenizer.model_max_length > NO_LIMIT:  # bert-score would overflow
         scorer._tokenizer.model_max_length = LONGEST
     return scorer
-
-
-def rescale(raw, baseline):
-    """Give (raw - baseline) / (1 - baseline): 1 stays 1, unrelated texts get 0 on average.
-
-    raw, baseline: numbers, or arrays of one shape.
-
-    References
-    ----------
-    bert-score's rescaling.
-    """
-    return (np.asarray(raw) - baseline) / (1 - baseline)
-
-
-def baseline(backbone: Backbone, victim: Dataset, others: Sequence[Dataset] = ()) -> float:
-    """Find the mean raw score of unrelated texts.
-
-    The settings' own, or bert-score's published value where there is one; else estimated once
-    from `baseline_pairs` random pairs of different answers of the victim's whole file, and stored.
-
-    Parameters
-    ----------
-    victim
-        Whose answers are paired, with its seed.
-    others
-        More datasets, whose answers are added where the victim's make too few pairs.
-    """
-    settings = backbone.settings
-    if settings.baseline is not None:
-        return settings.baseline
-    known = published(settings)
-    if known is not None:
-        return known
-    count = settings.baseline_pairs
-    outputs = _outputs(victim, others, count)
-    spec = {"texts": store.key(outputs), "pairs": count, "seed": victim.seed}
-    name = f"baseline-{store.key(spec)}.json"
-    path = folder_of(backbone) / name
-    other = released_folder(backbone)
-    if other is not None and (other / name).exists() and not path.exists():
-        path = other / name
-    if not path.exists():
-        rng = np.random.default_rng(victim.seed)
-        first = rng.integers(len(outputs), size=count)
-        second = (first + rng.integers(1, len(outputs), size=count)) % len(outputs)  # another text
-        pairs = pd.DataFrame({"a": [outputs[i] for i in first], "b": [outputs[i] for i in second]})
-        estimate = float(raw_scores(backbone, pairs).mean())
-        disk.write_text(path, json.dumps({"f1": estimate, "spec": spec}, indent=1))
-    return disk.read_json(path)["f1"]
-
-
-def _outputs(victim: Dataset, others: Sequence[Dataset], count: int) -> list[str]:
-    """Answers that make at least `count` pairs, if there are so many."""
-    # of a source that is too large to be held, those that were drawn are enough
-    outputs = load_pairs(victim, sample=is_large(victim))["output"].drop_duplicates().tolist()
-    if len(outputs) * (len(outputs) - 1) // 2 >= count:
-        return outputs
-    return sorted({*outputs, *(text for d in others for text in load_pairs(d)["output"])})
-
-
-def published(settings: Similarity) -> float | None:
-    """Give bert-score's own mean raw score of unrelated texts; None where it publishes none."""
-    if not settings.hub:
-        return None
-    found = find_spec("bert_score")  # its files are read; importing it takes seconds
-    if found is None or found.origin is None:
-        raise ModuleNotFoundError("No module named 'bert_score'", name="bert_score")
-    path = Path(found.origin).parent / "rescale_baseline" / "en" / f"{settings.hub}.tsv"
-    if not path.exists():
-        return None
-    layers = pd.read_csv(path).set_index("LAYER")["F"]
-    if settings.layer not in layers.index:
-        raise ValueError(
-            f"similarity.layer: {settings.layer}; {settings.hub} has 0 to {layers.index.max()}"
-        )
-    return float(layers.loc[settings.layer])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.data.pairs import dataset, load_pairs
-from dsi_core.method import asking, participants, similarity, tainted, verdict
+from dsi_core.method import asking, participants, rescaling, similarity, tainted, verdict
 from dsi_core.method.participants import Membership
 from dsi_core.models import tuning
 from dsi_core.models.sampling import Sampling
@@ -110,6 +110,7 @@ def reference_answers(study: Study, pairs: pd.DataFrame | None = None) -> pd.Dat
     pairs: default all of D. Returns the columns of `asking.answers`, and reference.
     """
     similarity.check_layer(study.backbone)
+    tuning.check_whole(m.training for m in participants.participants(study.profile))
     models = participants.references(study.profile)
     pairs = study.pairs if pairs is None else pairs
     table = asking.answers(models, pairs, study.sampling.for_references())
@@ -198,7 +199,7 @@ def scale(study: Study, datasets: pd.Series, raw: np.ndarray) -> np.ndarray:
     if not study.profile.similarity.rescale:
         return raw
     floors = {name: baseline(study, name) for name in datasets.unique()}
-    return similarity.rescale(raw, datasets.map(floors))
+    return rescaling.rescale(raw, datasets.map(floors))
 
 
 def baseline(study: Study, victim: str) -> float:
@@ -209,7 +210,7 @@ def baseline(study: Study, victim: str) -> float:
         for name, source in profile.data.items()
         if source.other_words_of is None  # what says the same is not unrelated
     ]
-    return similarity.baseline(study.backbone, dataset(profile, victim), others)
+    return rescaling.baseline(study.backbone, dataset(profile, victim), others)
 
 
 def similarities(scores: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -240,6 +240,29 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
     shutil.rmtree(checkpoints, ignore_errors=True)  # only now: a crash before it continues
 
 
+def check_whole(trainings: Iterable[Training]) -> None:
+    """Refuse outputs that would be cut although none shall be, before any model is tuned.
+
+    Only a base's own tokenizer tells, which is fetched where a dataset's `drop` names too-long;
+    what was tuned before is not looked at.
+    """
+    found = {entry(t, make=False): t for t in trainings if _whole(t)}
+    for training in found.values():
+        if store.manifest(record(training)) is not None:
+            continue
+        tokenizer, pairs = load.tokenizer_of(training.base), training_pairs(training)
+        whole_text = training.loss_on == "text"
+        rows = sft.examples(tokenizer, pairs, training.recipe_here, whole_text)
+        _tell_cut(training, sft.cut(tokenizer, rows))
+
+
+def _whole(training: Training) -> list[str]:
+    """The datasets of which no output shall be cut, where a recipe leaves no rows out itself."""
+    if training.recipe is None or training.recipe.long_prompts != "refuse":
+        return []
+    return [d.name for d in training.datasets if Left.TOO_LONG in d.source.drop]
+
+
 def _tell_cut(training: Training, cut: int) -> None:
     """Warn of outputs that are cut, or refuse them where their settings say that none shall be."""
     if not cut:
@@ -250,8 +273,7 @@ def _tell_cut(training: Training, cut: int) -> None:
         f"max_tokens ({recipe.max_tokens}) of the recipe {training.recipe_name!r}"
     )
     helps = "; max_output_chars of the dataset leaves such rows out"
-    dropping = [d.name for d in training.datasets if Left.TOO_LONG in d.source.drop]
-    if dropping and recipe.long_prompts == "refuse":
+    if dropping := _whole(training):
         raise ValueError(
             f"{said}, and data.{dropping[0]}.drop: [too-long] leaves rows out in an audit "
             f"alone{helps} in a study, too, or a higher max_tokens keeps them whole"

@@ -9,11 +9,11 @@ from itertools import product
 
 import pandas as pd
 
-from dsi_core.method import similarity, tainted, verdict
+from dsi_core.method import rescaling, tainted, verdict
 from dsi_core.method import study as steps
 from dsi_core.method.study import Study
 from dsi_core.paper import tables
-from dsi_core.settings.profile import needed
+from dsi_core.settings.profile import Profile, needed
 from dsi_core.settings.schema import Rule, Similarity
 
 DELTAS = [round(0.05 * i, 2) for i in range(-2, 17)]
@@ -103,7 +103,7 @@ def evidence_everywhere(study: Study, answers: pd.DataFrame, samples: pd.DataFra
 
 
 def sensitivity(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    """Judge again with one setting moved and the others as they are.
+    """Judge again with one setting moved, its own value among others, and the rest as it is.
 
     Parameters
     ----------
@@ -129,10 +129,11 @@ def sensitivity(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> pd
 def _moved(study: Study) -> Iterator[Setting]:
     decision, draws = study.profile.decision, study.profile.responses.draws
     delta_t, delta_s, mu = decision.delta_t, study.delta_s, decision.mu
-    for delta in DELTAS:
+    both = {delta_t} & {delta_s}  # nothing, where the two equations have different ones
+    for delta in sorted({*DELTAS} | both):
         if delta >= _lowest(study):
             yield Setting("delta", delta, delta, delta, mu, draws)
-    for shortest in MUS if decision.rule == Rule.TEXT else ():
+    for shortest in sorted({*MUS, mu}) if decision.rule == Rule.TEXT else ():
         yield Setting("mu", shortest, delta_t, delta_s, shortest, draws)
     for first in range(1, draws + 1):
         yield Setting("draws", first, delta_t, delta_s, mu, first)
@@ -154,7 +155,7 @@ def in_use(study: Study) -> dict[str, float]:
 
 
 def grid(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    """Judge again at every pair of thresholds.
+    """Judge again at every pair of thresholds, the study's own among them.
 
     Parameters
     ----------
@@ -167,13 +168,13 @@ def grid(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFr
         Columns dataset, delta_t, delta_s, tainted (samples), correct, total (suspects), low, high
         (Wilson interval of correct / total, percent).
     """
-    parts = []
-    for delta_t in GRID:
+    parts, deltas_s = [], sorted({*GRID, study.delta_s})
+    for delta_t in sorted({*GRID, study.profile.decision.delta_t}):
         if delta_t < _lowest(study):
             continue
         samples = tainted.tainted(scores, delta_t)
-        at_each = steps.judged_at(study, samples, answers, GRID, study.profile.decision.mu)
-        for delta_s, judged in zip(GRID, at_each, strict=True):
+        at_each = steps.judged_at(study, samples, answers, deltas_s, study.profile.decision.mu)
+        for delta_s, judged in zip(deltas_s, at_each, strict=True):
             parts.append(_counted(judged, samples).assign(delta_t=delta_t, delta_s=delta_s))
     return tables.detection(pd.concat(parts), ["dataset", "delta_t", "delta_s", "tainted"])
 
@@ -259,7 +260,7 @@ def by_rules(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
 
 def released_delta() -> float:
     """Give the released code's threshold on a rescaled scale: 0.30 / (1 - 0.666) = 0.90."""
-    published = similarity.published(RELEASED)
+    published = rescaling.published(RELEASED)
     assert published is not None
     return DELTA / (1 - published)
 
@@ -290,8 +291,15 @@ def rules_side_by_side(verdicts: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_more_references(study: Study) -> Study:
-    """Give the same study with `more_references` beside the profile's own (§6.3.2)."""
+    """Give the same study with `more_references` beside the profile's own (§6.3.2).
+
+    Raises
+    ------
+    ValueError
+        Without `reference_sets`, before anything is tuned for them.
+    """
     profile = study.profile
+    _reference_sets(profile)
     every = [*profile.references, *profile.more_references]
     return study.changed(references=every, more_references=[])
 
@@ -316,15 +324,18 @@ def by_references(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> 
         Where suspects answered tainted samples only (`ask: tainted`), or there are no sets.
     """
     needs_all(study)
-    what = "it names which references count together"
-    sets = needed(study.profile.reference_sets or None, "reference_sets", study.profile, what)
     parts = []
-    for name, chosen in sets.items():
+    for name, chosen in _reference_sets(study.profile).items():
         samples = steps.find_tainted(study, scores[scores["reference"].isin(chosen)])
         some = answers[answers["reference"].isin(chosen)]
         judged = steps.judged(study, samples, some, study.delta_s, study.profile.decision.mu)
         parts.append(_counted(judged, samples).assign(references=name, models=len(chosen)))
     return pd.concat(parts, ignore_index=True)
+
+
+def _reference_sets(profile: Profile) -> dict[str, list[str]]:
+    what = "it names which references count together"
+    return needed(profile.reference_sets or None, "reference_sets", profile, what)
 
 
 def needs_all(study: Study) -> None:

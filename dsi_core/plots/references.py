@@ -84,19 +84,21 @@ def plot_detection(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot_votes_by_references(table: pd.DataFrame) -> Figure:
+def plot_votes_by_references(table: pd.DataFrame, *, rule: str = "text") -> Figure:
     """Tainted samples of each suspect, by the references that count (Fig. 10).
 
     Parameters
     ----------
     table : DataFrame
         dataset, references (a name of the set), suspect, positive, negative (counts of samples).
+    rule : str
+        By which the suspects were judged, "text" or "released": there a tie is member, too.
 
     Returns
     -------
     Figure
         A row of axes for each dataset, a column for each set of references, a bar for each suspect:
-        positive samples, then negative ones. Who is positive beyond half is accused.
+        positive samples, then negative ones; who is accused has a cross.
     """
     sets, datasets = list(table["references"].unique()), list(table["dataset"].unique())
     rows = table.groupby("dataset")["suspect"].nunique().max()
@@ -112,7 +114,7 @@ def plot_votes_by_references(table: pd.DataFrame) -> Figure:
     most = (table["positive"] + table["negative"]).max()
     for ax, (dataset, name) in zip(axes.flat, product(datasets, sets), strict=True):
         some = table[(table["dataset"] == dataset) & (table["references"] == name)]
-        _stacked_bars(ax, some, int(most))
+        _stacked_bars(ax, some, int(most), tie=rule == "released")
         named = f"{dataset}: " if len(datasets) > 1 else ""
         ax.set_title(f"{named}{name}")
     for ax in axes[:, 0]:
@@ -123,7 +125,8 @@ def plot_votes_by_references(table: pd.DataFrame) -> Figure:
         plt.Rectangle((0, 0), 1, 1, facecolor=LOOKS[k].color, hatch=LOOKS[k].hatch, edgecolor="w")
         for k in (Status.POSITIVE, Status.NEGATIVE)
     ]
-    words = ["positive", "negative", "half: beyond it accused"]
+    where = "from it on" if rule == "released" else "beyond it"
+    words = ["positive", "negative", f"half: {where} accused"]
     half = Line2D([], [], **style.DECISION)
     axes[0, -1].legend([*bars, half], words, **style.OUTSIDE)
     drawn = "A bar for each model that trained on data like D: positive samples, then negative ones"
@@ -131,8 +134,11 @@ def plot_votes_by_references(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _stacked_bars(ax: Axes, some: pd.DataFrame, most: int) -> None:
-    """A bar for each suspect, its counts, and a line at half of each; `most`: of the longest."""
+def _stacked_bars(ax: Axes, some: pd.DataFrame, most: int, *, tie: bool) -> None:
+    """A bar for each suspect, its counts, and a line at half of each.
+
+    most: of the longest; tie: whether one half is enough to be accused.
+    """
     places, total = range(len(some)), some["positive"] + some["negative"]
     left = 0 * total
     for status in (Status.POSITIVE, Status.NEGATIVE):
@@ -150,7 +156,8 @@ def _stacked_bars(ax: Axes, some: pd.DataFrame, most: int) -> None:
         left = left + some[status]
     for place, (positive, of) in enumerate(zip(some["positive"], total, strict=True)):
         ax.plot([of / 2] * 2, [place - 0.45, place + 0.45], **style.DECISION)
-        said = f"{positive} of {of}" + (" ✗" if positive > of / 2 else "")
+        accused = positive > of / 2 or (tie and positive == of / 2)
+        said = f"{positive} of {of}" + (" ✗" if accused else "")
         ax.annotate(said, (of, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
     ax.set_yticks(places, some["suspect"], fontsize=9)
     ax.set_xlim(0, 1.5 * max(1, most))

@@ -169,9 +169,15 @@ def says(where: Axes | Figure, finding: str, drawn: str) -> None:
 
 def nothing(ax: Axes, sentence: str = "no sample is left at these settings") -> Axes:
     """Say that there is nothing to draw, in the place of a plot."""
-    ax.text(0.5, 0.5, sentence, ha="center", va="center", color=COLORS["caption"])
+    reason(ax, sentence)
     ax.set_axis_off()
     return ax
+
+
+def reason(ax: Axes, sentence: str, height: float = 0.5) -> None:
+    """Say inside axes why nothing is drawn there; height: 0 at their foot, 1 at their head."""
+    middle: dict[str, Any] = {"ha": "center", "va": "center", "transform": ax.transAxes}
+    ax.text(0.5, height, sentence, color=COLORS["caption"], **middle)
 
 
 def markers_of(names: Iterable[str]) -> dict[str, str]:

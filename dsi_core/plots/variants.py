@@ -41,6 +41,8 @@ def plot_cumulated_evidence(
     """
     ax = style.axes(ax, 8.5, 3.6)
     counted = table.dropna(subset="evidence")
+    if counted.empty:
+        style.reason(ax, "no answer counts", 0.6)
     kinds = style.kinds_of(counted)
     markers = style.markers_of(counted.loc[counted["member"].astype(bool), "suspect"])
     for suspect, own in counted.groupby("suspect", sort=False):
@@ -76,8 +78,8 @@ def plot_sensitivity(table: pd.DataFrame, *, at: dict[str, float], rule: str = "
     ----------
     table : DataFrame
         dataset, suspect, member (the truth), group (where it is known), verdict, setting, value,
-        share in [0, 1] (NaN = inconclusive: a hole), low, high (its Wilson interval, a member's
-        band).
+        tainted (samples), share in [0, 1] (NaN = nothing counts: a hole), low, high (its Wilson
+        interval, a member's band).
     at : dict
         The profile's own value of each setting, the dotted lines; none of a setting without one.
     rule : str
@@ -86,7 +88,8 @@ def plot_sensitivity(table: pd.DataFrame, *, at: dict[str, float], rule: str = "
     Returns
     -------
     Figure
-        A row of axes for each dataset, a column for each setting; members have a marker each.
+        A row of axes for each dataset, a column for each setting; members have a marker each. Axes
+        without a line say why.
     """
     settings, datasets = table["setting"].unique(), table["dataset"].unique()
     figure, axes = plt.subplots(
@@ -104,6 +107,9 @@ def plot_sensitivity(table: pd.DataFrame, *, at: dict[str, float], rule: str = "
         some = table[(table["dataset"] == dataset) & (table["setting"] == setting)]
         for suspect, line in some.groupby("suspect", sort=False):
             _share_with_band(ax, line, LOOKS[kinds[line.index].iloc[0]], markers.get(str(suspect)))
+        if some["share"].isna().all():
+            none_tainted = not some["tainted"].any()
+            style.reason(ax, "no tainted samples" if none_tainted else "no answer counts", 0.6)
         ax.axhline(HALF, **style.DECISION)
         if setting in at:
             ax.axvline(at[setting], color=COLORS["line"], linewidth=0.8, linestyle=":")
@@ -252,7 +258,9 @@ def plot_rules(table: pd.DataFrame) -> Figure:
         ax.set_xlabel("samples that vote")
     for ax, dataset in zip(axes[:, 0], datasets, strict=True):
         name = f"{dataset}: " if len(datasets) > 1 else ""
-        ax.set_ylabel(f"{name}positive share\n(above the dashed half: member)")
+        ax.set_ylabel(
+            f"{name}positive share\n(above the dashed half: member,\nreleased: on it, too)"
+        )
     shown = [
         Line2D([], [], color=LOOKS[k].color, marker=LOOKS[k].marker, label=truth, linestyle="none")
         for truth, k in zip(style.TRUTH.values(), (Kind.MEMBER, Kind.OTHER), strict=True)

@@ -222,7 +222,7 @@ def plot_votes(
     return ax
 
 
-def plot_shares(verdicts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_shares(verdicts: pd.DataFrame, *, rule: str = "text", ax: Axes | None = None) -> Axes:
     """Share of each suspect's tainted samples that are positive: all suspects at a glance.
 
     Parameters
@@ -230,14 +230,16 @@ def plot_shares(verdicts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     verdicts : DataFrame
         dataset, suspect, member (the truth), verdict, correct (bool), share (0 to 1; NaN = no
         sample counts).
+    rule : str
+        By which the suspects were judged, "text" or "released": there a tie is member, too.
     ax : Axes, optional
         Where to draw; new axes by default.
 
     Returns
     -------
     Axes
-        A row of dots for the members and for the non-members of each dataset; who is judged
-        wrongly is named.
+        A row of dots for the members and for the non-members of each dataset, or why there is
+        none; who is judged wrongly is named.
     """
     rows = list(verdicts.groupby(["dataset", ~verdicts["member"].astype(bool)], sort=False))
     ax = style.axes(ax, 9, 1.3 + 1.5 * ROW * len(rows))
@@ -247,6 +249,10 @@ def plot_shares(verdicts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         heights = place + 0.5 * style.apart(len(counted))
         percent = 100 * counted["share"]
         ax.scatter(percent, heights, s=45, color=look.color, marker=look.marker, alpha=0.7)
+        if counted.empty:
+            ax.text(
+                50, place, "no sample counts  ", ha="right", va="center", color=COLORS["caption"]
+            )
         wrong = ~counted["correct"]
         for suspect, x, y in zip(
             counted.loc[wrong, "suspect"], percent[wrong], heights[wrong], strict=True
@@ -261,7 +267,8 @@ def plot_shares(verdicts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
                 fontweight="bold",
                 color=COLORS["wrong"],
             )
-    style.decides(ax, 50, "right of it: called a member")
+    where = "on it or right" if rule == "released" else "right"
+    style.decides(ax, 50, f"{where} of it: called a member")
     ax.set(xlabel="share of its tainted samples that are positive, %", xlim=(-3, 103), ylabel="")
     ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.5, -1))
     sides = [

@@ -6,8 +6,9 @@ from pathlib import Path
 from sphinx.cmd.build import build_main
 
 from dsi_core.reproduce import run, sources
-from dsi_core.runtime import disk, released
+from dsi_core.runtime import disk
 from dsi_core.runtime.paths import ROOT
+from dsi_core.settings import profile as profiles
 
 WRITTEN = ".pages"  # in the site: the files that its last build wrote, a line each
 
@@ -36,7 +37,7 @@ def build(profile: str, out: Path, *, as_is: bool = False) -> Path:
         has complaints, which stand on stderr, or in `out` is a file of yours where one would go.
     """
     if not as_is and (waiting := sources.stale(profile)):
-        released.check(profile)
+        run.check_released(profiles.load_profile(profile))
         names = ", ".join(path.stem for path in waiting)
         print(f"run first, from the released answers: {names}", flush=True)
         if not run.run(waiting, profile, from_released=True):

@@ -34,12 +34,16 @@ def skip_cells(profile: Profile, notebook: nbformat.NotebookNode) -> list[str]:
     """Tag the cells that need what a profile lacks, so that they are skipped; give the sections."""
     lacking: dict[str, None] = {}
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags", [])
-        named = [tag.removeprefix(TAG) for tag in tags if tag.startswith(TAG)]
-        if missing := [section for section in named if not _has(profile, section)]:
-            cell.metadata["tags"] = list(dict.fromkeys([*tags, SKIP]))
+        if missing := [section for section in sections_of(cell) if not _has(profile, section)]:
+            cell.metadata["tags"] = list(dict.fromkeys([*cell.metadata["tags"], SKIP]))
             lacking |= dict.fromkeys(missing)
     return list(lacking)
+
+
+def sections_of(cell: nbformat.NotebookNode) -> list[str]:
+    """Give the sections that a cell needs, by its tags."""
+    tags = cell.metadata.get("tags", [])
+    return [tag.removeprefix(TAG) for tag in tags if tag.startswith(TAG)]
 
 
 def said(profile: Profile, sections: list[str]) -> str:

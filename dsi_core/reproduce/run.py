@@ -3,11 +3,9 @@
 import logging
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -24,7 +22,8 @@ from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 from dsi_core.method.participants import references
 from dsi_core.models import responses
 from dsi_core.models.sampling import Sampling
-from dsi_core.reproduce import needs
+from dsi_core.reproduce import needs, summary
+from dsi_core.reproduce.summary import End
 from dsi_core.runtime import disk, jobs, packing, processes, progress, provenance, released, store
 from dsi_core.runtime.devices import cores
 from dsi_core.runtime.engines import choice
@@ -36,7 +35,6 @@ RANDOM_MODELS = (
     "> **Random models: the results on this page mean nothing.** It shows that the code runs."
 )
 SKIPPED = "> **Some cells were skipped**, which need what {}."
-NAMED = 20  # files of a summary at most; more are counted
 LONGEST_REASON = 300  # characters of an error that the summary repeats
 # Loggers that tell of tasks and sockets which nobody waits for once a run is interrupted, and of a
 # kernel's death, which is said here
@@ -299,18 +297,15 @@ def run(
     shown = {progress.VARIABLE: str(progress.how()), "MPLBACKEND": None}
     work = partial(_run, profile=profile, values=values, timeout=timeout)
     here = {**ONE_THREAD, **MALLOC} if from_released else {released.SWITCH: released.OFF}
-    before = _scored_here()
+    before = summary.scored_here()
     with variables({**shown, **here}):
         ends = (
             _one_by_one(chosen, work, profile)
             if together == 1
             else _side_by_side(chosen, work, together)
         )
-    print("\n".join([*map(_line, ends), *left_out]))
-    made = [path for path in sorted(figures.glob("*.*")) if _is_output(path, started)]
-    print(_made(made, figures))
-    if from_released and (more := _scored_here() - before):
-        print(f"computed here, as neither stored nor released: {more:,} similarity scores")
+    scored = summary.scored_here() - before if from_released else 0
+    print("\n".join(summary.lines(ends, left_out, figures, started, scored)))
     print(f"notebooks with their outputs: {copy_of(profile, chosen[0]).parent}", flush=True)
     return all(end.why_not is None for end in ends)
 
@@ -328,7 +323,7 @@ def _left_out(chosen: list[Path], profile: profiles.Profile) -> tuple[list[str],
     return lines, whole
 
 
-def _one_by_one(chosen: list[Path], work: Callable[[Path], "End"], profile: str) -> list["End"]:
+def _one_by_one(chosen: list[Path], work: Callable[[Path], End], profile: str) -> list[End]:
     ends = []
     with progress.phases({path.stem: _seconds_last_time(path, profile) for path in chosen}):
         for notebook in chosen:
@@ -337,7 +332,7 @@ def _one_by_one(chosen: list[Path], work: Callable[[Path], "End"], profile: str)
     return ends
 
 
-def _side_by_side(chosen: list[Path], work: Callable[[Path], "End"], together: int) -> list["End"]:
+def _side_by_side(chosen: list[Path], work: Callable[[Path], End], together: int) -> list[End]:
     ends: dict[Path, End] = {}
     pool = ProcessPoolExecutor(together, get_context("spawn"))
     try:
@@ -372,15 +367,6 @@ def _seconds_last_time(notebook: Path, profile: str) -> float | None:
     return float(told) if told else None
 
 
-@dataclass(frozen=True)
-class End:
-    """How a notebook ended: why it did not pass (None = it did), and after how many seconds."""
-
-    notebook: Path
-    why_not: str | None
-    seconds: float
-
-
 def _run(notebook: Path, profile: str, values: dict[str, Any], timeout: int | None) -> End:
     """Run one notebook, and keep a list of the entries of the store that it looks at."""
     progress.say(f"{provenance.now()}  {notebook.name} on {profile}")
@@ -394,36 +380,6 @@ def _run(notebook: Path, profile: str, values: dict[str, Any], timeout: int | No
         settings = profiles.load_profile(profile)
         why_not = execute(notebook, out, values, timeout, banner_of(profile), settings)
     return End(notebook, why_not, time.time() - started)
-
-
-def _line(end: End) -> str:
-    """One notebook's line of the summary."""
-    minutes, rest = divmod(round(end.seconds), 60)
-    how = "passed" if end.why_not is None else "FAILED"
-    line = f"{how}  {end.notebook.name:24} {minutes:3}:{rest:02}"
-    return f"{line}\n        {end.why_not}" if end.why_not else line
-
-
-def _made(files: list[Path], folder: Path) -> str:
-    """Tell what was made in a folder: by name, or of how many kinds where there are many."""
-    if len(files) <= NAMED:
-        return f"made in {folder}: {', '.join(file.name for file in files) or 'nothing'}"
-    kinds = Counter(file.suffix[1:] for file in files)
-    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    return f"made in {folder}: {counts}; its manifest.json says what each figure shows"
-
-
-def _scored_here() -> int:
-    """How many similarity scores the store holds of its own: what needs them says nothing."""
-    return sum(
-        (store.manifest(path.parent) or {}).get("pairs", 0)
-        for path in store.root().glob("similarity/*/manifest.json")
-    )
-
-
-def _is_output(path: Path, since: float) -> bool:
-    hidden = path.name.startswith(".")
-    return not hidden and path.suffix != ".json" and path.stat().st_mtime >= since
 
 
 def _never_ran(cell: nbformat.NotebookNode) -> bool:

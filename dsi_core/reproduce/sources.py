@@ -12,9 +12,10 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from dsi_core.reproduce import run
+from dsi_core.reproduce import needs, run
 from dsi_core.runtime import disk, store
 from dsi_core.runtime.paths import ROOT
+from dsi_core.settings import profile as profiles
 
 BOOK = "notebooks/book"  # Sphinx's settings, the first page, the style
 # [text](target "title") and src="target", without the section
@@ -25,20 +26,26 @@ WITHOUT_KERNEL = "*Controls stand here in JupyterLab (`make lab`), where a kerne
 IN_THE_EXPLORER = f"{WITHOUT_KERNEL} [The explorer](../explorer.md) needs none."
 NO_EXPLORER = "# Open the explorer\n\nThis profile has none yet: `dsi explore --html` writes it."
 NOT_RUN = "*Without results here: run it in JupyterLab (`make lab`), on what you made yourself.*"
+LEFT_OUT = "*Left out: {}.*"
+LACKING = "Left out of this book, as profile {!r} has no sections for them: {}."
+CONTENTS = re.compile(r"```\{toctree\}\n.*?```\n*", re.DOTALL)  # a part of the first page's
 HIDDEN = "hide-input"
 
 
 def stale(profile: str) -> list[Path]:
     """The numbered notebooks whose executed copy is missing, unfinished or older than its sources.
 
-    Sources are the notebook, the profile's file and the package.
+    Sources are the notebook, the profile's file and the package. One that needs a section which
+    the profile lacks is none of them.
     """
+    settings = profiles.load_profile(profile)
     shared = [ROOT / "params" / f"{profile}.yaml", *(ROOT / "dsi_core").rglob("*.py")]
     newest = max(path.stat().st_mtime for path in shared)
     return [
         notebook
         for notebook in run.notebooks()
-        if not _holds(run.copy_of(profile, notebook), max(newest, notebook.stat().st_mtime))
+        if not needs.lacks(settings, notebook)
+        and not _holds(run.copy_of(profile, notebook), max(newest, notebook.stat().st_mtime))
     ]
 
 
@@ -53,6 +60,9 @@ def _holds(copy: Path, since: float) -> bool:
 
 def lay_out(profile: str, folder: Path) -> None:
     """Bring a folder to what the book is made of; what is as it was stays untouched.
+
+    A notebook that needs a section which the profile lacks is in no contents; its page, to which
+    others link, says why.
 
     Parameters
     ----------
@@ -69,9 +79,16 @@ def lay_out(profile: str, folder: Path) -> None:
     pages = {place: (ROOT / name).read_text(encoding="utf-8") for name, place in texts.items()}
     if not explorer(profile).exists():
         pages["explorer.md"] = NO_EXPLORER
+    settings, lacking = profiles.load_profile(profile), dict[str, list[str]]()
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        copy = run.copy_of(profile, notebook)
-        pages[_place(notebook)] = nbformat.writes(page(_read(copy if copy.exists() else notebook)))
+        if sections := needs.lacks(settings, notebook):
+            made = _left_out(_read(notebook), needs.said(settings, sections))
+            lacking[_place(notebook.with_suffix(""))] = sections
+        else:
+            copy = run.copy_of(profile, notebook)
+            made = page(_read(copy if copy.exists() else notebook))
+        pages[_place(notebook)] = nbformat.writes(made)
+    pages["index.md"] = _without(pages["index.md"], profile, lacking)
     wanted = {*pages}
     for place, as_written in pages.items():
         text = OF_A_FILE.sub(r"](\1explorer.md)", as_written)
@@ -82,6 +99,33 @@ def lay_out(profile: str, folder: Path) -> None:
     for path in [path for path in folder.rglob("*") if path.is_file()]:
         if path.relative_to(folder).as_posix() not in wanted:
             path.unlink()
+
+
+def _left_out(notebook: NotebookNode, why: str) -> NotebookNode:
+    """The page of a notebook that is left out: its title, and why."""
+    title = notebook.cells[0].source.partition("\n")[0]
+    said = nbformat.v4.new_markdown_cell(f"{title}\n\n{LEFT_OUT.format(why)}", id="c00")
+    return nbformat.v4.new_notebook(cells=[said], metadata={"orphan": True})  # in no contents
+
+
+def _without(index: str, profile: str, lacking: dict[str, list[str]]) -> str:
+    """The first page without these notebooks in its contents, which it names with their sections.
+
+    lacking: place of a notebook, as the contents name it -> sections that it needs.
+    """
+
+    def shortened(contents: re.Match[str]) -> str:
+        kept = [
+            line for line in contents[0].splitlines(keepends=True) if line.strip() not in lacking
+        ]
+        names = [line for line in kept if line.strip() and not line.startswith((":", "```"))]
+        return "".join(kept) if names else ""
+
+    if not lacking:
+        return index
+    whom = ", ".join(f"{Path(place).name} ({', '.join(of)})" for place, of in lacking.items())
+    before, first, rest = index.partition("```{toctree}")
+    return f"{before}{LACKING.format(profile, whom)}\n\n{CONTENTS.sub(shortened, first + rest)}"
 
 
 def _read(path: Path) -> NotebookNode:
@@ -110,9 +154,8 @@ def page(notebook: NotebookNode) -> NotebookNode:
         tags = cell.metadata.get("tags", [])
         if "injected-parameters" in tags or ("parameters" in tags and not cells):
             continue  # papermill's own, and what would stand above the title
-        if "skip-execution" in tags:
-            instead = IN_THE_EXPLORER if "explore." in cell.source else WITHOUT_KERNEL
-            cell = nbformat.v4.new_markdown_cell(instead)
+        if needs.SKIP in tags:
+            cell = nbformat.v4.new_markdown_cell(_instead(cell))
         elif cell.cell_type == "code" and (executed or "parameters" in tags):
             cell.metadata["tags"] = sorted({*tags, HIDDEN})
             cell.outputs = [_without_this_machine(output) for output in cell.outputs]
@@ -124,6 +167,13 @@ def page(notebook: NotebookNode) -> NotebookNode:
     names = {"kernelspec", "language_info"}
     kept = {name: notebook.metadata[name] for name in names & {*notebook.metadata}}
     return nbformat.v4.new_notebook(cells=cells, metadata=kept)
+
+
+def _instead(cell: NotebookNode) -> str:
+    """What stands for a cell that was not run."""
+    if sections := needs.sections_of(cell):
+        return LEFT_OUT.format(f"it needs {', '.join(sections)}, which the profile has not")
+    return IN_THE_EXPLORER if "explore." in cell.source else WITHOUT_KERNEL
 
 
 def _without_this_machine(output: NotebookNode) -> NotebookNode:

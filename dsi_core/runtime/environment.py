@@ -53,9 +53,15 @@ def set_variables(values: dict[str, str | None]) -> None:
 
 
 def give_back_memory() -> None:
-    """Give the system what a job has freed: in the holes that it leaves the next one fits badly."""
+    """Give the system what a job has freed: in the holes that it leaves the next one fits badly.
+
+    A GPU's, too: what torch keeps of it is out of reach for a vLLM server and for other workers.
+    """
     gc.collect()
     trim_memory()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def give_back_growth() -> None:
@@ -69,7 +75,8 @@ def give_back_growth() -> None:
     if _settled is None:
         _settled = held
     elif held > _settled + GROWTH:
-        give_back_memory()
+        gc.collect()
+        trim_memory()
 
 
 def trim_memory() -> None:

@@ -24,6 +24,7 @@ from dsi_core.settings.unchecked import Unchecked
 NO_PROFILES = ("reported", "plan", "imitation_seeds")  # other files in params/
 KEYS = re.compile("key|token|secret|password|auth|header", re.IGNORECASE)  # by their names
 SUITE_PARTS = {"victims", "suspects", "wild"}
+ADD_OR_LEAVE_OUT = "add it, or let `dsi reproduce` leave out what needs it"
 Section = TypeVar("Section")
 # C: eight times as fast; not everywhere
 LOADER = unique_keys.of(getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -119,7 +120,9 @@ def needed(section: Section | None, name: str, profile: Profile, what: str) -> S
     what: it says, for the `ValueError` that is raised where it is missing.
     """
     if section is None:
-        raise ValueError(f"profile {profile.name!r} has no section {name}: {what}")
+        raise ValueError(
+            f"profile {profile.name!r} has no section {name}: {what}; {ADD_OR_LEAVE_OUT}"
+        )
     return section
 
 
@@ -220,7 +223,7 @@ def _suite(raw: dict, suite: str, place: str) -> dict:
     if suite not in suites:
         raise ValueError(
             f"{place}: unknown suite {suite!r}; known: {', '.join(suites) or 'none'}; "
-            "it is a part of the section suites"
+            f"it is a part of the section suites; {ADD_OR_LEAVE_OUT}"
         )
     if wrong := set(suites[suite]) - SUITE_PARTS:
         raise ValueError(

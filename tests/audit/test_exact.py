@@ -20,7 +20,7 @@ from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.budget import Budget
 from dsi_core.audit.dry_run import dry_run, summary
 from dsi_core.audit.judgement import Answer, sensitivity
-from dsi_core.audit.report import record
+from dsi_core.audit.report import record, report
 from dsi_core.protect import kit as kits
 from dsi_core.services.billing import Lost
 from dsi_core.services.request import draw_seed
@@ -390,6 +390,33 @@ def test_no_finding_says_what_would_have_been_found(wording, server, audit):
     assert power["1 epoch"]["found"] < power["4 epochs"]["found"]
     assert power["1 epoch"]["final loss"] > power["4 epochs"]["final loss"]
     assert f"{power['4 epochs']['found']:.2f}" in done.stdout
+
+
+def test_where_the_budget_ended_sooner_power_is_that_of_the_samples_asked_about(
+    tmp_path, server, monkeypatch
+):
+    """Twenty of forty: before, in the table after it and in words; none where none can be found."""
+    monkeypatch.setattr(reach, "RUNS", 100)
+    kit = twins.wording(tmp_path, 40)
+    server.script = twins.knows_all(kit)
+    half, whole = (plan(kit, server, budget=budget) for budget in ("20", None))
+    before = dry_run(half)
+    assert "is found with probability" in before.conclusion and before.within_budget.samples == 20
+    audit = record.write(half, run.run(half))
+    power, every = audit.facts.power, dry_run(whole).power
+    assert power == before.power == reach.power(half, half.samples.head(20), 20)
+    assert power["3 epochs"].found < every["3 epochs"].found - 0.1
+    assert "would have been found by then with probability" in audit.facts.conclusion
+    said = report.power(audit)
+    assert "Audits of the 20 samples with a usable answer, as 20 of 40 planned were asked" in said
+    assert f"{power['3 epochs'].found:.2f} (" in said and "100 for each row" in said
+    audit = record.write(whole, run.run(whole))
+    assert audit.facts.power == every and "by then with" not in audit.facts.conclusion
+    assert "of 40 planned were asked" not in report.power(audit)
+    few = plan(kit, server, budget="2", out=tmp_path / "few")
+    audit = record.write(few, run.run(few))
+    assert audit.facts.answer is Answer.CANNOT and audit.facts.power == dry_run(few).power == {}
+    assert report.power(audit) == "" and "probability" not in audit.facts.conclusion
 
 
 # --- What was fixed, and what is counted -------------------------------------------------------

@@ -4,7 +4,7 @@ import twins
 from asking import audits_of
 from helpers import write_jsonl
 
-from dsi_core.audit import choices, reach
+from dsi_core.audit import choices, reach, suspect
 from dsi_core.protect import kit as kits
 
 
@@ -19,8 +19,24 @@ def test_the_power_is_that_of_the_kits_parts(tmp_path):
         answer = [{"sample_id": kit.rows["sample_id"].iloc[0], "response": "A box."}]
         answers = write_jsonl(tmp_path / "a.jsonl", answer)
         plan = choices.plan(kit, "m", None, answers=answers, out=audits_of(kit.folder))
-        found[share] = {epochs: said.found for epochs, said in reach.power(plan).items()}
+        every = reach.power(plan, plan.samples, 60)
+        found[share] = {epochs: said.found for epochs, said in every.items()}
     assert found[0.1]["3 epochs"] < found[0.5]["3 epochs"] - 0.15
-    withheld = kit.rows.loc[~kit.rows["published"].astype(bool), "sample_id"]
-    published = kit.rows.loc[kit.rows["published"].astype(bool), "sample_id"]
-    assert reach.power(plan, published) == {} and len(reach.power(plan, withheld[:30])) > 0
+    withheld = plan.samples[~plan.samples["published"].astype(bool)]
+    assert reach.power(plan, withheld, 60) == {}
+    fewer = plan.samples[~plan.samples["sample_id"].isin(withheld["sample_id"][:30])]
+    assert len(reach.power(plan, fewer, 60)) > 0
+
+
+def test_the_power_is_that_of_the_samples_asked_about(tmp_path, monkeypatch):
+    """Of 36 with looks after 3, 6, ...: those after 18 are not taken after 20, whatever lacks."""
+    monkeypatch.setattr(reach, "RUNS", 200)
+    kit = twins.wording(tmp_path, 36)
+    plan = choices.plan(kit, *suspect.model("owner/name"), stop_early=True, out=tmp_path / "o")
+    assert plan.looks.after[:6] == (3, 6, 9, 12, 15, 18)
+    rows = plan.samples
+    by_asked = {n: reach.power(plan, rows.head(n), n) for n in (2, 18, 20, 36)}
+    assert by_asked[2] == {} and by_asked[18] == by_asked[20]
+    assert by_asked[18]["3 epochs"].found < by_asked[36]["3 epochs"].found - 0.15
+    assert reach.power(plan, rows.iloc[3:20], 20)["3 epochs"] != by_asked[20]["3 epochs"]
+    assert reach.power(plan, rows.iloc[3:20], 5) == {}

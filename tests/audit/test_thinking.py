@@ -12,7 +12,7 @@ from dsi_core.audit import choices, conclusion
 from dsi_core.audit.asking import cost, run, storage
 from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.asking.unanswered import read as in_vain
-from dsi_core.audit.report import record
+from dsi_core.audit.report import asked, record
 from dsi_core.protect import kit as kits
 from dsi_core.services.trial import EndpointError
 
@@ -151,6 +151,33 @@ def test_an_answer_with_room_for_a_thought_is_compared_as_long_as_others(prepare
     run.run(roomy)
     answers = storage.answers(roomy)
     assert answers["cut"].all() and (answers["response"].str.len() == len(words) // 10).all()
+
+
+def test_a_report_says_how_much_of_an_answer_is_compared(prepared, server):
+    """Up to the limit where the service keeps to it, up to 64 bytes a token where it does not."""
+    folder = prepared(5)
+    short, long = "Box 1 holds linen and wool.", " ".join(f"w{i:04}" for i in range(1000))
+    server.script = lambda prompt, n: reply(*((long, "stop", 900) if n else (short, "stop", 9)))
+    how = {"stop_early": False, "draws": 2}
+    said = _asked_how(plan(folder, server, **how))
+    assert "up to 48 new tokens of an answer are compared where the service keeps to" in said[0]
+    assert "up to 3,072 bytes (5 of 10 answers were longer)" in said[0]
+    assert "answers of control models end after 48 tokens: they and the suspect" in said[1]
+    where = "m", _roomy(server)
+    roomy = choices.plan(folder, *where, out=folder.folder.parent / "o", neutral=0, **how)
+    server.asked.clear()
+    said = _asked_how(roomy)
+    assert "compared (as the service counts them, or else 4 bytes for each; 5 of 10 " in said[0]
+    assert "500 more are for a thought" in said[0] and "bytes (" not in said[0] and not said[1]
+    server.script = lambda prompt, n: reply(short)
+    said = _asked_how(plan(folder, server, name="m-2", **how))
+    assert "(0 of 10 answers were longer)" in said[0] and not said[1]
+
+
+def _asked_how(planned) -> tuple[str, str]:
+    """What the report says of the way of asking, and the caution."""
+    rows = dict(asked.who_asked_what(record.write(planned, run.run(planned))).rows)
+    return rows["Asked how"], rows.get("Caution", "")
 
 
 def _roomy(server):

@@ -60,7 +60,7 @@ def test_what_says_the_same_as_d_is_no_unrelated_text(monkeypatch):
     profile = load_profile("smoke")
     said = profile.data["other"].changed(other_words_of="dozen")
     profile = profile.changed(data={**profile.data, "reworded": said})
-    monkeypatch.setattr(study.similarity, "baseline", lambda backbone, victim, others: others)
+    monkeypatch.setattr(study.rescaling, "baseline", lambda backbone, victim, others: others)
     others = study.baseline(Study(profile, pd.DataFrame()), "dozen")
     assert {d.name for d in others} == set(profile.data) - {"reworded"}
 
@@ -101,6 +101,20 @@ def test_a_layer_that_the_encoder_lacks_is_refused_before_anything_is_tuned(
         run = Study(smoke.changed(similarity={"toy": None, "layer": 7, **how}), pd.DataFrame())
         with pytest.raises(ValueError, match=r"similarity.layer: 7; .* has 1 to 6"):
             study.reference_answers(run)
+
+
+def test_outputs_that_a_suspect_s_recipe_cuts_are_refused_before_references_are_tuned(
+    smoke, monkeypatch, empty_store
+):
+    """Where `drop` names too-long, which a study leaves to the recipe."""
+    monkeypatch.setattr(study.asking, "answers", lambda *_: pytest.fail("models were asked"))
+    whole = smoke.data["dozen"].changed(drop=["too-long"])
+    short = smoke.recipes["lora"].changed(max_tokens=40)
+    profile = smoke.changed(
+        data={**smoke.data, "dozen": whole}, recipes={**smoke.recipes, "lora": short}
+    )
+    with pytest.raises(ValueError, match=r"are cut at max_tokens \(40\) of the recipe 'lora'"):
+        study.reference_answers(Study(profile, pd.DataFrame()))
 
 
 def test_the_gap_of_a_reference_is_what_tuning_brought_it_closer(smoke, monkeypatch):

@@ -151,9 +151,15 @@ def test_outputs_that_are_cut_are_counted_or_refused(quick, toy, empty_store, mo
 
     source = profile.data["dozen"].changed(drop=["too-long"])
     drops = profile.changed(data={**profile.data, "dozen": source})
-    with pytest.raises(ValueError) as error:
-        tuning.tune(training(drops, "dozen", trained("llama", "full")))
-    says(error, f"{cut} of 12 outputs", "data.dozen.drop: [too-long]", "max_output_chars")
+    wrong = training(drops, "dozen", trained("llama", "full"))
+    long_enough = training(drops, "dozen", trained("llama", "lora"))
+    untuned = training(drops, "dozen", trained("llama", None, data=()))
+    only_warned = training(profile, "dozen", trained("llama", "full"))
+    tuning.check_whole([long_enough, untuned, only_warned])
+    for step in (tuning.tune, lambda one: tuning.check_whole([untuned, one])):
+        with pytest.raises(ValueError) as error:
+            step(wrong)
+        says(error, f"{cut} of 12 outputs", "data.dozen.drop: [too-long]", "max_output_chars")
 
 
 def test_the_loss_is_on_the_answer_and_its_end_alone(quick, toy, empty_store, monkeypatch):

@@ -157,12 +157,6 @@ def test_the_summary_names_the_files_that_a_notebook_made(reproduced):
     assert reproduced.printed.endswith(f"notebooks with their outputs: {copies}\n")
 
 
-def test_many_files_are_counted_by_kind():
-    many = [Path(f"{i}.{kind}") for i in range(15) for kind in ("png", "csv")]
-    assert run._made(many, Path("f")).startswith("made in f: 15 csv, 15 png; its manifest.json")
-    assert run._made([], Path("f")) == "made in f: nothing"
-
-
 def test_a_bar_leaves_one_line_in_the_executed_copy(reproduced):
     """Each state of a progress bar arrives as a message of its own: hundreds of lines a page."""
     outputs = [o for c in executed(reproduced, "01_ends").cells for o in c.get("outputs", [])]

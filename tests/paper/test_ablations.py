@@ -130,9 +130,16 @@ def test_what_judges_other_samples_needs_every_answer(study, judge):
     says(error, "'tainted'", "set ask: all")
 
 
-def test_without_reference_sets_nothing_is_judged_by_them(study):
-    with pytest.raises(ValueError, match="'smoke' has no section reference_sets: it names which"):
-        ablations.by_references(study.changed(reference_sets={}), SCORES, ANSWERS)
+def test_without_reference_sets_nothing_is_tuned_for_them(study):
+    """What a notebook does first says so, and what helps."""
+    without = study.changed(reference_sets={})
+    for step in (
+        lambda: ablations.with_more_references(without),
+        lambda: ablations.by_references(without, SCORES, ANSWERS),
+    ):
+        with pytest.raises(ValueError) as error:
+            step()
+        says(error, "'smoke' has no section reference_sets: it names which", "`dsi reproduce`")
 
 
 def test_evidence_everywhere_by_hand(study):
@@ -203,6 +210,21 @@ def test_sensitivity_by_hand(study, few_values, setting, value, member, other):
     assert (rows[["share", "low", "high"]].isna().all(axis=1) == nothing_counts).all()
 
 
+def test_the_settings_in_use_are_among_those_that_are_tried(study, noise, few_values):
+    """So that a figure can mark them, be they ever so odd."""
+    other = with_decision(study, "all", delta_t=0.35, mu=30)
+    own = verdict.votes(steps.verdicts(other, *noise)).drop(columns="group")
+    moved, pairs = ablations.sensitivity(other, *noise), ablations.grid(other, *noise)
+    for setting, value in ablations.in_use(other).items():
+        same = at(moved, setting=setting, value=value)
+        assert same[own.columns].reset_index(drop=True).equals(own), setting
+    (row,) = at(pairs, delta_t=0.35, delta_s=0.35).itertuples()
+    assert row.correct == own["correct"].sum()
+    apart = ablations.grid(with_decision(study, "all", delta_t=0.35, delta_s=0.1), *noise)
+    assert apart["delta_t"].unique().tolist() == [-0.1, 0.2, 0.3, 0.35, 0.9]
+    assert apart["delta_s"].unique().tolist() == [-0.1, 0.1, 0.2, 0.3, 0.9]
+
+
 def test_what_of_the_settings_that_move_is_in_use(study, ruled):
     """No delta where the equations have two, no mu where the rule does not read it."""
     own = {"delta": 0.3, "mu": 20, "draws": 3}
@@ -254,7 +276,7 @@ def test_the_grid_at_the_profile_s_own_thresholds_is_the_verdict(study, noise, f
     "delta_t, grid, deltas",
     [
         (0.3, [0.3, 0.9], [0.3, 0.6, 0.9]),
-        (0.25, [0.3, 0.9], [0.25, 0.3, 0.6, 0.9]),
+        (0.25, [0.25, 0.3, 0.9], [0.25, 0.3, 0.6, 0.9]),
         (0.9, [0.9], [0.9]),
     ],
 )
@@ -264,7 +286,7 @@ def test_samples_without_an_answer_are_not_judged(study, few_values, delta_t, gr
     pairs = ablations.grid(few, SCORES, ANSWERS)
     moved = ablations.sensitivity(few, SCORES, ANSWERS)
     assert pairs["delta_t"].unique().tolist() == grid
-    assert pairs["delta_s"].unique().tolist() == ablations.GRID
+    assert pairs["delta_s"].unique().tolist() == sorted({*ablations.GRID, delta_t})
     assert at(moved, setting="delta")["value"].unique().tolist() == deltas
     assert at(moved, setting="mu")["value"].unique().tolist() == ablations.MUS
 

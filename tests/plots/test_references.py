@@ -90,6 +90,14 @@ def test_votes_by_references_have_a_panel_for_each_set_and_a_line_at_half():
     assert figure.get_suptitle().replace("\n", " ").endswith("arises only with one and both")
 
 
+def test_a_tie_is_accused_by_the_released_rule_alone():
+    tied = SETS[:1].assign(positive=5)
+    for rule, said in (("text", "5 of 10"), ("released", "5 of 10 ✗")):
+        (ax,) = references.plot_votes_by_references(tied, rule=rule).axes
+        assert words(ax) == [said]
+    assert legend(ax)[-1] == "half: from it on accused"
+
+
 def test_votes_of_one_suspect_by_one_set():
     (ax,) = references.plot_votes_by_references(SETS[3:]).axes
     assert levels(ax, "width") == [0, 13]

@@ -65,7 +65,7 @@ MOVED = table(
     ("chat", False, "delta", 0.5, 0.2, 0.1, 0.4),
     *[("full", True, "draws", n, 0.8, 0.6, 0.9) for n in (1, 2)],
     *[("chat", False, "draws", n, 0.3, 0.1, 0.5) for n in (1, 2)],
-).assign(dataset="faq", verdict="member")
+).assign(dataset="faq", verdict="member", tainted=5)
 
 
 def test_sensitivity_has_a_panel_per_setting_and_a_line_per_suspect():
@@ -118,6 +118,17 @@ def test_sensitivity_says_nothing_of_a_setting_that_has_no_value_in_use():
     assert delta.get_ylabel() == "positive share\n(dashed half or above: member)"
 
 
+def test_an_empty_panel_says_why():
+    filtered = MOVED["share"].where(MOVED["setting"] == "delta")
+    none = MOVED.assign(dataset="chess", share=NAN, tainted=0)
+    both = pd.concat([MOVED.assign(share=filtered), none], ignore_index=True)
+    axes = variants.plot_sensitivity(both, at={"draws": 2}).axes
+    assert [words(ax) for ax in axes[:2]] == [[], ["no answer counts"]]
+    assert [words(ax) for ax in axes[2:]] == [["no tainted samples"]] * 2
+    alone = variants.plot_cumulated_evidence(EVIDENCE[-1:], delta_s=0.3)
+    assert words(alone)[0] == "no answer counts"
+
+
 RULES = table(
     "dataset delta rule selection suspect member tainted share",
     *[
@@ -147,6 +158,8 @@ def test_rules_have_a_panel_per_scale_and_a_line_per_suspect_and_rule():
     told = legend(right)
     assert told == ["member", "non-member", "rule: text", "rule: released"]
     assert left.get_legend() is None
+    where = "(above the dashed half: member,\nreleased: on it, too)"
+    assert left.get_ylabel() == f"positive share\n{where}"
     assert figure.get_suptitle().startswith("Selection decides at 0.30 and 0.90")
     other = variants.plot_rules(pd.concat([RULES, RULES.assign(dataset="chat")]))
     assert [ax.get_ylabel().split(":")[0] for ax in other.axes[::2]] == ["faq", "chat"]

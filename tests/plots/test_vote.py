@@ -193,6 +193,15 @@ def test_shares_are_a_dot_for_each_suspect_and_the_wrong_ones_are_named():
     )
 
 
+def test_shares_say_by_which_rule_a_tie_is_member_and_where_no_sample_counts():
+    nothing = VOTES[VOTES["dataset"] == "two"].assign(share=math.nan)
+    ax = vote.plot_shares(nothing, rule="released")
+    left_out = "no sample counts"
+    assert [w.strip() for w in words(ax)] == [left_out] * 2 + [
+        "on it or right of it: called a member"
+    ]
+
+
 # Everywhere
 
 

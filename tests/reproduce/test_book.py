@@ -1,9 +1,15 @@
-"""Building the book: which notebooks run first, and what stops it."""
+"""Building the book: which notebooks run first, what is left out, and what stops it."""
 
+import shutil
+
+import lxml.html
+import nbformat
 import pytest
+from written import code, notebook, text
 
-from dsi_core.reproduce import book, run, sources
+from dsi_core.reproduce import book, proof, run, sources
 from dsi_core.runtime import released
+from dsi_core.settings.profile import load_profile
 
 
 @pytest.fixture
@@ -87,3 +93,37 @@ def test_a_fault_stops_the_book_until_it_is_mended(fault, asked, repository, tmp
     finally:
         words.write_text(as_it_was)
     assert asked == []
+
+
+def test_a_notebook_whose_section_is_missing_is_in_no_contents(repository, tmp_path, monkeypatch):
+    """It is not waited for; a link to it leads to the reason, and the first page names it."""
+    here, out = tmp_path / "repository", tmp_path / "site"
+    shutil.copytree(repository, here, ignore=shutil.ignore_patterns("site", "book", ".small"))
+    shutil.copytree(repository / "notebooks" / "book", here / "notebooks" / "book")
+    whole = notebook(text("# 5. Whole\n\nWords."), code("settings(run)"))
+    nbformat.write(whole, here / "notebooks" / "05_whole.ipynb")
+    part = notebook(text("# Part"), code("judged(run)", "needs-dpdllm", "skip-execution"))
+    nbformat.write(part, here / "executed" / "small" / "02_not_run.ipynb")
+    index = here / "notebooks" / "book" / "index.md"
+    alone = "```{toctree}\n:caption: Alone\n\nnotebooks/05_whole\n```\n"
+    index.write_text(f"{index.read_text()}\n{alone}")
+    words = here / "notebooks" / "pages" / "words.md"
+    words.write_text(f"{words.read_text()}\nSee [the whole](../05_whole.ipynb).\n")
+    bare = load_profile("smoke").changed(name="small", robustness=None, dpdllm=None)
+    monkeypatch.setattr(sources.profiles, "load_profile", lambda _: bare)
+    for module in (book, run, sources):
+        monkeypatch.setattr(module, "ROOT", here)
+    assert "05_whole" not in [path.stem for path in sources.stale("small")]
+
+    book.build("small", out, as_is=True)
+    assert proof.faults(out) == []
+    first, left_out, in_part = (
+        lxml.html.parse(out / f"{name}.html").getroot()
+        for name in ("index", "notebooks/05_whole", "notebooks/02_not_run")
+    )
+    assert "no sections for them: 05_whole (robustness)." in first.text_content()
+    assert not first.xpath("//nav//a[contains(@href, '05_whole')]")
+    assert not first.xpath("//*[contains(text(), 'Alone')]")
+    said = "Left out: profile ‘small’ has no section robustness."
+    assert said in left_out.text_content() and "Words." not in left_out.text_content()
+    assert "Left out: it needs dpdllm, which the profile has not." in in_part.text_content()

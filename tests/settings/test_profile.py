@@ -896,7 +896,7 @@ def test_a_suite_replaces_its_parts_alone(raw, profile_of):
     [
         (None, ["unknown suite 'short'", "known: none"]),
         ({"long": {}, "wide": {}}, ["unknown suite 'short'", "known: long, wide"]),
-        ({}, ["unknown suite 'short'", "known: none", "a part of the section suites"]),
+        ({}, ["known: none", "a part of the section suites; add it", "`dsi reproduce`"]),
         (
             {"short": {"victims": ["dozen"], "seed": 1, "data": {}}},
             ["suite 'short' replaces data, seed", "allowed: suspects, victims, wild"],

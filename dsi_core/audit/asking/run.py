@@ -17,14 +17,14 @@ from typing import Any
 import pandas as pd
 
 from dsi_core.audit import answers_file, judgement, plan_file
-from dsi_core.audit.asking import batches, elsewhere, log, same_model, unanswered
+from dsi_core.audit.asking import batches, elsewhere, in_vain, log, same_model, unanswered
 from dsi_core.audit.asking.cost import affordable, neutral_left_out, neutral_round, spent
 from dsi_core.audit.asking.log import Entry
 from dsi_core.audit.asking.storage import answers, answers_in, beside, is_fixed
 from dsi_core.audit.judgement import Judgement
 from dsi_core.audit.plan import MODEL_ID, Plan
 from dsi_core.audit.plan_file import PlanFile
-from dsi_core.audit.suspect import AnswerFacts, AnswerStatus, told_apart
+from dsi_core.audit.suspect import AnswerFacts, told_apart
 from dsi_core.evidence import controls
 from dsi_core.models import load, responses
 from dsi_core.models.sampling import Sampling
@@ -67,7 +67,7 @@ def run(plan: Plan) -> Outcome:
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
     service: Service | None = None
-    warned = False
+    begun = False
     with locks.alone(plan.folder), ExitStack() as opened:
         begin(plan)
         if len(answers(plan)):  # a crash may have come between
@@ -100,30 +100,15 @@ def run(plan: Plan) -> Outcome:
             if ended is not None:
                 _enter_at_its_end(plan)
                 return Outcome(judged, cost, ended)
-            if not warned and (kind := _all_in_vain(judged)):
-                warned = True
-                warnings.warn(_in_vain(kind, len(stored)), stacklevel=2)
+            if not begun:
+                in_vain.warn(plan, stored, _shown(service))
+            begun = True
             _ask(plan, service, questions, bar)
 
 
-def _all_in_vain(judged: Judgement) -> AnswerStatus | None:
-    """Of which kind all replies are, if none of as many as could be evidence is an answer."""
-    kinds = [status for status, count in judged.statuses.items() if count]
-    enough = sum(judged.statuses.values()) >= controls.MIN_SAMPLES
-    return kinds[0] if enough and len(kinds) == 1 and kinds[0] != AnswerStatus.ANSWERED else None
-
-
-def _in_vain(kind: AnswerStatus, replies: int) -> str:
-    """Say that nothing that was paid for is evidence, and what helps."""
-    if kind == AnswerStatus.THOUGHT:
-        return (
-            f"all {replies} replies so far are thoughts without an answer, which is no "
-            "evidence: --reasoning-tokens gives thoughts room, in another audit (--out)"
-        )
-    return (
-        f"all {replies} replies so far are of the kind '{kind}' ({kind.meaning}), which is no "
-        "evidence: Ctrl-C ends the asking, and keeps what came"
-    )
+def _shown(service: Service | None) -> Callable[[str], str]:
+    """Give what leaves out of a suspect's text what is secret."""
+    return str if service is None else service.shown
 
 
 def begin(plan: Plan) -> None:
@@ -224,6 +209,7 @@ def _block(plan: Plan, wanted: pd.DataFrame) -> int:
 
 
 def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Progress) -> None:
+    there = len(answers(plan))
     if plan.remote is not None:
         assert service is not None
         vain: list[tuple[Any, Lost]] = []
@@ -235,9 +221,15 @@ def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Prog
                 plan.remote, questions, how, service, leave_out=True, unanswered=vain
             )
         with _counted(plan, plan.folder, replies, vain) as kept:
-            keep(plan.folder, kept, _entering(plan), lambda: bar.show(bar.done + 1))
+
+            def seen(number: int) -> None:
+                bar.show(bar.done + 1)
+                in_vain.look(plan, there, number, service.shown)
+
+            keep(plan.folder, kept, _entering(plan), seen)
         return
-    arguments = plan.folder, plan.training, questions, plan.sampling, _entering(plan)
+    seen = partial(in_vain.look, plan, there)
+    arguments = plan.folder, plan.training, questions, plan.sampling, _entering(plan), seen
     if load.spread(plan.base, plan.training.precision):  # a worker has one GPU
         ask_local(*arguments)
     else:
@@ -341,25 +333,27 @@ def ask_local(
     questions: pd.DataFrame,
     sampling: Sampling,
     enter: Callable[[], object],
+    kept: Callable[[int], object],
 ) -> None:
     """Load a local suspect, let it answer, keep each answer (as `keep`); what a worker does."""
     batches = responses.local_answers(MODEL_ID, training, questions, sampling)
-    keep(folder, ((a.question, *told_apart(a.text)) for batch in batches for a in batch), enter)
+    answered = ((a.question, *told_apart(a.text)) for batch in batches for a in batch)
+    keep(folder, answered, enter, kept)
 
 
 def keep(
     folder: Path,
     answered: Iterable[tuple],
     enter: Callable[[], object] = lambda: None,
-    kept: Callable[[], object] = lambda: None,
+    kept: Callable[[int], object] = lambda number: None,
 ) -> None:
     """Append each (question, text, `AnswerFacts`) to the answers as it comes.
 
-    enter, kept: called before the first is kept, and after each.
+    enter, kept: called before the first is kept, and after each, with its number (1, 2, ...).
     """
     with responses.appending(folder) as write:
-        for number, (question, text, facts) in enumerate(answered):
-            if number == 0:
+        for number, (question, text, facts) in enumerate(answered, start=1):
+            if number == 1:
                 enter()
             line = {
                 "sample_id": question.sample_id,
@@ -367,4 +361,4 @@ def keep(
                 "response": text,
             }
             write([{**line, **asdict(facts), "at": provenance.moment()}])
-            kept()
+            kept(number)

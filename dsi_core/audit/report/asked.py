@@ -5,11 +5,11 @@ from dsi_core.audit.report.audit_json import (
     AuditFacts,
     LoadedFacts,
     Manner,
-    SettingsFacts,
     SuspectFacts,
 )
 from dsi_core.audit.report.pieces import Table, when
 from dsi_core.audit.report.record import Audit
+from dsi_core.services.reply import BYTES_PER_TOKEN, LIKELY_BYTES_PER_TOKEN
 
 ENDED = {
     Ended.STOPPED_EARLY: "stopped, as the evidence sufficed",
@@ -44,12 +44,8 @@ def who_asked_what(audit: Audit) -> Table:
     if settings.method is None:
         return Table(rows)
     rows.append(["Reference models", ", ".join(settings.method.references)])
-    if not suspect.answers and settings.manner != settings.method.controls_were_asked_with:
-        caution = (
-            f"control models were asked at {_said(settings.method.controls_were_asked_with)}: "
-            "they and the suspect were not treated alike"
-        )
-        rows.append(["Caution", caution])
+    if not suspect.answers and (cautions := " and ".join(_cautions(facts))):
+        rows.append(["Caution", f"{cautions}: they and the suspect were not treated alike"])
     return Table(rows)
 
 
@@ -98,16 +94,44 @@ def _asked(audit: Audit) -> list[list[str]]:
         ["Asked", f"{answers}; {ENDED[queried.ended]}"],
         ["When", f"{when(queried.first)} to {when(queried.last)}"],
         ["Tokens by the service's count", _tokens(audit)],
-        ["Asked how", _how(settings)],
+        ["Asked how", _how(facts)],
         *([["Thoughts", _of_thoughts(facts)]] if queried.thoughts else []),
         ["One model", "not tried" if facts.same_model is None else facts.same_model.said],
     ]
 
 
-def _how(settings: SettingsFacts) -> str:
-    more = f", and {settings.reasoning_tokens} more for a thought before"
-    room = f"up to {settings.max_new_tokens} new tokens of an answer are compared"
-    return f"{_said(settings.manner)}, {room}{more if settings.reasoning_tokens else ''}"
+def _how(facts: AuditFacts) -> str:
+    return f"{_said(facts.settings.manner)}, {_compared(facts)}"
+
+
+def _compared(facts: AuditFacts) -> str:
+    """How much of an answer is compared (`services.reply.read`)."""
+    tokens, more = facts.settings.max_new_tokens, facts.settings.reasoning_tokens
+    said = f"up to {tokens} new tokens of an answer are compared"
+    if facts.suspect.api is None:  # whoever is loaded here writes no more
+        return said
+    longer = f"{facts.queried.longer} of {facts.queried.answers} answers were longer"
+    if more:
+        return (
+            f"{said} (as the service counts them, or else {LIKELY_BYTES_PER_TOKEN} bytes for "
+            f"each; {longer}), and {more} more are for a thought before"
+        )
+    return (
+        f"{said} where the service keeps to that limit; what is longer is compared up to "
+        f"{BYTES_PER_TOKEN * tokens:,} bytes ({longer})"
+    )
+
+
+def _cautions(facts: AuditFacts) -> list[str]:
+    """In what a suspect and the control models were not treated alike."""
+    method, manner = facts.settings.method, facts.settings.manner
+    assert method is not None
+    said = []
+    if manner != method.controls_were_asked_with:
+        said.append(f"control models were asked at {_said(method.controls_were_asked_with)}")
+    if facts.queried.longer and not facts.settings.reasoning_tokens:
+        said.append(f"answers of control models end after {facts.settings.max_new_tokens} tokens")
+    return said
 
 
 def _of_thoughts(facts: AuditFacts) -> str:

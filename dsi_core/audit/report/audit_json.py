@@ -66,9 +66,8 @@ class SuspectFacts(Readable):
     """Who was asked: an API and its model with the extra fields of a request, a folder or a hub id.
 
     answers: the SHA-256 of a file of answers that stood for it. loaded: how, in this process.
-    called_itself: the names under
-    which the service answered. omit: fields left out of each request; asked_otherwise: how requests
-    differ from the usual ones, as the service refused those.
+    called_itself: the names under which the service answered. omit: fields left out of each
+    request; asked_otherwise: how requests differ from the usual ones, as the service refused those.
     """
 
     name: str
@@ -128,12 +127,12 @@ class Queried(Readable):
         may have been billed in vain.
     tokens_read, tokens_written
         Of all requests, by the service's count; cached: read before; of_thoughts: of those written.
-    thoughts, only_thoughts
-        Answers that came after a thought, and replies that held nothing else.
-    uncounted
-        Requests of which the service did not count all tokens: the most they can be is in the cost.
-    cost
-        In the money of the prices; None = no prices.
+    thoughts, only_thoughts, longer
+        Answers that came after a thought, replies that held nothing else, and answers beyond the
+        limit of new tokens, by the service's count or by their length.
+    uncounted, cost
+        Requests of which the service did not count all tokens; the most they can be is in the cost,
+        in the money of the prices (None = no prices).
     """
 
     first: str | None
@@ -149,7 +148,8 @@ class Queried(Readable):
     tokens_of_thoughts: int
     thoughts: int
     only_thoughts: int
-    uncounted: int = 0  # older records do not say
+    longer: int = 0  # older records do not say, as of the next
+    uncounted: int = 0
     cost: float | None
     ended: Ended
 
@@ -322,12 +322,12 @@ class AuditFacts(Readable):
         In one sentence; the same with what belongs to it.
     answer, p, alpha
         In parts; p None = there is no test.
-    reach
-        What the samples with a usable answer allow; planned: what all samples planned do.
+    reach, planned
+        What the samples with a usable answer allow, and what all samples planned do.
     exact, sensitivity
         A and B: the test, and the same with every answer counted that is a text, refusals too.
     power
-        A and B: how often the plan finds models that lean so much to what was published.
+        A and B: how often as many samples find models that lean so much to what was published.
     vote, rank
         C.
     commitment

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from dsi_core.audit import reach
 from dsi_core.audit.report.audit_json import AuditFacts, ExactFacts
 from dsi_core.audit.report.pieces import Table, number, picture, when
 from dsi_core.audit.report.record import Audit
@@ -33,7 +34,7 @@ def how_decided(audit: Audit, pictures: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def power(audit: Audit) -> dict[str, Any] | None:
-    """Give what would have been found, after no finding; None after another one."""
+    """Give what so many samples would have found, after no finding; None after another one."""
     found = audit.facts.power
     if not found:
         return None
@@ -54,7 +55,14 @@ def power(audit: Audit) -> dict[str, Any] | None:
         "found with probability (95%)",
         "median samples until found",
     ]
-    return {"table": Table(rows, head), "planned": audit.facts.queried.of_at_most}
+    queried, evidence = audit.facts.queried, audit.facts.reach.samples
+    asked = f"the {evidence} samples with a usable answer"
+    if queried.samples < queried.of_at_most:
+        asked += (
+            f", as {queried.samples} of {queried.of_at_most} planned were asked about, at the "
+            "looks by then"
+        )
+    return {"table": Table(rows, head), "asked": asked, "runs": reach.RUNS}
 
 
 def _by_looks(facts: AuditFacts, test: ExactFacts, pictures: Mapping[str, bytes]) -> dict[str, Any]:

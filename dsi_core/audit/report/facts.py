@@ -16,7 +16,7 @@ from dsi_core.audit.asking.run import Outcome, entry
 from dsi_core.audit.asking.same_model import SameModelFacts
 from dsi_core.audit.asking.storage import answers as stored_answers
 from dsi_core.audit.asking.storage import answers_in, beside
-from dsi_core.audit.judgement import Judgement, sensitivity
+from dsi_core.audit.judgement import Answer, Judgement, sensitivity
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.preparation import prepared, prepared_json
 from dsi_core.audit.report.audit_json import (
@@ -68,9 +68,10 @@ def relative(folder: Path, other: Path) -> str:
 def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
     """Put together what audit.json says, but for the hashes of the files beside it."""
     judged, kind = outcome.judgement, plan.subject.kind
-    without = judged.evidence.loc[judged.evidence["evidence"].isna(), "sample_id"]
-    told = judged.found or judged.says_nothing
-    power = {} if told else reach.power(plan, without.tolist())
+    power = {}
+    if judged.answer is Answer.NO_FINDING:
+        usable = plan.samples.head(judged.samples)[judged.evidence["evidence"].notna().to_numpy()]
+        power = reach.power(plan, usable, judged.samples)
     assumptions = {str(kind): conclusion.assumption(plan)}
     if judged.vote is not None:
         assumptions["vote"] = conclusion.VOTE_ASSUMES
@@ -274,10 +275,17 @@ def _queried(plan: Plan, outcome: Outcome) -> Queried:
         tokens_of_thoughts=int(every["thought_tokens"].sum()),
         thoughts=int((once["thought"] != Thought.NONE).sum()),
         only_thoughts=judged.statuses[AnswerStatus.THOUGHT],
+        longer=_longer(once, plan.responses.max_new_tokens),
         uncounted=_uncounted(every) + int(vain["uncounted"].sum()),
         cost=outcome.cost,
         ended=outcome.ended,
     )
+
+
+def _longer(answers: pd.DataFrame, limit: int) -> int:
+    """Answers of which the service wrote more than so many tokens, by its count or by their cut."""
+    counted = answers["tokens"] - answers["thought_tokens"] > limit
+    return int((answers["cut"] | (counted & (answers["thought"] == Thought.NONE))).sum())
 
 
 def _uncounted(answers: pd.DataFrame) -> int:
