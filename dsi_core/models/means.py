@@ -28,6 +28,7 @@ OPTIMIZED = 12  # of which an optimizer takes so many for each weight: its gradi
 COMPILED = 2000  # steps from which compiling pays: it takes a minute, and saves 35 ms a step
 CPU_PAIRS = 2  # at once on a CPU at least, and all that it pads
 HEAD_ROWS = 512  # of an output layer at once, on a CPU with AVX2: what MKL packs stays in its cache
+NARROW = 64  # entries of a head, up to which a CPU attends in fp32: bf16's backward pass is slower
 SCORED = 8  # bytes a token takes for each of a vocabulary: `loss.nll` holds two numbers
 
 
@@ -208,7 +209,10 @@ def _attend(module, query, key, value, mask, scaling=None, **told) -> tuple:
         lengths = told["cu_seq_lens_q"].diff().tolist()
         window = told.get("sliding_window")
         return _one_after_another(query, key, value, lengths, scaling, window), None
-    query, key, value = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
+    # under autocast, positions turn queries and keys of fp32 weights into fp32
+    query, key, value = (
+        x[0].transpose(0, 1).to(value.dtype).contiguous() for x in (query, key, value)
+    )
     ends, longest = told["cu_seq_lens_q"], told["max_length_q"]
     newer = "window_size" in inspect.signature(varlen_attn).parameters
     past = {"window_size": (-1, 0)} if newer else {"is_causal": True}
@@ -222,14 +226,20 @@ def _one_after_another(
     """Torch's attention of each sequence, as a CPU has none of several; shape as `_attend`'s."""
     import torch
 
+    given, in_bf16 = query.dtype, torch.is_autocast_enabled("cpu") and query.shape[3] > NARROW
+    if not in_bf16:
+        kind = torch.promote_types(given, torch.float32)
+        query, key, value = query.to(kind), key.to(kind), value.to(kind)
     each = []
-    for one in zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True):
-        length, past = one[0].shape[2], {"is_causal": True}
-        if window is not None and length > window:
-            ones = torch.ones(length, length, dtype=torch.bool)
-            past = {"attn_mask": ones.tril().triu(1 - window)}
-        each.append(torch.nn.functional.scaled_dot_product_attention(*one, scale=scaling, **past))
-    return torch.cat(each, dim=2).transpose(1, 2).contiguous()
+    with torch.autocast("cpu", torch.bfloat16, enabled=in_bf16):
+        for one in zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True):
+            length, past = one[0].shape[2], {"is_causal": True}
+            if window is not None and length > window:
+                ones = torch.ones(length, length, dtype=torch.bool)
+                past = {"attn_mask": ones.tril().triu(1 - window)}
+            attention = torch.nn.functional.scaled_dot_product_attention
+            each.append(attention(*one, scale=scaling, **past))
+    return torch.cat(each, dim=2).transpose(1, 2).contiguous().to(given)
 
 
 def _no_mask(*_, **__) -> None:

@@ -143,6 +143,35 @@ def test_each_sequence_of_a_row_sees_itself_alone(window):
     torch.testing.assert_close(out, expected)
 
 
+@pytest.mark.parametrize("width", [means.NARROW, 2 * means.NARROW])
+def test_in_bf16_narrow_heads_attend_in_fp32(width):
+    """Of fp32 weights under autocast, queries and keys are fp32 here, and values bf16."""
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 1, 2, 9, width)
+    value, ends = value.bfloat16(), torch.tensor([0, 4, 9])
+    with torch.autocast("cpu", torch.bfloat16):
+        out, _ = means._attend(None, query, key, value, None, cu_seq_lens_q=ends)
+    exact, _ = means._attend(None, query, key, value.float(), None, cu_seq_lens_q=ends)
+    apart = (out - exact).abs().max() / exact.abs().max()
+    assert out.dtype is torch.float32
+    assert (apart == 0) if width == means.NARROW else (0 < apart < 0.02)
+
+
+def test_on_a_gpu_attention_by_lengths_gets_one_type(monkeypatch):
+    """Its kernel takes bf16 alone, also where weights are fp32 as all of them are tuned."""
+    from torch.nn.attention import varlen
+
+    def kernel(query, key, value, ends, _, longest, __, *, scale, window_size):
+        assert {x.dtype for x in (query, key, value)} == {torch.bfloat16}
+        return query
+
+    monkeypatch.setattr(varlen, "varlen_attn", kernel)
+    query, key, value = torch.empty(3, 1, 2, 9, 8, device="meta")
+    told = {"cu_seq_lens_q": torch.tensor([0, 4, 9]), "max_length_q": 5}
+    out, _ = means._attend(None, query, key, value.bfloat16(), None, **told)
+    assert out.shape == (1, 9, 2, 8)
+
+
 @pytest.mark.parametrize(
     ("room", "expected"), [(80, 1), (79, 2), (40, 2), (20, 4), (10, 8), (9, None)]
 )
