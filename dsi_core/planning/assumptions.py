@@ -1,11 +1,13 @@
 """What the plan takes for granted, each with its reason (`params/plan.yaml`)."""
 
+import math
 import re
 from functools import lru_cache
 from typing import Literal, Self, get_args
 
 import pandas as pd
 from pydantic import Field, ValidationError, model_validator
+from safetensors import safe_open
 
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import explain, read_yaml
@@ -172,7 +174,8 @@ def table() -> pd.DataFrame:
 def billions(source: str) -> float:
     """Tell a model's parameters in billions.
 
-    Stated in params/plan.yaml, or else what its name tells ("-7b", "65B", "270m").
+    Stated in params/plan.yaml, or counted in the files of a local folder, or else what its name
+    tells ("-7b", "65B", "270m").
 
     Raises
     ------
@@ -182,6 +185,8 @@ def billions(source: str) -> float:
     known = read().models.billions
     if source in known:
         return float(known[source])
+    if counted := _counted(source):
+        return counted
     name = source.rsplit("/")[-1].lower()
     told = re.findall(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", name)
     sizes = {float(number) / {"b": 1, "m": 1000}[unit] for number, unit in told}
@@ -192,6 +197,22 @@ def billions(source: str) -> float:
             f"add its parameters in billions under models: billions: in {FILE}",
         )
     return sizes.pop()
+
+
+@lru_cache
+def _counted(source: str) -> float:
+    """Count the parameters in a local folder's safetensors, in billions.
+
+    0 = it has none, or they are packed: then their numbers are not the model's.
+    """
+    parameters = 0
+    for file in (ROOT / source).glob("*.safetensors"):
+        with safe_open(file, "numpy") as weights:
+            found = [weights.get_slice(name) for name in weights.keys()]  # noqa: SIM118
+        if not all(part.get_dtype().startswith(("F", "BF")) for part in found):
+            return 0.0
+        parameters += sum(math.prod(part.get_shape()) for part in found)
+    return parameters / 1e9
 
 
 def computing_billions(source: str, written: float) -> float:

@@ -2,10 +2,12 @@
 
 import re
 
+import numpy as np
 import pytest
 import yaml
 from helpers import says
 from planned import RULES
+from safetensors.numpy import save_file
 
 from dsi_core.data.pairs import dataset
 from dsi_core.method.participants import participants
@@ -146,3 +148,13 @@ def test_the_papers_datasets_are_as_large_as_it_says(paper):
         assert stated.rows == reported.size
         drawn = size_of(dataset(paper, reported.dataset)).pairs
         assert drawn == min(reported.size, 50_000)
+
+
+def test_the_parameters_of_a_local_folder_are_counted(tmp_path):
+    own, packed = tmp_path / "own", tmp_path / "packed-7b"
+    for folder, kind in ((own, np.float32), (packed, np.uint8)):
+        folder.mkdir()
+        save_file({"a": np.zeros((3, 1000), kind)}, folder / "model-1.safetensors")
+        save_file({"b": np.zeros(2000, np.float32)}, folder / "model-2.safetensors")
+    assert assumptions.billions(str(own)) == 5e-6
+    assert assumptions.billions(str(packed)) == 7  # by its name
