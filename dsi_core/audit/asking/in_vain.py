@@ -15,10 +15,9 @@ from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import controls
 
 ALIKE = controls.MIN_SAMPLES  # replies that tell, if they are all of one kind...
-FEW = 24  # ...and that tell what share of them can be evidence
-LEAST = (
-    1 / 8
-)  # of them; of innocent models 65% and more have something in common with a kit's texts
+FEW = 24  # ...and that tell what share of them can be evidence,
+# ...of which this is the least; of innocents 65% and more have something in common with the texts
+LEAST = 1 / 8
 QUOTED = 60  # characters of an answer
 ENDS = "Ctrl-C ends the asking, and keeps what came"
 
