@@ -206,7 +206,7 @@ def _counted(source: str) -> float:
     0 = it has none, or they are packed: then their numbers are not the model's.
     """
     parameters = 0
-    for file in (ROOT / source).glob("*.safetensors"):
+    for file in (ROOT / source).glob("model*.safetensors"):  # some hold a second copy besides
         with safe_open(file, "numpy") as weights:
             found = [weights.get_slice(name) for name in weights.keys()]  # noqa: SIM118
         if not all(part.get_dtype().startswith(("F", "BF")) for part in found):

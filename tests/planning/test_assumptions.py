@@ -156,5 +156,6 @@ def test_the_parameters_of_a_local_folder_are_counted(tmp_path):
         folder.mkdir()
         save_file({"a": np.zeros((3, 1000), kind)}, folder / "model-1.safetensors")
         save_file({"b": np.zeros(2000, np.float32)}, folder / "model-2.safetensors")
+    save_file({"a": np.zeros(5000, np.float32)}, own / "consolidated.safetensors")  # a second copy
     assert assumptions.billions(str(own)) == 5e-6
     assert assumptions.billions(str(packed)) == 7  # by its name
