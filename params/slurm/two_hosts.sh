@@ -1,6 +1,7 @@
 #!/bin/bash
-# Two hosts on one machine, to try a cluster without one (Linux, root; iproute2, openssh, sshfs):
-#     two_hosts.sh up             hosts `one` and `two`, with a disk that they share by sshfs
+# Two hosts on one machine, to try a cluster without one (Linux, root; iproute2):
+#     two_hosts.sh up             hosts `one` and `two`
+#     two_hosts.sh disk           a disk that they share by sshfs, which it needs beside openssh
 #     two_hosts.sh on two ray start --address one:6379
 #     ip link set two down        takes the network from `two`; `ip link set two up` gives it back
 #     two_hosts.sh slurm          SLURM and munge on both, for `two_hosts.sh on one sbatch ...`
@@ -43,6 +44,8 @@ up)
     ip link set two_hosts up
     host one 10.78.0.1
     host two 10.78.0.2
+    ;;
+disk)
     on one mount --bind "$there/disk" "$disk"
     [[ -e $there/key ]] || ssh-keygen -q -t ed25519 -N '' -f "$there/key"
     on one mkdir -p /run/sshd
@@ -84,10 +87,11 @@ CONF
 down)
     for name in one two; do
         [[ ! -e $there/$name/pid ]] || kill -9 "$(< "$there/$name/pid")" || true
+        ip link delete "$name" || true # else it stays until the last process has ended
         ip netns delete "$name" || true
         rm -rf "${there:?}/$name"
     done
     ip link delete two_hosts
     ;;
-*) sed -n 2,9p "$0" ;;
+*) sed -n 2,10p "$0" ;;
 esac
