@@ -1,8 +1,10 @@
 """Near-duplicates: pairs whose input and output both nearly repeat those of another (§6.1)."""
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ SIDES = ["prompt", "output"]
 # Rows that are compared with one in a band, and in vain in all: of many rows so many, ...
 NEIGHBOURS = 32
 COMPARED = 1_000_000  # ... of few as many as make so many comparisons, of up to 1,000 rows all
-KEPT = 2_000  # rows whose words are remembered
+KEPT = 1_000_000  # words that are remembered, of the rows that were compared last
 QUICK = 20_000  # rows among which near-duplicates are sooner found than stored
 
 Sides = tuple[str, str]
@@ -24,12 +26,13 @@ Rows = pd.DataFrame | Sequence[Sides]  # columns prompt and output, or both of e
 
 def words(text: str) -> frozenset[str]:
     """Give the set of a text's words, without case and punctuation."""
-    return frozenset(in_order(text))
+    return frozenset(map(sys.intern, in_order(text)))
 
 
 def jaccard(a: frozenset, b: frozenset) -> float:
     """Give |a and b| / |a or b|, in [0, 1]; 1 for two empty sets."""
-    return len(a & b) / len(a | b) if a or b else 1.0
+    shared = len(a & b)
+    return shared / (len(a) + len(b) - shared) if a or b else 1.0
 
 
 def find(pairs: pd.DataFrame, others: Rows, threshold: float) -> pd.Series:
@@ -107,6 +110,8 @@ class _Texts:
 
     Attributes
     ----------
+    count
+        Of words.
     nearest
         With how many rows one is compared in a band, and in vain in all.
     crowds
@@ -120,13 +125,20 @@ class _Texts:
     def __init__(self, parts: Sequence[Rows], threshold: float):
         self.threshold = threshold
         self.parts = [_Table(part) if isinstance(part, pd.DataFrame) else part for part in parts]
-        words_of = ((in_order(p), in_order(o)) for part in self.parts for p, o in part)
-        self.sketches = sketches.sketch(words_of, sum(map(len, self.parts)))
+        self.count = 0
+        self.sketches = sketches.sketch(self._words(), sum(map(len, self.parts)))
         self.crowds = np.zeros(len(self.sketches), dtype=np.int16)
         self.tried = np.zeros(len(self.sketches), dtype=np.int32)
         self.nearest = max(NEIGHBOURS, COMPARED // max(1, len(self.sketches)))
         self.failed: set[int] = set()
-        self.sets = _sets_of(self.parts)
+        self.sets = _sets_of(self.parts, KEPT * len(self.sketches) // max(1, self.count))
+
+    def _words(self) -> Iterator[tuple[list[str], list[str]]]:
+        """Give the words of both sides of each row, and count them."""
+        for prompt, output in chain.from_iterable(self.parts):
+            both = in_order(prompt), in_order(output)
+            self.count += len(both[0]) + len(both[1])
+            yield both
 
     def in_order(self, rows: np.ndarray, key: np.ndarray, further: np.ndarray) -> np.ndarray:
         """Rows by their numbers in a band, then by its further columns."""
@@ -146,7 +158,7 @@ class _Texts:
         They may be near-duplicates by their sketches; the nearest places come first.
         """
         place = first
-        while (there := place < last).any():
+        while (there := (place < last) & (self.tried[mine] < self.nearest)).any():
             mine, place, last = mine[there], place[there], last[there]
             one, two = mine, other[place]
             if wanted is not None:
@@ -186,11 +198,11 @@ class _Texts:
 
 
 def _sets_of(
-    parts: Sequence[Sequence[Sides]],
+    parts: Sequence[Sequence[Sides]], kept: int
 ) -> Callable[[int], tuple[frozenset[str], frozenset[str]]]:
-    """Give what tells the words of a row's sides; it remembers the last ones."""
+    """Give what tells the words of a row's sides; it remembers those of the last `kept` rows."""
 
-    @lru_cache(maxsize=KEPT)
+    @lru_cache(maxsize=kept)
     def sets(i: int) -> tuple[frozenset[str], frozenset[str]]:
         for part in parts:
             if i < len(part):
