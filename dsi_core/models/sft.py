@@ -93,7 +93,7 @@ def arguments(
         learning_rate=recipe.learning_rate,
         lr_scheduler_type=recipe.schedule,
         warmup_steps=recipe.warmup_steps,
-        optim=recipe.optimizer,
+        optim=means.FUSED.get(recipe.optimizer, recipe.optimizer),
         seed=seed,
         max_length=None,  # `example` has cut them
         padding_free=how.flat,

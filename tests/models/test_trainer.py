@@ -102,3 +102,9 @@ def test_in_bf16_what_is_tuned_stays_fp32(smoke, empty_store, method):
     assert curves["fp32"][-1] < curves["fp32"][0] - 0.05
     apart = np.abs(curves["fp32"] - curves["bf16"])
     assert 0 < apart.max() < 0.02
+
+
+@pytest.mark.parametrize(("said", "used"), [("adamw_torch", "adamw_torch_fused"), ("sgd", "sgd")])
+def test_adamw_takes_one_pass_and_no_other_optimizer_is_changed(tmp_path, said, used):
+    recipe = Recipe(method="full", learning_rate=1e-4, epochs=1, optimizer=said)
+    assert sft.arguments(recipe, 0, tmp_path, 8, precision.detect()).optim == used
