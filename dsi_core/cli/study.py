@@ -1,6 +1,8 @@
 """The paper's study: run it, plan it, pack its answers, check them, write its results."""
 
 import json
+import shutil
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +29,7 @@ from dsi_core.cli.options import (
 app = typer.Typer()
 
 STUDY = "The paper's study"
+WIDTH = 100  # columns of text where nobody knows how wide the terminal is, as in a pipe
 OF_DATA = "Plan the preparation of this dataset instead (`dsi prepare`)."
 RELEASED = "Read what the store lacks from the released answers, or make all of it here."
 
@@ -109,7 +112,9 @@ def run(
 def _of_run(title: str, state: Any) -> str:
     left, spent = state["left_hours"].sum(), state["spent_hours"].sum()
     shown = state.round(3).to_string(index=False)
-    return f"{title}\n{shown}\n{spent:.2f} hours spent, about {left:.2f} left\n"
+    besides = "; the workers' start and comparing answers come on top" if left else ""
+    hours = f"{spent:.2f} hours of one worker spent, about {left:.2f} left{besides}"
+    return f"{title}\n{shown}\n{hours}\n"
 
 
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi plan --profile paper --card A100-80GB")
@@ -147,21 +152,22 @@ def plan(
     if wrong := typed(context, "prompt", "output", "rows", "iid", *READING):
         raise ValueError(f"{', '.join(wrong)} goes with --data: a dataset to prepare")
     everything = plan.everything(profile, card)
-    details = {
-        "assumptions": assumptions.table(),
-        "jobs": everything.drop(columns=["id", "card"]),
-    }
+    each = everything.drop(columns=["id", "card"])
     parts = {
         "by dataset and phase": plan.totals(everything),
         "beside the paper's Table 9": plan.beside_paper(everything),
     }
     if json_:
-        tables = {title: as_json(table) for title, table in {**details, **parts}.items()}
+        parts = {"assumptions": assumptions.table(), "jobs": each, **parts}
+        tables = {title: as_json(table) for title, table in parts.items()}
         typer.echo(json.dumps({"profile": profile, "card": card, **tables}, indent=1))
         return
-    for title, table in {**(details if jobs else {}), **parts}.items():
+    width = shutil.get_terminal_size((WIDTH, 0)).columns
+    if jobs:
+        typer.echo(f"assumptions\n{assumptions.text(width)}\n")
+    for title, table in {**({"jobs": each} if jobs else {}), **parts}.items():
         typer.echo(f"{title}\n{table.round(2).to_string(index=False, na_rep='-')}\n")
-    typer.echo(plan.sentence(everything))
+    typer.echo(textwrap.fill(plan.sentence(everything), width))
 
 
 def _plan_preparation(data: str, profile: str, card: str, json_: bool, **how: Any) -> None:
@@ -224,7 +230,8 @@ def release(
 ) -> None:
     """Pack what models said and scored in a study, without weights, for stores that lack it.
 
-    Packed is what the profile's notebooks looked at when `dsi reproduce` last ran them.
+    Packed is what the profile's notebooks looked at when `dsi reproduce` last ran them from
+    nothing, each to its end.
     """
     from dsi_core.runtime import packing, released
 

@@ -2,7 +2,9 @@
 
 import math
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import groupby
+from textwrap import fill
 from typing import Literal, Self, get_args
 
 import pandas as pd
@@ -169,6 +171,18 @@ def table() -> pd.DataFrame:
         for name, billions in known.models.billions.items()
     ]
     return pd.DataFrame(rows, columns=["item", "value", "unit", "why"])
+
+
+def text(width: int) -> str:
+    """Say what `table` shows in lines of `width` columns; a reason stands below all it is for."""
+    wrap = partial(fill, width=width, break_long_words=False, break_on_hyphens=False)
+    lines = []
+    for why, rows in groupby(table().itertuples(), key=lambda row: row.why):
+        for row in rows:
+            said = f"{row.item}: {row.value} {row.unit}".rstrip()
+            lines.append(wrap(said, subsequent_indent="  "))
+        lines.append(wrap(why, initial_indent="    ", subsequent_indent="    "))
+    return "\n".join(lines)
 
 
 def billions(source: str) -> float:

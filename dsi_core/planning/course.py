@@ -148,6 +148,7 @@ def state(parts: Sequence[Part], machine: Machine) -> pd.DataFrame:
     """Say of each kind of work, in its order, how much is planned and done.
 
     What several datasets or parts share, as a model that is innocent of all, counts in the first.
+    A tuning is done if the weights are here, or if all who would need them have answered.
 
     Returns
     -------
@@ -158,13 +159,16 @@ def state(parts: Sequence[Part], machine: Machine) -> pd.DataFrame:
     """
     counted: set[str] = set()
     rows = [row for part in parts for row in _rows(part, machine, counted)]
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "left_hours"])
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "left_hours", "weights"])
+    asked = ~table["step"].str.startswith("tune")
+    waiting = table.loc[asked & (table["done"] < 1), "weights"]
+    table.loc[~asked & ~table["weights"].isin(waiting), ["done", "left_hours"]] = 1, 0.0
     groups = table.groupby(["suite", "dataset", "step"], sort=False)
     return groups[[*COLUMNS[3:], "left_hours"]].sum().reset_index()
 
 
 def _rows(part: Part, machine: Machine, counted: set[str]) -> Iterator[tuple]:
-    """The work of a part that is not counted yet; it is from here on."""
+    """The work of a part that is not counted yet, and whose weights it needs; counted from here."""
     profile = part.study.profile
     usual = part.study.sampling
     for victim in profile.victims:
@@ -176,13 +180,14 @@ def _rows(part: Part, machine: Machine, counted: set[str]) -> Iterator[tuple]:
         models = [m for m in participants(profile) if m.dataset == victim]
         for model in sorted(models, key=lambda m: not m.is_reference):
             who = "references" if model.is_reference else "suspects"
+            weights = jobs.weights(model.training)
             if model.training.datasets and _is_new(job := jobs.tune(model, machine), counted):
-                yield _row(part, victim, f"tune {who}", job, *_tuned(model))
+                yield *_row(part, victim, f"tune {who}", job, *_tuned(model)), weights
             sampling = usual.for_references() if model.is_reference else usual
             prompts = every if model.is_reference else asked
             if _is_new(job := jobs.answer(model, prompts, sampling, machine), counted):
                 done = _answered(model, samples, sampling, job)
-                yield _row(part, victim, f"ask {who}", job, *done)
+                yield *_row(part, victim, f"ask {who}", job, *done), weights
 
 
 def _is_new(job: JobEstimate, counted: set[str]) -> bool:
@@ -199,9 +204,10 @@ def _row(
 
 
 def _tuned(model: Participant) -> tuple[float, float]:
-    """(share that is done, seconds it took)."""
-    facts = store.manifest(tuning.record(model.training))
-    return (0.0, 0.0) if facts is None else (1.0, facts["seconds"])
+    """(share that is done, seconds it took); released are its seconds, not its weights."""
+    here = store.manifest(tuning.entry(model.training, make=False)) is not None
+    facts = store.manifest(tuning.record(model.training)) or {"seconds": 0.0}
+    return float(here), facts["seconds"]
 
 
 def _answered(

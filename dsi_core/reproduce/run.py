@@ -295,7 +295,7 @@ def run(
     together = min(cores(), SIDE_BY_SIDE, len(chosen)) if from_released else 1
     # Kernels have no terminal of their own, and draw as notebooks do, wherever they are run
     shown = {progress.VARIABLE: str(progress.how()), "MPLBACKEND": None}
-    work = partial(_run, profile=profile, values=values, timeout=timeout)
+    work = partial(_run, profile=profile, values=values, timeout=timeout, listed=not from_released)
     here = {**ONE_THREAD, **MALLOC} if from_released else {released.SWITCH: released.OFF}
     before = summary.scored_here()
     with variables({**shown, **here}):
@@ -367,19 +367,37 @@ def _seconds_last_time(notebook: Path, profile: str) -> float | None:
     return float(told) if told else None
 
 
-def _run(notebook: Path, profile: str, values: dict[str, Any], timeout: int | None) -> End:
-    """Run one notebook, and keep a list of the entries of the store that it looks at."""
+def _run(
+    notebook: Path, profile: str, values: dict[str, Any], timeout: int | None, *, listed: bool
+) -> End:
+    """Run one notebook. listed: whether the entries of the store that it looks at are listed."""
     progress.say(f"{provenance.now()}  {notebook.name} on {profile}")
     started = time.time()
-    aside = _aside()
-    listed = packing.use_list(profile, notebook.stem)
-    looked_at = listed if aside is None else aside / listed.name
-    looked_at.unlink(missing_ok=True)
-    with variables({store.USED: str(looked_at)}):
+    looked_at = _list_anew(profile, notebook) if listed else None
+    with variables({store.USED: None if looked_at is None else str(looked_at)}):
         out = copy_of(profile, notebook).parent
         settings = profiles.load_profile(profile)
         why_not = execute(notebook, out, values, timeout, banner_of(profile), settings)
+    if looked_at is not None and why_not is None:
+        looked_at.replace(_list_of(profile, notebook))
     return End(notebook, why_not, time.time() - started)
+
+
+def _list_of(profile: str, notebook: Path) -> Path:
+    """Where a notebook's list lies that has run to its end."""
+    listed, aside = packing.use_list(profile, notebook.stem), _aside()
+    return listed if aside is None else aside / listed.name
+
+
+def _list_anew(profile: str, notebook: Path) -> Path:
+    """An empty list of what a notebook looks at; the one of its last run is gone."""
+    listed = _list_of(profile, notebook)
+    unfinished = listed.with_suffix(packing.UNFINISHED)
+    store.make_root()
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.write_text("")
+    listed.unlink(missing_ok=True)
+    return unfinished
 
 
 def _never_ran(cell: nbformat.NotebookNode) -> bool:

@@ -18,6 +18,7 @@ from dsi_core.runtime import disk, released, store
 from dsi_core.runtime.released import MANIFEST, Archive, Release
 
 USED = "used"  # folder of the store: what each notebook looked at, a file for each
+UNFINISHED = ".unfinished"  # ending of such a file until its notebook has run to its end
 SPEC = "spec.json"
 # What is released of each kind, beside spec and manifest: nothing else leaves the store.
 CONTENT = {
@@ -36,15 +37,16 @@ SINCE_1980 = (1980, 1, 1, 0, 0, 0)  # the oldest time that an archive can give i
 
 
 def use_list(profile: str, notebook: str) -> Path:
-    """Give the file that `$DSI_USED` names while a notebook runs on a profile."""
+    """Give the file that names what a notebook looked at when it ran to its end on a profile."""
     return store.root() / USED / profile / f"{notebook}.txt"
 
 
 def pack(profile: str, out: Path | None = None, *, whole_store: bool = False) -> Release:
     """Write the release of a profile: an archive for each kind of entry, and their manifest.
 
-    Packed is what the profile's notebooks looked at when they last ran (`dsi reproduce`), so
-    that nothing else that a store holds, as answers to private prompts, gets out.
+    Packed is what the profile's notebooks looked at when they last ran from nothing (`dsi
+    reproduce`), so that nothing else that a store holds, as answers to private prompts, gets out.
+    Where released answers may be read nothing is listed: an entry may be partly its own then.
 
     Parameters
     ----------
@@ -56,8 +58,8 @@ def pack(profile: str, out: Path | None = None, *, whole_store: bool = False) ->
     Raises
     ------
     ValueError
-        There is nothing to pack; or the store lacks whole entries, as released answers stood for
-        them (of answers that are partly its own nobody knows); or `out` holds something else.
+        There is nothing to pack; or a notebook did not run to its end, so that nobody knows what
+        else it needs; or the store lacks entries that are released; or `out` holds something else.
     """
     out = (out or released.folder_of(profile)).resolve()
     ours = {MANIFEST, *(f"{kind}.zip" for kind in CONTENT)}
@@ -110,6 +112,7 @@ def _complete(profile: str, whole_store: bool) -> dict[str, list[Path]]:
     if whole_store:
         folders = {path.parent for path in store.root().glob(f"*/*/{MANIFEST}")}
     else:
+        _refuse_unfinished(profile)
         lists = sorted((store.root() / USED / profile).glob("*.txt"))
         names = [name for path in lists for name in path.read_text(encoding="utf-8").splitlines()]
         folders = {store.root() / name for name in names}
@@ -118,6 +121,18 @@ def _complete(profile: str, whole_store: bool) -> dict[str, list[Path]]:
         kind: sorted(f for f in folders if f.parent.name == kind and store.manifest(f) is not None)
         for kind in CONTENT
     }
+
+
+def _refuse_unfinished(profile: str) -> None:
+    """A notebook that failed, was interrupted or runs has not looked at all that it needs."""
+    unfinished = sorted((store.root() / USED / profile).glob(f"*{UNFINISHED}"))
+    if unfinished:
+        first = unfinished[0]
+        raise ValueError(
+            f"{', '.join(path.stem for path in unfinished)} did not run to the end on profile "
+            f"{profile!r}, and would be released in part: `dsi reproduce --from-nothing --profile "
+            f"{profile} --only {first.stem}` goes on; remove {first} to leave it out"
+        )
 
 
 def _refuse_to_lack(folders: set[Path], profile: str) -> None:
@@ -135,9 +150,8 @@ def _refuse_to_lack(folders: set[Path], profile: str) -> None:
     if lacking:
         raise ValueError(
             f"{len(lacking)} of {len(folders)} entries that the notebooks looked at are released, "
-            f"and not complete in {store.root()}, as {min(lacking).name}: released answers stood "
-            "for them, or a run was interrupted; `dsi reproduce --from-nothing --profile "
-            f"{profile}` makes them"
+            f"and not complete in {store.root()}, as {min(lacking).name}: the new release would "
+            f"lack them; `dsi reproduce --from-nothing --profile {profile}` makes them"
         )
 
 

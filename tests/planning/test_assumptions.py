@@ -91,6 +91,15 @@ def test_devices_of_cards():
     }
 
 
+def test_assumptions_are_whole_in_lines_as_wide_as_a_page():
+    said = assumptions.text(100)
+    assert max(map(len, said.splitlines())) <= 100
+    words = " ".join(said.split())
+    for row in assumptions.table().itertuples():
+        assert f"{row.item}: {row.value}" in words and " ".join(row.why.split()) in words
+    assert words.count(assumptions.read().models.why) == 1  # and not below each model
+
+
 def test_assumptions_all_say_why():
     table = assumptions.table()
     assert list(table.columns) == ["item", "value", "unit", "why"]

@@ -1,11 +1,13 @@
 """A study is run part by part; what is done and what is left is read from the store."""
 
+import json
+
 import pytest
 from helpers import says
 
 from dsi_core.planning import course
 from dsi_core.planning.machine import machine_of
-from dsi_core.runtime import store
+from dsi_core.runtime import packing, released, store
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Suspect
 
@@ -127,6 +129,26 @@ def test_a_run_that_is_interrupted_goes_on(smoke, empty_store, monkeypatch):
     after = course.state(parts, machine)
     assert (after["done"] == after["models"]).all()
     assert after["left_hours"].sum() == 0 < after["spent_hours"].sum()
+
+
+@pytest.mark.parametrize(("kept", "all_done"), [("responses", True), ("tuned", False)])
+def test_nothing_is_left_of_a_tuning_whose_model_has_answered(
+    smoke, empty_store, tmp_path, monkeypatch, kept, all_done
+):
+    """Without a record of the tuning; released answers bring no weights that a model could use."""
+    machine = machine_of("cpu-core", counts=True)
+    parts = [course.Part("", course._study(one_suspect(smoke, ["dozen"])))]
+    course.run(parts)
+    packing.pack("smoke", tmp_path / "answers", whole_store=True)
+    manifest = tmp_path / "answers" / "manifest.json"
+    release = json.loads(manifest.read_text())
+    release["files"] = {f"{kept}.zip": release["files"][f"{kept}.zip"]}
+    manifest.write_text(json.dumps(release))
+    monkeypatch.setenv("DSI_STORE", str(tmp_path / "another store"))
+    monkeypatch.setenv(released.SWITCH, str(manifest.parent))
+    table = course.state(parts, machine)
+    assert (table["done"] == table["models"] * all_done).all()
+    assert table["left_hours"].tolist() == (table["planned_hours"] * (not all_done)).tolist()
 
 
 def test_a_victim_without_a_suspect_is_refused_before_any_work(smoke, monkeypatch):

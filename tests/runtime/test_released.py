@@ -113,6 +113,19 @@ def test_the_whole_store_is_packed_only_when_that_is_asked_for(gpu_store, tmp_pa
     assert (tmp_path / "answers" / "responses.zip").exists()
 
 
+def test_what_a_notebook_looked_at_that_did_not_end_is_not_packed(gpu_store, tmp_path):
+    """Neither without it, which would be less than the study; all of the store needs no list."""
+    unfinished = packing.use_list("smoke", "02").with_suffix(packing.UNFINISHED)
+    unfinished.write_text("")
+    with pytest.raises(ValueError) as error:
+        packing.pack("smoke", tmp_path / "answers")
+    says(error, "02 did not run to the end", "'smoke'", "--only 02", str(unfinished))
+    assert not (tmp_path / "answers").exists()
+    packing.pack("smoke", tmp_path / "answers", whole_store=True)
+    unfinished.unlink()
+    packing.pack("smoke", tmp_path / "answers")
+
+
 @pytest.mark.parametrize("label", [GPU, HERE])
 def test_what_released_answers_stood_for_is_not_dropped(release, tmp_path, monkeypatch, label):
     """Also where another machine's stood for this one's; what nobody makes may be looked up."""
