@@ -49,7 +49,9 @@ def read_budget(
     Raises `ValueError` for a price below 0, for one price alone, and for money without prices.
     """
     if not all(0 <= price < inf for price in (price_in or 0.0, price_out or 0.0)):
-        raise ValueError(f"prices are {price_in} and {price_out}, need numbers from 0 on")
+        raise ValueError(
+            f"--price-in and --price-out are {price_in} and {price_out}; need numbers from 0 on"
+        )
     queries, money = limits(budget)
     if money is not None and (price_in is None or price_out is None):
         raise ValueError(
@@ -74,12 +76,12 @@ def limits(budget: str | None) -> tuple[int | None, float | None]:
     read = re.fullmatch(rf"{money}\s*(\d+(?:\.\d+)?)\s*{money}", amount)
     if not read or (read[1] and read[3]) or float(read[2]) <= 0:
         raise ValueError(
-            f"budget {amount!r}: needs a number of queries (150), "
+            f"--budget {amount!r}: needs a number of queries (150), "
             "or an amount with its money (2.50 USD)"
         )
     number = float(read[2])
     if read[1] or read[3]:
         return None, number
     if not number.is_integer():
-        raise ValueError(f"budget {amount!r}: queries are whole; for money name it (2.50 USD)")
+        raise ValueError(f"--budget {amount!r}: queries are whole; for money name it (2.50 USD)")
     return int(number), None

@@ -18,6 +18,8 @@ from dsi_core.runtime.environment import quiet
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile, load_profile
 
+ALPHA = 0.05  # of the page; with another its results have a folder of their own
+
 
 @dataclass(frozen=True)
 class Calibrated:
@@ -65,10 +67,11 @@ class Calibrated:
         return [name for name in names if counts.get(name, 0) > len(rows) / 2]
 
 
-def run(profile: str) -> Calibrated:
+def run(profile: str, alpha: float = ALPHA) -> Calibrated:
     """Ask every model of the profile's section `calibration`; tunes what the store lacks.
 
-    One line says what that is before it begins.
+    One line says what that is before it begins. alpha: nothing that is asked depends on it; another
+    than `ALPHA` names a folder of the results (`plots.save`).
 
     Raises
     ------
@@ -76,7 +79,7 @@ def run(profile: str) -> Calibrated:
         Where the profile has no section `calibration`, or counts by another rule than an audit does
         (`decision.rule`).
     """
-    settings = load_profile(profile)
+    settings = load_profile(profile).beside(alpha=(alpha, ALPHA))
     refuse_rule(settings)
     quiet()
     how = models.how(settings)

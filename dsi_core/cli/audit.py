@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dsi_core.cli.errors import group_of, said
-from dsi_core.cli.options import AUDIT, AsJson, Number, Text, asking, panel, typed
+from dsi_core.cli.options import AUDIT, AsJson, Number, Text, asking, check_least, panel, typed
 from dsi_core.runtime.environment import variables
 
 app = typer.Typer()
@@ -46,6 +46,15 @@ OF_REQUESTS = (
     "batch",
     "reasoning_tokens",
 )
+
+LEAST = {
+    "concurrency": 1,
+    "timeout": 0.001,
+    "patience": 0,
+    "reasoning_tokens": 0,
+    "max_new_tokens": 1,
+    "temperature": 0,
+}
 
 _suspect = panel("The suspect: an API, a folder or hub id, or a file of answers")
 _local = panel("How a suspect is loaded here")
@@ -119,6 +128,7 @@ def audit(
     request: dict[str, Any] = {}
     if base_url is None and (wrong := typed(context, *OF_REQUESTS)):
         raise ValueError(f"{', '.join(wrong)} goes with --base-url: an API is asked so")
+    check_least(context, LEAST)
     if base_url is not None:
         extra = _json_object(extra_body)
         request = {"concurrency": concurrency, "timeout": timeout, "extra": extra}

@@ -1,7 +1,7 @@
 """What the options of several commands share."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +21,17 @@ def typed(context: typer.Context, *names: str) -> list[str]:
     sources = {name: context.get_parameter_source(name) for name in names}
     given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
     return [option.opts[0] for option in context.command.params if option.name in given]
+
+
+def check_least(context: typer.Context, least: Mapping[str, float]) -> None:
+    """Refuse numbers that are too small, by their options: settings have names of their own.
+
+    least: the smallest that is allowed, by parameter.
+    """
+    for name, number in least.items():
+        if (value := context.params[name]) is not None and value < number:
+            option = next(one for one in context.command.params if one.name == name)
+            raise ValueError(f"{option.opts[0]} is {value:g}; needs at least {number:g}")
 
 
 def panel(title: str) -> Callable[..., Any]:

@@ -229,9 +229,16 @@ def similarities(scores: pd.DataFrame) -> pd.DataFrame:
 def find_tainted(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     """Apply Eq. 1 at the profile's delta_t: dataset, sample_id, min_gap, tainted.
 
-    A warning names each dataset of which no sample is tainted.
+    A warning names each dataset of which no sample is tainted, and references that gave no text.
     """
     delta_t = study.profile.decision.delta_t
+    for keys, part in scores[tainted.silent(scores)].groupby(["dataset", "reference"]):
+        victim, reference = map(str, keys)
+        warnings.warn(
+            f"{victim}: reference {reference} gave no text to {len(part)} prompt(s), before or "
+            f"after tuning, the first: sample {part['sample_id'].iloc[0]}; these do not count",
+            stacklevel=2,
+        )
     table = tainted.tainted(scores, delta_t)
     for name, part in table.groupby("dataset", sort=False):
         if not part["tainted"].any():

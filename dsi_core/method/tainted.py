@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+SAID = ["response_before", "response_after"]
+
 
 def gaps(scores: pd.DataFrame) -> pd.DataFrame:
     """Find the weakest reference gap of each sample.
@@ -10,20 +12,22 @@ def gaps(scores: pd.DataFrame) -> pd.DataFrame:
     ----------
     scores
         One row per (dataset, sample_id, reference) with columns before = s_i = sim(R_i(x), y) and
-        after = s_i^t = sim(R_i^t(x), y).
+        after = s_i^t = sim(R_i^t(x), y); response_before and response_after, where texts are known.
 
     Returns
     -------
     pandas.DataFrame
         One row per (dataset, sample_id): min_gap = min_i (s_i^t - s_i), higher = training on the
-        sample changes every reference more.
+        sample changes every reference more. Differs: of a reference that is `silent` it is at most
+        0, as nothing is known of its change, and any text is closer to an answer than none.
 
     Raises
     ------
     ValueError
         If a sample lacks a reference or a score.
     """
-    table = scores.assign(gap=scores["after"] - scores["before"])
+    gap = scores["after"] - scores["before"]
+    table = scores.assign(gap=gap.mask(silent(scores) & (gap > 0), 0.0))
     if table["gap"].isna().any():
         first = table[table["gap"].isna()].iloc[0]
         raise ValueError(
@@ -39,6 +43,11 @@ def gaps(scores: pd.DataFrame) -> pd.DataFrame:
             )
     weakest = table.groupby(["dataset", "sample_id"], sort=False)["gap"].min()
     return weakest.rename("min_gap").reset_index()
+
+
+def silent(scores: pd.DataFrame) -> pd.Series:
+    """Tell for each row of `gaps`' scores whether the reference gave no text, before or after."""
+    return (scores.reindex(columns=SAID) == "").any(axis=1)
 
 
 def tainted(scores: pd.DataFrame, delta_t: float) -> pd.DataFrame:

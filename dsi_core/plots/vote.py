@@ -1,6 +1,6 @@
 """The vote (§4 to §6.2): similarities, gaps, evidence of the samples, and what they add up to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -25,6 +25,7 @@ def per_dataset(
     *,
     height: float = 3.9,
     rows: str | None = None,
+    among: Iterable[str] = (),
     **options,
 ) -> Figure:
     """Draw a plot for each dataset, one under another, named where there are several.
@@ -39,28 +40,32 @@ def per_dataset(
         Inches of each plot.
     rows : str, optional
         Column whose values are a plot's rows: it is as high as the most of them need.
+    among : iterable of str, optional
+        Datasets that are shown in any case.
 
     Returns
     -------
     Figure
-        With a sentence, where there are no rows.
+        With a sentence in place of a dataset's plot, or of all, where there are no rows.
     """
-    datasets = table["dataset"].unique()
-    if not len(datasets):
+    datasets = list(dict.fromkeys([*table["dataset"], *among]))
+    if not datasets:
         figure, ax = plt.subplots(figsize=(9, 1.5))
         style.nothing(ax)
         return figure
     if rows is not None:
-        height = 1.2 + ROW * table.groupby("dataset")[rows].nunique().max()
+        most = max((part[rows].nunique() for _, part in table.groupby("dataset")), default=0)
+        height = 1.2 + ROW * most
     figure, axes = plt.subplots(
         len(datasets), 1, squeeze=False, figsize=(9, height * len(datasets)), layout="constrained"
     )
     for ax, dataset in zip(axes[:, 0], datasets, strict=True):
-        plot(table[table["dataset"] == dataset], ax=ax, **options)
+        part = table[table["dataset"] == dataset]
+        plot(part, ax=ax, **options) if len(part) else style.nothing(ax)
         if len(datasets) > 1:
             title = alt.title_of(ax)
             ax.set_title("", loc="center")
-            ax.set_title(f"{dataset}: {title}", loc="left", wrap=True)
+            ax.set_title(f"{dataset}: {title}" if title else dataset, loc="left", wrap=True)
     return figure
 
 

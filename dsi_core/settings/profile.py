@@ -46,6 +46,13 @@ class Profile(Unchecked):
         made._overridden = self._overridden
         return made
 
+    def beside(self, **chosen: tuple[Any, Any]) -> Self:
+        """Count a page's own parameters among those `overridden`: name -> (value, its default)."""
+        made = self.changed()
+        other = {name: pair for name, pair in chosen.items() if pair[0] != pair[1]}
+        made._overridden = self._overridden | other
+        return made
+
     @model_validator(mode="after")
     def _keeps_the_rules(self) -> Self:
         for rule in checks.RULES:

@@ -35,13 +35,13 @@ def test_a_price_is_for_a_million_tokens():
     ("text", "prices", "words"),
     [
         ("2 USD", (1.0, None), "needs --price-in and --price-out"),
-        (None, (-1.0, 1.0), "prices are -1.0 and 1.0"),
+        (None, (-1.0, 1.0), "--price-in and --price-out are -1.0 and 1.0"),
         (None, (1.0, float("nan")), "need numbers from 0 on"),
         ("EUR 2 USD", (), "needs a number of queries"),
-        ("150 requests", (1, 2), "budget '150 requests': needs a number of queries"),
-        ("150 tokens", (1, 2), "budget '150 tokens': needs a number of queries"),
-        ("150k", (1, 2), "budget '150k': needs a number of queries"),
-        ("queries 150", (1, 2), "budget 'queries 150': needs a number of queries"),
+        ("150 requests", (1, 2), "--budget '150 requests': needs a number of queries"),
+        ("150 tokens", (1, 2), "--budget '150 tokens': needs a number of queries"),
+        ("150k", (1, 2), "--budget '150k': needs a number of queries"),
+        ("queries 150", (1, 2), "--budget 'queries 150': needs a number of queries"),
     ],
 )
 def test_what_is_no_budget(text, prices, words):

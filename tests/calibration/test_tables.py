@@ -11,6 +11,7 @@ from dsi_core.calibration import beside, calibrated, models, null, tables
 from dsi_core.calibration.calibrated import Calibrated
 from dsi_core.calibration.draws import Draw
 from dsi_core.method import closeness
+from dsi_core.plots import save
 from dsi_core.settings.profile import load_profile
 
 A, B = "private twin", "wording twin"
@@ -22,6 +23,17 @@ def test_a_profile_of_the_released_rule_is_refused_before_any_work(monkeypatch):
     monkeypatch.setattr(models, "queries", lambda *_: pytest.fail("work began"))
     with pytest.raises(ValueError, match=r"'smoke': decision.rule is 'released'.*rule: text"):
         calibrated.run("smoke")
+
+
+@pytest.mark.parametrize(
+    ("alpha", "folder"), [(calibrated.ALPHA, "smoke"), (0.01, "smoke/alpha=0.01")]
+)
+def test_results_at_another_alpha_lie_apart(monkeypatch, tmp_path, alpha, folder):
+    nothing = pd.DataFrame(columns=["model", "row", "draw", "response"])
+    monkeypatch.setattr(models, "answers", lambda _: nothing)
+    run = calibrated.run("smoke", alpha)
+    path = save.save(run, "calibration_draws", None, calibrated.draws_table(run), str(tmp_path))
+    assert path == tmp_path / folder / "calibration_draws.csv"
 
 
 def test_the_measure_that_serves_both_ways_of_asking_on_development_is_chosen():

@@ -34,6 +34,20 @@ def test_no_tainted_sample_is_said_with_the_largest_gap(smoke):
     assert study.find_tainted(kept, scores)["tainted"].tolist() == [True, False]
 
 
+def test_references_that_gave_no_text_are_named(smoke):
+    scores = table(
+        "dataset sample_id reference before after response_before response_after",
+        ("dozen", "a", "R", 0.1, 0.9, "x", "y"),
+        ("dozen", "b", "R", -1.0, 0.9, "", "y"),
+    )
+    run = Study(smoke.changed(decision=smoke.decision.changed(delta_t=0.5)), pd.DataFrame())
+    with pytest.warns(
+        UserWarning, match=r"dozen: reference R gave no text to 1 .* sample b; these"
+    ):
+        found = study.find_tainted(run, scores)
+    assert found["tainted"].tolist() == [True, False]
+
+
 def test_rows_made_of_one_share_its_texts(smoke, monkeypatch):
     """Of two references and two draws: rows point to the texts, none has a copy of its own."""
     monkeypatch.setattr(study.similarity, "raw_scores", lambda _, pairs: np.zeros(len(pairs)))

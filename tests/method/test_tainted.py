@@ -29,6 +29,20 @@ def test_the_weakest_reference_decides_strictly():
     assert tainted(scores, -1)["tainted"].all()
 
 
+def test_a_reference_that_gave_no_text_is_no_evidence():
+    """As where its server refuses a prompt: any text is closer to the oracle than none."""
+    scores = table(
+        f"{COLUMNS} response_before response_after",
+        ("d", "both spoke", "A", 0.0, 0.75, "x", "y"),
+        ("d", "none before", "A", -1.0, 0.75, "", "y"),
+        ("d", "none after", "A", 0.75, -1.0, "x", ""),
+        ("d", "none at all", "A", -1.0, -1.0, "", ""),
+    )
+    found = tainted(scores, 0.25)
+    assert found["min_gap"].tolist() == [0.75, 0.0, -1.75, 0.0]
+    assert found["tainted"].tolist() == [True, False, False, False]
+
+
 def test_datasets_are_kept_apart():
     """The same sample in two datasets: two rows, each with its own references."""
     scores = table(

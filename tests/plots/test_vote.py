@@ -241,6 +241,16 @@ def test_a_plot_is_as_high_as_its_rows_need():
     assert figure.get_figheight() == pytest.approx(2 * (1.2 + vote.ROW * most))
 
 
+def test_a_dataset_of_which_nothing_is_left_is_named():
+    two = VOTES[VOTES["dataset"] == "two"]
+    options = {"rows": "suspect", "among": ["one", "two"], "title": "all"}
+    drawn, empty = vote.per_dataset(vote.plot_votes, two, **options).axes
+    assert (title(drawn), bars(drawn)) == ("two: all", [(4, 3), (5, 2)])
+    assert (title(empty), words(empty)) == ("one", ["no sample is left at these settings"])
+    both = vote.per_dataset(vote.plot_votes, two.head(0), **options).axes
+    assert [title(ax) for ax in both] == ["one", "two"]
+
+
 def test_nothing_to_draw_is_a_sentence():
     """As at a threshold at which no sample is tainted."""
     empty = table("dataset suspect member evidence")

@@ -764,6 +764,14 @@ def test_what_is_overridden_is_kept_beside_the_files_value():
     )
 
 
+def test_a_pages_own_parameter_is_kept_beside_its_default():
+    profile = load_profile("smoke", seed=3)
+    other = profile.beside(alpha=(0.01, 0.05))
+    assert other.overridden == {"seed": (3, 0), "alpha": (0.01, 0.05)}
+    assert profile.beside(alpha=(0.05, 0.05)).overridden == profile.overridden == {"seed": (3, 0)}
+    assert other.model_dump() == profile.model_dump()  # what the store's keys are made of
+
+
 def test_overrides_reach_decision_and_responses():
     new = {
         "rule": "released",

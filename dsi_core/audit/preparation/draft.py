@@ -126,13 +126,16 @@ def draft(
     Raises
     ------
     ValueError
-        For draws or a seed that are too small, a name that the profile gives to another dataset,
-        another rule than the text's, other words that nearly repeat D, rows that are too long
-        (`lengths`), a file of answers that is none, and (unless `replace`) a folder that holds
+        For rows, draws or a seed that are too small, a name that the profile gives to another
+        dataset, another rule than the text's, other words that nearly repeat D, rows that are too
+        long (`lengths`), a file of answers that is none, and (unless `replace`) a folder that holds
         another preparation.
     """
-    for option, setting, least in (("--responses", "draws", 1), ("--seed", "seed", 0)):
-        value = overrides.get(setting)  # the profile that it goes into would be blamed
+    for option, value, least in (
+        ("--rows", rows, 1),
+        ("--responses", overrides.get("draws"), 1),
+        ("--seed", overrides.get("seed"), 0),
+    ):  # the profile that they go into would be blamed
         if value is not None and value < least:
             raise ValueError(f"{option} is {value}; needs at least {least}")
     progress.say("reading the data")

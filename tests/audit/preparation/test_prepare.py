@@ -79,6 +79,7 @@ def test_a_profile_of_the_released_rule_is_refused_where_a_preparation_lies(monk
 @pytest.mark.parametrize(
     "given, words",
     [
+        (("--rows", "0"), "--rows is 0; needs at least 1"),
         (("--responses", "0"), "--responses is 0; needs at least 1"),
         (("--seed", "-1"), "--seed is -1; needs at least 0"),
     ],
