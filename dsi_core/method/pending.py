@@ -60,11 +60,13 @@ def sentence(work: Sequence[Work]) -> str:
     seconds = [_tuning_seconds(w.training, earlier) for w in tuned]
     seconds += [_answering_seconds(w, earlier) for w in work if w.answers or w.texts]
     known = [s for s in seconds if s is not None]
-    takes = "how long is not known"
+    takes, besides = "how long is not known", ""
     if len(known) == len(seconds):
         takes = f"about {_time(sum(known) / workers)}"
+        besides = "; the workers' start, and what later steps lack, come on top"
     how = f"{', '.join(labels)}, {workers} worker{'s' if workers > 1 else ''}"
-    return f"neither stored nor released, so made here: {'; '.join(parts)}: {takes} ({how})"
+    made = f"neither stored nor released, so made here: {'; '.join(parts)}"
+    return f"{made}: {takes} ({how}){besides}"
 
 
 def _untuned(work: Iterable[Work]) -> list[Work]:
