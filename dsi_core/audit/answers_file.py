@@ -79,6 +79,18 @@ def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def evenly(answers: pd.DataFrame) -> pd.DataFrame:
+    """Keep as many answers to each sample, its first ones, as the sample with the fewest has.
+
+    Where the closest of them counts, more of them are closer by chance: a coin that decided how
+    many there are would be found in answers of anybody.
+
+    answers: columns sample_id, draw (0, 1, ... for each sample); a sample without any is none.
+    """
+    fewest = answers.groupby("sample_id")["draw"].nunique().min()
+    return answers[answers["draw"] < fewest]
+
+
 def without_thoughts(answers: pd.DataFrame) -> pd.DataFrame:
     """Cut the thoughts of a control off, as the suspect's are; who only thought said nothing."""
     said = answers["response"].map(lambda text: thoughts.apart(text).answer)

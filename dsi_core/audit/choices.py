@@ -6,18 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import answers_file, plan_file, subject
+from dsi_core.audit import answers_file, plan_file, put_before, subject
 from dsi_core.audit.asking import same_model
 from dsi_core.audit.asking.cost import BYTES_PER_TOKEN, neutral_round, worst
 from dsi_core.audit.asking.storage import is_fixed
 from dsi_core.audit.budget import read_budget
-from dsi_core.audit.plan import AUDITS, LOOKS, Plan
+from dsi_core.audit.plan import AUDITS, LOOKS, Plan, folder_name
 from dsi_core.audit.preparation.prepared import Prepared
 from dsi_core.audit.subject import Kind, Subject
 from dsi_core.data.fields import text_of
 from dsi_core.evidence import looks as group_sequential
 from dsi_core.protect.kit import Kit
-from dsi_core.runtime import store
 from dsi_core.runtime.released import sha256_of
 from dsi_core.services import address, network, request, thoughts
 from dsi_core.services.troubles import LIMITS
@@ -95,7 +94,7 @@ def plan(
     if prepared is not None:
         _refuse(prepared, draws, max_new_tokens, control_answers, profile)
     if draws is not None and draws < 1:
-        raise ValueError(f"responses is {draws}; needs at least 1")
+        raise ValueError(f"--responses is {draws}; needs at least 1")
     if answers is not None:
         _refuse_of_file(
             {
@@ -113,7 +112,7 @@ def plan(
     greedy = not (whole.responses.temperature if temperature is None else temperature)
     if greedy and draws is not None and draws > 1:
         raise ValueError(
-            f"responses is {draws}, but at temperature 0 every answer to a prompt is the same: "
+            f"--responses is {draws}, but at temperature 0 every answer to a prompt is the same: "
             "--responses 1, or --temperature 1.0"
         )
     chosen = {
@@ -152,6 +151,8 @@ def plan(
     if is_fixed(planned):
         plan_file.check(planned.folder, planned.fixed, of_a_file=answers is not None)
     _warn_of_texts(planned)
+    if (shared := put_before.shared(planned)) is not None:
+        warnings.warn(shared.said, stacklevel=2)
     if given is not None:
         _warn_of_surplus(given[given["sample_id"].isin(asked["sample_id"])], planned)
     return planned
@@ -160,7 +161,7 @@ def plan(
 def check_alpha(alpha: float) -> None:
     """Refuse what is no chance of accusing an innocent model."""
     if not 0 < alpha < 1:
-        raise ValueError(f"alpha is {alpha}, needs a number between 0 and 1")
+        raise ValueError(f"--alpha is {alpha}, needs a number between 0 and 1")
 
 
 def _subject(about: Kit | Prepared, profile: str | None) -> Subject:
@@ -243,11 +244,12 @@ def _refuse(
     most = prepared.study.profile.responses.draws
     if draws is not None and draws not in range(1, most + 1):
         raise ValueError(
-            f"responses is {draws}; allowed: 1 to {most}, as the known models answered {most} times"
+            f"--responses is {draws}; allowed: 1 to {most}, as the known models answered {most} "
+            "times"
         )
     if max_new_tokens is not None:
         raise ValueError(
-            f"max_new_tokens is {max_new_tokens}; with --prepared it is the preparation's "
+            f"--max-new-tokens is {max_new_tokens}; with --prepared it is the preparation's "
             f"({prepared.study.profile.responses.max_new_tokens}), as the known models were asked"
         )
     if control_answers:
@@ -285,17 +287,33 @@ def _draws_of(answers: pd.DataFrame | None, about: Subject) -> int | None:
 
 
 def _warn_of_surplus(answers: pd.DataFrame, plan: Plan) -> None:
-    if surplus := int((answers["draw"] >= plan.draws).sum()):
+    counted = answers[answers["draw"] < plan.draws]
+    if surplus := len(answers) - len(counted):
         warnings.warn(
             f"{plan.answers_file}: of the answers to a sample the first {plan.draws} count: "
             f"{surplus} of {len(answers)} are not used",
             stacklevel=3,
         )
+    if plan.kit is not None:
+        _warn_of_uneven(f"--answers {plan.answers_file}", counted)
+
+
+def _warn_of_uneven(option: str, answers: pd.DataFrame) -> None:
+    """Tell which answers do not count where samples have different numbers of them."""
+    even = answers_file.evenly(answers)
+    if surplus := len(answers) - len(even):
+        fewest, most = even["draw"].max() + 1, answers["draw"].max() + 1
+        warnings.warn(
+            f"{option}: has {fewest} to {most} answers to a sample, of which the closest counts: "
+            f"the first {fewest} to each do, as more are closer by chance, and {surplus} of "
+            f"{len(answers)} are not used; as many answers to every sample help",
+            stacklevel=4,
+        )
 
 
 def _neutral(given: int | None, model: Model | None) -> int:
     if given is not None and given not in range(len(same_model.PROMPTS) + 1):
-        raise ValueError(f"same_model is {given}; allowed: 0 to {len(same_model.PROMPTS)}")
+        raise ValueError(f"--same-model is {given}; allowed: 0 to {len(same_model.PROMPTS)}")
     if model is not None and model.endpoint is not None:
         return same_model.DEFAULT if given is None else given
     if given:
@@ -307,7 +325,7 @@ def _how_many(samples: int | None, most: int) -> int:
     if not most:
         raise ValueError("there is no sample to ask about")
     if samples is not None and samples not in range(1, most + 1):
-        raise ValueError(f"samples is {samples}; allowed: 1 to {most}, as many as there are")
+        raise ValueError(f"--samples is {samples}; allowed: 1 to {most}, as many as there are")
     return most if samples is None else samples
 
 
@@ -323,6 +341,7 @@ def _controls(
     names: set[str] = set()
     for number, path in enumerate(map(Path, files), start=1):
         said = answers_file.without_thoughts(_of_file(path, samples))
+        said = said[said["sample_id"].isin(asked["sample_id"])]
         option, sha256 = f"--control-answers {path}", sha256_of(path)
         if sha256 in known:
             raise ValueError(
@@ -334,7 +353,8 @@ def _controls(
         known[sha256] = option
         names.add(path.stem)
         _check_coverage(option, said, asked)
-        tables.append(said.assign(control=f"{number}. {path.stem}"))
+        _warn_of_uneven(option, said)
+        tables.append(answers_file.evenly(said).assign(control=f"{number}. {path.stem}"))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -354,7 +374,7 @@ def _check_coverage(option: str, said: pd.DataFrame, asked: pd.DataFrame) -> Non
 
 def _place(about: Subject, out: str | Path | None) -> Path:
     """Where the audit's folder is made: never in what it is about."""
-    name = store.file_name(about.name)
+    name = folder_name(about.name)
     places = [AUDITS / name, AUDITS / f"{name}-audits"] if out is None else [Path(out)]
     for place in places:
         if not place.resolve().is_relative_to(about.folder.resolve()):

@@ -4,6 +4,7 @@
 knowledge.
 """
 
+from dsi_core.audit import judgement, put_before
 from dsi_core.audit.judgement import Answer, Judgement
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.reach import Power, Reach
@@ -14,7 +15,7 @@ from dsi_core.audit.suspect import AnswerStatus
 COPIES = {Kind.PRIVATE: "a copy or a rewording", Kind.WORDING: "a copy"}
 # What it takes for an answer to be evidence of any weight
 LEANS = {
-    Kind.PRIVATE: "have anything in common with the sample's text (beyond what controls have)",
+    Kind.PRIVATE: "have anything in common with the sample's text",
     Kind.WORDING: "lean to one of the two wordings",
 }
 ASSUMPTIONS = {
@@ -39,6 +40,15 @@ OF_A_FILE = (
     "The file holds the suspect's answers as they came, all of them: whoever knows what counts and "
     "leaves answers out, or writes them, can make any model look guilty or innocent."
 )
+OF_CONTROLS = (
+    "The control answers were made without knowledge of the coin: whoever knows it and writes "
+    "them, or chooses among them, can make any model look guilty or innocent."
+)
+PUT_BEFORE = (
+    "What was put before each question (system prompt, fields of --extra-body, chat template) was "
+    "chosen without knowledge of the coin: whoever knows it and puts texts there, from which a "
+    "model may copy, can make any model look guilty."
+)
 VOTE_ASSUMES = (
     "None is needed to count, but the count has no known error rate: the thresholds are the "
     "paper's conventions."
@@ -50,6 +60,9 @@ P_VALUE = (
 NO_FINDING = (
     "No finding does not show that the model was not trained on the dataset: it may have learnt it "
     "too weakly, from another wording, or hide it behind a filter."
+)
+OF_HONEST_ANSWERS = (
+    "An operator who puts other texts in place of its answers can hide any model from this."
 )
 NOT_KNOWLEDGE = "That does not tell learning from the dataset from knowing its subject."
 LIKE_TUNED = (
@@ -75,8 +88,19 @@ LOCAL = (
     "What was asked are the files named here: what a service offers under the same name may be "
     "another model."
 )
+EXAMINER = (
+    "That the model gave these answers rests on the examiner's word alone: they lie in files that "
+    "can be edited, and the hashes here are of what lies in them now. Who doubts it asks the model "
+    "again."
+)
+AGE = (
+    "A kit that is younger than its owner's access to the model, or to its answers, shows nothing "
+    "at any p: whoever knows the answers can change a row, if only a mark, until its coin suits "
+    "them. What helps is a commitment that somebody else dated before the model could be asked."
+)
 LIMITS = {
     Kind.PRIVATE: [
+        AGE,
         P_VALUE,
         NO_FINDING,
         HOW_IT_CAME,
@@ -84,6 +108,7 @@ LIMITS = {
         SERVICE,
     ],
     Kind.WORDING: [
+        AGE,
         P_VALUE,
         NO_FINDING,
         HOW_IT_CAME,
@@ -110,12 +135,15 @@ LATE = (
 
 def assumption(plan: Plan) -> str:
     """Say what a p-value of this audit assumes."""
-    said = [ASSUMPTIONS[plan.subject.kind]]
-    if plan.answers_file is not None:
-        said.append(OF_A_FILE)
-    elif plan.prepared is None:
-        said.append(NOTHING_ELSE)
-    return " ".join(said)
+    also = {
+        OF_A_FILE: plan.answers_file is not None,
+        OF_CONTROLS: bool(plan.control_files),
+        PUT_BEFORE: plan.kit is not None and bool(put_before.texts(plan)),
+    }
+    said = [line for line, holds in also.items() if holds]
+    if not said and plan.kit is not None:
+        said = [NOTHING_ELSE]
+    return " ".join([ASSUMPTIONS[plan.subject.kind], *said])
 
 
 def limits(plan: Plan) -> list[str]:
@@ -124,6 +152,8 @@ def limits(plan: Plan) -> list[str]:
     if plan.remote is None:
         said = [line for line in said if line not in (ASKING, ASKING_PUBLISHED, SERVICE)]
         said += [] if plan.model is None else [LOCAL]
+    if plan.answers_file is None:
+        said = [*said, EXAMINER]
     return [LATE, *said] if plan.kit is not None and plan.kit.commitment.late else said
 
 
@@ -154,22 +184,48 @@ def headline(plan: Plan, judged: Judgement) -> str:
         return (
             f"This audit cannot find anything at alpha = {plan.alpha:g}: too few samples, "
             f"{judged.leans} of {judged.reach.samples} with a usable answer, "
-            f"{LEANS[plan.subject.kind]}."
+            f"{LEANS[plan.subject.kind]}{_beyond(plan)}."
         )
     if judged.answer is Answer.CANNOT:
         return cannot(plan, judged.reach)
     if judged.answer is Answer.FOUND:
-        copy = COPIES[plan.subject.kind]
-        whole = "" if plan.answers_file is None else "If the file holds its answers as they came, "
+        published = f"the published part of {plan.subject.name}"
         return (
-            f"{whole}{plan.suspect} was trained on the published part of {plan.subject.name} or on "
-            f"{copy} of it (p = {judged.p:.2g}, {plan.subject.kind}, alpha = {plan.alpha:g})."
+            f"{_conditions(plan)}{plan.suspect} was trained on {published} or on "
+            f"{COPIES[plan.subject.kind]} of it (p = {judged.p:.2g}, {plan.subject.kind}, "
+            f"alpha = {plan.alpha:g})."
         )
     return f"No finding at alpha = {plan.alpha:g} (p = {judged.p:.2g}, {plan.subject.kind})."
 
 
-def after(plan: Plan, judged: Judgement, power: dict[str, Power]) -> str:
-    """Say what an audit concludes, and what belongs to it: the headline first."""
+def _conditions(plan: Plan) -> str:
+    """What a finding rests on that nobody can check here; "" = nothing."""
+    shared = put_before.shared(plan)
+    conditions = {
+        "a coin made the split": plan.kit is not None and plan.kit.commitment.late,
+        "the file holds its answers as they came": plan.answers_file is not None,
+        "the control answers were made without knowledge of the coin": bool(plan.control_files),
+        "it copied nothing that was put before the questions": shared is not None
+        and shared.favours,
+    }
+    said = " and ".join(condition for condition, holds in conditions.items() if holds)
+    return f"If {said}, " if said else ""
+
+
+def _beyond(plan: Plan) -> str:
+    return " (beyond what controls do)" if plan.control_files else ""
+
+
+def after(
+    plan: Plan,
+    judged: Judgement,
+    power: dict[str, Power],
+    power_of_leaning: dict[str, Power] | None = None,
+) -> str:
+    """Say what an audit concludes, and what belongs to it: the headline first.
+
+    power, power_of_leaning: over the samples with a usable answer, and over those that lean.
+    """
     said, is_found = [headline(plan, judged)], judged.answer is Answer.FOUND
     left = judged.answered < len(plan.samples)
     if plan.prepared is not None:
@@ -179,9 +235,13 @@ def after(plan: Plan, judged: Judgement, power: dict[str, Power]) -> str:
     if not is_found or (left and plan.answers_file is not None):
         said += [_so_far(plan, judged), *_no_evidence(judged)]
     if judged.answer is Answer.NO_FINDING:
+        said += _leaning(plan, judged)
         if power:
             by_then = " by then" if judged.samples < len(plan.samples) else ""
             said.append(_power(power, f"would have been found{by_then}"))
+        if power_of_leaning:
+            said.append(f"Over the samples that lean alone: {_found(power_of_leaning)}.")
+        said += [OF_HONEST_ANSWERS] if power else []
         name, data = plan.suspect, plan.subject.name
         said.append(f"It does not show that {name} was not trained on {data}.")
     return " ".join(said)
@@ -194,6 +254,21 @@ def _so_far(plan: Plan, judged: Judgement) -> str:
     said += f"{judged.reach.samples} have a usable answer."
     if judged.samples < len(plan.samples):
         said += " A rerun with a larger budget goes on under the same plan."
+    return said
+
+
+def _leaning(plan: Plan, judged: Judgement) -> list[str]:
+    """How many samples can have shown anything, where that are not all with a usable answer."""
+    again, leaning = len(judgement.repeated(judged)), int(judgement.leaning(judged).sum())
+    said, usable = [], judged.reach.samples
+    if again:
+        said.append(
+            f"{again} usable answers are texts that came to more than {judgement.SAME} prompts."
+        )
+    if leaning < usable:
+        other = "With other texts " if again else ""
+        of = f"{other}{leaning} of the {usable} samples with a usable answer"
+        said.append(f"{of} {LEANS[plan.subject.kind]}.")
     return said
 
 
@@ -230,11 +305,15 @@ def cannot(plan: Plan, within: Reach) -> str:
 
 def _power(power: dict[str, Power], verb: str) -> str:
     losses = " / ".join(f"{one.final_loss:.1f}" for one in power.values())
-    found = " / ".join(f"{one.found:.2f}" for one in power.values())
     return (
         f"A model that learnt what was published as small ones did in {' / '.join(power)} (final "
-        f"loss {losses}; notebook 10) {verb} with probability {found}."
+        f"loss {losses}; notebook 10) and answers as it learnt {verb} with probability "
+        f"{_found(power)}."
     )
+
+
+def _found(power: dict[str, Power]) -> str:
+    return " / ".join(f"{one.found:.2f}" for one in power.values())
 
 
 def _after_the_fact(plan: Plan, judged: Judgement) -> str:

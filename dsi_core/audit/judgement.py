@@ -15,6 +15,7 @@ from dsi_core.audit.reach import Reach
 from dsi_core.audit.refusals import refuses
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerFacts, AnswerStatus
+from dsi_core.data.common_words import in_order, seen
 from dsi_core.evidence import controls, twin, wording
 from dsi_core.evidence.controls import RankTest
 from dsi_core.evidence.looks import ExactTest, Look
@@ -25,6 +26,7 @@ from dsi_core.services import thoughts
 
 ANSWER = ["sample_id", "draw"]
 FACTS = list(AnswerFacts.__dataclass_fields__)
+SAME = 3  # prompts that bring the same answer by chance, as data of one template may
 LABEL = {Kind.PRIVATE: "published", Kind.WORDING: "first_published"}  # what the coin decided
 # The texts that an answer is compared with: its closeness to them, by the sample's column
 TEXTS = {
@@ -179,6 +181,34 @@ def sensitivity(plan: Plan, judged: Judgement) -> ExactTest:
     """Test once more with every answer counted that is a text, refusals among them (A and B)."""
     texts = judged.table[judged.table["response"] != ""]
     return _tested(plan, _of_samples(plan, plan.samples.head(judged.samples), texts))
+
+
+def without_controls(plan: Plan, judged: Judgement) -> ExactTest:
+    """Test once more as if there were no control answers (A and B)."""
+    return _tested(plan, judged.evidence.assign(evidence=judged.evidence["value"]))
+
+
+def leaning(judged: Judgement) -> np.ndarray:
+    """Tell which samples that count lean by themselves, whatever controls do (A and B).
+
+    Shape (samples,), bool. A text that came to prompt after prompt (`repeated`) leans by chance.
+    """
+    usable = _usable(judged)
+    own = usable.drop(repeated(judged).index)["sample_id"]
+    leans = judged.evidence["value"].fillna(0.0) != 0
+    return (leans & judged.evidence["sample_id"].isin(own)).to_numpy()
+
+
+def repeated(judged: Judgement) -> pd.DataFrame:
+    """Give the usable answers whose words came to more than `SAME` prompts (A and B)."""
+    usable = _usable(judged)
+    words = usable["response"].map(lambda text: " ".join(in_order(seen(text))))
+    prompts = usable["sample_id"].groupby(words).transform("nunique")
+    return usable[prompts > SAME]
+
+
+def _usable(judged: Judgement) -> pd.DataFrame:
+    return judged.table[judged.table["status"] == AnswerStatus.ANSWERED]
 
 
 def _with_closeness(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """An audit that is planned (§5.4): what a suspect will be asked, how it is judged, and where."""
 
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -130,7 +131,7 @@ class Plan:
         test is fixed by plan.json in the folder.
         """
         spec = {"subject": dict(self.subject.hashes), "suspect": self.suspect_key}
-        return f"{store.file_name(self.suspect)}-{store.key(spec)}"
+        return f"{folder_name(self.suspect)}-{store.key(spec)}"
 
     @property
     def folder(self) -> Path:
@@ -173,3 +174,8 @@ class Plan:
         if self.remote is None:
             return most
         return request.most_new_tokens(self.remote, most) or most + self.remote.reasoning_tokens
+
+
+def folder_name(name: str) -> str:
+    """Write a name as that of a folder, which no shell tool takes for an option."""
+    return re.sub("^-", "_", store.file_name(name))

@@ -89,8 +89,8 @@ def lies_in(folder: Path) -> bool:
 
 
 def write(folder: Path, planned: PlanFile) -> PlanFile:
-    """Write plan.json, with the time."""
-    begun = planned.changed(begun=provenance.now())
+    """Write plan.json, with the time, by which the log tells it from one written anew."""
+    begun = planned.changed(begun=provenance.moment())
     disk.write_text(folder / NAME, begun.json_text())
     return begun
 

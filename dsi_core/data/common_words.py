@@ -9,6 +9,13 @@ from rapidfuzz.distance import LCSseq
 
 # Scripts that put no spaces between words: each of their characters counts as one
 UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+# What nobody sees: Unicode's Default_Ignorable_Code_Point, the marks of annotations (U+FFF9 on),
+# and controls that are no blanks
+UNSEEN = (
+    r"\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    r"\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
 
 
 def _marks() -> str:
@@ -23,10 +30,20 @@ def _marks() -> str:
     return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in runs)
 
 
-# A mark belongs to the letter before it; alone it is none
-WORD = rf"[{UNSPACED}]|[^\W{UNSPACED}]+(?:[{_marks()}]+[^\W{UNSPACED}]*)*"
-PIECES = re.compile(rf"\s+|{WORD}|[^\w\s]")
+def _word(marks: str) -> str:
+    """The pattern of a word. A mark belongs to the letter before it; alone it is none."""
+    return rf"[{UNSPACED}]|[^\W{UNSPACED}]+(?:[{marks}]+[^\W{UNSPACED}]*)*"
+
+
+WORD = _word(_marks())
+PIECES = re.compile(rf"\s+|{_word(_marks() + UNSEEN)}|[^\w\s]")
 WORDS = re.compile(WORD)
+_UNSEEN = re.compile(f"[{UNSEEN}]+")
+
+
+def seen(text: str) -> str:
+    """Give a text without the characters that nobody sees."""
+    return _UNSEEN.sub("", text)
 
 
 def pieces(text: str) -> list[str]:
@@ -40,7 +57,8 @@ def common(oracle: str, response: str) -> list[tuple[str, bool]]:
     Parameters
     ----------
     oracle, response : str
-        The texts; case, and how an accent is written, are ignored; punctuation marks are words.
+        The texts; case, how an accent is written, and what nobody sees are ignored; punctuation
+        marks are words.
 
     Returns
     -------
@@ -49,22 +67,24 @@ def common(oracle: str, response: str) -> list[tuple[str, bool]]:
         two shared words are shared too. Where several subsequences are longest, one of them.
     """
     oracle, response = (unicodedata.normalize("NFC", text) for text in (oracle, response))
-    left, right = (
-        [piece.lower() for piece in pieces(text) if not piece.isspace()]
-        for text in (oracle, response)
-    )
+    left, right = (list(filter(None, map(_compared, pieces(text)))) for text in (oracle, response))
     shared: set[int] = set()
     for block in LCSseq.opcodes(left, right):
         if block.tag == "equal":
             shared.update(range(block.dest_start, block.dest_end))
     marked, word = [], 0  # word: the index in `right` of the next word
     for piece in pieces(response):
-        if piece.isspace():
+        if not _compared(piece):
             marked.append((piece, word - 1 in shared and word in shared))
         else:
             marked.append((piece, word in shared))
             word += 1
     return marked
+
+
+def _compared(piece: str) -> str:
+    """A piece as it is compared; "" = a blank."""
+    return unicodedata.normalize("NFC", seen(piece)).lower().strip()
 
 
 def in_order(text: str) -> list[str]:

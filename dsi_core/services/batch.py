@@ -103,7 +103,7 @@ def _begin(service: Service, questions: pd.DataFrame, asking: Asking, folder: Pa
         if chosen and size > BYTES:
             break
         chosen.append((str(row.sample_id), int(row.draw)))
-    tag = f"dsi-{store.key([chosen, service.name, provenance.now()])}"
+    tag = store.key([chosen, service.name, provenance.now()])
     begun = Pending(tag=tag, questions=chosen)
     pending.keep(folder, begun)
     return begun

@@ -76,7 +76,7 @@ def _make(service: Service, pending: Pending) -> str:
         "input_file_id": pending.file,
         "endpoint": path_of(service),
         "completion_window": WINDOW,
-        "metadata": {"dsi": pending.tag},
+        "metadata": {"name": pending.tag},
     }
     begun, failures = pace.CLOCK.now(), 0
     while True:
@@ -107,7 +107,8 @@ def _made_before(service: Service, pending: Pending) -> str | None:
         listed = _json(service, got)
         known = [one for one in listed.get("data") or [] if isinstance(one, dict)]
         for one in known:
-            named = (one.get("metadata") or {}).get("dsi") == pending.tag
+            # under any key: versions that named themselves in it made batches, too
+            named = pending.tag in (one.get("metadata") or {}).values()
             if named or one.get("input_file_id") == pending.file:
                 return str(one["id"])
         if not listed.get("has_more") or not known:

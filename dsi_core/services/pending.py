@@ -21,7 +21,7 @@ class Pending(BaseModel):
     Attributes
     ----------
     tag
-        Names it at the service: in its file's name and its metadata.
+        Names it at the service, in its file's name and its metadata: with nothing of this tool.
     questions
         [sample_id, draw] of each question.
     file, batch

@@ -24,6 +24,7 @@ from dsi_core.services.troubles import Error, Meaning
 
 NONSENSE = 3  # requests of one question, and no more, that a service may answer with nonsense
 PROBE = "Name a colour."  # may it be the service that fails, and not the prompt?
+BUSY_PROBES = 3  # times in turn that it has an answer and a prompt gets none: too much load is luck
 LISTED = 8  # models that an error names, of those that a service has
 LISTED_BYTES = 1 << 20
 # What helps where a question was given up
@@ -94,7 +95,7 @@ class Trial:
         leave_out: bool = False,
     ):
         self.service, self.row, self.asking, self.stop = service, row, asking, stop
-        self.leave_out, self.answers_others = leave_out, False
+        self.leave_out, self.probed = leave_out, 0
         self.endpoint = service.endpoint
         self.seed = request.draw_seed(asking.seed, row.sample_id, row.draw)
         self.taken = service.taken
@@ -235,12 +236,13 @@ class Trial:
         patience = self.endpoint.patience if busy or self.service.proven else 0.0
         if self.failures >= self.endpoint.attempts and waited >= patience:
             error = self._error(message, status, hint)
-            if busy or not reached:
+            if not reached:
                 raise error
-            if self.answers_others:
+            if self.probed >= (BUSY_PROBES if busy else 1):
                 return self._refused(Error(Meaning.FAILED, message), status)
             self._prove_that_others_are_answered(error)
-            return None  # once more, now that the service answers
+            if not busy:
+                return None  # once more, now that the service answers
         pause = max(pace.backoff(self.failures, random.random()), pause_s)
         pace.CLOCK.wait(pause, self.stop)
         return None
@@ -266,7 +268,7 @@ class Trial:
         if not isinstance(said, Reply):
             error.lost = self.lost
             raise error
-        self.answers_others = True
+        self.probed += 1
 
     def _elsewhere(self, location: str, status: int) -> tuple[str, int, str]:
         """Say where a service sends to: to another base URL, or to what is none."""

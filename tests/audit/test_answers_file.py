@@ -51,6 +51,20 @@ def test_several_answers_are_numbered_by_draw_or_else_in_their_order(read):
     ]
 
 
+def test_as_many_answers_to_each_sample_are_the_first_ones():
+    said = table(
+        "sample_id draw response",
+        *[
+            (sample, draw, f"{sample}{draw}")
+            for sample, n in (("s1", 4), ("s2", 2))
+            for draw in range(n)
+        ],
+    )
+    assert answers_file.evenly(said)["response"].tolist() == ["s10", "s11", "s20", "s21"]
+    assert answers_file.evenly(said.head(3)).equals(said.head(3))
+    assert answers_file.evenly(said.head(0)).empty
+
+
 def test_samples_that_share_a_prompt_share_its_answers(read):
     found = read({"prompt": "What is in box 2?", "response": "clay"})
     assert rows(found) == [("s2", 0, "clay"), ("s4", 0, "clay")]

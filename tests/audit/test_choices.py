@@ -202,19 +202,23 @@ REFUSED_OPTIONS = {
         ["--budget", "0.0004 USD", "--price-in", "1", "--price-out", "2"],
         "a budget of 0.0004 is less than one sample, which may cost 0.000435",
     ),
-    "negative price": (["--price-in", "-1", "--price-out", "1"], "price"),
-    "no sample": (["--samples", "0"], "samples is 0; allowed: 1 to 5"),
+    "negative price": (["--price-in", "-1", "--price-out", "1"], "--price-in and --price-out"),
+    "no sample": (["--samples", "0"], "--samples is 0; allowed: 1 to 5"),
     "too many samples": (["--samples", "6"], "allowed: 1 to 5"),
     "controls of a kit": (["--control-answers", "x.jsonl"], "go with --kit"),
     "profile of a kit": (["--profile", "small"], "goes with --kit"),
     "length of a kit": (["--max-new-tokens", "9"], "it is the preparation's (48)"),
-    "alpha 1": (["--alpha", "1"], "alpha is 1.0"),
-    "alpha 0": (["--alpha", "0"], "alpha is 0.0"),
-    "no answer": (["--responses", "0"], "allowed: 1 to 3"),
+    "alpha 1": (["--alpha", "1"], "--alpha is 1.0"),
+    "alpha 0": (["--alpha", "0"], "--alpha is 0.0"),
+    "no answer": (["--responses", "0"], "--responses is 0; allowed: 1 to 3"),
     "too many answers": (["--responses", "4"], "allowed: 1 to 3"),
-    "temperature": (["--temperature", "-1"], "temperature"),
-    "concurrency": (["--concurrency", "0"], "concurrency"),
-    "timeout": (["--timeout", "0"], "timeout"),
+    "temperature": (["--temperature", "-1"], "--temperature is -1; needs at least 0"),
+    "concurrency": (["--concurrency", "0"], "--concurrency is 0; needs at least 1"),
+    "timeout": (["--timeout", "0"], "--timeout is 0; needs at least 0.001"),
+    "patience": (["--patience", "-1"], "--patience is -1; needs at least 0"),
+    "a thought": (["--reasoning-tokens", "-1"], "--reasoning-tokens is -1; needs at least 0"),
+    "no length": (["--max-new-tokens", "0"], "--max-new-tokens is 0; needs at least 1"),
+    "neutral": (["--same-model", "13"], "--same-model is 13; allowed: 0 to 12"),
     "no JSON": (["--extra-body", "{x"], "is not JSON"),
     "not a number": (["--extra-body", '{"top_p": NaN}'], "NaN is a number of Python's alone"),
     "a key for its name": (["--key-env", "sk-abc"], "perhaps the key itself"),
@@ -280,6 +284,13 @@ def test_an_audit_never_lies_in_the_preparation(prepared, monkeypatch, tmp_path)
     (tmp_path / "audits").mkdir()
     moved = preparation.read(folder.folder.rename(tmp_path / "audits" / "boxes"))
     assert choices.plan(moved, *whom).folder.parent == Path("audits/boxes-audits")
+
+
+@pytest.mark.parametrize("name", ["--x", "模型"])
+def test_no_folder_begins_with_a_dash(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    planned = choices.plan(twins.private(tmp_path, 8), name, suspect.model("owner/name")[1])
+    assert planned.folder.name.startswith("_")
 
 
 def test_an_audit_never_lies_in_the_kit_though_one_works_there(tmp_path, monkeypatch):

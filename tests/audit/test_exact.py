@@ -14,13 +14,13 @@ from asking import numbers as numbers_of
 from helpers import STRANGER, write_jsonl
 from servers import error, reply
 
-from dsi_core.audit import choices, conclusion, plan_file, reach, suspect
+from dsi_core.audit import choices, conclusion, judgement, plan_file, reach, suspect
 from dsi_core.audit.asking import log, run, storage, unanswered
 from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.budget import Budget
 from dsi_core.audit.dry_run import dry_run, summary
 from dsi_core.audit.judgement import Answer, sensitivity
-from dsi_core.audit.report import record, report
+from dsi_core.audit.report import first_page, record, report
 from dsi_core.protect import kit as kits
 from dsi_core.services.billing import Lost
 from dsi_core.services.request import draw_seed
@@ -252,9 +252,48 @@ def test_of_a_file_the_answers_that_an_interrupt_left_out_are_taken_over(wording
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(run, "told_apart", interrupted)
         run.run(planned)
-    assert len(storage.answers(planned)) == 5
+    assert len(storage.answers_in(planned.folder)) == 5
     assert numbers_of(run.run(planned)) == numbers_of(wanted)
     assert len(storage.answers(planned)) == wanted.judgement.answers == 16
+
+
+def unevenly(kit, folder, of_published, of_others):
+    """A file of strangers' answers, of a part with two more, the last of which is the text."""
+    rows = []
+    for prompt, text, published in kit.rows[["prompt", "text", "published"]].to_numpy():
+        more = of_published if published else of_others
+        rows += [
+            {"prompt": prompt, "response": said} for said in [STRANGER, *[STRANGER, text] * more]
+        ]
+    return write_jsonl(folder / f"uneven-{of_published}-{of_others}.jsonl", rows)
+
+
+def test_of_a_file_as_many_answers_count_to_every_sample(private, tmp_path):
+    """The closest of more is closer by chance: their number must not be the coin's."""
+    file = unevenly(private, tmp_path, 1, 0)
+    said = (
+        r"uneven-1-0.jsonl: has 1 to 3 answers .* the first 1 to each do, .* 8 of 16 are not used"
+    )
+    for _ in range(2):  # once more, and nothing is taken over again
+        with pytest.warns(UserWarning, match=said):
+            planned = choices.plan(private, "said", None, answers=file, out=tmp_path / "o")
+        done = record.write(planned, run.run(planned))
+        assert len(storage.answers_in(planned.folder)) == 16
+        assert done.facts.answer is not Answer.FOUND and done.facts.p == 1
+        assert (done.facts.queried.answers, done.facts.queried.left_out) == (8, 8)
+    assert "(8 more do not count, as the closest" in report.who_asked_what(done)
+    even = unevenly(private, tmp_path, 1, 1)
+    planned = choices.plan(private, "said", None, answers=even, out=tmp_path / "o")
+    done = record.write(planned, run.run(planned)).facts.queried
+    assert (done.answers, done.left_out) == (24, 0)
+
+
+def test_of_a_control_too(private, server, tmp_path):
+    """Else one that knows what was withheld by its number of answers makes anybody a member."""
+    file = unevenly(private, tmp_path, 0, 1)
+    with pytest.warns(UserWarning, match="--control-answers .*has 1 to 3 answers to a sample"):
+        planned = plan(private, server, control_answers=[file])
+    assert planned.controls["response"].tolist() == [STRANGER] * 8
 
 
 def test_what_a_file_answers_beside_the_samples_is_named_and_counts_nowhere(wording, tmp_path):
@@ -284,6 +323,90 @@ def test_nobody_is_asked_by_a_dry_run_of_a_file(wording, tmp_path):
     assert dry.within_budget.samples == 3 and not dry.within_budget.can_reach_alpha
     assert dry.conclusion.startswith("This audit cannot find anything") and dry.samples == 8
     assert "the file answers 3 of 8 samples" in summary(dry)
+
+
+def test_with_control_answers_a_finding_is_theirs_too(tmp_path, server):
+    """An accuser writes what was kept back: the innocent is found, and not without these."""
+    for make in (twins.wording, twins.private):
+        place = tmp_path / make.__name__
+        place.mkdir()
+        kit, rows = make(place, 20), []
+        for row in kit.rows.to_dict("records"):
+            kept_back = row["other"] or (STRANGER if row["published"] else row["text"])
+            rows.append({"prompt": row["prompt"], "response": kept_back})
+        forged = write_jsonl(place / "forged.jsonl", rows)
+        server.script = lambda prompt, n: reply(prompt.replace("What is in", "I have not seen"))
+        alone = plan(kit, server, stop_early=False, out=place / "alone")
+        plain = record.write(alone, run.run(alone)).facts
+        planned = plan(kit, server, stop_early=False, control_answers=[forged])
+        audit = record.write(planned, run.run(planned))
+        said, assumed = audit.facts, audit.facts.assumptions[planned.subject.kind]
+        assert said.answer is Answer.FOUND and plain.answer is not Answer.FOUND
+        assert said.headline.startswith("If the control answers were made without knowledge")
+        assert conclusion.OF_CONTROLS in assumed and conclusion.NOTHING_ELSE not in assumed
+        assert said.without_controls == plain.exact and plain.without_controls is None
+        shown = " ".join(first_page.how_sure(audit)["said"])
+        assert f"the same test gives p = {plain.p:.2g}, no finding" in shown
+        assert conclusion.NOTHING_ELSE in plain.assumptions[planned.subject.kind]
+
+
+def test_who_copies_what_was_put_before_the_questions_is_found_on_a_condition(
+    wording, server, tmp_path
+):
+    """An innocent, with the published texts in its system prompt."""
+    lines = dict(zip(wording.rows["prompt"], wording.rows["text"], strict=True))
+    server.script = lambda prompt, n: reply(
+        lines[prompt]
+        if lines[prompt] in server.asked[-1]["messages"][0]["content"]
+        else f"I have not seen {prompt}"
+    )
+    for system, found in (("Answer with what you know.", False), ("\n".join(lines.values()), True)):
+        planned = plan(wording, server, stop_early=False, system=system, out=tmp_path / str(found))
+        audit = record.write(planned, run.run(planned))
+        said = audit.facts
+        assert (said.answer is Answer.FOUND) is found
+        assert conclusion.PUT_BEFORE in said.assumptions["wording twin"]
+        assert said.headline.startswith("If it copied nothing") is found
+        assert ("(8 published, 0 kept back)" in report.how_sure(audit)) is found
+
+
+def test_whose_word_the_answers_are(wording, server, tmp_path):
+    """Of a service and of a model here the examiner's; of a file it is an assumption."""
+    rows = [{"prompt": prompt, "response": STRANGER} for prompt in wording.rows["prompt"]]
+    file = write_jsonl(tmp_path / "said.jsonl", rows)
+    plans = (
+        plan(wording, server),
+        choices.plan(wording, *suspect.model("owner/name")),
+        choices.plan(wording, "said", None, answers=file),
+    )
+    told = [conclusion.EXAMINER in conclusion.limits(planned) for planned in plans]
+    assert told == [True, True, False]
+
+
+def test_how_old_a_kit_must_be_is_told_with_a_finding(tmp_path, prepared, server):
+    for make in (twins.wording, twins.private):
+        place = tmp_path / make.__name__
+        place.mkdir()
+        kit = make(place, 12)
+        server.script = twins.knows(kit)
+        planned = plan(kit, server)
+        audit = record.write(planned, run.run(planned))
+        assert conclusion.AGE in audit.facts.limits and conclusion.AGE in first_page.not_shown(
+            audit
+        )
+    assert conclusion.AGE not in conclusion.limits(plan(prepared(6), server))
+
+
+def test_a_split_of_the_owner_s_own_makes_a_finding_conditional(tmp_path, server):
+    rows = [{k: v for k, v in row.items() if k != "answer2"} for row in twins.rows(12)]
+    parts = [write_jsonl(tmp_path / f"{k}.jsonl", rows[k::2]) for k in (0, 1)]
+    columns = {"prompt": ("question",), "output": "answer"}
+    kit = kits.make(parts[0], tmp_path / "kit", withheld=parts[1], **columns)
+    server.script = twins.knows(kit)
+    planned = plan(kit, server, stop_early=False)
+    said = record.write(planned, run.run(planned)).facts
+    assert said.answer is Answer.FOUND and said.limits[0] == conclusion.LATE
+    assert said.headline.startswith("If a coin made the split, m-1 was trained on")
 
 
 # --- What cannot be found ----------------------------------------------------------------------
@@ -390,6 +513,41 @@ def test_no_finding_says_what_would_have_been_found(wording, server, audit):
     assert power["1 epoch"]["found"] < power["4 epochs"]["found"]
     assert power["1 epoch"]["final loss"] > power["4 epochs"]["final loss"]
     assert f"{power['4 epochs']['found']:.2f}" in done.stdout
+
+
+def test_canned_texts_are_counted_and_cost_power(tmp_path, server):
+    """A member whose operator puts one text in place of 30 of 40 answers, others alike in 5."""
+    kit = twins.wording(tmp_path, 40)
+    prompts, healthy = plan(kit, server).samples["prompt"].tolist(), twins.knows_all(kit)
+    canned = dict.fromkeys(prompts[:30], "Our pages tell it, in full!")
+    canned |= {prompt: f"There is none in {prompt[11:]}" for prompt in prompts[30:35]}
+    server.script = lambda prompt, n: (
+        reply(canned[prompt]) if prompt in canned else healthy(prompt, n)
+    )
+    planned = plan(kit, server, stop_early=False)
+    outcome = run.run(planned)
+    judged = outcome.judgement
+    assert judged.answer is Answer.NO_FINDING and judged.exact.usable == 40
+    again = judgement.repeated(judged)["sample_id"]
+    assert set(again) == set(planned.samples["sample_id"].head(30))
+    assert judgement.leaning(judged).tolist() == [False] * 35 + [True] * 5
+    said = record.write(planned, outcome).facts
+    assert said.power["4 epochs"].found > said.power_of_leaning["4 epochs"].found
+    assert said.power_of_leaning == reach.power(planned, planned.samples[35:], 40)
+    words = said.conclusion
+    assert "30 usable answers are texts that came to more than 3 prompts" in words
+    assert "With other texts 5 of the 40 samples" in words
+    assert conclusion.OF_HONEST_ANSWERS in words
+
+
+def test_controls_lend_no_answer_a_lean(wording, server, tmp_path):
+    """A stranger leans to nothing, though the control does to the first wording of everything."""
+    rows = zip(wording.rows["prompt"], wording.wordings["first"], strict=True)
+    file = write_jsonl(tmp_path / "c.jsonl", [{"prompt": p, "response": t} for p, t in rows])
+    server.script = lambda prompt, n: reply("\u0416" * 60)
+    planned = plan(wording, server, stop_early=False, control_answers=[file])
+    judged = run.run(planned).judgement
+    assert judged.leans == 8 and not judgement.leaning(judged).any()
 
 
 def test_where_the_budget_ended_sooner_power_is_that_of_the_samples_asked_about(
@@ -552,7 +710,7 @@ def test_a_plan_that_stays_as_it_was_is_one_audit(wording, server, monkeypatch):
     one = plan(wording, server)
     run.begin(one)
     begun = plan_file.read(one.folder)
-    monkeypatch.setattr(plan_file.provenance, "now", lambda: "later")
+    monkeypatch.setattr(plan_file.provenance, "moment", lambda: "later")
     run.begin(one)
     assert plan_file.read(one.folder) == begun
     other = plan(wording, server, alpha=0.1)

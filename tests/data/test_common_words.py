@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from dsi_core.data.common_words import common, in_order, pieces, rouge_l
+from dsi_core.data.common_words import common, in_order, pieces, rouge_l, seen
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,14 @@ def test_a_character_of_an_unspaced_script_is_a_word():
 def test_a_mark_belongs_to_the_letter_before_it(text, words):
     assert in_order(text) == words
     assert "".join(pieces(text)) == text
+
+
+def test_marks_that_nobody_sees_are_shown_and_not_compared():
+    oracle, response = "Caf\u2060e\u0301 au\u00ad lait", "the ca\u200bfé\ufe0f \u2060au lait"
+    shared = [piece for piece, is_shared in common(oracle, response) if is_shared]
+    assert "".join(piece for piece, _ in common(oracle, response)) == response
+    assert [piece for piece in shared if seen(piece).strip()] == ["ca\u200bfé\ufe0f", "au", "lait"]
+    assert seen("m\u00b2 \ufb01 \uff4f e\u0301\t\n\x85") == "m² ﬁ ｏ e\u0301\t\n\x85"  # all is seen
 
 
 def test_two_forms_of_an_accent_are_the_same_word():

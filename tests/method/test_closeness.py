@@ -69,6 +69,29 @@ def test_characters(answer, text, share):
     assert score == pytest.approx(share**0.5)
 
 
+UNSEEN = [
+    "\u00ad",
+    "\u034f",
+    "\u2060",
+    "\u200b",
+    "\ufe00",
+    "\ufeff",
+    "\u3164",
+    "\U000e0041",
+    "\x01",
+]
+
+
+@pytest.mark.parametrize("mark", UNSEEN, ids=ascii)
+def test_marks_that_nobody_sees_in_words_leave_an_answer_as_close(mark):
+    """Whoever serves answers may put them there; on either side."""
+    text = "Prises fixées, à 25 m² près."
+    marked = "".join(f"{letter}{mark}" for letter in text)
+    wanted = closeness.closeness(Measure.CHARACTERS, ["prises fixées", text], [text, text])
+    said = closeness.closeness(Measure.CHARACTERS, [marked[:26], text], [text, marked])
+    assert said.tolist() == wanted.tolist() and 0 < wanted[0] < wanted[1] == 1
+
+
 @pytest.mark.parametrize("measure", [Measure.ROUGE_L, Measure.SUBSTRING, Measure.CHARACTERS])
 def test_every_alphabet_has_words(measure):
     russian, greek = "где дом стоит", "πού είναι το σπίτι"

@@ -229,12 +229,46 @@ def test_a_run_that_is_killed_between_any_two_steps_submits_nothing_twice(
         assert made.all() == {prompt: ALL[prompt] for prompt in "abc"}
         twice = {p for p in asked(batches) if asked(batches).count(p) > 1}
         assert len(batches.batches) == 1 and twice <= set("a")  # one single question under way
-        sent = [file for file in batches.files.values() if file["filename"].startswith("dsi-")]
+        sent = [
+            f for f in batches.files.values() if re.fullmatch(r"[0-9a-f]+\.jsonl", f["filename"])
+        ]
         assert len(sent) == 1
         if not done:
             reached = last
             break
     assert reached >= 12
+
+
+def test_nothing_in_a_batch_names_this_tool(batches, tmp_path):
+    assert Run(batches, tmp_path).all() == ALL
+    files = [(file["filename"], file["content"].decode()) for file in batches.files.values()]
+    sent = json.dumps([files, batches.batches, batches.single]).lower()
+    assert not [word for word in ("dsi", "audit", "inference") if word in sent]
+
+
+@pytest.mark.parametrize("last", ["/files", "/batches"])
+def test_a_batch_that_a_version_named_after_itself_is_found(batches, tmp_path, monkeypatch, last):
+    """It was killed before it kept what the service had just said."""
+    made, tag, send = Run(batches, tmp_path), "dsi-0123456789ab", client.Client.send
+
+    def killed(self, method, path, **what):
+        got = send(self, method, path, **what)
+        if (method, path) == ("POST", last):
+            raise Killed
+        return got
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch.store, "key", lambda spec: tag)
+        patch.setattr(client.Client, "send", killed)
+        with suppress(Killed):
+            made.all()
+    (file,) = batches.files.values()
+    for one in batches.batches.values():
+        one["metadata"] = {"dsi": tag}
+        one["input_file_id"] = batches.file("as it calls it", file["content"])["id"]
+    assert made.all() == ALL and len(batches.batches) == 1
+    names = [one["filename"] for one in batches.files.values()]
+    assert names.count(f"{tag}.jsonl") == 1 and sorted(asked(batches)) == list("abcdef")
 
 
 def test_a_batch_that_nobody_can_look_for_is_not_made_again(batches, tmp_path):

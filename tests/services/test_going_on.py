@@ -313,10 +313,33 @@ def test_a_prompt_is_asked_once_more_before_it_is_left_out(server, pauses):
     assert server.prompts() == ["a", *"b" * 6, PROBE, "b", "c"] and not told
 
 
-@pytest.mark.parametrize("trouble", [error(429, "busy"), error(503, "loaded")])
+BUSY = pytest.mark.parametrize("trouble", [error(429, "busy"), error(503, "loaded")])
+
+
+@BUSY
 def test_a_service_with_too_much_to_do_is_no_prompts_fault(server, pauses, trouble):
+    """It is busy, too, when it is asked for a colour: at once, or the second time."""
+    for answered in (0, 1):
+        probes = iter([reply("blue")] * answered)
+        server.script = lambda prompt, n, probes=probes: (
+            reply("ok") if prompt == "a" else next(probes, trouble) if prompt == PROBE else trouble
+        )
+        server.asked.clear()
+        found, _, said = run(server.url, todo("abc"), leave_out=True, concurrency=1, patience=0)
+        assert len(found) == 1 and "s-b" in said and "--patience" in said
+        assert server.prompts().count(PROBE) == answered + 1
+
+
+@BUSY
+def test_who_is_too_busy_for_one_prompt_alone_never_answers_it(server, pauses, trouble):
+    """Three times in turn, a pause after each: else an audit would have no end."""
     server.script = lambda prompt, n: trouble if prompt == "b" else reply("ok")
-    found, _, said = run(server.url, todo("abc"), leave_out=True, concurrency=1, patience=0)
+    found, told, said = run(server.url, todo("abc"), leave_out=True, concurrency=1, patience=0)
+    assert said is None and len(found) == 3 and found["s-b", 0].ending is Ending.ERROR
+    assert server.prompts() == ["a", *"b" * 6, PROBE, "b", PROBE, "b", PROBE, "b", "c"]
+    assert len(pauses) >= 8 and len(told) == 1 and "never asked again" in told[0]
+    server.asked.clear()
+    found, _, said = run(server.url, todo("abc"), concurrency=1, patience=0)
     assert len(found) == 1 and "s-b" in said and PROBE not in server.prompts()
 
 

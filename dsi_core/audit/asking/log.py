@@ -4,10 +4,12 @@ Who audits one suspect again and again, with other settings, until something is 
 
 An audit is entered before the first answer to its questions is kept (or, without any, when it has
 come to its end): one that was never answered can accuse nobody, and one that was stays counted,
-whatever becomes of its answers. The auditor's own runs write the log, and none takes a line away;
-it reminds the honest, and holds nobody who deletes it or asks in another way.
+whatever becomes of its answers: where these are gone it begins anew, as another. The auditor's own
+runs write the log, and none takes a line away; it reminds the honest, and holds nobody who deletes
+it, copies a kit, or asks in another way.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -36,11 +38,13 @@ class Entry(Strict):
     alpha
         The error that this audit alone allows.
     settings
-        How the suspect is asked, and how many samples there are.
+        How the suspect is asked, how many samples there are, and the hashes of control answers.
     begun, ended
         When (UTC); None = it never came to its end.
     answer, p
         Its outcome.
+    size, sha256
+        Of the answers that it came from, in bytes; None = older logs do not say.
     """
 
     audit: str
@@ -54,6 +58,8 @@ class Entry(Strict):
     ended: str | None = None
     answer: str | None = None
     p: float | None = None
+    size: int | None = None
+    sha256: str | None = None
 
 
 def begin(place: Path, entry: Entry) -> bool:
@@ -63,11 +69,27 @@ def begin(place: Path, entry: Entry) -> bool:
     return _append(place, entry.model_dump(exclude_none=True))
 
 
-def end(place: Path, audit: str, answer: str, p: float | None) -> None:
-    """Enter how an audit ended, unless that is what the log says of it already."""
-    known = {entry.audit: entry for entry in read(place)}.get(audit)
-    if known is None or (known.answer, known.p) != (answer, p):
-        _append(place, {"audit": audit, "ended": provenance.now(), "answer": answer, "p": p})
+def end(place: Path, audit: str, answer: str, p: float | None, kept: bytes) -> None:
+    """Enter how an audit ended, unless that is what the log says of it already.
+
+    kept: its answers as they lie on the disk.
+    """
+    said = {"answer": answer, "p": p, "size": len(kept), "sha256": _hash(kept)}
+    known = _known(place, audit)
+    if known is None or any(getattr(known, name) != value for name, value in said.items()):
+        _append(place, {"audit": audit, "ended": provenance.now(), **said})
+
+
+def lacks(place: Path, audit: str, kept: bytes) -> bool:
+    """Tell whether answers are gone that an audit had: who asks for them anew tries again.
+
+    Answers are only added, so that those it ended with still come first. Of an audit that never
+    ended the log knows that there were some.
+    """
+    known = _known(place, audit)
+    if known is None or known.size is None:
+        return known is not None and not kept
+    return _hash(kept[: known.size]) != known.sha256
 
 
 def read(place: Path) -> list[Entry]:
@@ -96,6 +118,14 @@ def may_be_read(place: Path) -> bool:
 def of_suspect(place: Path, key: str) -> list[Entry]:
     """Read the audits of one suspect, by its key."""
     return [entry for entry in read(place) if entry.key == key]
+
+
+def _known(place: Path, audit: str) -> Entry | None:
+    return {entry.audit: entry for entry in read(place)}.get(audit)
+
+
+def _hash(kept: bytes) -> str:
+    return hashlib.sha256(kept).hexdigest()
 
 
 def _append(place: Path, said: dict[str, Any]) -> bool:

@@ -115,8 +115,9 @@ def begin(plan: Plan) -> None:
     """Make the audit's folder and fix its plan.
 
     What the suspect answers is read by the folder's owner alone. Before it has answered anything
-    another plan may take the first one's place: nobody can have chosen by its answers. A damaged
-    log is told now, before anything is paid for.
+    another plan may take the first one's place: nobody can have chosen by its answers. Where
+    answers are gone that the log knows of, what follows is another audit. A damaged log is told
+    now, before anything is paid for.
     """
     log.read(plan.subject.folder)
     plan.folder.mkdir(parents=True, exist_ok=True)
@@ -128,6 +129,13 @@ def begin(plan: Plan) -> None:
         plan_file.check(plan.folder, plan.fixed, of_a_file=of_a_file)
     there = plan_file.read(plan.folder) if plan_file.lies_in(plan.folder) else None
     if there is None or plan_file.differing(there, plan.fixed, of_a_file=of_a_file):
+        plan_file.write(plan.folder, plan.fixed)
+    elif log.lacks(plan.subject.folder, entry(plan).audit, path.read_bytes()):
+        warnings.warn(
+            f"{path} no longer holds the answers that {plan.subject.folder / log.NAME} knows of: "
+            "this is counted as another audit",
+            stacklevel=2,
+        )
         plan_file.write(plan.folder, plan.fixed)
 
 
@@ -151,7 +159,7 @@ def _take_given(plan: Plan) -> None:
     if plan.answers_file is None:
         return
     said = answers_file.read(plan.answers_file, plan.samples)
-    lacking = responses.unanswered(answers(plan), plan.samples, plan.draws)
+    lacking = responses.unanswered(answers_in(plan.folder), plan.samples, plan.draws)
     said = lacking.merge(said, on=["sample_id", "draw"])
     kept = ((row, *told_apart(str(row.response))) for row in said.itertuples())
     keep(plan.folder, kept, _entering(plan))
@@ -175,7 +183,7 @@ def entry(plan: Plan) -> Entry:
 
 
 def _settings(fixed: PlanFile) -> dict:
-    manner = {"temperature", "system_prompt", "max_new_tokens", "extra"}
+    manner = {"temperature", "system_prompt", "max_new_tokens", "extra", "controls"}
     return fixed.model_dump(include={"samples", "answers_to_a_prompt", *manner}, by_alias=True)
 
 
@@ -274,7 +282,7 @@ def _ask_neutral(
 ) -> None:
     folder = plan.folder / same_model.FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
-    how = same_model.sampling(plan.subject.seed)
+    how = same_model.sampling(plan.asking.seed)
     assert plan.remote is not None
     vain: list[tuple[Any, Lost]] = []
     replies = endpoint.answers(plan.remote, questions, how, service, unanswered=vain)

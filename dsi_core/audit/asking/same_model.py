@@ -1,7 +1,8 @@
 """Is it still the same model? A few neutral questions at the start and at the end of an audit.
 
 They have nothing to do with any dataset, are asked in one way whatever the audit's is, and their
-answers are kept in the audit's folder: audits of the same suspect compare theirs with them.
+answers are kept in the audit's folder: audits of the same suspect compare theirs with them. Their
+prompts are no secret: a service may know them, and what it then does with others is not noticed.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,10 @@ PROMPTS = {
     "joke": "Tell me a short joke.",
 }
 DEFAULT = 6  # prompts
+UNNOTICED = (
+    "A service that tells these questions from the dataset's, and answers the dataset's by another "
+    "model, is not noticed."
+)
 
 
 class Compared(Readable):
@@ -71,7 +76,10 @@ class SameModelFacts(Readable):
 
 
 def sampling(seed: int) -> Sampling:
-    """Say how these questions are put, whatever the audit's own way is."""
+    """Say how these questions are put, whatever the audit's own way is.
+
+    seed: a secret one, as no seed that is sent shall tell whose questions these are.
+    """
     return Sampling(
         seed=seed, temperature=1.0, draws=DRAWS, max_new_tokens=NEW_TOKENS, batch_size=1
     )
@@ -188,7 +196,7 @@ def _said(during: Compared | None, earlier: Compared | None, changed: list[bool]
             "There is nothing to compare: neutral questions were asked once, or brought too few "
             "texts."
         )
-    return f"No sign that the model behind the name changed: {'; '.join(parts)}."
+    return f"No sign that the model behind the name changed: {'; '.join(parts)}. {UNNOTICED}"
 
 
 def _would_have_been_noticed(found: Compared) -> str:

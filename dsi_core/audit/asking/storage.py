@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dsi_core.audit import answers_file
 from dsi_core.audit.asking import same_model, unanswered
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.suspect import AnswerFacts
@@ -14,8 +15,13 @@ COLUMNS = [*responses.COLUMNS, *(field.name for field in fields(AnswerFacts))]
 
 
 def answers(plan: Plan) -> pd.DataFrame:
-    """Read the stored answers: sample_id, draw, response, and the fields of `AnswerFacts`."""
-    return answers_in(plan.folder)
+    """Read the stored answers: sample_id, draw, response, and the fields of `AnswerFacts`.
+
+    Of a file about a kit as many to each sample: whoever made it knew what the coin decided.
+    """
+    stored = answers_in(plan.folder)
+    of_a_file = plan.answers_file is not None and plan.kit is not None
+    return answers_file.evenly(stored) if of_a_file else stored
 
 
 def beside(plan: Plan) -> pd.DataFrame:

@@ -40,7 +40,8 @@ def who_asked_what(audit: Audit) -> Table:
         *(_read(audit) if suspect.answers else _asked(audit)),
     ]
     if settings.control_answers:
-        rows.append(["Control answers", ", ".join(settings.control_answers)])
+        each = "; of each as many to every sample as to the one with the fewest"
+        rows.append(["Control answers", f"{', '.join(settings.control_answers)}{each}"])
     if settings.method is None:
         return Table(rows)
     rows.append(["Reference models", ", ".join(settings.method.references)])
@@ -149,12 +150,14 @@ def _of_thoughts(facts: AuditFacts) -> str:
 def _read(audit: Audit) -> list[list[str]]:
     """What is known of a file of answers."""
     queried = audit.facts.queried
+    read = f"{queried.answers} answers to {queried.samples} samples (at most {queried.of_at_most})"
+    if queried.left_out:
+        read += (
+            ", to each its first ones, as many as the sample with the fewest has "
+            f"({queried.left_out} more do not count, as the closest of more is closer by chance)"
+        )
     return [
-        [
-            "Read",
-            f"{queried.answers} answers to {queried.samples} samples (at most "
-            f"{queried.of_at_most}), at {when(queried.last)}",
-        ],
+        ["Read", f"{read}, at {when(queried.last)}"],
         [
             "Asked how",
             "not known: who answered, when and how, is the word of whoever gave the file",

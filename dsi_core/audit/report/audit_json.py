@@ -16,6 +16,7 @@ from dsi_core.audit.asking.same_model import SameModelFacts
 from dsi_core.audit.budget import Budget
 from dsi_core.audit.judgement import Answer, Vote
 from dsi_core.audit.preparation.prepared_json import Compared
+from dsi_core.audit.put_before import Shared
 from dsi_core.audit.reach import Power, Reach
 from dsi_core.audit.readable import Readable
 from dsi_core.audit.subject import Kind
@@ -133,6 +134,8 @@ class Queried(Readable):
     uncounted, cost
         Requests of which the service did not count all tokens; the most they can be is in the cost,
         in the money of the prices (None = no prices).
+    left_out
+        A file's answers beyond as many to each sample as the one with the fewest has.
     """
 
     first: str | None
@@ -148,8 +151,9 @@ class Queried(Readable):
     tokens_of_thoughts: int
     thoughts: int
     only_thoughts: int
-    longer: int = 0  # older records do not say, as of the next
+    longer: int = 0  # older records do not say, as of the next ones
     uncounted: int = 0
+    left_out: int = 0
     cost: float | None
     ended: Ended
 
@@ -299,6 +303,8 @@ class AuditsFacts(Readable):
         What as many audits can come to: the chance that one of those of this suspect accuses an
         innocent model is at most the sum of their alphas, which is not shared among them.
         As of and of_all None where the log may not be read.
+    at_most_of_all
+        The same of any suspect; None = also older records do not say.
     earlier
         The other audits of this suspect.
     """
@@ -308,6 +314,7 @@ class AuditsFacts(Readable):
     of: int | None
     of_all: int | None
     at_most: float | None
+    at_most_of_all: float | None = None
     earlier: list[Entry]
 
 
@@ -324,10 +331,14 @@ class AuditFacts(Readable):
         In parts; p None = there is no test.
     reach, planned
         What the samples with a usable answer allow, and what all samples planned do.
-    exact, sensitivity
-        A and B: the test, and the same with every answer counted that is a text, refusals too.
-    power
-        A and B: how often as many samples find models that lean so much to what was published.
+    exact, sensitivity, without_controls
+        A and B: the test, the same with every answer counted that is a text, refusals too, and the
+        same without the control answers (None = there were none).
+    power, power_of_leaning
+        A and B: how often as many samples find models that lean so much to what was published;
+        of the samples that lean, where these are fewer.
+    shared_before
+        Texts of the data in what was put before each question; None = there are none.
     vote, rank
         C.
     commitment
@@ -357,7 +368,10 @@ class AuditFacts(Readable):
     planned: Reach
     exact: ExactFacts | None
     sensitivity: ExactFacts | None
+    without_controls: ExactFacts | None = None  # older records do not say, as of the next ones
     power: dict[str, Power]
+    power_of_leaning: dict[str, Power] = {}
+    shared_before: Shared | None = None
     vote: Vote | None
     rank: RankFacts | None
     suspect: SuspectFacts

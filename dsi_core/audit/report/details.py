@@ -63,7 +63,7 @@ def audits(audit: Audit) -> dict[str, Any]:
     """Give which audit of the suspect this is, and the other ones."""
     facts = audit.facts
     counted = facts.audits
-    what = "kit" if facts.commitment is not None else "preparation"
+    what = _subject(facts)
     if counted.at_most is None:
         unknown = (
             "how often this suspect was audited, what its audits come to, and whether this one is "
@@ -72,10 +72,7 @@ def audits(audit: Audit) -> dict[str, Any]:
         said = [f"The log beside the {what} may not be read: {unknown}"]
         return {"said": said, "table": Table([])}
     if counted.counted:
-        said = [
-            f"This is audit {counted.number} of {counted.of} of this suspect with this {what}, "
-            f"among {counted.of_all} of any suspect."
-        ]
+        said = [f"This is audit {counted.number} of {counted.of} of this suspect with this {what}."]
     else:
         said = [
             f"The log beside the {what} could not be written: nobody counted the audits of this "
@@ -86,7 +83,9 @@ def audits(audit: Audit) -> dict[str, Any]:
         f"accuses an innocent model is at most {number(counted.at_most)}, the sum of their "
         "alphas, where what each assumes holds."
     )
-    head = ["begun", "alpha", "samples", "answers each", "temperature", "system prompt", "answer"]
+    said.append(of_any_suspect(facts))
+    asked = ["samples", "answers each", "temperature", "system prompt", "control answers"]
+    head = ["begun", "alpha", *asked, "answer"]
     rows = [
         [
             when(one.begun),
@@ -95,11 +94,44 @@ def audits(audit: Audit) -> dict[str, Any]:
             one.settings.get("answers to a prompt", ""),
             one.settings.get("temperature", ""),
             one.settings.get("system prompt") or "none",
+            _control_answers(one.settings),
             "never ended" if one.answer is None else f"{one.answer} (p = {number(one.p)})",
         ]
         for one in counted.earlier
     ]
     return {"said": said, "table": Table(rows, head)}
+
+
+def of_any_suspect(facts: AuditFacts) -> str:
+    """Say what else the log has, and whose log it is."""
+    counted, what = facts.audits, _subject(facts)
+    own = (
+        f"The log is the auditor's own: audits with a copy of the {what}, or outside this program, "
+        "are not in it."
+    )
+    if counted.of_all == counted.of:
+        return own
+    chance = (
+        ", and the chance that one of as many accuses an innocent model is at most "
+        f"{number(counted.at_most_of_all)}, where what each assumes holds"
+    )
+    return (
+        f"Of any suspect the log has {counted.of_all} audits with this {what}"
+        f"{'' if counted.at_most_of_all is None else chance}. Who is asked under another name or "
+        "address, has other weights, or is an edited file of answers, counts as another suspect, "
+        f"and may be the same. {own}"
+    )
+
+
+def _subject(facts: AuditFacts) -> str:
+    return "preparation" if facts.commitment is None else "kit"
+
+
+def _control_answers(settings: dict[str, Any]) -> str:
+    """The files of control answers of an audit of the log, by how their hashes begin."""
+    if "controls" not in settings:
+        return "not known"
+    return ", ".join(value[:8] for value in settings["controls"]) or "none"
 
 
 def side_by_side(audit: Audit, count: int = shown.TOLD_EACH) -> dict[str, Any]:
@@ -153,6 +185,14 @@ def hangs_on_refusals(facts: AuditFacts) -> bool:
     if facts.sensitivity is None or facts.exact is None:
         return False
     return facts.sensitivity.found != facts.exact.found
+
+
+def without_controls(facts: AuditFacts) -> str:
+    """Say what the test gives without the control answers; "" where there are none."""
+    if (plain := facts.without_controls) is None:
+        return ""
+    found = "a finding" if plain.found else "no finding"
+    return f"Without the control answers the same test gives p = {number(plain.p)}, {found}."
 
 
 def blind_check(audit: Audit) -> Table | None:

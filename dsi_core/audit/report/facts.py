@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import conclusion, plan_file, reach
+from dsi_core.audit import conclusion, judgement, plan_file, put_before, reach
 from dsi_core.audit.asking import log, same_model, unanswered
 from dsi_core.audit.asking.cost import neutral_left_out
 from dsi_core.audit.asking.run import Outcome, entry
@@ -19,6 +19,7 @@ from dsi_core.audit.asking.storage import answers_in, beside
 from dsi_core.audit.judgement import Answer, Judgement, sensitivity
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.preparation import prepared, prepared_json
+from dsi_core.audit.reach import Power
 from dsi_core.audit.report.audit_json import (
     AuditFacts,
     AuditsFacts,
@@ -68,10 +69,7 @@ def relative(folder: Path, other: Path) -> str:
 def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
     """Put together what audit.json says, but for the hashes of the files beside it."""
     judged, kind = outcome.judgement, plan.subject.kind
-    power = {}
-    if judged.answer is Answer.NO_FINDING:
-        usable = plan.samples.head(judged.samples)[judged.evidence["evidence"].notna().to_numpy()]
-        power = reach.power(plan, usable, judged.samples)
+    power, power_of_leaning = _powers(plan, judged)
     assumptions = {str(kind): conclusion.assumption(plan)}
     if judged.vote is not None:
         assumptions["vote"] = conclusion.VOTE_ASSUMES
@@ -83,7 +81,7 @@ def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
         kind=kind,
         letter=kind.letter,
         headline=conclusion.headline(plan, judged),
-        conclusion=conclusion.after(plan, judged, power),
+        conclusion=conclusion.after(plan, judged, power, power_of_leaning),
         answer=judged.answer,
         p=judged.p,
         alpha=plan.alpha,
@@ -91,7 +89,10 @@ def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
         planned=reach.reach(plan, plan.samples, len(plan.samples)),
         exact=None if judged.exact is None else ExactFacts.model_validate(judged.exact),
         sensitivity=_sensitivity(plan, judged),
+        without_controls=_without_controls(plan, judged),
         power=power,
+        power_of_leaning=power_of_leaning,
+        shared_before=put_before.shared(plan),
         vote=judged.vote,
         rank=None if judged.rank is None else RankFacts.model_validate(judged.rank),
         suspect=_suspect(plan, judged),
@@ -116,14 +117,31 @@ def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
     )
 
 
+def _powers(plan: Plan, judged: Judgement) -> tuple[dict[str, Power], dict[str, Power]]:
+    """What would have been found: over samples with a usable answer, and over those that lean.
+
+    The latter where these are fewer; both empty after anything but no finding of an exact test.
+    """
+    if judged.answer is not Answer.NO_FINDING or judged.exact is None:
+        return {}, {}
+    asked, usable = plan.samples.head(judged.samples), judged.evidence["evidence"].notna()
+    power = reach.power(plan, asked[usable.to_numpy()], judged.samples)
+    leaning = judgement.leaning(judged)
+    if leaning.sum() == usable.sum():
+        return power, {}
+    return power, reach.power(plan, asked[leaning], judged.samples)
+
+
 def _same_model(plan: Plan) -> SameModelFacts | None:
     """Compare its neutral answers with those of earlier audits that asked in the same way."""
-    place, this = plan.subject.folder, entry(plan).audit
+    place, this = plan.subject.folder, entry(plan)
     known = log.of_suspect(place, plan.suspect_key)
+    places = {one.place: None for one in takewhile(lambda one: one.audit != this.audit, known)}
     earlier = [
-        answers_in(place / one.place / same_model.FOLDER)
-        for one in takewhile(lambda one: one.audit != this, known)
-        if one.place and _of_requests(place / one.place) == _of_requests(plan.folder)
+        answers_in(place / there / same_model.FOLDER)
+        for there in places
+        if there not in ("", this.place)  # its own, begun anew
+        and _of_requests(place / there) == _of_requests(plan.folder)
     ]
     return same_model.judge(beside(plan), [table for table in earlier if len(table)])
 
@@ -162,6 +180,12 @@ def _sensitivity(plan: Plan, judged: Judgement) -> ExactFacts | None:
     if judged.exact is None:
         return None
     return ExactFacts.model_validate(sensitivity(plan, judged))
+
+
+def _without_controls(plan: Plan, judged: Judgement) -> ExactFacts | None:
+    if not plan.control_files:
+        return None
+    return ExactFacts.model_validate(judgement.without_controls(plan, judged))
 
 
 def _once(judged: Judgement) -> pd.DataFrame:
@@ -244,14 +268,16 @@ def _audits(plan: Plan) -> AuditsFacts:
         return AuditsFacts(
             counted=False, number=None, of=None, of_all=None, at_most=None, earlier=[]
         )
-    known = log.of_suspect(place, plan.suspect_key)
+    every, known = log.read(place), log.of_suspect(place, plan.suspect_key)
     ids = [one.audit for one in known]
+    not_entered = 0 if this in ids else plan.alpha
     return AuditsFacts(
         counted=this in ids,
         number=ids.index(this) + 1 if this in ids else None,
         of=len(ids),
-        of_all=len(log.read(place)),
-        at_most=min(1.0, sum(one.alpha for one in known) + (0 if this in ids else plan.alpha)),
+        of_all=len(every),
+        at_most=min(1.0, sum(one.alpha for one in known) + not_entered),
+        at_most_of_all=min(1.0, sum(one.alpha for one in every) + not_entered),
         earlier=[one for one in known if one.audit != this],
     )
 
@@ -277,6 +303,7 @@ def _queried(plan: Plan, outcome: Outcome) -> Queried:
         only_thoughts=judged.statuses[AnswerStatus.THOUGHT],
         longer=_longer(once, plan.responses.max_new_tokens),
         uncounted=_uncounted(every) + int(vain["uncounted"].sum()),
+        left_out=len(answers_in(plan.folder)) - len(once),
         cost=outcome.cost,
         ended=outcome.ended,
     )

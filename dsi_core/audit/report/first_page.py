@@ -29,6 +29,7 @@ FIRST = {Kind.PRIVATE: "closeness", Kind.WORDING: "preference", Kind.AFTER: "str
 FIRST_LIMITS = {  # of the limits: on the first page
     Answer.FOUND: (
         conclusion.LATE,
+        conclusion.AGE,
         conclusion.P_VALUE,
         conclusion.HOW_IT_CAME,
         conclusion.LIKE_TUNED,
@@ -61,8 +62,9 @@ def how_sure(audit: Audit) -> dict[str, Any]:
     said = [_rarity(facts)]
     if details.hangs_on_refusals(facts):
         said.append(f"The answer hangs on which texts count as answers. {details.otherwise(facts)}")
-    if (again := _again(facts)) is not None:
-        said.append(again)
+    shared = facts.shared_before
+    said += filter(None, [details.without_controls(facts), "" if shared is None else shared.said])
+    said.append(_again(facts))
     if facts.same_model is not None and facts.same_model.differs:
         said.append(facts.same_model.said)
     return {"said": said, "assumed": facts.assumptions[facts.kind]}
@@ -121,7 +123,7 @@ def _rarity(facts: AuditFacts) -> str:
     return f"{said} {enough}{limit}"
 
 
-def _again(facts: AuditFacts) -> str | None:
+def _again(facts: AuditFacts) -> str:
     """What the first page says of other audits of the suspect."""
     counted = facts.audits
     if counted.of is None:
@@ -131,13 +133,13 @@ def _again(facts: AuditFacts) -> str | None:
         )
     if not counted.counted:
         return "Nobody counted how often this suspect was audited: the log could not be written."
-    if counted.of < 2:
-        return None
-    return (
-        f"This is audit {counted.number} of {counted.of} of this suspect. The limit is not shared "
-        f"among them: the chance that one of as many accuses an innocent model is at most "
-        f"{number(counted.at_most)}, where what each assumes holds."
-    )
+    said = [f"This is audit {counted.number} of {counted.of} of this suspect."]
+    if counted.of > 1:
+        said.append(
+            "The limit is not shared among them: the chance that one of as many accuses an "
+            f"innocent model is at most {number(counted.at_most)}, where what each assumes holds."
+        )
+    return " ".join([*said, details.of_any_suspect(facts)])
 
 
 def _of_preference(audit: Audit) -> str:

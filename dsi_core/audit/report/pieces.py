@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dsi_core.data.common_words import UNSEEN
+
 ALT = {  # by a picture's name: what is to be seen, for who cannot see it
     "closeness": "A dot for each sample, published above withheld: how close the answers are to "
     "its text, with the mean of either part",
@@ -19,9 +21,12 @@ ALT = {  # by a picture's name: what is to be seen, for who cannot see it
 }
 
 
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\r(?!\n)"
+# Seen by what they do: joiners after a sign, as in emoji, and in scripts that use such marks
+_NEEDED = (
+    r"(?<=[^\w\s])[\u200d\ufe0e\ufe0f]|\ufe0f(?=\u20e3)"
+    r"|(?<=[\u0600-\u18ff])[\u180b-\u180f\u200b-\u200d]"
 )
+_UNSEEN = re.compile(rf"(?!{_NEEDED})[{UNSEEN}\x0b\x0c\x1c-\x1f\x85]|\r(?!\n)")
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,17 @@ def picture(pictures: Mapping[str, bytes], name: str, caption: str) -> Picture:
 def visible(value: Any) -> Any:
     r"""Spell out what nobody sees in a text and what changes how it is read, as "\u202e".
 
-    Controls other than the ends of lines and tabs, and those that turn the direction of writing.
-    Letters of any script, and what joins emoji, stay; so does whatever is no text, or markup.
+    Controls other than the ends of lines and tabs, those that turn the direction of writing, and
+    what no letter needs between letters. Letters of any script, and what joins emoji, stay; so does
+    whatever is no text, or markup.
     """
     if not isinstance(value, str) or hasattr(value, "__html__"):  # Jinja's markup
         return value
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    return _UNSEEN.sub(lambda found: _spelled(ord(found[0])), value)
+
+
+def _spelled(code: int) -> str:
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def when(moment: str | None) -> str:

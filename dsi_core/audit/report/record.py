@@ -85,7 +85,8 @@ def write(plan: Plan, outcome: Outcome, occasion: Occasion | None = None) -> Aud
     disk.write_text(folder / SUMS, sums)
     told = facts(plan, outcome, occasion or Occasion())
     audit_json.write(folder, told.changed(sha256=hashes, root=sha256_of(folder / SUMS)))
-    log.end(plan.subject.folder, entry(plan).audit, str(judged.answer), judged.p)
+    kept = (folder / RESPONSES).read_bytes()
+    log.end(plan.subject.folder, entry(plan).audit, str(judged.answer), judged.p, kept)
     return read(folder)
 
 

@@ -361,6 +361,33 @@ def test_an_audit_leaves_nothing_but_its_log_in_the_prepared_folder(prepared, se
     assert done.stdout.splitlines()[-1] == str(audit.relative_to(audit.parents[2]) / "report.html")
 
 
+def test_asked_again_when_answers_are_gone_it_is_another_audit(prepared, server):
+    """With a larger budget, and judged again, it stays one; without an end it is in the log too."""
+    folder = prepared(5)
+    server.script = knows(folder)
+
+    def number(**how) -> int:
+        audit = plan(folder, server, draws=1, stop_early=False, **how)
+        counted = record.write(audit, run.run(audit)).facts.audits
+        assert counted.number == counted.of and len(storage.answers(audit)) <= 5
+        return counted.of
+
+    assert [number(budget="2"), number(budget="3"), number(), number()] == [1, 1, 1, 1]
+    (path,) = audits_of(folder.folder).glob("*/responses.jsonl")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rindex(b'{"sample_id"')])  # the last one
+    with pytest.warns(UserWarning, match="no longer holds the answers .* another audit"):
+        assert number() == 2
+    assert number() == 2
+    path.unlink()
+    with pytest.warns(UserWarning, match="another audit"):
+        run.run(plan(folder, server, draws=1, stop_early=False))  # no report: no end
+    path.unlink()
+    with pytest.warns(UserWarning, match="another audit"):
+        assert number() == 4
+    assert len(server.asked) == 5 + 1 + 5 + 5
+
+
 # --- Budgets -----------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from itertools import count
+from itertools import count, product
 
 import pandas as pd
 import pytest
@@ -17,6 +17,7 @@ from dsi_core.audit.budget import Tokens
 from dsi_core.audit.dry_run import dry_run
 from dsi_core.audit.report import record, report
 from dsi_core.runtime import provenance
+from dsi_core.services import request
 from dsi_core.services.trial import EndpointError
 
 ROUND = same_model.DEFAULT * same_model.DRAWS
@@ -60,10 +61,19 @@ def test_neutral_questions_come_first_and_last_and_in_one_way(prepared, server):
     assert order == [True] * ROUND + [False] * 6 + [True] * ROUND
     for body in neutral(server):
         assert (body["temperature"], body["max_tokens"], len(body["messages"])) == (1.0, 12, 1)
-    assert len({body["seed"] for body in neutral(server)}) == 2 * ROUND
+    sent, asked_for = (
+        {body["seed"] for body in neutral(server)},
+        (list(same_model.PROMPTS), range(6)),
+    )
+    of_profile, of_secret = (
+        {request.draw_seed(seed, *one) for one in product(*asked_for)}
+        for seed in (audit.subject.seed, int(audit.subject.secret, 16))
+    )
+    assert len(sent) == 2 * ROUND and sent <= of_secret and not sent & of_profile
     said = record.write(audit, outcome).facts
     assert said.same_model.asked == 2 * ROUND and not said.same_model.differs
     assert "No sign that the model behind the name changed" in said.same_model.said
+    assert said.same_model.said.endswith(same_model.UNNOTICED)
     assert len(stored(folder.folder)) == 6  # they are no answers of the audit
 
 
@@ -94,6 +104,19 @@ def test_a_model_that_changed_between_audits_is_noticed(prepared, server):
     first = asked(folder, server, out=audits_of(folder.folder) / "a")
     again = record.write(first, run.run(first)).facts.same_model
     assert again.earlier is None and not again.differs  # the later ones are none of its earlier
+
+
+def test_an_audit_begun_anew_is_not_compared_with_itself(prepared, server):
+    """Its answers are gone, those to neutral questions lie there still."""
+    folder = prepared(6)
+    server.script = Served(folder)
+    audit = asked(folder, server)
+    run.run(audit)
+    (audit.folder / run.RESPONSES).unlink()
+    with pytest.warns(UserWarning, match="counted as another audit"):
+        said = record.write(audit, run.run(audit)).facts
+    assert (said.audits.number, said.same_model.earlier) == (2, None)
+    assert said.same_model.asked == 3 * ROUND
 
 
 def test_audits_that_asked_neutral_questions_otherwise_are_not_compared(prepared, server):

@@ -6,6 +6,7 @@ Its readers see a suspect's text and never run it, and nothing that the owner of
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 
@@ -14,14 +15,14 @@ import cells
 import pytest
 import twins
 from asking import answered, member, plan, sha256
-from helpers import STRANGER
+from helpers import STRANGER, write_jsonl
 from IPython import display
 from servers import reply
 
 from dsi_core.audit import choices, conclusion, suspect
 from dsi_core.audit.asking import log, run
 from dsi_core.audit.preparation.prepared_json import Compared
-from dsi_core.audit.report import asked, decided, pieces, record, report, shown
+from dsi_core.audit.report import asked, decided, details, pieces, record, report, shown
 from dsi_core.audit.report.facts import Occasion
 from dsi_core.method import closeness
 from dsi_core.plots import audit as plots
@@ -193,8 +194,52 @@ def test_audits_of_one_suspect_are_counted(place):
         "This is audit 2 of 2 of this suspect." in first
         and "is at most 0.1, where what each assumes holds." in first
     )
-    assert "audit 2 of 2 of this suspect with this kit, among 2 of any suspect" in later
-    assert "found (p = 0.0039)" in later
+    assert "audit 2 of 2 of this suspect with this kit" in later
+    assert "found (p = 0.0039)" in later and "Of any suspect" not in first + later
+
+
+def test_audits_of_any_suspect_are_counted_on_the_first_page_too(place):
+    """A model under two names, a file of answers before and after it was edited; and whose log."""
+    kit = twins.wording(_new(place, "others"), 8)
+    file, made = place / "others" / "said.jsonl", []
+    for name in ("one", "two"):
+        made.append(audited(kit, published(kit), name=name))
+    for answer in (STRANGER, f"{STRANGER} Or so."):
+        write_jsonl(file, [{"prompt": prompt, "response": answer} for prompt in kit.rows["prompt"]])
+        plan = choices.plan(kit, "said", None, answers=file, out=place / "others" / "o")
+        made.append(record.write(plan, run.run(plan)))
+    for number, audit in enumerate(made, start=1):
+        counted = audit.facts.audits
+        assert (counted.of, counted.of_all) == (1, number)
+        assert counted.at_most_of_all == pytest.approx(0.05 * number)
+        for part in (report.how_sure, report.audits):
+            text = Text(part(audit)).text
+            assert "This is audit 1 of 1 of this suspect" in text
+            told = f"has {number} audits with this kit, and the chance that one of as many accuses"
+            assert (told in text) == (number > 1)
+            assert "is the auditor's own: audits with a copy of the kit, or outside" in text
+    older = made[-1].facts.audits.changed(at_most_of_all=None)
+    older = replace(made[-1], facts=made[-1].facts.changed(audits=older))
+    assert "4 audits with this kit. Who is" in Text(report.how_sure(older)).text
+
+
+def test_audits_with_other_control_answers_are_told_apart(place):
+    kit = twins.wording(_new(place, "controls"), 8)
+    files = [place / "controls" / f"{name}.jsonl" for name in "ab"]
+    for file in files:
+        rows = [{"prompt": prompt, "response": file.name} for prompt in kit.rows["prompt"]]
+        write_jsonl(file, rows)
+    for out, given in (("none", ()), ("a", files[:1]), ("ab", files)):
+        out = place / "controls" / out
+        audit = audited(kit, published(kit), out=out, control_answers=given)
+    hashes = [sha256(file) for file in files]
+    told = [one.settings["controls"] for one in log.read(kit.folder)]
+    assert told == [[], hashes[:1], hashes]
+    table = details.audits(audit)["table"]
+    assert [row[table.head.index("control answers")] for row in table.rows] == [
+        "none",
+        hashes[0][:8],
+    ]
 
 
 def test_of_a_log_that_may_not_be_read_no_number_is_told(place, monkeypatch):
@@ -390,6 +435,19 @@ def test_what_nobody_sees_in_a_suspect_s_text_is_spelt_out(place):
     assert family in read and f"{hebrew} x y and" in read
     assert not [c for c in "\u202e\x1b\0" if c in read]
     assert turned in audit.answers["response"].iloc[0]  # what is kept stays as it was
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("wo\u2060rd so\u00adme", r"wo\u2060rd so\u00adme"),
+        ("a\ufe0fb\u200dc\u200cd\u034fe\ufeff", r"a\ufe0fb\u200dc\u200cd\u034fe\ufeff"),
+        ("tag\U000e0041s", r"tag\U000e0041s"),
+        *[(text, text) for text in ("❤\ufe0f\u200d🔥 1\ufe0f\u20e3", "می\u200cخواهم", "क्\u200dष")],
+    ],
+)
+def test_marks_in_words_are_spelt_out_where_no_script_and_no_emoji_needs_them(text, shown):
+    assert pieces.visible(text) == shown
 
 
 def test_of_a_service_that_counts_no_tokens_the_cost_is_at_most(place, server):
