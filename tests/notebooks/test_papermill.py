@@ -16,7 +16,7 @@ import pandas as pd
 import papermill
 import pytest
 
-from dsi_core.reproduce import run
+from dsi_core.reproduce import execution, run
 from dsi_core.runtime import store
 from dsi_core.runtime.paths import ROOT
 
@@ -108,6 +108,7 @@ def reproduced(tmp_path_factory):
     said = folder / "said.txt"
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), stderr_to(said):
         patch.setattr(run, "ROOT", folder)
+        patch.setattr(execution, "ROOT", folder)
         patch.setenv("JUPYTER_PATH", str(stale.parent.parent))  # before all others
         passed = run.reproduce("smoke", figures_dir="drawn")
     return Reproduced(folder, passed, printed.getvalue(), said.read_text())
@@ -172,11 +173,11 @@ def test_progress_goes_to_the_terminal_and_not_into_the_page(reproduced):
 
 
 def test_pages_of_random_models_say_that_they_mean_nothing(reproduced):
-    assert executed(reproduced, "01_ends").cells[0].source == run.RANDOM_MODELS
-    assert run.banner_of("small") is None
+    assert executed(reproduced, "01_ends").cells[0].source == execution.RANDOM_MODELS
+    assert execution.banner_of("small") is None
     titled = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A title\n\nText.")])
-    run._put_below_the_title(titled, run.RANDOM_MODELS)
-    assert titled.cells[0].source == f"# A title\n\n{run.RANDOM_MODELS}\n\nText."
+    execution._put_below_the_title(titled, execution.RANDOM_MODELS)
+    assert titled.cells[0].source == f"# A title\n\n{execution.RANDOM_MODELS}\n\nText."
 
 
 @pytest.mark.parametrize("path", cells.paths(), ids=lambda p: p.stem)
@@ -196,7 +197,7 @@ def test_bad_parameters_are_refused_before_any_work(monkeypatch):
     with pytest.raises(ValueError, match="no released answers of profile 'smoke'"):
         run.reproduce("smoke", from_released=True)
     with pytest.raises(ValueError, match="unknown parameter deltat; known: profile, seed"):
-        run.check(ROOT / "notebooks" / "02_non_iid.ipynb", {"deltat": 1})
+        execution.check(ROOT / "notebooks" / "02_non_iid.ipynb", {"deltat": 1})
 
 
 def test_scores_that_a_release_lacks_are_counted(empty_store, monkeypatch, tmp_path, capsys):
