@@ -130,7 +130,7 @@ def _whose(profile: Settings) -> str:
     for setting, (value, before) in profile.overridden.items():
         if setting == "delta_s" and before is None:  # then it is delta_t
             before = own.get("delta_t", profile.decision.delta_t)
-        words += f", {setting} {value} (profile: {before})"
+        words += f", {setting} {value} instead of {before}"
     return words
 
 

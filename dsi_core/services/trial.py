@@ -249,7 +249,7 @@ class Trial:
 
     def _prove_that_others_are_answered(self, error: EndpointError) -> None:
         """Ask `PROBE` as this question is asked; raise the error where that has no answer."""
-        if not (self.leave_out and self.service.taken.answered):
+        if not self.leave_out:
             raise error
         probe = request.body(self.endpoint, PROBE, self.asking, self.seed, self.taken)
         with self.service.pace.turn(self.stop):

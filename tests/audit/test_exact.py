@@ -20,7 +20,7 @@ from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.budget import Budget
 from dsi_core.audit.dry_run import dry_run, summary
 from dsi_core.audit.judgement import Answer, sensitivity
-from dsi_core.audit.report import first_page, record, report
+from dsi_core.audit.report import decided, first_page, record, report
 from dsi_core.protect import kit as kits
 from dsi_core.services.billing import Lost
 from dsi_core.services.request import draw_seed
@@ -531,9 +531,14 @@ def test_canned_texts_are_counted_and_cost_power(tmp_path, server):
     again = judgement.repeated(judged)["sample_id"]
     assert set(again) == set(planned.samples["sample_id"].head(30))
     assert judgement.leaning(judged).tolist() == [False] * 35 + [True] * 5
-    said = record.write(planned, outcome).facts
+    written = record.write(planned, outcome)
+    said = written.facts
     assert said.power["4 epochs"].found > said.power_of_leaning["4 epochs"].found
     assert said.power_of_leaning == reach.power(planned, planned.samples[35:], 40)
+    table = decided.power(written)["table"]
+    leaning = [f"{one.found:.2f}" for one in said.power_of_leaning.values()]
+    assert table.head[-1] == "over the samples that lean alone"
+    assert [row[-1] for row in table.rows] == leaning
     words = said.conclusion
     assert "30 usable answers are texts that came to more than 3 prompts" in words
     assert "With other texts 5 of the 40 samples" in words

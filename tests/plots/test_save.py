@@ -75,7 +75,7 @@ def test_results_of_other_settings_lie_apart_and_say_so(folder):
     path = save.save(changed, "fig", figure, TABLE, str(folder))
     assert path == folder / "tiny" / "delta_t=0.6,mu=100" / "fig.png"
     said = figure._supxlabel.get_text().replace("\n", " ")
-    assert said.startswith("tiny, seed 7, mu 100 (profile: 5), delta_t 0.6 (profile: 0.3): one toy")
+    assert said.startswith("tiny, seed 7, mu 100 instead of 5, delta_t 0.6 instead of 0.3: one toy")
     assert (own.read_bytes(), (own.parent / "manifest.json").read_bytes()) == before
     assert list(json.loads((path.parent / "manifest.json").read_text())["files"]) == [
         "fig.csv",
@@ -123,10 +123,10 @@ def test_the_caption_says_profile_seed_and_scale(folder):
 @pytest.mark.parametrize(
     "settings, said",
     [
-        ({"overridden": {"delta_s": (0.15, None)}}, "delta_s 0.15 (profile: 0.3)"),
+        ({"overridden": {"delta_s": (0.15, None)}}, "delta_s 0.15 instead of 0.3"),
         (
             {"overridden": {"delta_t": (0.3, 0.6), "delta_s": (0.15, None)}},
-            "delta_t 0.3 (profile: 0.6), delta_s 0.15 (profile: 0.6)",
+            "delta_t 0.3 instead of 0.6, delta_s 0.15 instead of 0.6",
         ),
         ({"decision": SimpleNamespace(rule="released")}, "rule: released"),
     ],

@@ -299,6 +299,17 @@ def test_a_prompt_on_which_alone_a_service_fails_is_left_out(server, pauses, nam
     assert len(told) == 1 and "s-b" in told[0] and "never asked again" in told[0]
 
 
+def test_the_very_first_prompt_may_be_one_on_which_alone_a_service_fails(server, pauses):
+    """Else no rerun would come further; a service that answers no probe either is away."""
+    server.script = lambda prompt, n: error(500) if prompt == "a" else reply("blue")
+    found, told, said = run(server.url, todo("abc"), leave_out=True, concurrency=1, patience=0)
+    assert said is None and found["s-a", 0].ending is Ending.ERROR and len(told) == 1
+    assert found["s-b", 0].text == found["s-c", 0].text == "blue"
+    server.script = lambda prompt, n: error(500)
+    found, told, said = run(server.url, todo("abc"), leave_out=True, concurrency=1, patience=0)
+    assert not found and "s-a" in said and not told
+
+
 def test_an_outage_is_no_prompts_fault(server, pauses):
     server.script = lambda prompt, n: reply("ok") if prompt == "a" else error(500, "away")
     found, told, said = run(server.url, todo("abcd"), leave_out=True, concurrency=2, patience=0)

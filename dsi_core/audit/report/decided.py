@@ -35,7 +35,7 @@ def how_decided(audit: Audit, pictures: Mapping[str, bytes]) -> dict[str, Any]:
 
 def power(audit: Audit) -> dict[str, Any] | None:
     """Give what so many samples would have found, after no finding; None after another one."""
-    found = audit.facts.power
+    found, leaning = audit.facts.power, audit.facts.power_of_leaning
     if not found:
         return None
     rows = [
@@ -45,6 +45,7 @@ def power(audit: Audit) -> dict[str, Any] | None:
             f"{one.effect:g}",
             f"{one.found:.2f} ({one.low:.2f} to {one.high:.2f})",
             "more than half never" if one.median_samples is None else f"{one.median_samples:g}",
+            *([f"{leaning[name].found:.2f}"] if leaning else []),
         ]
         for name, one in found.items()
     ]
@@ -54,6 +55,7 @@ def power(audit: Audit) -> dict[str, Any] | None:
         "leans to it by (standard deviations of a sample)",
         "found with probability (95%)",
         "median samples until found",
+        *(["over the samples that lean alone"] if leaning else []),
     ]
     queried, evidence = audit.facts.queried, audit.facts.reach.samples
     asked = f"the {evidence} samples with a usable answer"
