@@ -5,6 +5,8 @@ import json
 from asking import audits_of, facts, knows, stored
 from servers import error, reply
 
+from dsi_core.services.trial import PROBE
+
 
 def test_an_audit_asks_as_its_service_wants_and_says_so(prepared, server, cli):
     """In the report too; a rerun needs not learn it again, and the audit asks nothing twice."""
@@ -125,12 +127,12 @@ def test_nothing_of_a_proxys_login_is_kept(prepared, server, cli, tmp_path):
     assert shown in " ".join(page.read_text().split())
 
 
-def test_a_service_that_says_nothing_useful_ends_after_three_requests(
+def test_a_service_that_says_nothing_useful_to_a_harmless_question_either_ends_it(
     prepared, server, pauses, cli
 ):
     server.script = lambda prompt, n: reply("", choices=[])
     done = cli(prepared(5).folder)
-    assert done.exit_code == 3 and len(server.asked) == 3
+    assert done.exit_code == 3 and len(server.asked) == 4 and server.prompts()[-1] == PROBE
     assert f"asked was {server.url}/chat/completions" in done.stderr.splitlines()[-1]
 
 
