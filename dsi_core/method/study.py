@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dsi_core.data.pairs import dataset, load_pairs
+from dsi_core.data.pairs import Dataset, dataset, load_pairs
 from dsi_core.method import asking, participants, rescaling, similarity, tainted, verdict
 from dsi_core.method.participants import Membership
 from dsi_core.models import tuning
@@ -110,6 +110,8 @@ def reference_answers(study: Study, pairs: pd.DataFrame | None = None) -> pd.Dat
     pairs: default all of D. Returns the columns of `asking.answers`, and reference.
     """
     similarity.check_layer(study.backbone)
+    for victim in study.profile.victims:
+        rescaling.check(study.backbone, dataset(study.profile, victim), _others(study))
     tuning.check_whole(m.training for m in participants.participants(study.profile))
     models = participants.references(study.profile)
     pairs = study.pairs if pairs is None else pairs
@@ -204,13 +206,13 @@ def scale(study: Study, datasets: pd.Series, raw: np.ndarray) -> np.ndarray:
 
 def baseline(study: Study, victim: str) -> float:
     """Find the mean raw score of unrelated texts, for one victim."""
-    profile = study.profile
-    others = [
-        dataset(profile, name)
-        for name, source in profile.data.items()
-        if source.other_words_of is None  # what says the same is not unrelated
-    ]
-    return rescaling.baseline(study.backbone, dataset(profile, victim), others)
+    return rescaling.baseline(study.backbone, dataset(study.profile, victim), _others(study))
+
+
+def _others(study: Study) -> list[Dataset]:
+    """Every dataset but what says the same as another in other words: that is not unrelated."""
+    sources = study.profile.data.items()
+    return [dataset(study.profile, name) for name, data in sources if data.other_words_of is None]
 
 
 def similarities(scores: pd.DataFrame) -> pd.DataFrame:

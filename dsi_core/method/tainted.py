@@ -1,8 +1,13 @@
 """Step 5, tainted samples: those that change every reference that trains on them (§5.3, Eq. 1)."""
 
+import re
+
 import pandas as pd
 
+from dsi_core.data.common_words import UNSEEN
+
 SAID = ["response_before", "response_after"]
+BLANK = re.compile(rf"[\s{UNSEEN}]*")
 
 
 def gaps(scores: pd.DataFrame) -> pd.DataFrame:
@@ -46,8 +51,15 @@ def gaps(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def silent(scores: pd.DataFrame) -> pd.Series:
-    """Tell for each row of `gaps`' scores whether the reference gave no text, before or after."""
-    return (scores.reindex(columns=SAID) == "").any(axis=1)
+    """Tell for each row of `gaps`' scores whether the reference gave no text, before or after.
+
+    What nobody sees is none.
+    """
+    return scores.reindex(columns=SAID).map(_blank).any(axis=1)
+
+
+def _blank(text) -> bool:
+    return isinstance(text, str) and BLANK.fullmatch(text) is not None
 
 
 def tainted(scores: pd.DataFrame, delta_t: float) -> pd.DataFrame:

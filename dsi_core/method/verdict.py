@@ -66,10 +66,13 @@ def evidence(
     if not len(answers):
         return pd.DataFrame(columns=[*SAMPLE, "evidence", "status"])
     references = answers["reference"].nunique()
-    counts = answers.groupby([*SAMPLE, "draw"])["reference"].nunique()
-    if (counts < references).any() or answers["gap"].isna().any():
+    known = answers.assign(reference=answers["reference"].where(answers["gap"].notna()))
+    counts = known.groupby([*SAMPLE, "draw"])["reference"].nunique()
+    if (counts < references).any():
+        where, suspect, sample, draw = counts.index[counts.argmin()]
         raise ValueError(
-            f"answers need a gap to each of {references} references; see {counts.idxmin()}"
+            f"{where}: answer {draw} of {suspect} to sample {sample} has a gap to {counts.min()} "
+            f"of {references} references"
         )
     arrived = answers[answers["status"] == "answered"] if "status" in answers else answers
     told = _of_released_code(arrived) if rule == Rule.RELEASED else _of_text(arrived, mu)

@@ -6,7 +6,7 @@ import bert_score
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import write_jsonl
+from helpers import WORDS, telling, write_jsonl
 from scoring import no_scorer, scorer
 
 from dsi_core.data.pairs import dataset, load_pairs
@@ -36,7 +36,7 @@ def test_the_estimated_baseline_is_the_mean_of_random_pairs(
 
     Not only of its sampled rows.
     """
-    outputs = [f"Answer {i} is {'long ' * (i % 7)}and {i * i}." for i in range(60)]
+    outputs = [f"{i} {' '.join(WORDS[i * k % 13] for k in range(1, 2 + i % 7))}" for i in range(60)]
     path = write_jsonl(
         tmp_path / "d.jsonl", [{"q": f"Q{i}", "a": t} for i, t in enumerate(outputs)]
     )
@@ -79,6 +79,55 @@ def test_a_small_victim_borrows_the_other_datasets(smoke, one_thread, empty_stor
     every = {t for n in smoke.data for t in load_pairs(dataset(smoke, n))["output"]}
     assert len(every) >= 30 and set(scored[0]["a"]) | set(scored[0]["b"]) == every
     assert (scored[0]["a"] != scored[0]["b"]).all()
+
+
+@pytest.fixture
+def of_a_template(smoke, tmp_path):
+    """of_a_template(words) = a dataset in which twelve words of thirteen are the same."""
+
+    def make(*words: str):
+        said = "{} is open on every working day from nine until five in summer"
+        rows = [{"q": f"{word}?", "a": said.format(word)} for word in words]
+        path = write_jsonl(tmp_path / f"{words[0]}.jsonl", rows)
+        data = {**smoke.data, "hours": Data(path=str(path), prompt=["q"], output="a")}
+        return dataset(smoke.changed(data=data), "hours")
+
+    return make
+
+
+def test_rows_of_one_template_are_paired_with_unrelated_texts(
+    smoke, one_thread, empty_store, of_a_template, monkeypatch
+):
+    """Not with each other, nor with more of their kind: their likeness is not that of strangers."""
+    scored = []
+    monkeypatch.setattr(
+        similarity, "raw_scores", lambda _, pairs: scored.append(pairs) or np.ones(len(pairs))
+    )
+    victim = of_a_template(*(f"hall {i}" for i in range(60)))
+    others = [victim, of_a_template(*(f"barn {i}" for i in range(60))), dataset(smoke, "other")]
+    rescaling.check(backbone(smoke), victim, others)
+    rescaling.baseline(backbone(smoke), victim, others)
+    (pairs,) = scored
+    assert pairs["a"].str.startswith("hall").all() and pairs["a"].nunique() == 60
+    assert set(pairs["b"]) == set(load_pairs(others[2])["output"])
+
+
+def test_a_template_without_other_texts_is_warned_of(smoke, of_a_template):
+    """Not where the baseline is set."""
+    victim, similarity = of_a_template("hall", "barn"), smoke.similarity.changed(baseline=0.4)
+    with telling() as told:
+        rescaling.check(backbone(smoke), victim, [victim])
+        rescaling.check(backbone(smoke, similarity), victim, [victim])
+    (warned,) = told
+    assert "hours: its outputs are alike" in str(warned.message)
+    assert "similarity.baseline" in str(warned.message)
+
+
+def test_one_text_alone_is_refused_before_a_model_is_tuned(smoke, of_a_template):
+    victim = of_a_template("hall")
+    with pytest.raises(ValueError, match=r"hours: all .* are one text.*similarity\.baseline"):
+        rescaling.check(backbone(smoke), victim, [victim])
+    rescaling.check(backbone(smoke), victim, [dataset(smoke, "other")])
 
 
 def test_the_published_baseline_needs_no_model(smoke, empty_store, monkeypatch):

@@ -34,7 +34,7 @@ def test_a_reference_that_gave_no_text_is_no_evidence():
     scores = table(
         f"{COLUMNS} response_before response_after",
         ("d", "both spoke", "A", 0.0, 0.75, "x", "y"),
-        ("d", "none before", "A", -1.0, 0.75, "", "y"),
+        ("d", "none before", "A", -1.0, 0.75, "\u200b \u00ad", "y"),
         ("d", "none after", "A", 0.75, -1.0, "x", ""),
         ("d", "none at all", "A", -1.0, -1.0, "", ""),
     )

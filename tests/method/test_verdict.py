@@ -295,5 +295,5 @@ def test_the_released_rule_needs_both_sides():
 def test_an_answer_without_a_reference_or_a_gap_is_refused(gap):
     told = answers(("s", LONG, 0.5, 0.5), ("t", LONG, 0.5, 0.5))
     told = told[:-1] if gap is None else told.assign(gap=[*told["gap"][:-1], gap])
-    with pytest.raises(ValueError, match="need a gap to each of 2 references"):
+    with pytest.raises(ValueError, match="d: answer 0 of M to sample t has a gap to 1 of 2 ref"):
         evidence(told, 0.25, 20)
