@@ -149,6 +149,10 @@ def _check_weights(folder: Path, name: str, convert: str) -> None:
     index = folder / f"{name}.safetensors.index.json"
     if index.is_file():
         parts = set(_json(index).get("weight_map", {}).values())
+        if odd := sorted(str(part) for part in parts if not _safe(part)):
+            raise ValueError(
+                f"{index} names {', '.join(odd[:3])}: allowed are .safetensors files beside it"
+            )
         if missing := sorted(part for part in parts if not (folder / part).is_file()):
             raise ValueError(
                 f"{index} names {len(parts)} files, of which {', '.join(missing[:3])} "
@@ -170,6 +174,11 @@ def _check_weights(folder: Path, name: str, convert: str) -> None:
             f"when they are opened: {convert}"
         )
     raise ValueError(f"{folder} has no weights ({name}.safetensors)")
+
+
+def _safe(part: Any) -> bool:
+    """Whether an index names a file beside it that runs no code when it is opened."""
+    return isinstance(part, str) and Path(part).name == part and part.endswith(".safetensors")
 
 
 def _json(path: Path) -> dict[str, Any]:

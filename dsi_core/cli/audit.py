@@ -17,7 +17,7 @@ app = typer.Typer()
 
 ASKING, WRITING = PHASES = "asking the suspect", "judging, and writing the report"
 DRY = "Show what would be asked and what it may cost; ask nothing."
-REMOTE = "Run code that a hub model brings."
+REMOTE = "Run code that a model brings."
 LOCAL = "A folder (a model, or an adapter), a GGUF file, or a hub id (instead of --base-url)."
 DTYPE = "Of its weights: float32, bfloat16 or float16. Default: as this machine computes."
 NF4 = "Its weights in 4 bits (bitsandbytes, NF4)."

@@ -26,7 +26,7 @@ import pandas as pd
 from dsi_core.models import load, toy
 from dsi_core.models.load import Base
 from dsi_core.runtime import locks, released, store, wheels
-from dsi_core.runtime.environment import quiet, trim_memory
+from dsi_core.runtime.environment import quiet, refuse_remote_code, trim_memory
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Similarity
@@ -103,6 +103,7 @@ def released_folder(backbone: Backbone) -> Path | None:
 
 def model_type(backbone: Backbone) -> str:
     """Give what bert-score loads: a hub id or a folder, made on first use."""
+    refuse_remote_code()
     settings = backbone.settings
     if backbone.corpus is not None:
         folder = folder_of(backbone)

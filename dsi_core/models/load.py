@@ -182,7 +182,8 @@ def load(
             dtype=dtype,
             quantization_config=_quantization(base, dtype, nf4=quantized),
             device_map="auto" if spread(base, precision) else precision.device,
-            **({} if full else _further(base)),
+            use_safetensors=full or not base.source.gguf,  # a pickle may run code when it is opened
+            **(_code(base) if full else _further(base)),
         )
         packed = quantized and not means.unpacks(precision, model)
         if quantized and not packed:
@@ -233,7 +234,7 @@ def tokenizer_of(base: Base) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             adapter if own_files else prepare(base),
             padding_side="left",
-            **({} if own_files else _further(base)),
+            **(_code(base) if own_files else _further(base)),
         )
     own = base.source.chat_template or tokenizer.chat_template
     tokenizer.chat_template = own or base.chat_template
@@ -258,9 +259,9 @@ def context_of(base: Base) -> int | None:
 def _further(base: Base) -> dict[str, Any]:
     """Further arguments of `from_pretrained`."""
     source = base.source
-    further: dict[str, Any] = {}
+    further = _code(base)
     if source.hub:
-        further = {"trust_remote_code": source.trust_remote_code, "revision": source.revision}
+        further["revision"] = source.revision
     if source.gguf:
         import gguf  # noqa: F401 - transformers' own message of its absence is not to the point
 
@@ -268,9 +269,14 @@ def _further(base: Base) -> dict[str, Any]:
     return further
 
 
+def _code(base: Base) -> dict[str, Any]:
+    """Whether code that a model brings is run; where that is not said, transformers asks."""
+    return {"trust_remote_code": base.source.trust_remote_code}
+
+
 @contextmanager
 def _clear_errors(base: Base) -> Iterator[None]:
-    """One line for files that are not there or cannot be loaded."""
+    """One line for files that are not there or cannot be loaded, or bring code of their own."""
     offline = hub.cache_alone_if_unreachable() if base.source.hub else nullcontext()
     try:
         with offline:
@@ -279,6 +285,11 @@ def _clear_errors(base: Base) -> Iterator[None]:
         raise
     except (OSError, ImportError, ValueError, KeyError, SafetensorError) as error:
         why = " ".join(str(error).split())
+        if "trust_remote_code" in why and not base.source.trust_remote_code:
+            why = (
+                "it brings code of its own, which is run where `trust_remote_code: true` or "
+                "--trust-remote-code says so"
+            )
         raise ValueError(f"model {base.label!r} cannot be loaded: {why}") from error
 
 

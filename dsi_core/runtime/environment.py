@@ -106,6 +106,16 @@ def quiet() -> None:
         datasets.disable_progress_bars()
 
 
+def refuse_remote_code() -> None:
+    """Let transformers refuse the code that a model brings, where nobody named it.
+
+    By itself it asks whoever sits before the terminal.
+    """
+    from transformers import dynamic_module_utils
+
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+
+
 def any_text() -> None:
     """Let this process print any text: a console that lacks a character shows its number.
 

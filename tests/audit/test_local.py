@@ -13,10 +13,12 @@ from safetensors.torch import load_file
 
 from dsi_core.audit import suspect
 from dsi_core.audit.report import audit_json
+from dsi_core.method import similarity
 from dsi_core.models import load
 from dsi_core.models.load import Base
 from dsi_core.models.tuning import Training, load_for_training
 from dsi_core.runtime.precision import Precision
+from dsi_core.settings.schema import Model, Similarity
 
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 FP32 = Precision("cpu", "fp32")
@@ -276,6 +278,9 @@ def spoilt(folder, how: str):
     elif how == "a part is missing":
         index = {"weight_map": {"a": "model-1.safetensors", "b": "model.safetensors"}}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    elif how == "a pickled part":
+        index = {"weight_map": {"a": "part.bin", "b": "../model.safetensors"}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     elif how == "both":
         (folder / "adapter_config.json").write_text("{}")
 
@@ -292,6 +297,7 @@ def spoilt(folder, how: str):
         ("not a model's", "config.json has no model_type"),
         ("broken", "config.json is not JSON"),
         ("a part is missing", "names 2 files, of which model-1.safetensors is not there"),
+        ("a pickled part", "names ../model.safetensors, part.bin: allowed are .safetensors files"),
         ("both", "a whole model .* and an adapter"),
     ],
 )
@@ -352,6 +358,41 @@ def test_a_template_that_takes_no_system_prompt(folder, tmp_path):
     assert load.encode_prompt(tokenizer, "a") == tokenizer("x")["input_ids"]
     with pytest.raises(ValueError, match=r"refuses a question \(no system\); ask without a sys"):
         load.encode_prompt(tokenizer, "a", system="b")
+
+
+CODE = """
+open(__file__ + ".ran", "w")
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
+class Config(LlamaConfig): model_type = "own"
+class Model(LlamaForCausalLM): config_class = Config
+"""
+BRINGS = {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model", "AutoModel": "own.Model"}
+
+
+def test_code_that_a_model_brings_is_run_only_if_that_is_said(copy, smoke, monkeypatch, tmp_path):
+    """Nor is whoever sits before the terminal asked: a suspect's, and that of a backbone."""
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    (copy / "own.py").write_text(CODE)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(
+        json.dumps(config | {"model_type": "own", "auto_map": BRINGS})
+    )
+    with pytest.raises(
+        ValueError, match=r"mine' cannot be loaded: it brings .* --trust-remote-code"
+    ):
+        loaded(found(copy))
+    backbone = similarity.backbone(smoke, Similarity(path=str(copy), layer=1))
+    for compare in similarity.check_layer, similarity.scorer:
+        with pytest.raises(ValueError, match="custom code"):
+            compare(backbone)
+    assert loaded(found(copy, trust_remote_code=True)).config.model_type == "own"
+
+
+def test_pickled_weights_that_a_profile_names_are_not_opened(copy, toy):
+    torch.save(toy("llama")[0].state_dict(), copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"mine' cannot be loaded: .*model\.safetensors"):
+        loaded(Base("mine", Model(path=str(copy)), TEMPLATE))
 
 
 def test_broken_weights_are_one_line(copy):

@@ -106,6 +106,17 @@ def test_an_installed_package_is_checked_as_any_other(empty_store, index):
         wheels.unpack({name: "0" * 64}, "filelock/py.typed")
 
 
+@pytest.mark.parametrize("name", ["/etc/issue", "p/../../x.txt", "a\n/etc/issue", "..\\\\x"])
+def test_a_name_that_leads_out_of_the_wheel_is_refused(wheel, empty_store, name):
+    """What lies there would be read as if it had been checked."""
+    package = {"one==1": wheel("one==1", {name: "x"})}
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"one-1-py3.*would lie elsewhere"):
+            wheels.unpack(package, "*")
+    unpacked = empty_store / "unpacked"
+    assert not [f for f in unpacked.rglob("*") if f.is_file() and f.suffix == ".txt"]
+
+
 def test_nothing_matches(wheel):
     with pytest.raises(ValueError) as error:
         wheels.unpack({"one==1": wheel("one==1", {"a.txt": "x"})}, "*.gguf")

@@ -169,8 +169,28 @@ REFUSED = {  # path: value, parts of the message
     ),
     "package without member": (
         "models/llama",
-        {"package": {"a==1": "0"}},
+        {"package": {"a==1": "0" * 64}},
         ["models.llama", "package and member"],
+    ),
+    "package at an address": (
+        "models/llama",
+        {"package": {"evil @ file:///tmp/evil-1.0.tar.gz": "0" * 64}, "member": "*"},
+        ["models.llama.package", "evil @ file:///tmp/evil-1.0.tar.gz", "should match pattern"],
+    ),
+    "package that is an option of pip": (
+        "models/llama",
+        {"package": {"--requirement=/etc/passwd": "0" * 64}, "member": "*"},
+        ["models.llama.package", "--requirement=/etc/passwd", "should match pattern"],
+    ),
+    "package that leads out of the store": (
+        "models/llama",
+        {"package": {"../../x==1": "0" * 64}, "member": "*"},
+        ["models.llama.package", "../../x==1", "should match pattern"],
+    ),
+    "package without a whole hash": (
+        "models/llama",
+        {"package": {"a==1": "0" * 63}, "member": "*"},
+        ["models.llama.package.a==1", "should match pattern"],
     ),
     "no output column": (
         "data/other",
