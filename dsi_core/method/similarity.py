@@ -5,8 +5,8 @@
 Every pair is scored once: scores lie in one SQLite file per backbone, are asked for by their ids,
 block by block, and only the missing pairs go to bert-score, in calls of so many texts that their
 embeddings, which it holds, fit into memory. (bert-score pads a batch's cosines with 0, which can
-stand in for a negative best match: a one-word answer may move by up to 0.003 with the texts scored
-beside it.)
+stand in for a negative best match: a score may move with the texts beside it, of 576 recomputed
+alone nine by more than 0.001 and one by 0.011.)
 """
 
 import io

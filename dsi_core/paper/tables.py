@@ -11,6 +11,7 @@ from dsi_core.method import participants
 from dsi_core.method.participants import Membership
 from dsi_core.method.study import Study
 from dsi_core.method.verdict import votes as votes
+from dsi_core.services import address
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.reported import reported
 from dsi_core.settings.schema import Data, Model
@@ -366,7 +367,7 @@ def _source(place: Data | Model) -> str:
     """Where data or a model comes from, in words."""
     if isinstance(place, Model):
         if place.endpoint:
-            return f"{place.endpoint.model} at {place.endpoint.base_url}"
+            return f"{place.endpoint.model} at {address.place(place.endpoint)}"
         if place.toy:
             return place.toy
     return place.hub or place.path or ", ".join(place.package or {})

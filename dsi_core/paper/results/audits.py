@@ -112,10 +112,16 @@ def _controls(read: Read) -> Numbers:
             f"{row['lean']:.2f} ({row['base']}, {row['positive']} to {row['negative']})"
             for row in known[known["kind"] == "D in other words"].to_dict("records")
         ),
+        "assistants_lean": _leans(known[known["kind"] == "answers"]),
+        "retrieval_leans": _leans(known[known["kind"] == "retrieval"]),
         "alike": f"{known.loc[known['kind'] == 'data like D', 'lean'].max():.2f}",
         "half_learnt": f"{known.set_index('model')['lean']['smollm2-weak']:.2f}",
         "blind_iid": f"{blind['auc']:.2f} ({blind['low']:.2f} to {blind['high']:.2f})",
     }
+
+
+def _leans(known: pd.DataFrame) -> str:
+    return listed(known["lean"].sort_values().map("{:.2f}".format))
 
 
 def _at_005(tests: pd.DataFrame) -> str:

@@ -81,9 +81,11 @@ def attribution(read: Read) -> Numbers:
     released = read("attribution_released_methods")
     by_text = own[~own["method"].str.startswith("perplexity")].sort_values("correct").iloc[-1]
     chosen, chosen_released = (t[t["chosen"]].iloc[0] for t in (own, released))
+    above = own.set_index("method").loc["perplexity above own"]
     return {
         "own": f"{chosen['method']}, chosen on the bases: {chosen['correct']}/{chosen['total']}",
         "own_right": f"{chosen['correct']} of {chosen['total']}",
+        "own_above": f"{above['correct']} of {above['total']}",
         "by_text": f"{by_text['correct']}/{by_text['total']}",
         "by_text_p": f"{by_text['p_permuted']:.2f}",
         "released": f"{chosen_released['method']}, chosen on the bases: "

@@ -69,6 +69,7 @@ def iid(read: Read) -> Numbers:
         "right": of_each(verdicts, rightly, whole=rightly),
         "accused": named(verdicts[~verdicts["correct"]]),
         "positive": span(verdicts["positive"]),
+        "close": int((verdicts["positive"].sub(verdicts["negative"]).abs() <= 1).sum()),
         "medians": span(medians, ".2f"),
         "near_duplicates": f"{split.filter(like='near-duplicates').sum().sum():.0f}",
     }
@@ -195,8 +196,10 @@ def _votes(verdicts: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 def _copies(table: pd.DataFrame) -> str:
     every = table[table["category"] == "all"]
-    counts = [f"{row.tainted} of {row.total}" for row in every.itertuples()]
-    return counts[0] if len(set(counts)) == 1 else " and ".join(counts)
+    counts = {row.reference: f"{row.tainted} of {row.total}" for row in every.itertuples()}
+    if len(set(counts.values())) == 1:
+        return next(iter(counts.values()))
+    return " and ".join(f"{said} ({reference})" for reference, said in counts.items())
 
 
 def _tainted(verdicts: pd.DataFrame) -> int:
