@@ -1,6 +1,7 @@
 """How a notebook shows tables: a dash where there is no value, and no numbers of rows."""
 
 import re
+from contextlib import AbstractContextManager
 
 import pandas as pd
 from IPython.core.getipython import get_ipython
@@ -24,7 +25,7 @@ def as_html(table: pd.DataFrame) -> str:
     most = pd.get_option("display.max_rows")  # None = all
     if counts:
         table = table.rename_axis(columns=None)  # it would stand where the index stood
-    with pd.option_context("display.precision", DIGITS, "display.max_colwidth", LONGEST):
+    with shown_as_they_are("display.precision", DIGITS, "display.max_colwidth", LONGEST):
         html = table.to_html(
             index=not counts,
             notebook=True,
@@ -32,6 +33,14 @@ def as_html(table: pd.DataFrame) -> str:
             show_dimensions=most is not None and len(table) > most,
         )
     return NO_VALUE.sub(f"<td>{ABSENT}</td>", html)
+
+
+def shown_as_they_are(*options) -> AbstractContextManager[None]:
+    """Let pandas make tables in which `$` is a sign, and what stands between two is no formula.
+
+    options: further ones, as of `pandas.option_context`.
+    """
+    return pd.option_context("display.html.use_mathjax", False, *options)
 
 
 def in_notebooks() -> None:

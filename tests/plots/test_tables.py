@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dsi_core.plots import tables
+from dsi_core.plots import tables, texts
 
 
 def test_what_has_no_value_is_a_dash_and_rows_are_not_numbered():
@@ -32,6 +32,13 @@ def test_as_many_rows_as_pandas_shows_or_all():
 def test_a_sentence_is_not_cut():
     sentence = "no more, " * 20 + "end"
     assert sentence in tables.as_html(pd.DataFrame({"said": [sentence]}))
+
+
+def test_between_two_dollars_stands_no_formula():
+    """Else what a model says could hide or change its words where MathJax is."""
+    said = pd.DataFrame({"response": [r"It costs $5 or \phantom{all} $6"]})
+    for html in tables.as_html(said), texts.as_table(said).data:
+        assert "mathjax_ignore" in html.partition("<table")[2].partition(">")[0]
 
 
 def test_an_index_that_says_something_stays():
