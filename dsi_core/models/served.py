@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import re
+import secrets
 import shlex
 import signal
 import socket
@@ -30,12 +31,14 @@ from dsi_core.models import load, tuning
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
 from dsi_core.runtime import disk, store
+from dsi_core.runtime.environment import variables
 from dsi_core.runtime.paths import ROOT
 from dsi_core.services import reply
 from dsi_core.services.client import Client, Received
 from dsi_core.settings.schema import Endpoint
 
 WHERE = "DSI_VLLM"  # the Python that has vLLM, or the URL of a server
+KEY = "DSI_VLLM_KEY"  # that of a server of ours: others on this machine may not ask it
 OPTIONS = "DSI_VLLM_OPTIONS"  # more of the server's own, as --gpu-memory-utilization 0.8
 OWN = ROOT / ".venv-vllm" / "bin" / "python"  # `make vllm`
 START_SECONDS = 1800  # large weights are read, kernels compiled
@@ -67,11 +70,14 @@ class Server:
         "vllm 0.32.0".
     asked
         The URL with a login or query that it wants, which may be secret.
+    key_env
+        The variable that holds its key; None = it wants none.
     """
 
     url: str
     version: str
     asked: str = field(repr=False)
+    key_env: str | None = None
 
     def endpoint(self, training: Training, sampling: Sampling) -> Endpoint:
         """Give what asks it for a model's answers."""
@@ -80,6 +86,7 @@ class Server:
         return Endpoint(
             base_url=self.asked,
             model=name_of(training),
+            key_env=self.key_env,
             concurrency=sampling.batch_size,
             timeout=TIMEOUT_SECONDS,
             extra=kept,
@@ -156,7 +163,7 @@ def serving(trainings: Sequence[Training], longest: int, *, merge: bool = True) 
         port = _free_port()
         told = command(_python(where), trainings, longest, Path(folder), port, merge=merge)
         with _started(told, trainings[0].precision.device, Path(folder) / "log", port) as url:
-            yield _running(url, trainings)
+            yield _running(url, trainings, KEY)
 
 
 def command(
@@ -267,12 +274,13 @@ def _free_port() -> int:
 
 @contextmanager
 def _started(told: list[str], device: str, log: Path, port: int) -> Iterator[str]:
-    """Run a server while this lasts; give its URL once it answers."""
+    """Run a server while this lasts; give its URL once it answers. `KEY` holds its key."""
     usual = QUIET | (OF_A_CPU if device == "cpu" else {})
+    key = secrets.token_hex(16)
     with open(log, "wb") as file:
         process = subprocess.Popen(
             told,
-            env=usual | os.environ,
+            env=usual | os.environ | {"VLLM_API_KEY": key},
             stdout=file,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -283,7 +291,8 @@ def _started(told: list[str], device: str, log: Path, port: int) -> Iterator[str
         url = f"http://127.0.0.1:{port}/v1"
         _wait(process, url, log, told)
         try:
-            yield url
+            with variables({KEY: key}):
+                yield url
         except Exception as error:
             if process.poll() is None:
                 raise
@@ -339,9 +348,9 @@ def _version(url: str) -> str:
         return f"vllm {json.load(said)['version']}"
 
 
-def _running(where: str, trainings: Sequence[Training]) -> Server:
+def _running(where: str, trainings: Sequence[Training], key_env: str | None = None) -> Server:
     """A server that runs and has these models."""
-    client = Client(Endpoint(base_url=where, model="any"))
+    client = Client(Endpoint(base_url=where, model="any", key_env=key_env))
     try:
         url = client.address.base
         got = client.send("GET", "/models")
@@ -359,6 +368,7 @@ def _running(where: str, trainings: Sequence[Training]) -> Server:
         why = f"its models are {', '.join(there)}" if there else "it names no model"
         raise ValueError(f"${WHERE}, {url}: lacks {named} (--lora-modules name=path); {why}")
     try:
-        return Server(url, _version(url), where)
+        version = _version(url)
     except (OSError, ValueError, KeyError):
-        return Server(url, "vllm", where)  # behind something that does not pass the question on
+        version = "vllm"  # behind something that does not pass the question on
+    return Server(url, version, where, key_env)

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import textwrap
+import urllib.error
 import urllib.request
 from base64 import b64encode
 from dataclasses import replace
@@ -236,7 +237,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.endswith("die"):
             print("RuntimeError: no memory", flush=True); os._exit(1)
         said = {"data": [{"id": "llama"}], "version": "0.0.9"}
-        self.send_response(200); self.end_headers(); self.wfile.write(json.dumps(said).encode())
+        known = self.headers["authorization"] == "Bearer " + os.environ["VLLM_API_KEY"]
+        allowed = known or not self.path.startswith("/v1/models")
+        self.send_response(200 if allowed else 401); self.end_headers()
+        self.wfile.write(json.dumps(said).encode())
     def log_message(self, *_): pass
 port = int(sys.argv[sys.argv.index("--port") + 1])
 ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
@@ -264,6 +268,18 @@ def test_a_server_lives_as_long_as_it_is_asked(smoke, one_thread, fake):
         assert server.version == "vllm 0.0.9" and server.url.startswith("http://127.0.0.1:")
         assert len(set(psutil.Process().children(recursive=True)) - before) == 1
     assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_nobody_else_on_the_machine_may_ask_a_server(smoke, one_thread, fake):
+    """It may hold a model tuned on what is private; its key is in no command line."""
+    with served.serving([model(smoke)], 100) as server:
+        key = os.environ[served.KEY]
+        assert server.key_env == served.KEY and key not in repr(server)
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{server.url}/models", timeout=10)
+        processes = psutil.Process().children(recursive=True)
+        assert not [p for p in processes if key in " ".join(p.cmdline())]
+    assert served.KEY not in os.environ
 
 
 def test_a_server_that_dies_says_why(smoke, one_thread, fake):
