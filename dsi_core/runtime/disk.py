@@ -90,6 +90,14 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
+def no_link(path: str | Path, flags: int, mode: int = 0o666) -> int:
+    """Open a file as `os.open`, but no link: in a folder that somebody sent it may lead anywhere.
+
+    Raises `OSError` for one, where the system can tell.
+    """
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), mode)
+
+
 def flush(file) -> None:
     """Bring what was written to an open file onto the disk, past a crash."""
     file.flush()

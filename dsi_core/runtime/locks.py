@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-from dsi_core.runtime import provenance, store
+from dsi_core.runtime import disk, provenance, store
 
 LOCK = ".lock"  # in a folder; says who holds it
 SOFT_LOCK = ".lock.soft"  # is there while somebody holds it; for disks without locks
@@ -114,7 +114,7 @@ def _signed(file: BaseFileLock) -> Iterator[None]:
     try:
         with suppress(OSError):  # Windows lets nobody write to a locked file
             name = Path(file.lock_file).with_name(LOCK)
-            mark = open(name, "wb", buffering=0)  # noqa: SIM115 - closed below
+            mark = open(name, "wb", buffering=0, opener=disk.no_link)  # noqa: SIM115 - closed below
             mark.write(json.dumps(said).encode())
         yield
     finally:

@@ -372,7 +372,8 @@ def test_the_same_tables_of_small(offline):
 
 
 def test_toys_and_endpoints_have_a_source_too(smoke):
-    endpoint = Endpoint(base_url="http://localhost:1/v1", model="served")
+    """A service's without its login."""
+    endpoint = Endpoint(base_url="http://me:secret@localhost:1/v1?key=secret", model="served")
     profile = smoke.changed(
         models={**smoke.models, "far": Model(endpoint=endpoint)},
         suspects=[Suspect(name="accused", member=False, base="far")],

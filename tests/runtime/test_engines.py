@@ -414,3 +414,15 @@ def test_this_machine_is_checked_without_ray(empty_store, monkeypatch):
     (said,) = found.wrong
     assert "owner/never-fetched" in said
     assert not [path for path in empty_store.iterdir() if path.name.startswith(".probe")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a link to somebody else")
+def test_a_nodes_store_that_somebody_else_linked_is_not_taken(tmp_path, monkeypatch):
+    """Whoever made the link may lead it elsewhere later."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    monkeypatch.setenv(carried.NODE_STORE, str(tmp_path / "link"))
+    assert carried.node_store("run").parent == tmp_path / "link"
+    os.chown(tmp_path / "link", 65534, 65534, follow_symlinks=False)
+    with pytest.raises(ValueError, match="belongs to somebody else"):
+        carried.node_store("run")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 from filelock import FileLock, Timeout
@@ -88,3 +89,16 @@ def test_a_free_folder_names_no_machine(empty_store):
     with locks.alone(folder):
         assert json.loads((folder / locks.LOCK).read_text())["process"] == os.getpid()
     assert (folder / locks.LOCK).read_text() == ""
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_a_lock_that_is_a_link_empties_no_file(tmp_path, monkeypatch, kind):
+    """As in a folder that somebody sent."""
+    monkeypatch.setenv(locks.LOCKS, kind)
+    (tmp_path / "mine").write_text("precious")
+    folder = tmp_path / "sent"
+    folder.mkdir()
+    (folder / locks.LOCK).symlink_to(tmp_path / "mine")
+    with suppress(OSError), locks.alone(folder):
+        pass
+    assert (tmp_path / "mine").read_text() == "precious"

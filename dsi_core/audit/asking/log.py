@@ -6,7 +6,7 @@ An audit is entered before the first answer to its questions is kept (or, withou
 come to its end): one that was never answered can accuse nobody, and one that was stays counted,
 whatever becomes of its answers: where these are gone it begins anew, as another. The auditor's own
 runs write the log, and none takes a line away; it reminds the honest, and holds nobody who deletes
-it, copies a kit, or asks in another way.
+it, copies a kit, prepares the same data once more, or asks in another way.
 """
 
 import hashlib
@@ -134,7 +134,7 @@ def _append(place: Path, said: dict[str, Any]) -> bool:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     path = place / NAME
     try:
-        number = os.open(path, flags, 0o600)
+        number = disk.no_link(path, flags, 0o600)
     except OSError:  # a disc that cannot be written to, somebody else's folder
         return False
     last = _lines(path)[-1]

@@ -14,6 +14,7 @@ from dsi_core.evidence.blind import BlindCheck
 from dsi_core.runtime import disk, store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.released import sha256_of
+from dsi_core.services import address
 from dsi_core.settings.profile import Profile, explain
 from dsi_core.settings.schema import Strict
 
@@ -119,12 +120,16 @@ def lies_in(folder: Path) -> bool:
 
 
 def write(folder: Path, facts: Facts, profile: Profile) -> None:
-    """Write prepared.json."""
+    """Write prepared.json, which is passed on: of a model behind a service its name and place."""
     content = facts.model_dump(mode="json")
     for source in ("data", "iid", "other_words"):
         if content[source] is not None and Path(content[source]).is_absolute():
             content[source] = portable(content[source], folder)
     settings = json.loads(profile.model_dump_json(by_alias=True, exclude_none=True))
+    for name, model in profile.models.items():
+        if model.endpoint is not None:
+            shown = {"base_url": address.place(model.endpoint), "model": model.endpoint.model}
+            settings["models"][name]["endpoint"] = shown
     content["settings"] = _with_paths(settings, lambda path: portable(path, folder))
     disk.write_text(folder / NAME, json.dumps(content, indent=1, ensure_ascii=False))
 

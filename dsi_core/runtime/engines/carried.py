@@ -32,7 +32,8 @@ def node_store(run: str) -> Path:
     own = Path(tempfile.gettempdir()) / f"dsi-{getpass.getuser()}"
     folder = Path(os.environ.get(NODE_STORE) or own)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+    owners = {folder.lstat().st_uid, folder.stat().st_uid}  # of a link, and of where it leads
+    if hasattr(os, "getuid") and owners != {os.getuid()}:
         raise ValueError(
             f"{folder} belongs to somebody else: set ${NODE_STORE} to a folder of yours"
         )

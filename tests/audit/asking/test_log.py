@@ -33,6 +33,14 @@ def test_who_may_not_read_the_log_is_not_counted(tmp_path, monkeypatch):
     assert (tmp_path / log.NAME).read_bytes() == before
 
 
+def test_a_log_that_is_a_link_is_not_written_to(tmp_path):
+    """As in a kit that somebody sent."""
+    kit = tmp_path / "kit"
+    kit.mkdir()
+    (kit / log.NAME).symlink_to(tmp_path / "elsewhere")
+    assert not log.begin(kit, entry("a")) and not (tmp_path / "elsewhere").exists()
+
+
 def test_a_line_that_a_crash_cut_off_stays_and_stands_in_nobodys_way(tmp_path):
     """Wherever it was cut, within a letter too; once it lacks only its end it counts."""
     path = tmp_path / log.NAME

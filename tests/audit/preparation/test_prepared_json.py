@@ -7,10 +7,10 @@ import pytest
 from helpers import says, write_jsonl
 
 from dsi_core.audit.preparation import prepared_json
-from dsi_core.audit.preparation.prepared_json import Compared
+from dsi_core.audit.preparation.prepared_json import Compared, Facts
 from dsi_core.evidence.blind import BlindCheck
 from dsi_core.runtime.paths import ROOT
-from dsi_core.settings.schema import Data
+from dsi_core.settings.schema import Data, Endpoint, Model
 
 
 @pytest.mark.parametrize(("said", "number"), [({"format": 2}, 2), ({"format": 4}, 4), ({}, 1)])
@@ -61,6 +61,23 @@ def test_a_path_is_said_from_the_folder_or_the_repository(tmp_path, path, said):
     assert prepared_json.portable(path, folder) == said
     found = ROOT / prepared_json.located(said, folder)
     assert found == ROOT / path
+
+
+def test_a_service_is_named_without_what_may_be_secret(smoke, tmp_path):
+    """The folder is passed on."""
+    endpoint = Endpoint(
+        base_url="https://me:word-1@host/v1?key=word-2",
+        model="served",
+        key_env="KEY",
+        proxy="http://me:word-3@proxy",
+        extra={"api_key": "word-4"},
+    )
+    profile = smoke.changed(models={**smoke.models, "far": Model(endpoint=endpoint)})
+    prepared_json.write(tmp_path, Facts(name="d", data="d.jsonl", key="k"), profile)
+    assert "word-" not in (tmp_path / "prepared.json").read_text()
+    _, read = prepared_json.read(tmp_path)
+    assert read.models["far"].endpoint == Endpoint(base_url="https://host/v1", model="served")
+    assert read.models["llama"] == smoke.models["llama"]
 
 
 def test_the_key_is_of_content_and_names_no_place(smoke, tmp_path):
