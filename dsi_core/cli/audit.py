@@ -262,9 +262,9 @@ def _json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
-        raise ValueError(f"--extra-body {text!r} is not JSON: {error}") from None
+        raise ValueError(f"--extra-body is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise ValueError(f"--extra-body {text!r} is not a JSON object")
+        raise ValueError('--extra-body is not a JSON object, such as {"top_k": 1}')
     return value
 
 

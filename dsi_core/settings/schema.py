@@ -146,6 +146,10 @@ SET_BY_QUESTIONS = {
 }
 
 
+# Names of fields that hold what nobody else should know
+SECRET = r"api[_-]?key|secret|passw|authori[sz]ation|(access|auth|bearer)[_-]?token"
+
+
 class Endpoint(Strict):
     """A model behind an OpenAI-compatible API. Its key comes from the environment alone."""
 
@@ -181,6 +185,11 @@ class Endpoint(Strict):
         for name, why in SET_BY_QUESTIONS.items():
             if name in self.extra:
                 raise ValueError(f"extra sets {name}, but {why}")
+        if secret := [name for name in self.extra if re.search(SECRET, name, re.IGNORECASE)]:
+            raise ValueError(
+                f"extra sets {secret[0]}, and what it sets is kept and shown: a key comes from the "
+                "environment (key_env, --key-env)"
+            )
         if needed := {"model", "messages"} & set(self.omit):
             raise ValueError(f"omit names {', '.join(sorted(needed))}, which every question needs")
         if both := set(self.omit) & set(self.extra):

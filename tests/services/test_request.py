@@ -94,6 +94,8 @@ def test_a_limit_of_ones_own_stands_alone_and_budgets_know_it():
         ({"extra": {"messages": []}}, ["extra sets messages", "--system-prompt"]),
         ({"extra": {"temperature": 0}}, ["extra sets temperature", "--temperature"]),
         ({"extra": {"n": 2}}, ["extra sets n", "--responses"]),
+        ({"extra": {"user": "u", "API_Key": "word-1"}}, ["extra sets API_Key", "--key-env"]),
+        ({"extra": {"access_token": "word-1"}}, ["extra sets access_token", "--key-env"]),
         ({"omit": ("messages",)}, ["omit names messages"]),
         ({"extra": {"a": 1}, "omit": ("a",)}, ["a: both in extra and in omit"]),
     ],

@@ -70,7 +70,7 @@ def test_a_service_is_named_without_what_may_be_secret(smoke, tmp_path):
         model="served",
         key_env="KEY",
         proxy="http://me:word-3@proxy",
-        extra={"api_key": "word-4"},
+        extra={"user": "word-4"},
     )
     profile = smoke.changed(models={**smoke.models, "far": Model(endpoint=endpoint)})
     prepared_json.write(tmp_path, Facts(name="d", data="d.jsonl", key="k"), profile)
