@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dsi_core.cli.errors import group_of, said
+from dsi_core.cli.errors import group_of, said, tell
 from dsi_core.cli.options import AUDIT, AsJson, Number, Text, asking, check_least, panel, typed
 from dsi_core.runtime.environment import variables
 
@@ -174,11 +174,11 @@ def audit(
     )
     if dry_run:
         would = dry.dry_run(plan)
-        typer.echo(would.json_text() if json_ else dry.summary(would))
+        typer.echo(would.json_text()) if json_ else tell(dry.summary(would))
         raise typer.Exit()
     if (vain := dry.unreachable(plan)) is not None:
-        typer.echo(vain, err=True)
-    typer.echo(f"answers are kept in {plan.folder}, from where a rerun goes on", err=True)
+        tell(vain, err=True)
+    tell(f"answers are kept in {plan.folder}, from where a rerun goes on", err=True)
     occasion = facts.Occasion(case, examiner, _command(context))
     with progress.phases(dict.fromkeys(PHASES)):
         progress.begin(ASKING)
@@ -189,7 +189,7 @@ def audit(
     if not json_:
         found, said = done.facts.same_model, [done.facts.conclusion, *done.facts.hints]
         said += [found.said] if found is not None and found.differs else []
-        typer.echo("\n".join([*said, str(done.folder / audit_json.NAME), str(page)]))
+        tell("\n".join([*said, str(done.folder / audit_json.NAME), str(page)]))
     if pictures := _pictures(done):
         report.write(done, pictures)
     if json_:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dsi_core.cli.errors import tell
 from dsi_core.cli.options import (
     AUDIT,
     AsJson,
@@ -87,9 +88,9 @@ def protect(
         **reading(context),
     )
     made = None if dry_run else kit.toss(drafted, out)
-    typer.echo(summary.of_draft(drafted))
+    tell(summary.of_draft(drafted))
     if made is not None:
-        typer.echo(summary.of_kit(made))
+        tell(summary.of_kit(made))
 
 
 @app.command(
@@ -159,7 +160,7 @@ def prepare(
     if dry_run and json_:
         typer.echo(json.dumps(outlook.json(), indent=1))
         raise typer.Exit()
-    typer.echo(outlook.text(alpha), err=json_)
+    tell(outlook.text(alpha), err=json_)
     if dry_run:
         raise typer.Exit()
     if outlook.is_long and not yes:
@@ -169,7 +170,7 @@ def prepare(
         strength = as_json(preparation.strength(done, alpha))
         typer.echo(json.dumps({**outlook.json(), "strength": strength}, indent=1))
         return
-    typer.echo(preparation.describe(done, alpha))
+    tell(preparation.describe(done, alpha))
 
 
 def _ask_whether_to_begin() -> None:

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from dsi_core.runtime.engines import choice
-from dsi_core.runtime.environment import any_text, variables
+from dsi_core.runtime.environment import any_text, printable, variables
 
 USER, SERVICE, FAULT, INTERRUPTED, UNREAD = 2, 3, 70, 130, 141  # exit codes
 ANYWHERE = ("--debug", "--quiet")  # options of `dsi` that may stand behind a command, too
@@ -126,7 +126,7 @@ def clear_errors(*, debug: bool = False) -> Iterator[None]:
             if not debug:
                 warnings.filterwarnings("ignore")
             warnings.filterwarnings("default", module=r"dsi_core\b")
-            warnings.showwarning = lambda message, *_: typer.echo(f"warning: {message}", err=True)
+            warnings.showwarning = lambda message, *_: tell(f"warning: {message}", err=True)
             yield
     except KeyboardInterrupt as error:
         if debug:
@@ -140,6 +140,11 @@ def clear_errors(*, debug: bool = False) -> Iterator[None]:
         if debug:
             traceback.print_exception(error)
         _end(f"error: {said(error)}", code(error))
+
+
+def tell(text: str, *, err: bool = False) -> None:
+    """Print a text, in which names and sentences of others' files may stand."""
+    typer.echo(printable(text), err=err)
 
 
 def said(error: BaseException) -> str:
@@ -184,7 +189,7 @@ def group_of(module: str) -> str | None:
 
 
 def _end(line: str, code: int) -> NoReturn:
-    typer.echo(line, err=True)
+    tell(line, err=True)
     raise typer.Exit(code) from None
 
 

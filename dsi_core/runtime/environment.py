@@ -116,6 +116,20 @@ def refuse_remote_code() -> None:
     dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
 
 
+def printable(text: str) -> str:
+    r"""Spell out what a terminal obeys or hides where it should show it, as "\x1b" and "\u202e".
+
+    Names in somebody's file may hold such. Ends of lines and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else _spelled(c) for c in text)
+
+
+def _spelled(sign: str) -> str:
+    return sign.encode("unicode_escape").decode()
+
+
 def any_text() -> None:
     """Let this process print any text: a console that lacks a character shows its number.
 

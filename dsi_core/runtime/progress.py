@@ -16,6 +16,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from dsi_core.runtime.environment import printable
+
 VARIABLE = "DSI_PROGRESS"
 LINE_SECONDS = 30.0
 LEAST_SHARE = 0.02  # of the whole, before which nobody can tell what is left
@@ -60,7 +62,7 @@ def _in_notebook() -> bool:
 def say(line: str) -> None:
     """Say a line on stderr, unless nothing is to be said."""
     if how() is not How.NONE:
-        tqdm.write(line, file=where())
+        tqdm.write(printable(line), file=where())
 
 
 class Phases:

@@ -315,3 +315,18 @@ def test_a_console_that_is_closed_is_no_trouble(monkeypatch):
     assert sys.stdin.read() == ""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         stream.close()
+
+
+def test_what_a_terminal_obeys_is_spelled_out(tmp_path):
+    """A column's name of somebody's file: in an error, a warning and a summary."""
+    name = "note\x1b]0;title\x07\u202e"
+    rows = [{"prompt": f"q {i}", "output": f"answer {i} and {i * i}", name: "x"} for i in range(20)]
+    file = write_jsonl(tmp_path / "d.jsonl", rows)
+    out = str(tmp_path / "kit")
+    done = CliRunner().invoke(app, ["protect", "--data", str(file), "--out", out])
+    assert done.exit_code == 0 and "note\\x1b]0;title\\x07\\u202e" in done.output
+    wrong = ["--prompt", "none", "--output", "output"]
+    other = CliRunner().invoke(app, ["protect", "--data", str(file), *wrong])
+    assert other.exit_code == 2 and "note\\x1b" in other.output
+    assert not {"\x1b", "\x07", "\u202e"} & set(done.output + other.output)
+    assert environment.printable("a b\n\tc é 漢 \U0001f600") == "a b\n\tc é 漢 \U0001f600"
