@@ -69,10 +69,10 @@ def evidence(
     known = answers.assign(reference=answers["reference"].where(answers["gap"].notna()))
     counts = known.groupby([*SAMPLE, "draw"])["reference"].nunique()
     if (counts < references).any():
-        where, suspect, sample, draw = counts.index[counts.argmin()]
+        one = counts.rename("known").reset_index().sort_values("known").iloc[0]
         raise ValueError(
-            f"{where}: answer {draw} of {suspect} to sample {sample} has a gap to {counts.min()} "
-            f"of {references} references"
+            f"{one['dataset']}: answer {one['draw']} of {one['suspect']} to sample "
+            f"{one['sample_id']} has a gap to {one['known']} of {references} references"
         )
     arrived = answers[answers["status"] == "answered"] if "status" in answers else answers
     told = _of_released_code(arrived) if rule == Rule.RELEASED else _of_text(arrived, mu)

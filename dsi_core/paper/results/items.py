@@ -196,10 +196,11 @@ def _votes(verdicts: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 def _copies(table: pd.DataFrame) -> str:
     every = table[table["category"] == "all"]
-    counts = {row.reference: f"{row.tainted} of {row.total}" for row in every.itertuples()}
-    if len(set(counts.values())) == 1:
-        return next(iter(counts.values()))
-    return " and ".join(f"{said} ({reference})" for reference, said in counts.items())
+    counts = [f"{row.tainted} of {row.total}" for row in every.itertuples()]
+    if len(set(counts)) == 1:
+        return counts[0]
+    each = zip(counts, every["reference"], strict=True)
+    return " and ".join(f"{count} ({reference})" for count, reference in each)
 
 
 def _tainted(verdicts: pd.DataFrame) -> int:
