@@ -18,6 +18,7 @@ class Batches(ThreadingHTTPServer):
     """answers(prompt) = (status, body) of a line, or None = it has none; `ends` as batches end.
 
     alone(body) = (status, body) of a question that is asked alone.
+    says(method, path, body) = what is sent in place of a body; `paths`: all that were asked.
     """
 
     daemon_threads = True
@@ -28,6 +29,7 @@ class Batches(ThreadingHTTPServer):
         self.answers = lambda prompt: (200, completion(f"to {prompt}"))
         self.alone = lambda asked: (200, completion(f"to {asked['messages'][-1]['content']}"))
         self.ends, self.looks, self.page = "completed", 2, 100
+        self.says, self.paths = lambda method, path, body: body, []
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
     def lines(self, made):
@@ -115,8 +117,12 @@ class Handler(BaseHTTPRequestHandler):
         return False
 
     def say(self, body, status=200):
+        self.server.paths.append(self.path)
+        body = self.server.says(self.command, self.path, body)
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
+        if content.startswith(b"\x1f\x8b"):
+            self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import answers_file, plan_file, put_before, subject
+from dsi_core.audit import answers_file, control_files, plan_file, put_before, subject
 from dsi_core.audit.asking import same_model
 from dsi_core.audit.asking.cost import BYTES_PER_TOKEN, neutral_round, worst
 from dsi_core.audit.asking.storage import is_fixed
 from dsi_core.audit.budget import read_budget
 from dsi_core.audit.plan import AUDITS, LOOKS, Plan, folder_name
-from dsi_core.audit.preparation.prepared import Prepared
+from dsi_core.audit.preparation import innocents
+from dsi_core.audit.preparation.prepared import Prepared, draws_allowed
 from dsi_core.audit.subject import Kind, Subject
+from dsi_core.audit.suspect import is_blank
 from dsi_core.data.fields import text_of
 from dsi_core.evidence import looks as group_sequential
 from dsi_core.protect.kit import Kit
-from dsi_core.runtime.released import sha256_of
 from dsi_core.services import address, network, request, thoughts
 from dsi_core.services.troubles import LIMITS
 from dsi_core.settings.profile import load_profile
@@ -67,8 +68,8 @@ def plan(
     samples
         How many to ask about at most; None = all there are.
     draws
-        Answers to each prompt; of a preparation at most those of the known models. None = as the
-        subject says.
+        Answers to each prompt. None = as the subject says; of a preparation at most, and unless
+        asked for otherwise, as many as the control with the fewest (`prepared.draws_allowed`).
     system, temperature, max_new_tokens
         None = as the subject says; not with answers.
     budget
@@ -116,7 +117,7 @@ def plan(
             "--responses 1, or --temperature 1.0"
         )
     chosen = {
-        "draws": _draws_of(given, whole) if draws is None else draws,
+        "draws": _draws_of(given, about) if draws is None else draws,
         "system": system,
         "temperature": temperature,
         "max_new_tokens": max_new_tokens,
@@ -241,11 +242,18 @@ def _refuse(
     """What an audit of a preparation cannot be asked for."""
     if prepared.tainted.empty:
         raise ValueError(f"{prepared.folder} has no tainted sample: no suspect can be judged by it")
-    most = prepared.study.profile.responses.draws
+    innocents.refuse_twins(prepared.study.profile, str(prepared.folder))
+    control_files.refuse_copies(
+        (f"{prepared.folder}: control {name!r}", said.sha256)
+        for name, said in prepared.facts.control_answers.items()
+    )
+    most, control = draws_allowed(prepared)
     if draws is not None and draws not in range(1, most + 1):
+        who = f"control {control!r} has" if control else "the known models have"
         raise ValueError(
-            f"--responses is {draws}; allowed: 1 to {most}, as the known models answered {most} "
-            "times"
+            f"--responses is {draws}; allowed: 1{f' to {most}' if most > 1 else ''}, as {who} "
+            f"{most} to a sample: the closest answer counts, and more are closer by chance (more "
+            "need `dsi prepare --responses N`, and as many in each file of --control-answers)"
         )
     if max_new_tokens is not None:
         raise ValueError(
@@ -278,12 +286,12 @@ def _of_file(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
     return said
 
 
-def _draws_of(answers: pd.DataFrame | None, about: Subject) -> int | None:
-    """How often a file answers a sample; of a preparation at most as often as the known models."""
-    if answers is None:
-        return None
-    most = int(answers["draw"].max()) + 1
-    return min(most, about.responses.draws) if about.kind is Kind.AFTER else most
+def _draws_of(answers: pd.DataFrame | None, about: Kit | Prepared) -> int | None:
+    """How often a file answers a sample; of a preparation at most as often as every control."""
+    found = [] if answers is None else [int(answers["draw"].max()) + 1]
+    if isinstance(about, Prepared):
+        found.append(draws_allowed(about)[0])
+    return min(found, default=None)
 
 
 def _warn_of_surplus(answers: pd.DataFrame, plan: Plan) -> None:
@@ -337,30 +345,22 @@ def _controls(
 ) -> pd.DataFrame:
     """The answers of all controls, each a file of another model, in one table."""
     tables = [pd.DataFrame(columns=["control", *answers_file.COLUMNS])]
-    known = {} if answers is None else {sha256_of(Path(answers)): f"--answers {answers}"}
-    names: set[str] = set()
-    for number, path in enumerate(map(Path, files), start=1):
+    suspect = {} if answers is None else {f"--answers {answers}": Path(answers)}
+    named = control_files.by_name(files, suspect)
+    for number, (name, path) in enumerate(named.items(), start=1):
         said = answers_file.without_thoughts(_of_file(path, samples))
         said = said[said["sample_id"].isin(asked["sample_id"])]
-        option, sha256 = f"--control-answers {path}", sha256_of(path)
-        if sha256 in known:
-            raise ValueError(
-                f"{option}: has the same content as {known[sha256]}; each control is another "
-                "model, and none is the suspect"
-            )
-        if path.stem in names:
-            raise ValueError(f"{option}: another control is called {path.stem!r}; rename the file")
-        known[sha256] = option
-        names.add(path.stem)
+        option = f"--control-answers {path}"
         _check_coverage(option, said, asked)
         _warn_of_uneven(option, said)
-        tables.append(answers_file.evenly(said).assign(control=f"{number}. {path.stem}"))
+        tables.append(answers_file.evenly(said).assign(control=f"{number}. {name}"))
     return pd.concat(tables, ignore_index=True)
 
 
 def _check_coverage(option: str, said: pd.DataFrame, asked: pd.DataFrame) -> None:
     """A control says something, and of which samples it does not is told."""
-    texts = int(asked["sample_id"].isin(said.loc[said["response"] != "", "sample_id"]).sum())
+    with_text = said[~said["response"].map(is_blank).astype(bool)]
+    texts = int(asked["sample_id"].isin(with_text["sample_id"]).sum())
     if not texts:
         raise ValueError(f"{option}: has a text for none of the {len(asked)} samples; leave it out")
     if texts < len(asked):

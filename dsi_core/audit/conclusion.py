@@ -5,8 +5,10 @@ knowledge.
 """
 
 from dsi_core.audit import judgement, put_before
-from dsi_core.audit.judgement import Answer, Judgement
+from dsi_core.audit.judgement import Answer, Judgement, Vote
 from dsi_core.audit.plan import Plan
+from dsi_core.audit.preparation import prepared
+from dsi_core.audit.preparation.prepared import WEAK_UNDER
 from dsi_core.audit.reach import Power, Reach
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerStatus
@@ -49,9 +51,14 @@ PUT_BEFORE = (
     "chosen without knowledge of the coin: whoever knows it and puts texts there, from which a "
     "model may copy, can make any model look guilty."
 )
-VOTE_ASSUMES = (
-    "None is needed to count, but the count has no known error rate: the thresholds are the "
-    "paper's conventions."
+OF_A_PREPARATION = (
+    "The preparation holds the answers of its reference and control models as they came: whoever "
+    "makes or edits it, or chooses among controls, can make any model look guilty or innocent."
+)
+COPIED_NOTHING = (
+    "The model copied nothing from what was put before each question (system prompt, fields of "
+    "--extra-body, chat template): whoever puts the data's texts there can make any model look "
+    "guilty."
 )
 P_VALUE = (
     "A p-value is the chance of evidence at least this strong from a model that never saw the "
@@ -64,7 +71,11 @@ NO_FINDING = (
 OF_HONEST_ANSWERS = (
     "An operator who puts other texts in place of its answers can hide any model from this."
 )
-NOT_KNOWLEDGE = "That does not tell learning from the dataset from knowing its subject."
+NOT_KNOWLEDGE = (
+    "This does not tell a model that learnt the dataset from one that knows its subject, or that "
+    "finds the answers in the prompts."
+)
+FEW = f"With under {WEAK_UNDER} samples single answers can decide the vote."
 LIKE_TUNED = (
     "A finding says that the model answers more like a model tuned on the dataset than these "
     "controls do. It does not say why: whoever knows the subject may do so too."
@@ -74,8 +85,8 @@ HOW_IT_CAME = (
     "another publication of the same texts), is not visible in these numbers."
 )
 ASKING = (
-    "Asking shows the prompts to whoever runs the service, those of withheld samples too (not "
-    "their outputs)."
+    "Asking shows the prompts to whoever runs the service, those of withheld samples too (of "
+    "their outputs only what stands in a prompt)."
 )
 ASKING_PUBLISHED = (
     "Asking shows published prompts alone; the wording that was kept back is sent to nobody."
@@ -135,15 +146,32 @@ LATE = (
 
 def assumption(plan: Plan) -> str:
     """Say what a p-value of this audit assumes."""
+    of_coin, before = plan.kit is not None, bool(put_before.texts(plan))
     also = {
+        OF_A_PREPARATION: not of_coin,
         OF_A_FILE: plan.answers_file is not None,
         OF_CONTROLS: bool(plan.control_files),
-        PUT_BEFORE: plan.kit is not None and bool(put_before.texts(plan)),
+        PUT_BEFORE: before and of_coin,
+        COPIED_NOTHING: before and not of_coin,
     }
     said = [line for line, holds in also.items() if holds]
-    if not said and plan.kit is not None:
-        said = [NOTHING_ELSE]
-    return " ".join([ASSUMPTIONS[plan.subject.kind], *said])
+    return " ".join([ASSUMPTIONS[plan.subject.kind], *(said or [NOTHING_ELSE])])
+
+
+def vote_assumes(plan: Plan) -> str:
+    """Say what the vote of an audit after the fact rests on: its thresholds, on their scale."""
+    assert plan.prepared is not None
+    study = plan.prepared.study
+    similarity = study.profile.similarity
+    scale = "rescaled" if similarity.rescale else "raw"
+    if similarity.rescale and similarity.baseline is not None:
+        scale += f", baseline {similarity.baseline:.3g}"
+    return (
+        "Nothing, as it only counts; but it has no known error rate. Its thresholds are "
+        f"conventions of the profile: delta_t = {study.profile.decision.delta_t:g} for the samples "
+        f"to ask about, delta_s = {study.delta_s:g} for positive ones, on its scale of similarity "
+        f"(BERTScore F1, {scale}). The paper's are 0.3 each; it does not name the scale."
+    )
 
 
 def limits(plan: Plan) -> list[str]:
@@ -228,10 +256,11 @@ def after(
     """
     said, is_found = [headline(plan, judged)], judged.answer is Answer.FOUND
     left = judged.answered < len(plan.samples)
-    if plan.prepared is not None:
-        said += [NOT_KNOWLEDGE] if is_found else []
-        said += [_vote(judged), *([_so_far(plan, judged)] if left else [])]
-        return " ".join([*said, *_no_evidence(judged)])
+    if judged.vote is not None:
+        said += [*_of_unanswered(plan, judged), *_of_lean(plan, judged)]
+        said += [_vote(plan, judged.vote, judged.answered), *_of_innocents(plan, judged.vote)]
+        said += [*beside(judged.vote, is_found), *([_so_far(plan, judged)] if left else [])]
+        return " ".join([*said, *_repeated(judged), *_no_evidence(judged)])
     if not is_found or (left and plan.answers_file is not None):
         said += [_so_far(plan, judged), *_no_evidence(judged)]
     if judged.answer is Answer.NO_FINDING:
@@ -252,24 +281,29 @@ def _so_far(plan: Plan, judged: Judgement) -> str:
     whose = "Counted are" if plan.answers_file is None else "The file answers"
     said = f"{whose} {judged.answered} of {len(plan.samples)} samples planned, of which "
     said += f"{judged.reach.samples} have a usable answer."
-    if judged.samples < len(plan.samples):
+    stopped = judged.found and plan.stops_early
+    if judged.samples < len(plan.samples) and not stopped:
         said += " A rerun with a larger budget goes on under the same plan."
     return said
 
 
 def _leaning(plan: Plan, judged: Judgement) -> list[str]:
     """How many samples can have shown anything, where that are not all with a usable answer."""
-    again, leaning = len(judgement.repeated(judged)), int(judgement.leaning(judged).sum())
-    said, usable = [], judged.reach.samples
-    if again:
-        said.append(
-            f"{again} usable answers are texts that came to more than {judgement.SAME} prompts."
-        )
+    said, usable = _repeated(judged), judged.reach.samples
+    leaning = int(judgement.leaning(judged).sum())
     if leaning < usable:
-        other = "With other texts " if again else ""
+        other = "With other texts " if said else ""
         of = f"{other}{leaning} of the {usable} samples with a usable answer"
         said.append(f"{of} {LEANS[plan.subject.kind]}.")
     return said
+
+
+def _repeated(judged: Judgement) -> list[str]:
+    """How many usable answers do not answer their prompts, in a sentence; none where all do."""
+    again = (
+        f"{judged.canned} usable answers are texts that came to more than {judgement.SAME} prompts."
+    )
+    return [again] if judged.canned else []
 
 
 def _no_evidence(judged: Judgement) -> list[str]:
@@ -322,9 +356,9 @@ def _after_the_fact(plan: Plan, judged: Judgement) -> str:
         return "No p-value can be given: there are no control models."
     if judged.answer is Answer.FOUND:
         return (
-            f"{plan.suspect} answers more like a model tuned on {plan.subject.name} than these "
-            f"control models do (p = {rank.p:.2g}, the largest over {len(rank.strata)} kinds and "
-            f"bases of them, alpha = {plan.alpha:g})."
+            f"{_conditions(plan)}{plan.suspect} answers more like a model tuned on "
+            f"{plan.subject.name} than these control models do (p = {rank.p:.2g}, the largest over "
+            f"{len(rank.strata)} kinds and bases of them, alpha = {plan.alpha:g})."
         )
     if judged.answer is Answer.CANNOT:
         return cannot(plan, judged.reach)
@@ -334,10 +368,53 @@ def _after_the_fact(plan: Plan, judged: Judgement) -> str:
     )
 
 
-def _vote(judged: Judgement) -> str:
-    vote = judged.vote
-    assert vote is not None
+def _of_unanswered(plan: Plan, judged: Judgement) -> list[str]:
+    """Whether a finding hangs on the samples without a usable answer; none where it does not."""
+    whole = judged.rank_of_all
+    if not judged.found or whole is None or whole.p <= plan.alpha:
+        return []
+    left = whole.samples - judged.reach.samples
+    return [
+        f"It hangs on the {left} samples without a usable answer: with the smallest evidence of "
+        f"any model on these it is no finding (p = {whole.p:.2g})."
+    ]
+
+
+def _of_lean(plan: Plan, judged: Judgement) -> list[str]:
+    """Whether a finding only ranks before controls and leans to nothing; none where it leans."""
+    if not judged.found or judged.rank is None or judged.rank.lean > 0:
+        return []
+    return [
+        f"Its lean is {judged.rank.lean:+.2g}, not above 0: in the mean its answers do not speak "
+        f"for {plan.subject.name} at all, and it ranks before control models that lean even less."
+    ]
+
+
+def _vote(plan: Plan, vote: Vote, answered: int) -> str:
+    assert plan.prepared is not None
     return (
-        f"The paper's vote, which has no error rate: {vote.positive} positive and {vote.negative} "
-        f"negative samples of {judged.answered} that were answered."
+        f"The paper's vote, which has no error rate: {vote.positive} positive (evidence above "
+        f"delta_s = {plan.prepared.study.delta_s:g}) and {vote.negative} negative samples of "
+        f"{answered} that were answered."
     )
+
+
+def _of_innocents(plan: Plan, vote: Vote) -> list[str]:
+    """Whether a vote against a suspect goes against controls, too; none where it does not."""
+    assert plan.prepared is not None
+    called = prepared.accused(plan.prepared) if vote.positive > vote.negative else ()
+    if not len(called):
+        return []
+    return [
+        f"It calls {len(called)} of the control models, which never saw {plan.subject.name}, a "
+        "member, too."
+    ]
+
+
+def beside(vote: Vote, found: bool) -> list[str]:
+    """Say what belongs beside a vote. found: whether the rank, too, is held against the suspect."""
+    also = {
+        NOT_KNOWLEDGE: found or vote.positive > vote.negative,
+        FEW: 0 < vote.positive + vote.negative < WEAK_UNDER,
+    }
+    return [line for line, holds in also.items() if holds]

@@ -71,6 +71,10 @@ class Judgement:
         A and B: the test.
     vote, rank
         C: the two numbers; rank is None where there are no controls.
+    rank_of_all
+        C: the rank once more over all samples that count, those without a usable answer at the
+        smallest evidence of any model (`controls.at_least`); its p is never smaller. It decides
+        nothing.
     statuses
         Answers by what became of them.
     table
@@ -91,6 +95,7 @@ class Judgement:
     exact: ExactTest | None
     vote: Vote | None
     rank: RankTest | None
+    rank_of_all: RankTest | None
     statuses: dict[AnswerStatus, int]
     table: pd.DataFrame
     evidence: pd.DataFrame
@@ -110,6 +115,11 @@ class Judgement:
     def leans(self) -> int:
         """A and B: how many samples have evidence other than 0."""
         return int(_leans(self.evidence).sum())
+
+    @property
+    def canned(self) -> int:
+        """How many usable answers are texts that came to more than `SAME` prompts."""
+        return len(repeated(self))
 
     @property
     def answered(self) -> int:
@@ -144,6 +154,7 @@ def _exactly(plan: Plan, answers: pd.DataFrame) -> Judgement:
         exact=exact,
         vote=None,
         rank=None,
+        rank_of_all=None,
         statuses=_statuses(table),
         table=table.drop(columns=columns[1:]),
         evidence=evidence,
@@ -179,7 +190,7 @@ def at_sight(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
 
 def sensitivity(plan: Plan, judged: Judgement) -> ExactTest:
     """Test once more with every answer counted that is a text, refusals among them (A and B)."""
-    texts = judged.table[judged.table["response"] != ""]
+    texts = judged.table[~judged.table["response"].map(suspect.is_blank).astype(bool)]
     return _tested(plan, _of_samples(plan, plan.samples.head(judged.samples), texts))
 
 
@@ -200,7 +211,7 @@ def leaning(judged: Judgement) -> np.ndarray:
 
 
 def repeated(judged: Judgement) -> pd.DataFrame:
-    """Give the usable answers whose words came to more than `SAME` prompts (A and B)."""
+    """Give the usable answers whose words came to more than `SAME` prompts, a row each."""
     usable = _usable(judged)
     words = usable["response"].map(lambda text: " ".join(in_order(seen(text))))
     prompts = usable["sample_id"].groupby(words).transform("nunique")
@@ -208,7 +219,9 @@ def repeated(judged: Judgement) -> pd.DataFrame:
 
 
 def _usable(judged: Judgement) -> pd.DataFrame:
-    return judged.table[judged.table["status"] == AnswerStatus.ANSWERED]
+    """A row for each answer that can be evidence: C has one for each of its gaps."""
+    usable = judged.table[judged.table["status"] == AnswerStatus.ANSWERED]
+    return usable.drop_duplicates(ANSWER)
 
 
 def _with_closeness(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
@@ -299,9 +312,11 @@ def _after_the_fact(plan: Plan, answers: pd.DataFrame) -> Judgement:
     evidence["status"] = evidence["status"].fillna(str(Status.FILTERED))  # a file may lack samples
     known = known_evidence(prepared, plan.draws)
     innocent = known[~known["member"]]
-    rank = None
+    rank = rank_of_all = None
     if len(innocent):
-        rank = controls.test(evidence["evidence"].to_numpy(), innocent)
+        own = evidence["evidence"].to_numpy()
+        rank = controls.test(own, innocent)
+        rank_of_all = controls.test(controls.at_least(own, innocent["evidence"]), innocent)
     usable = samples[evidence["evidence"].notna().to_numpy()]
     allowed = reach.reach(plan, usable, len(samples))
     answer = Answer.NO_FINDING if allowed.can_reach_alpha else Answer.CANNOT
@@ -314,6 +329,7 @@ def _after_the_fact(plan: Plan, answers: pd.DataFrame) -> Judgement:
         exact=None,
         vote=_vote(evidence["status"]),
         rank=rank,
+        rank_of_all=rank_of_all,
         statuses=_statuses(table),
         table=table,
         evidence=evidence,

@@ -26,7 +26,7 @@ class Shared(Readable):
     before
         What was put there.
     published, kept_back
-        Texts that the coin published, and that it did not; None = no coin was thrown.
+        Texts that the coin published, and that it did not; without a coin any, and None.
     """
 
     before: list[str]

@@ -8,6 +8,7 @@ from typing import Any
 
 from dsi_core.audit import local
 from dsi_core.audit.refusals import refuses
+from dsi_core.data.common_words import seen
 from dsi_core.data.fields import text_of
 from dsi_core.services import thoughts
 from dsi_core.services.endings import Ending
@@ -38,7 +39,7 @@ class AnswerStatus(StrEnum):
 MEANINGS = {
     AnswerStatus.ANSWERED: "a text of its own",
     AnswerStatus.SHORT: "under mu bytes (§5.3)",
-    AnswerStatus.EMPTY: "no text",
+    AnswerStatus.EMPTY: "no text that anybody sees",
     AnswerStatus.REFUSED: "a refusal without substance, or marked as one by the service",
     AnswerStatus.FILTERED: "withheld by the service's content filter",
     AnswerStatus.FAILED: "the service failed on this prompt again and again, and answered another "
@@ -112,6 +113,11 @@ def told_apart(text: str) -> tuple[str, AnswerFacts]:
     return said.answer, AnswerFacts(thought=said.kind, ending=ending)
 
 
+def is_blank(text: str) -> bool:
+    """Whether nobody sees anything of a text: it is empty, or of blanks and marks not shown."""
+    return not seen(text).strip()
+
+
 def status(
     text: str, oracle: str, mu: int, facts: AnswerFacts = SAYS_NOTHING, limit: int = 0
 ) -> AnswerStatus:
@@ -142,7 +148,7 @@ def status(
         return AnswerStatus.REFUSED
     if facts.thought == Thought.INSTEAD:
         return AnswerStatus.THOUGHT
-    if not text:
+    if is_blank(text):
         return AnswerStatus.FAILED if facts.ending == Ending.ERROR else AnswerStatus.EMPTY
     if facts.ending in (Ending.UNKNOWN, Ending.ERROR):
         return AnswerStatus.UNKNOWN

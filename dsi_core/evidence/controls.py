@@ -168,6 +168,33 @@ def less_controls(values: ArrayLike, of_controls: ArrayLike) -> np.ndarray:
     return values - np.where(counts > 0, means, np.nanmean(means))
 
 
+def at_least(evidence: ArrayLike, of_controls: ArrayLike) -> np.ndarray:
+    """Count what a suspect did not answer as if it spoke as little for D as anything does.
+
+    Who answers nothing usable where it leans least is otherwise ranked by its other samples alone,
+    and the controls by all of theirs.
+
+    Parameters
+    ----------
+    evidence
+        The suspect's, shape (samples,); NaN where nothing usable was answered.
+    of_controls
+        All that the controls have, in any shape; NaN is passed over.
+
+    Returns
+    -------
+    evidence
+        Shape (samples,): NaN is replaced by the smallest evidence of any model on any sample, or 0
+        where that is above, so that no `running_statistic` rises by it. As it was where fewer than
+        `MIN_SAMPLES` samples have evidence: they are too few in any case.
+    """
+    evidence, of_controls = np.asarray(evidence, float), np.asarray(of_controls, float)
+    if np.count_nonzero(~np.isnan(evidence)) < MIN_SAMPLES:
+        return evidence
+    smallest = np.nanmin(np.concatenate([[0.0], evidence, of_controls.ravel()]))
+    return np.where(np.isnan(evidence), smallest, evidence)
+
+
 def sizes(controls: pd.DataFrame) -> pd.Series:
     """Count the controls (as `test` has them) of each kind and base that have a statistic."""
     usable = controls.groupby([*STRATUM, "model"], sort=False, dropna=False)["evidence"].count()

@@ -67,7 +67,7 @@ class Outlook:
     smallest_p
         That a finding after the fact can have with these controls.
     fewest
-        The kind and base with the fewest of them, in words.
+        The kind and base with the fewest of them, in words; of those the kind that retrieves.
     """
 
     dataset: str
@@ -128,10 +128,11 @@ class Outlook:
 
 
 def _too_few(alpha: float) -> str:
-    """Retrieval, of which there is one, is always among the kinds: more controls change nothing."""
+    """Retrieval, of which there is at most one, is always among the kinds: more change nothing."""
     return (
-        f", so no rank is a finding at alpha {alpha:g}, whatever controls are added: that takes a "
-        "coin thrown before publication (dsi protect); the vote and the ranks are told"
+        f", of which there is never more, so no rank is a finding at alpha {alpha:g}, whatever "
+        "controls are added: that takes a coin thrown before publication (dsi protect); the vote "
+        "and the ranks are told"
     )
 
 
@@ -165,7 +166,8 @@ def outlook(draft: Draft, machine: Machine | None, *, done: bool) -> Outlook:
     compared = len(draft.pairs) + sum(len(a.query.questions) * _draws(a) for a in others)
     largest = max(estimates, key=lambda e: e.memory_gb, default=None)
     strata = _strata(draft)
-    kind, base = min(strata, key=lambda one: strata[one], default=("any", "no model"))
+    # of kinds with as few the one that no option adds to
+    kind, base = min(strata, key=lambda one: (strata[one], one[0] != innocents.RETRIEVAL))
     return Outlook(
         dataset=draft.facts.name,
         folder=str(draft.folder),
@@ -185,7 +187,7 @@ def outlook(draft: Draft, machine: Machine | None, *, done: bool) -> Outlook:
         free_disk_gb=shutil.disk_usage(place).free / GB,
         unknown=tuple(sorted(unknown)),
         smallest_p=controls.supports(strata.values()),
-        fewest=f"{strata.get((kind, base), 0)} of the kind {kind!r} ({base})",
+        fewest=f"{strata[kind, base]} of the kind {kind!r} ({base})",
     )
 
 

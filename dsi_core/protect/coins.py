@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from dsi_core.data import near_duplicates
 from dsi_core.data.records import sample_id
+from dsi_core.protect.texts import read
 
 NEAR_DUPLICATE = 0.8  # Jaccard similarity of prompts and outputs from which rows share a coin
 
@@ -41,7 +42,7 @@ def groups(rows: pd.DataFrame, column: str | None = None) -> pd.Series:
     """
     keys = [row_key(p, f) for p, f in zip(rows["prompt"], rows["first"], strict=True)]
     texts = [
-        rows[["prompt", wording]].set_axis(near_duplicates.SIDES, axis=1)
+        rows[["prompt", wording]].set_axis(near_duplicates.SIDES, axis=1).map(read)
         for wording in ("first", "second")
         if wording in rows
     ]
@@ -64,8 +65,8 @@ def shared(
     keys
         The `row_key` of each row.
     texts
-        (prompt, output) of each row, once for each wording; of a split that exists none, as
-        near-duplicates joined now would be none that its coin knew.
+        (prompt, output) of each row as they are read (`texts.read`), once for each wording; of a
+        split that exists none, as near-duplicates joined now would be none that its coin knew.
     documents
         The document, author or source of each row. Rows without a value share nothing.
 
@@ -75,10 +76,28 @@ def shared(
         The group of each row, with the index of `keys`: the smallest key in it.
     """
     near = [pair for rows in texts for pair in near_duplicates.within(rows, NEAR_DUPLICATE)]
-    near += _equal(documents)
-    one, other = np.array(near, dtype=int).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(one)), (one, other)), shape=(len(keys), len(keys)))
-    return smallest(keys, connected_components(graph, directed=False)[1])
+    return joined(keys, near + _equal(documents))
+
+
+def joined(groups: pd.Series, pairs: Iterable[tuple[int, int]]) -> pd.Series:
+    """Join groups of rows by pairs of rows, transitively.
+
+    Parameters
+    ----------
+    groups
+        Of each row: the smallest key in it.
+    pairs
+        Places of two rows.
+
+    Returns
+    -------
+    pandas.Series
+        The group of each row, as before.
+    """
+    labels, _ = pd.factorize(groups)
+    one, other = labels[np.array(list(pairs), dtype=int).reshape(-1, 2)].T
+    graph = coo_array((np.ones(len(one)), (one, other)), shape=(len(labels), len(labels)))
+    return smallest(groups, connected_components(graph, directed=False)[1][labels])
 
 
 def smallest(keys: pd.Series, groups: np.ndarray) -> pd.Series:

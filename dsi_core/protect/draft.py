@@ -1,10 +1,13 @@
 """What a coin will be tossed for: the rows of a dataset, and which of them share a coin."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dsi_core.data.fields import text_of
@@ -14,12 +17,17 @@ from dsi_core.data.spool import Mapped, Spool
 from dsi_core.evidence import twin, wording
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins, copies, rows
+from dsi_core.protect.copies import Copy
 from dsi_core.protect.rows import Row
+from dsi_core.protect.texts import read
 from dsi_core.protect.wordings import compare, refuse_near_copies
 from dsi_core.settings.schema import Data
 
 SHARE = 0.5
 LEAST_P = 0.05  # a kit whose smallest possible p is above this could never find anything
+# A text in so many other rows is a stock phrase: a coin for all of them would cost more than it
+# can show
+STOCK, STOCK_SHARE = 20, 0.05  # rows, and of all rows
 
 
 @dataclass(frozen=True)
@@ -37,12 +45,19 @@ class Draft:
         or the split is there already.
     source
         The file, and which columns hold prompt and output.
-    dropped, unused
+    dropped, left_out, unused
         As `Given` has them.
     rows
         What the coin is tossed for, on disk.
     table
         A line for each of them: as `Given` has it, with group (of rows that share a coin).
+    copied
+        Texts of a row that another one publishes too, whereby both share a coin; of a split that
+        is there already, outputs that are withheld.
+    stock
+        Those that stand in so many rows that no coin keeps them back.
+    apart
+        How many coins there would be if rows did not share one by that.
     """
 
     name: str
@@ -50,9 +65,13 @@ class Draft:
     share: float | None
     source: Data
     dropped: dict[str, int]
+    left_out: dict[str, list[str]]
     unused: tuple[str, ...]
     rows: Spool[Row]
     table: pd.DataFrame
+    copied: list[Copy]
+    stock: list[Copy]
+    apart: int
 
     @property
     def places(self) -> Mapped[Row, str]:
@@ -73,16 +92,9 @@ class Draft:
         return compare(self.wordings)
 
     @cached_property
-    def copied(self) -> copies.Copies:
-        """Columns that are published as they are, with texts that are not, or may not be."""
-        if self.kind is Twin.WORDING:
-            return copies.of_wordings(self.rows, self.source.output)
-        if not self.late:
-            return copies.of_outputs(self.rows, self.unused, self.table["group"].tolist())
-        published = self.table["published"]
-        found = copies.of_outputs(self.rows, self.unused, published.tolist())
-        found = {column: [i for i in places if published[i]] for column, places in found.items()}
-        return {column: places for column, places in found.items() if places}
+    def own_output(self) -> list[int]:
+        """Of a private twin the rows whose prompt holds their output."""
+        return copies.in_own_prompt(self.rows) if self.kind is Twin.PRIVATE else []
 
     @property
     def late(self) -> bool:
@@ -137,9 +149,9 @@ def draft(
     Raises
     ------
     ValueError
-        As `rows.read`; for a name that no file can hold, wordings that are near copies, columns
-        that would publish what the coin keeps back, a group in both parts, and so few coins that
-        no audit could find anything.
+        As `rows.read`; for a name that no file can hold, wordings that are near copies, wordings
+        that would be published whatever the coin says, a group in both parts, and so few coins
+        that no audit could find anything.
     """
     if share is not None and (wordings or withheld):
         raise ValueError("--share is that of a private twin whose coin is tossed now")
@@ -158,52 +170,95 @@ def draft(
         sample=sample,
         **reading,
     )
-    table = given.table
-    texts = [Mapped(given.rows, lambda row: (row.prompt, row.first))]
+    table, places = given.table, Mapped(given.rows, lambda row: row.place)
+    texts = [Mapped(given.rows, lambda row: (read(row.prompt), read(row.first)))]
     if wordings:
-        texts.append(Mapped(given.rows, lambda row: (row.prompt, row.second or "")))
+        texts.append(Mapped(given.rows, lambda row: (read(row.prompt), read(row.second or ""))))
     units = coins.shared(table["sample_id"], [] if withheld else texts, table.get("document"))
+    apart, stock = units.nunique(), list[Copy]()
+    if withheld:
+        copied = _leaked(given.rows, table["published"].to_numpy())
+    else:
+        found = _alike(given, places) if wordings else copies.of_outputs(given.rows)
+        copied, stock = _apart(found, units.tolist())
+        units = coins.joined(units, [(copy.row, copy.of) for copy in copied])
     made = Draft(
         name=name,
         kind=Twin.WORDING if wordings else Twin.PRIVATE,
         share=None if wordings or withheld else SHARE if share is None else share,
         source=given.source,
         dropped=given.dropped,
+        left_out=given.left_out,
         unused=given.unused,
         rows=given.rows,
         table=table.assign(group=units),
+        copied=copied,
+        stock=stock,
+        apart=apart,
     )
     if wordings:
         refuse_near_copies(made.wordings, made.compared)
     if withheld:
         _refuse_torn(made)
-    else:
-        _refuse_copied(made)
     if made.smallest_p > LEAST_P:
+        fewer = helps = ""
+        if made.groups < apart:
+            fewer = f" ({apart} but for what rows hold of others: {copies.said(copied, places)})"
+            helps = (
+                "; take the columns or earlier turns that hold it out of the data, or these rows"
+            )
         raise ValueError(
-            f"{len(made.rows)} rows share {made.groups} coins, with which no p-value can be below "
-            f"{made.smallest_p:.2g}: it takes more rows, or more that share no coin, to come to "
-            f"{LEAST_P}"
+            f"{data}: {len(made.rows)} rows share {made.groups} coins{fewer}, with which no "
+            f"p-value can be below {made.smallest_p:.2g}: it takes more rows, or more that share "
+            f"no coin, to come to {LEAST_P}{helps}"
         )
     return made
 
 
-def _refuse_copied(draft: Draft) -> None:
-    """What stands in another column is not kept back."""
-    if not draft.copied:
-        return
-    found = copies.said(draft.copied, draft.places)
-    if draft.kind is Twin.WORDING:
+def _leaked(rows: Spool[Row], published: np.ndarray) -> list[Copy]:
+    """Published rows that hold the output of a withheld one."""
+    kept, shown = (np.flatnonzero(part).tolist() for part in (~published, published))
+    return copies.of_outputs(rows, kept, shown)
+
+
+def _apart(found: list[Copy], units: list[str]) -> tuple[list[Copy], list[Copy]]:
+    """Those of rows that share no coin yet, but for stock phrases; and these."""
+    found = [copy for copy in found if units[copy.row] != units[copy.of]]
+    holders = Counter(copy.of for copy in found)
+    many = max(STOCK, STOCK_SHARE * len(units))
+    stock = [copy for copy in found if holders[copy.of] >= many]
+    return [copy for copy in found if holders[copy.of] < many], stock
+
+
+def _alike(given: rows.Given, places: Sequence[str]) -> list[Copy]:
+    """Rows with a wording of another row, which a coin can keep back if both share it.
+
+    What no coin keeps back is refused.
+    """
+    output = given.source.output
+    helps = (
+        f"all but {output!r} are published as they are: take these columns, or these rows, "
+        "out of the data"
+    )
+    if own := copies.of_own(given.rows, output):
         raise ValueError(
             "columns hold a wording of their row, which would be published whatever the coin "
-            f"says: {found}; all but {draft.source.output!r} are published as they are: take "
-            "these columns, or these rows, out of the data"
+            f"says: {copies.said(own, places)}; {helps}"
         )
-    raise ValueError(
-        "columns hold the output of a row with another coin, which would be published though the "
-        f"coin withholds it: {found}; take these columns out of the data, or let both rows share "
-        "a coin: --group with a column that has the same value in both"
-    )
+    alike, there = copies.of_wordings(given.rows, output)
+    sides = (copies.FIRST, copies.SECOND)
+    if fixed := [copy for copy in there if copy.where not in sides]:
+        raise ValueError(
+            "columns hold a wording of another row, which would be published whatever the coin "
+            f"says: {copies.said(fixed, places)}; {helps}"
+        )
+    if there:
+        raise ValueError(
+            "what is one wording of a row is the other wording of another, so that no coin keeps "
+            f"it back: {copies.said(there, places)}; exchange the two wordings of one of these "
+            "rows, so that both stand on the same side, or take one of them out of the data"
+        )
+    return alike
 
 
 def _refuse_torn(draft: Draft) -> None:

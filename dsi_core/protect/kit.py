@@ -197,7 +197,8 @@ def _checked(folder: Path, committed: Commitment) -> Kit:
 def questions(kit: Kit) -> pd.DataFrame:
     """Give what a suspect is asked: columns sample_id and prompt, of every row.
 
-    Of a private twin that shows it the prompts that were withheld, and never an output.
+    Of a private twin that shows it the prompts that were withheld, and no output but those that
+    stand in these prompts.
     """
     return kit.rows[["sample_id", "prompt"]].copy()
 

@@ -17,9 +17,10 @@ from rapidfuzz import fuzz, process
 from dsi_core.data import columns
 from dsi_core.data.fields import field, text_of
 from dsi_core.data.pairs import said_of, unused
-from dsi_core.data.records import Record, Rows, read_records, sample_id, usable
+from dsi_core.data.records import Placed, Record, Rows, read_records, sample_id, usable
 from dsi_core.data.spool import Spool
 from dsi_core.protect.kit_files import as_line
+from dsi_core.protect.texts import plain
 from dsi_core.settings import defaults
 from dsi_core.settings.schema import Data, Left
 
@@ -54,11 +55,13 @@ class Given:
     table
         A line for each row: sample_id, by what no coin changes (prompt and first wording), answers
         (of its conversation), and perhaps published (bool, of a split that exists already) and
-        document (the value of a column; None = the row stands alone).
+        document (the value of a column, as it is read; None = the row stands alone).
     source
         The file, and which columns hold prompt and output.
     dropped
         Why rows of the data are not among these -> how many.
+    left_out
+        Why -> file and row of the first `NAMED` of them, of all that were read and not used.
     unused
         The columns of the data that are neither prompt nor output, nor decide anything.
     """
@@ -67,6 +70,7 @@ class Given:
     table: pd.DataFrame
     source: Data
     dropped: dict[str, int]
+    left_out: dict[str, list[str]]
     unused: tuple[str, ...]
 
 
@@ -142,7 +146,8 @@ def read(
             "--drop too-long: a kit has no models by which to measure; `dsi prepare` has"
         )
     dropped: Counter = Counter()
-    whole = Rows(source)
+    left_out: dict[str, list[str]] = {}
+    whole = _Followed(source, dropped, left_out)
     records = usable(whole, dropped, twice=True)
     parts: list[Iterator[Row]] = [map(_row, records)]
     if two:
@@ -152,7 +157,8 @@ def read(
         parts = [_with_file(records, read_records(other, Counter()), source)]
     elif withheld:
         other = columns.outside(withheld, prompt=prompt, output=output, **reading)
-        parts.append(map(_row, read_records(other, dropped)))
+        behind = _Followed(other, dropped, left_out)
+        parts.append(map(_row, usable(behind, dropped, twice=True)))
     rows, table = _collected(parts, group)
     if table.empty:
         raise ValueError(f"{data}: no row left ({said_of(dropped)})")
@@ -162,9 +168,27 @@ def read(
         chosen = _sample(len(rows), sample, source)
         dropped[NOT_DRAWN] = len(rows) - len(chosen)
         rows, table = Spool(rows[i] for i in chosen), table.iloc[chosen].reset_index(drop=True)
-    left_out = {why: count for why, count in dropped.items() if count}
+    some = {why: count for why, count in dropped.items() if count}
     free = tuple(c for c in unused(whole.columns, source) if c not in (group, *(two or ())))
-    return Given(rows, table, source, left_out, free)
+    return Given(rows, table, source, some, left_out, free)
+
+
+class _Followed(Rows):
+    """Rows that note which of them are left out, by what is counted of them in `dropped`."""
+
+    def __init__(self, source: Data, dropped: Counter, left_out: dict[str, list[str]]):
+        super().__init__(source)
+        self._dropped, self._left_out = dropped, left_out
+
+    def __iter__(self) -> Iterator[Placed]:
+        for place, record in super().__iter__():
+            before = dict(self._dropped)
+            yield place, record
+            # by now all is done with it: who asks for the next one has used it or counted it
+            for why, count in self._dropped.items():
+                if count > before.get(why, 0):
+                    named = self._left_out.setdefault(why, [])
+                    named += [place] if len(named) < NAMED else []
 
 
 def _collected(parts: list[Iterator[Row]], group: str | None) -> tuple[Spool[Row], pd.DataFrame]:
@@ -315,10 +339,10 @@ def _by_prompt(records: Iterable[Record]) -> tuple[dict[str, Record], list[str]]
 
 
 def _document(value: object) -> str | None:
-    """A value of the group column as text; None = the row stands alone."""
-    if value is None or value == "" or value != value:
+    """A value of the group column as it is read; None = the row stands alone."""
+    if value is None or value != value:
         return None
-    return str(value)
+    return plain(str(value)) or None
 
 
 def _refuse_twice(rows: Spool[Row], ids: np.ndarray, published: list[bool]) -> None:

@@ -10,10 +10,11 @@ from dsi_core.evidence import looks, power
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import copies, wordings
 from dsi_core.protect.coins import NEAR_DUPLICATE
-from dsi_core.protect.draft import Draft
+from dsi_core.protect.draft import STOCK, STOCK_SHARE, Draft
 from dsi_core.protect.kit import Kit
 from dsi_core.protect.kit_files import COMMITMENT, PRIVATE, PUBLISHED
 from dsi_core.protect.rows import listed
+from dsi_core.protect.texts import read
 from dsi_core.protect.wordings import LONGER, NEAR_COPY, SHORTER
 
 ALPHA = 0.05
@@ -36,6 +37,10 @@ def of_draft(draft: Draft) -> str:
     parts += answers_used(len(draft.rows), int(draft.table["answers"].sum()))
     if draft.dropped:
         parts.append(f"{said_of(draft.dropped)}; the kit neither publishes nor withholds these")
+        parts += [
+            f"  {why}: {_named(places, draft.dropped[why])}"
+            for why, places in draft.left_out.items()
+        ]
     if "document" in draft.table and (alone := int(draft.table["document"].isna().sum())):
         parts.append(f"{alone:,} rows have no value of --group: none shares a coin by it")
     if draft.late:
@@ -51,6 +56,8 @@ def of_draft(draft: Draft) -> str:
             f"average (Jaccard; ROUGE-L {compared['rouge_l'].mean():.2f}); near copies: {near} of "
             f"{len(compared)}"
         )
+    if draft.copied and not draft.late:
+        parts.append(_shared(draft))
     parts += [f"warning: {text}" for text in warnings(draft)]
     parts.append(f"smallest p of an audit: {draft.smallest_p:.2g}")
     parts.append(
@@ -95,8 +102,41 @@ def power_table(draft: Draft, seed: int = 0) -> pd.DataFrame:
 def warnings(draft: Draft) -> list[str]:
     """Say what costs power, or lets others tell which wording is which."""
     if draft.kind is Twin.WORDING:
-        return _of_wordings(draft.wordings, draft.compared)
-    return _of_parts(draft) if draft.late else []  # else near-duplicates share a coin
+        return _of_wordings(draft.wordings, draft.compared) + _of_stock(draft)
+    said = _of_parts(draft) if draft.late else _of_stock(draft)  # else near-duplicates share a coin
+    if draft.own_output:
+        places = draft.places
+        said.append(
+            f"the prompts of {len(draft.own_output)} of {len(places)} rows hold their own output, "
+            "which is so shown to whom they are asked, and of which they can show nothing; leave "
+            f"them out: {listed(places[i] for i in draft.own_output)}"
+        )
+    return said
+
+
+def _shared(draft: Draft) -> str:
+    """What is said of rows that share a coin as one holds a text of the other."""
+    what = "a wording" if draft.kind is Twin.WORDING else "the output"
+    text = (
+        f"{what} of another row is held by {copies.said(draft.copied, draft.places)}; such rows "
+        f"share a coin, or it would publish what it keeps back: {draft.groups} coins, not "
+        f"{draft.apart} (to have more, take the columns or earlier turns that hold it out of the "
+        "data)"
+    )
+    if draft.kind is Twin.PRIVATE and any(copy.where == copies.PROMPT for copy in draft.copied):
+        text += "; an audit shows a prompt to whom it asks, with all that it holds"
+    return text
+
+
+def _of_stock(draft: Draft) -> list[str]:
+    if not draft.stock:
+        return []
+    what = "wordings" if draft.kind is Twin.WORDING else "outputs"
+    return [
+        f"{what} that stand in so many rows ({STOCK} or more, and {STOCK_SHARE:.0%}) are kept back "
+        f"by no coin: {copies.said(draft.stock, draft.places)}; rows with such {what} show "
+        "nothing: leave them out, or name with --group what they share"
+    ]
 
 
 def _counts(draft: Draft) -> str:
@@ -133,24 +173,30 @@ def _of_wordings(table: pd.DataFrame, compared: pd.DataFrame) -> list[str]:
 def _of_parts(draft: Draft) -> list[str]:
     published = draft.table["published"].to_numpy()
     parts = [
-        Mapped(draft.rows, lambda row: (row.prompt, row.first), np.flatnonzero(part))
+        Mapped(draft.rows, lambda row: (read(row.prompt), read(row.first)), np.flatnonzero(part))
         for part in (~published, published)
     ]
     withheld = pd.DataFrame(list(parts[0]), columns=near_duplicates.SIDES)
     near = near_duplicates.find(withheld, parts[1], NEAR_DUPLICATE)
     places, said = draft.places, []
-    if near.any():
-        which = np.flatnonzero(~published)[near.to_numpy()].tolist()
+    repeat = np.flatnonzero(~published)[near.to_numpy()].tolist()
+    if repeat:
         said.append(
-            f"{near.sum()} withheld rows nearly repeat a published one, so that whoever trains on "
-            f"that knows them too: {listed(places[i] for i in which)}"
+            f"{len(repeat)} withheld rows nearly repeat a published one, so that whoever trains on "
+            f"that knows them too: {listed(places[i] for i in repeat)}"
         )
-    if draft.copied:
+    repeated = set(repeat)
+    if copied := [copy for copy in draft.copied if copy.of not in repeated]:
         said.append(
-            "columns of published rows hold the output of a withheld one: "
-            f"{copies.said(draft.copied, places)}"
+            f"published rows hold the output of a withheld one: {copies.said(copied, places)}"
         )
     return said
+
+
+def _named(places: list[str], count: int) -> str:
+    """Say the first places of so many."""
+    rest = [f"and {count - len(places):,} more"] if count > len(places) else []
+    return "; ".join(places + rest)
 
 
 def _rows(table: pd.DataFrame, details: pd.Series) -> str:

@@ -10,9 +10,10 @@ from itertools import pairwise
 
 import pandas as pd
 
-from dsi_core.data.common_words import in_order, rouge_l
+from dsi_core.data.common_words import in_order, rouge_l, seen
 from dsi_core.data.near_duplicates import jaccard, words
 from dsi_core.protect.rows import listed
+from dsi_core.protect.texts import plain
 
 NEAR_COPY = 0.8  # word Jaccard from which a wording is a near copy of the other
 MOST_NEAR = 0.1  # share of the rows that may be near copies
@@ -29,7 +30,7 @@ MARKS = ';:!?()-\u2013\u2014\u2026"\u201c*'
 
 
 def compare(wordings: pd.DataFrame) -> pd.DataFrame:
-    """Measure each row's two wordings against each other.
+    """Measure each row's two wordings against each other, as they are read (`texts.plain`).
 
     Parameters
     ----------
@@ -46,12 +47,13 @@ def compare(wordings: pd.DataFrame) -> pd.DataFrame:
         a capital within a sentence.
     """
     rows = []
-    for first, second in zip(wordings["first"], wordings["second"], strict=True):
+    for both in zip(wordings["first"], wordings["second"], strict=True):
+        first, second = map(plain, both)
         rows.append(
             {
                 "jaccard": jaccard(words(first), words(second)),
                 "rouge_l": rouge_l(in_order(first), in_order(second)),
-                "length": len(second) / len(first),
+                "length": len(second) / max(1, len(first)),
                 "numbers": _either(Counter(NUMBER.findall(first)), Counter(NUMBER.findall(second))),
                 "names": _differing_names(first, second),
             }
@@ -73,12 +75,15 @@ def refuse_near_copies(wordings: pd.DataFrame, compared: pd.DataFrame) -> None:
     Raises
     ------
     ValueError
-        For equal texts, and where more than `MOST_NEAR` of the rows are near copies; with the
-        rows.
+        For texts that are read alike, and where more than `MOST_NEAR` of the rows are near copies;
+        with the rows.
     """
-    equal = wordings[wordings["first"] == wordings["second"]]
+    equal = wordings[wordings["first"].map(plain) == wordings["second"].map(plain)]
     if len(equal):
-        raise ValueError(f"the two wordings are the same text: {listed(equal['place'])}")
+        raise ValueError(
+            "the two wordings are the same text, or differ by nothing that is seen: "
+            f"{listed(equal['place'])}"
+        )
     near = compared["jaccard"]
     near = near[near >= NEAR_COPY].sort_values(ascending=False)
     if len(near) > MOST_NEAR * len(wordings):
@@ -168,4 +173,5 @@ def _features(text: str) -> set[str]:
     tokens = in_order(text)
     opening = {f"opens with {tokens[0]!r}"} if tokens else set()
     marks = {f"has {mark!r}" for mark in MARKS if mark in text}
-    return opening | marks | {f"has {word!r}" for word in set(tokens)}
+    unseen = {"has characters that nobody sees"} if seen(text) != text else set()
+    return opening | marks | unseen | {f"has {word!r}" for word in set(tokens)}

@@ -107,11 +107,21 @@ def address(url: str) -> Address:
     path = re.sub("/+", "/", parts.path).rstrip("/")
     path = re.sub(r"(/chat)?/completions$|/(responses|embeddings|models)$|/chat$", "", path)
     path = re.sub(r"(/v\d\w*)\1+$", r"\1", path).rstrip("/")
-    login = ""
-    if parts.username is not None:
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     place = f"{parts.scheme}://{host}" + (f":{port}" if port else "")
-    return Address(place + path, parts.query, login)
+    return Address(place + path, parts.query, login(given))
+
+
+def login(url: str) -> str:
+    """Give the login in a URL as "name:password", or "" for none."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return ""
+    return f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+
+
+def basic(login: str) -> str:
+    """Give a login as a header carries it."""
+    return b64encode(login.encode()).decode()
 
 
 def place(endpoint: Endpoint) -> str:
@@ -141,7 +151,7 @@ def headers(where: Address, key: str) -> dict[str, str]:
     said = {"Accept": "application/json"}
     azure = where.azure or "/deployments/" in where.base
     if where.login:
-        said["Authorization"] = f"Basic {b64encode(where.login.encode()).decode()}"
+        said["Authorization"] = f"Basic {basic(where.login)}"
     elif key and not (azure and not key.startswith("eyJ")):  # such is a token of Entra
         said["Authorization"] = f"Bearer {key}"
     if key and azure and "Authorization" not in said:

@@ -4,14 +4,15 @@ A file of questions is uploaded, a batch is made of it, one waits, and collects.
 """
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dsi_core.runtime import progress, provenance, store
-from dsi_core.services import batch_requests, pending, reply, request, troubles
+from dsi_core.services import batch_requests, pending, request, troubles
 from dsi_core.services.billing import Lost
 from dsi_core.services.endpoint import SUSPICIOUS, answers, of_the_prompt
 from dsi_core.services.pending import Pending, name_of, rows_of
@@ -77,12 +78,13 @@ def batched(
     asked = (_line(service, rows[name_of(*one)], asking) for one in begun.questions)
     batch_requests.submit(service, begun, asked, folder)
     progress.say(
-        f"{service.name}: batch {begun.batch} has {len(begun.questions)} questions; "
-        "interrupted, the same command collects it later"
+        f"{service.name}: batch {service.shown(begun.batch)} has {len(begun.questions)} "
+        "questions; interrupted, the same command collects it later"
     )
     made = batch_requests.wait(service, begun)
     vain: list[tuple[Any, EndpointError]] = []
-    collected = list(_collect(service, made, rows, asking, vain))
+    lines = batch_requests.brought(service, made, len(begun.questions))
+    collected = list(_collect(service, lines, rows, asking, vain))
     if collected:
         service.learn(service.taken.model_copy(update={"batched": True}))
     yield from collected
@@ -111,19 +113,19 @@ def _begin(service: Service, questions: pd.DataFrame, asking: Asking, folder: Pa
 
 def _collect(
     service: Service,
-    made: dict[str, Any],
+    lines: Iterable[bytes],
     rows: dict[str, Any],
     asking: Asking,
     vain: list[tuple[Any, EndpointError]],
 ) -> Iterator[tuple[Any, Reply]]:
-    """Yield what both files of a batch say of questions that lack an answer.
+    """Yield what the files of a batch say, line by line, of questions that lack an answer.
 
     vain: gets (row, what they say) of those that stay without one.
     """
     refused, answered, seen = [], 0, set()
     named = {_named(row, asking): row for row in rows.values()}
     named |= rows  # as batches named them that were begun by version 0.8
-    for line in batch_requests.brought(service, made):
+    for line in lines:
         row, said = _read(service, line, named, asking)
         if row is None or (row.sample_id, row.draw) in seen:
             continue
@@ -148,27 +150,30 @@ def _read(
 ) -> tuple[Any, Reply | Refused | EndpointError]:
     """A line of a batch's files: whose it is, and its answer, or why it is asked again.
 
-    rows: by the names of questions in these files.
+    rows: by the names of questions in these files. What a service says is kept as it is shown.
     """
     try:
         said = json.loads(line)
         row = rows.get(said["custom_id"])
         response = said.get("response") or {}
-        status, body = int(response.get("status_code") or 0), response.get("body")
-    except (ValueError, TypeError, LookupError, AttributeError):
+        status = int(response.get("status_code") or 0)
+        raw = json.dumps(response.get("body")).encode()
+        why = troubles.message(said.get("error") or said) if not status else ""
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         return None, EndpointError("")
     if row is None or not status:  # expired, cancelled
-        return row, EndpointError(troubles.message(said.get("error") or said))
-    raw = json.dumps(body).encode()
+        return row, EndpointError(service.shown(why))
     if status < 300:
-        read = reply.read(raw, asking.max_new_tokens, service.endpoint.reasoning_tokens)
-        return row, read if isinstance(read, Reply) else EndpointError(read.message, read.lost)
+        read = service.read(raw, asking.max_new_tokens)
+        if isinstance(read, Reply):
+            return row, read
+        return row, EndpointError(service.shown(read.message), read.lost)
     error = troubles.read(status, {}, raw, (), row.prompt)
+    shown = service.shown(error.message)
     if error.meaning not in SKIPPED:
-        return row, EndpointError(f"status {status}: {error.message}")
-    message = f"{service.name}, sample {row.sample_id}: status {status}"
-    shown = f"{message}: {service.shown(error.message)}"
-    return row, Refused(error, shown, 1, Lost())
+        return row, EndpointError(f"status {status}: {shown}")
+    message = f"{service.name}, sample {row.sample_id}: status {status}: {shown}"
+    return row, Refused(replace(error, message=shown), message, 1, Lost())
 
 
 def _check(
@@ -177,7 +182,8 @@ def _check(
     """Raise where some questions lack an answer and another batch would not go better."""
     errors = made.get("errors")
     listed = errors.get("data") if isinstance(errors, dict) else errors
-    why = troubles.message(listed[:1]) if listed else next(iter(vain), "no reason is given")
+    first = listed[:1] if isinstance(listed, list) else listed
+    why = troubles.message(first) if listed else next(iter(vain), "no reason is given")
     if made.get("status") == "cancelled" or not collected:
         raise batch_requests.error(
             service,

@@ -1,23 +1,30 @@
 """The requests that a batch is made of: its file, itself, looks at it, and what it brought."""
 
 import json
+import re
+import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from dsi_core.runtime import progress
 from dsi_core.services import pace, troubles
 from dsi_core.services.address import CHAT
-from dsi_core.services.client import Missed, Received, Trouble, json_of
+from dsi_core.services.client import BODY_BYTES, Missed, Received, Trouble, json_of
 from dsi_core.services.pending import NAME, Pending, keep
 from dsi_core.services.service import Service
 from dsi_core.services.trial import SLOW, EndpointError
 
-FILE_BYTES = 2**31  # of a file of answers at most
+FILE_BYTES = 2**31  # of a file of answers at most...
+LINES = 2  # ...and for each question of the batch: some services write one twice
+PAGES = 1000  # of a list of batches at most
 WAIT, LONGEST_WAIT = 10.0, 60.0  # seconds between two looks at a batch
 WINDOW = "24h"
 SINGLY = "does it have batches? without --batch it is asked singly"
 DONE = {"completed", "expired", "cancelled", "failed"}
+# What may stand in the path of a request that carries the key: no "..", "?", "#" or blank
+ID = re.compile(r"(?=.{1,200}$)\w[\w.:-]*(/\w[\w.:-]*)*", re.ASCII)
 
 
 class NotMade(EndpointError):
@@ -44,7 +51,7 @@ def submit(service: Service, pending: Pending, lines: Iterable[bytes], folder: P
         keep(folder, pending)
         file = {"file": (f"{pending.tag}.jsonl", b"".join(lines), "application/jsonl")}
         sent = _call(service, "POST", "/files", data={"purpose": "batch"}, files=file)
-        pending.file = _field(service, sent, "id")
+        pending.file = _id(service, _json(service, sent), "id")
         keep(folder, pending)
     before = pending.asked_for
     pending.asked_for = True
@@ -64,9 +71,9 @@ def _uploaded_before(service: Service, pending: Pending) -> str:
     got = service.client.send("GET", "/files?purpose=batch")
     if isinstance(got, Missed) or got.status >= 300:
         return ""
-    for one in _json(service, got).get("data") or []:
-        if isinstance(one, dict) and one.get("filename") == f"{pending.tag}.jsonl":
-            return str(one.get("id") or "")
+    for one in _listed(_json(service, got)):
+        if one.get("filename") == f"{pending.tag}.jsonl":
+            return found if _is_id(found := one.get("id")) else ""
     return ""
 
 
@@ -82,7 +89,7 @@ def _make(service: Service, pending: Pending) -> str:
     while True:
         got = service.client.send("POST", "/batches", **json_of(asked))
         if isinstance(got, Received) and got.status < 300:
-            return _field(service, got, "id")
+            return _id(service, _json(service, got), "id")
         message, again, pause = _trouble(got)
         failures += 1
         if not again or pace.CLOCK.now() - begun >= service.endpoint.patience:
@@ -96,24 +103,30 @@ def _make(service: Service, pending: Pending) -> str:
 def _made_before(service: Service, pending: Pending) -> str | None:
     """Look for the batch among those that the service has; None = it was never made."""
     after = ""
-    while True:
+    for _ in range(PAGES):
         got = service.client.send("GET", f"/batches?limit=100{after}")
         if isinstance(got, Missed) or got.status >= 300:
-            raise error(
-                service,
-                f"whether a batch of the file {pending.file} was made cannot be found out "
-                f"({_trouble(got)[0]}): try again, or write its id into {NAME} as batch",
-            )
-        listed = _json(service, got)
-        known = [one for one in listed.get("data") or [] if isinstance(one, dict)]
+            raise _unsure(service, pending, _trouble(got)[0])
+        said = _json(service, got)
+        known = _listed(said)
         for one in known:
             # under any key: versions that named themselves in it made batches, too
-            named = pending.tag in (one.get("metadata") or {}).values()
-            if named or one.get("input_file_id") == pending.file:
-                return str(one["id"])
-        if not listed.get("has_more") or not known:
+            named = one.get("metadata")
+            ours = isinstance(named, dict) and pending.tag in named.values()
+            if ours or one.get("input_file_id") == pending.file:
+                return _id(service, one, "id")
+        if not said.get("has_more") or not known:
             return None
-        after = f"&after={known[-1]['id']}"
+        after = f"&after={_id(service, known[-1], 'id')}"
+    raise _unsure(service, pending, "its list of batches does not end")
+
+
+def _unsure(service: Service, pending: Pending, why: str) -> EndpointError:
+    return error(
+        service,
+        f"whether a batch of the file {pending.file} was made cannot be found out ({why}): try "
+        f"again, or write its id into {NAME} as batch",
+    )
 
 
 def wait(service: Service, pending: Pending) -> dict[str, Any]:
@@ -121,8 +134,9 @@ def wait(service: Service, pending: Pending) -> dict[str, Any]:
     pause, told = WAIT, ""
     while True:
         made = _json(service, _call(service, "GET", f"/batches/{pending.batch}"))
-        status, counts = made.get("status"), made.get("request_counts") or {}
-        line = f"batch {pending.batch}: {status}, {counts.get('completed', 0)} answered"
+        status, counts = str(made.get("status")), made.get("request_counts")
+        answered = counts.get("completed", 0) if isinstance(counts, dict) else 0
+        line = service.shown(f"batch {pending.batch}: {status}, {answered} answered")
         if line != told:
             progress.say(line)
             told = line
@@ -132,12 +146,19 @@ def wait(service: Service, pending: Pending) -> dict[str, Any]:
         pause = min(pause * 1.5, LONGEST_WAIT)
 
 
-def brought(service: Service, made: dict[str, Any]) -> Iterator[bytes]:
-    """Yield the lines of both files of a batch that has ended."""
+def brought(service: Service, made: dict[str, Any], questions: int) -> Iterator[bytes]:
+    """Yield the lines of both files of a batch that has ended, from the disk, not from memory.
+
+    Of each file `LINES` for each of so many questions, however many it has; what is longer than a
+    reply may be is cut into lines.
+    """
     for name in ("output_file_id", "error_file_id"):
         if made.get(name):
-            path = f"/files/{made[name]}/content"
-            yield from _call(service, "GET", path, most=FILE_BYTES).raw.splitlines()
+            path = f"/files/{_id(service, made, name)}/content"
+            with tempfile.TemporaryFile() as file:
+                _call(service, "GET", path, most=FILE_BYTES, into=file)
+                file.seek(0)
+                yield from islice(iter(lambda: file.readline(BODY_BYTES), b""), LINES * questions)
 
 
 def path_of(service: Service) -> str:
@@ -180,18 +201,28 @@ def _trouble(got: Received | Missed) -> tuple[str, bool, float]:
 def _json(service: Service, got: Received) -> dict[str, Any]:
     try:
         said = json.loads(got.raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         raise error(service, f"not JSON: {got.raw.decode('utf-8', 'replace')}")
     return said
 
 
-def _field(service: Service, got: Received, name: str) -> str:
-    value = _json(service, got).get(name)
-    if not isinstance(value, str) or not value:
-        raise error(service, f"no {name} in {got.raw.decode('utf-8', 'replace')}")
+def _listed(said: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a service lists."""
+    found = said.get("data")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _id(service: Service, said: dict[str, Any], name: str) -> str:
+    """An id that a service gave, as one may ask for it."""
+    if not _is_id(value := said.get(name)):
+        raise error(service, f"no {name} that can be one in {said}")
     return value
+
+
+def _is_id(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(ID.fullmatch(value))
 
 
 def error(service: Service, message: str, hint: str = "") -> EndpointError:

@@ -3,6 +3,7 @@
 What reaches a service is what the command line names: address, key, body.
 """
 
+import io
 import json
 import logging
 import re
@@ -10,21 +11,26 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 import httpx2
 
-from dsi_core.services.address import CHAT, PORTS, address, headers, key
+from dsi_core.services.address import CHAT, PORTS, address, basic, headers, key, login
+from dsi_core.services.deadline import punctual, until
 from dsi_core.services.network import certificates, proxy
 from dsi_core.settings.schema import Endpoint
 
 BODY_BYTES = 2**25  # a reply beyond this is not read to its end: it counts as a failed request
+PACKED = "gzip"  # how replies may be packed; twice, a few bytes are hours of unpacking
+UNPACKED = 2**20  # of these bytes at a time
 CONNECT_S = 10.0  # seconds in which a host must be found and take a connection
+PLAIN = re.compile(r"[\d.-]{1,10}|.{1,2}")  # in a query no secret
 
 
 def json_of(body: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +51,7 @@ class Trouble(StrEnum):
     LOST = "lost"  # the connection ended before the reply did
     UNREACHED = "unreached"  # there is no connection
     BARRED = "barred"  # a certificate or a proxy is in the way: trying again does not help
-    BOUNDLESS = "boundless"  # a reply without end
+    BOUNDLESS = "boundless"  # a reply without end, or packed so that it may be one
 
 
 @dataclass(frozen=True)
@@ -93,15 +99,14 @@ class Client:
             theirs = trusted if self.proxy.url.lower().startswith("https:") else None
             way = httpx2.Proxy(self.proxy.url, ssl_context=theirs)
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole URLs
+        limits = httpx2.Limits(max_connections=None)
+        transport = httpx2.HTTPTransport(trusted, trust_env=False, limits=limits, proxy=way)
         self._http = httpx2.Client(
-            headers=headers(self.address, self.key),
+            headers={**headers(self.address, self.key), "Accept-Encoding": PACKED},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            timeout=httpx2.Timeout(endpoint.timeout, connect=min(CONNECT_S, endpoint.timeout)),
-            limits=httpx2.Limits(max_connections=None),
             follow_redirects=False,  # a key goes nowhere but where it was sent
             trust_env=False,
-            proxy=way,
-            verify=trusted,
+            transport=punctual(transport),
         )
 
     def close(self) -> None:
@@ -109,39 +114,65 @@ class Client:
         self._http.close()
 
     def secrets(self) -> list[str]:
-        """Give what no message may show."""
-        values = [pair.partition("=")[2] for pair in self.address.query.split("&")]
-        login = self.address.login
-        return [one for one in (self.key, login, login.partition(":")[2], *values) if one]
+        """Give what no message may show, in every form that it may be met in; longest first.
+
+        The key; a query's values, and what has no name there; logins, and of each the password and
+        a name that is longer, which may be a token. Of a query's no number, date or letter: answers
+        are full of them, and would lose them.
+        """
+        proxys = login(self.proxy.url) if self.proxy else ""
+        sent = httpx2.URL(self.address.of("")).query.decode()
+        pairs = [pair.partition("=") for pair in f"{self.address.query}&{sent}".split("&")]
+        pairs = [pair for pair in pairs if pair[0].lower() != "api-version"]
+        found = {value if joint else name for name, joint, value in pairs}
+        found = {self.key, *(one for one in found if not PLAIN.fullmatch(one))}
+        for one in {self.address.login, proxys} - {""}:
+            name, _, password = one.partition(":")
+            found |= {one, basic(one), password, name if len(name) > len(password) else ""}
+        forms = {form(one) for one in found for form in (str, unquote, unquote_plus)}
+        return sorted(forms - {""}, key=len, reverse=True)
 
     def post(self, body: dict) -> Received | Missed:
         """Put one question."""
         return self.send("POST", CHAT, **json_of(body))
 
     def send(
-        self, method: str, path: str, *, most: int | None = None, **what: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        most: int | None = None,
+        into: BinaryIO | None = None,
+        **what: Any,
     ) -> Received | Missed:
         """Send one request and read its reply piece by piece, within the time limit as a whole.
-
-        The HTTP library's own limit starts anew with every byte.
 
         Parameters
         ----------
         most
-            Bytes of the reply; None = `BODY_BYTES`.
+            Bytes of a reply that is no error, as sent and unpacked; None = `BODY_BYTES`.
+        into
+            A file that gets such a reply alone, whose `raw` is empty then.
         what
             As httpx has it: content, headers, files, data.
         """
-        raw, deadline = bytearray(), time.monotonic() + self.timeout
-        most = most or BODY_BYTES
+        begun, memory, size = time.monotonic(), io.BytesIO(), 0
+        end, url = begun + self.timeout, self.address.of(path)
+        limits = until(end, connected=begun + CONNECT_S)
         try:
-            with self._http.stream(method, self.address.of(path), **what) as response:
-                for chunk in response.iter_bytes():
-                    raw += chunk
-                    if len(raw) > most:
-                        why = f"an answer of more than {most} bytes"
-                        return Missed(Trouble.BOUNDLESS, why)
-                    if time.monotonic() > deadline:
+            with self._http.stream(method, url, timeout=limits, **what) as response:
+                packed = response.headers.get("Content-Encoding", "").strip().lower()
+                if packed not in ("", "identity", PACKED):
+                    return Missed(Trouble.BOUNDLESS, f"an answer that is packed as {packed}")
+                good = response.status_code < 300
+                most = most if most and good else BODY_BYTES
+                kept = into if into and good else memory
+                kept.truncate(kept.seek(0))  # of another try
+                for piece in _unpacked(response, packed == PACKED):
+                    size += kept.write(piece)
+                    if max(size, response.num_bytes_downloaded) > most:
+                        return Missed(Trouble.BOUNDLESS, f"an answer of more than {most} bytes")
+                    if time.monotonic() > end:
                         return self._late()
         except httpx2.ConnectTimeout:
             waited = min(CONNECT_S, self.timeout)
@@ -153,9 +184,9 @@ class Client:
             return self._missed(Trouble.BARRED if final else Trouble.UNREACHED, str(error))
         except httpx2.ConnectError as error:
             return self._unconnected(error)
-        except (httpx2.RequestError, httpx2.StreamError) as error:
+        except (httpx2.RequestError, httpx2.StreamError, zlib.error) as error:
             return self._missed(Trouble.LOST, str(error.__cause__ or error))
-        return Received(response.status_code, response.headers, bytes(raw))
+        return Received(response.status_code, response.headers, memory.getvalue())
 
     def reach(self) -> str | None:
         """Connect once and send nothing; say why that fails within `CONNECT_S`, or None."""
@@ -199,3 +230,16 @@ class Client:
                 Trouble.BARRED, f"no TLS ({cause.reason or cause}); does the server speak http://?"
             )
         return self._missed(Trouble.UNREACHED, str(error.__cause__ or error))
+
+
+def _unpacked(response: httpx2.Response, packed: bool) -> Iterator[bytes]:
+    """The body of a reply, a piece for each that comes, though there may be nothing in it."""
+    if not packed:
+        yield from response.iter_raw()
+        return
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)  # of gzip
+    for piece in response.iter_raw():
+        while not unpack.eof and (part := unpack.decompress(piece, UNPACKED)):
+            yield part
+            piece = unpack.unconsumed_tail
+        yield b""

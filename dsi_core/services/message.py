@@ -1,6 +1,7 @@
 """What a message of a service holds: text, thoughts, refusals, tool calls, in fields or parts."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,8 +39,11 @@ class Parts:
     unread: bool = False
 
     @classmethod
-    def of(cls, message: dict[str, Any], most: int) -> "Parts":
-        """Read a message, at most so many bytes of its text."""
+    def of(cls, message: dict[str, Any], most: int, hide: Callable[[str], str] = str) -> "Parts":
+        """Read a message, at most so many bytes of its text, once `hide` took out what is secret.
+
+        It goes before the cut: half a key is too much.
+        """
         content, found = message.get("content"), _Found()
         found.add(content)
         fields = [message[name] for name in _THOUGHTS if message.get(name)]
@@ -48,13 +52,13 @@ class Parts:
         if isinstance(refusal, str) and refusal.strip():
             found.refusals.append(refusal)
         tool = found.tool or bool(message.get("tool_calls") or message.get("function_call"))
-        whole = _clean("".join(found.texts)).encode()[:most].decode(errors="ignore")
+        whole = hide(clean("".join(found.texts))).encode()[:most].decode(errors="ignore")
         said = thoughts.apart(whole)
         kind = said.kind
         if found.thoughts and kind is Thought.NONE:
             kind = Thought.BEFORE if said.answer else Thought.INSTEAD
-        thought = _clean("\n".join([*filter(None, found.thoughts), said.thought]))
-        refusal = _clean("\n".join(found.refusals)).strip()[:most]
+        thought = clean("\n".join([*filter(None, found.thoughts), said.thought]))
+        refusal = hide(clean("\n".join(found.refusals))).strip()[:most]
         unread = found.unread and not (whole or thought or refusal or tool)
         return cls(whole, said.answer, thought, kind, refusal, tool or said.tool, unread)
 
@@ -110,8 +114,8 @@ def _inner(value: Any) -> str:
     return _inner(said) if said is not None else "[sealed]" if value.get("data") else ""
 
 
-def _clean(text: str) -> str:
-    """JSON may hold half a surrogate pair, which no file could take."""
+def clean(text: str) -> str:
+    """Give a text without halves of surrogate pairs: JSON may hold them, and no file takes them."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -8,18 +8,20 @@ that is not known is said to be unknown.
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dsi_core.services import billing, stream
 from dsi_core.services.billing import Lost, Usage
 from dsi_core.services.endings import UNSAID, Ending, meaning
-from dsi_core.services.message import Parts, string
+from dsi_core.services.message import Parts, clean, string
 from dsi_core.services.thoughts import Thought
 
 # No tokenizer writes more bytes a token in a text of people: beyond, a limit was ignored
 BYTES_PER_TOKEN = 64
 LIKELY_BYTES_PER_TOKEN = 4
+NAME = 200  # characters that are kept of a model's name and of a reason to end
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Reply:
     text
         The answer alone, stripped, and cut where the compared length ends.
     finish, ending
-        The reason to end as the service says it ("" = it gave none), and what that means.
+        The reason to end as the service says it ("" = it gave none), up to `NAME` characters, and
+        what that means.
     usage
         Tokens of this request.
     thought
@@ -39,7 +42,7 @@ class Reply:
     cut
         Whether the answer went on beyond the compared length.
     model
-        The name by which the service calls it, or "".
+        The name by which the service calls it, up to `NAME` characters, or "".
     refused
         Whether the service marks the text as a refusal.
     requests
@@ -117,8 +120,10 @@ def models(raw: bytes) -> list[str]:
     return [name for name in names if isinstance(name, str) and name]
 
 
-def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
-    """Read the reply to one request.
+def read(
+    raw: bytes, tokens: int, thought_tokens: int = 0, hide: Callable[[str], str] = str
+) -> Reply | Failure:
+    """Read the reply to one request; what cannot be read is nonsense, and raises nothing.
 
     Parameters
     ----------
@@ -128,7 +133,19 @@ def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
         How many new ones of an answer are compared.
     thought_tokens
         How many more were allowed for a thought.
+    hide
+        Takes what is secret out of each text that a `Reply` keeps. A `Failure` says what was sent.
     """
+    try:
+        return _read(raw, tokens, thought_tokens, hide)
+    except Exception as error:  # brackets without end, or a shape that nobody thought of
+        why = f"a reply that cannot be read ({type(error).__name__})"
+        return Failure(why, 200, nonsense=True)
+
+
+def _read(
+    raw: bytes, tokens: int, thought_tokens: int, hide: Callable[[str], str]
+) -> Reply | Failure:
     try:
         body = stream.body(raw)
     except (ValueError, RecursionError):  # not UTF-8, not JSON, or brackets without end
@@ -147,7 +164,7 @@ def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
         return Failure(f"no message in {plain(body)}", 200, usage=usage, nonsense=True, bare=bare)
     finish = _reason(choice)
     try:
-        parts = Parts.of(message, BYTES_PER_TOKEN * (tokens + thought_tokens))
+        parts = Parts.of(message, BYTES_PER_TOKEN * (tokens + thought_tokens), hide)
     except RecursionError:
         return Failure("a message that is nested too deeply", 200, usage=usage, nonsense=True)
     end = ending(choice, message, parts) if choice else Ending.FILTERED
@@ -163,12 +180,12 @@ def read(raw: bytes, tokens: int, thought_tokens: int = 0) -> Reply | Failure:
     shown = shown.encode()[: BYTES_PER_TOKEN * tokens].decode(errors="ignore")
     return Reply(
         text=shown,
-        finish=finish,
+        finish=hide(clean(finish))[:NAME],
         ending=end,
         usage=counted,
         thought=thought,
         cut=len(shown) < len(text),
-        model=string(body.get("model")),
+        model=hide(clean(string(body.get("model"))))[:NAME],
         refused=bool(parts.refusal),
     )
 

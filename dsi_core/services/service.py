@@ -1,17 +1,22 @@
 """A service as one run knows it: the way there, its pace, and what its replies taught."""
 
 import json
+import re
 import threading
 import warnings
+from functools import partial
 from pathlib import Path
 
 from dsi_core.runtime import disk
+from dsi_core.services import reply
 from dsi_core.services.client import Client
 from dsi_core.services.pace import Pace
+from dsi_core.services.reply import Failure, Reply
 from dsi_core.services.request import Taken
 from dsi_core.settings.schema import Endpoint
 
 NAME = "service.json"  # what a service taught, in the folder of its answers
+A_KEY = 8  # characters that a secret has at least, if no word of an answer can be one
 EXCERPT = 300  # characters of a server's message that an error quotes
 
 
@@ -70,9 +75,24 @@ class Service:
         """Model and place, as messages name them."""
         return f"{self.endpoint.model} at {self.client.address.base}"
 
+    def read(self, raw: bytes, tokens: int) -> Reply | Failure:
+        """Read its reply to one request, of which so many tokens are compared.
+
+        What is secret is hidden in all that is kept of an answer: some services repeat the key. Not
+        what is so short that it is a word: a server that needs no key is given "none" or "test".
+        """
+        hidden = partial(self.hidden, least=A_KEY)
+        return reply.read(raw, tokens, self.endpoint.reasoning_tokens, hidden)
+
+    def hidden(self, text: str, least: int = 1) -> str:
+        """Give a text with "[key]" in the place of what is secret and has so many characters."""
+        return _without(text, [one for one in self.client.secrets() if len(one) >= least])
+
     def shown(self, text: str) -> str:
         """Give one printable line of a server's message without anything secret."""
-        return _excerpt(text, self.client.secrets())
+        text = self.hidden(text)  # before the cut: half a key is too much
+        text = "".join(c if c.isprintable() else " " for c in text[: 20 * EXCERPT])
+        return " ".join(text.split())[:EXCERPT]
 
 
 def remembered(folder: Path | None) -> Taken:
@@ -86,13 +106,8 @@ def remembered(folder: Path | None) -> Taken:
         return Taken()
 
 
-def _excerpt(text: str, secrets: list[str]) -> str:
-    """One printable line of a server's message without what is secret.
-
-    It goes before the cut: half a key is too much.
-    """
-    for secret in secrets:
-        for form in {secret, json.dumps(secret)[1:-1], secret.replace("/", "\\/")}:
-            text = text.replace(form, "[key]")
-    text = "".join(c if c.isprintable() else " " for c in text[: 20 * EXCERPT])
-    return " ".join(text.split())[:EXCERPT]
+def _without(text: str, secrets: list[str]) -> str:
+    """A text without secrets, as they are or as JSON writes them; at once, the longest first."""
+    ways = [(one, json.dumps(one)[1:-1], one.replace("/", "\\/")) for one in secrets]
+    forms = sorted({form for way in ways for form in way}, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, forms)), "[key]", text) if forms else text

@@ -38,7 +38,8 @@ def _joined(stream: list[str]) -> dict[str, Any]:
         if not isinstance(piece, dict):
             continue
         body |= {name: value for name, value in piece.items() if value is not None}
-        for part in piece.get("choices") or []:
+        choices = piece.get("choices")
+        for part in choices if isinstance(choices, list) else ():
             if not isinstance(part, dict) or part.get("index"):
                 continue
             choice |= {k: v for k, v in part.items() if k not in ("delta", "message") and v}

@@ -138,8 +138,7 @@ class Trial:
         return self._error_said(got, got.status, sent, number)
 
     def _said(self, got: Received, sent: dict, number: int) -> Reply | Refused | None:
-        more = self.endpoint.reasoning_tokens
-        said = reply.read(got.raw, self.asking.max_new_tokens, more)
+        said = self.service.read(got.raw, self.asking.max_new_tokens)
         if isinstance(said, Reply):
             return self._answered(said, sent)
         self.lost += said.lost
@@ -202,7 +201,9 @@ class Trial:
         return self._refused(error, status)
 
     def _refused(self, error: Error, status: int | None) -> Refused:
-        return Refused(error, str(self._error(error.message, status)), self.requests, self.lost)
+        message = str(self._error(error.message, status))
+        kept = replace(error, message=self.service.shown(error.message))  # not all of a long one
+        return Refused(kept, message, self.requests, self.lost)
 
     def _missed(self, got: Missed, sent: dict) -> Refused | None:
         was_asked = got.trouble not in (Trouble.UNREACHED, Trouble.BARRED)
@@ -260,7 +261,7 @@ class Trial:
         self.requests += 1
         said = None
         if isinstance(got, Received) and got.status < 300:
-            said = reply.read(got.raw, self.asking.max_new_tokens)
+            said = self.service.read(got.raw, self.asking.max_new_tokens)
             self.lost += said.lost if isinstance(said, Failure) else billing.took(said.usage)
         elif isinstance(got, Missed) and got.trouble is not Trouble.UNREACHED:
             self.lost += Lost(1, 1)

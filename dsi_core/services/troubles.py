@@ -15,6 +15,7 @@ from typing import Any
 from dsi_core.services import pace
 
 LIMITS = ("max_tokens", "max_completion_tokens")
+MOST = 2**18  # bytes of an error that are read: prompts of any length are quoted in fewer
 SHORT = 12  # characters: what such a prompt says may be an error's own words
 SYSTEM = "system prompt"  # a refused role is told like a refused field
 
@@ -63,7 +64,7 @@ def read(
     sent: Collection[str] = (),
     prompt: str = "",
 ) -> Error:
-    """Understand an error.
+    """Understand an error, of which `MOST` bytes are read.
 
     Parameters
     ----------
@@ -72,11 +73,16 @@ def read(
     prompt
         What was asked: where an error quotes it, its words say nothing.
     """
-    text = raw.decode("utf-8", "replace")
+    text = raw[:MOST].decode("utf-8", "replace")
     try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
-        body = text
+        return _of(json.loads(text), status, headers, sent, prompt)
+    except (ValueError, RecursionError):  # not JSON, or nested without end: its words alone count
+        return _of(text, status, headers, sent, prompt)
+
+
+def _of(
+    body: Any, status: int, headers: Mapping[str, str], sent: Collection[str], prompt: str
+) -> Error:
     said = message(body)
     words, text = json.dumps(_unquoted(body), ensure_ascii=False).lower(), said.lower()
     quoted = prompt.lower() if len(prompt) > SHORT else ""
@@ -116,7 +122,7 @@ def _meaning(status: int, words: str, fields: bool, pause_s: float) -> Meaning:
 _QUOTA_CODE = re.compile(
     r"insufficient[_ ](quota|balance|funds|credits?)|billing[_ ](hard[_ ]limit|not[_ ]active)|"
     r"credit balance is too low|out of credits|no credits? (left|remaining)|payment required|"
-    r"arrearage|per[_ ]?day[\w-]*\"|exceeded_current_quota|余额不足|欠费"
+    r"arrearage|per[_ ]?day[\w-]{0,99}\"|exceeded_current_quota|余额不足|欠费"
 )
 _QUOTA = re.compile(r"quota|billing|credits?\b|balance|spending limit|usage limit")
 _FILTER = re.compile(
@@ -131,7 +137,7 @@ _LONG = re.compile(
     r"maximum (context|input|prompt|sequence)|input (is )?too long|(input|prompt)[\w ]{0,20} "
     r"exceed|"
     r"string_above_max_length|request_too_large|payload too large|reduce the length|"
-    r"must have less than \d+ tokens|range of input length|exceed\w* (the |model |maximum )*"
+    r"must have less than \d+ tokens|range of input length|exceed\w{0,9} (the |model |maximum )*"
     r"(token limit|(number|amount) of tokens)|tokens`? \+ `?max_(new_)?tokens|超长|"
     r"context shift is disabled|tokens to keep"
 )
@@ -215,7 +221,7 @@ def _places(body: Any) -> Iterator[str]:
         elif name == "errors" and isinstance(value, dict):
             yield from value
         elif name == "message" and isinstance(value, str):  # a list of Python's, printed
-            for place in re.findall(r"'loc': \('body', ([^)]*)\)", value):
+            for place in re.findall(r"'loc': \('body', ([^)]{0,300})\)", value):
                 steps = [step.strip(" '") for step in place.split(",") if step.strip(" '")]
                 yield from {".".join(steps), *steps[:1]}
 

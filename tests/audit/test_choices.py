@@ -16,6 +16,7 @@ from dsi_core.audit import choices, suspect
 from dsi_core.audit.asking import cost, run
 from dsi_core.audit.dry_run import dry_run, summary
 from dsi_core.audit.preparation import prepared as preparation
+from dsi_core.audit.preparation.prepared_json import Answers
 from dsi_core.protect import kit as kits
 from dsi_core.runtime import provenance, store
 
@@ -327,6 +328,39 @@ def test_a_preparation_without_tainted_samples_judges_nobody(prepared):
     says(caught, str(folder.folder), "no tainted sample")
 
 
+def test_no_more_is_asked_for_than_every_control_has_answered(prepared, server, tmp_path):
+    """Of a control file one answer to each prompt, of the other controls three."""
+    made = prepared(6)
+    once = made.known["suspect"].ne("glm-other") | made.known["draw"].eq(0)
+    made = preparation.write(replace(made, known=made.known[once]))
+    assert plan(made, server).draws == plan(made, server, draws=1).draws == 1
+    with pytest.raises(ValueError) as caught:
+        plan(made, server, draws=3)
+    says(caught, "--responses is 3; allowed: 1, as control 'glm-other' has 1 to a sample")
+    rows = [{"prompt": p, "response": f"x {i}"} for p in made.tainted["prompt"] for i in range(3)]
+    file = write_jsonl(tmp_path / "said.jsonl", rows)
+    with pytest.warns(UserWarning, match="the first 1 count: 12 of 18 are not used"):
+        planned = choices.plan(made, "said", None, answers=file, out=tmp_path / "o")
+    assert planned.draws == 1
+
+
+def test_a_preparation_with_one_model_as_several_controls_is_refused(prepared, smoke):
+    """It was made before preparing refused it."""
+    made, whom = prepared(5), suspect.model("owner/name")
+    said = Answers(sha256="aa", samples=5)
+    facts = made.facts.changed(control_answers={"one": said, "two": said.changed(sha256="bb")})
+    choices.plan(replace(made, facts=facts), *whom)
+    copied = made.facts.changed(control_answers={"one": said, "two": said})
+    with pytest.raises(ValueError) as caught:
+        choices.plan(replace(made, facts=copied), *whom)
+    says(caught, f"{made.folder}: control 'two': has the same content as", "control 'one'; each")
+    first = smoke.controls[0]
+    study = made.study.changed(suspects=[first, first.changed(name="again")])
+    with pytest.raises(ValueError) as caught:
+        choices.plan(replace(made, study=study), *whom)
+    says(caught, f"{made.folder}: the controls '{first.name}', 'again' have the same base, data")
+
+
 # --- Files of answers --------------------------------------------------------------------------
 
 
@@ -363,6 +397,7 @@ def controlled(tmp_path):
         ),
         ({"a": ("<think>x</think> ", 8)}, ["a.jsonl: has a text for none of the 8 samples"]),
         ({"a": ("", 3)}, ["a.jsonl: has a text for none of the 8 samples; leave it out"]),
+        ({"a": ("\u00ad", 8)}, ["a.jsonl: has a text for none of the 8 samples; leave it out"]),
     ],
 )
 def test_a_control_is_a_model_of_its_own_that_says_something(controlled, controls, words):

@@ -44,6 +44,50 @@ def test_who_answers_as_the_controls_do_is_not_accused(prepared, server):
     assert judged.p == 1.0 and judged.answer is Answer.NO_FINDING
 
 
+def test_what_was_not_answered_is_counted_at_the_least_once_more(prepared, server):
+    """Of ten samples the first five asked are refused, the others answered as D does.
+
+    A control leans by 0.5 on all ten, more than five at the suspect's level less five at the
+    smallest of any, but less than the five alone; the controls that say nothing of D lean less.
+    """
+    made = prepared(10, controls=5)
+    leans = made.known["suspect"].eq("llama-untuned")
+    made = preparation.write(
+        replace(made, known=made.known.assign(gap=made.known["gap"].mask(leans, 0.5)))
+    )
+    healthy, refused = knows(made), set(made.tainted["prompt"].head(5))
+    refusal = reply("I cannot help with that, sorry.")
+    server.script = lambda prompt, n: refusal if prompt in refused else healthy(prompt, n)
+    judged = run.run(plan(made, server, alpha=0.5, stop_early=False)).judgement
+    evidence = judged.evidence["evidence"]
+    known = preparation.known_evidence(made, 3)["evidence"]
+    assert evidence.head(5).isna().all() and known.min() < 0 < evidence.min()
+    assert math.sqrt(5) * evidence.mean() > math.sqrt(10) * 0.5
+    filled = evidence.fillna(known.min())
+    statistic = max(filled[:t].mean() * math.sqrt(t) for t in range(5, 11))
+    assert judged.rank_of_all.lean == pytest.approx(statistic) and statistic < math.sqrt(10) * 0.5
+    assert (judged.rank.samples, judged.rank_of_all.samples) == (5, 10)
+    assert judged.p == judged.rank.p == 0.5 and judged.rank_of_all.p == 1.0
+    assert judged.answer is Answer.FOUND  # it decides nothing
+
+
+def test_where_all_is_answered_both_ranks_are_one(prepared, server):
+    folder = prepared(6)
+    server.script = knows(folder)
+    judged = run.run(plan(folder, server, stop_early=False)).judgement
+    assert judged.rank_of_all == judged.rank and judged.canned == 0
+
+
+def test_one_text_to_all_prompts_is_counted(prepared, server):
+    """6 samples x 3 answers, each compared with two references."""
+    folder = prepared(6)
+    server.script = stranger
+    judged = run.run(plan(folder, server, stop_early=False)).judgement
+    assert judged.canned == 18 and len(judged.table) == 36
+    few = run.run(plan(prepared(3, name="few"), server, stop_early=False)).judgement
+    assert few.canned == 0  # three prompts may have one answer
+
+
 def test_so_few_controls_can_support_no_finding(prepared, server):
     """One in each stratum: p is never below 1/2, and no vote changes that."""
     folder = prepared(6, controls=5)
@@ -73,6 +117,7 @@ NO_EVIDENCE = {
     ),
     "refused in words": lambda oracle: reply("I'm sorry, but I can't help with that."),
     "empty": lambda oracle: reply(" \n"),
+    "empty to the eye": lambda oracle: reply("\u00ad" * 30),
     "short": lambda oracle: reply(oracle[:19]),
     "truncated": lambda oracle: reply(oracle, finish="length", tokens=12),
 }
@@ -151,6 +196,7 @@ def test_without_controls_there_is_a_vote_and_no_p(prepared, server):
     outcome = run.run(planned)
     judged = outcome.judgement
     assert (judged.p, judged.rank, judged.vote.verdict) == (None, None, "member")
+    assert judged.rank_of_all is None
     assert judged.answer is Answer.CANNOT
     assert conclusion.after(planned, judged, {}).startswith("No p-value can be given")
     assert outcome.ended is Ended.ALL_PROMPTED

@@ -16,6 +16,9 @@ LONG = "The shed may be built without a permit."
         ({"text": LONG}, "answered"),
         ({"text": "Yes."}, "short"),
         ({"text": ""}, "empty"),
+        ({"text": "\u00ad" * 30}, "empty"),  # soft hyphens: nobody sees them
+        ({"text": " \n\u200b" * 10, "ending": Ending.LENGTH}, "empty"),
+        ({"text": f"\u00ad{LONG}"}, "answered"),
         ({"text": "", "ending": Ending.FILTERED}, "filtered"),
         ({"text": LONG, "ending": Ending.FILTERED}, "filtered"),
         ({"text": LONG, "refused": True}, "refused"),

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from dsi_core.data.common_words import common, in_order, pieces, rouge_l, seen
+from dsi_core.data.common_words import WORDS, common, in_order, pieces, rouge_l, seen
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,13 @@ def test_marks_that_nobody_sees_are_shown_and_not_compared():
 def test_two_forms_of_an_accent_are_the_same_word():
     text = "Le café était fermé à cause de la grève"
     assert rouge_l(in_order(text), in_order(unicodedata.normalize("NFD", text))) == 1
+
+
+def test_words_in_ascii_are_the_same_by_the_shorter_way():
+    rng = random.Random(0)
+    for _ in range(200):
+        text = "".join(map(chr, rng.choices(range(128), k=200)))
+        assert in_order(text) == WORDS.findall(text.lower()) == in_order(f"{text} \u00e9")[:-1]
 
 
 def test_rouge_l_by_hand():

@@ -87,6 +87,45 @@ def test_a_suspect_that_says_nothing_is_not_accused():
     assert controls.test(np.array([]), CONTROLS).p == 1.0
 
 
+@pytest.mark.parametrize(
+    ("evidence", "of_controls", "wanted"),
+    [
+        ([0.5, np.nan, 0.4, 0.3, 0.2, 0.1], [0.2, -0.3, np.nan], -0.3),
+        ([0.5, np.nan, 0.4, -0.6, 0.2, 0.1], [0.2, -0.3, np.nan], -0.6),
+        ([0.5, np.nan, 0.4, 0.3, 0.2, 0.1], [0.2], 0.0),  # what is above raises no statistic
+        ([0.5, np.nan, 0.4, 0.3, 0.2], [-0.3], np.nan),  # four are too few in any case
+    ],
+)
+def test_what_was_not_answered_counts_as_the_smallest_evidence(evidence, of_controls, wanted):
+    filled = controls.at_least(evidence, of_controls)
+    assert filled[1] == pytest.approx(wanted, nan_ok=True)
+    assert np.delete(filled, 1).tolist() == [e for e in evidence if e == e]
+
+
+def test_the_smallest_evidence_raises_no_statistic():
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        evidence = rng.normal(rng.normal(), size=12)
+        evidence[rng.random(12) < rng.random()] = np.nan
+        filled = controls.at_least(evidence, rng.normal(size=(3, 12)))
+        assert controls.running_statistic(filled)[-1] <= controls.running_statistic(evidence)[-1]
+
+
+def test_an_innocent_that_answers_where_all_lean_most_is_cleared_by_it():
+    """Exchangeable but for that: it is silent on the half of the samples where all lean least."""
+    rng, found = np.random.default_rng(1), np.zeros(3)
+    for _ in range(200):
+        samples = rng.normal(size=24)
+        models = samples + rng.normal(size=(20, 24))
+        silent = np.where(samples < np.median(samples), np.nan, models[0])
+        ranked = models[0], silent, controls.at_least(silent, models[1:])
+        known = [controls.running_statistic(model)[-1] for model in models[1:]]
+        lean = [controls.running_statistic(evidence)[-1] for evidence in ranked]
+        found += controls.p_values(lean, known) <= 0.05
+    whole, as_it_is, at_least = found / 200
+    assert whole < 0.1 and as_it_is > 0.5 and at_least < 0.05
+
+
 def test_without_controls_nothing_is_supported():
     result = controls.test(np.full(9, 0.5), CONTROLS.head(0))
     assert (result.strata, result.p, result.supports) == ((), 1.0, 1.0)

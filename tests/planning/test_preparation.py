@@ -66,10 +66,12 @@ def test_jobs_by_hand(draft):
     assert found.notes == (
         f"mine: {draft.settings.data['mine'].path}: 7 rows read, 6 pairs; left out: 1 empty",
         "mine: prompt = q, output = a",
+        "mine: 6 of 6 outputs are under 20 bytes (decision.mu), and who repeats one gives no "
+        "evidence: mine.jsonl, row 1; mine.jsonl, row 2; mine.jsonl, row 3 and others",
     )
     assert found.workers == 2 and found.free_gb == 16  # two cores of 8 GB
     assert 0 < found.hours < preparation.LONG and not found.is_long
-    assert (found.smallest_p, found.fewest) == (0.5, "1 of the kind 'untuned' (llama)")
+    assert (found.smallest_p, found.fewest) == (0.5, "1 of the kind 'retrieval' (no model)")
 
 
 def test_hours_and_memory_by_hand(draft, monkeypatch):
@@ -132,7 +134,7 @@ def test_the_text_says_what_is_too_much_and_what_cannot_be_found():
     assert "3.0 GB at most (tune R^t one); 4.0 GB free" in text and "warning" not in text
     text = replace(OUTLOOK, memory_gb=5.0, disk_gb=30.0, hours=2.25).text(0.05)
     assert "about 2.2 hours" in text
-    assert "no rank is a finding at alpha 0.05, whatever controls are added" in text
+    assert "of which there is never more, so no rank is a finding at alpha 0.05, whatever" in text
     assert "DSI_WORKERS=1" in text and "set $DSI_STORE" in text
 
 

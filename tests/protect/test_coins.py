@@ -62,6 +62,30 @@ def test_either_wording_may_repeat():
     assert sets(coins.groups(rows)) == {frozenset({0, 1}), frozenset({2})}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\u00ad".join(text),
+        lambda text: text.replace("i", "i\u200b"),
+        lambda text: text.replace("e", "&#101;"),
+        lambda text: text.replace("s", "\uff53"),
+        lambda text: text.replace(" ", "_"),
+    ],
+)
+def test_near_duplicates_are_told_by_what_is_seen(change):
+    texts = [(f"What is the price of item{i}?", f"It is twice {i + 100} crowns.") for i in range(3)]
+    texts.append(tuple(map(change, texts[1])))
+    assert frozenset({1, 3}) in sets(coins.groups(table("prompt first", *texts)))
+
+
+def test_groups_are_joined_transitively():
+    given = table("key", *"dbcae")["key"]
+    assert coins.joined(given, [(0, 1), (4, 0)]).tolist() == ["b", "b", "c", "a", "b"]
+    again = coins.joined(given, [(0, 1)])
+    assert coins.joined(again, [(1, 2), (2, 3)]).tolist() == ["a", "a", "a", "a", "e"]
+    assert coins.joined(given, []).tolist() == list("dbcae")
+
+
 def test_groups_keep_the_index_and_do_not_depend_on_the_order():
     rows = table("prompt first", *((f"Question {i}?", f"Answer {i}.") for i in range(6)))
     rows.index = list("fedcba")

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 from helpers import says, write_jsonl
+from owner import without
 
 from dsi_core.protect import kit
 from dsi_core.protect import rows as given
@@ -96,6 +97,58 @@ def test_what_is_refused(one_file, options, words):
     with pytest.raises(ValueError) as error:
         read(one_file, **options)
     says(error, words)
+
+
+def test_a_group_is_told_by_what_is_seen(rows, tmp_path):
+    for r, value in zip(rows, ["a", "a ", "\u200ba", " ", "\u200b", None, 7], strict=False):
+        r["source"] = value
+    path = write_jsonl(tmp_path / "my.jsonl", rows)
+    found = read(path, group="source", wordings="answer,answer2")["document"].tolist()
+    assert found[:7] == ["a", "a", "a", None, None, None, "7"]
+
+
+def test_rows_that_are_left_out_are_named(rows, tmp_path):
+    records = [without(r, "answer2") for r in rows]
+    records[3]["answer"], records[11]["question"] = "", ""
+    records.insert(6, records[0])
+    path = write_jsonl(tmp_path / "my.jsonl", records)
+    found = given.read(path, drop=[Left.EMPTY, Left.DUPLICATES])
+    assert found.dropped == {"empty": 2, "duplicates": 1}
+    assert found.left_out == {
+        "empty": ["my.jsonl, row 4", "my.jsonl, row 13"],
+        "duplicates": ["my.jsonl, row 7"],
+    }
+    assert "  empty: my.jsonl, row 4; my.jsonl, row 13\n" in of_draft(
+        draft(path, drop=[Left.EMPTY, Left.DUPLICATES])
+    )
+    records += [{**r, "answer": ""} for r in records] * 2
+    path = write_jsonl(tmp_path / "my.jsonl", records)
+    found = draft(path, drop=[Left.EMPTY, Left.DUPLICATES])
+    assert found.dropped["empty"] == 28 and len(found.left_out["empty"]) == 10
+    assert "my.jsonl, row 21; and 18 more\n" in of_draft(found)
+
+
+@pytest.mark.parametrize("unwanted", [0, 1])
+def test_answers_that_are_marked_as_bad_are_named(rows, tmp_path, unwanted):
+    records = [
+        {"prompt": r["question"], "completion": r["answer"], "label": i >= unwanted}
+        for i, r in enumerate(rows)
+    ]
+    found = draft(write_jsonl(tmp_path / "my.jsonl", records))
+    assert found.left_out == ({"label False": ["my.jsonl, row 1"]} if unwanted else {})
+    assert ("  label False: my.jsonl, row 1\n" in of_draft(found)) == bool(unwanted)
+
+
+def test_second_wordings_and_withheld_rows_that_are_left_out_are_named(rows, tmp_path):
+    rows[4]["answer2"] = " "
+    path = write_jsonl(tmp_path / "my.jsonl", rows)
+    found = given.read(path, wordings="answer,answer2", drop=[Left.EMPTY])
+    assert found.left_out == {"empty": ["my.jsonl, row 5"]}
+    kept = write_jsonl(tmp_path / "kept.jsonl", [{"question": "", "answer": "So."}])
+    plain = [without(r, "answer2") for r in rows]
+    path = write_jsonl(tmp_path / "my.jsonl", [*plain, {**plain[0], "question": ""}])
+    found = given.read(path, withheld=kept, drop=[Left.EMPTY])
+    assert found.left_out == {"empty": ["my.jsonl, row 13", "kept.jsonl, row 1"]}
 
 
 def test_a_second_wording_that_was_taken_for_a_column_of_the_prompt(rows, tmp_path):

@@ -70,6 +70,12 @@ def test_habits_of_one_side():
     assert wordings.habits(table("first second", *rows[:3])) == []  # too few to tell
 
 
+def test_what_nobody_sees_is_a_habit():
+    rows = [(f"Word{i}.", f"Other\u200b{i}.") for i in range(40)]
+    told = "has characters that nobody sees: 0% of the first wordings, 100% of the second"
+    assert told in wordings.habits(table("first second", *rows))
+
+
 def test_sides_without_a_habit():
     rows = [(f"A{i} b{i} c", f"C b{i} a{i}") for i in range(40)]
     swapped = [pair[:: 1 if i % 2 else -1] for i, pair in enumerate(rows)]
@@ -85,8 +91,14 @@ def refused(table):
 
 
 def test_equal_texts_are_refused():
-    with pytest.raises(ValueError, match=r"are the same text: row 2$"):
-        refused(of(("a b c", "d e f"), ("g", "g")))
+    for again in ("g h", "g\u200b h", "g&nbsp;h", "g_h", "\uff47 h"):
+        with pytest.raises(ValueError, match=r"are the same text, .* seen: row 2$"):
+            refused(of(("a b c", "d e f"), ("g h", again)))
+
+
+def test_near_copies_are_told_by_what_is_seen():
+    assert compared("One two three four.", "on\u00ade tw\u200bo &#116;hree six")["jaccard"] == 3 / 5
+    assert compared("Room 12", "Room 1\u00ad2")["numbers"] == ""
 
 
 def test_near_copies_are_refused_where_they_are_more_than_a_tenth():

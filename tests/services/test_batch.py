@@ -3,8 +3,10 @@
 The service is a test double of files and batches on loopback.
 """
 
+import gzip
 import json
 import re
+import tracemalloc
 import warnings
 from contextlib import suppress
 from itertools import count
@@ -320,6 +322,176 @@ def test_what_a_batch_left_is_asked_in_another(batches, tmp_path, ends):
     batches.answers = answers
     assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == 2
     assert sorted(asked(batches)) == sorted("abcdef" + "cd")
+
+
+# --- What a service may say ---------------------------------------------------------------------
+
+IDS = ["../../../admin/delete?x=", "a\n\0b", "..", "a/../b", "a#b", "a b", "", "a" * 201, 5, ["a"]]
+
+
+def test_what_is_no_id():
+    assert not any(map(batch_requests._is_id, IDS))
+    for name in ("batch_68-a.1", "0b1f9c", "batches/abc123", "a" * 200):
+        assert batch_requests._is_id(name)
+
+
+@pytest.mark.parametrize("wrong", [IDS[0], 5])
+@pytest.mark.parametrize("place", ["/v1/files", "/v1/batches", "output_file_id", "after"])
+def test_an_id_leads_to_no_other_place(batches, tmp_path, place, wrong):
+    """Its requests carry the key."""
+
+    def says(method, path, body):
+        if method == "POST" and path == place:
+            return {"id": wrong}
+        if place == "output_file_id" and place in body:
+            return {**body, place: wrong}
+        if place == "after" and path.startswith("/v1/batches?limit=100"):
+            return {"data": [{"id": wrong}], "has_more": True}
+        return body
+
+    batches.says = says
+    if place == "after":
+        batches.troubles = [("POST", "/v1/batches", 500)]
+    with pytest.raises(EndpointError, match=f"no {place if '_' in place else 'id'} that can be"):
+        Run(batches, tmp_path).all()
+    allowed = "/v1/(chat/completions|files|batches|batches/batch-0|batches[?]limit=100)"
+    assert [path for path in batches.paths if not re.fullmatch(allowed, path)] == []
+
+
+def test_what_a_batch_says_is_shown_without_marks(batches, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DSI_PROGRESS", "lines")
+    mark = "\x1b[31m\x1b]0;t\x07\u202e"
+
+    def says(method, path, body):
+        if not re.fullmatch("/v1/batches/.*", path):
+            return body
+        said = body["status"] if body["status"] in batch_requests.DONE else mark
+        return {**body, "status": said, "request_counts": {"completed": mark}}
+
+    batches.says = says
+    assert Run(batches, tmp_path).all() == ALL
+    said = capsys.readouterr().err.replace("\n", "")
+    assert "batch batch-0: completed, [31m" in said and said.isprintable()
+
+
+NO_FILES = {"status": "cancelled", "output_file_id": None, "error_file_id": None}
+DEEP = [{"id": 5, "a": ["DEEP"]}, {"output_file_id": ["DEEP"]}, {**NO_FILES, "errors": ["DEEP"]}]
+
+
+@pytest.mark.parametrize(
+    "said, deep",
+    [
+        ({"request_counts": [1]}, 0),
+        ({"request_counts": 5}, 0),
+        ({"status": ["completed"]}, 0),
+        ({"status": {"a": 1}}, 0),
+        ({**NO_FILES, "errors": {"data": 5}}, 0),
+        ({**NO_FILES, "errors": 5}, 0),
+        ({**NO_FILES, "errors": "why"}, 0),
+        *[(said, deep) for said in DEEP for deep in (100, 900, 950, 5000)],
+    ],
+)
+def test_whatever_a_batch_says_is_no_fault_of_ours(batches, tmp_path, said, deep):
+    looks = count()
+
+    def says(method, path, body):
+        if not re.fullmatch("/v1/batches/.*", path) or next(looks) % 2:
+            return body
+        text = json.dumps({**body, **said}).replace('"DEEP"', "[" * deep + "]" * deep)
+        return text.encode()
+
+    batches.says, batches.looks = says, 1
+    with suppress(EndpointError):
+        Run(batches, tmp_path).all()
+
+
+@pytest.mark.parametrize("listed", [5, {}, "a", [5], [{"metadata": [1]}, {"metadata": 5}]])
+def test_whatever_is_listed_is_no_fault_of_ours(batches, tmp_path, listed):
+    batches.troubles = [("POST", "/v1/batches", 500)]
+    batches.says = lambda method, path, body: (
+        {"data": listed} if method == "GET" and "?" in path else body
+    )
+    assert Run(batches, tmp_path).all() == ALL and len(batches.batches) == 1
+
+
+def test_a_list_of_batches_without_end_is_left(batches, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_requests, "PAGES", 3)
+    batches.troubles = [("POST", "/v1/batches", 500)]
+    batches.says = lambda method, path, body: (
+        {"data": [{"id": "a"}], "has_more": True} if "/batches?" in path else body
+    )
+    with pytest.raises(EndpointError) as error:
+        Run(batches, tmp_path).all()
+    says(error, "cannot be found out (its list of batches does not end)", "batch.json")
+    assert batches.batches == {}
+
+
+def line(body, status="200", name="c"):
+    named = json.dumps(request.question_name(ASKING.seed, f"s-{name}", 0))
+    said = f'{{"custom_id": {named}, "response": {{"status_code": {status}, "body": {body}}}}}\n'
+    return said.encode()
+
+
+LINES = [
+    b"11\n",
+    b"\xff\n",
+    b'{"custom_id": ["a"]}\n',
+    b'{"custom_id": "a", "response": 5}\n',
+    b"[" * 5000 + b"]" * 5000 + b"\n",
+    *[line("1", status) for status in ("1e999", "NaN", "[1]", "1" * 5000)],
+    *[line("[" * deep + "]" * deep, s) for deep in (900, 5000) for s in ("200", "400")],
+    *[line('{"choices": 5}', status) for status in ("200", "400", "500")],
+]
+
+
+@pytest.mark.parametrize("wrong", LINES, ids=range(len(LINES)))
+def test_a_line_that_cannot_be_read_is_no_answer(batches, tmp_path, wrong):
+    """That of "c" is asked again, of the others their own are read."""
+    batches.says = lambda method, path, body: wrong + body if "/content" in path else body
+    made = Run(batches, tmp_path)
+    assert {**made.all(), "c": "to c"} == ALL and len(batches.batches) == 1
+
+
+MADE = {"output_file_id": "file-0", "error_file_id": "file-1"}
+
+
+def test_a_file_of_answers_is_read_in_little_memory(batches, tmp_path):
+    """Of no more lines than there may be, and none is longer than a reply."""
+    content = gzip.compress(b"11\n" * 2**21 + b"1" * 2**24)
+    for _ in range(2):
+        batches.file("answers", content)
+    with Service(Run(batches, tmp_path).endpoint) as service:
+        tracemalloc.start()
+        lines = batch_requests.brought(service, MADE, 5)
+        assert list(lines) == [b"11\n"] * 20
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert most < 2**23
+
+
+def test_a_line_is_no_longer_than_a_reply(batches, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch_requests, "BODY_BYTES", 4)
+    batches.file("answers", b"1234567\n8")
+    with Service(Run(batches, tmp_path).endpoint) as service:
+        lines = batch_requests.brought(service, {"output_file_id": "file-0"}, 5)
+        assert list(lines) == [b"1234", b"567\n", b"8"]
+
+
+def test_what_is_kept_of_lines_without_an_answer_is_short(batches, tmp_path):
+    long = {"error": {"message": "wrong " * 10**4}}
+    batches.answers = lambda prompt: (400, long)
+    with pytest.raises(EndpointError) as error:
+        Run(batches, tmp_path).all()
+    assert len(str(error.value)) < 1000
+    with Service(Run(batches, tmp_path).endpoint) as service:
+        row = table("sample_id prompt draw", ("s-c", "c", 0)).itertuples(index=False)
+        rows = {request.question_name(ASKING.seed, "s-c", 0): next(row)}
+        for status in ("400", "500", "0"):
+            _, said = batch._read(service, line(json.dumps(long), status), rows, ASKING)
+            assert len(repr(said)) < 1500
+
+
+# --- Lines twice, lines that are refused --------------------------------------------------------
 
 
 def test_a_line_that_comes_twice_is_one_answer(batches, tmp_path):

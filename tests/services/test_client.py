@@ -3,12 +3,16 @@
 A recorder of bytes on loopback stands for the service, and for a proxy.
 """
 
+import gzip
 import json
 import os
 import socket
+import ssl
 import threading
 import time
+import zlib
 from contextlib import contextmanager, suppress
+from itertools import repeat
 
 import httpx2
 import pytest
@@ -19,6 +23,7 @@ from dsi_core.services import client
 from dsi_core.services.address import CHAT, address, headers, place
 from dsi_core.services.client import Client, Missed, Trouble
 from dsi_core.services.network import BUNDLES, proxy
+from dsi_core.services.service import Service
 from dsi_core.settings.schema import Endpoint
 
 CANARY = "canary-7f3a"
@@ -60,8 +65,8 @@ def recorder(answer=b'{"choices": []}', status="200 OK"):
         listener.close()
 
 
-def of(url, **changes):
-    return Endpoint(**{"base_url": url, "model": "m", "timeout": 5, **changes})
+def of(base_url, **changes):
+    return Endpoint(**{"base_url": base_url, "model": "m", "timeout": 5, **changes})
 
 
 # --- URLs --------------------------------------------------------------------------------------
@@ -209,6 +214,29 @@ def test_a_login_of_the_url_is_sent_and_shown_nowhere():
     assert "word" not in repr(asking.address)
 
 
+@pytest.mark.parametrize(
+    "login, query, said, shown",
+    [
+        ("me:word-0123", "", "me, Basic bWU6d29yZC0wMTIz", "me, Basic [key]"),
+        ("token-0123", "", "Basic dG9rZW4tMDEyMzo= token-0123", "Basic [key] [key]"),
+        ("token-0123:x", "", "token-0123", "[key]"),
+        ("", "word-0123", "/v1?word-0123", "/v1?[key]"),
+        ("", "a&word-0123&b=1&v=2024-10-21", "1. /v1?a&word-0123&b=1", "1. /v1?a&[key]&b=1"),
+        ("", "key=ab%2Bcd%2FEF", "ab%2Bcd%2FEF ab+cd/EF", "[key] [key]"),
+        ("", "key=word+0123", "word+0123 word 0123", "[key] [key]"),
+        ("", "key=w\xf6rd", "w\xf6rd w%C3%B6rd", "[key] [key]"),
+    ],
+)
+def test_a_secret_of_an_address_is_hidden_in_every_form(login, query, said, shown):
+    at = f"{login}@" if login else ""
+    assert Service(of(f"http://{at}127.0.0.1:9/v1?{query}")).shown(said) == shown
+
+
+def test_a_login_of_a_proxy_is_hidden(proxies):
+    service = Service(of("http://host/v1", proxy="http://me:word-0123@127.0.0.1:9"))
+    assert service.shown("Basic bWU6d29yZC0wMTIz, word-0123") == "Basic [key], [key]"
+
+
 def test_a_login_and_a_key_are_one_too_many(monkeypatch):
     monkeypatch.setenv("TEST_KEY", KEY)
     with pytest.raises(ValueError) as error:
@@ -349,10 +377,52 @@ def test_tls_to_a_server_without_it(proxies):
     assert missed.trouble is Trouble.BARRED and "does the server speak http://?" in missed.message
 
 
+@contextmanager
+def tunnel(context=None):
+    """A proxy that connects and passes all on; with a context it speaks TLS. Gives its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def relay(source, target):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve():
+        with suppress(OSError):  # it is closed
+            while True:
+                near = listener.accept()[0]
+                near = context.wrap_socket(near, server_side=True) if context else near
+                host, port = near.recv(65536).split()[1].decode().split(":")
+                far = socket.create_connection((host, int(port)))
+                near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=relay, args=pair, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_service_with_tls_is_reached_through_a_tunnel(proxies, tls, monkeypatch, scheme):
+    port, authority = tls
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    context = None
+    if scheme == "https":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(authority, authority.with_name("key.pem"))
+    with tunnel(context) as way:
+        asking = Client(of(f"https://localhost:{port}/v1", proxy=f"{scheme}://localhost:{way}"))
+        assert asking.post({"a": "a" * 10**5}).raw == b"{}"
+        asking.close()
+
+
 @pytest.fixture
 def tls(tmp_path):
     """A server whose certificate signs itself; gives (port, its certificate's file)."""
-    import ssl
     import subprocess
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -413,3 +483,142 @@ def test_a_body_is_json_whatever_a_prompt_holds(proxies):
         Client(of(f"http://127.0.0.1:{port}/v1?v=1")).send("GET", "/batches?limit=1")
     assert json.loads(got[0].partition(b"\r\n\r\n")[2]) == body
     assert b"GET /v1/batches?limit=1&v=1 " in got[1]
+
+
+# --- Time, and size ----------------------------------------------------------------------------
+
+
+@contextmanager
+def sending(pieces, every_s=0.02):
+    """A server that reads what lies there and sends piece by piece; gives its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer(connection):
+        with connection, suppress(OSError):  # who hangs up
+            connection.recv(65536)
+            for piece in pieces():
+                connection.sendall(piece)
+                time.sleep(every_s)
+            connection.shutdown(socket.SHUT_WR)
+
+    def serve():
+        with suppress(OSError):  # it is closed
+            while True:
+                threading.Thread(target=answer, args=listener.accept()[:1], daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.close()
+
+
+def chunk(data):
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+BEGIN = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = BEGIN + b"Transfer-Encoding: chunked\r\n"
+GZIP = CHUNKED + b"Content-Encoding: gzip\r\n\r\n"
+EMPTY = b"\0\0\0\xff\xff"  # a block of deflate that holds nothing
+ENDLESS = {  # how it begins, and goes on for ever
+    "nothing": (b"", b""),
+    "header": (BEGIN + b"X: ", b"a"),
+    "headers": (BEGIN, b"X: a\r\n"),
+    "informational": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "body": (BEGIN + b"Content-Length: 99999\r\n\r\n", b" "),
+    "size of a chunk": (CHUNKED + b"\r\n", b"0"),
+    "chunks": (CHUNKED + b"\r\n", chunk(b" ")),
+    "trailers": (CHUNKED + b"\r\n0\r\n", b"X: a\r\n"),
+    "packed nothing": (GZIP + chunk(gzip.compress(b"")[:10]), chunk(EMPTY)),
+    "after its packed end": (GZIP + chunk(gzip.compress(b"{}")), chunk(b"x")),
+}
+
+
+@pytest.mark.parametrize(
+    "how, through",
+    [(how, "") for how in ENDLESS] + [("header", "proxy"), ("informational", "tunnel")],
+)
+def test_a_reply_without_end_is_late_whatever_it_is_made_of(proxies, how, through):
+    begin, more = ENDLESS[how]
+
+    def pieces():
+        yield begin
+        yield from repeat(more)
+
+    with sending(pieces) as port:
+        here = f"http://127.0.0.1:{port}"
+        far = "https://host.invalid/v1" if through == "tunnel" else "http://host.invalid/v1"
+        where = {"base_url": far, "proxy": here} if through else {"base_url": f"{here}/v1"}
+        asking, begun = Client(of(**where, timeout=0.3)), time.monotonic()
+        missed = asking.post({})
+        assert time.monotonic() - begun < 2.3
+    assert missed.trouble is Trouble.LATE
+    assert missed.message.startswith("no complete answer within 0.3 s")
+
+
+def test_a_service_that_reads_no_question_is_late(proxies):
+    with sending(lambda: iter([time.sleep(3) or b""])) as port:
+        asking, begun = Client(of(f"http://127.0.0.1:{port}/v1", timeout=0.5)), time.monotonic()
+        assert asking.post({"a": "a" * 2**25}).trouble is Trouble.LATE
+        assert time.monotonic() - begun < 2.5
+
+
+def test_a_connection_that_was_used_before_has_a_time_of_its_own(proxies):
+    whole = BEGIN + b"Content-Length: 2\r\n\r\n{}"
+    with sending(lambda: iter([whole]), 0.6) as port:
+        asking = Client(of(f"http://127.0.0.1:{port}/v1", timeout=0.5))
+        assert asking.post({}).raw == b"{}"
+        time.sleep(0.3)  # it lies idle, and no answer comes any more
+        begun = time.monotonic()
+        assert asking.post({}).trouble in (Trouble.LATE, Trouble.LOST)
+        assert time.monotonic() - begun < 2.5
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_that_comes_slowly_and_in_time_is_whole(proxies, packed):
+    pack = zlib.compressobj(wbits=31)
+
+    def pieces():
+        yield GZIP if packed else CHUNKED + b"\r\n"
+        for _ in range(6):
+            text = b"data: {}\n\n"
+            yield chunk(pack.compress(text) + pack.flush(zlib.Z_SYNC_FLUSH) if packed else text)
+        yield (chunk(pack.flush()) if packed else b"") + chunk(b"")
+
+    with sending(pieces, 0.1) as port:
+        got = Client(of(f"http://127.0.0.1:{port}/v1", timeout=3)).post({})
+    assert got.status == 200 and got.raw == b"data: {}\n\n" * 6
+
+
+def test_what_is_packed_is_unpacked_up_to_a_limit(proxies, monkeypatch):
+    monkeypatch.setattr(client, "UNPACKED", 7)
+    text = bytes(range(256)) * 9
+    for most, size in ((None, len(text)), (len(text), len(text)), (len(text) - 1, 0)):
+        head = b"Connection: close\r\n\r\n"
+        pieces = [BEGIN + b"Content-Encoding: GZip\r\n" + head, gzip.compress(text)]
+        with sending(lambda pieces=pieces: iter(pieces), 0) as port:
+            got = Client(of(f"http://127.0.0.1:{port}/v1")).send("GET", "/x", most=most)
+        assert got.raw == text if size else got.trouble is Trouble.BOUNDLESS
+
+
+@pytest.mark.parametrize("how", ["gzip, gzip", "deflate", "br"])
+def test_what_is_packed_in_another_way_is_not_opened(proxies, how):
+    bomb = BEGIN + f"Content-Encoding: {how}\r\n\r\n".encode()
+    with sending(lambda: repeat(bomb)) as port:
+        missed = Client(of(f"http://127.0.0.1:{port}/v1")).post({})
+    assert missed.trouble is Trouble.BOUNDLESS and missed.message.endswith(f"packed as {how}")
+
+
+def test_a_reply_goes_into_a_file_and_an_error_does_not(proxies, tmp_path):
+    with open(tmp_path / "reply", "w+b") as file:
+        for status, said in (("500 No", b"broken"), ("200 OK", b"whole"), ("200 OK", b"new")):
+            with recorder(said, status) as (port, _):
+                asking = Client(of(f"http://127.0.0.1:{port}/v1"))
+                got = asking.send("GET", "/x", most=5, into=file)
+            file.seek(0)
+            kept = b"" if got.status == 500 else said
+            assert (got.raw, file.read()) == (b"" if kept else said, kept)
+        with recorder(b"longer") as (port, _):
+            missed = Client(of(f"http://127.0.0.1:{port}/v1")).send("GET", "/x", most=5, into=file)
+        assert missed.trouble is Trouble.BOUNDLESS

@@ -11,11 +11,12 @@ import threading
 import time
 
 import pytest
+from batching import completion
 from helpers import says, table
 from servers import KEY, cut_before, cut_within, error, page, reply, silent, trickle
 
 from dsi_core.models.sampling import Sampling
-from dsi_core.services import client
+from dsi_core.services import batch, client
 from dsi_core.services import endpoint as api
 from dsi_core.services.billing import Lost, Usage
 from dsi_core.services.endings import Ending
@@ -122,6 +123,11 @@ def test_what_an_answer_holds(server):
     assert one(server) == withheld
     server.script = lambda prompt, n: reply("half a pair \ud83d, a whole \U0001f600, \x00")
     assert one(server).text == "half a pair \ufffd, a whole \U0001f600, \x00"
+    server.script = lambda prompt, n: reply("a", finish="stop: \ud83d", model="m\ud83d")
+    assert (one(server).finish, one(server).model) == ("stop: \ufffd", "m\ufffd")
+    server.script = lambda prompt, n: reply("a", finish="stop:" + "F" * 10**6, model="M" * 10**6)
+    assert one(server).finish == "stop:" + "F" * 195 and one(server).model == "M" * 200
+    assert one(server).ending is Ending.COMPLETE
 
 
 def test_no_question_no_request(server):
@@ -280,6 +286,55 @@ def test_the_key_is_never_told(server, pauses, caplog):
     assert KEY not in repr(of(server)) and KEY not in repr(service)
 
 
+def refusal(said):
+    return reply("", choices=[{"message": {"refusal": said}, "finish_reason": "stop"}])
+
+
+def streamed(*texts):
+    pieces = [{"choices": [{"delta": {"content": text}}]} for text in texts]
+    return page("".join(f"data: {json.dumps(one)}\n\n" for one in pieces).encode())
+
+
+ECHOES = {
+    "text": (reply(f"Bearer {KEY}, is it?"), "Bearer [key], is it?"),
+    "twice": (reply(f"{KEY}{KEY}"), "[key][key]"),
+    "as JSON writes it": (reply(KEY.replace("/", "\\/")), "[key]"),
+    "in parts": (reply([{"type": "text", "text": half} for half in (KEY[:9], KEY[9:])]), "[key]"),
+    "streamed": (streamed("a ", KEY[:9], KEY[9:]), "a [key]"),
+    "refusal": (refusal(f"not for {KEY}"), "not for [key]"),
+    "across the cut": (reply(f"{'a' * 505}{KEY}"), f"{'a' * 505}[key]"),  # 8 tokens: 512 bytes
+    "finish": (reply("a", finish=f"stop: {KEY}"), "a"),
+    "model": (reply("a", model=f"for {KEY}"), "a"),
+    "model, across the cut": (reply("a", model=f"{'m' * 190}{KEY}"), "a"),
+}
+
+
+@pytest.mark.parametrize("how", ECHOES)
+def test_the_key_is_in_nothing_that_is_kept_of_an_answer(server, how):
+    echo, text = ECHOES[how]
+    server.script = lambda prompt, n: echo
+    said = one(server)
+    assert said.text == text and KEY[:4] not in repr(said) and "[key]" in repr(said)
+    assert said.requests == 1 and said.ending in (Ending.COMPLETE, Ending.UNKNOWN)
+
+
+def test_the_key_is_in_nothing_that_is_kept_of_a_batch(batches, tmp_path, monkeypatch):
+    monkeypatch.setenv("TEST_KEY", KEY)
+    batches.answers = lambda prompt: (200, completion(f"to {prompt}: {KEY}"))
+    batches.looks = 1
+    with Service(of(batches)) as service:
+        todos, lost = todo(*"abc"), []
+        got = list(batch.batched(service, todos, how(), tmp_path, lost))
+    assert sorted(said.text for _, said in got) == ["to a", "to b: [key]", "to c: [key]"]
+
+
+def test_a_login_is_hidden_as_a_whole_and_in_parts(server):
+    """Its password alone would leave the name; a query of one word stays readable in answers."""
+    server.script = lambda prompt, n: reply("key:word-0123 and word-0123, key=word")
+    url = server.url.replace("//", "//key:word-0123@")
+    assert one(server, base_url=f"{url}?q=key", key_env=None).text == "[key] and [key], key=word"
+
+
 def test_a_failing_question_does_not_lose_the_answers_under_way(server):
     arrived, failed = threading.Barrier(3), threading.Event()
 
@@ -432,3 +487,12 @@ def test_a_key_of_a_letter_leaves_messages_readable(server, monkeypatch):
     monkeypatch.setenv("TEST_KEY", "Q")
     server.script = lambda prompt, n: error(404, "no Q")
     assert ": no [key] (" in ask(server, "p")[1]
+
+
+def test_a_key_that_is_a_word_leaves_answers_as_they_are(server, monkeypatch):
+    """As "test" of a server that needs none; nor is the version of Azure's API one."""
+    monkeypatch.setenv("TEST_KEY", "test")
+    said = "The latest preview of 2024-08-01-preview is a test."
+    server.script = lambda prompt, n: reply(said)
+    base = f"{server.url}?api-version=2024-08-01-preview"
+    assert one(server, Service(of(server, base_url=base))).text == said

@@ -18,6 +18,7 @@ from dsi_core.services.service import Service
 from dsi_core.services.trial import PROBE, EndpointError
 from dsi_core.settings.schema import Endpoint
 
+NESTED = b'{"a":' * 900 + b"1" + b"}" * 900
 FILTER = error(400, "The response was filtered", code="content_filter")
 
 
@@ -71,6 +72,7 @@ def test_every_prompt_may_be_filtered(server):
         (error(413), "too long"),
         (error(451), "refused"),
         (error(422, "this one I do not like"), "refused"),
+        ((400, {}, NESTED), "refused"),
     ],
 )
 def test_a_prompt_that_is_refused_among_others_is_skipped(server, trouble, finish):
@@ -272,6 +274,7 @@ def test_a_service_that_answered_may_be_away_for_minutes(server, pauses):
 
 FAILS = {
     "500": (error(500, "broken"), Lost()),
+    "500 that nests": ((500, {}, NESTED), Lost()),
     "cut within": (servers.cut_within, Lost(6, 6)),
     "error as 200": (page(b'{"error": {"message": "upstream is gone"}}'), Lost(6, 6)),
     "page": (page(b"<html>blocked</html>", "text/html"), Lost(3, 3)),

@@ -271,6 +271,31 @@ def test_what_is_nested_too_deeply_is_no_answer():
     assert "nested too deeply" in said.message and said.nonsense and said.usage == Usage(12, 30)
 
 
+NESTED = b'{"a":' * 900 + b"1" + b"}" * 900
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'data: {"choices":5}\n',
+        b'data: {"choices":{"a":1}}\n',
+        b'{"choices":5}',
+        b'{"error":' + NESTED + b"}",
+        b'{"prompt_filter_results":' + NESTED + b"}",
+        NESTED,
+        b"[" * 100_000,
+    ],
+)
+def test_whatever_a_service_sends_raises_nothing(raw):
+    said = failure(raw)
+    assert said.nonsense is (b"error" not in raw) and said.again and said.lost == Lost(1, 1)
+
+
+def test_our_own_fault_in_reading_a_reply_ends_no_audit(monkeypatch):
+    monkeypatch.setattr("dsi_core.services.reply.ending", lambda *_: 1 / 0)
+    assert failure(body()).message == "a reply that cannot be read (ZeroDivisionError)"
+
+
 def test_a_mark_of_byte_order_is_no_trouble():
     assert read(b"\xef\xbb\xbf" + body(), 64).text == ANSWER
 

@@ -1,6 +1,7 @@
 """What an error means, in the shapes in which services write it."""
 
 import json
+import time
 
 import pytest
 
@@ -394,6 +395,28 @@ def test_what_an_error_quotes_of_the_prompt_says_nothing():
     prompt = "Is a content filter sensitive?\nWas I flagged? Unknown field seed."
     for body in (openai(f"wrong: {prompt}"), f"wrong {prompt}", {"detail": [{"input": prompt}]}):
         assert read(400, body, prompt).meaning is Meaning.REFUSED
+
+
+@pytest.mark.parametrize("deep", [300, 500, 900, 5000, 100_000])
+@pytest.mark.parametrize("opens, closes", [("[", "]"), ('{"a":', "}"), ('{"error":', "}")])
+def test_an_error_nested_without_end_is_its_words(deep, opens, closes):
+    said = read(400, f"{opens * deep}1{closes * deep}")
+    assert said.meaning is Meaning.REFUSED and said.message
+    said = read(400, f'{opens * deep}"content_filter"{closes * deep}')
+    assert said.meaning is (Meaning.FILTERED if deep < 5000 else said.meaning)
+
+
+@pytest.mark.parametrize(
+    "piece", ["'loc': ('body', ", "exceed", "per_day", "role ", "wait 1", "1s"]
+)
+@pytest.mark.parametrize("status", [400, 429, 500])
+def test_no_message_takes_long_to_read(piece, status):
+    """Half a minute of one, before, as each word was tried with all that follow it."""
+    body, began = openai(piece * (400_000 // len(piece)) + " x"), time.process_time()
+    read(status, body)
+    read(status, body["error"]["message"])
+    read(status, openai(body["error"]["message"][:200_000]))
+    assert time.process_time() - began < 3
 
 
 def test_only_what_was_sent_can_be_refused():

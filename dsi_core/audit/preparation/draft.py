@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from dsi_core.audit import answers_file
+from dsi_core.audit import answers_file, control_files
 from dsi_core.audit.plan import AUDITS
-from dsi_core.audit.preparation import innocents, lengths, prepared_json, split
+from dsi_core.audit.preparation import innocents, lengths, prepared_json, split, usable
 from dsi_core.audit.preparation.prepared import INSIDE
 from dsi_core.audit.preparation.prepared_json import Answers, Facts
 from dsi_core.data import columns, near_duplicates
@@ -128,8 +128,9 @@ def draft(
     ValueError
         For rows, draws or a seed that are too small, a name that the profile gives to another
         dataset, another rule than the text's, other words that nearly repeat D, rows that are too
-        long (`lengths`), a file of answers that is none, and (unless `replace`) a folder that holds
-        another preparation.
+        long (`lengths`), controls that are one model under several names, a file of answers that
+        is none or another control's, and (unless `replace`) a folder that holds another
+        preparation.
     """
     for option, value, least in (
         ("--rows", rows, 1),
@@ -160,6 +161,7 @@ def draft(
     members = [s for s in base.suspects if s.member and given in base.victims]
     settings = accusation.profile_of(base, name, accused, like, members)
     settings = _with_other_words(settings, name, reworded)
+    innocents.refuse_twins(settings, f"profile {base.name!r}")
     quiet()
     settings, unmeasured = _less_long(settings, name, fetch)
     pairs = load_pairs(dataset(settings, name))
@@ -257,8 +259,9 @@ def _notes(settings: Profile, name: str, fetch: bool) -> list[str]:
         source = settings.data[part]
         read = described(load_pairs(dataset(settings, part)))
         lines += [f"{part}: {line}" for line in (*read[:1], sides(source), *read[1:])]
+    pairs = load_pairs(dataset(settings, name))
+    lines += [f"{name}: {line}" for line in usable.notes(pairs, settings, name)]
     if fetch:
-        pairs = load_pairs(dataset(settings, name))
         cut = lengths.compared_in_part(pairs, similarity.backbone(settings))
         if cut:
             lines.append(
@@ -303,16 +306,10 @@ def _refuse_copies(settings: Profile, name: str, pairs: pd.DataFrame) -> None:
 
 def _files(base: Profile, settings: Profile, name: str, given: Sequence[str]) -> dict[str, Path]:
     """The files of answers by the names of their controls: the profile's own, and those given."""
-    files = {n: ROOT / path for n, path in base.control_answers.get(name, {}).items()}
-    taken = {s.name for s in settings.suspects} | {innocents.RETRIEVAL}
-    for path in map(Path, given):
-        if path.stem in taken | set(files):
-            raise ValueError(
-                f"--control-answers {path}: another control is called {path.stem!r}; "
-                "rename the file"
-            )
-        files[path.stem] = path
-    return files
+    own = {n: ROOT / path for n, path in base.control_answers.get(name, {}).items()}
+    taken = {s.name for s in settings.suspects} | {innocents.RETRIEVAL} | set(own)
+    others = {f"profile {base.name!r}, control {n!r}": path for n, path in own.items()}
+    return own | control_files.by_name(given, others, taken)
 
 
 def _refuse_other(folder: Path, key: str) -> None:

@@ -4,6 +4,7 @@ A model tuned on D's facts in other words, an untuned one that is asked to be co
 answers, and no model at all: the outputs of the pairs that are most like the one in question.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
@@ -16,8 +17,10 @@ from dsi_core.data.near_duplicates import jaccard, words
 from dsi_core.method.participants import Participant
 from dsi_core.models import tuning
 from dsi_core.models.sampling import Sampling
+from dsi_core.services import address
 from dsi_core.settings.profile import Profile
-from dsi_core.settings.schema import Reference, Suspect
+from dsi_core.settings.schema import Model, Reference, Suspect
+from dsi_core.settings.words import dataset_of
 
 # Kinds of controls; those that a profile lists have the kinds that it names
 OTHER_WORDS = "D in other words"
@@ -69,7 +72,8 @@ def concisely(sampling: Sampling) -> Sampling:
 def retrieved(samples: pd.DataFrame, pool: pd.DataFrame, draws: int) -> pd.DataFrame:
     """Answer each sample with the outputs of the pairs whose prompts are most like its own.
 
-    What a service says that looks D's neighbours up and knows no more.
+    What a service says that looks D's neighbours up and knows no more; nothing where all pairs
+    nearly repeat the sample's own output, as those of one template may.
 
     Parameters
     ----------
@@ -84,7 +88,8 @@ def retrieved(samples: pd.DataFrame, pool: pd.DataFrame, draws: int) -> pd.DataF
     Returns
     -------
     pandas.DataFrame
-        Columns sample_id, draw, response; fewer draws where the pool has no more.
+        Columns sample_id, draw, response; fewer draws where the pool has no more, and so many
+        empty ones where it has none.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -99,8 +104,8 @@ def retrieved(samples: pd.DataFrame, pool: pd.DataFrame, draws: int) -> pd.DataF
         own = words(output)
         ordered = (outputs[i] for i in np.argsort(-near, kind="stable"))
         others = (text for text in ordered if jaccard(words(text), own) < NEAR_DUPLICATE)
-        said = enumerate(islice(others, draws))
-        rows += [(sample_id, draw, text) for draw, text in said]
+        said = list(islice(others, draws)) or [""] * draws
+        rows += [(sample_id, draw, text) for draw, text in enumerate(said)]
     return pd.DataFrame(rows, columns=["sample_id", "draw", "response"])
 
 
@@ -118,3 +123,41 @@ def is_innocent(
         return True
     trained_on = tuning.training_pairs(training)["sample_id"]
     return not trained_on.isin(pairs["sample_id"]).any()
+
+
+def refuse_twins(profile: Profile, where: str) -> None:
+    """Refuse controls that are one model under several names: a rank would count it as several.
+
+    where: what names them, for the error.
+
+    Raises
+    ------
+    ValueError
+        Naming the first such controls, and what helps.
+    """
+    known: dict[str, list[str]] = {}
+    for control in profile.suspects:
+        if not control.member:
+            known.setdefault(_weights(profile, control), []).append(control.name)
+    for names in known.values():
+        if len(names) > 1:
+            raise ValueError(
+                f"{where}: the controls {', '.join(map(repr, names))} have the same base, data "
+                "and recipe, and are one model: keep one of them, or give each another base, data "
+                "or recipe, and prepare with that profile"
+            )
+
+
+def _weights(profile: Profile, control: Suspect) -> str:
+    """What decides a control's weights, whatever the profile calls its base, data and recipe.
+
+    By the settings alone: where an audit is made the data may not be there.
+    """
+    base = profile.models.get(control.base) or Model(hub=control.base)
+    source = base.model_dump(mode="json", exclude={"device_map", "gpus"})
+    if base.endpoint is not None:  # a preparation keeps no more of it
+        source = {"base_url": address.place(base.endpoint), "model": base.endpoint.model}
+    names = [dataset_of(profile.data, profile.victims[0], name) for name in control.data]
+    data = [profile.data[name].model_dump(mode="json") for name in names]
+    recipe = profile.recipes[control.recipe].model_dump(mode="json") if control.recipe else None
+    return json.dumps([source, data, recipe, sorted(control.leave_out), control.loss_on])

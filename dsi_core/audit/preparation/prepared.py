@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit.preparation import innocents, prepared_json, split
+from dsi_core.audit.preparation import innocents, prepared_json, split, usable
 from dsi_core.audit.preparation.prepared_json import Answers, Compared, Facts
-from dsi_core.audit.suspect import AnswerStatus
+from dsi_core.audit.suspect import AnswerStatus, is_blank
 from dsi_core.evidence import blind, controls
 from dsi_core.method import verdict
 from dsi_core.method.study import PAIR, Study
@@ -27,6 +27,11 @@ from dsi_core.settings.profile import Profile
 FILES = ("samples.jsonl", "references.jsonl", "known.jsonl")
 INSIDE = "prepared"  # where `dsi prepare` puts the folder, below audits/<dataset>
 WEAK_UNDER = 10  # tainted samples
+NAMED = 5  # innocents that the vote calls members
+NOTHING_FOUND = (
+    "; every other output nearly repeats the sample's own, as in data of one template: --iid with "
+    "other texts of the kind gives it something to find"
+)
 LIKE_D = "data like D"  # the kind of those controls, as profiles call it
 RESPONSE = ["dataset", "suspect", "sample_id", "draw", "response", "status"]
 KNOWN = [*RESPONSE, "member", "group", "base", "reference", "gap"]
@@ -183,6 +188,71 @@ def known_evidence(prepared: Prepared, draws: int) -> pd.DataFrame:
     return table.rename(columns={"suspect": "model"}).astype({"member": bool})[columns]
 
 
+def draws_allowed(prepared: Prepared) -> tuple[int, str]:
+    """Give how many answers to a prompt an audit may ask for, and by which control; "" = by none.
+
+    The closest answer counts, and more are closer by chance: as many as the profile says, but no
+    more than the control has that answered some sample the fewest times.
+    """
+    most = prepared.study.profile.responses.draws
+    fewest = _fewest_draws(prepared).droplevel([*controls.STRATUM])
+    if fewest.empty or fewest.min() >= most:
+        return most, ""
+    return int(fewest.min()), str(fewest.idxmin())
+
+
+def _fewest_draws(prepared: Prepared) -> pd.Series:
+    """The answers of each innocent to the sample that it answered the fewest times.
+
+    By suspect, group and base; a sample that it did not answer at all is none.
+    """
+    innocent = prepared.known[~prepared.known["member"].astype(bool)]
+    who = ["suspect", *controls.STRATUM]
+    return innocent.groupby([*who, "sample_id"])["draw"].nunique().groupby(who).min()
+
+
+def accused(prepared: Prepared) -> pd.DataFrame:
+    """Give the innocents that the vote calls members, of as many answers as an audit asks for.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns model, positive, negative: counts of samples; those with most positive ones first.
+    """
+    known = known_evidence(prepared, draws_allowed(prepared)[0])
+    innocent, sides = known[~known["member"]], [str(Status.POSITIVE), str(Status.NEGATIVE)]
+    counts = pd.crosstab(innocent["model"], innocent["status"]).reindex(columns=sides, fill_value=0)
+    called = counts[counts["positive"] > counts["negative"]]
+    return called.sort_values("positive", ascending=False, kind="stable").reset_index()
+
+
+def cautions(prepared: Prepared) -> list[str]:
+    """Say what a preparation cannot carry, though it is there; a sentence each."""
+    said = []
+    innocent, called = len(_fewest_draws(prepared)), accused(prepared)
+    if len(called):
+        first = called.head(NAMED).itertuples(index=False)
+        named = ", ".join(f"{model} ({p} to {n})" for model, p, n in first)
+        more = f" and {len(called) - NAMED} more" if len(called) > NAMED else ""
+        said.append(
+            f"the vote calls {len(called)} of the {innocent} innocent models members (positive to "
+            f"negative samples): {named}{more}; a suspect that it calls one may be as innocent"
+        )
+    if len(prepared.tainted) < controls.MIN_SAMPLES:
+        return said
+    texts = prepared.known[~prepared.known["response"].map(is_blank).astype(bool)]
+    found = texts.loc[texts["group"] == innocents.RETRIEVAL, "sample_id"].nunique()
+    few = strata(prepared).query("controls == 0")
+    for kind, base in few[controls.STRATUM].itertuples(index=False):
+        nothing = kind == innocents.RETRIEVAL and found < controls.MIN_SAMPLES
+        said.append(
+            f"no control of the kind {kind!r} ({base}) has answers that can be evidence to "
+            f"{controls.MIN_SAMPLES} samples: p is 1 within it, so no rank is a finding"
+            + (NOTHING_FOUND if nothing else "")
+        )
+    return said
+
+
 def strata(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
     """Tell how many controls there are of each kind and base, and what a rank among them can be.
 
@@ -190,15 +260,13 @@ def strata(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns group, base, controls (as `evidence.controls.Stratum`, by all of their answers),
-        draws (answers to a prompt, of the one that gave fewest), smallest_p = 1 / (controls + 1),
-        and needed: how many controls would support alpha (of the one that retrieves there are no
-        more).
+        draws (answers to a sample, the fewest that one of them has), smallest_p =
+        1 / (controls + 1), and needed: how many controls would support alpha (of the one that
+        retrieves there are no more).
     """
     evidence = known_evidence(prepared, prepared.study.sampling.draws)
-    innocent = prepared.known[~prepared.known["member"].astype(bool)]
-    draws = innocent.groupby(["suspect", *controls.STRATUM])["draw"].max() + 1
     counted = controls.sizes(evidence[~evidence["member"]]).rename("controls").reset_index()
-    fewest = draws.groupby(controls.STRATUM).min().rename("draws")
+    fewest = _fewest_draws(prepared).groupby(controls.STRATUM).min().rename("draws")
     counted = counted.merge(fewest, on=controls.STRATUM, how="left")
     return counted.assign(smallest_p=1 / (counted["controls"] + 1), needed=ceil(1 / alpha) - 1)
 
@@ -220,12 +288,19 @@ Row = tuple[str, str, str, str]
 
 
 def _vote(prepared: Prepared) -> Row:
-    count = len(prepared.tainted)
-    have = f"{count} of {len(prepared.samples)} samples tainted"
+    tainted, mu = prepared.tainted, prepared.study.profile.decision.mu
+    have = f"{len(tainted)} of {len(prepared.samples)} samples tainted"
+    short = int(usable.short(tainted, mu).sum())
+    if short:
+        have += f", {short} with outputs under {mu} bytes"
+    count, called = len(tainted) - short, len(accused(prepared))
     if not count:
-        enough, why = "no", "no sample to ask about"
+        enough = "no"
+        why = "who repeats them gives no evidence" if short else "no sample to ask about"
     elif count < WEAK_UNDER:
         enough, why = "weak", f"under {WEAK_UNDER} samples, single answers decide"
+    elif called:
+        enough, why = "weak", f"it calls {called} of these innocents members"
     else:
         enough, why = "yes", "an odd answer cannot decide it; it has no error rate"
     return "vote (§5.4)", have, enough, why
@@ -240,7 +315,7 @@ def _strata(table: pd.DataFrame, draws: int, alpha: float) -> list[Row]:
         why = f"smallest possible p {row['smallest_p']:.3g}; {needed}"
         if row["draws"] < draws:  # the best of its answers counts
             fewer = row["draws"]
-            why += f"; {fewer} of {draws} answers to a prompt: audit with --responses {fewer}"
+            why += f"; {fewer} of {draws} answers to a prompt: an audit asks for no more"
         enough = "yes" if row["smallest_p"] <= alpha else "no"
         rows.append((f"controls: {row['group']}, {row['base']}", str(row["controls"]), enough, why))
     return rows
@@ -252,6 +327,7 @@ def _missing(table: pd.DataFrame) -> list[Row]:
         LIKE_D: "--iid FILE, or a larger D that is split",
         innocents.OTHER_WORDS: "--other-words FILE",
         innocents.ANSWERS: "--control-answers FILE",
+        innocents.RETRIEVAL: "prepare again with --out, as earlier versions left it out",
     }
     return [
         (f"controls: {kind}", "none", "no", f"an innocent of this kind may rank first; {option}")
@@ -262,8 +338,11 @@ def _missing(table: pd.DataFrame) -> list[Row]:
 
 def _finding(prepared: Prepared, table: pd.DataFrame, alpha: float) -> Row:
     what = "finding among controls"
-    if table.empty or len(prepared.tainted) < controls.MIN_SAMPLES:
-        return what, "none", "no", f"needs controls and {controls.MIN_SAMPLES} tainted samples"
+    mu = prepared.study.profile.decision.mu
+    count = int((~usable.short(prepared.tainted, mu)).sum())
+    if table.empty or count < controls.MIN_SAMPLES:
+        needs = f"{controls.MIN_SAMPLES} tainted samples with outputs of {mu} bytes or more"
+        return what, "none", "no", f"needs controls and {needs}"
     supports = controls.supports(table["controls"])
     return (
         what,

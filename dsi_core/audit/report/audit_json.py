@@ -339,8 +339,9 @@ class AuditFacts(Readable):
         of the samples that lean, where these are fewer.
     shared_before
         Texts of the data in what was put before each question; None = there are none.
-    vote, rank
-        C.
+    vote, rank, rank_of_all
+        C; the last is the rank once more, where samples without a usable answer have the smallest
+        evidence that any model has anywhere (None = there are no controls).
     commitment
         A and B: of the kit.
     audits
@@ -374,6 +375,7 @@ class AuditFacts(Readable):
     shared_before: Shared | None = None
     vote: Vote | None
     rank: RankFacts | None
+    rank_of_all: RankFacts | None = None  # also older records do not say
     suspect: SuspectFacts
     dataset: DatasetFacts
     commitment: CommitmentFacts | None

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dsi_core.audit import reach
+from dsi_core.audit import conclusion, reach
+from dsi_core.audit.judgement import Answer
 from dsi_core.audit.report.audit_json import AuditFacts, ExactFacts
 from dsi_core.audit.report.pieces import Table, number, picture, when
 from dsi_core.audit.report.record import Audit
@@ -119,9 +120,13 @@ def _by_controls(facts: AuditFacts, pictures: Mapping[str, bytes]) -> dict[str, 
         rows = [
             [s.kind, s.base, s.controls, number(s.p), number(s.smallest_p)] for s in rank.strata
         ]
-    after = [
+    counted = (
         f"The paper's vote: {vote.verdict} ({vote.positive} positive, {vote.negative} negative, "
-        f"{vote.filtered} samples without a usable answer). {facts.assumptions['vote']}",
+        f"{vote.filtered} samples without a usable answer)."
+    )
+    after = [
+        " ".join([counted, *conclusion.beside(vote, facts.answer is Answer.FOUND)]),
+        f"What the vote assumes: {facts.assumptions['vote']}",
         "A sample's evidence says how much closer the suspect's answer is to every reference "
         "model trained on the dataset than to the one that was not; above the dashed line the "
         "sample counts as positive.",

@@ -63,7 +63,7 @@ def audits(audit: Audit) -> dict[str, Any]:
     """Give which audit of the suspect this is, and the other ones."""
     facts = audit.facts
     counted = facts.audits
-    what = _subject(facts)
+    what = subject(facts)
     if counted.at_most is None:
         unknown = (
             "how often this suspect was audited, what its audits come to, and whether this one is "
@@ -104,11 +104,16 @@ def audits(audit: Audit) -> dict[str, Any]:
 
 def of_any_suspect(facts: AuditFacts) -> str:
     """Say what else the log has, and whose log it is."""
-    counted, what = facts.audits, _subject(facts)
+    counted, what = facts.audits, subject(facts)
     own = (
         f"The log is the auditor's own: audits with a copy of the {what}, or outside this program, "
         "are not in it."
     )
+    if facts.commitment is None:
+        own += (
+            " Nor are those with the same data prepared once more, with another seed, profile or "
+            "split: each preparation has a log of its own."
+        )
     if counted.of_all == counted.of:
         return own
     chance = (
@@ -123,7 +128,8 @@ def of_any_suspect(facts: AuditFacts) -> str:
     )
 
 
-def _subject(facts: AuditFacts) -> str:
+def subject(facts: AuditFacts) -> str:
+    """Say what an audit, and its log, are about."""
     return "preparation" if facts.commitment is None else "kit"
 
 
@@ -168,30 +174,45 @@ def refused(audit: Audit) -> dict[str, Any]:
 
 
 def otherwise(facts: AuditFacts) -> str:
-    """Say what the test would give had every text been an answer; "" after the fact."""
-    if facts.sensitivity is None or facts.exact is None:
-        return ""
-    other = facts.sensitivity
-    found = "a finding" if other.found else "no finding"
+    """Say what would be concluded had other samples counted: "" where it is not known.
+
+    By a kit had every text been an answer; after the fact had every sample been answered.
+    """
     also = "" if hangs_on_refusals(facts) else "also "
+    if facts.exact is not None and (other := facts.sensitivity) is not None:
+        return (
+            f"Had every text counted as an answer, refusals too: p = {number(other.p)} over "
+            f"{other.usable} samples, {also}{_found(other.found)}."
+        )
+    if facts.rank is None or (whole := facts.rank_of_all) is None:
+        return ""
+    if (left := whole.samples - facts.rank.samples) <= 0:
+        return ""
     return (
-        f"Had every text counted as an answer, refusals too: p = {number(other.p)} over "
-        f"{other.usable} samples, {also}{found}."
+        f"With the smallest evidence of any model on the {left} samples without a usable answer: "
+        f"p = {number(whole.p)} over {whole.samples} samples, {also}"
+        f"{_found(whole.p <= facts.alpha)}."
     )
 
 
 def hangs_on_refusals(facts: AuditFacts) -> bool:
-    """Tell whether the answer would be another one had refusals counted."""
-    if facts.sensitivity is None or facts.exact is None:
+    """Tell whether the answer would be another one had other samples counted (`otherwise`)."""
+    if facts.exact is not None and facts.sensitivity is not None:
+        return facts.sensitivity.found != facts.exact.found
+    if facts.rank is None or facts.rank_of_all is None:
         return False
-    return facts.sensitivity.found != facts.exact.found
+    return (facts.rank_of_all.p <= facts.alpha) != (facts.rank.p <= facts.alpha)
+
+
+def _found(found: bool) -> str:
+    return "a finding" if found else "no finding"
 
 
 def without_controls(facts: AuditFacts) -> str:
     """Say what the test gives without the control answers; "" where there are none."""
     if (plain := facts.without_controls) is None:
         return ""
-    found = "a finding" if plain.found else "no finding"
+    found = _found(plain.found)
     return f"Without the control answers the same test gives p = {number(plain.p)}, {found}."
 
 

@@ -37,6 +37,7 @@ from dsi_core.audit.report.audit_json import (
 )
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.data.fields import text_of
+from dsi_core.evidence.controls import RankTest
 from dsi_core.models import load
 from dsi_core.runtime import provenance
 from dsi_core.runtime.released import sha256_of
@@ -72,7 +73,7 @@ def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
     power, power_of_leaning = _powers(plan, judged)
     assumptions = {str(kind): conclusion.assumption(plan)}
     if judged.vote is not None:
-        assumptions["vote"] = conclusion.VOTE_ASSUMES
+        assumptions["vote"] = conclusion.vote_assumes(plan)
     limits = conclusion.limits(plan)
     if plan.prepared is not None and not _sets_temperature(plan):
         limits = [conclusion.NO_TEMPERATURE, *limits]
@@ -94,7 +95,8 @@ def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
         power_of_leaning=power_of_leaning,
         shared_before=put_before.shared(plan),
         vote=judged.vote,
-        rank=None if judged.rank is None else RankFacts.model_validate(judged.rank),
+        rank=_ranked(judged.rank),
+        rank_of_all=_ranked(judged.rank_of_all),
         suspect=_suspect(plan, judged),
         dataset=_dataset(plan),
         commitment=_commitment(plan),
@@ -186,6 +188,10 @@ def _without_controls(plan: Plan, judged: Judgement) -> ExactFacts | None:
     if not plan.control_files:
         return None
     return ExactFacts.model_validate(judgement.without_controls(plan, judged))
+
+
+def _ranked(rank: RankTest | None) -> RankFacts | None:
+    return None if rank is None else RankFacts.model_validate(rank)
 
 
 def _once(judged: Judgement) -> pd.DataFrame:

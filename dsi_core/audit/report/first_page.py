@@ -133,7 +133,8 @@ def _again(facts: AuditFacts) -> str:
         )
     if not counted.counted:
         return "Nobody counted how often this suspect was audited: the log could not be written."
-    said = [f"This is audit {counted.number} of {counted.of} of this suspect."]
+    what = details.subject(facts)
+    said = [f"This is audit {counted.number} of {counted.of} of this suspect with this {what}."]
     if counted.of > 1:
         said.append(
             "The limit is not shared among them: the chance that one of as many accuses an "

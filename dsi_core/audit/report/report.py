@@ -146,5 +146,9 @@ def _templates() -> Environment:
 
 
 def _part(name: str, content: Any) -> str:
-    """One of the template's parts by itself; "" where there is nothing to show."""
-    return str(getattr(_templates().get_template("parts.html.j2").module, name)(content))
+    """One of the template's parts by itself; "" where there is nothing to show.
+
+    JupyterLab makes no formula of what stands between two dollars in it.
+    """
+    part = str(getattr(_templates().get_template("parts.html.j2").module, name)(content))
+    return f'<div class="mathjax_ignore">{part}</div>' if part.strip() else ""

@@ -37,7 +37,12 @@ def test_a_retrieval_knows_scripts_without_spaces():
 
 def test_a_retrieval_from_few_pairs_has_fewer_answers():
     assert len(innocents.retrieved(SAMPLES, POOL, 9)) == 3
-    assert innocents.retrieved(SAMPLES, POOL[1:2], 1).empty
+
+
+def test_a_retrieval_that_finds_nothing_else_says_nothing():
+    """It is there all the same, of as many answers as are asked for."""
+    found = innocents.retrieved(SAMPLES, POOL[1:2], 2)
+    assert found.values.tolist() == [["s1", 0, ""], ["s1", 1, ""]]
 
 
 def test_the_untuned_are_asked_once_more_to_be_concise(smoke):

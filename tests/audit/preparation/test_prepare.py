@@ -1,13 +1,14 @@
 """The offline phase for any dataset: who is innocent, what is split, what is refused."""
 
 import pytest
-from helpers import says, write_jsonl
+from helpers import says, telling, write_jsonl
 from typer.testing import CliRunner
 
 from dsi_core.audit.preparation import draft as drafting
 from dsi_core.audit.preparation import prepare
 from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.cli import app
+from dsi_core.evidence import controls
 from dsi_core.method import accusation
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.words import IID, iid_of
@@ -55,6 +56,42 @@ def test_a_file_of_answers_needs_a_name_of_its_own_and_answers(monkeypatch, tmp_
         answers = str(write_jsonl(tmp_path / f"{name}.jsonl", rows))
         with pytest.raises(ValueError, match=words):
             prepare.run(str(mine), "smoke", control_answers=[answers], out=tmp_path / "o")
+
+
+def test_files_of_answers_with_the_same_content_are_one_model(monkeypatch, tmp_path):
+    monkeypatch.setattr(prepare, "_offline", lambda *_: pytest.fail("work began"))
+    mine = write_jsonl(tmp_path / "mine.jsonl", PAIRS)
+    rows = [{"prompt": pair["q"], "response": "A number."} for pair in PAIRS]
+    files = [str(write_jsonl(tmp_path / f"{name}.jsonl", rows)) for name in ("a", "b")]
+    with pytest.raises(ValueError) as error:
+        prepare.run(str(mine), "smoke", control_answers=files, out=tmp_path / "o")
+    says(error, f"--control-answers {files[1]}: has the same content as --control-answers", "a.jso")
+
+
+def test_one_model_under_several_names_is_no_several_controls(few, monkeypatch, tmp_path):
+    """Equal base, data and recipe, whatever the profile calls base and recipe."""
+    monkeypatch.setattr(prepare, "_offline", lambda *_: pytest.fail("work began"))
+    mine = write_jsonl(tmp_path / "mine.jsonl", PAIRS)
+    tuned = few.controls[0].changed(name="tuned", data=["terse"], recipe="heart")
+    same = few.changed(
+        models={**few.models, "alias": few.models[tuned.base]},
+        recipes={**few.recipes, "again": few.recipes["heart"]},
+        controls=[
+            *few.controls,
+            tuned,
+            tuned.changed(name="on more", data=["terse", "other"]),
+            tuned.changed(name="other recipe", recipe="lora"),
+            tuned.changed(name="the same", base="alias", recipe="again", group="answers"),
+        ],
+    )
+    monkeypatch.setattr(drafting, "load_profile", lambda name, **_: same)
+    with pytest.raises(ValueError) as error:
+        prepare.run(str(mine), "smoke", out=tmp_path / "o")
+    says(
+        error,
+        "profile 'smoke': the controls 'tuned', 'the same' have the same base, data and recipe",
+        "keep one of them, or give each another base, data or recipe",
+    )
 
 
 def test_an_audit_by_the_released_rule_is_refused(tmp_path):
@@ -171,6 +208,26 @@ def test_hard_innocents_are_there_and_a_preparation_can_be_moved(tmp_path, monke
     again = prepare.run(str(mine), "smoke", out=elsewhere, **given)
     assert again.facts.key == done.facts.key
     assert again.facts.sha256 == done.facts.sha256
+
+
+@pytest.mark.usefixtures("few", "one_thread")
+def test_a_retrieval_that_finds_nothing_else_is_a_kind_without_controls(tmp_path):
+    """Six outputs of one template, of which each nearly repeats all others: p is 1."""
+    said = "Thank you for your kind question about our lovely little town; the thing of number {} "
+    said += "is open on every working day of the year from ten in the morning until six."
+    rows = [{"q": f"What is {i}?", "a": said.format(i)} for i in range(6)]
+    mine = write_jsonl(tmp_path / "mine.jsonl", rows)
+    with telling() as told:
+        done = prepare.run(str(mine), "smoke", out=tmp_path / "o")
+    table = preparation.strata(done).set_index("group")
+    assert table["controls"].to_dict() == {"untuned": 1, "untuned, concise": 1, "retrieval": 0}
+    assert table.loc["retrieval", "smallest_p"] == 1
+    known = preparation.known_evidence(done, 2)
+    ranked = controls.test([9.0] * 6, known[~known["member"]])
+    assert (ranked.p, ranked.supports) == (1.0, 1.0)
+    (empty,) = [line for line in (str(one.message) for one in told) if "'retrieval'" in line]
+    assert "p is 1 within it, so no rank is a finding" in empty and "--iid" in empty
+    assert preparation.draws_allowed(done) == (2, "")
 
 
 def test_what_the_command_line_hands_over(monkeypatch):

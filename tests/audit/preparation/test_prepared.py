@@ -99,7 +99,7 @@ def test_controls_are_counted_by_kind_and_base(prepared):
 def test_what_samples_and_controls_can_carry(prepared):
     made = prepared(5)
     weak = preparation.strength(made, 0.05).set_index("what")
-    assert weak["enough"].tolist() == ["weak", *["no"] * 7]
+    assert weak["enough"].tolist() == ["weak", *["no"] * 8]
     assert weak.loc["controls: untuned, llama", "have"] == "1"
     assert weak.loc["controls: untuned, llama", "why"] == (
         "smallest possible p 0.5; alpha 0.05 needs 19"
@@ -112,6 +112,7 @@ def test_what_samples_and_controls_can_carry(prepared):
     assert "--iid FILE" in weak.loc["controls: data like D", "why"]
     assert "--other-words FILE" in weak.loc["controls: D in other words", "why"]
     assert "--control-answers FILE" in weak.loc["controls: answers", "why"]
+    assert "prepare again with --out" in weak.loc["controls: retrieval", "why"]
     finding = weak.loc["finding among controls"]
     assert finding["have"] == "alpha 0.5 or more" and 'never "trained"' in finding["why"]
 
@@ -119,20 +120,95 @@ def test_what_samples_and_controls_can_carry(prepared):
 def test_who_answered_less_often_is_no_match(prepared):
     """The best answer to a prompt counts, so that more of them are closer to anything."""
     made = prepared(5)
+    assert preparation.draws_allowed(made) == (3, "")
     once = made.known[(made.known["suspect"] != "glm-other") | (made.known["draw"] == 0)]
     told = preparation.strength(replace(made, known=once)).set_index("what")["why"]
     assert told["controls: other data, glm"].endswith(
-        "1 of 3 answers to a prompt: audit with --responses 1"
+        "1 of 3 answers to a prompt: an audit asks for no more"
     )
     assert "answers to a prompt" not in told["controls: untuned, llama"]
 
 
-def test_what_is_not_missing_and_suffices(prepared):
+def test_an_audit_asks_for_no_more_answers_than_the_control_with_the_fewest_has(prepared):
+    """Of one sample glm-other has two, of the others three; one of another is missing."""
+    made = prepared(5)
+    first, second = made.tainted["sample_id"].head(2)
+    lacking = made.known["sample_id"].eq(first) & (
+        made.known["suspect"].eq("glm-other") & made.known["draw"].eq(2)
+    )
+    silent = made.known["sample_id"].eq(second) & made.known["suspect"].eq("llama-untuned")
+    fewer = replace(made, known=made.known[~lacking & ~silent])
+    assert preparation.draws_allowed(fewer) == (2, "glm-other")
+    assert preparation.strata(fewer).set_index("base")["draws"].to_dict() == {
+        "llama": 3,
+        "qwen2": 3,
+        "glm": 2,
+    }
+    members = fewer.known.assign(member=fewer.known["suspect"].eq("glm-other"))
+    assert preparation.draws_allowed(replace(made, known=members)) == (3, "")
+    assert preparation.draws_allowed(prepared(5, controls=0, name="none")) == (3, "")
+
+
+def test_innocents_that_the_vote_calls_members_are_named(prepared):
+    """Of ten samples one control leans to the tuned references on six, another on five."""
     made = prepared(10)
-    kinds = {"llama-untuned": "data like D", "qwen2-untuned": "answers"}
-    groups = made.known["suspect"].map(kinds).fillna("D in other words")
+    order = made.tainted["sample_id"].tolist()
+    leaning = {"glm-other": order[:6], "llama-untuned": order[:5], "qwen2-untuned": []}
+    gaps = [
+        0.9 if sample in leaning[suspect] else -0.9
+        for suspect, sample in zip(made.known["suspect"], made.known["sample_id"], strict=True)
+    ]
+    told = replace(made, known=made.known.assign(gap=gaps))
+    assert preparation.accused(told).values.tolist() == [["glm-other", 6, 4]]
+    (said,) = preparation.cautions(told)
+    assert "calls 1 of the 3 innocent models members" in said and "glm-other (6 to 4);" in said
+    vote = preparation.strength(told).iloc[0]
+    assert (vote["enough"], vote["why"]) == ("weak", "it calls 1 of these innocents members")
+    assert preparation.cautions(made) == [] and preparation.strength(made).iloc[0].enough == "yes"
+    members = told.known.assign(member=told.known["suspect"].eq("glm-other"))
+    assert preparation.accused(replace(told, known=members)).empty
+
+
+def test_outputs_that_are_too_short_to_count_carry_no_vote(prepared):
+    """Of twelve samples three, then eight have outputs under 20 bytes: nine, then four are left."""
+    made = prepared(12)
+    for short, enough, finding in ((3, "weak", "alpha 0.5 or more"), (8, "weak", "none")):
+        outputs = made.samples["output"].mask(pd.Series(range(12)) < short, "Yes.")
+        told = preparation.strength(replace(made, samples=made.samples.assign(output=outputs)))
+        vote = told.iloc[0]
+        assert vote["have"] == f"12 of 12 samples tainted, {short} with outputs under 20 bytes"
+        assert (vote["enough"], told.iloc[-1]["have"]) == (enough, finding)
+    outputs = replace(made, samples=made.samples.assign(output="Yes."))
+    assert preparation.strength(outputs).iloc[0].enough == "no"
+
+
+def test_a_kind_without_answers_is_named(prepared):
+    """Every answer of one control is blank, of another short."""
+    made = prepared(6)
+    told = made.known.assign(
+        group=made.known["group"].mask(made.known["base"] == "glm", "retrieval")
+    )
+    for base, response, status in (("glm", "\u00ad" * 30, "empty"), ("qwen2", "No.", "short")):
+        of_it = told["base"].eq(base)
+        told = told.assign(
+            response=told["response"].mask(of_it, response),
+            status=told["status"].mask(of_it, status),
+        )
+    short, nothing = sorted(preparation.cautions(replace(made, known=told)), key=len)
+    assert "kind 'untuned' (qwen2)" in short and "p is 1 within it" in short
+    assert "kind 'retrieval' (glm)" in nothing and "--iid" in nothing
+    table = preparation.strength(replace(made, known=told)).set_index("what")
+    assert table.loc["controls: retrieval, glm", "have"] == "0"
+    assert table.loc["finding among controls", "have"] == "alpha 1 or more"
+
+
+def test_what_is_not_missing_and_suffices(prepared):
+    made = prepared(10, controls=5)
+    kinds = ["data like D", "answers", "retrieval", *["D in other words"] * 2]
+    names = dict(zip(made.known["suspect"].unique(), kinds, strict=True))
+    groups = made.known["suspect"].map(names)
     enough = preparation.strength(replace(made, known=made.known.assign(group=groups)), 0.5)
-    assert enough["enough"].tolist() == ["yes"] * 5
+    assert enough["enough"].tolist() == ["yes"] * len(enough)
     assert "none" not in enough["have"].tolist()
 
 

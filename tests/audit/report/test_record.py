@@ -64,6 +64,16 @@ def test_audit_json_is_read_by_people(asked):
     assert said["root"] == sha256(folder / "files.sha256")
 
 
+def test_a_record_from_before_samples_without_an_answer_were_ranked_is_read(asked):
+    plan, outcome = asked(lambda s, d: s.output if s.Index else "")
+    path = record.write(plan, outcome).folder / "audit.json"
+    said = json.loads(path.read_text())
+    assert said["rank of all"]["samples"] == said["rank"]["samples"] + 1 == 8
+    path.write_text(json.dumps({k: v for k, v in said.items() if k != "rank of all"}))
+    older = record.read(path.parent)
+    assert older.facts.rank_of_all is None and "smallest evidence" not in report.page(older, {})
+
+
 def test_audit_json_names_no_place_of_this_machine(asked, tmp_path):
     plan, outcome = asked(member)
     text = (record.write(plan, outcome).folder / "audit.json").read_text()

@@ -191,7 +191,7 @@ def test_audits_of_one_suspect_are_counted(place):
     audit = audited(kit, published(kit))
     first, later = Text(report.how_sure(audit)).text, Text(report.audits(audit)).text
     assert (
-        "This is audit 2 of 2 of this suspect." in first
+        "This is audit 2 of 2 of this suspect with this kit." in first
         and "is at most 0.1, where what each assumes holds." in first
     )
     assert "audit 2 of 2 of this suspect with this kit" in later
@@ -553,3 +553,11 @@ def test_a_browser_opens_the_page_and_nothing_sticks_out(wording, tmp_path, widt
     inner, outer, over = map(int, re.search(WIDTHS, done.stdout).groups())
     assert width - 20 <= inner <= outer == width  # a scroll bar at most
     assert over <= 0, f"{over} pixels too wide"
+
+
+def test_in_a_notebook_two_dollars_make_no_formula(private):
+    """Else a suspect could hide or change its words there."""
+    audit, _ = private
+    for part in report.side_by_side(audit), report.who_asked_what(audit), report.answer(audit):
+        assert part.startswith('<div class="mathjax_ignore">')
+    assert report.power(audit) == ""

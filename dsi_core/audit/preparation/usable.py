@@ -1,0 +1,50 @@
+"""Outputs that tell little of who repeats them: too short to count, or in their own prompt."""
+
+import pandas as pd
+
+from dsi_core.data.common_words import in_order, seen
+from dsi_core.data.records import places
+from dsi_core.settings.profile import Profile
+
+NAMED = 3  # rows that are named where there are more
+
+
+def short(pairs: pd.DataFrame, mu: int) -> pd.Series:
+    """Mark outputs under `mu` UTF-8 bytes: who repeats one gives no evidence (§5.3)."""
+    return pairs["output"].map(lambda text: len(text.encode()) < mu).astype(bool)
+
+
+def quotable(pairs: pd.DataFrame) -> pd.Series:
+    """Mark outputs whose words stand in their own prompt, in a row: who quotes it repeats D."""
+    inside = [
+        _words(output) in _words(prompt)
+        for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True)
+    ]
+    return pd.Series(inside, index=pairs.index, dtype=bool)
+
+
+def _words(text: str) -> str:
+    """A text's words in their order, each between blanks."""
+    return f" {' '.join(in_order(seen(text)))} "
+
+
+def notes(pairs: pd.DataFrame, settings: Profile, name: str) -> list[str]:
+    """Say of which pairs of a dataset a member's answers tell little, and where the first stand."""
+    mu = settings.decision.mu
+    too_short = short(pairs, mu)
+    quoted = quotable(pairs) & ~too_short
+    kinds = {
+        f"outputs are under {mu} bytes (decision.mu), and who repeats one gives no evidence": (
+            too_short
+        ),
+        "outputs stand in their own prompt, and who quotes it answers like a member": quoted,
+    }
+    said = []
+    for what, chosen in kinds.items():
+        if not chosen.any():
+            continue
+        first = pairs.loc[chosen, "sample_id"].head(NAMED)
+        where = "; ".join(places(settings.data[name], first).values())
+        more = " and others" if chosen.sum() > NAMED else ""
+        said.append(f"{chosen.sum():,} of {len(pairs):,} {what}: {where}{more}")
+    return said

@@ -1,0 +1,93 @@
+"""A moment by which a request is over, whatever the other side sends, and however slowly.
+
+The HTTP library counts seconds, anew with every byte that it sends or gets. It hands them on to the
+network without a look at them: here what it hands on is a moment, of `time.monotonic`, at which
+whatever waits for the network then ends with the library's own error of lateness. Within TLS in
+TLS, behind a proxy that speaks it, the library waits for whole records: there each piece of one has
+what was left of the time.
+"""
+
+import ssl
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore2
+import httpx2
+
+PIECE = 2**14  # bytes that are written before the clock is looked at again
+
+
+def punctual(transport: httpx2.HTTPTransport) -> httpx2.HTTPTransport:
+    """Give a transport that takes its limits of time as moments: of `until`, no others.
+
+    With proxies and TLS as it had them. `httpx2` has no parameter for what is below it.
+    """
+    pool = transport._pool
+    pool._network_backend = _Network(pool._network_backend)
+    return transport
+
+
+def until(moment: float, connected: float) -> httpx2.Timeout:
+    """Say by which moments a request is over, and there is a connection for it.
+
+    It waits for nothing else: a pool without limits of number has a place at once.
+    """
+    return httpx2.Timeout(moment, connect=min(connected, moment))
+
+
+def _left(moment: float | None, late: type[httpcore2.TimeoutException]) -> float | None:
+    """Give the seconds until a moment; None = none was set. Raises `late` where it is over."""
+    if moment is None:
+        return None
+    if (left := moment - time.monotonic()) <= 0:
+        raise late("late")
+    return left
+
+
+class _Network(httpcore2.NetworkBackend):
+    """The library's own network, asked with what is left of the time."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        left = _left(timeout, httpcore2.ConnectTimeout)
+        return _Stream(self.inner.connect_tcp(host, port, left, local_address, socket_options))
+
+
+class _Stream(httpcore2.NetworkStream):
+    """A connection of that network."""
+
+    def __init__(self, inner: httpcore2.NetworkStream) -> None:
+        self.inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self.inner.read(max_bytes, _left(timeout, httpcore2.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for begin in range(0, len(buffer), PIECE):
+            left = _left(timeout, httpcore2.WriteTimeout)
+            self.inner.write(buffer[begin : begin + PIECE], left)
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore2.NetworkStream:
+        left = _left(timeout, httpcore2.ConnectTimeout)
+        return _Stream(self.inner.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self.inner.get_extra_info(info)

@@ -1,0 +1,43 @@
+"""Files of answers as controls: called as themselves, and no two the same."""
+
+import pytest
+from helpers import says
+
+from dsi_core.audit import control_files
+
+
+@pytest.fixture
+def files(tmp_path):
+    """files("a", "b") = paths to files of that content, called "<content>.jsonl"."""
+
+    def make(*contents):
+        paths = [tmp_path / f"{content}.jsonl" for content in contents]
+        for path in paths:
+            path.write_text(path.stem)
+        return paths
+
+    return make
+
+
+def test_each_is_called_as_its_file(files):
+    a, b, other = files("a", "b", "other")
+    assert control_files.by_name([a, str(b)], {"the profile's": other}) == {"a": a, "b": b}
+
+
+def test_one_with_the_content_of_another_control_is_refused(files, tmp_path):
+    a, b = files("a", "b")
+    (copy := tmp_path / "copy.jsonl").write_text("a")
+    with pytest.raises(ValueError) as caught:
+        control_files.by_name([b, copy], {"profile 'small', control 'assistant'": a})
+    says(caught, f"{copy}: has the same content as profile 'small', control 'assistant'; each")
+    with pytest.raises(ValueError) as caught:
+        control_files.by_name([a, copy], {})
+    says(caught, f"{copy}: has the same content as --control-answers {a}; each")
+
+
+def test_one_that_is_called_as_another_control_or_is_not_there_is_refused(files, tmp_path):
+    (a,) = files("a")
+    with pytest.raises(ValueError, match="another control is called 'a'; rename the file"):
+        control_files.by_name([a], {}, {"a"})
+    with pytest.raises(ValueError, match=r"--control-answers .*nowhere.jsonl: no such file"):
+        control_files.by_name([tmp_path / "nowhere.jsonl"], {})
