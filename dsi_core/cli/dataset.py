@@ -166,6 +166,8 @@ def prepare(
     if outlook.is_long and not yes:
         _ask_whether_to_begin()
     done = prepare.make(draft)
+    for line in preparation.cautions(done):
+        tell(f"warning: {line}", err=True)
     if json_:
         strength = as_json(preparation.strength(done, alpha))
         typer.echo(json.dumps({**outlook.json(), "strength": strength}, indent=1))

@@ -3,7 +3,6 @@
 References, tainted samples, known models, innocents that are hard to tell, and the blind check.
 """
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,16 +40,10 @@ def run(given: str, profile: str = "small", **how: Any) -> Prepared:
 
 @progress.phases(dict.fromkeys(PHASES))
 def make(draft: Draft) -> Prepared:
-    """Do, or finish, what a draft decided; its folder holds the result.
-
-    What the result cannot carry is warned of (`prepared.cautions`).
-    """
+    """Do, or finish, what a draft decided; its folder holds the result."""
     draft.folder.mkdir(parents=True, exist_ok=True)
     pairs = draft.pairs.assign(dataset=draft.facts.name)
-    done = _offline(draft.folder, draft.settings, pairs, draft.answers, draft.facts)
-    for line in prepared.cautions(done):
-        warnings.warn(line, stacklevel=1)
-    return done
+    return _offline(draft.folder, draft.settings, pairs, draft.answers, draft.facts)
 
 
 def of_profile(

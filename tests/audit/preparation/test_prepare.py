@@ -1,7 +1,7 @@
 """The offline phase for any dataset: who is innocent, what is split, what is refused."""
 
 import pytest
-from helpers import says, telling, write_jsonl
+from helpers import says, write_jsonl
 from typer.testing import CliRunner
 
 from dsi_core.audit.preparation import draft as drafting
@@ -217,15 +217,18 @@ def test_a_retrieval_that_finds_nothing_else_is_a_kind_without_controls(tmp_path
     said += "is open on every working day of the year from ten in the morning until six."
     rows = [{"q": f"What is {i}?", "a": said.format(i)} for i in range(6)]
     mine = write_jsonl(tmp_path / "mine.jsonl", rows)
-    with telling() as told:
-        done = prepare.run(str(mine), "smoke", out=tmp_path / "o")
+    how = ["--data", str(mine), "--profile", "smoke", "--out", str(tmp_path / "o")]
+    made = CliRunner().invoke(app, ["prepare", *how])
+    assert made.exit_code == 0
+    done = preparation.read(tmp_path / "o")
     table = preparation.strata(done).set_index("group")
     assert table["controls"].to_dict() == {"untuned": 1, "untuned, concise": 1, "retrieval": 0}
     assert table.loc["retrieval", "smallest_p"] == 1
     known = preparation.known_evidence(done, 2)
     ranked = controls.test([9.0] * 6, known[~known["member"]])
     assert (ranked.p, ranked.supports) == (1.0, 1.0)
-    (empty,) = [line for line in (str(one.message) for one in told) if "'retrieval'" in line]
+    said = made.stderr.splitlines()
+    (empty,) = [line for line in said if line.startswith("warning: no control") and "'retr" in line]
     assert "p is 1 within it, so no rank is a finding" in empty and "--iid" in empty
     assert preparation.draws_allowed(done) == (2, "")
 
