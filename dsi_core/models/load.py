@@ -176,13 +176,15 @@ def load(
     quantized = quantized or source.load_in_4bit
     dtype = getattr(torch, dtype_of(base, precision))
     full = tuned is not None and (tuned / "config.json").exists()
+    # no pickle of a folder is opened; of a hub's older models transformers lets torch read the
+    # numbers alone (`weights_only`), which runs no code
     with _clear_errors(base):
         model = AutoModelForCausalLM.from_pretrained(
             tuned if full else prepare(base),
             dtype=dtype,
             quantization_config=_quantization(base, dtype, nf4=quantized),
             device_map="auto" if spread(base, precision) else precision.device,
-            use_safetensors=full or not base.source.gguf,  # a pickle may run code when it is opened
+            use_safetensors=True if full or not (source.hub or source.gguf) else None,
             **(_code(base) if full else _further(base)),
         )
         packed = quantized and not means.unpacks(precision, model)
