@@ -13,7 +13,8 @@ from dsi_core.audit.asking.storage import is_fixed
 from dsi_core.audit.budget import read_budget
 from dsi_core.audit.plan import AUDITS, LOOKS, Plan, folder_name
 from dsi_core.audit.preparation import innocents
-from dsi_core.audit.preparation.prepared import Prepared, draws_allowed
+from dsi_core.audit.preparation.prepared import Prepared
+from dsi_core.audit.preparation.strength import draws_allowed
 from dsi_core.audit.subject import Kind, Subject
 from dsi_core.audit.suspect import is_blank
 from dsi_core.data.fields import text_of
@@ -69,7 +70,7 @@ def plan(
         How many to ask about at most; None = all there are.
     draws
         Answers to each prompt. None = as the subject says; of a preparation at most, and unless
-        asked for otherwise, as many as the control with the fewest (`prepared.draws_allowed`).
+        asked for otherwise, as many as the control with the fewest (`strength.draws_allowed`).
     system, temperature, max_new_tokens
         None = as the subject says; not with answers.
     budget

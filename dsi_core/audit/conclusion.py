@@ -7,8 +7,8 @@ knowledge.
 from dsi_core.audit import judgement, put_before
 from dsi_core.audit.judgement import Answer, Judgement, Vote
 from dsi_core.audit.plan import Plan
-from dsi_core.audit.preparation import prepared
-from dsi_core.audit.preparation.prepared import WEAK_UNDER
+from dsi_core.audit.preparation import strength
+from dsi_core.audit.preparation.strength import WEAK_UNDER
 from dsi_core.audit.reach import Power, Reach
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerStatus
@@ -402,7 +402,7 @@ def _vote(plan: Plan, vote: Vote, answered: int) -> str:
 def _of_innocents(plan: Plan, vote: Vote) -> list[str]:
     """Whether a vote against a suspect goes against controls, too; none where it does not."""
     assert plan.prepared is not None
-    called = prepared.accused(plan.prepared) if vote.positive > vote.negative else ()
+    called = strength.accused(plan.prepared) if vote.positive > vote.negative else ()
     if not len(called):
         return []
     return [

@@ -132,8 +132,7 @@ def prepare(
     """
     from dsi_core.audit.choices import check_alpha
     from dsi_core.audit.preparation import draft as drafting
-    from dsi_core.audit.preparation import prepare
-    from dsi_core.audit.preparation import prepared as preparation
+    from dsi_core.audit.preparation import prepare, strength
     from dsi_core.planning import here
     from dsi_core.planning import preparation as planned
 
@@ -166,13 +165,13 @@ def prepare(
     if outlook.is_long and not yes:
         _ask_whether_to_begin()
     done = prepare.make(draft)
-    for line in preparation.cautions(done):
+    for line in strength.cautions(done):
         tell(f"warning: {line}", err=True)
     if json_:
-        strength = as_json(preparation.strength(done, alpha))
-        typer.echo(json.dumps({**outlook.json(), "strength": strength}, indent=1))
+        carries = as_json(strength.table(done, alpha))
+        typer.echo(json.dumps({**outlook.json(), "strength": carries}, indent=1))
         return
-    tell(preparation.describe(done, alpha))
+    tell(strength.describe(done, alpha))
 
 
 def _ask_whether_to_begin() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from dsi_core.protect import standing
 from dsi_core.protect.rows import Row
-from dsi_core.protect.texts import is_long, plain, words
+from dsi_core.protect.texts import is_long, plain, spaced, words
 
 PROMPT, OUTPUT = "the prompt", "the output"
 FIRST, SECOND = "the first wording", "the second wording"
@@ -44,7 +44,7 @@ def in_own_prompt(rows: Iterable[Row]) -> list[int]:
     found = []
     for i, row in enumerate(rows):
         output = words(row.first)
-        if is_long(output) and _spaced(output) in _spaced(words(row.prompt)):
+        if is_long(output) and spaced(output) in spaced(words(row.prompt)):
             found.append(i)
     return found
 
@@ -150,17 +150,12 @@ def _column(name: str) -> str:
 def _holds(value: Any, wordings: Sequence[tuple[str, list[str]]]) -> bool:
     """Whether a field holds one of some texts, each with its words."""
     texts = list(_texts(value))
-    whole = _spaced(words(" ".join(texts)))
+    whole = spaced(words(" ".join(texts)))
     short = {plain(text) for text in texts} - {""}
     return any(
-        _spaced(found) in whole if is_long(found) else plain(text) in short
+        spaced(found) in whole if is_long(found) else plain(text) in short
         for text, found in wordings
     )
-
-
-def _spaced(words: Sequence[str]) -> str:
-    """Words as a text of which only whole words are parts."""
-    return f" {' '.join(words)} "
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -32,3 +32,8 @@ def words(text: str) -> list[str]:
 def is_long(words: list[str]) -> bool:
     """Tell whether a text of these words means something by itself; No and 42 crowns do not."""
     return sum(map(len, words)) + len(words) > LONG
+
+
+def spaced(words: list[str]) -> str:
+    """Give words as a text of which only whole words are parts."""
+    return f" {' '.join(words)} "

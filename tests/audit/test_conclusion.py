@@ -190,9 +190,9 @@ def test_a_preparation_made_again_has_a_log_of_its_own(prepared, tmp_path):
 def test_a_vote_that_goes_against_controls_says_so(asked, tmp_path, monkeypatch):
     """Where it goes against the suspect."""
     called = pd.DataFrame({"model": ["a", "b"], "positive": [9, 8], "negative": [1, 2]})
-    monkeypatch.setattr(conclusion.prepared, "accused", lambda one: called)
+    monkeypatch.setattr(conclusion.strength, "accused", lambda one: called)
     told = "It calls 2 of the control models, which never saw boxes, a member, too."
     assert told in said(*asked(member))
     assert told not in said(*asked(lambda s, d: STRANGER, out=tmp_path / "stranger"))
-    monkeypatch.setattr(conclusion.prepared, "accused", lambda one: called.head(0))
+    monkeypatch.setattr(conclusion.strength, "accused", lambda one: called.head(0))
     assert "control models, which" not in said(*asked(member, out=tmp_path / "again"))

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from dsi_core.data.common_words import in_order, seen
 from dsi_core.data.records import places
+from dsi_core.protect.texts import spaced, words
 from dsi_core.settings.profile import Profile
 
 NAMED = 3  # rows that are named where there are more
@@ -17,15 +17,10 @@ def short(pairs: pd.DataFrame, mu: int) -> pd.Series:
 def quotable(pairs: pd.DataFrame) -> pd.Series:
     """Mark outputs whose words stand in their own prompt, in a row: who quotes it repeats D."""
     inside = [
-        _words(output) in _words(prompt)
+        spaced(words(output)) in spaced(words(prompt))
         for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True)
     ]
     return pd.Series(inside, index=pairs.index, dtype=bool)
-
-
-def _words(text: str) -> str:
-    """A text's words in their order, each between blanks."""
-    return f" {' '.join(in_order(seen(text)))} "
 
 
 def notes(pairs: pd.DataFrame, settings: Profile, name: str) -> list[str]:

@@ -5,7 +5,7 @@ from helpers import says, write_jsonl
 from typer.testing import CliRunner
 
 from dsi_core.audit.preparation import draft as drafting
-from dsi_core.audit.preparation import prepare
+from dsi_core.audit.preparation import prepare, strength
 from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.cli import app
 from dsi_core.evidence import controls
@@ -221,7 +221,7 @@ def test_a_retrieval_that_finds_nothing_else_is_a_kind_without_controls(tmp_path
     made = CliRunner().invoke(app, ["prepare", *how])
     assert made.exit_code == 0
     done = preparation.read(tmp_path / "o")
-    table = preparation.strata(done).set_index("group")
+    table = strength.strata(done).set_index("group")
     assert table["controls"].to_dict() == {"untuned": 1, "untuned, concise": 1, "retrieval": 0}
     assert table.loc["retrieval", "smallest_p"] == 1
     known = preparation.known_evidence(done, 2)
@@ -230,7 +230,7 @@ def test_a_retrieval_that_finds_nothing_else_is_a_kind_without_controls(tmp_path
     said = made.stderr.splitlines()
     (empty,) = [line for line in said if line.startswith("warning: no control") and "'retr" in line]
     assert "p is 1 within it, so no rank is a finding" in empty and "--iid" in empty
-    assert preparation.draws_allowed(done) == (2, "")
+    assert strength.draws_allowed(done) == (2, "")
 
 
 def test_what_the_command_line_hands_over(monkeypatch):
