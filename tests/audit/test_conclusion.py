@@ -7,7 +7,7 @@ import pytest
 from asking import answered, knows, member, plan
 from helpers import STRANGER, write_jsonl
 
-from dsi_core.audit import choices, conclusion
+from dsi_core.audit import caveats, choices, conclusion
 from dsi_core.audit.asking import run
 from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.judgement import Answer
@@ -95,8 +95,8 @@ def test_a_vote_for_member_does_not_tell_learning_from_knowing(
     planned, outcome = asked(answer, alpha=alpha)
     audit = record.write(planned, outcome)
     assert audit.facts.vote.positive == positive
-    assert audit.facts.conclusion.count(conclusion.NOT_KNOWLEDGE) == told
-    assert report.how_decided(audit, {}).count(conclusion.NOT_KNOWLEDGE) == told
+    assert audit.facts.conclusion.count(caveats.NOT_KNOWLEDGE) == told
+    assert report.how_decided(audit, {}).count(caveats.NOT_KNOWLEDGE) == told
 
 
 @pytest.mark.parametrize(("answer", "count", "told"), [(member, 9, 1), (member, 10, 0), ("", 9, 0)])
@@ -104,13 +104,13 @@ def test_a_vote_on_few_samples_says_so(asked, answer, count, told):
     """As `dsi prepare` does; where nothing was counted there is nothing to decide."""
     planned, outcome = asked(answer or (lambda s, d: ""), count=count)
     audit = record.write(planned, outcome)
-    assert audit.facts.conclusion.count(conclusion.FEW) == told
-    assert report.how_decided(audit, {}).count(conclusion.FEW) == told
+    assert audit.facts.conclusion.count(caveats.FEW) == told
+    assert report.how_decided(audit, {}).count(caveats.FEW) == told
 
 
 def test_the_thresholds_of_a_vote_are_the_profile_s(prepared):
     made = prepared(6)
-    usual = conclusion.vote_assumes(answered(made, member)[0])
+    usual = caveats.vote_assumes(answered(made, member)[0])
     assert "delta_t = 0.3 for" in usual and "delta_s = 0.3 for" in usual
     baseline = made.study.profile.similarity.baseline
     assert f"(BERTScore F1, rescaled, baseline {baseline:.3g})" in usual
@@ -119,7 +119,7 @@ def test_the_thresholds_of_a_vote_are_the_profile_s(prepared):
         similarity=made.study.profile.similarity.changed(rescale=False),
     )
     planned, outcome = answered(replace(made, study=other), member)
-    own = conclusion.vote_assumes(planned)
+    own = caveats.vote_assumes(planned)
     assert "delta_t = 0.1 for" in own and "delta_s = -5 for" in own and "F1, raw)" in own
     assert "positive (evidence above delta_s = -5)" in said(planned, outcome)
 
@@ -131,7 +131,7 @@ def test_a_finding_in_a_file_is_said_on_a_condition(prepared, tmp_path):
     planned = choices.plan(made, "said", None, answers=file, out=tmp_path / "o", alpha=0.5)
     words = said(planned, run.run(planned))
     assert words.startswith("If the file holds its answers as they came, said answers more like")
-    assert conclusion.OF_A_FILE in conclusion.assumption(planned)
+    assert caveats.OF_A_FILE in caveats.assumption(planned)
 
 
 def test_a_finding_with_the_data_before_the_questions_is_said_on_a_condition(prepared, server):
@@ -149,7 +149,7 @@ def test_a_finding_with_the_data_before_the_questions_is_said_on_a_condition(pre
         assert judged.found
         told[name] = (
             conclusion.headline(planned, judged).split(planned.suspect)[0],
-            conclusion.COPIED_NOTHING in conclusion.assumption(planned),
+            caveats.COPIED_NOTHING in caveats.assumption(planned),
         )
     condition = "If it copied nothing that was put before the questions, "
     assert told == {"none": ("", False), "other": ("", True), "data": (condition, True)}
@@ -158,7 +158,7 @@ def test_a_finding_with_the_data_before_the_questions_is_said_on_a_condition(pre
 def test_a_preparation_is_its_maker_s_word(asked):
     planned, outcome = asked(member)
     audit = record.write(planned, outcome)
-    assert conclusion.OF_A_PREPARATION in audit.facts.assumptions[Kind.AFTER]
+    assert caveats.OF_A_PREPARATION in audit.facts.assumptions[Kind.AFTER]
     assert "whoever makes or edits it" in report.how_sure(audit)
 
 

@@ -14,7 +14,7 @@ from asking import numbers as numbers_of
 from helpers import STRANGER, write_jsonl
 from servers import error, reply
 
-from dsi_core.audit import choices, conclusion, judgement, plan_file, reach, suspect
+from dsi_core.audit import caveats, choices, conclusion, judgement, plan_file, reach, suspect
 from dsi_core.audit.asking import log, run, storage, unanswered
 from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.budget import Budget
@@ -206,9 +206,7 @@ def test_answers_that_have_nothing_in_common_with_d_find_nothing_and_have_no_pow
         "This audit cannot find anything at alpha = 0.5: too few samples, 0 of 8"
     )
     assert facts.power == {} and "probability" not in facts.conclusion
-    assert not {conclusion.SERVICE, conclusion.ASKING, conclusion.ASKING_PUBLISHED} & set(
-        facts.limits
-    )
+    assert not {caveats.SERVICE, caveats.ASKING, caveats.ASKING_PUBLISHED} & set(facts.limits)
 
 
 def test_a_plan_whose_looks_come_after_its_budget_is_told_of_fewer_samples(tmp_path, server):
@@ -231,7 +229,7 @@ def test_a_file_of_answers_is_a_suspect(wording, audit, tmp_path):
     assert "The file answers 7 of 8 samples planned" in done.stdout
     assumed = found["assumptions"]["wording twin"]
     assert "leaves answers out" in assumed and "Nothing else is assumed" not in assumed
-    assert not {conclusion.SERVICE, conclusion.ASKING_PUBLISHED} & set(found["limits"])
+    assert not {caveats.SERVICE, caveats.ASKING_PUBLISHED} & set(found["limits"])
 
 
 def test_of_a_file_the_answers_that_an_interrupt_left_out_are_taken_over(wording, tmp_path):
@@ -343,11 +341,11 @@ def test_with_control_answers_a_finding_is_theirs_too(tmp_path, server):
         said, assumed = audit.facts, audit.facts.assumptions[planned.subject.kind]
         assert said.answer is Answer.FOUND and plain.answer is not Answer.FOUND
         assert said.headline.startswith("If the control answers were made without knowledge")
-        assert conclusion.OF_CONTROLS in assumed and conclusion.NOTHING_ELSE not in assumed
+        assert caveats.OF_CONTROLS in assumed and caveats.NOTHING_ELSE not in assumed
         assert said.without_controls == plain.exact and plain.without_controls is None
         shown = " ".join(first_page.how_sure(audit)["said"])
         assert f"the same test gives p = {plain.p:.2g}, no finding" in shown
-        assert conclusion.NOTHING_ELSE in plain.assumptions[planned.subject.kind]
+        assert caveats.NOTHING_ELSE in plain.assumptions[planned.subject.kind]
 
 
 def test_who_copies_what_was_put_before_the_questions_is_found_on_a_condition(
@@ -365,7 +363,7 @@ def test_who_copies_what_was_put_before_the_questions_is_found_on_a_condition(
         audit = record.write(planned, run.run(planned))
         said = audit.facts
         assert (said.answer is Answer.FOUND) is found
-        assert conclusion.PUT_BEFORE in said.assumptions["wording twin"]
+        assert caveats.PUT_BEFORE in said.assumptions["wording twin"]
         assert said.headline.startswith("If it copied nothing") is found
         assert ("(8 published, 0 kept back)" in report.how_sure(audit)) is found
 
@@ -379,7 +377,7 @@ def test_whose_word_the_answers_are(wording, server, tmp_path):
         choices.plan(wording, *suspect.model("owner/name")),
         choices.plan(wording, "said", None, answers=file),
     )
-    told = [conclusion.EXAMINER in conclusion.limits(planned) for planned in plans]
+    told = [caveats.EXAMINER in caveats.limits(planned) for planned in plans]
     assert told == [True, True, False]
 
 
@@ -391,10 +389,8 @@ def test_how_old_a_kit_must_be_is_told_with_a_finding(tmp_path, prepared, server
         server.script = twins.knows(kit)
         planned = plan(kit, server)
         audit = record.write(planned, run.run(planned))
-        assert conclusion.AGE in audit.facts.limits and conclusion.AGE in first_page.not_shown(
-            audit
-        )
-    assert conclusion.AGE not in conclusion.limits(plan(prepared(6), server))
+        assert caveats.AGE in audit.facts.limits and caveats.AGE in first_page.not_shown(audit)
+    assert caveats.AGE not in caveats.limits(plan(prepared(6), server))
 
 
 def test_a_split_of_the_owner_s_own_makes_a_finding_conditional(tmp_path, server):
@@ -405,7 +401,7 @@ def test_a_split_of_the_owner_s_own_makes_a_finding_conditional(tmp_path, server
     server.script = twins.knows(kit)
     planned = plan(kit, server, stop_early=False)
     said = record.write(planned, run.run(planned)).facts
-    assert said.answer is Answer.FOUND and said.limits[0] == conclusion.LATE
+    assert said.answer is Answer.FOUND and said.limits[0] == caveats.LATE
     assert said.headline.startswith("If a coin made the split, m-1 was trained on")
 
 
@@ -542,7 +538,7 @@ def test_canned_texts_are_counted_and_cost_power(tmp_path, server):
     words = said.conclusion
     assert "30 usable answers are texts that came to more than 3 prompts" in words
     assert "With other texts 5 of the 40 samples" in words
-    assert conclusion.OF_HONEST_ANSWERS in words
+    assert caveats.OF_HONEST_ANSWERS in words
 
 
 def test_controls_lend_no_answer_a_lean(wording, server, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import twins
 from asking import plan
 
-from dsi_core.audit import choices, conclusion, put_before, suspect
+from dsi_core.audit import caveats, choices, put_before, suspect
 from dsi_core.settings import defaults
 
 
@@ -44,7 +44,7 @@ def test_after_the_fact_nothing_is_kept_back(prepared, server):
     made = prepared(6)
     asked = plan(made, server, system=made.tainted["output"].iloc[0])
     assert said(asked) == (1, None)
-    assert conclusion.PUT_BEFORE not in conclusion.assumption(asked)  # there is no coin
+    assert caveats.PUT_BEFORE not in caveats.assumption(asked)  # there is no coin
 
 
 @pytest.mark.parametrize("run, counts", [(put_before.RUN - 1, None), (put_before.RUN, (1, 0))])
@@ -74,8 +74,8 @@ def test_a_chat_template_stands_before_each_question_too(wording):
 
 def test_any_field_of_a_request_may_carry_what_the_coin_said(wording, server):
     """As a bias towards tokens, which is no text."""
-    lines = conclusion.PUT_BEFORE, conclusion.NOTHING_ELSE
+    lines = caveats.PUT_BEFORE, caveats.NOTHING_ELSE
     for extra, told in (({"logit_bias": {"5": 9}}, [True, False]), ({}, [False, True])):
         where = suspect.model(None, base_url=server.url, name="m", extra=extra)
-        assumed = conclusion.assumption(choices.plan(wording, *where))
+        assumed = caveats.assumption(choices.plan(wording, *where))
         assert [line in assumed for line in lines] == told

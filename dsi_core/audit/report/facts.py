@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import conclusion, judgement, plan_file, put_before, reach
+from dsi_core.audit import caveats, conclusion, judgement, plan_file, put_before, reach
 from dsi_core.audit.asking import log, same_model, unanswered
 from dsi_core.audit.asking.cost import neutral_left_out
 from dsi_core.audit.asking.run import Outcome, entry
@@ -71,12 +71,12 @@ def facts(plan: Plan, outcome: Outcome, occasion: Occasion) -> AuditFacts:
     """Put together what audit.json says, but for the hashes of the files beside it."""
     judged, kind = outcome.judgement, plan.subject.kind
     power, power_of_leaning = _powers(plan, judged)
-    assumptions = {str(kind): conclusion.assumption(plan)}
+    assumptions = {str(kind): caveats.assumption(plan)}
     if judged.vote is not None:
-        assumptions["vote"] = conclusion.vote_assumes(plan)
-    limits = conclusion.limits(plan)
+        assumptions["vote"] = caveats.vote_assumes(plan)
+    limits = caveats.limits(plan)
     if plan.prepared is not None and not _sets_temperature(plan):
-        limits = [conclusion.NO_TEMPERATURE, *limits]
+        limits = [caveats.NO_TEMPERATURE, *limits]
     limits = [*limits, *filter(None, [neutral_left_out(plan)])]
     return AuditFacts(
         kind=kind,

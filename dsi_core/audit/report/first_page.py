@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dsi_core.audit import conclusion
+from dsi_core.audit import caveats
 from dsi_core.audit.judgement import Answer
 from dsi_core.audit.report import details, shown
 from dsi_core.audit.report.audit_json import AuditFacts
@@ -28,16 +28,16 @@ IDEA = {
 FIRST = {Kind.PRIVATE: "closeness", Kind.WORDING: "preference", Kind.AFTER: "strata"}
 FIRST_LIMITS = {  # of the limits: on the first page
     Answer.FOUND: (
-        conclusion.LATE,
-        conclusion.AGE,
-        conclusion.P_VALUE,
-        conclusion.HOW_IT_CAME,
-        conclusion.LIKE_TUNED,
+        caveats.LATE,
+        caveats.AGE,
+        caveats.P_VALUE,
+        caveats.HOW_IT_CAME,
+        caveats.LIKE_TUNED,
     ),
-    Answer.NO_FINDING: (conclusion.LATE, conclusion.P_VALUE, conclusion.NO_FINDING),
-    Answer.CANNOT: (conclusion.LATE, conclusion.NO_FINDING),
+    Answer.NO_FINDING: (caveats.LATE, caveats.P_VALUE, caveats.NO_FINDING),
+    Answer.CANNOT: (caveats.LATE, caveats.NO_FINDING),
 }
-OF_A_FINDING = (conclusion.HOW_IT_CAME, conclusion.LIKE_TUNED)  # limits; others say of none
+OF_A_FINDING = (caveats.HOW_IT_CAME, caveats.LIKE_TUNED)  # limits; others say of none
 
 
 def answer(audit: Audit) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def not_shown(audit: Audit) -> list[str]:
 def limits(audit: Audit) -> list[str]:
     """Give the other ones that concern it."""
     found = audit.facts.answer is Answer.FOUND
-    other = (conclusion.NO_FINDING,) if found else OF_A_FINDING
+    other = (caveats.NO_FINDING,) if found else OF_A_FINDING
     return [line for line in audit.facts.limits if line not in [*not_shown(audit), *other]]
 
 

@@ -19,7 +19,7 @@ from helpers import STRANGER, write_jsonl
 from IPython import display
 from servers import reply
 
-from dsi_core.audit import choices, conclusion, suspect
+from dsi_core.audit import caveats, choices, suspect
 from dsi_core.audit.asking import log, run
 from dsi_core.audit.preparation.prepared_json import Compared
 from dsi_core.audit.report import asked, decided, details, pieces, record, report, shown
@@ -131,7 +131,7 @@ def test_the_first_page_begins_with_question_answer_and_how_sure(each):
     first = page[: places[-1]]
     for line in (audit.facts.headline, audit.facts.assumptions[audit.facts.kind]):
         assert line in first
-    assert conclusion.P_VALUE in first and conclusion.NO_FINDING not in page
+    assert caveats.P_VALUE in first and caveats.NO_FINDING not in page
 
 
 def test_the_p_value_in_words(wording, private, after):
@@ -173,7 +173,7 @@ def test_no_finding_says_what_would_have_been_found(place):
     assert "No finding at alpha = 0.05 (p = 1, wording twin)." in page
     assert "would turn up in every audit (p = 1). That is not rare enough." in page
     assert "What would have been found" in page and "4 epochs" in page
-    assert conclusion.HOW_IT_CAME not in page
+    assert caveats.HOW_IT_CAME not in page
 
 
 def test_an_audit_that_cannot_find_says_so_first(place):
