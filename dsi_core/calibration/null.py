@@ -208,9 +208,9 @@ def accuser(
     """
     rows = []
     for kind, part in tested.groupby("kind", sort=False):
-        ps = part.sort_values(["model", "coin"])["p"].to_numpy()
+        by_model = [one.sort_values("coin")["p"] for _, one in part.groupby("model", sort=False)]
         for count in tries:
-            best = ps[: len(ps) // count * count].reshape(-1, count).min(axis=1)
+            best = np.concatenate([_best_of(ps.to_numpy(), count) for ps in by_model])
             rows.append(
                 {
                     "kind": kind,
@@ -220,3 +220,8 @@ def accuser(
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _best_of(ps: np.ndarray, tries: int) -> np.ndarray:
+    """The smallest of each so many p-values of a model; the last few may be left over."""
+    return ps[: len(ps) // tries * tries].reshape(-1, tries).min(axis=1)

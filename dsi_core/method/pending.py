@@ -118,7 +118,7 @@ def _seconds(
 ) -> float | None:
     """The time of so many tokens. method: of tuning; None = answering."""
     base, precision = store.key(training.base.spec), training.precision
-    same = [r for r in earlier if r.base == base and r.method == method]
+    same = [r for r in earlier if (r.base, r.method) == (base, method) and r.tokens_per_s]
     rates = [r.tokens_per_s for r in same if r.device == device_name() and r.device != CPU]
     label = precision.label(quantized=training.quantized)
     rates += [r.tokens_per_s for r in same if (r.cpu, r.precision) == (provenance.cpu(), label)]
@@ -140,7 +140,8 @@ def _peak(dtype: Dtype) -> float:
 class Record:
     """How fast a finished entry was, here or where it was released.
 
-    base: its key; method: of tuning, None = answering; parameters: of the model, None = not noted.
+    base: its key; method: of tuning, None = answering; parameters: of the model, None = not noted;
+    tokens_per_s: 0 = nothing was measured.
     """
 
     base: str

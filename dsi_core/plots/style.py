@@ -120,11 +120,7 @@ TRUTH = {True: "member", False: "non-member"}
 
 
 def use() -> None:
-    """Set how figures look and notebooks show them and tables, and the seed of the jitter of dots.
-
-    Seaborn takes the jitter from numpy's global numbers; so it is the same in every run.
-    """
-    np.random.seed(0)
+    """Set how figures look and how notebooks show them and tables."""
     sns.set_theme(
         context="notebook",
         style="whitegrid",

@@ -45,7 +45,7 @@ CLOCK = Clock()
 
 def backoff(failures: int, chance: float) -> float:
     """Give the pause after so many failures in a row. chance: 0 to 1, so that not all come back."""
-    return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 30) + chance, MOST_PAUSE)
+    return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 30), MOST_PAUSE) + chance
 
 
 class Pace:

@@ -52,6 +52,15 @@ def test_whoever_reports_his_best_of_many_tries_accuses_more_and_who_shares_does
     assert (two["accused"], two["shared"]) == (1.0, 0.5)
 
 
+def test_tries_are_made_on_one_model():
+    """Three coins of each of two models are one series of two tries of each."""
+    tested = pd.DataFrame(
+        {"kind": "k", "model": list("aaabbb"), "coin": [0, 1, 2] * 2, "p": [1] * 3 + [0.01] * 3}
+    )
+    (two,) = null.accuser(tested, (2,)).to_dict("records")
+    assert (two["accused"], two["shared"]) == (0.5, 0.5)
+
+
 def thrown(circumstance, kind="private twin", size=60):
     """The values of an audit, and its samples under a coin thrown anew."""
     values = np.random.default_rng(0).normal(size=size)

@@ -60,6 +60,8 @@ def test_what_was_measured_here_says_how_long(models):
     store.finish(tuning.entry(known), method="lora", tokens=200, **done)
     spec = {"model": known.spec, "model_id": "known"}
     store.finish(store.entry("responses", "known", spec), tokens=50, **done)
+    nothing = store.entry("responses", "known", {**spec, "model_id": "nothing"})
+    store.finish(nothing, tokens=0, **done)  # is no speed
     in_all, of_answer = tokens(models["T"])
     seconds = 2 * in_all / 20 + 100 * of_answer / 5
     said = pending.sentence([Work("T", models["T"], answers=100)])

@@ -296,6 +296,14 @@ def test_scores_that_are_not_given_yet_stay(far, empty_store):
             (here / "part" / "weights").write_text("three scores")
 
 
+def test_a_file_that_became_shorter_ends_the_job(far, empty_store, monkeypatch):
+    write(store.entry("models", "base", SPEC), "the weights of a base")
+    home = far()
+    monkeypatch.setattr(home, "read", lambda *_: b"")  # replaced after it was listed
+    with pytest.raises(OSError, match="part/weights has become shorter than 21 bytes"):
+        store.elsewhere.bring(store.entry("models", "base", SPEC, make=False))
+
+
 def test_one_machine_at_a_time(far, empty_store, monkeypatch):
     monkeypatch.setattr(carried, "WAIT_SECONDS", 0.01)
     home = far(0)

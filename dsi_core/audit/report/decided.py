@@ -9,6 +9,7 @@ from dsi_core.audit.report.audit_json import AuditFacts, ExactFacts
 from dsi_core.audit.report.pieces import Table, number, picture, when
 from dsi_core.audit.report.record import Audit
 from dsi_core.audit.subject import Kind
+from dsi_core.evidence import controls
 
 MEASURED = {
     Kind.PRIVATE: "how much closer the answers are to the texts of published samples than to those "
@@ -105,9 +106,11 @@ def _by_controls(facts: AuditFacts, pictures: Mapping[str, bytes]) -> dict[str, 
     vote, rank = facts.vote, facts.rank
     assert vote is not None
     said = [
-        "The rank: a suspect's lean is its evidence added up, over the square root of the number "
-        "of samples. Within each kind and base of control models p is its rank among them, 1 for "
-        "the last and 1 / (controls + 1) for the first; the largest p counts.",
+        "The rank: after each sample a suspect's evidence so far is added up and divided by the "
+        "square root of the number of samples with evidence; the largest of these values, from the "
+        f"{controls.MIN_SAMPLES}th sample on, is its lean. Within each kind and base of control "
+        "models p is the rank of its lean among theirs, 1 for the last and 1 / (controls + 1) for "
+        "the first; the largest p counts.",
     ]
     rows = []
     if rank is None:

@@ -91,7 +91,10 @@ class Carried:
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(path, "wb") as opened:
                 while opened.tell() < size:
-                    opened.write(self.ask("read", name, file, opened.tell()))
+                    piece = self.ask("read", name, file, opened.tell())
+                    if not piece:  # it was replaced meanwhile
+                        raise OSError(f"{name}/{file} has become shorter than {size} bytes")
+                    opened.write(piece)
         keeper.place(parcel, folder)
 
     def give(self, folder: Path) -> None:

@@ -85,6 +85,23 @@ def test_an_audit_asks_for_no_more_answers_than_the_control_with_the_fewest_has(
     assert strength.draws_allowed(prepared(5, controls=0, name="none")) == (3, "")
 
 
+def test_controls_are_counted_by_the_answers_that_an_audit_asks_for(prepared):
+    """Of glm-other there is one answer each; the first of llama-untuned lack for one sample."""
+    made = prepared(5)
+    later, first = made.known["draw"] > 0, made.known["draw"] == 0
+    sample = made.known["sample_id"] == made.tainted["sample_id"].iloc[0]
+    others = made.known["suspect"].eq("glm-other") & later
+    short = made.known.assign(
+        status=made.known["status"].mask(
+            made.known["suspect"].eq("llama-untuned") & first & sample, "short"
+        )
+    )
+    made = replace(made, known=short[~others])
+    assert strength.draws_allowed(made) == (1, "glm-other")
+    counted = strength.strata(made).set_index("base")["controls"]
+    assert counted.to_dict() == {"llama": 0, "qwen2": 1, "glm": 1}  # four samples are too few
+
+
 def test_innocents_that_the_vote_calls_members_are_named(prepared):
     """Of ten samples one control leans to the tuned references on six, another on five."""
     made = prepared(10)
