@@ -39,9 +39,14 @@ def notebooks(only: str | None = None) -> list[Path]:
     Raises
     ------
     ValueError
-        No notebook begins so.
+        No notebook begins so, or `dsi_core` was installed without them.
     """
     numbered = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    if not numbered:
+        raise ValueError(
+            "dsi_core was installed without its notebooks: in a clone of the repository run "
+            "`make figures`, or `pip install -e` it"
+        )
     chosen = [path for path in numbered if only is None or path.name.startswith(only)]
     if not chosen:
         names = ", ".join(path.name for path in numbered)

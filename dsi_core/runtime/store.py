@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from dsi_core.runtime import disk, provenance
-from dsi_core.runtime.paths import ROOT
+from dsi_core.runtime.paths import WORK
 
 # How entries are laid out and keyed. 1 = before there was a marker.
 FORMAT = 2
@@ -62,14 +62,14 @@ USED = "DSI_USED"
 
 
 def root() -> Path:
-    """Where results live: `$DSI_STORE`, or `store/` in the repository.
+    """Where results live: `$DSI_STORE`, or `store/` in the repository (without one, here).
 
     Raises
     ------
     ValueError
         The folder holds results of another format of the store.
     """
-    folder = Path(os.environ.get("DSI_STORE") or ROOT / "store")
+    folder = Path(os.environ.get("DSI_STORE") or WORK / "store")
     found = _format_of(folder)
     if found not in (None, FORMAT):
         raise ValueError(
