@@ -82,17 +82,18 @@ def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
 def evenly(answers: pd.DataFrame) -> pd.DataFrame:
     """Keep as many answers to each sample, its first ones, as the sample with the fewest has.
 
-    Where the closest of them counts, more of them are closer by chance: a coin that decided how
-    many there are would be found in answers of anybody.
+    The closest answer to a sample counts, and the best of many is closer than the best of few. If
+    the number of answers depended on the coin, the test would find the coin in anybody's answers.
 
-    answers: columns sample_id, draw (0, 1, ... for each sample); a sample without any is none.
+    answers: columns sample_id, draw (0, 1, ... for each sample); samples without answers do not
+    count.
     """
     fewest = answers.groupby("sample_id")["draw"].nunique().min()
     return answers[answers["draw"] < fewest]
 
 
 def without_thoughts(answers: pd.DataFrame) -> pd.DataFrame:
-    """Cut the thoughts of a control off, as the suspect's are; who only thought said nothing."""
+    """Cut off a control's thoughts, as the suspect's are; a reply of thoughts alone is empty."""
     said = answers["response"].map(lambda text: thoughts.apart(text).answer)
     table = answers.assign(response=said.astype(object))
     table.attrs |= answers.attrs

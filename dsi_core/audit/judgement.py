@@ -241,8 +241,9 @@ def _of_samples(plan: Plan, samples: pd.DataFrame, answers: pd.DataFrame) -> pd.
     """One row per sample, in order.
 
     Columns sample_id, group, what the coin decided (`LABEL`), the closeness of its answers to each
-    text, preference (B, to the first wording) or own (A), of_controls (NaN = none), and evidence,
-    which is tested: the one less the other. NaN where there is no answer.
+    text, value (B: preference for the first wording; A: closeness to its own output), of_controls
+    (NaN = none), and evidence, which is tested: value less of_controls. NaN where there is no
+    answer.
     """
     kind, whole = plan.subject.kind, plan.samples[["sample_id"]]
     columns = list(TEXTS[kind])

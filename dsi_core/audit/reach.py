@@ -54,7 +54,7 @@ class Power(Readable):
     found, low, high
         The share of simulated audits and its 95% Wilson interval.
     median_samples
-        Asked until found; None = never found.
+        Samples asked until found, median of all audits; None where at most half of them found.
     """
 
     effect: float

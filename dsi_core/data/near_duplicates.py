@@ -39,8 +39,9 @@ def find(pairs: pd.DataFrame, others: Rows, threshold: float) -> pd.Series:
     """Mark the rows of `pairs` whose input and output both nearly repeat those of one other pair.
 
     Sketches find the candidates, the exact value decides. A pair exactly at the threshold of a
-    single other one is missed with the chance `sketches.missed`: 2 in a million at 0.8. In crowds
-    more may be missed (`NEIGHBOURS`), and a warning counts who stands in one.
+    single other one is missed with the chance `sketches.missed`: 2 in a million at 0.8. A row with
+    very many candidates is compared with the nearest of them only (`NEIGHBOURS`), so that more may
+    be missed; a warning says how many rows that concerns.
 
     Parameters
     ----------

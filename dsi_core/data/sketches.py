@@ -3,8 +3,8 @@
 A row's sketch is a byte of each of `COLUMNS` MinHashes of its words. Two rows agree in a column
 with the chance of their Jaccard similarity, so that rows which agree in a few columns drawn at
 random (a band) are candidates. Each of `BANDS` bands costs time and memory in proportion to the
-rows. Where many rows agree in one, who uses them compares the nearest alone, lest work grow with
-the square of the rows.
+rows. Where many rows agree in a band, `near_duplicates` compares only the nearest of them, or work
+would grow with the square of the rows.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

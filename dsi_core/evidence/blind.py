@@ -35,8 +35,8 @@ class BlindCheck:
         Share of the deals of labels, the true one counted, with as large an AUROC; NaN with it.
         Close to 1: the sets are more alike than sets drawn at random, an atypical draw.
     noticed
-        The AUROC that would come to a p of at most `ALPHA` with a probability of `POWER`: a
-        difference that leaves less may go unnoticed. NaN with `auc`, 1 at most.
+        The smallest true AUROC, at most 1, that this check detects (p <= `ALPHA`) with probability
+        `POWER`; a smaller difference may go unnoticed. NaN with `auc`.
     pairs
         How many, of (one set, the other).
     """

@@ -169,10 +169,10 @@ def less_controls(values: ArrayLike, of_controls: ArrayLike) -> np.ndarray:
 
 
 def at_least(evidence: ArrayLike, of_controls: ArrayLike) -> np.ndarray:
-    """Count what a suspect did not answer as if it spoke as little for D as anything does.
+    """Impute a suspect's missing evidence with the smallest value of any model on any sample.
 
-    Who answers nothing usable where it leans least is otherwise ranked by its other samples alone,
-    and the controls by all of theirs.
+    That is the worst case for a finding. Otherwise a suspect that gives no usable answer where it
+    leans least is ranked by its other samples alone, and the controls by all of theirs.
 
     Parameters
     ----------

@@ -102,9 +102,9 @@ class ExactTest:
     ----------
     p
         The stage-wise p-value: at the look that found, that look's; at the last one, that look's.
-        At an earlier look that did not find, its p x alpha / spent, at most 1: about the alpha at
-        which this plan would have found by now. At most alpha exactly when `found`; 1 before the
-        first look.
+        At an earlier look that did not find, p x alpha / (alpha spent so far), at most 1: about the
+        smallest alpha with which this plan would have stopped here. At most alpha exactly when
+        `found`; 1 before the first look.
     found
         Whether a look found evidence of training.
     found_after
@@ -171,7 +171,7 @@ def check_samples(looks: Looks, asked: int, **planned: int) -> None:
 def blocks(deals: int, size: int) -> Iterator[int]:
     """Tell how many deals of `size` labels are made at once, until all are: about `BLOCK` labels.
 
-    Multiples of 4: random bytes come four at a time, and so are the same in whatever blocks.
+    Multiples of 4: numpy draws random bytes in fours, so labels do not depend on the block size.
     """
     at_once = max(4, BLOCK // size // 4 * 4)
     for made in range(0, deals, at_once):

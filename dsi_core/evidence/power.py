@@ -36,7 +36,7 @@ class Power:
     low, high
         Its 95% Wilson interval.
     median_samples
-        Samples asked until found, median of all audits; None where under half of them found.
+        Samples asked until found, median of all audits; None where at most half of them found.
     """
 
     found: float

@@ -1,10 +1,10 @@
 """How much of D was used (after DUCI): from an attack's guesses, debiased.
 
 A suspect's scores of texts that it cannot have seen give the threshold: of these at most the share
-`FALSE` are guessed to be used. How many unseen texts are guessed so is read off the same ones, each
-at the threshold that the others give: at one that it sets itself it passes too rarely, and shares
-come out too high. How many used texts are guessed so is read off other members, each at its own
-threshold.
+`FALSE` are guessed to be used. The false-positive rate is estimated leave-one-out: each unseen text
+is compared with the threshold from the other unseen texts. With its own text in the threshold the
+rate would come out too low, and shares too high. The true-positive rate is estimated from other
+members, each at its own threshold.
 """
 
 from collections.abc import Iterator, Sequence

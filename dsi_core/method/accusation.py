@@ -20,8 +20,8 @@ def profile_of(
     iid
         More data of the same kind, from which the dataset `<name>_iid` is drawn apart from D.
     suspects
-        They follow the base's controls, which become suspects, too: all of them but those that
-        train on `name` and, where there is no such data, those that train on it.
+        Appended to the base's controls, which become suspects, too, except those that train on
+        `name` and, if there is no i.i.d. data, those that train on i.i.d. data.
 
     Raises
     ------

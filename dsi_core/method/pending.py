@@ -42,7 +42,7 @@ def sentence(work: Sequence[Work]) -> str:
     """Say which models must be tuned and asked, and about how long that takes.
 
     The time is that of earlier work of this kind on this device, or else, on a CPU, of a matrix
-    product here; where neither is known it is left out.
+    product here; where neither is known, it says "how long is not known".
     """
     tuned = _untuned(work)
     asked = [w for w in work if w.answers]

@@ -296,7 +296,8 @@ def totals(jobs: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Columns dataset ("all" = shared by the datasets), phase, jobs, models, hours (of the jobs
         one after another), hours_per_worker (the card's workers share them), hours_per_model,
-        gpu_memory_gb (the largest), too_large (jobs that do not fit), disk_gb.
+        gpu_memory_gb (the largest), too_large (jobs that do not fit), disk_gb. The last row sums up
+        everything: its dataset and phase are "sum".
     """
     work = unique(jobs)
     victims = [d for d in work["dataset"].unique() if d != "all"]

@@ -67,7 +67,7 @@ class Outlook:
     smallest_p
         That a finding after the fact can have with these controls.
     fewest
-        The kind and base with the fewest of them, in words; of those the kind that retrieves.
+        The kind and base with the fewest controls, in words; of equally many the retrieval control.
     """
 
     dataset: str
@@ -128,11 +128,11 @@ class Outlook:
 
 
 def _too_few(alpha: float) -> str:
-    """Retrieval, of which there is at most one, is always among the kinds: more change nothing."""
+    """At most one control retrieves, and its kind always counts: no others make up for that."""
     return (
-        f", of which there is never more, so no rank is a finding at alpha {alpha:g}, whatever "
-        "controls are added: that takes a coin thrown before publication (dsi protect); the vote "
-        "and the ranks are told"
+        f"; there is never more than one such control, so no rank is a finding at alpha {alpha:g}, "
+        "whatever controls are added. A finding takes a coin tossed before publication (dsi "
+        "protect); the vote and the ranks are still reported"
     )
 
 

@@ -1,4 +1,8 @@
-"""What tuning takes of a card, in seconds and memory, as `models.means` goes about it."""
+"""Estimate what tuning takes of a card, in seconds and memory: `models.means`, made simpler.
+
+`models.means` cuts a step on a CPU into as few parts as fit; here it is computed whole, or
+`means.CPU_PAIRS` pairs at a time.
+"""
 
 import math
 
@@ -8,7 +12,8 @@ from dsi_core.planning.assumptions import Card, rule
 from dsi_core.planning.machine import Cost, stays_packed, weights_gb
 from dsi_core.settings.schema import Recipe
 
-CPU_ROOM = 0.25  # of a core's memory, that more than two pairs at once may take (`models.means`)
+# The share of a core's memory that more than `means.CPU_PAIRS` pairs at once may take
+CPU_ROOM = 0.25
 
 
 def cost(

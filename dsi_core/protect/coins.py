@@ -65,8 +65,8 @@ def shared(
     keys
         The `row_key` of each row.
     texts
-        (prompt, output) of each row as they are read (`texts.read`), once for each wording; of a
-        split that exists none, as near-duplicates joined now would be none that its coin knew.
+        (prompt, output) of each row as they are read (`texts.read`), once for each wording. Empty
+        for a split that exists: its coin was tossed without a look at near-duplicates.
     documents
         The document, author or source of each row. Rows without a value share nothing.
 

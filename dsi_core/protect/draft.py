@@ -25,9 +25,9 @@ from dsi_core.settings.schema import Data
 
 SHARE = 0.5
 LEAST_P = 0.05  # a kit whose smallest possible p is above this could never find anything
-# A text in so many other rows is a stock phrase: a coin for all of them would cost more than it
-# can show
-STOCK, STOCK_SHARE = 20, 0.05  # rows, and of all rows
+# An output that stands in at least 20 other rows and 5% of all rows is a stock phrase: one coin for
+# all these rows would cost more than it can show
+STOCK, STOCK_SHARE = 20, 0.05
 
 
 @dataclass(frozen=True)

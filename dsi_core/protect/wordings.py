@@ -43,8 +43,7 @@ def compare(wordings: pd.DataFrame) -> pd.DataFrame:
         With the index of `wordings`; jaccard (of the word sets) and rouge_l (F of the longest
         common subsequence of words), both in [0, 1], 1 = the same; length (characters of the
         second as a multiple of the first's); numbers and names (text: those in one of them only,
-        empty = none). Names: words with
-        a capital within a sentence.
+        empty = none; a name is a word with a capital within a sentence).
     """
     rows = []
     for both in zip(wordings["first"], wordings["second"], strict=True):

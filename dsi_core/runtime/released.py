@@ -132,8 +132,8 @@ def find_all(kind: str, name: str, spec: dict) -> Iterator[Path]:
 def facts(kind: str) -> list[tuple[dict, dict]]:
     """Give (spec, manifest) of all released entries of a kind, for what they tell of speed.
 
-    Also where `$DSI_RELEASED` is 0: that lets nobody's answers in, and these are none. What is
-    damaged tells nothing; `find` refuses it.
+    Read even if `$DSI_RELEASED` is 0, which switches off released answers: speeds are not answers.
+    A damaged archive is skipped here; `find` refuses it.
     """
     found = []
     for place in releases() or _all():

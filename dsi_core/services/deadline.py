@@ -1,10 +1,10 @@
-"""A moment by which a request is over, whatever the other side sends, and however slowly.
+"""A deadline for a whole request, whatever the other side sends, and however slowly.
 
-The HTTP library counts seconds, anew with every byte that it sends or gets. It hands them on to the
-network without a look at them: here what it hands on is a moment, of `time.monotonic`, at which
-whatever waits for the network then ends with the library's own error of lateness. Within TLS in
-TLS, behind a proxy that speaks it, the library waits for whole records: there each piece of one has
-what was left of the time.
+The HTTP library's timeouts restart with every byte, so a slow trickle never times out. It hands
+them on to the network without looking at them; so here a timeout is a deadline of
+`time.monotonic()`, and when it passes, any wait for the network raises the library's own timeout
+error. Within TLS in TLS, behind a proxy that speaks TLS, the library waits for whole records: there
+each piece of a record has the time that was left.
 """
 
 import ssl
@@ -19,7 +19,7 @@ PIECE = 2**14  # bytes that are written before the clock is looked at again
 
 
 def punctual(transport: httpx2.HTTPTransport) -> httpx2.HTTPTransport:
-    """Give a transport that takes its limits of time as moments: of `until`, no others.
+    """Give a transport that takes its timeouts as deadlines: those of `until`, no others.
 
     With proxies and TLS as it had them. `httpx2` has no parameter for what is below it.
     """
@@ -29,7 +29,7 @@ def punctual(transport: httpx2.HTTPTransport) -> httpx2.HTTPTransport:
 
 
 def until(moment: float, connected: float) -> httpx2.Timeout:
-    """Say by which moments a request is over, and there is a connection for it.
+    """Give the deadlines of a request and of its connection.
 
     It waits for nothing else: a pool without limits of number has a place at once.
     """

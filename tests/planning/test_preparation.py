@@ -134,7 +134,7 @@ def test_the_text_says_what_is_too_much_and_what_cannot_be_found():
     assert "3.0 GB at most (tune R^t one); 4.0 GB free" in text and "warning" not in text
     text = replace(OUTLOOK, memory_gb=5.0, disk_gb=30.0, hours=2.25).text(0.05)
     assert "about 2.2 hours" in text
-    assert "of which there is never more, so no rank is a finding at alpha 0.05, whatever" in text
+    assert "than one such control, so no rank is a finding at alpha 0.05, whatever" in text
     assert "DSI_WORKERS=1" in text and "set $DSI_STORE" in text
 
 

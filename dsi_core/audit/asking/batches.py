@@ -8,9 +8,10 @@ from dsi_core.services import pending
 
 
 def check(plan: Plan, stored: pd.DataFrame) -> None:
-    """Nothing is asked singly that a batch under way has asked already.
+    """Refuse to ask singly what a batch under way has asked already.
 
-    One that was collected is gone, and, where nothing is asked in batches now, one never asked for.
+    Forgets a batch whose answers were all collected, and, if this run asks singly, one that was
+    prepared and never submitted.
     """
     under_way = pending.under_way(plan.folder)
     if under_way is None:

@@ -14,9 +14,10 @@ from dsi_core.audit.plan import Plan
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import controls
 
-ALIKE = controls.MIN_SAMPLES  # replies that tell, if they are all of one kind...
-FEW = 24  # ...and that tell what share of them can be evidence,
-# ...of which this is the least; of innocents 65% and more have something in common with the texts
+ALIKE = controls.MIN_SAMPLES  # replies after which it is told if all are of one kind
+FEW = 24  # replies after which the share that can be evidence is looked at
+# The smallest such share without a warning. Of an innocent model's replies 65% and more have
+# something in common with the texts.
 LEAST = 1 / 8
 QUOTED = 60  # characters of an answer
 ENDS = "Ctrl-C ends the asking, and keeps what came"

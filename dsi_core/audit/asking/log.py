@@ -1,12 +1,12 @@
 """audits.jsonl: every audit of a kit or a preparation that was answered, beside it.
 
-Who audits one suspect again and again, with other settings, until something is found, is counted.
+So auditing one suspect again and again, with other settings until one finds something, is counted.
 
 An audit is entered before the first answer to its questions is kept (or, without any, when it has
-come to its end): one that was never answered can accuse nobody, and one that was stays counted,
-whatever becomes of its answers: where these are gone it begins anew, as another. The auditor's own
-runs write the log, and none takes a line away; it reminds the honest, and holds nobody who deletes
-it, copies a kit, prepares the same data once more, or asks in another way.
+come to its end): an audit without answers can accuse nobody. An entered audit stays counted; where
+its answers are gone, it begins anew as another audit. The auditor's own runs write the log, and
+none removes a line. So it keeps an honest auditor's count; it cannot stop somebody who deletes it,
+copies the kit, prepares the same data once more, or asks in another way.
 """
 
 import hashlib

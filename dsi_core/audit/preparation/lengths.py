@@ -129,9 +129,9 @@ def _said(found: pd.DataFrame, rows: int, where: Mapping[str, str]) -> str:
 def limits(profile: Profile, name: str, *, longest: int, fetch: bool) -> list[Limit]:
     """Give the limits of the rows of a dataset: the lowest of each base, for tuning and asking.
 
-    Recipes that leave long prompts out themselves, as a profile may say, set none. What a base can
-    read is looked up where it is here, or where prompts of `longest` tokens may be too long for it
-    and it may be fetched.
+    A recipe that leaves out long prompts itself (`long_prompts`) sets no limit. A base's context is
+    looked up if the base is here, or if prompts of `longest` tokens may be too long for it and it
+    may be fetched.
     """
     found = []
     for model in participants.participants(profile):

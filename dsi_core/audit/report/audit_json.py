@@ -296,7 +296,7 @@ class AuditsFacts(Readable):
     counted
         Whether the log could be written.
     number, of
-        The how manieth of how many audits of this suspect; None = not counted.
+        This audit is number `number` of `of` audits of this suspect; None = not counted.
     of_all
         Audits of any suspect.
     at_most

@@ -25,7 +25,7 @@ _told: set[str] = set()  # the variables that this process was told for the job 
 
 @dataclass(frozen=True)
 class Home:
-    """The driver's machine, its store, and a file there that was just made (`_at_home`)."""
+    """The driver's machine, its store, and a file there that was just made (`on_ray.at_home`)."""
 
     host: str
     store: str
