@@ -23,8 +23,8 @@ for part in (study, dataset, audit, machine):
 app.add_typer(cluster.app, name="cluster", rich_help_panel=machine.MACHINE)
 
 
-ENGINE = "Where jobs run: local, or ray. Default: ray where $RAY_ADDRESS names a cluster."
-PART = '"3/16": one of 16 such processes that share a store and its jobs.'
+ENGINE = "Where jobs run: local or ray. Default: ray if $RAY_ADDRESS names a cluster, else local."
+PART = 'This process\'s part of the jobs: "3/16" = the 3rd of 16 that share a store.'
 
 
 def _print_version(wanted: bool) -> None:
@@ -36,7 +36,8 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Version.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", envvar="DSI_DEBUG", help="Show errors with tracebacks.")
@@ -45,4 +46,4 @@ def main(
     engine: Annotated[str | None, typer.Option(help=ENGINE)] = None,
     part: Annotated[str | None, typer.Option(help=PART)] = None,
 ) -> None:
-    """Take what holds for every command, before it or behind it."""
+    """Take the options of every command, before its name or after it."""

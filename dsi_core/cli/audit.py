@@ -17,24 +17,48 @@ app = typer.Typer()
 
 ASKING, WRITING = PHASES = "asking the suspect", "judging, and writing the report"
 DRY = "Show what would be asked and what it may cost; ask nothing."
-REMOTE = "Run code that a model brings."
-LOCAL = "A folder (a model, or an adapter), a GGUF file, or a hub id (instead of --base-url)."
-DTYPE = "Of its weights: float32, bfloat16 or float16. Default: as this machine computes."
-NF4 = "Its weights in 4 bits (bitsandbytes, NF4)."
-INT8 = "Its weights in 8 bits (bitsandbytes, LLM.int8)."
-SPREAD = "auto: over all GPUs. Default: where one is too small for it."
-STOP = "Default: an API until the evidence suffices, a local model to the end."
-PATIENCE = "Seconds to go on with an API that has too many requests, or is away for a while."
-PROXY = "Its URL, or none. Default: as the environment says, and none to this machine."
-EXTRA = "JSON object: fields of each request, instead of ours where they are; null is sent as null."
-OMIT = "A field of each request to leave out, as seed; may be given again."
-TEMPERATURE = "Default: the preparation's; with --kit 0, or the profile's."
-NEUTRAL = "Neutral questions before and after: is it one model? Default: 6 for an API; 0 = none."
-BATCH = "Ask in batches (OpenAI's Batch API): often half the price, within a day; asks all."
-THOUGHTS = "Of an API: new tokens beyond those of an answer, for a thought before it."
-GIVEN = "A file of its answers (prompt or sample_id, and response), when it cannot be asked here."
-CONTROLS = "With --kit: a file of answers of a model that cannot have seen the data; repeatable."
-AUDITS = "The audit's folder is made in this one; it goes on only there. Default: audits/<dataset>."
+REMOTE = "Run code that comes with a model."
+LOCAL = "A folder (model or adapter), a GGUF file, or a hub id, loaded here instead of --base-url."
+REVISION = "The commit, tag or branch of a hub id."
+ADAPTER = "A peft adapter (folder or hub id) to put on the suspect."
+DTYPE = "The weights' type: float32, bfloat16 or float16. Default: as this machine computes."
+NF4 = "Hold the weights in 4 bits (bitsandbytes, NF4)."
+INT8 = "Hold the weights in 8 bits (bitsandbytes, LLM.int8)."
+TEMPLATE = "A file with a chat template (Jinja) to use instead of the model's own."
+SPREAD = "auto = spread it over all GPUs. Default: only if one GPU is too small for it."
+STOP = (
+    "Ask every question, or stop as soon as the evidence suffices. Default: stop early only "
+    "for an API asked without --batch."
+)
+PATIENCE = "Seconds to go on trying one question while the API is busy or away."
+PROXY = "The proxy's URL, or none. Default: the environment's, and none to this machine."
+EXTRA = "JSON object merged into each request, in place of our fields; null is sent as null."
+OMIT = "A field to leave out of each request, e.g. seed; may be given again."
+SAMPLES = "How many samples to plan for. Default: all."
+RESPONSES = "Answers to each prompt. Default: the preparation's; with --kit 1, or the profile's."
+SYSTEM = "The system prompt. Default: the preparation's; with --kit none, or the profile's."
+TEMPERATURE = "Sampling temperature. Default: the preparation's; with --kit 0, or the profile's."
+LENGTH = "With --kit: new tokens after which an answer is cut. Default: 64, or the profile's."
+NEUTRAL = (
+    "Unrelated questions before and after, to notice another model behind the API. Default: "
+    "6; 0 = none."
+)
+BATCH = "Ask all in batches (OpenAI's Batch API): often half the price, takes up to a day."
+THOUGHTS = "Extra new tokens for the thought before an answer (API only). Default: 0."
+GIVEN = (
+    "A file of the suspect's answers (prompt or sample_id, and response), if it cannot be "
+    "asked here."
+)
+CONTROLS = (
+    "With --kit: a file of answers by a model that cannot have seen the data; may be given again."
+)
+AUDITS = (
+    "The folder in which the audit's own is made; it can be resumed only with the same one. "
+    "Default: audits/<dataset>."
+)
+BUDGET = (
+    'The most to spend: queries (150), or money ("2.50 USD", with both prices). Default: no limit.'
+)
 # How an API is asked; what `suspects.model` and `choices.plan` refuse of others is not among them
 OF_REQUESTS = (
     "concurrency",
@@ -70,14 +94,18 @@ _report = panel("The report")
 )
 def audit(
     context: typer.Context,
-    kit: Annotated[Path | None, _about("The kit that `dsi protect` made: an exact test.")] = None,
-    prepared: Annotated[
-        Path | None, _about("The folder that `dsi prepare` wrote: vote and control models.")
+    kit: Annotated[
+        Path | None, _about("The kit that `dsi protect` wrote, for an exact test.")
     ] = None,
-    base_url: Annotated[Text, _suspect("An OpenAI-compatible API, e.g. https://host/v1.")] = None,
+    prepared: Annotated[
+        Path | None, _about("The folder that `dsi prepare` wrote, for vote and control models.")
+    ] = None,
+    base_url: Annotated[
+        Text, _suspect("The address of an OpenAI-compatible API: https://host/v1.")
+    ] = None,
     model: Annotated[Text, _suspect("The name by which the API knows the model.")] = None,
     key_env: Annotated[Text, _suspect("The environment variable that holds the API key.")] = None,
-    concurrency: Annotated[int, _suspect("Requests at a time.")] = 4,
+    concurrency: Annotated[int, _suspect("Most requests at a time.")] = 4,
     timeout: Annotated[float, _suspect("Seconds allowed for one request.")] = 120.0,
     patience: Annotated[float, _suspect(PATIENCE)] = 300.0,
     proxy: Annotated[Text, _suspect(PROXY)] = None,
@@ -85,36 +113,36 @@ def audit(
     omit: Annotated[list[str] | None, _suspect(OMIT)] = None,
     batch: Annotated[bool, _suspect(BATCH, "--batch")] = False,
     suspect: Annotated[Text, _suspect(LOCAL)] = None,
-    revision: Annotated[Text, _local("Of a hub id: a commit, tag or branch.")] = None,
-    adapter: Annotated[Text, _local("A folder or hub id (peft) to put on the suspect.")] = None,
+    revision: Annotated[Text, _local(REVISION)] = None,
+    adapter: Annotated[Text, _local(ADAPTER)] = None,
     dtype: Annotated[Text, _local(DTYPE)] = None,
     load_in_4bit: Annotated[bool, _local(NF4, "--load-in-4bit")] = False,
     load_in_8bit: Annotated[bool, _local(INT8, "--load-in-8bit")] = False,
-    chat_template: Annotated[Text, _local("A file (Jinja) instead of its own.")] = None,
+    chat_template: Annotated[Text, _local(TEMPLATE)] = None,
     device_map: Annotated[Text, _local(SPREAD)] = None,
     trust_remote_code: Annotated[bool, _local(REMOTE, "--trust-remote-code")] = False,
     answers: Annotated[Path | None, _suspect(GIVEN)] = None,
-    samples: Annotated[Number, asking("Plan fewer samples. Default: all.")] = None,
-    responses: Annotated[Number, asking("Answers to each prompt.")] = None,
-    system_prompt: Annotated[Text, asking("Default: as the control models were asked.")] = None,
+    samples: Annotated[Number, asking(SAMPLES)] = None,
+    responses: Annotated[Number, asking(RESPONSES)] = None,
+    system_prompt: Annotated[Text, asking(SYSTEM)] = None,
     temperature: Annotated[float | None, asking(TEMPERATURE)] = None,
-    max_new_tokens: Annotated[Number, asking("With --kit: an answer is cut there.")] = None,
+    max_new_tokens: Annotated[Number, asking(LENGTH)] = None,
     reasoning_tokens: Annotated[Number, asking(THOUGHTS)] = None,
-    alpha: Annotated[float, asking("Chance that an innocent model is accused.")] = 0.05,
+    alpha: Annotated[float, asking("The chance of accusing an innocent model.")] = 0.05,
     same_model: Annotated[Number, asking(NEUTRAL)] = None,
     ask_all: Annotated[bool | None, asking(STOP, "--ask-all/--stop-early")] = None,
     control_answers: Annotated[list[Path] | None, asking(CONTROLS)] = None,
-    profile: Annotated[Text, asking("With --kit: ask as this profile does.")] = None,
-    budget: Annotated[Text, _cost('Queries (150), or money ("2.50 USD") at the prices.')] = None,
-    price_in: Annotated[float | None, _cost("Price of a million prompt tokens.")] = None,
-    price_out: Annotated[float | None, _cost("Price of a million new tokens.")] = None,
+    profile: Annotated[Text, asking("With --kit: the profile that says how to ask.")] = None,
+    budget: Annotated[Text, _cost(BUDGET)] = None,
+    price_in: Annotated[float | None, _cost("The price of a million prompt tokens.")] = None,
+    price_out: Annotated[float | None, _cost("The price of a million new tokens.")] = None,
     dry_run: Annotated[bool, _cost(DRY, "--dry-run")] = False,
     json_: AsJson = False,
     out: Annotated[Path | None, _report(AUDITS)] = None,
-    case: Annotated[Text, _report("A case number, for the report.")] = None,
-    examiner: Annotated[Text, _report("Who audits, for the report.")] = None,
+    case: Annotated[Text, _report("The case number to print in the report.")] = None,
+    examiner: Annotated[Text, _report("The examiner's name to print in the report.")] = None,
 ) -> None:
-    """Online: ask a suspect, judge its answers, write a report. Interrupted, it goes on later.
+    """Ask a suspect, judge its answers and write a report; the same command resumes it.
 
     What is asked and how it is judged is fixed before the first question (plan.json).
     """

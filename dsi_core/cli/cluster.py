@@ -12,13 +12,13 @@ app = typer.Typer()
 
 EXAMPLE = "Example: dsi cluster check --profile paper"
 
-MODELS = "A study: are the models of the hub that it needs here, or may they be fetched?"
-MACHINES = 'Wait until the cluster has so many, or these: "node1 node2".'
+MODELS = "Also check that the hub models of this study are here, or can be fetched."
+MACHINES = 'Wait for this many machines, or for those named: "node1 node2".'
 
 
 @app.callback(epilog=EXAMPLE)
 def cluster() -> None:
-    """Many machines: `check` says what is wrong with each before hours are spent."""
+    """Check many machines: `check` says what is wrong with each before hours are spent."""
 
 
 @app.command(epilog=EXAMPLE)
@@ -27,9 +27,9 @@ def check(
     machines: Annotated[str, typer.Option(help=MACHINES)] = "1",
     json_: AsJson = False,
 ) -> None:
-    """Look at every machine: versions, store and its locks, GPUs, disk, hub, clock.
+    """Check every machine: versions, store and its locks, GPUs, disk, hub, clock.
 
-    Exit code 1 = something is wrong; each is a sentence that says what to do.
+    Exit code 1 = something is wrong; a sentence for each fault says what to do.
     """
     from dsi_core.planning import course
     from dsi_core.runtime.engines import nodes

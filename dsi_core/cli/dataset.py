@@ -30,13 +30,27 @@ from dsi_core.cli.options import (
 app = typer.Typer()
 
 HALF = "Without --iid: accuse one random half of a large dataset, tune controls on the other."
-ANSWERS_OF = "JSON Lines (prompt, response) by an innocent model; may be given again."
-NAME = "What the dataset is called in reports. Default: as its file."
-SAMPLE = "A random sample of so many rows; the kit neither publishes nor withholds the others."
-WORDINGS = "Two output columns, first,second, or a file with the same prompts: a coin chooses."
-SHARE = "Of the coins, how many publish. Default: 0.5; with --wordings everything is published."
-NO_TOSS = "Say what it could find and what to look at; toss no coin and write nothing."
-OUTLOOK = "Say what was read and what the work takes and can find; write nothing."
+ANSWERS_OF = (
+    "A file of answers by an innocent model (JSON Lines: prompt, response); may be given again."
+)
+NAME = "The dataset's name in reports. Default: its file's."
+SAMPLE = "Use a random sample of this many rows; the others are not part of the kit. Default: all."
+WORDINGS = (
+    "The two wordings, of which a coin publishes one: two output columns (answer,answer2), "
+    "or a file with the same prompts."
+)
+WITHHELD = "The part kept back, if you split the data yourself: --data is then the published part."
+SHARE = (
+    "The share of the coins that publish, in (0, 1). Default: 0.5; with --wordings every row "
+    "is published."
+)
+GROUP = "A column: rows with an equal value share a coin, e.g. source."
+NO_TOSS = "Say what an audit could find and what to look at; toss no coin and write nothing."
+OUTLOOK = "Say what was read, what the work takes and how small p can be; write nothing."
+IID = "More data of the same kind, not accused, to tune the hardest controls on."
+WORDS = "The dataset's facts in other words, to tune controls on."
+RESPONSES = "Answers to each prompt. Default: the profile's."
+SYSTEM = "The system prompt for the control models and the suspect. Default: the profile's."
 
 _data = panel("The data")
 _models = panel("References and controls")
@@ -51,8 +65,8 @@ def protect(
     context: typer.Context,
     data: Annotated[str, _data("A file (JSON, JSON Lines, CSV, TSV, Parquet), or hub:owner/name.")],
     wordings: Annotated[Text, _data(WORDINGS)] = None,
-    withheld: Annotated[Path | None, _data("Of a split that exists: the part kept back.")] = None,
-    group: Annotated[Text, _data("A column: rows with an equal value share a coin.")] = None,
+    withheld: Annotated[Path | None, _data(WITHHELD)] = None,
+    group: Annotated[Text, _data(GROUP)] = None,
     prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
     output: Annotated[Text, _data("The output column.")] = None,
     share: Annotated[float | None, _data(SHARE)] = None,
@@ -67,9 +81,11 @@ def protect(
     split: Split = None,
     revision: Revision = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=NO_TOSS)] = False,
-    out: Annotated[Path | None, typer.Option(help="Default: kits/<name of the data>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The kit's folder. Default: kits/<name>.")
+    ] = None,
 ) -> None:
-    """Before publishing: let a coin choose what is published, and commit to it.
+    """Let a coin choose what to publish, before you do, and commit to its choice.
 
     The kit holds what to publish and what to keep; `dsi audit --kit` needs it.
     """
@@ -100,13 +116,15 @@ def protect(
 def prepare(
     context: typer.Context,
     data: Annotated[str, _data("A file, hub:owner/name, or a dataset of the profile.")],
-    iid: Annotated[Text, _data("More of its kind, not accused, for the hardest controls.")] = None,
+    iid: Annotated[Text, _data(IID)] = None,
     half: Annotated[bool, _data(HALF, "--half/--whole")] = True,
-    other_words: Annotated[Text, _data("Its facts in other words, to tune controls on.")] = None,
+    other_words: Annotated[Text, _data(WORDS)] = None,
     control_answers: Annotated[list[str] | None, _data(ANSWERS_OF)] = None,
     prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
     output: Annotated[Text, _data("The output column.")] = None,
-    rows: Annotated[Number, _data("A random sample of this many pairs.")] = None,
+    rows: Annotated[
+        Number, _data("Accuse a random sample of this many pairs. Default: all.")
+    ] = None,
     name: Annotated[Text, _data(NAME)] = None,
     conversations: Conversations = None,
     drop: Drop = None,
@@ -116,19 +134,25 @@ def prepare(
     config: Config = None,
     split: Split = None,
     revision: Revision = None,
-    responses: Annotated[Number, asking("Answers to each prompt.")] = None,
-    system_prompt: Annotated[Text, asking("For the control models as for the suspect.")] = None,
-    alpha: Annotated[float, asking("The audit's alpha, to say what it can find.")] = 0.05,
-    profile: Annotated[str, _models("Whose references, recipes and control models.")] = "small",
-    seed: Annotated[Number, _models("Default: the profile's.")] = None,
-    out: Annotated[Path | None, _models("Default: audits/<name of the data>/prepared.")] = None,
+    responses: Annotated[Number, asking(RESPONSES)] = None,
+    system_prompt: Annotated[Text, asking(SYSTEM)] = None,
+    alpha: Annotated[
+        float, asking("The alpha of the audit to come, to say what it can find.")
+    ] = 0.05,
+    profile: Annotated[
+        str, _models("The profile whose references, recipes and controls are used.")
+    ] = "small",
+    seed: Annotated[Number, _models("The seed of all draws. Default: the profile's.")] = None,
+    out: Annotated[Path | None, _models("The folder. Default: audits/<name>/prepared.")] = None,
     dry_run: Annotated[bool, _work(OUTLOOK, "--dry-run")] = False,
-    yes: Annotated[bool, _work("Begin work of more than half an hour unasked.", "--yes")] = False,
+    yes: Annotated[
+        bool, _work("Begin work of more than half an hour without asking.", "--yes")
+    ] = False,
     json_: AsJson = False,
 ) -> None:
-    """Offline: tune references, find tainted samples, ask control models; one folder holds all.
+    """Tune references, find tainted samples and ask control models, for data that are out already.
 
-    First it says what was read and left out, and what the work takes.
+    First it says what was read and left out, and what the work takes. One folder holds it all.
     """
     from dsi_core.audit.choices import check_alpha
     from dsi_core.audit.preparation import draft as drafting

@@ -14,10 +14,10 @@ MACHINE = "This machine"
 
 @app.command(rich_help_panel=MACHINE, epilog="Example: dsi status")
 def status(
-    entries: Annotated[bool, typer.Option("--entries", help="List each entry.")] = False,
+    entries: Annotated[bool, typer.Option("--entries", help="List every entry.")] = False,
     json_: AsJson = False,
 ) -> None:
-    """What the store holds: entries by kind, complete or not, their size, hours, the newest."""
+    """Show what the store holds: entries by kind, complete or not, with size, hours and newest."""
     from dsi_core.runtime import entries as listed
     from dsi_core.runtime import store
 
@@ -38,23 +38,28 @@ def status(
     typer.echo(f"{count}, {len(unfinished)} not complete, {kinds['GB'].sum():.2f} GB in {place}")
 
 
-SERVED = "Instead: our own loop beside vLLM, and both's verdicts (notebooks/pages/engines.md)."
-GROWTH = "Instead: time and memory of reading and protecting 1,000 to 1,000,000 rows."
-SCALE = "Instead: time and memory of scheduling, store and similarity, with made-up answers."
-MOST = "With --growth or --scale: at most so many rows, or jobs and answers."
+SERVED = (
+    "Measure our own loop against vLLM instead, with the verdicts of both "
+    "(notebooks/pages/engines.md)."
+)
+GROWTH = "Measure time and memory of reading and protecting 1,000 to 1,000,000 rows instead."
+SCALE = "Measure time and memory of scheduling, store and similarity instead, on made-up answers."
+MOST = "With --growth or --scale: the most rows, or jobs and answers."
 
 
 @app.command(rich_help_panel=MACHINE, epilog="Example: dsi bench --profile small")
 def bench(
     context: typer.Context,
-    profile: Annotated[str, typer.Option(help="Whose models and texts.")] = "small",
-    out: Annotated[str, typer.Option(help="For <out>/<profile>/bench.csv.")] = "figures",
+    profile: Annotated[
+        str, typer.Option(help="The profile whose models and texts are used.")
+    ] = "small",
+    out: Annotated[str, typer.Option(help="The folder of <profile>/bench.csv.")] = "figures",
     growth: Annotated[bool, typer.Option("--growth", help=GROWTH)] = False,
     scale: Annotated[bool, typer.Option("--scale", help=SCALE)] = False,
     most: Annotated[int, typer.Option(help=MOST, min=1_000)] = 1_000_000,
     served: Annotated[bool, typer.Option("--served", help=SERVED)] = False,
 ) -> None:
-    """Tuning, asking and comparing against the stock way, and as a share of this machine's peak."""
+    """Measure tuning, asking and comparing, against stock libraries and this machine's peak."""
     from dsi_core.method import study
     from dsi_core.plots import save as figures
 

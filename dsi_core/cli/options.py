@@ -8,11 +8,11 @@ import typer
 
 Text = str | None
 Number = int | None
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs, to stdout.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write the result to stdout as JSON.")]
 
 
 def as_json(table: Any) -> Any:
-    """Give a table as JSON has it: a list of rows; what there is none of is null."""
+    """Give a table as JSON has it: a list of rows; missing values are null."""
     return json.loads(table.to_json(orient="records"))
 
 
@@ -46,25 +46,36 @@ def panel(title: str) -> Callable[..., Any]:
 AUDIT = "An audit of one model"  # of the commands
 asking = panel("What is asked")
 _file = panel("How the data is read")
-Conversations = Annotated[Text, _file("The column of messages, instead of prompt and output.")]
+Conversations = Annotated[
+    Text, _file("The column that holds lists of messages, instead of prompt and output columns.")
+]
 Drop = Annotated[
     Text,
     _file(
-        "Rows to leave out, counted: empty, duplicates, no-answer (with commas); of a preparation "
-        "too-long, too."
+        "Kinds of rows to leave out, with commas: empty, duplicates, no-answer; for a preparation "
+        "also too-long. They are counted."
     ),
 ]
-Encoding = Annotated[Text, _file("Of a text file. Default: UTF-8, or as its byte-order mark says.")]
+Encoding = Annotated[
+    Text, _file("The text file's encoding. Default: its byte-order mark's, or UTF-8.")
+]
 Separator = Annotated[
-    Text, _file("Of CSV. Default: the one of , ; tab | with which every row fits the header.")
+    Text,
+    _file(
+        "What separates a CSV's fields. Default: the one of , ; tab | with which every row fits "
+        "the header."
+    ),
 ]
 Quotes = Annotated[
     Text,
-    _file("Of CSV: checked, trusted (may enclose lines that look like rows) or text (plain text)."),
+    _file(
+        "How quotes in a CSV are read: checked (default), trusted (they may enclose lines that "
+        "look like rows) or text (like any character)."
+    ),
 ]
-Config = Annotated[Text, _file("Of a hub dataset: its configuration, where it has several.")]
-Split = Annotated[Text, _file("Of a hub dataset: its split. Default: train.")]
-Revision = Annotated[Text, _file("Of a hub dataset: a commit, tag or branch.")]
+Config = Annotated[Text, _file("The hub dataset's configuration, if it has several.")]
+Split = Annotated[Text, _file("The hub dataset's split. Default: train.")]
+Revision = Annotated[Text, _file("The hub dataset's commit, tag or branch.")]
 READING = (
     "conversations",
     "drop",
@@ -78,7 +89,7 @@ READING = (
 
 
 def reading(context: typer.Context) -> dict[str, Any]:
-    """How data is read, as a command was told by these options; as `data.columns.source` takes it.
+    """Give the options of `READING` that a command got, as `data.columns.source` takes them.
 
     A command that reads data has a parameter for each of `READING`, and need not name them again.
     """

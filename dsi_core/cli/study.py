@@ -30,23 +30,32 @@ app = typer.Typer()
 
 STUDY = "The paper's study"
 WIDTH = 100  # columns of text where nobody knows how wide the terminal is, as in a pipe
-OF_DATA = "Plan the preparation of this dataset instead (`dsi prepare`)."
+OF_DATA = "Plan the preparation of this dataset (`dsi prepare`) instead of a study."
 RELEASED = "Read what the store lacks from the released answers, or make all of it here."
+PROFILE = "The profile: smoke, small, paper, or the name of a file of yours in params/."
+ONLY = "Run only the notebook whose name begins so, e.g. 02. Default: all."
+CARD = "The card to plan for, as in params/plan.yaml, or cpu-core."
+LOOK = "Only say what is done, what it has cost and what is left."
+LIMIT = "The page's largest size in MB; beyond it the texts of some samples are left out."
+WHOLE = "Pack all complete entries of the store, whoever made them. Look at them first."
+STORED = "Tune nothing; compare all that `make reproduce` left in the store."
+ANEW = "Also write the table to <out>/<profile>/made_anew.csv."
 
 
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi reproduce --profile smoke --only 02")
 def reproduce(
-    profile: Annotated[
-        str, typer.Option(help="smoke, small, paper, or a file of yours in params/, by its name.")
-    ] = "small",
-    only: Annotated[Text, typer.Option(help='Begin of a notebook\'s name: "02".')] = None,
-    figures_dir: Annotated[str, typer.Option(help="Tables and figures go here.")] = "figures",
-    timeout: Annotated[Number, typer.Option(help="Seconds allowed for one cell.")] = None,
+    profile: Annotated[str, typer.Option(help=PROFILE)] = "small",
+    only: Annotated[Text, typer.Option(help=ONLY)] = None,
+    figures_dir: Annotated[str, typer.Option(help="The folder of tables and figures.")] = "figures",
+    timeout: Annotated[
+        Number, typer.Option(help="Seconds for one cell. Default: no limit.")
+    ] = None,
     released: Annotated[bool, typer.Option("--released/--from-nothing", help=RELEASED)] = False,
 ) -> None:
     """Run the notebooks headlessly and regenerate every table and figure of a profile.
 
-    What needs a section that the profile has not is left out, which is said before any work.
+    Notebooks and cells that need a section which the profile lacks are left out; this is said
+    before any work.
     """
     from dsi_core.reproduce.run import reproduce as run
 
@@ -56,10 +65,12 @@ def reproduce(
 
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi book --out site")
 def book(
-    profile: Annotated[str, typer.Option(help="Whose executed notebooks.")] = "small",
+    profile: Annotated[str, typer.Option(help="The profile of the notebooks.")] = "small",
     out: Annotated[Path, typer.Option(help="The folder of the site.")] = Path("site"),
-    as_is: Annotated[bool, typer.Option("--as-is", help="Run no notebook first.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only proof-read what is there.")] = False,
+    as_is: Annotated[bool, typer.Option("--as-is", help="Run no notebook before.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only proof-read the site that is there.")
+    ] = False,
 ) -> None:
     """Build a static site of the executed notebooks and the pages, and proof-read it.
 
@@ -83,14 +94,14 @@ def book(
 
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi run --profile paper --only dolly")
 def run(
-    profile: Annotated[str, typer.Option(help="Whose study: smoke, small, paper.")],
-    only: Annotated[Text, typer.Option(help='Victims: "dolly", "dolly,alpaca".')] = None,
-    card: Annotated[str, typer.Option(help="Whose hours: as for `dsi plan`.")] = "A100-80GB",
-    look: Annotated[
-        bool, typer.Option("--look", help="Only say what is done, what it cost, what is left.")
-    ] = False,
+    profile: Annotated[str, typer.Option(help="The study's profile: smoke, small, paper.")],
+    only: Annotated[Text, typer.Option(help='Victims, e.g. "dolly,alpaca". Default: all.')] = None,
+    card: Annotated[
+        str, typer.Option(help="The card to estimate for, as for `dsi plan`.")
+    ] = "A100-80GB",
+    look: Annotated[bool, typer.Option("--look", help=LOOK)] = False,
 ) -> None:
-    """A study's verdicts, dataset by dataset; what was interrupted goes on where it was."""
+    """Compute a study's verdicts, dataset by dataset; an interrupted run goes on where it was."""
     from dsi_core.paper import tables
     from dsi_core.planning import course
     from dsi_core.planning.machine import machine_of
@@ -120,13 +131,17 @@ def _of_run(title: str, state: Any) -> str:
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi plan --profile paper --card A100-80GB")
 def plan(
     context: typer.Context,
-    profile: Annotated[str, typer.Option(help="The study to plan.")] = "paper",
-    card: Annotated[str, typer.Option(help="As in params/plan.yaml, or cpu-core.")] = "A100-80GB",
+    profile: Annotated[str, typer.Option(help="The profile of the study.")] = "paper",
+    card: Annotated[str, typer.Option(help=CARD)] = "A100-80GB",
     data: Annotated[Text, typer.Option(help=OF_DATA)] = None,
     prompt: Annotated[list[str] | None, typer.Option(help="With --data: a prompt column.")] = None,
     output: Annotated[Text, typer.Option(help="With --data: the output column.")] = None,
-    rows: Annotated[Number, typer.Option(help="With --data: a random sample.")] = None,
-    iid: Annotated[Text, typer.Option(help="With --data: more of its kind, not accused.")] = None,
+    rows: Annotated[
+        Number, typer.Option(help="With --data: use this many rows, drawn at random.")
+    ] = None,
+    iid: Annotated[
+        Text, typer.Option(help="With --data: more data of its kind, not accused.")
+    ] = None,
     conversations: Conversations = None,
     drop: Drop = None,
     encoding: Encoding = None,
@@ -135,12 +150,12 @@ def plan(
     config: Config = None,
     split: Split = None,
     revision: Revision = None,
-    jobs: Annotated[bool, typer.Option("--jobs", help="List each job, and what it rests on.")] = (
+    jobs: Annotated[bool, typer.Option("--jobs", help="List each job, and the assumptions.")] = (
         False
     ),
     json_: AsJson = False,
 ) -> None:
-    """The jobs of a study with tokens, memory, hours and disk on a named card; nothing is run."""
+    """Estimate tokens, memory, hours and disk of a study's jobs on a card; nothing is run."""
     from dsi_core.planning import assumptions, plan
 
     if data is not None:
@@ -187,20 +202,19 @@ def _plan_preparation(data: str, profile: str, card: str, json_: bool, **how: An
 )
 def explore(
     context: typer.Context,
-    profile: Annotated[str, typer.Option(help="Whose study, with the suspects of all suites.")] = (
-        "small"
-    ),
+    profile: Annotated[
+        str, typer.Option(help="The profile to show, with the suspects of all suites.")
+    ] = ("small"),
     prepared: Annotated[
-        Path | None, typer.Option(help="A folder that `dsi prepare` wrote, instead of a study.")
+        Path | None,
+        typer.Option(help="Show this folder that `dsi prepare` wrote, instead of a study."),
     ] = None,
-    html: Annotated[Path, typer.Option(help="The page.")] = Path("explore.html"),
-    limit_mb: Annotated[
-        float, typer.Option(help="Its largest size: texts of more samples are left out.", min=0)
-    ] = 30.0,
+    html: Annotated[Path, typer.Option(help="The file to write.")] = Path("explore.html"),
+    limit_mb: Annotated[float, typer.Option(help=LIMIT, min=0)] = 30.0,
 ) -> None:
-    """Write the explorer of samples, votes and texts as one page without kernel and network.
+    """Write the explorer of samples, votes and texts as one page, which needs no kernel or network.
 
-    What the store and the released answers lack of the study is tuned and asked first.
+    Answers that neither the store nor the release has are made first: models are tuned and asked.
     """
     from dsi_core.audit.preparation.prepared import read
     from dsi_core.plots.explorer import explore, explored
@@ -219,19 +233,20 @@ def explore(
 
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi release --profile small")
 def release(
-    profile: Annotated[str, typer.Option(help="Whose study.")] = "small",
+    profile: Annotated[str, typer.Option(help="The profile of the study.")] = "small",
     out: Annotated[
-        Path | None, typer.Option(help="Default: figures/<profile>/answers.", show_default=False)
+        Path | None,
+        typer.Option(help="The folder. Default: figures/<profile>/answers.", show_default=False),
     ] = None,
     whole_store: Annotated[
         bool,
-        typer.Option("--whole-store", help="All complete entries, whoever made them: look first."),
+        typer.Option("--whole-store", help=WHOLE),
     ] = False,
 ) -> None:
-    """Pack what models said and scored in a study, without weights, for stores that lack it.
+    """Pack a study's answers and scores, without weights, for machines whose store lacks them.
 
-    Packed is what the profile's notebooks looked at when `dsi reproduce` last ran them from
-    nothing, each to its end.
+    It packs what the profile's notebooks read when `dsi reproduce` last ran them from nothing, each
+    to its end.
     """
     from dsi_core.runtime import packing, released
 
@@ -245,15 +260,17 @@ def release(
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi verify --models 3")
 def verify(
     context: typer.Context,
-    profile: Annotated[str, typer.Option(help="Whose released answers.")] = "small",
-    models: Annotated[int, typer.Option(help="How many are tuned anew, by chance.", min=1)] = 3,
-    seed: Annotated[int, typer.Option(help="Of the choice of dataset and models.")] = 0,
-    stored: Annotated[
-        bool, typer.Option("--stored", help="Tune nothing: all that `make reproduce` left here.")
-    ] = False,
-    out: Annotated[str | None, typer.Option(help="For <out>/<profile>/made_anew.csv.")] = None,
+    profile: Annotated[
+        str, typer.Option(help="The profile whose released answers are checked.")
+    ] = "small",
+    models: Annotated[
+        int, typer.Option(help="How many models to tune anew, drawn at random.", min=1)
+    ] = 3,
+    seed: Annotated[int, typer.Option(help="The seed that chooses dataset and models.")] = 0,
+    stored: Annotated[bool, typer.Option("--stored", help=STORED)] = False,
+    out: Annotated[str | None, typer.Option(help=ANEW)] = None,
 ) -> None:
-    """Tune a few models anew, and say how far answers and verdicts are from the released ones.
+    """Tune a few models anew and compare their answers and verdicts with the released ones.
 
     Exit code 1 = a verdict changed.
     """
@@ -277,9 +294,11 @@ def verify(
 
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi results --check")
 def results(
-    check: Annotated[bool, typer.Option("--check", help="Say whether it is as written.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail if a text is out of date.")
+    ] = False,
 ) -> None:
-    """Write notebooks/pages/results.md and the README's short results anew, from figures/small."""
+    """Write notebooks/pages/results.md and the README's results again, from figures/small."""
     from dsi_core.paper.results import page
 
     if not check:
