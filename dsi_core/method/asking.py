@@ -108,7 +108,7 @@ class Query:
 def query(
     queries: Iterable[Query], others: Iterable[jobs.Job] = (), *, announced: bool = False
 ) -> None:
-    """Get whatever answers the store lacks, and do `others` beside, in parallel.
+    """Get the answers that the store lacks, and do the jobs `others` beside them, in parallel.
 
     Long jobs come first, so that no core waits at the end. Of the models that share one tuning
     only the first tunes: the others come late enough to find it done.

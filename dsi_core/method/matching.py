@@ -1,6 +1,6 @@
 """BERTScore by hand: which token of one text is matched with which token of another, and how well.
 
-A study needs the score alone (`similarity`); this is for whoever wants to see where it comes from.
+A study needs only the score (`similarity`); this module shows where it comes from.
 """
 
 import json
@@ -67,9 +67,9 @@ class Matching:
 
 
 def match(backbone: Backbone, a: str, b: str) -> Matching:
-    """Match every token of each text with the likest one of the other, as BERTScore does (§4.2).
+    """Match every token of each text with the most similar one of the other, as BERTScore (§4.2).
 
-    What was matched once is kept in the store.
+    Matchings are kept in the store.
 
     Parameters
     ----------

@@ -38,10 +38,10 @@ def rescale(raw, baseline):
 def baseline(backbone: Backbone, victim: Dataset, others: Sequence[Dataset] = ()) -> float:
     """Find the mean raw score of unrelated texts.
 
-    The settings' own, or bert-score's published value where there is one; else estimated once
-    from `baseline_pairs` random pairs of different answers of the victim's whole file, less what
-    the profile drops of it, and stored. Where these are alike, as rows of one template are, they
-    are paired with the others' instead: on the scale of such a baseline noise would be training.
+    The settings' own, or bert-score's published value where there is one; else estimated once from
+    `baseline_pairs` random pairs of different answers of the victim's whole file, less what the
+    profile drops of it, and stored. If these answers are alike, as rows of one template are, they
+    are paired with the others' instead: rescaled by such a baseline, noise looks like training.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ def only(study: Study, victims: list[str]) -> Study:
 
 
 def in_depth(study: Study) -> Study:
-    """Give the same study of those victims alone at which the profile looks in depth (`in_depth`).
+    """Give the same study of only the victims that the profile looks at in depth (`in_depth`).
 
     Raises
     ------

@@ -23,8 +23,8 @@ def gaps(scores: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per (dataset, sample_id): min_gap = min_i (s_i^t - s_i), higher = training on the
-        sample changes every reference more. Differs: of a reference that is `silent` it is at most
-        0, as nothing is known of its change, and any text is closer to an answer than none.
+        sample changes every reference more. Differs: if a reference is `silent`, it is at most 0,
+        as nothing is known of its change, and any text is closer to an answer than no text.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def gaps(scores: pd.DataFrame) -> pd.DataFrame:
 def silent(scores: pd.DataFrame) -> pd.Series:
     """Tell for each row of `gaps`' scores whether the reference gave no text, before or after.
 
-    What nobody sees is none.
+    A text of invisible characters is none.
     """
     return scores.reindex(columns=SAID).map(_blank).any(axis=1)
 
@@ -65,8 +65,8 @@ def _blank(text) -> bool:
 def tainted(scores: pd.DataFrame, delta_t: float) -> pd.DataFrame:
     """Give `gaps` with a column tainted: min_gap > delta_t (Eq. 1; strictly greater).
 
-    Of two references of one architecture, both must pass. So it is in the authors' released code,
-    which also takes a gap of exactly delta_t.
+    Of two references of one architecture, both must pass, as in the authors' released code, which
+    also takes a gap of exactly delta_t.
     """
     table = gaps(scores)
     return table.assign(tainted=table["min_gap"] > delta_t)

@@ -1,7 +1,7 @@
 """How much of D was used, from text alone, with the references as the two ends: none and all of D.
 
-Both ways say how much of D a suspect knows as the references do that were tuned on it. One that
-learnt all of D half as well and one that learnt half of it look alike.
+Both ways say how much of D a suspect knows as well as the references that were tuned on it. A
+suspect that learnt all of D half as well and one that learnt half of it look alike.
 """
 
 from dataclasses import asdict
@@ -40,7 +40,7 @@ def by_vote(verdicts: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_closeness(scores: pd.DataFrame, answers: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Place the closeness of each suspect's answers to D's texts between that of the references'.
+    """Place each suspect's closeness to D's texts between the references' before and after tuning.
 
     Parameters
     ----------

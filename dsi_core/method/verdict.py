@@ -118,7 +118,7 @@ def verdicts(
     suspects
         Columns dataset, suspect (others are kept).
     rule
-        Whose.
+        The text's or the released code's, as of `evidence`.
 
     Returns
     -------
