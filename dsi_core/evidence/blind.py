@@ -27,12 +27,12 @@ class BlindCheck:
     ----------
     auc
         AUROC: 0.5 or less = cannot tell, 1 = tells every pair. Each pair is scored by a classifier
-        that did not see it, so that with few pairs, where one left out is one less of its kind, it
-        may fall far below 0.5. NaN where there were too few pairs for a classifier.
+        that did not see it. With few pairs, leaving one out lowers the share of its own set, so
+        that the AUROC may fall far below 0.5. NaN where there were too few pairs for a classifier.
     low, high
         Its 95% interval (`intervals.newcombe`), or NaN.
     p
-        Share of the deals of labels, the true one counted, with as large an AUROC; NaN with it.
+        Share of the deals of labels, the true one counted, with as large an AUROC; NaN with `auc`.
         Close to 1: the sets are more alike than sets drawn at random, an atypical draw.
     noticed
         The smallest true AUROC, at most 1, that this check detects (p <= `ALPHA`) with probability

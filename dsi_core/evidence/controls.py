@@ -5,9 +5,9 @@ more draw of whatever the controls are draws of, so that each of the K + 1 model
 to have the largest statistic. That is an assumption about the choice of controls, not a fact, and
 controls of several kinds and bases are no one population: easy ones would only make p smaller. So
 M is ranked within each *stratum*, the controls of one kind and base, and the largest p counts. A
-control that hardly answered is left out: it could rank before nobody and would make p smaller. It
-says that M answers more like a model tuned on D than each of these kinds does, which an M that
-merely knows the subject may do too; never that it was trained.
+control that hardly answered is left out: it could never rank before M, and would make p smaller. A
+small p says that M answers more like a model tuned on D than each of these kinds does, which an M
+that merely knows the subject may do too; it never says that M was trained.
 """
 
 from collections.abc import Iterable
@@ -142,8 +142,8 @@ def final_statistics(evidence: pd.DataFrame) -> pd.Series:
 def less_controls(values: ArrayLike, of_controls: ArrayLike) -> np.ndarray:
     """Subtract from each sample's value what the controls have there on average.
 
-    They never saw D, so this takes away what is the sample's own: how easy it is, or which of two
-    wordings everybody prefers. An exact test stays exact, as the controls know no labels.
+    They never saw D, so this removes what depends on the sample alone: how easy it is, or which of
+    two wordings every model prefers. An exact test stays exact, as the controls know no labels.
 
     Parameters
     ----------
@@ -236,9 +236,9 @@ def test(evidence: ArrayLike, controls: pd.DataFrame) -> RankTest:
         passed over.
     controls
         Columns model, group (its kind), base, evidence: each model's over *all* tainted samples,
-        however many the suspect is asked about, in that order. Were it over those asked about,
-        every raise of a budget would be one more look. One with evidence on fewer than
-        `MIN_SAMPLES` does not count.
+        however many the suspect is asked about, in that order. If only those asked about counted,
+        every raise of a budget would be one more look. A control with evidence on fewer than
+        `MIN_SAMPLES` samples does not count.
     """
     running = running_statistic(evidence)
     lean = float(running[-1]) if len(running) else float("-inf")

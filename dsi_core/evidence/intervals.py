@@ -8,8 +8,8 @@ from scipy import optimize, stats
 def wilson(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson score interval of a proportion.
 
-    It treats the cases as independent draws, which models that share a base, a recipe or D are
-    not: read it as the least doubt there is.
+    It treats the cases as independent draws. Models that share a base, a recipe or D are not
+    independent: for them the interval is too narrow.
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ def of_mean(values: np.ndarray) -> tuple[float, float]:
 def newcombe(auroc: float, n: int, m: int, confidence: float = 0.95) -> tuple[float, float]:
     """Score interval of an AUROC, which has a width at 0 and at 1 as well.
 
-    Its ends are the true AUROCs t from which the observed one is z standard errors away, the
-    error being that *at t*; as Wilson's are for a proportion, which it is for one score against
-    one. The Wald interval around the observed AUROC (Hanley and McNeil 1982) is [1, 1] for an
+    Its ends are the true AUROCs t from which the observed one is z standard errors away, with the
+    standard error *at t*, as in Wilson's interval, which it equals for one score against one. The
+    Wald interval around the observed AUROC (Hanley and McNeil 1982) is [1, 1] for an
     AUROC of 1, even of 4 against 4. DeLong's variance is 0 there too, on any scale.
 
     The scores are taken for independent. Those of cross-validation are not quite: the classifiers

@@ -35,8 +35,7 @@ class Looks:
     alpha
         The chance of accusing an innocent model, over all looks together.
     exponent
-        Of the share of the samples asked, for the share of alpha that is spent by then: 1 = evenly,
-        2 = less at first.
+        Share of alpha spent = share of the samples asked ^ exponent: 1 = evenly, 2 = less at first.
     """
 
     after: tuple[int, ...]
@@ -77,7 +76,7 @@ class Look:
         Of the true deal; higher = knows what was published better; NaN where there is none.
     p
         Share of the deals that were rejected earlier or have as large a statistic; once crossed,
-        that of the look that crossed.
+        the p of the look that crossed.
     spent
         Alpha spent by now.
     crossed
@@ -101,7 +100,7 @@ class ExactTest:
     Attributes
     ----------
     p
-        The stage-wise p-value: at the look that found, that look's; at the last one, that look's.
+        The stage-wise p-value: p of the look that found, or else of the last look planned.
         At an earlier look that did not find, p x alpha / (alpha spent so far), at most 1: about the
         smallest alpha with which this plan would have stopped here. At most alpha exactly when
         `found`; 1 before the first look.
@@ -144,7 +143,7 @@ def planned(samples: int, alpha: float, count: int = 12, exponent: float = 1.0) 
     Raises
     ------
     ValueError
-        Without a sample or a look, or for an alpha that is none.
+        Without a sample or a look, or for an alpha that is not one.
 
     References
     ----------

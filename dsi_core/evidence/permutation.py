@@ -15,8 +15,8 @@ def p_of_matches(
 ) -> float:
     """One-sided p-value of the number of right answers, had the truths been dealt anew.
 
-    Unlike a binomial p-value it does not reward giving one answer always where that is the truth
-    of most.
+    Unlike a binomial p-value it does not reward always giving one answer that is true of most
+    cases.
 
     Parameters
     ----------
