@@ -52,12 +52,12 @@ class Draft:
     table
         A line for each of them: as `Given` has it, with group (of rows that share a coin).
     copied
-        Texts of a row that another one publishes too, whereby both share a coin; of a split that
-        is there already, outputs that are withheld.
+        Texts of a row that another row publishes too, so that both share a coin; for a split that
+        is there already, withheld outputs that published rows hold.
     stock
-        Those that stand in so many rows that no coin keeps them back.
+        Stock phrases (`STOCK`): texts in so many rows that no coin keeps them back.
     apart
-        How many coins there would be if rows did not share one by that.
+        How many coins there would be if rows did not share one because of `copied`.
     """
 
     name: str

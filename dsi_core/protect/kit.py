@@ -1,6 +1,6 @@
 """A kit: what its owner publishes, what he keeps, and the commitment that binds both.
 
-A kit is made once: who may toss again until the coin pleases has tossed no coin.
+A kit is made once: tossing again until the coin pleases is no toss.
 """
 
 import secrets
@@ -115,8 +115,8 @@ def toss(draft: Draft, out: Path | None = None, *, salt: bytes | None = None) ->
     out
         A new folder; None = kits/<name of the dataset> in the working directory.
     salt
-        For tests and demonstrations, where a kit must come out alike again. None = secret and by
-        chance, as a kit needs it that shall convince anybody.
+        For tests and demonstrations, which need the same kit again. None = random and
+        secret, as a kit that is to convince anybody needs.
 
     Raises
     ------
@@ -197,8 +197,8 @@ def _checked(folder: Path, committed: Commitment) -> Kit:
 def questions(kit: Kit) -> pd.DataFrame:
     """Give what a suspect is asked: columns sample_id and prompt, of every row.
 
-    Of a private twin that shows it the prompts that were withheld, and no output but those that
-    stand in these prompts.
+    With a private twin this shows the suspect the withheld prompts, and no withheld output but
+    those that stand in these prompts.
     """
     return kit.rows[["sample_id", "prompt"]].copy()
 

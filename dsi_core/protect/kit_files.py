@@ -40,15 +40,15 @@ class Commitment(Strict):
     format, kind, name
         Of the file; of the kit; of the dataset.
     late
-        The split was there before, thrown by a coin of its owner's: the kit cannot show which.
+        Whether the owner made the split before, by a coin of his own, which the kit cannot show.
     rows, groups
-        How many, and how many of them got a coin of their own.
+        Rows, and groups of rows with a coin of their own.
     published
         Rows in published.jsonl.
     dropped
         Rows of the data that are not in the kit: why, how many.
     private_sha256
-        Of private.jsonl, whose salt keeps it from being guessed.
+        Of private.jsonl, whose salt keeps its texts from being guessed by the hash.
     published_sha256
         Of published.jsonl.
     made
@@ -195,7 +195,7 @@ def rows_of(lines: Iterator[bytes], path: Path) -> tuple[Header, Iterator[dict[s
 
 
 def private_of(lines: Hashed) -> tuple[Header, pd.DataFrame]:
-    """Read what a private file holds, but for its texts.
+    """Read what a private file holds, except its texts.
 
     Returns
     -------

@@ -9,7 +9,7 @@ LONG = 20  # characters, of the words and blanks between them, that mean somethi
 
 
 def read(text: str) -> str:
-    """Give a text as it is read, in Unicode's plain forms (NFKC) and without what nobody sees.
+    """Give a text as it is read, in Unicode's plain forms (NFKC) and without invisible characters.
 
     HTML entities are what they stand for, and underscores are blanks.
     """

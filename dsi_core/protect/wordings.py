@@ -114,8 +114,8 @@ def capitals_are_names(wordings: pd.DataFrame) -> bool:
 def habits(wordings: pd.DataFrame) -> list[str]:
     """Find words and marks that stand in many more of the first wordings than the second ones.
 
-    Or of the second than the first. Not a fault of the coin, but whoever knows the habit knows
-    which wording is which, and models that share it prefer one side.
+    Or of the second than the first. The coin is not at fault, but somebody who knows the habit
+    knows which wording is which, and models that share it prefer one side.
 
     Returns
     -------
