@@ -17,9 +17,10 @@ NAMED = 3  # prompts that are quoted where some are unknown
 def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
     """Read the answers to samples from a file of records, one for each answer.
 
-    A record has `response`, and `sample_id` or `prompt` (as the sample's, but for spaces around
-    it; samples that share a prompt share its answers). `draw` tells several answers to a sample
-    apart: integers, in whose order they are numbered from 0; without it, in the order of the file.
+    A record has `response`, and `sample_id` or `prompt` (equal to the sample's, except for spaces
+    around it; samples that share a prompt share its answers). `draw`, an integer, tells several
+    answers to a sample apart: they are numbered from 0 in its order or, without it, in the order of
+    the file.
     Other fields are ignored.
 
     Parameters

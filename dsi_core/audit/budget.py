@@ -22,7 +22,7 @@ class Budget:
     queries, money
         Limits; None = none.
     price_read, price_written
-        Money per million tokens; None = unknown, and so is what anything costs.
+        Money per million tokens; None = unknown, and so are all costs.
     """
 
     queries: int | None = None

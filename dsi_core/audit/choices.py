@@ -58,7 +58,7 @@ def plan(
     suspect, model, answers
         Its name, and where it is: a model as `suspect.model` gives it, or a file of its answers.
     profile
-        With a kit: the name of that whose way of asking is taken; None = `settings.defaults`.
+        With a kit: name of the profile that says how to ask; None = `settings.defaults`.
     control_answers
         With a kit: files of answers of models that cannot have seen the data.
     out
@@ -69,8 +69,8 @@ def plan(
     samples
         How many to ask about at most; None = all there are.
     draws
-        Answers to each prompt. None = as the subject says; of a preparation at most, and unless
-        asked for otherwise, as many as the control with the fewest (`strength.draws_allowed`).
+        Answers to each prompt; None = as the subject says. With a preparation at most, and by
+        default, as many as the control with the fewest has (`strength.draws_allowed`).
     system, temperature, max_new_tokens
         None = as the subject says; not with answers.
     budget

@@ -51,25 +51,25 @@ class DryRun(Readable):
     reach
         Of all samples planned.
     within_budget
-        Of those that are answered or that the budget suffices for, whatever they cost.
+        The same of the samples that are answered or fit the budget at the highest cost.
     about_within_budget
-        Of those that a budget in money suffices for about: as long as the most that the next one
-        can cost is left, and each before it costs what is usual.
+        The same of the samples that fit a budget in money if each costs what is usual, and the
+        most that the next one can cost is left.
     power
-        Of those within the budget, by how strongly a model leans, as `reach.power`; empty where no
-        coin was thrown, or nothing can be found.
+        For the samples within the budget, by how strongly a model leans, as `reach.power`; empty if
+        no coin was thrown, or nothing can be found.
     suspect, folder
         Who, and where the answers are or will be.
     samples, samples_left
         Planned, and still to be asked about within the budget.
     queries
-        To send about these, at most; neutral_queries: of these, whether it is one model.
+        To send about these, at most; neutral_queries: those that ask whether it is one model.
     looks
         After how many samples the test looks.
     already_answered
         Questions, neutral ones too: they are not among the queries.
     under_way
-        Questions that a batch has been given: they are paid, and not among the queries either.
+        Questions submitted in a batch: they are paid, and not among the queries either.
     of_a_file
         Whether a file answers, so that nobody is asked.
     about, at_most

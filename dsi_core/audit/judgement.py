@@ -57,7 +57,7 @@ class Vote:
 class Judgement:
     """All that the answers so far say.
 
-    Only samples in the order of asking, up to the first that lacks an answer, count.
+    The samples that count are those, in the order of asking, before the first without an answer.
 
     Attributes
     ----------

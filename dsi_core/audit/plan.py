@@ -44,7 +44,7 @@ class Plan:
     answers_file
         A file of answers that stands for the suspect.
     responses
-        How it is prompted: as the subject says, but for what was chosen for this audit.
+        How it is prompted: as the subject says, except what was chosen for this audit.
     samples
         Those to ask about at most, in order.
     alpha
@@ -105,7 +105,7 @@ class Plan:
 
     @property
     def asking(self) -> Sampling:
-        """How an API is asked: with seeds from which it learns nothing of a sample."""
+        """How an API is asked: with seeds that tell it nothing about a sample."""
         return replace(self.sampling, seed=int(self.subject.secret, 16))
 
     @property
@@ -177,5 +177,5 @@ class Plan:
 
 
 def folder_name(name: str) -> str:
-    """Write a name as that of a folder, which no shell tool takes for an option."""
+    """Write a name as a folder's, which no shell tool takes for an option."""
     return re.sub("^-", "_", store.file_name(name))

@@ -1,6 +1,6 @@
 """plan.json: what an audit fixed before its first question, so that no rerun can choose again.
 
-One of which nothing was answered or billed yet may be planned anew (`asking.run.begin`).
+A plan can be replaced as long as nothing was answered or billed (`asking.run.begin`).
 """
 
 from pathlib import Path
@@ -48,7 +48,7 @@ class PlanFile(Readable):
     exponent
         How alpha is spent over the looks (`evidence.looks`).
     reasoning_tokens
-        How many new ones more may be written, for a thought.
+        Extra new tokens that may be written for a thought.
     statistic
         What is compared, in words.
     extra, omit
@@ -89,7 +89,7 @@ def lies_in(folder: Path) -> bool:
 
 
 def write(folder: Path, planned: PlanFile) -> PlanFile:
-    """Write plan.json, with the time, by which the log tells it from one written anew."""
+    """Write plan.json with the time, by which the log tells it from one written anew."""
     begun = planned.changed(begun=provenance.moment())
     disk.write_text(folder / NAME, begun.json_text())
     return begun
@@ -107,7 +107,7 @@ def read(folder: Path) -> PlanFile:
 def check(folder: Path, planned: PlanFile, *, of_a_file: bool = False) -> None:
     """Compare a plan with the one that an audit in the folder began with.
 
-    of_a_file: nobody is asked, so how prompts are sent decides nothing.
+    of_a_file: no model is asked, so it does not matter how prompts are sent.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What whoever audits puts before each question: a model may copy from it what it never learnt."""
+"""What an auditor puts before each question: a model may copy from it what it never learnt."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +26,7 @@ class Shared(Readable):
     before
         What was put there.
     published, kept_back
-        Texts that the coin published, and that it did not; without a coin any, and None.
+        Texts that the coin published, and that it did not; without a coin all texts, and None.
     """
 
     before: list[str]
@@ -54,7 +54,7 @@ class Shared(Readable):
 def texts(plan: Plan) -> dict[str, str]:
     """Give what was chosen to stand before each question, by what it is.
 
-    Of --extra-body all texts in it: what a field does, only the service knows.
+    All texts of --extra-body count: only the service knows what a field does.
     """
     if plan.model is None:  # of a file of answers nobody here knows
         return {}

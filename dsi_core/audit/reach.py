@@ -43,14 +43,14 @@ class Reach(Readable):
 
 
 class Power(Readable):
-    """How often an audit finds a model that leans so much to what was published.
+    """How often an audit finds a model that leans by `effect` to what was published.
 
     Attributes
     ----------
     effect
         In standard deviations of a sample (`evidence.power`).
     final_loss
-        Of the models that lean so, nats per token over their last epoch.
+        Of the models with this effect, nats per token over their last epoch.
     found, low, high
         The share of simulated audits and its 95% Wilson interval.
     median_samples
@@ -116,13 +116,13 @@ def power(plan: Plan, samples: pd.DataFrame, asked: int) -> dict[str, Power]:
     and draws: small models on small data. Empty where nothing is exact, and where these samples
     cannot show anything.
 
-    Samples that share a coin count as one, those without evidence not at all. Of a private twin so
-    many are published as in the kit: from other parts than halves less is found.
+    Samples that share a coin count as one, those without evidence not at all. With a private twin
+    as many are published as in the kit: less is found with other parts than halves.
 
     Parameters
     ----------
     samples, asked
-        As for `reach`: what the looks by then would have found, of the alpha that they may spend.
+        As for `reach`: what the looks by then would have found, with the alpha that they may spend.
     """
     if plan.looks is None:
         return {}

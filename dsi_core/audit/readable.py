@@ -19,7 +19,7 @@ def read(path: Path, known: int, remedy: str) -> dict[str, Any]:
     known
         The format that this version reads.
     remedy
-        What else to do with a record of another, than to use the version that wrote it.
+        What to do with a record of another format, other than using the version that wrote it.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def read(path: Path, known: int, remedy: str) -> dict[str, Any]:
 class Readable(Strict):
     """A record whose JSON has words for names: "of at most" is the field `of_at_most`.
 
-    A number that is none (NaN, infinite) is null there.
+    NaN and infinite numbers are null there.
     """
 
     model_config = ConfigDict(

@@ -1,10 +1,10 @@
-"""Answers that say nothing but that there will be none, in English.
+"""Answers that only decline to answer, in English.
 
 A model that has never seen D is often careful: it begins with "I'm not able to give legal advice,
-but ..." and then answers. Such an answer counts. One is refused that opens by declining and of
-which nothing of substance is left without what declines, apologises or points elsewhere. A refusal
-in another language is taken for an answer, and so is one that explains itself at length; the line
-that counts refused answers as answers says how much hangs on it.
+but ..." and then answers. Such an answer counts. An answer is refused if it opens by declining and
+has nothing of substance beside what declines, apologises or points elsewhere. A refusal in another
+language is taken for an answer, and so is one that explains itself at length; the line of the
+report that counts refused answers as answers says how much depends on that.
 """
 
 import re

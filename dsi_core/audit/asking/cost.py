@@ -35,7 +35,7 @@ def affordable(
     questions
         Columns sample_id, prompt, draw.
     expected
-        What the questions before it are taken to cost, by their prompts; None = the most they can.
+        The usual cost of a question, by its prompt, for those before a sample; None = the most.
     under_way
         Prompts of the questions, none of those above, that a batch under way has.
     """

@@ -1,6 +1,6 @@
 """Answers that can be no evidence: told while they come, as each is paid or waited for.
 
-What is told does not depend on the coin: whoever stops by it has learnt nothing of the evidence.
+The warnings do not depend on the coin: whoever stops because of one learnt nothing of the evidence.
 """
 
 import warnings
@@ -26,7 +26,7 @@ ENDS = "Ctrl-C ends the asking, and keeps what came"
 def look(plan: Plan, there: int, number: int, shown: Callable[[str], str] = str) -> None:
     """Warn where the answers so far come in vain: looked at after `ALIKE` and after `FEW` of them.
 
-    After the last one there is nothing to warn of any more: what is concluded says it.
+    After the last answer there is no warning any more: the conclusion says the same.
 
     Parameters
     ----------

@@ -81,10 +81,10 @@ def end(place: Path, audit: str, answer: str, p: float | None, kept: bytes) -> N
 
 
 def lacks(place: Path, audit: str, kept: bytes) -> bool:
-    """Tell whether answers are gone that an audit had: who asks for them anew tries again.
+    """Tell whether answers are gone that an audit had: asking for them anew is another try.
 
-    Answers are only added, so that those it ended with still come first. Of an audit that never
-    ended the log knows that there were some.
+    Answers are only added, so that those it ended with still come first. If an audit never ended,
+    the log only knows that it had some.
     """
     known = _known(place, audit)
     if known is None or known.size is None:

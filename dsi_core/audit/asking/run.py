@@ -114,10 +114,9 @@ def _shown(service: Service | None) -> Callable[[str], str]:
 def begin(plan: Plan) -> None:
     """Make the audit's folder and fix its plan.
 
-    What the suspect answers is read by the folder's owner alone. Before it has answered anything
-    another plan may take the first one's place: nobody can have chosen by its answers. Where
-    answers are gone that the log knows of, what follows is another audit. A damaged log is told
-    now, before anything is paid for.
+    Only the folder's owner may read the suspect's answers. Before the first answer another plan may
+    replace this one: nobody can have chosen it by the answers. If answers are gone that the log
+    knows of, this is another audit. A damaged log is refused now, before anything is paid for.
     """
     log.read(plan.subject.folder)
     plan.folder.mkdir(parents=True, exist_ok=True)
@@ -190,9 +189,9 @@ def _settings(fixed: PlanFile) -> dict:
 def next_questions(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:
     """Give the next block of questions (sample_id, prompt, draw): whole samples, in order.
 
-    Up to the next look, or, without looks, as many as keep all connections busy; all of them where
-    nothing stops early. Empty at the end, or when the next sample might exceed the budget. What a
-    batch under way has asked comes first, whatever the budget: it is paid.
+    Up to the next look, or, without looks, as many as keep all connections busy; all of them if
+    nothing stops early. Empty at the end, or when the next sample might exceed the budget.
+    Questions of a batch under way come first, whatever the budget: they are paid.
     """
     wanted = responses.unanswered(stored, plan.samples, plan.draws)
     paid = pending.submitted(plan.folder, wanted)
@@ -252,7 +251,7 @@ def _counted(
     replies: Generator[tuple[Any, Reply], None, None],
     vain: list[tuple[Any, Lost]],
 ) -> Iterator[Iterator[tuple]]:
-    """Give replies as `keep` takes them; whatever ends it, count what was asked in vain.
+    """Give replies as `keep` takes them, and, however it ends, count what was asked in vain.
 
     folder: where the answers are kept. Ctrl-C may come after one was, and before that is known.
     """
@@ -298,7 +297,7 @@ def _ask_neutral(
 def so_far(plan: Plan, judged: Judgement, stored: pd.DataFrame, cost: float | None) -> str:
     """Say in a line how an audit stands: its votes, p at the last look, money, repeated requests.
 
-    Between looks nothing new is said of the evidence: who watches it stops when it pleases him.
+    Between looks it says nothing new about the evidence, so that nobody can stop when it suits him.
     """
     parts = [f"{plan.suspect}: {judged.samples} of {len(plan.samples)} samples"]
     if judged.vote is not None:

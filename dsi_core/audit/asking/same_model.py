@@ -2,7 +2,7 @@
 
 They have nothing to do with any dataset, are asked in one way whatever the audit's is, and their
 answers are kept in the audit's folder: audits of the same suspect compare theirs with them. Their
-prompts are no secret: a service may know them, and what it then does with others is not noticed.
+prompts are public: a service may recognise them and treat other questions differently, unnoticed.
 """
 
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ class SameModelFacts(Readable):
     asked
         Answers to neutral questions in this audit.
     during
-        Its first round against its last; None = one brought texts, or none did.
+        Its first round against its last; None = not more than one round brought texts.
     earlier
         Its texts against those of earlier audits of this suspect; None = there are none.
     differs
@@ -78,7 +78,7 @@ class SameModelFacts(Readable):
 def sampling(seed: int) -> Sampling:
     """Say how these questions are put, whatever the audit's own way is.
 
-    seed: a secret one, as no seed that is sent shall tell whose questions these are.
+    seed: a secret one, so that the seeds sent do not tell whose questions these are.
     """
     return Sampling(
         seed=seed, temperature=1.0, draws=DRAWS, max_new_tokens=NEW_TOKENS, batch_size=1
@@ -135,8 +135,8 @@ def rounds(there: pd.DataFrame) -> list[pd.DataFrame]:
 def judge(there: pd.DataFrame, earlier: Sequence[pd.DataFrame]) -> SameModelFacts | None:
     """Compare the rounds of an audit with each other, and with those of earlier audits.
 
-    Only texts: replies that were all thought, or empty, are always alike and say nothing of a
-    model. Returns None where nothing was asked.
+    Only texts are compared: empty replies, or thoughts without an answer, are always alike and say
+    nothing of a model. Returns None where nothing was asked.
     """
     if there.empty:
         return None

@@ -17,7 +17,7 @@ COLUMNS = [*responses.COLUMNS, *(field.name for field in fields(AnswerFacts))]
 def answers(plan: Plan) -> pd.DataFrame:
     """Read the stored answers: sample_id, draw, response, and the fields of `AnswerFacts`.
 
-    Of a file about a kit as many to each sample: whoever made it knew what the coin decided.
+    From a file, with a kit, equally many to each sample: its maker may know what the coin decided.
     """
     stored = answers_in(plan.folder)
     of_a_file = plan.answers_file is not None and plan.kit is not None
@@ -45,7 +45,7 @@ def answers_in(folder: Path) -> pd.DataFrame:
 def complete(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
     """Give the samples, in order, before the first that lacks an answer.
 
-    A file of answers is all there is: what it lacks was not answered.
+    All samples where a file answers: what it lacks was not answered.
     """
     if plan.answers_file is not None:
         return plan.samples

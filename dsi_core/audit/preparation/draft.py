@@ -47,7 +47,7 @@ class Draft:
     facts
         What the folder will say of it.
     unmeasured
-        Of which rows nobody knows yet whether they are too long, a line each.
+        Rows of which it is not known yet whether they are too long, a line each.
     fetch
         Whether models may be fetched for what is told beforehand.
     """
@@ -102,8 +102,8 @@ def draft(
     control_answers
         Files of answers (`answers_file`) by innocents: each is a control, called as its file.
     half
-        Where there is nothing like D, and D is large enough, accuse a random part of it and tune
-        the hardest controls on another.
+        If there is no data like D, and D is large enough, accuse a random part of it and tune the
+        hardest controls on another.
     out
         The folder; None = audits/<its name>/prepared in the working directory.
     prompt, output
@@ -292,7 +292,7 @@ def _reworded(settings: Profile, name: str) -> list[str]:
 
 
 def _refuse_copies(settings: Profile, name: str, pairs: pd.DataFrame) -> None:
-    """Other words that nearly repeat D teach D: who trains on them is no innocent."""
+    """Other words that nearly repeat D teach D: a model that trains on them is not innocent."""
     for other in _reworded(settings, name):
         table = load_pairs(dataset(settings, other))
         near = table[near_duplicates.find(table, pairs, innocents.NEAR_DUPLICATE)]

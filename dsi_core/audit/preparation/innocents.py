@@ -64,7 +64,7 @@ def concise(models: Iterable[Participant]) -> list[Participant]:
 
 
 def concisely(sampling: Sampling) -> Sampling:
-    """Give the way in which a concise control is asked: a system prompt more."""
+    """Give the way in which a concise control is asked: with a system prompt more."""
     system = ASKED_CONCISE if sampling.system is None else f"{sampling.system}\n{ASKED_CONCISE}"
     return replace(sampling, system=system)
 
@@ -72,7 +72,7 @@ def concisely(sampling: Sampling) -> Sampling:
 def retrieved(samples: pd.DataFrame, pool: pd.DataFrame, draws: int) -> pd.DataFrame:
     """Answer each sample with the outputs of the pairs whose prompts are most like its own.
 
-    What a service says that looks D's neighbours up and knows no more; nothing where all pairs
+    This is what a service would say that only looks up D's neighbours. It says nothing if all pairs
     nearly repeat the sample's own output, as those of one template may.
 
     Parameters
@@ -80,16 +80,16 @@ def retrieved(samples: pd.DataFrame, pool: pd.DataFrame, draws: int) -> pd.DataF
     samples
         Columns sample_id, prompt, output.
     pool
-        Columns prompt, output: more pairs like D, or D itself. What nearly repeats a sample's own
-        output is no answer to it.
+        Columns prompt, output: more pairs like D, or D itself. Outputs that nearly repeat a
+        sample's own output are no answers to it.
     draws
-        So many pairs, the nearest first.
+        How many pairs to answer with, the nearest first.
 
     Returns
     -------
     pandas.DataFrame
-        Columns sample_id, draw, response; fewer draws where the pool has no more, and so many
-        empty ones where it has none.
+        Columns sample_id, draw, response; fewer than `draws` if the pool has no more, and as many
+        empty ones if it has none.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -114,7 +114,8 @@ def is_innocent(
 ) -> bool:
     """Tell whether a control trains on none of the pairs of D.
 
-    fetch: whether data of the hub is read for it; else what trains on it is taken to be innocent.
+    fetch: whether to read data from the hub for this; else a control that trains on such data is
+    taken to be innocent.
     """
     if not control.data:
         return True
@@ -151,7 +152,7 @@ def refuse_twins(profile: Profile, where: str) -> None:
 def _weights(profile: Profile, control: Suspect) -> str:
     """What decides a control's weights, whatever the profile calls its base, data and recipe.
 
-    By the settings alone: where an audit is made the data may not be there.
+    By the settings alone: on the machine of an audit the data may be missing.
     """
     base = profile.models.get(control.base) or Model(hub=control.base)
     source = base.model_dump(mode="json", exclude={"device_map", "gpus"})

@@ -1,7 +1,7 @@
 """Lengths: which rows are too long for the models that are tuned on them or asked their prompts.
 
-Every row is checked before any work: a row that is cut teaches and asks something else, and one of
-ten thousand words can fill a machine's memory. Rows whose bytes cannot make too many tokens are
+Every row is checked before any work: a row that is cut teaches and asks something else, and a row
+of ten thousand words can fill a machine's memory. Rows whose bytes cannot make too many tokens are
 not tokenised.
 """
 
@@ -49,7 +49,7 @@ class Limit:
     whole
         Prompt and output together, which a model is tuned on; else the prompt alone.
     system
-        That stands before the prompt.
+        The system prompt before it.
     """
 
     base: Base
@@ -242,7 +242,7 @@ def _counted(tokenizer: Any, texts: Sequence[str]) -> np.ndarray:
 
 
 def compared_in_part(pairs: pd.DataFrame, backbone: Backbone) -> int:
-    """Count the outputs of which the similarity can compare the beginnings alone."""
+    """Count the outputs of which the similarity can compare only the beginning."""
     some = pairs[(most_tokens(pairs["output"]) + 2 > LONGEST // 2).to_numpy()]
     if some.empty:
         return 0

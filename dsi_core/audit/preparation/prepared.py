@@ -29,7 +29,7 @@ KNOWN = [*RESPONSE, "member", "group", "base", "reference", "gap"]
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What `prepare.run` left in a folder; equal to itself alone.
+    """What `prepare.run` left in a folder; equal only to itself.
 
     Attributes
     ----------

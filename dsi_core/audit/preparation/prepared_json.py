@@ -87,9 +87,9 @@ class Facts(Strict):
     dropped
         Pairs left out: why, how many.
     key
-        Of settings, pairs and files: another preparation has another one.
+        Hash of settings, pairs and files: another preparation has another one.
     left_out
-        Controls that are none here, as their training data is missing or holds pairs of D.
+        Controls that do not count, as their training data is missing or holds pairs of D.
     blind
         The blind checks.
     sha256
@@ -120,7 +120,7 @@ def lies_in(folder: Path) -> bool:
 
 
 def write(folder: Path, facts: Facts, profile: Profile) -> None:
-    """Write prepared.json, which is passed on: of a model behind a service its name and place."""
+    """Write prepared.json, which is passed on: of a model behind a service only name and place."""
     content = facts.model_dump(mode="json")
     for source in ("data", "iid", "other_words"):
         if content[source] is not None and Path(content[source]).is_absolute():

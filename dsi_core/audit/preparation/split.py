@@ -27,14 +27,14 @@ class Parts:
 def at_random(profile: Profile, name: str, source: Data) -> Parts | None:
     """Split D by the profile's seed.
 
-    Half of it is accused, or so many pairs as are asked for (`rows`); as many of the rest, less
-    near-duplicates, are like it.
+    Half of it, or `rows` pairs if asked for, are accused. As many of the rest (no near-duplicates)
+    tune the hardest controls.
 
     Returns
     -------
     Parts or None
-        None where D has under 4 x `SMALLEST_PART` pairs, or under `SMALLEST_PART` beside those
-        asked for; and where the source says itself how it is drawn.
+        None if D has under 4 x `SMALLEST_PART` pairs, or under `SMALLEST_PART` besides those asked
+        for, or if the source says itself how it is drawn.
     """
     if source.shuffle_seed is not None or source.apart_from is not None:
         return None

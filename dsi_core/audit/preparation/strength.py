@@ -42,10 +42,10 @@ def strata(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns group, base, controls (as `evidence.controls.Stratum`, by as many answers as an
-        audit asks for), draws (answers to a sample, the fewest that one of them has), smallest_p =
-        1 / (controls + 1), and needed: how many controls would support alpha (of the one that
-        retrieves there are no more).
+        Columns group, base, controls (as `evidence.controls.Stratum`, with as many answers as an
+        audit asks for), draws (the fewest answers of one of them to a sample), smallest_p = 1 /
+        (controls + 1), and needed: how many controls would support alpha (there is never more than
+        one that retrieves).
     """
     evidence = known_evidence(prepared, draws_allowed(prepared)[0])
     counted = controls.sizes(evidence[~evidence["member"]]).rename("controls").reset_index()
@@ -57,8 +57,8 @@ def strata(prepared: Prepared, alpha: float = 0.05) -> pd.DataFrame:
 def draws_allowed(prepared: Prepared) -> tuple[int, str]:
     """Give how many answers to a prompt an audit may ask for, and by which control; "" = by none.
 
-    The closest answer counts, and more are closer by chance: as many as the profile says, but no
-    more than the control has that answered some sample the fewest times.
+    As many as the profile says, but no more than the fewest that a control gave to a sample: the
+    closest answer counts, and the best of many is closer than the best of few.
     """
     most = prepared.study.profile.responses.draws
     fewest = _fewest_draws(prepared).droplevel([*controls.STRATUM])
@@ -83,7 +83,7 @@ def accused(prepared: Prepared) -> pd.DataFrame:
 
 
 def cautions(prepared: Prepared) -> list[str]:
-    """Say what a preparation cannot carry, though it is there; a sentence each."""
+    """Say what a finished preparation cannot carry; a sentence each."""
     said = []
     innocent, called = len(_fewest_draws(prepared)), accused(prepared)
     if len(called):

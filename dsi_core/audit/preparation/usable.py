@@ -1,4 +1,4 @@
-"""Outputs that tell little of who repeats them: too short to count, or in their own prompt."""
+"""Outputs that say little about a model that repeats them: too short, or in their own prompt."""
 
 import pandas as pd
 
@@ -10,12 +10,12 @@ NAMED = 3  # rows that are named where there are more
 
 
 def short(pairs: pd.DataFrame, mu: int) -> pd.Series:
-    """Mark outputs under `mu` UTF-8 bytes: who repeats one gives no evidence (§5.3)."""
+    """Mark outputs under `mu` UTF-8 bytes: repeating one gives no evidence (§5.3)."""
     return pairs["output"].map(lambda text: len(text.encode()) < mu).astype(bool)
 
 
 def quotable(pairs: pd.DataFrame) -> pd.Series:
-    """Mark outputs whose words stand in their own prompt, in a row: who quotes it repeats D."""
+    """Mark outputs whose words stand in their own prompt, in a row: quoting it repeats D."""
     inside = [
         spaced(words(output)) in spaced(words(prompt))
         for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True)
@@ -24,7 +24,7 @@ def quotable(pairs: pd.DataFrame) -> pd.Series:
 
 
 def notes(pairs: pd.DataFrame, settings: Profile, name: str) -> list[str]:
-    """Say of which pairs of a dataset a member's answers tell little, and where the first stand."""
+    """Say on which pairs of a dataset a member's answers show little, and where the first are."""
     mu = settings.decision.mu
     too_short = short(pairs, mu)
     quoted = quotable(pairs) & ~too_short

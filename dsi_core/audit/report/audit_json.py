@@ -1,6 +1,6 @@
 """audit.json: every number of an audit, with what it assumes, in words that people read.
 
-No text of the data or of the suspect is in it but names and counts.
+It holds no text of the data or of the suspect, only names and counts.
 """
 
 import math
@@ -132,10 +132,10 @@ class Queried(Readable):
         Answers that came after a thought, replies that held nothing else, and answers beyond the
         limit of new tokens, by the service's count or by their length.
     uncounted, cost
-        Requests of which the service did not count all tokens; the most they can be is in the cost,
-        in the money of the prices (None = no prices).
+        Requests of which the service did not count all tokens: the cost, in the money of the prices
+        (None = no prices), holds the most they can be.
     left_out
-        A file's answers beyond as many to each sample as the one with the fewest has.
+        A file's surplus answers: each sample keeps as many as the one with the fewest has.
     """
 
     first: str | None
@@ -300,11 +300,11 @@ class AuditsFacts(Readable):
     of_all
         Audits of any suspect.
     at_most
-        What as many audits can come to: the chance that one of those of this suspect accuses an
-        innocent model is at most the sum of their alphas, which is not shared among them.
-        As of and of_all None where the log may not be read.
+        The chance that one of the audits of this suspect accuses an innocent model: at most the sum
+        of their alphas, as alpha is not shared among them. None, as `of` and `of_all`, if the log
+        may not be read.
     at_most_of_all
-        The same of any suspect; None = also older records do not say.
+        The same for audits of any suspect; None also in older records.
     earlier
         The other audits of this suspect.
     """
@@ -335,8 +335,8 @@ class AuditFacts(Readable):
         A and B: the test, the same with every answer counted that is a text, refusals too, and the
         same without the control answers (None = there were none).
     power, power_of_leaning
-        A and B: how often as many samples find models that lean so much to what was published;
-        of the samples that lean, where these are fewer.
+        A and B: how often this many samples find a model, by how much it leans to what was
+        published; the same for the samples that lean, if these are fewer.
     shared_before
         Texts of the data in what was put before each question; None = there are none.
     vote, rank, rank_of_all
