@@ -47,8 +47,8 @@ def compare(run: Calibrated, alpha: float) -> pd.DataFrame:
     pandas.DataFrame
         model, kind, method, p (NaN = the method has none), score (as `votes`, `samia` and
         `dataset_inference` have it; of the exact tests the effect; higher = more like a member),
-        accused (p at most alpha; of the vote: more positive than negative samples). A method that
-        cannot see a model has no row, nor has one whose answers are in a file and were to other
+        accused (p at most alpha; of the vote: more positive than negative samples). A model has no
+        row for a method that cannot see it, nor if its answers are in a file and were to other
         draws' prompts (`Calibrated.answering`).
 
     Raises

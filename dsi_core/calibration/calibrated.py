@@ -70,7 +70,7 @@ class Calibrated:
 def run(profile: str, alpha: float = ALPHA) -> Calibrated:
     """Ask every model of the profile's section `calibration`; tunes what the store lacks.
 
-    One line says what that is before it begins. alpha: nothing that is asked depends on it; another
+    A line says beforehand what is tuned and asked. alpha: no question depends on it; a value other
     than `ALPHA` names a folder of the results (`plots.save`).
 
     Raises

@@ -1,6 +1,6 @@
-"""Draws: which pairs are D, what a coin published of them. Many draws stand for many owners.
+"""Draws: which pairs are D, and what coins published of them. Many draws stand for many owners.
 
-The pool is small, so draws share rows; coins, models and seeds are each draw's own.
+The pool is small, so draws share rows; each draw has coins, models and seeds of its own.
 """
 
 from collections.abc import Iterable
@@ -58,9 +58,9 @@ def pool(path: str) -> pd.DataFrame:
 def draw(pool: pd.DataFrame, number: int) -> Draw:
     """Throw the coins of a draw.
 
-    Its rows are two neighbouring parts of the pool, those that begin at the number's. A coin
-    chooses the wording of each, another which half of them is published: so that one model, tuned
-    on that half as it was published, shows what both twins find.
+    Its rows are two neighbouring parts of the pool, beginning at part `number`. A coin chooses the
+    wording of each row, another which half of the rows is published. So one model, tuned on that
+    half as it was published, shows what both twins find.
     """
     parts = sorted(pool["part"].unique())
     within = [parts[(number + i) % len(parts)] for i in range(2)]
@@ -81,6 +81,6 @@ def draw(pool: pd.DataFrame, number: int) -> Draw:
 
 
 def apart(one: Draw, others: Iterable[Draw]) -> Draw:
-    """Give a draw with those of its rows alone that are in none of the others."""
+    """Give a draw with only those of its rows that are in none of the others."""
     theirs = {row for other in others for row in other.rows["row"]}
     return replace(one, rows=one.rows[~one.rows["row"].isin(theirs)].reset_index(drop=True))

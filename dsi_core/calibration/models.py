@@ -41,7 +41,7 @@ class Model:
     Attributes
     ----------
     name, kind, group
-        What a person would call it, and its like. group: the base, or an innocent model's kind.
+        Its name, what it was tuned on, and the base (of an innocent model its kind).
     draw
         Whose D it was tuned on; None = of none.
     training
@@ -260,7 +260,7 @@ def _tuned(
 
 
 def _tune_together(trainings: Iterable[Training]) -> None:
-    """Tune those that are the beginning of one another in one go, each series in a worker."""
+    """Tune each series of trainings that begin one another in one go, each series in a worker."""
     series: dict[str, list[Training]] = {}
     for training in trainings:
         recipe = training.recipe

@@ -175,7 +175,7 @@ def curves(tested: pd.DataFrame, count: int = 100) -> pd.DataFrame:
     -------
     pandas.DataFrame
         model, kind, level (`count` of them, evenly up to 1), share (of its tests whose p is at most
-        that; of an exact test at most the level, but for chance).
+        that level; for an exact test at most the level, except for chance).
     """
     levels, tables = np.arange(1, count + 1) / count, []
     for (model, kind), part in tested.groupby(["model", "kind"], sort=False):
@@ -188,10 +188,10 @@ def curves(tested: pd.DataFrame, count: int = 100) -> pd.DataFrame:
 def accuser(
     tested: pd.DataFrame, tries: tuple[int, ...] = (1, 2, 5, 10, 20), alpha: float = 0.05
 ) -> pd.DataFrame:
-    """Say how often somebody accuses an innocent model who may try again until he finds.
+    """Say how often an accuser who may try again until he finds accuses an innocent model.
 
-    He throws another coin, or audits again with other settings, and reports the best p. What stops
-    him is a commitment, made before (one coin), and the log (so many audits).
+    He throws another coin, or audits again with other settings, and reports the best p. He is
+    stopped by a commitment, made before (one coin), and by the log (which counts audits).
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ def choice(compared: pd.DataFrame) -> pd.DataFrame:
     """Choose a measure: the largest effect on development draws, mean over both twins.
 
     It has to serve both ways of asking, as not every service takes a temperature: what counts is
-    the mean of its effects on greedy answers and on sampled ones, combined as suits it better.
+    the mean of its effects on greedy answers and on sampled ones, combined in the better way.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def members(
 def innocent_trials(run: Calibrated, alpha: float) -> pd.DataFrame:
     """Try innocent models on the draws of confirmation, each on those it answered: as `members`.
 
-    Those tuned on a draw's other wording are innocent of what the wording twin asks alone: a
+    Models tuned on a draw's other wording are innocent only of what the wording twin asks: a
     private twin finds that they know the published rows, in whatever words. A draw counts as
     answered by `Calibrated.answering`.
     """
@@ -240,8 +240,9 @@ def shifts(run: Calibrated, alpha: float) -> pd.DataFrame:
 def thrown_anew(run: Calibrated, alpha: float) -> pd.DataFrame:
     """Test models' answers under coins thrown anew, as `null.p_values`.
 
-    Innocent models, those of the other wordings, and the weak members of confirmation: they saw
-    what another coin chose, and of a coin thrown anew they are as innocent as the rest. An audit is
+    Innocent models, those of the other wordings, and the weak members of confirmation: these saw
+    what another coin chose, and with respect to a coin thrown anew are as innocent as the rest. An
+    audit is
     of as many samples as D has; a model with fewer usable answers is left out.
     """
     how, seed = models.how(run.profile), run.profile.seed
