@@ -45,12 +45,12 @@ class InPlace(DynamicLayer):
         return self.keys, self.values
 
     def fill(self, rows: torch.Tensor, read: DynamicLayer, source: torch.Tensor) -> None:
-        """Let `rows` hold what was read, each the row of it that `source` says."""
+        """Fill `rows` with what was read, each from the row that `source` names."""
         rows, source = rows.to(self.device), source.to(self.device)  # layers may be on other GPUs
         self.keys[rows], self.values[rows] = read.keys[source], read.values[source]
 
     def close_up(self, gaps: torch.Tensor, last: torch.Tensor, rows: int) -> None:
-        """Keep so many rows: the last ones take the places of those that left before them."""
+        """Keep only some rows: the last ones take the places of those that left before them."""
         gaps, last = gaps.to(self.device), last.to(self.device)
         self.keys[gaps], self.values[gaps] = self.keys[last], self.values[last]
         self._show(rows, self.keys.shape[2])
@@ -67,9 +67,9 @@ def decode(
 ) -> Iterator[dict[int, list[int]]]:
     """After each step yield {place in `prompts`: new tokens} of the answers that ended, often none.
 
-    Equal prompts are read once. What `model.generate` does not offer: an answer that has ended is
-    computed no further (as many padding tokens as real ones otherwise), and each answer has its
-    own random numbers.
+    Equal prompts are read once. Unlike with `model.generate`, an answer that has ended is computed
+    no further (else there are as many padding tokens as real ones), and each answer has its own
+    random numbers.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
-"""The loss that a CPU tunes with: exact over large vocabularies too, forward and backward."""
+"""The loss for tuning on a CPU, exact over large vocabularies too, forward and backward."""
 
 import torch
 
 
 def nll(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Give the negative log-likelihood of tokens in nats, summed: 0 or more, lower = likelier.
+    """Give the negative log-likelihood of tokens in nats, summed: 0 or more, lower = more likely.
 
     It is torch's `cross_entropy(scores, tokens, reduction="sum")`, whose sum over a vocabulary
     loses digits on a CPU: of 262,144 entries it is 3e-5 too small, so that the probabilities of

@@ -1,6 +1,6 @@
-"""With what models are tuned and answer: chosen here alone.
+"""By what means models are tuned and answer; chosen only here.
 
-It changes results by rounding alone, and where a recipe has dropout by its random numbers.
+The choice changes results only by rounding and, if a recipe has dropout, by its random numbers.
 
 What each is worth was measured: on a GPU by `benchmarks.gpu` (notebooks/pages/paper_plan.md), on a
 CPU as notebooks/pages/speed.md says.
@@ -43,11 +43,11 @@ class Means:
         The pairs of a step stand in one row, with positions of their own and blind to each other,
         instead of being padded to the longest.
     varlen
-        Attention knows where each of them begins and ends, instead of masking all others.
+        Attention knows where each pair begins and ends, instead of masking all others.
     checkpointing
         Activations are computed again for the backward pass instead of being kept.
     parts
-        In so many parts a step's pairs are computed, one after another; the gradient is the same.
+        In how many parts a step's pairs are computed, in turn; the gradient is the same.
     compiled
         Torch joins what a layer does between its products into fewer kernels.
     """
@@ -104,7 +104,7 @@ def _on_a_cpu(model, pairs: int, tokens: int, optimized: float) -> Means:
 
 
 def parts(pairs: int, kept: float, room: float) -> int | None:
-    """Tell into how few equal parts a step is cut whose activations fit, at most a pair in each.
+    """Tell the fewest equal parts of a step whose activations fit; a part has at least a pair.
 
     kept, room: of a whole step, and what there is, in the same unit. None = a pair does not fit.
     """
@@ -137,7 +137,7 @@ def cached_tokens(model) -> float:
 def unpacks(precision: Precision, model) -> bool:
     """Tell whether NF4 weights are held as the bf16 numbers that they stand for.
 
-    Each product turns them into these first, so it is the same; where they fit, once is enough.
+    Each product unpacks them first, so the result is the same; if they fit, once is enough.
     """
     return precision.device == "cuda" and 2 * model.num_parameters() < UNPACKED * _free_bytes()
 
@@ -164,7 +164,7 @@ def apply(means: Means, model) -> None:
 def head_by_rows(model) -> Iterator[None]:
     """Let the output layer of a model that answers be computed by `HEAD_ROWS` at a time.
 
-    Only where that was measured, and only its own product: to the bit the same there.
+    Only where that was measured, and only its own product; results are the same to the bit.
     """
     import torch
 

@@ -53,7 +53,7 @@ def folders(model_id: str, training: Training, sampling: Sampling) -> list[Path]
 
 
 def read(*folders: Path, columns: list[str] = COLUMNS) -> pd.DataFrame:
-    """Read the stored answers, of a question that several folders answer the first folder's.
+    """Read the stored answers; if several folders answer a question, the first folder counts.
 
     A line torn by a crash is left out (and its question put again).
 
@@ -81,7 +81,7 @@ def _lines(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def unanswered(answers: pd.DataFrame, pairs: pd.DataFrame, draws: int) -> pd.DataFrame:
-    """Give the questions to `pairs`, in their order, that `answers` does not answer.
+    """Give the questions about `pairs`, in their order, that `answers` does not answer.
 
     answers: columns sample_id, draw. Returns columns sample_id, prompt, draw.
     """
@@ -125,10 +125,10 @@ def ask(
 
     It is tuned first if needed; one behind an endpoint is asked through its API. An empty answer
     is kept as an empty text. Each answer is stored with its new tokens and its share of the time:
-    what passed since the answers before it ended, evenly over those that ended together.
+    what passed since earlier answers ended, shared evenly by those that ended together.
 
-    server: that has the model loaded, where vLLM answers (`Sampling.server`); None = one is started
-    for it alone.
+    server: one that has the model loaded, if vLLM answers (`Sampling.server`); None = one is
+    started for this model alone.
     """
     if server is None and is_served(training, sampling):
         return ask_through_a_server([(model_id, training, pairs, sampling)])[0]

@@ -27,12 +27,12 @@ class Sampling:
     temperature
         0 = greedy.
     draws
-        Answers to each prompt; greedy ones are all the same, so of these there is one.
+        Answers to each prompt; 1 if greedy, as greedy answers are all the same.
     max_new_tokens
         An answer is cut there.
     batch_size
-        Answers under way at a time; fewer where a GPU has no room for their keys and values. No
-        part of a key: it changes an answer no more than floating point forces.
+        Answers under way at a time; fewer where a GPU has no room for their keys and values. Not
+        part of a key: it changes an answer only by floating point.
     system
         System prompt; None = none.
     max_prompt_tokens
@@ -88,9 +88,9 @@ def generate(
     """Yield the answers that end together, `batch_size` of them under way at a time.
 
     Each (model, sample, draw) has its own random numbers, so an answer depends on neither order
-    nor batch size, up to floating point in the model's forward pass. (Where thousands of tokens
-    are about as likely, as in an untuned model with a large vocabulary, that can be felt: 9 of 32
-    answers of Gemma-3-270m.) An end token counts as a token. Of the checkpoint's own generation
+    nor batch size, up to floating point in the model's forward pass. (If thousands of tokens are
+    about equally likely, as in an untuned model with a large vocabulary, that changes answers: 9 of
+    32 of Gemma-3-270m.) An end token counts as a token. Of the checkpoint's own generation
     settings only its end tokens are used.
 
     Parameters
@@ -132,7 +132,7 @@ def generate(
 
 
 def batches(order: list[int], lengths: list[int], size: int, room: float) -> Iterator[list[int]]:
-    """Yield the places of those who answer together, `size` of them or as many as fit.
+    """Yield the places of questions that are answered together, `size` of them or as many as fit.
 
     Parameters
     ----------

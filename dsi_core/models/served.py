@@ -55,7 +55,7 @@ QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
 
 class Died(ValueError):
-    """A server that did not start, or ended while it was asked; says its last words."""
+    """A server that did not start, or ended while it was asked; quotes its last error."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Server:
     Attributes
     ----------
     url
-        Up to /v1, to be shown.
+        Up to /v1, for display.
     version
         "vllm 0.32.0".
     asked

@@ -15,9 +15,9 @@ from dsi_core.settings.schema import Recipe
 def examples(tokenizer, pairs: pd.DataFrame, recipe: Recipe, whole: bool = False) -> list[dict]:
     """Give `example` of each pair (columns prompt, output).
 
-    Those whose prompt fills `max_tokens` are left out where the recipe says so, and a warning
-    counts them: the released code trains on them, with no token that the loss counts. Raises
-    `ValueError` for a prompt that fills it where it does not, and where no pair is left.
+    Pairs whose prompt fills `max_tokens` are left out if the recipe says so, and a warning counts
+    them: the released code trains on them, with no token that the loss counts. Raises `ValueError`
+    for such a prompt if the recipe does not say so, and if no pair is left.
     """
     limit, rows = recipe.max_tokens, []
     for prompt, output in zip(pairs["prompt"], pairs["output"], strict=True):
@@ -77,7 +77,7 @@ def arguments(
 ):
     """Give trl's settings for a recipe; `pairs` = how many it trains on.
 
-    In bf16 products alone are: what is tuned, adapter or all weights, stays fp32 (autocast).
+    In bf16 only products are in bf16: what is tuned, adapter or all weights, stays fp32 (autocast).
     """
     from trl import SFTConfig
 
@@ -164,7 +164,7 @@ def adapter(recipe: Recipe):
 def in_fp32(model, precision: Precision) -> None:
     """Hold what is tuned in fp32: trl puts the adapter of an NF4 model into bf16.
 
-    Where its products are in bf16 by autocast, peft's copies of their inputs in fp32 are spared.
+    If its products are in bf16 by autocast, peft does not copy their inputs to fp32.
     """
     for weights in model.parameters():
         if weights.requires_grad:

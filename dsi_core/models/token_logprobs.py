@@ -52,8 +52,8 @@ def encode(
     scored
         At most so many tokens of the answer, its first ones; None = all.
     both
-        At most so many tokens of prompt and answer: of the prompt its last ones are kept, one at
-        least; None = all.
+        At most so many tokens of prompt and answer: the last ones of the prompt are kept, at least
+        one; None = all.
     """
     before = load.encode_prompt(tokenizer, prompt)
     after = load.encode_answer(tokenizer, answer)[:-1][:scored]
@@ -187,8 +187,8 @@ def _logprobs(logits, tokens: list[int]) -> np.ndarray:
 def moments(logits, tokens: list[int]) -> np.ndarray:
     """Give log p of each token, and mean and standard deviation of log p where it stands.
 
-    Mean and deviation are over the vocabulary, weighted by p, so that 0 log 0 is 0; all in nats and
-    finite: no log-probability counts as less than 1000 under the likeliest token's.
+    Mean and deviation are over the vocabulary, weighted by p (0 log 0 = 0). All are in nats and
+    finite: a log-probability counts as at least the likeliest token's less 1000.
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ def entry(
 ) -> Path:
     """Give the store's folder of these texts' values under a model.
 
-    Its name is the model's, so that a suspect and a reference may share it.
+    It is named after the model, so that a suspect and a reference may share it.
     """
     spec = {
         "model": training.spec,
@@ -259,7 +259,7 @@ def entry(
 
 
 def score(training: Training, texts: pd.DataFrame, prefix: list[tuple[str, str]]) -> Path:
-    """Tune the model if needed and store what it thinks of each text, in `losses.parquet`.
+    """Tune the model if needed and store its values of each text, in `losses.parquet`.
 
     Parameters
     ----------

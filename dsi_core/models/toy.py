@@ -55,7 +55,7 @@ class Corpus:
 
 
 def corpus(profile: Profile) -> Corpus:
-    """Give the profile's datasets, but for those that a notebook wrote into the store.
+    """Give the profile's datasets, except those that a notebook wrote into the store.
 
     So adding such a dataset makes no new toys.
     """

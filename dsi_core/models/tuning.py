@@ -160,8 +160,8 @@ def tune(training: Training) -> Path | None:
 def tune_through(trainings: Sequence[Training]) -> None:
     """Tune one model, and keep it after as many epochs as each of `trainings` has.
 
-    At a constant learning rate a short training is the beginning of a longer one, so each keeps
-    the weights that it would have had by itself, for the cost of the longest alone.
+    At a constant learning rate a short training is the beginning of a longer one, so each gets the
+    weights that it would have by itself, for the cost of the longest.
 
     Raises
     ------
@@ -241,10 +241,10 @@ def _train(training: Training, folder: Path, shorter: Sequence[Training] = ()) -
 
 
 def check_whole(trainings: Iterable[Training]) -> None:
-    """Refuse outputs that would be cut although none shall be, before any model is tuned.
+    """Refuse outputs that would be cut although the settings allow none, before a model is tuned.
 
-    Only a base's own tokenizer tells, which is fetched where a dataset's `drop` names too-long;
-    what was tuned before is not looked at.
+    This takes the base's own tokenizer, which is fetched if a dataset's `drop` names too-long;
+    models that are tuned already are not looked at.
     """
     found = {entry(t, make=False): t for t in trainings if _whole(t)}
     for training in found.values():
@@ -322,7 +322,7 @@ def load_for_training(training: Training) -> tuple:
     Raises
     ------
     ValueError
-        For a base whose own settings say in what it is held.
+        For a base whose own settings name a dtype or a quantization.
     """
     source = training.base.source
     if source.dtype or source.load_in_4bit or source.load_in_8bit:
