@@ -87,7 +87,7 @@ def source(
 
 
 def fitting(given: str, reading: dict[str, Any]) -> dict[str, Any]:
-    """Give the settings that a source beside D has too: of the hub or of files, and what is left.
+    """Give the settings that fit a source beside D: those of the hub or of files, and common ones.
 
     A dataset of the profile has its own.
     """

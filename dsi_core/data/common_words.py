@@ -43,7 +43,7 @@ _UNSEEN = re.compile(f"[{UNSEEN}]+")
 
 
 def seen(text: str) -> str:
-    """Give a text without the characters that nobody sees."""
+    """Give a text without invisible characters."""
     return _UNSEEN.sub("", text)
 
 
@@ -58,7 +58,7 @@ def common(oracle: str, response: str) -> list[tuple[str, bool]]:
     Parameters
     ----------
     oracle, response : str
-        The texts; case, how an accent is written, and what nobody sees are ignored; punctuation
+        The texts; case, how an accent is written, and invisible characters are ignored; punctuation
         marks are words.
 
     Returns

@@ -1,4 +1,4 @@
-"""CSV as people have it: its separator is found, and no quote takes lines away without a word."""
+"""CSV as people write it: its separator is detected, and no quote swallows lines silently."""
 
 import csv
 import itertools

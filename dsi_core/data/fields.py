@@ -18,7 +18,7 @@ def field(record: dict, column: str, place: str, helps: str = ""):
 
 
 def names_of(columns: Iterable) -> str:
-    """Say what columns there are; in quotes those with spaces around them, as nobody sees these."""
+    """Say what columns there are; quotes show the spaces around those that have any."""
     names = map(str, columns)
     return ", ".join(name if name == name.strip() else repr(name) for name in names)
 

@@ -73,8 +73,7 @@ def records(path: Path, reading: Reading = PLAIN) -> Iterator[Any]:
     ------
     dict
         By column (or what else a JSON file holds); dialogues (YAML) have one column
-        "conversations". Values are as the file has them, but for CSV and YAML, whose every value is
-        text.
+        "conversations". Values are as the file has them; in CSV and YAML every value is text.
 
     Raises
     ------

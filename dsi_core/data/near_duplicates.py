@@ -48,8 +48,8 @@ def find(pairs: pd.DataFrame, others: Rows, threshold: float) -> pd.Series:
     pairs
         Columns prompt, output.
     others
-        As `pairs`, or a sequence of (prompt, output), which may lie on disk: of it sketches alone
-        are held.
+        As `pairs`, or a sequence of (prompt, output), which may lie on disk: only its sketches are
+        held.
     threshold
         Jaccard similarity of the word sets, in [0.5, 1], from which two texts are near-duplicates.
 
@@ -60,7 +60,7 @@ def find(pairs: pd.DataFrame, others: Rows, threshold: float) -> pd.Series:
 
     References
     ----------
-    §6.1, footnote 3. The paper does not say what its sets hold: words here.
+    §6.1, footnote 3. The paper does not say what its sets hold; ours hold words.
     """
     texts = _Texts([others, pairs], threshold)
     marked = np.zeros(len(texts.sketches), dtype=bool)
@@ -87,8 +87,8 @@ def within(pairs: Rows, threshold: float) -> list[tuple[int, int]]:
     Returns
     -------
     list of (int, int)
-        Positions of two rows, the later one first. Not all such rows but enough of them: between
-        any two near-duplicates leads a chain.
+        Positions of two rows, the later one first. Not all such pairs of rows, but enough that a
+        chain connects any two near-duplicates.
     """
     texts = _Texts([pairs], threshold)
     chains = _Chains(len(pairs))
@@ -114,7 +114,7 @@ class _Texts:
     count
         Of words.
     nearest
-        With how many rows one is compared in a band, and in vain in all.
+        With how many rows a row is compared in each band, and in vain altogether.
     crowds
         For each row, in how many bands more rows agree with it than are compared.
     tried

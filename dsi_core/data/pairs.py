@@ -60,8 +60,9 @@ def load_pairs(dataset: Dataset, *, sample: bool = True) -> pd.DataFrame:
     Prompt = the non-empty prompt columns joined by a blank line, or the user's turns before the
     first answer. `rows` pairs are drawn at random (all with sample=False) and kept in file order;
     with `apart_from`, from what that dataset did not draw, less the near-duplicates of its pairs.
-    With `shuffle_seed`, records are drawn before any is dropped: fewer than `rows` may be left; so
-    are those that `leave_out` names, as too long. A source is read once, as a stream, and its
+    With `shuffle_seed`, records are drawn before any is dropped, so that fewer than `rows` may be
+    left; those that `leave_out` names, as too long, are also dropped after the draw. A source is
+    read once, as a stream, and its
     pairs lie on disk (`Spool`), so that memory does not grow with the texts that are not drawn.
 
     Returns
@@ -173,9 +174,9 @@ def unused(columns: Iterable[str], source: Data) -> list[str]:
 
 
 def untouched(dataset: Dataset, others: Sequence[Dataset]) -> pd.DataFrame:
-    """Draw `rows` random pairs (or all) of a dataset that none of `others` of its source holds.
+    """Draw `rows` random pairs (or all) of a dataset that are in none of `others` of its source.
 
-    Drawn from what the others left, as they were, a random remainder is exchangeable with them.
+    Drawn at random from what the others left, as they were drawn, it is exchangeable with them.
     Columns as `load_pairs`. Raises `ValueError` when too few are left.
     """
     scan = _scan_of(dataset)

@@ -18,8 +18,8 @@ Given = TypeVar("Given")
 class Spool(Sequence[Row]):
     """Values in the order in which they were added.
 
-    What is beyond `HELD` bytes lies in a temporary file (in `$TMPDIR`) that has no name, is its
-    owner's alone, and is gone with the process. Processes that are forked read the same file.
+    Beyond `HELD` bytes, values lie in a temporary file (in `$TMPDIR`) that has no name, is private
+    to its owner, and ends with the process. Processes that are forked read the same file.
     """
 
     def __init__(self, rows: Iterable[Row] = ()):
@@ -65,7 +65,7 @@ class Spool(Sequence[Row]):
 
 
 class Mapped(Sequence[Given], Generic[Row, Given]):
-    """What a function gives of rows at some places; of each when it is asked for."""
+    """A function's values at some places of the rows, each computed when it is asked for."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Text of a file: unpacked, decoded, and where it cannot be, which byte and which encoding."""
+"""Text of a file, unpacked and decoded; if it cannot be, which byte and which encoding."""
 
 import bz2
 import codecs
