@@ -12,7 +12,7 @@ StartMethod = Literal["forkserver", "spawn"]
 def devices(together: int = 1) -> list[str]:
     """Name the device of each worker: a GPU each, or else "cpu" for each core this process may use.
 
-    together: GPUs that a worker gets at once ("0,1"); what is left over beside full sets is idle.
+    together: GPUs that a worker gets at once ("0,1"); GPUs beyond full sets stay idle.
 
     GPUs have the names that `$CUDA_VISIBLE_DEVICES` gives them (indices, UUIDs, MIG instances), or
     else their indices. `$DSI_WORKERS` sets fewer or more workers; more than there are GPUs share
@@ -71,10 +71,10 @@ def cores() -> int:
 def start_method(places: list[str], *, own_environment: bool) -> StartMethod:
     """Choose how workers for these devices start: "forkserver", or "spawn", from nothing.
 
-    Forked, they share what one process has imported. On a GPU they start from nothing, as some of
-    the libraries wake the device when they are imported, and a fork of it is broken; off Linux too,
-    where a process that has such libraries forks badly or not at all; and when a run has an
-    environment of its own, which some libraries read only when they are imported.
+    Forked, they share what one process has imported. They start from nothing on a GPU, as some
+    libraries initialise the device at import, after which a fork is broken; off Linux, where a
+    process with such libraries forks badly or not at all; and if a run has an environment of its
+    own, which some libraries read only at import.
     """
     on_cpu = all(place == CPU for place in places)
     forks = sys.platform == "linux" and on_cpu and not own_environment

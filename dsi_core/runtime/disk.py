@@ -1,4 +1,4 @@
-"""Files on disk: replaced in one step, and named where one is damaged."""
+"""Files on disk: each is replaced in one step, and an error names a damaged one."""
 
 import errno
 import json
@@ -33,7 +33,7 @@ def read_json(path: Path, remedy: str = "") -> Any:
 
 
 def _text(path: Path) -> str:
-    """On a network disk, a file that is replaced while it is opened is stale: then the new one."""
+    """On a network disk a file that is replaced while it is opened is stale: read the new one."""
     for _ in range(5):
         try:
             return path.read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
 
 
 def no_link(path: str | Path, flags: int, mode: int = 0o666) -> int:
-    """Open a file as `os.open`, but no link: in a folder that somebody sent it may lead anywhere.
+    """Open a file as `os.open`, but no link, which may lead anywhere in a folder somebody sent.
 
     Raises `OSError` for one, where the system can tell.
     """

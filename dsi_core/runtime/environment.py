@@ -53,9 +53,9 @@ def set_variables(values: dict[str, str | None]) -> None:
 
 
 def give_back_memory() -> None:
-    """Give the system what a job has freed: in the holes that it leaves the next one fits badly.
+    """Give the system the memory that a job has freed, whose holes the next job fits badly.
 
-    A GPU's, too: what torch keeps of it is out of reach for a vLLM server and for other workers.
+    Also a GPU's: memory that torch keeps is out of reach for a vLLM server and other workers.
     """
     gc.collect()
     trim_memory()
@@ -67,8 +67,8 @@ def give_back_memory() -> None:
 def give_back_growth() -> None:
     """Give memory back, between the steps of a job, if it has grown by `GROWTH` since the first.
 
-    What a step frees is kept for the next one. Where that does not fit into the holes, as in bf16,
-    a process became ten times as large as what it used.
+    The process keeps what a step frees for the next step. If that does not fit into the holes, as
+    in bf16, a process became ten times as large as what it used.
     """
     global _settled
     held = psutil.Process().memory_info().rss
@@ -90,7 +90,7 @@ def trim_memory() -> None:
 def quiet() -> None:
     """Silence the progress bars and the advice of the libraries: ours says what runs.
 
-    No library is imported for it: each reads variables when it is, and is told if it was before.
+    No library is imported for it: those not imported yet read variables, the others are told.
     """
     import logging
     import warnings
@@ -107,9 +107,9 @@ def quiet() -> None:
 
 
 def refuse_remote_code() -> None:
-    """Let transformers refuse the code that a model brings, where nobody named it.
+    """Let transformers refuse code that comes with a model, unless it is allowed.
 
-    By itself it asks whoever sits before the terminal.
+    By default transformers asks at the terminal.
     """
     from transformers import dynamic_module_utils
 
@@ -119,7 +119,7 @@ def refuse_remote_code() -> None:
 def printable(text: str) -> str:
     r"""Spell out what a terminal obeys or hides where it should show it, as "\x1b" and "\u202e".
 
-    Names in somebody's file may hold such. Ends of lines and tabs stay.
+    Names in a user's file may hold such characters. Line ends and tabs stay.
     """
     if text.isprintable():
         return text
@@ -133,7 +133,7 @@ def _spelled(sign: str) -> str:
 def any_text() -> None:
     """Let this process print any text: a console that lacks a character shows its number.
 
-    What is closed becomes a place where all is lost, before a file of ours takes its number.
+    A closed stream becomes /dev/null, before a file of ours gets its descriptor.
     """
     for name, way in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: whether it can be reached, and whether it lets one read a model."""
+"""The Hugging Face hub: whether it can be reached, and whether this account may read a model."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ OUT_OF_REACH = {"ConnectionError", "ConnectError", "TimeoutException", "OfflineM
 
 @contextmanager
 def cache_alone_if_unreachable() -> Iterator[None]:
-    """Without it, a machine without a network waits half a minute for each repository."""
+    """Without this, a machine without a network waits half a minute for each repository."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
@@ -79,7 +79,7 @@ TO_DO = {  # about those that cannot be fetched
 def access(models: Mapping[str, str | None]) -> dict[str, Access]:
     """Ask the hub for each model whether it lets this machine fetch it; few seconds for many.
 
-    What is in the cache is not asked about. Where the hub cannot be asked, the others are UNKNOWN.
+    Models in the cache are not asked about. If the hub cannot be asked, the others are UNKNOWN.
 
     models: ids, each with its revision; None = main.
     """
@@ -118,6 +118,6 @@ def _access(model: str) -> Access:
 
 
 def kinds(error: BaseException) -> set[str]:
-    """Give the names of an error's classes, and of those of what it came from."""
+    """Give the names of the classes of an error and of its causes."""
     causes = (error, error.__cause__, error.__context__)
     return {kind.__name__ for cause in causes for kind in type(cause).__mro__}

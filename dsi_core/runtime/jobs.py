@@ -22,7 +22,8 @@ def run(
     """Run jobs and return their results, in the order of the jobs.
 
     The first error ends the workers and is raised as it is, with the worker's traceback as a note.
-    So does an interrupt. What finished is in the store by then, so a rerun continues. Workers end
+    An interrupt ends them, too. What finished is in the store by then, so a rerun continues.
+    Workers end
     as well when their parent is killed.
 
     With `DSI_WORKERS=0` the jobs run one after another in this process, for debuggers and tests.
@@ -33,8 +34,8 @@ def run(
         Begun in this order; where several processes share them (`$DSI_PART`), each begins with
         its own part and leaves to the others what they are at.
     environment
-        Variables of this run alone (None = removed), for which its workers start from nothing, on
-        this machine; without it they have `MALLOC`.
+        Variables of this run alone (None = removed); with them workers start from nothing, on this
+        machine. Without, they have `MALLOC`.
     on_this_machine
         Whatever the engine: these jobs measure this machine, or write files beside the store.
 
@@ -44,7 +45,7 @@ def run(
         `$DSI_WORKERS` is no whole number of 0 or more, `$DSI_ENGINE` no engine, or `$DSI_PART`
         no part; or a cluster has nothing that a job needs.
     WorkerDied
-        A worker was killed, as by a machine without memory; names its job and what to set.
+        A worker was killed, for example for want of memory; names its job and what to set.
     """
     if not jobs:
         return []

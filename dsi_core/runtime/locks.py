@@ -1,4 +1,4 @@
-"""Locks of folders: two runs never write one entry, and a second one waits or is told by whom."""
+"""Locks of folders: two runs never write one entry; the second waits, or is told who holds it."""
 
 import json
 import os
@@ -107,7 +107,7 @@ def _taken(file: BaseFileLock, seconds: float) -> bool:
 def _signed(file: BaseFileLock) -> Iterator[None]:
     """Leave in a taken lock's file who holds it, and free it at the end.
 
-    Whoever is handed the folder later learns no machine's name from it.
+    A folder passed on later reveals no machine's name.
     """
     said = {"process": os.getpid(), "host": platform.node(), "since": provenance.now()}
     mark = None

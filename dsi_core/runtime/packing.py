@@ -44,9 +44,9 @@ def use_list(profile: str, notebook: str) -> Path:
 def pack(profile: str, out: Path | None = None, *, whole_store: bool = False) -> Release:
     """Write the release of a profile: an archive for each kind of entry, and their manifest.
 
-    Packed is what the profile's notebooks looked at when they last ran from nothing (`dsi
-    reproduce`), so that nothing else that a store holds, as answers to private prompts, gets out.
-    Where released answers may be read nothing is listed: an entry may be partly its own then.
+    It packs the entries that the profile's notebooks read when they last ran from nothing (`dsi
+    reproduce`), so that nothing else in a store, such as answers to private prompts, gets out. If
+    released answers may be read, nothing is listed: then an entry may be only partly its own.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def _complete(profile: str, whole_store: bool) -> dict[str, list[Path]]:
 
 
 def _refuse_unfinished(profile: str) -> None:
-    """A notebook that failed, was interrupted or runs has not looked at all that it needs."""
+    """A notebook that failed, was interrupted or still runs has not read all that it needs."""
     unfinished = sorted((store.root() / USED / profile).glob(f"*{UNFINISHED}"))
     if unfinished:
         first = unfinished[0]
@@ -138,7 +138,7 @@ def _refuse_unfinished(profile: str) -> None:
 def _refuse_to_lack(folders: set[Path], profile: str) -> None:
     """What is released is there to be made, so that the next release would silently lose it.
 
-    Other entries that are not complete were looked up alone, as weights of an untuned model.
+    Other incomplete entries were only looked up, such as weights of an untuned model.
     """
     known = {kind: released.own_keys(kind) for kind in CONTENT}
     lacking = [

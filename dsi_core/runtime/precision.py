@@ -49,8 +49,8 @@ def detect(dtype: Literal["auto", "fp32", "bf16"] = "auto") -> Precision:
     """Find the precision of this machine.
 
     "auto" is bf16 on a GPU, and on a CPU that has instructions for it and multiplies matrices
-    faster with them; fp32 elsewhere. What was measured is kept in the store, for each kind of CPU,
-    so that every process and every rerun decides alike.
+    faster with them; fp32 elsewhere. The measurement is kept in the store, for each kind of CPU, so
+    that every process and every rerun decides alike.
     """
     import torch
 
@@ -81,7 +81,7 @@ def _of_cpu() -> Dtype:
 def product_flops(dtype: Dtype) -> float:
     """Measure a matrix product with one thread of this CPU: floating-point operations a second.
 
-    The fastest of as many as `MEASURE_SECONDS` allow counts: other load can only slow one down.
+    The fastest of the products within `MEASURE_SECONDS` counts: other load only slows them down.
     """
     import torch
     from torch.utils.benchmark import Timer
@@ -101,7 +101,7 @@ def product_flops(dtype: Dtype) -> float:
 def _nf4_works(device: str) -> bool:
     """Whether bitsandbytes has its kernels here; a warning gives the reason when it has not.
 
-    That it has them is kept in the store, for each device and version: to see it takes an import
+    A positive result is kept in the store, for each device and version: to find out takes an import
     of three seconds, in every process that names a QLoRA model.
     """
     path, here = store.root() / "nf4.json", _kernels(device)

@@ -1,8 +1,8 @@
-"""What a long run says of itself on stderr: its phase, how far it is, what is at hand, time left.
+"""What a long run says on stderr: its phase, how far it is, what it is doing, the time left.
 
 On a terminal and in a notebook a bar; elsewhere a line every `LINE_SECONDS`. `$DSI_PROGRESS` sets
-it (bar, lines, none), also for the kernels and workers that a command begins; such a kernel says it
-where the command does, not in its notebook's cells.
+it (bar, lines, none), also for the kernels and workers that a command starts; such a kernel writes
+to the command's stderr, not into its notebook's cells.
 """
 
 import os
@@ -50,7 +50,7 @@ def how() -> How:
 
 
 def where() -> TextIO | None:
-    """Give what progress is written to: stderr, of a command's kernel the command's own."""
+    """Give where progress is written: stderr, or, in a command's kernel, the command's own."""
     told = os.environ.get(VARIABLE, "").strip()
     return sys.__stderr__ if told and _in_notebook() else sys.stderr
 

@@ -86,8 +86,8 @@ def folder_of(profile: str) -> Path:
 def entry(kind: str, name: str, spec: dict, *, make: bool = True) -> Path:
     """Find a complete entry, the store's own or else a released one; or where to make it.
 
-    For entries that are whole or not there. Parameters as of `store.entry`, whose folder it is
-    unless there is a released one.
+    For entries that are either complete or missing. Parameters as of `store.entry`, whose folder it
+    gives unless there is a released one.
     """
     own = store.entry(kind, name, spec, make=False)
     if not (own / MANIFEST).exists():
@@ -100,8 +100,8 @@ def entry(kind: str, name: str, spec: dict, *, make: bool = True) -> Path:
 def find(kind: str, name: str, spec: dict) -> Path | None:
     """Find the folder of a released entry; None = nothing is released for these settings.
 
-    What another machine's automatic precision gave serves where this one's own is asked for; a
-    study that asks for another precision is served its own alone.
+    Answers in another machine's automatic precision serve where this machine's own is asked for; a
+    study that names a precision gets only answers in it.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def find(kind: str, name: str, spec: dict) -> Path | None:
 def find_all(kind: str, name: str, spec: dict) -> Iterator[Path]:
     """Give the folders of all released entries that serve, as `find` does, the own precision first.
 
-    Answers of one model may have been drawn on several machines, each some of them.
+    Several machines may each have drawn some of a model's answers.
     """
     for place in releases():
         release = read(place)

@@ -3,7 +3,7 @@
 An entry is a folder `store/<kind>/<name>-<key>/`. The key is a hash of the entry's spec, the JSON
 of everything that decides its content (upstream specs and the code's epoch included), so other
 settings go to another folder. `manifest.json` is written last and marks the entry complete;
-whatever lies there without one is continued or made again. Every file is replaced in one step
+an entry without one is continued or made again. Every file is replaced in one step
 (`disk`), and a lock file per entry keeps two runs apart (`locks`).
 """
 
@@ -112,15 +112,15 @@ def key(spec: Any) -> str:
 def spec_of(settings: Any) -> Any:
     """Say settings as JSON for a spec, with what has its default left out.
 
-    So a new setting whose default changes nothing orphans nothing. A default whose value changes
+    So a new setting whose default changes nothing keeps all keys. A default whose value changes
     needs a new number in `EPOCHS`, as specs do not show it.
 
     Parameters
     ----------
     settings
         A pydantic model, a dataclass, or a value made of them and of what JSON knows. Parts are
-        said as what they are, not as what their field is declared to hold: a subclass keeps its
-        own fields. 1.0 is said as 1.
+        written by their own type, not by the declared type of the field: a subclass keeps its own
+        fields. 1.0 is written as 1.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""YAML whose mappings say each key once: PyYAML lets the last one win, without a word."""
+"""YAML whose mappings have each key once: PyYAML silently lets the last one win."""
 
 import yaml
 

@@ -1,7 +1,7 @@
-"""The store of a run from a machine that does not see it: entries are brought and given by name.
+"""The store of a run for a machine that does not see it: entries are fetched and sent by name.
 
 A node keeps a store of its own between jobs and runs ($DSI_NODE_STORE). Before an entry is used it
-is brought as the run has it; once it is complete here the run is given it. While a worker is at an
+is fetched from the run; once it is complete here it is sent to the run. While a worker works on an
 entry, the driver's machine holds its lock.
 """
 

@@ -35,7 +35,7 @@ def engine() -> Engine:
 
 @dataclass(frozen=True)
 class Part:
-    """One of so many processes over one store, as of an array of SLURM: number 1 to `of`."""
+    """One of several processes over one store, as in a SLURM array: number 1 to `of`."""
 
     number: int = 1
     of: int = 1
@@ -46,7 +46,7 @@ class Part:
         return self.number == 1
 
     def order(self, jobs: int) -> list[int]:
-        """Give the indices of so many jobs: its own first, then those of each other."""
+        """Give the indices of all jobs in its order: its own first, then each other part's."""
         turns = [(self.number - 1 + step) % self.of for step in range(self.of)]
         return [index for turn in turns for index in range(turn, jobs, self.of)]
 

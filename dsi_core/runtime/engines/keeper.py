@@ -24,7 +24,7 @@ LEFT = {"checkpoints", "seconds.txt"}  # of an entry that goes on: they stay whe
 
 @dataclass
 class Told:
-    """What is known of a job: where it runs, how often it began, its share done, last heard of."""
+    """What is known of a job: where it runs, how often it began, its share done, last report."""
 
     node: str = ""
     begun: int = 0

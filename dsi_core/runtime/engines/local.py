@@ -121,10 +121,10 @@ def _call(job: Job, patience: float | None) -> Any:
 
 
 class Waiting:
-    """The jobs that wait, in order, and how many seconds each may wait for who is at it already.
+    """The jobs that wait, in order, and how many seconds each may wait for whoever does it already.
 
-    Where processes share the work, one that somebody else is at comes to the end of the row; at
-    its next turn there may be nothing else to do. None = it may wait for ever.
+    If processes share the work, a job that another process is doing goes to the end of the queue;
+    at its next turn there may be nothing else to do. None = it may wait for ever.
     """
 
     def __init__(self, order: list[int]):
@@ -140,7 +140,7 @@ class Waiting:
         return self.row.popleft()
 
     def later(self, index: int, who: str) -> None:
-        """Put one to the end; say who is at it, once, where nothing else was left to do."""
+        """Put one to the end; say once who is at it, if nothing else was left to do."""
         self.row.append((index, HELD_SECONDS))
         self.seen[who] += 1
         if self.seen[who] == 2:
@@ -213,7 +213,7 @@ def _begin_worker(workers: list[_Worker], method: StartMethod, place: str) -> No
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Processes that begin in here get no interrupt: their parent does, and ends them."""
+    """Processes that start in here get no interrupt: their parent gets it, and ends them."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows; `_work` ignores interrupts in any case
         yield
         return

@@ -1,4 +1,4 @@
-"""What each machine of a cluster has and sees, and what of it would go wrong later."""
+"""What each machine of a cluster has and sees, and what would go wrong later."""
 
 import json
 import os
@@ -44,7 +44,7 @@ class Node:
     Attributes
     ----------
     name
-        Its host name; of machines with the same one, with Ray's address.
+        Its host name, with Ray's address if several machines share it.
     versions, commit
         Of Python and the libraries, and of this repository.
     cores, memory_gb
@@ -57,8 +57,8 @@ class Node:
         Whether it sees the run's store, may write there, and is kept out by a lock that the
         driver holds. None = it has a store of its own.
     hub, lacks
-        Its way to the hub, and the models of the profile that it neither has nor may fetch, with
-        what the hub says of each.
+        Its way to the hub; the models of the profile that it neither has nor may fetch, with what
+        the hub says of each.
     ahead
         Seconds by which its clock is ahead of the driver's.
     """
@@ -176,7 +176,7 @@ def _short(host: str) -> str:
 
 @dataclass(frozen=True)
 class Checked:
-    """The machines, the driver's first, and what is to be done: wrong, and only to be known."""
+    """The machines, the driver's first; what is wrong, and what is only worth knowing."""
 
     nodes: list[Node]
     wrong: list[str]

@@ -1,8 +1,8 @@
 """The engine `ray`: jobs on any number of machines, each with its GPUs, memory and retries.
 
-Ray starts workers, retries what a lost worker or node was at, and carries results. A `Keeper`
-beside the driver hears how far jobs are. Workers that see the store of the run write to it
-themselves, as locally; what others complete travels to the keeper (`ray_worker`, `carried`).
+Ray starts workers, retries the jobs of a lost worker or node, and carries results. A `Keeper`
+beside the driver hears how far jobs are. Workers that see the run's store write to it directly, as
+locally; entries that others complete travel to the keeper (`ray_worker`, `carried`).
 """
 
 import os
@@ -69,7 +69,7 @@ def needs() -> Needs:
     Raises
     ------
     ValueError
-        One of them is no number of 0 or more.
+        One of them is not a number of 0 or more.
     """
     gpus, memory, retries = (_number(name) for name in (GPUS, MEMORY, RETRIES))
     return Needs(gpus, memory or 0.0, Needs.retries if retries is None else int(retries))
@@ -88,8 +88,8 @@ def _number(name: str) -> float | None:
 def connect() -> Any:
     """Connect this process to the cluster, once, and give the module `ray`.
 
-    `$RAY_ADDRESS` names it, or else the newest one that was started on this machine; where there
-    is none, one of this machine alone begins.
+    `$RAY_ADDRESS` names it; otherwise it is the newest one started on this machine, or, if there is
+    none, a new one of this machine alone.
 
     Raises
     ------
@@ -140,8 +140,8 @@ def connect() -> Any:
 def run(jobs: list[Job], bar: Bar) -> list:
     """Run jobs on the cluster; results, errors and interrupts as of `jobs.run`.
 
-    A job whose worker or node is lost begins again, elsewhere if need be, so many times as
-    `$DSI_JOB_RETRIES` says; then the run ends with `WorkerDied`, which names it.
+    A job whose worker or node is lost begins again, elsewhere if need be, up to `$DSI_JOB_RETRIES`
+    times; then the run ends with `WorkerDied`, which names it.
     """
     limits = needs()
     ray = connect()
@@ -260,7 +260,7 @@ class _Run:
                 self.ray.cancel(answer, force=True)
 
     def _submit(self) -> None:
-        """Hand over twice what the cluster can do at once: all of a long study would not fit."""
+        """Submit twice as many jobs as the cluster does at once: a whole study would not fit."""
         there = self.ray.cluster_resources()
         while self.waiting:
             wants = self.options[self.waiting[0]]

@@ -1,4 +1,4 @@
-"""What a worker of Ray does: a job, in the run's store where it sees it, else in one of its own."""
+"""What a Ray worker does: a job, in the run's store if it sees that, else in one of its own."""
 
 import gc
 import os
@@ -49,7 +49,7 @@ class Outcome:
 
 
 def do(pickled: bytes, index: int, told: dict[str, str], home: Home, keeper: Any) -> Outcome:
-    """Do a job in this worker of Ray. Its pickle is read when the libraries' variables are set."""
+    """Do a job in this Ray worker. Its pickle is read once the libraries' variables are set."""
     import ray
 
     node = platform.node()
@@ -87,9 +87,9 @@ def do(pickled: bytes, index: int, told: dict[str, str], home: Home, keeper: Any
 
 @contextmanager
 def _used() -> Iterator[list[str]]:
-    """Collect the entries that a job looks at: a file of this machine, where locks are no matter.
+    """Collect the entries that a job reads, in a file of this machine, where locks do not matter.
 
-    store notes each of them once for a path, so that every job has a path of its own.
+    `store` notes each entry once for a path, so every job has a path of its own.
     """
     import tempfile
 
@@ -108,7 +108,7 @@ def _used() -> Iterator[list[str]]:
 def set_up(told: dict[str, str], home: Home) -> bool:
     """Set the run's variables and its store, or else the node's own; tell whether it is the run's.
 
-    What a node says of its own way to the hub is kept; what an earlier job was told is forgotten.
+    A node's own variables of the hub are kept; those set for an earlier job are removed.
     """
     for name in _told:
         os.environ.pop(name, None)

@@ -14,7 +14,7 @@ HELD_SECONDS = 10.0  # how long one waits for who is at a job, when nothing else
 
 
 class WorkerDied(RuntimeError):
-    """A worker process ended in the midst of a job, or before it could take one."""
+    """A worker process ended during a job, or before it could take one."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Job:
     gpus
         How many it needs at once, where there are any; a model over several cards needs more.
     variables
-        Of the environment: those that it needs on another machine, beside those of `dsi` and of
-        the hub. An API's key, as `OPENAI_API_KEY`.
+        Environment variables that it needs on another machine, beside those of `dsi` and of the
+        hub, such as an API's key (`OPENAI_API_KEY`).
     """
 
     name: str
@@ -51,7 +51,7 @@ _reporter: Callable[[float], None] | None = None  # of the job at hand in this p
 def report(share: float) -> None:
     """Say from inside a job how much of it is done (0 to 1). Does nothing outside of `run`.
 
-    A job says so between its steps, which is where it can give back what they have freed.
+    A job reports between its steps, where it can also give back memory that they have freed.
     """
     if _reporter is not None:
         _reporter(share)
@@ -106,7 +106,7 @@ class Bar:
         self._show()
 
     def leave(self, index: int) -> None:
-        """A job is left to who is at it already."""
+        """A job is left to the process that is at it already."""
         self.shares.pop(index, None)
 
     def show(self, index: int, share: float) -> None:
@@ -122,7 +122,7 @@ class Bar:
 
 
 def portable(error: BaseException) -> Exception:
-    """Make an error that reaches the parent whole: one that has no pickle goes as its text."""
+    """Make an error that reaches the parent whole: one that cannot be pickled becomes its text."""
     note = "In the worker:\n" + "".join(traceback.format_exception(error))
     try:
         travelling = pickle.loads(pickle.dumps(error))
