@@ -1,4 +1,4 @@
-"""What answering takes of a card, in seconds and memory: by our own loop, or served by vLLM."""
+"""Estimate what answering takes of a card, in seconds and memory: by our own loop, or by vLLM."""
 
 import math
 from dataclasses import dataclass
@@ -57,9 +57,9 @@ class _Load:
 def loop(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> Cost:
     """Estimate the answers of a model by our own loop.
 
-    A step reads the weights or computes, whichever takes longer, and reads the keys and values; or
-    the host takes longer than both. Those under way together wait for the longest, but an answer
-    that has ended is computed no further. A prompt is read once for all its draws.
+    A step takes the longer of reading the weights and computing, plus reading the keys and values,
+    or the host's time if that is longer. Answers under way together wait for the longest, but an
+    answer that has ended is computed no further. A prompt is read once for all its draws.
     """
     load = _load(model, prompts, sampling, card)
     longest = min(sampling.max_new_tokens, rule("longest_of_batch") * model.answer_tokens)

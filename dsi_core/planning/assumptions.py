@@ -119,7 +119,7 @@ class Vocabulary(Strict):
 
 
 class Sizes(Strict):
-    """Billions of parameters of models whose names do not say, and who cannot be asked."""
+    """Billions of parameters of models whose names do not say, and models that cannot be asked."""
 
     billions: dict[str, Number]
     vocabulary: dict[str, Vocabulary] = {}
@@ -174,7 +174,7 @@ def table() -> pd.DataFrame:
 
 
 def text(width: int) -> str:
-    """Say what `table` shows in lines of `width` columns; a reason stands below all it is for."""
+    """Say what `table` shows in lines of `width` columns; a reason stands below all its items."""
     wrap = partial(fill, width=width, break_long_words=False, break_on_hyphens=False)
     lines = []
     for why, rows in groupby(table().itertuples(), key=lambda row: row.why):

@@ -47,7 +47,7 @@ def parts(name: str, only: Sequence[str] = ()) -> list[Part]:
     Raises
     ------
     ValueError
-        For a victim that there is not.
+        For an unknown victim.
     """
     suites = ["", *load_profile(name).suites]
     profiles = {suite: load_profile(name, suite or None) for suite in suites}
@@ -124,9 +124,9 @@ def _named(name: str) -> dict[str, str | None]:
 def obstacles(name: str) -> pd.DataFrame:
     """List what stands in the way before anything is done: model, obstacle, what to do.
 
-    The hub is asked which models are gated and whether it lets one fetch them. Where it does not
-    answer, those are listed that are remembered as gated and not in the cache. Impossible models
-    are left out of `run`.
+    The hub is asked which models are gated and whether it lets this account fetch them. If it does
+    not answer, models that are known as gated and not in the cache are listed. `run` leaves out
+    models that cannot be asked.
     """
     known = assumptions.read().models
     found = hub.access(models_of_the_hub(name))
@@ -147,8 +147,9 @@ def obstacles(name: str) -> pd.DataFrame:
 def state(parts: Sequence[Part], machine: Machine) -> pd.DataFrame:
     """Say of each kind of work, in its order, how much is planned and done.
 
-    What several datasets or parts share, as a model that is innocent of all, counts in the first.
-    A tuning is done if the weights are here, or if all who would need them have answered.
+    Work that several datasets or parts share, such as a model that is innocent of all, counts in
+    the first. A tuning is done if the weights are here, or if all models that need them have
+    answered.
 
     Returns
     -------

@@ -19,13 +19,13 @@ SHARE_OF_PEAK = 0.45
 def machine(profile: Profile) -> Machine | None:
     """Say what this machine is, with a worker for each of its devices.
 
-    A CPU's speed is what was measured of such work, or else a share of a matrix product's here. A
-    GPU is a card of params/plan.yaml, by its name.
+    A CPU's speed is that measured on such work, or else a share of a matrix product's speed here. A
+    GPU is looked up by its name among the cards of params/plan.yaml.
 
     Returns
     -------
     Machine or None
-        None for a GPU that is none of these cards: what it takes is not known.
+        None for a GPU that is none of these cards: its speed is not known.
     """
     device, workers = device_name(), max(1, len(devices()))
     known = assumptions.read().cards

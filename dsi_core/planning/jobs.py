@@ -1,7 +1,7 @@
 """The plan's jobs one by one: how long each takes on a card, and what memory and disk.
 
-The workers' start, a download, a tuning, a server's start, an asking, a reading or a comparison;
-nothing is loaded for it.
+A job is the workers' start, a download, a tuning, a server's start, an asking, a reading or a
+comparison. No model is loaded for the plan.
 """
 
 import math
@@ -219,8 +219,8 @@ def _answer_tokens(training: Training, sampling: Sampling, machine: Machine) -> 
 def servers(asked: Sequence[tuple[Participant, Sampling]], machine: Machine) -> list[JobEstimate]:
     """Estimate the starts of vLLM's servers for models that are asked.
 
-    One for each victim, phase and base, as `study` asks them: whoever has the same weights but for
-    an adapter shares it.
+    One for each victim, phase and base, as `study` asks them: models with the same weights apart
+    from an adapter share one.
     """
     found = {}
     for model, sampling in asked:

@@ -1,7 +1,7 @@
 """The plan's jobs of notebooks 07 to 09, beyond what the paper's own study does.
 
-Of work that depends on results an upper bound is counted: all rounds of the bootstrap. Notebook
-08's classifiers but the encoder take minutes, and are left out.
+Work that depends on results counts with an upper bound: all rounds of the bootstrap. Notebook 08's
+classifiers other than the encoder take minutes, and are left out.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def grey_box(profile: Profile, machine: Machine) -> list[JobEstimate]:
 def validation_pairs(validation: Dataset, others: Sequence[Dataset]) -> int:
     """Tell how many pairs a validation set holds.
 
-    Without `rows` what `others` are expected to leave of its source: each is a random draw.
+    Without `rows`, as many as `others` are expected to leave of its source: each is a random draw.
     """
     pairs = size_of(validation).pairs
     if validation.source.rows:
@@ -134,8 +134,8 @@ def _encoder(
 ) -> JobEstimate:
     """The tuning of the encoder, on replies of so many bases to so many prompts in so many sets.
 
-    Learnt are the bases' replies: for each fold and for the tuned models; alone, and in pairs with
-    one of the own and some of other bases.
+    It learns the bases' replies, for each fold and for the tuned models: alone, and in pairs with a
+    reply of the same base and some of other bases.
     """
     encoder, card = backbone(profile, how.backbone), machine.card
     source = jobs.encoder_of(encoder)

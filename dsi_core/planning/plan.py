@@ -108,8 +108,8 @@ def table(estimates: Sequence[JobEstimate], machine: Machine) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The fields of `JobEstimate` but for draws; gpu_memory_gb is its memory_gb. Further fits
-        (whether that is no more than the card has) and card.
+        The fields of `JobEstimate` except draws (gpu_memory_gb is its memory_gb), fits (whether
+        that is no more than the card has) and card.
     """
     rows = [
         {
@@ -137,8 +137,9 @@ def table(estimates: Sequence[JobEstimate], machine: Machine) -> pd.DataFrame:
 def everything(name: str, card: str = "A100-80GB") -> pd.DataFrame:
     """Estimate the whole study of the profile `name`, each piece of work once.
 
-    More references (§6.3.2), evasions and notebooks 07 and 08 count for the victims `in_depth`
-    alone. Members that are tuned again on a share of D (§6.4.4), on what an adversary leaves (at
+    More references (§6.3.2), evasions and notebooks 07 and 08 count only for the victims
+    `in_depth`. Members that are tuned again on a share of D (§6.4.4), on what an adversary leaves
+    (at
     most all but its `at_most`; a share that §6.4.4 has, too, counts once) or on D rephrased, are
     the local members' own tunings at that share. Left out: the rephraser's calls and the answers at
     further temperatures (§6.4.1-6.4.2); DPDLLM's small reference models, which take minutes on a
@@ -346,8 +347,8 @@ def beside_paper(jobs: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     jobs
-        As `jobs` or `everything` gives it; its attrs say which datasets are the paper's own:
-        without them none is.
+        As `jobs` or `everything` gives it; its attrs say which datasets are the paper's own;
+        without attrs none is.
 
     Returns
     -------

@@ -45,11 +45,11 @@ class Outlook:
     machine, workers
         On which it is done.
     sharing
-        Workers that share its memory: on a GPU, whose memory is one's own, 1.
+        Workers that share its memory; 1 on a GPU, where each worker has a card's memory.
     trainings
         Models to tune.
     answers, askings
-        To draw at most, as if every sample were tainted, and from how many models.
+        Answers to draw at most, as if every sample were tainted, and from how many models.
     scorings
         Pairs of texts to compare, at most.
     hours
@@ -61,11 +61,11 @@ class Outlook:
     largest
         The job that needs most of it.
     disk_gb, free_disk_gb
-        That stay, and are free; the first None = not known.
+        Disk that the results keep (None = not known), and free disk.
     unknown
         Models and datasets whose size is not stated anywhere.
     smallest_p
-        That a finding after the fact can have with these controls.
+        The smallest p that a finding after the fact can have with these controls.
     fewest
         The kind and base with the fewest controls, in words; of equally many the retrieval control.
     """
@@ -92,7 +92,7 @@ class Outlook:
 
     @property
     def is_long(self) -> bool:
-        """Whether it takes so long, or one does not know how long, that it is not begun unasked."""
+        """Whether to ask before beginning: it takes more than `LONG`, or an unknown time."""
         return self.hours is None or self.hours > LONG
 
     def json(self) -> dict:
@@ -153,7 +153,7 @@ def outlook(draft: Draft, machine: Machine | None, *, done: bool) -> Outlook:
     machine
         None = one of unknown speed.
     done
-        Whether the work is done here, where the store may hold some of it; not on another machine.
+        Whether the work is done on this machine, whose store may hold some of it.
     """
     every = _asked(draft, done)
     lacking = [a for a in every if a.lacking]

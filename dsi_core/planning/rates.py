@@ -35,8 +35,8 @@ class Kind:
     base
         Where the model is from, as `source_of` says it.
     method
-        Of tuning: qlora, lora or full, as it was done; of answers served (by vLLM), or of our own
-        loop its weights: nf4 or plain.
+        Of tuning: qlora, lora or full, as it was done. Of answers: "served" (by vLLM), or for our
+        own loop the kind of weights, nf4 or plain.
     """
 
     step: Step

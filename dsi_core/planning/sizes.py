@@ -23,9 +23,9 @@ class Size:
     longest_tokens
         Of the longest pair; infinite where it is not known.
     tainted
-        Samples that suspects may be asked alone.
+        Tainted samples, which may be all that suspects are asked.
     spread
-        Whether its lengths are taken as exponential: data that is not read.
+        Whether lengths are assumed to be exponential, as for data that is not read.
     """
 
     pairs: int
@@ -123,12 +123,12 @@ def prompts_of(dataset: Dataset, *, tainted: bool = False, counted: bool = False
 
 
 def prompts_like(size: Size) -> Prompts:
-    """Give prompts that are no dataset's: as many and as long as `size` says."""
+    """Give prompts that belong to no dataset: as many and as long as `size` says."""
     return Prompts(size.pairs, size, list(astuple(size)))
 
 
 def dataset_spec(dataset: Dataset) -> list[dict]:
-    """Give what decides a dataset's pairs but for the seed, and for those it is apart from."""
+    """Give what decides a dataset's pairs, without the seed and the dataset it is apart from."""
     other = dataset.apart_from
     source = store.spec_of(dataset.source.model_copy(update={"other_words_of": None}))
     return [source, *(dataset_spec(other) if other else [])]

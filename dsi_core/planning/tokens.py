@@ -36,8 +36,8 @@ class Lengths:
 def lengths(dataset: Dataset, base: Base | None = None) -> Lengths:
     """Count the tokens of some of a dataset's pairs, template and all, or guess.
 
-    base: whose tokenizer counts; without one, and where it is not at hand (in the store, a folder
-    or the hub's cache), the rules of params/plan.yaml are the guess.
+    base: whose tokenizer counts; without a base, or if its tokenizer is not at hand (in the store,
+    a folder or the hub's cache), the rules of params/plan.yaml give a guess.
     """
     if base is None or not _is_at_hand(base):
         return Lengths(rule("chars_per_token"), rule("template_tokens"), 0)

@@ -63,7 +63,7 @@ def cost(
 
 
 def trained_billions(recipe: Recipe, billions: float) -> float:
-    """Tell how many parameters are trained of a model of so many."""
+    """Tell how many billions of a model's parameters are trained."""
     return billions * (1 if recipe.rank is None else recipe.rank * rule("adapter_share"))
 
 
