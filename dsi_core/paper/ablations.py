@@ -40,7 +40,7 @@ class Setting:
     mu
         In UTF-8 bytes.
     draws
-        The first so many answers to each sample.
+        How many answers to each sample count, the first ones.
     """
 
     name: str
@@ -142,7 +142,7 @@ def _moved(study: Study) -> Iterator[Setting]:
 def in_use(study: Study) -> dict[str, float]:
     """Give the study's own value of each setting that `sensitivity` moves.
 
-    None of "delta" where the two equations have different ones, nor of "mu" where the rule does not
+    It has no "delta" if the two equations have different ones, and no "mu" if the rule does not
     read it.
     """
     decision = study.profile.decision
@@ -182,7 +182,7 @@ def grid(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFr
 def backbones(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
     """Judge the same answers with other BERTScore backbones, layers and scales (`similarities`).
 
-    The thresholds stay. §4.2 names none of the backbones.
+    The thresholds stay. §4.2 names no backbone.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def backbones(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per (similarity, suspect): as `study.verdicts`, with tainted (samples) and mean_gap
-        of the references, which shows on what scale each lives.
+        of the references, which shows the scale of each.
 
     Raises
     ------
@@ -217,8 +217,8 @@ def by_rules(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
     """Judge by both readings of Eq. 2, at both scales of 0.30, with and without selection.
 
     Everything is judged on the rescaled scale of the profile's own backbone: at 0.30, as the
-    paper's words may be read, and at the gap that 0.30 of raw distilbert scores is when rescaled
-    by bert-score's published baseline (0.90: nearly a copy).
+    paper's words may be read, and at 0.90 (nearly a copy), which a gap of 0.30 in raw distilbert
+    scores becomes when rescaled by bert-score's published baseline.
 
     Parameters
     ----------

@@ -59,8 +59,8 @@ class Cost:
 def costs(study: Study, scores: pd.DataFrame, suspect_answers: pd.DataFrame) -> pd.DataFrame:
     """Give the time of each step, once per dataset and model.
 
-    Counted are the answers to the samples of `scores` and the draws of `suspect_answers`, whatever
-    else the same models were prompted with for another question.
+    Only the answers to the samples of `scores` and the draws of `suspect_answers` count, whatever
+    else the same models were prompted with for other questions.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def _answering(model: Participant, answers: pd.DataFrame, folders: list[Path]) -
 
 
 def _devices(answers: pd.DataFrame, folders: list[Path]) -> str | None:
-    """Who gave these answers: the device of each folder that has some that none before it has."""
+    """The devices of these answers: of each folder that has some which no folder before it has."""
     named: list[str] = []
     for folder in folders:
         stored = responses.read(folder, columns=ANSWER).astype({"draw": int}).assign(here=True)

@@ -35,8 +35,8 @@ def side_by_side(row: pd.DataFrame, *, with_after: bool = True) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per piece, in order: part (the heading; of the raw similarity in it higher =
-        closer to the oracle), piece, shared (whether it lies on the longest common subsequence
+        One row per piece, in order: part (the heading, with the raw similarity, higher = closer to
+        the oracle), piece, shared (whether it lies on the longest common subsequence
         of words with the oracle). An empty text is one empty piece.
     """
     sample = row.iloc[0]

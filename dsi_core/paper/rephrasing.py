@@ -124,8 +124,8 @@ def of_answers(
 def of_data(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     """Judge members that trained on D with every output rewritten (setting "none": on D itself).
 
-    One setting for each of the rephraser's `temperatures_of_data`. Who trains on D rewritten
-    counts as a member: it took what D says.
+    One setting for each of the rephraser's `temperatures_of_data`. A model that trains on D
+    rewritten counts as a member: it took what D says.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Evasions (§6.4): other temperatures, tainted samples removed, a part of D; is who does it caught?
+"""Evasions (§6.4): other temperatures, tainted samples removed, a part of D. Are members caught?
 
 What judges returns the verdicts of `study.verdicts` with columns evasion and setting in front.
 """
@@ -31,7 +31,7 @@ class Variant:
     setting
         As tables call it.
     leave_out
-        Samples (by id) of D that it does not see. Nothing left out = the model that is there.
+        Samples (by id) of D that it does not see; empty = the model that is there already.
     """
 
     suspect: Suspect
@@ -94,8 +94,8 @@ def adversary_scores(study: Study) -> pd.DataFrame:
 def removed(study: Study, adversary_scores: pd.DataFrame) -> pd.DataFrame:
     """Tell what the adversary removes from D.
 
-    Of the samples that its references find tainted (Eq. 1), the share `at_most` of D with the
-    largest weakest gap.
+    It removes, of the samples that its references find tainted (Eq. 1), those with the largest
+    weakest gap, up to the share `at_most` of D.
 
     Returns
     -------

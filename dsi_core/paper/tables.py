@@ -137,16 +137,16 @@ def beside_paper(
 ) -> pd.DataFrame:
     """Put the paper's numbers of an item in columns beside ours.
 
-    Rows meet where method, group, setting, category and references are the same. What only the
-    paper has stands below, without numbers of ours. Datasets meet where they are the paper's own;
-    beside another dataset, whatever its name, stands what the paper says of all of its own.
+    Rows are matched by method, group, setting, category and references. Rows that only the paper
+    has stand below, without numbers of ours. The paper's own datasets are matched by name; beside
+    any other dataset, whatever its name, stands what the paper says of all of its own.
 
     Parameters
     ----------
     item
         As `reported` takes it.
     profile
-        Whose datasets these are, of which `papers_own` are the paper's; None = none is.
+        Whose datasets these are; `papers_own` tells which are the paper's. None = none is.
     only
         Of the paper's rows, those with these values in these columns.
 
@@ -212,7 +212,7 @@ def _span(values: pd.Series) -> str:
 
 
 def _counted(paper: pd.DataFrame, keys: list[str], count: str) -> pd.Series:
-    """So many of so many, for each combination of keys, over the paper's datasets."""
+    """Counts as "18 of 20", for each combination of keys, over the paper's datasets."""
 
     def said(rows: pd.DataFrame) -> str:
         told = rows.dropna(subset=count)
@@ -277,7 +277,7 @@ def table6(verdicts: pd.DataFrame, method: str = OURS) -> pd.DataFrame:
 def table7(verdicts: pd.DataFrame, method: str = OURS) -> pd.DataFrame:
     """Table 7: suspects judged rightly, by group; columns as `table6` without its rates.
 
-    There are non-members alone: recall and precision do not apply.
+    All suspects are non-members, so recall and precision do not apply.
     """
     table = detection(verdicts, ["dataset", "group"])
     table.insert(1, "method", method)

@@ -10,8 +10,8 @@ import pandas as pd
 class Verified:
     """How far models that were tuned here are from the released ones.
 
-    Where suspects are asked about tainted samples alone (`ask: tainted`), it is about those tainted
-    by the released answers: a verdict here has no answers to samples that are tainted here alone.
+    If suspects are asked only about tainted samples (`ask: tainted`), these are tainted by the
+    released answers: a verdict here has no answers to samples that are tainted only here.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Verified:
         verdict_here ("" for a reference).
     changed
         The suspects of the dataset whose verdict changed: dataset, suspect, verdict_released,
-        verdict_here. A reference that was made anew may change that of any.
+        verdict_here. A reference that was made anew may change any suspect's verdict.
     sentence
         All of it in words.
     """

@@ -45,8 +45,8 @@ class View:
 def verify(profile: str, models: int = 3, seed: int = 0) -> Verified:
     """Tune and ask some models of a released study anew, and compare.
 
-    One dataset is chosen by chance, and of its tuned models a reference and suspects. What is made
-    lies apart in the store, in `verify/`, whence a rerun continues.
+    A dataset is drawn at random, and a reference and suspects of its tuned models. Results lie
+    apart in the store, in `verify/`, from where a rerun continues.
 
     Parameters
     ----------

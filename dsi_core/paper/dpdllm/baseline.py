@@ -5,13 +5,13 @@ members of the suspect's training data, and samples known not to be, train a cla
 features are the probabilities that a small language model (LM), itself tuned on the known members,
 gives to the tokens of the suspect's answers. It then calls each sample of D member or non-member,
 and the majority decides. The baseline is told what no Arbiter knows: whether the suspect is a
-member, and otherwise what it trained on. A non-member whose training data we do not know is tuned
+member and, if not, what it trained on. A non-member whose training data we do not know is tuned
 once more, on data we do know, and that model is judged in its place (§6.1; the paper does so with
 every non-member).
 
 Mode "clean": the LM learns answers given prompts, of the known members alone (§6.1). Features: the
-probabilities of the first `length` tokens of the answer given the prompt; a shorter answer is
-filled up with the mean of its own. Known members are never judged. An answer without a token has no
+probabilities of the first `length` tokens of the answer given the prompt; missing ones are imputed
+by the mean of the answer's own. Known members are never judged. An answer without a token has no
 features: it is counted as unscored.
 
 Mode "faithful": what the released code does, as far as it makes sense here. Quirks kept: prompt and
@@ -91,7 +91,7 @@ def verdicts(study: Study, calls: pd.DataFrame) -> pd.DataFrame:
 def calibration(study: Study, mode: Mode | str = Mode.CLEAN) -> pd.DataFrame:
     """Show what each classifier learnt from, and how well it tells known members and others apart.
 
-    D's own samples cannot show that: for one suspect they are all of one class.
+    D's own samples cannot show that: for one suspect they all belong to one class.
 
     Returns
     -------

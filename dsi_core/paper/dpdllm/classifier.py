@@ -35,9 +35,8 @@ def classify(known: np.ndarray, labels: np.ndarray, judged: np.ndarray) -> np.nd
 def quality(features: np.ndarray, labels: np.ndarray, seed: int) -> tuple[float, float]:
     """Tell how well the classifier tells known members from known non-members.
 
-    Cross-validated in `FOLDS` parts, or fewer where a class has fewer rows. Flattering: the LM was
-    tuned on the held-out members too, as on every known member, but on no judged sample (mode
-    clean).
+    Cross-validated in `FOLDS` parts, or fewer where a class has fewer rows. This flatters: the LM
+    was tuned on all known members, also the held-out ones, but on no judged sample (mode clean).
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ def tokens(
     length
         At most so many tokens are scored; in mode faithful exactly so many.
     limit
-        In mode clean there are at most so many of both: the prompt's last ones.
+        In mode clean, the most tokens of prompt and answer; the prompt's last ones are kept.
     """
     if mode == Mode.CLEAN:
         return token_logprobs.encode(tokenizer, prompt, response, length, limit)

@@ -48,7 +48,7 @@ class Roles:
     members_from, non_members_from
         Names of the datasets of the calibration samples.
     members, non_members, judged
-        Columns sample_id, prompt. Of the former two there are as many of each.
+        Columns sample_id, prompt; as many members as non-members.
     lms
         The reference language model that scores the answers of either part.
     """
@@ -160,7 +160,7 @@ def _answers(profile: Profile, settings: Dpdllm, suspect: Participant) -> tuple[
 def _unused(profile: Profile, settings: Dpdllm, suspect: Participant, known: list[str]) -> str:
     """The first dataset for known non-members that the suspect never trained on.
 
-    More of D's own source would be no sample of "a dataset not used".
+    More of D's own source would not be "a dataset not used".
     """
     victim = suspect.dataset
     home = origin(profile.data[victim])
@@ -182,7 +182,7 @@ def _lm(
 ) -> Training:
     """The reference LM tuned on these samples of these datasets.
 
-    The datasets are in order of name: roles swapped, same LM.
+    The datasets are in order of name, so that swapped roles share an LM.
     """
     chosen = {i for table in samples.values() for i in table["sample_id"]}
     whole = {i for name in samples for i in _samples(profile, name)["sample_id"]}

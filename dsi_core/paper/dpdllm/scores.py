@@ -23,7 +23,7 @@ from dsi_core.runtime.precision import device_name
 
 @dataclass(frozen=True)
 class Features:
-    """What the classifier of one suspect learns from, and what it is put to.
+    """What the classifier of one suspect learns from, and what it judges.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Features:
 
 @dataclass(frozen=True)
 class Task:
-    """The answers of one part to score, and where what comes out lies.
+    """The answers of one part to score, and where the scores are stored.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ Numbers = dict[str, Any]  # what a template fills in, by name
 
 
 def rightly(table: pd.DataFrame) -> str:
-    """Say who was judged rightly: of rows with a total their sums, of rows of models the models."""
+    """Say how many were judged rightly: sums for rows with a total, else a count of models."""
     total = table["total"].sum() if "total" in table else len(table)
     return f"{table['correct'].sum()}/{total}"
 
