@@ -57,7 +57,7 @@ def as_html(figure: Figure) -> str:
 
 
 def show(figure: Figure) -> None:
-    """Show a figure here, and not below all else that the cell shows."""
+    """Show a figure here, not below everything else that the cell shows."""
     display(figure)
     plt.close(figure)
 

@@ -1,4 +1,4 @@
-"""Attribution: which methods find how many models' bases, and how the replies of each vote."""
+"""Attribution: how many models' bases each method finds, and how each model's replies vote."""
 
 from typing import Protocol
 
@@ -110,7 +110,7 @@ def plot_votes(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        A row for each model, a column for each base; a frame is round the truth.
+        A row for each model, a column for each base; the true base is framed.
     """
     models = table.drop_duplicates("model").sort_values(["base", "model"])
     bases = sorted(table["voted"].unique())

@@ -34,8 +34,8 @@ def plot_preference(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        As positive where it leans to what was published, as negative where to the other wording. A
-        line at the mean, a dashed one at what is needed.
+        Samples that lean to the published wording look positive, those that lean to the other one
+        negative. A line is at the mean, a dashed one at what is needed.
     """
     ax = style.axes(ax, WIDTH, 3.4)
     values = table["value"].dropna().sort_values(ascending=False).to_numpy()
@@ -67,8 +67,8 @@ def plot_closeness(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        A row of dots and a bar at the mean for either part; dashed what the published one's mean
-        would have to be.
+        A row of dots and a bar at the mean for either part; a dashed line where the published
+        part's mean would have to be.
     """
     ax = style.axes(ax, WIDTH, 2.8)
     means = {}
@@ -106,7 +106,7 @@ def plot_looks(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        The statistic as a line, starred where it found; what was needed dashed.
+        The statistic as a line, with a star where it found; the needed value dashed.
     """
     ax = style.axes(ax, WIDTH, 2.8)
     ax.plot(table["after"], table["needed"], "k--", marker="_", linewidth=1, label="needed")
@@ -192,7 +192,7 @@ def plot_samples(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Dashed the threshold. The title counts all samples.
+        The threshold is dashed. The title counts all samples.
     """
     ax = style.axes(ax, WIDTH, 3)
     ordered = table.dropna(subset="evidence").sort_values("evidence", ascending=False)
@@ -271,7 +271,7 @@ def plot_known_models(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     -------
     Axes
         A row for each model, kinds under each other in the order of `style.Kind`; the suspect is a
-        black diamond with a bold name. Dashed the non-member that leans furthest.
+        black diamond with a bold name. A dashed line marks the non-member that leans furthest.
     """
     ax = style.axes(ax, 9, 1.4 + 0.24 * len(table))
     kinds = [style.kind_of(*row) for row in zip(table["kind"], table["member"], strict=True)]

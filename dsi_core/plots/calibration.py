@@ -1,6 +1,6 @@
-"""Calibration: which statistic, p-values of the innocent, what the exact tests find, and who errs.
+"""Calibration: statistics, p-values of innocents, what the exact tests find, whom methods accuse.
 
-A twin is "wording twin" or "private twin"; a found share is one of orders of asking.
+A twin is "wording twin" or "private twin"; found is the share of orders of asking that found.
 """
 
 from collections.abc import Iterable
@@ -69,7 +69,7 @@ def plot_statistics(table: pd.DataFrame) -> Figure:
 def plot_null(table: pd.DataFrame, models: pd.DataFrame, *, alpha: float) -> Figure:
     """Distribution of each model's p-values under coins thrown anew, less that of an exact test.
 
-    Of these coins every model is innocent.
+    With respect to these coins every model is innocent.
 
     Parameters
     ----------
@@ -360,7 +360,7 @@ def plot_beside(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def _kind(kind: str, group: str) -> Kind:
-    """The look of a model: what it was tuned on, and of an innocent one how it came to be."""
+    """The look of a model: what it was tuned on; for an innocent one, how it came to be."""
     if kind == "innocent":
         return style.kind_of(group, False)
     return Kind.MEMBER if "member" in kind else style.kind_of(kind, False)

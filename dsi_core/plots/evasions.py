@@ -27,9 +27,10 @@ def plot_evasion(
     ax : Axes, optional
         Where to draw; new axes by default.
     how : str, optional
-        The evasion, as a sentence begins; None = training on a part of D, settings are its shares.
+        The evasion, as the beginning of a sentence; None = training on a part of D, with shares as
+        settings.
     without : str, optional
-        The setting that is no evasion; by default the first.
+        The setting without evasion; by default the first.
     xlabel : str
         What the settings are.
 

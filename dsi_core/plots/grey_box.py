@@ -147,7 +147,7 @@ def plot_shares(shares: pd.DataFrame, by: str) -> Figure:
     Returns
     -------
     Figure
-        On the dashed line the estimate is right. Suspects stand a little beside each other.
+        On the dashed line the estimate is right. Suspects are shifted a little to the side.
     """
     shares = style.of_datasets(shares)
     panels, suspects = shares[by].unique(), list(shares["suspect"].unique())

@@ -80,7 +80,7 @@ def _finding(table: pd.DataFrame) -> str:
 
 
 def worst_tenfold(table: pd.DataFrame) -> float:
-    """How many times as long ten times the size took, at worst, from one size to the next."""
+    """The worst factor by which time grew for ten times the size, from one size to the next."""
     ordered = table.sort_values("size")
     times, sizes = np.log10(ordered["seconds"].clip(lower=LEAST)), np.log10(ordered["size"])
     return float(10 ** (times.diff() / sizes.diff()).max())

@@ -31,7 +31,7 @@ def plot_budgets(means: pd.DataFrame, fits: pd.DataFrame, *, levels: dict[str, s
     -------
     Figure
         A panel for each metric, budgets on a log axis. Beyond the largest budget the line is
-        extrapolated, and dotted; it ends there unless the slope's interval lies above zero.
+        extrapolated (dotted) if the slope's interval lies above zero; else it ends there.
     """
     metrics = list(fits["metric"])
     figure, axes = plt.subplots(

@@ -92,13 +92,13 @@ def plot_votes_by_references(table: pd.DataFrame, *, rule: str = "text") -> Figu
     table : DataFrame
         dataset, references (a name of the set), suspect, positive, negative (counts of samples).
     rule : str
-        By which the suspects were judged, "text" or "released": there a tie is member, too.
+        By which the suspects were judged: "text", or "released", by which a tie is member, too.
 
     Returns
     -------
     Figure
         A row of axes for each dataset, a column for each set of references, a bar for each suspect:
-        positive samples, then negative ones; who is accused has a cross.
+        positive samples, then negative ones; an accused suspect has a cross.
     """
     sets, datasets = list(table["references"].unique()), list(table["dataset"].unique())
     rows = table.groupby("dataset")["suspect"].nunique().max()
@@ -137,7 +137,7 @@ def plot_votes_by_references(table: pd.DataFrame, *, rule: str = "text") -> Figu
 def _stacked_bars(ax: Axes, some: pd.DataFrame, most: int, *, tie: bool) -> None:
     """A bar for each suspect, its counts, and a line at half of each.
 
-    most: of the longest; tie: whether one half is enough to be accused.
+    most: count of the longest bar; tie: whether one half is enough to be accused.
     """
     places, total = range(len(some)), some["positive"] + some["negative"]
     left = 0 * total

@@ -70,8 +70,8 @@ def save(
 ) -> Path:
     """Keep a figure and its table as `<folder>/<profile>/<name>.png`, `.pdf` and `.csv`.
 
-    Where settings are not the profile's own, they name a folder in that one ("delta_t=0.6") and
-    stand in the caption: results of two settings never mix. Every file is replaced in one step and
+    Settings other than the profile's own name a folder in the profile's ("delta_t=0.6") and stand
+    in the caption: results of two settings never mix. Every file is replaced in one step and
     noted in its folder's `manifest.json`. A picture keeps its alt text (`alt.text`), in the
     manifest and in itself.
 
@@ -88,8 +88,8 @@ def save(
     folder : str
         Above the profile's folder; a relative path begins at the repository's root.
     scale : str, optional
-        What the caption says instead of the profile's scale, where other models or data are shown.
-        By default the dataset is named, too, where the table is of one alone (column dataset).
+        What the caption says instead of the profile's scale, if other models or data are shown. By
+        default the dataset is named, too, if the table has only one (column dataset).
 
     Returns
     -------
@@ -161,9 +161,9 @@ def _write(figure: Figure, path: Path, words: str) -> None:
 
 
 def _note(profile: Settings, files: dict[Path, str | None]) -> None:
-    """Enter files into their folder's `manifest.json`: hash, time and alt text, and of what run.
+    """Enter files into their folder's `manifest.json`: hash, time, alt text, and the run.
 
-    What is saved again and comes out the same keeps its entry.
+    A file that is saved again unchanged keeps its entry.
     """
     path = next(iter(files)).parent / "manifest.json"
     store.make_root()

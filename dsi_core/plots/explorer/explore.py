@@ -82,7 +82,7 @@ def write_state(state: dict[str, Any]) -> str:
 
 
 def check_state(state: dict[str, Any], header: dict[str, Any], samples: list[str]) -> None:
-    """Refuse a state that an explorer cannot show; "" always stands for what the study has.
+    """Refuse a state that an explorer cannot show; "" always stands for the study's own value.
 
     Parameters
     ----------
@@ -157,8 +157,8 @@ class Explorer(anywidget.AnyWidget):
     explored
         What it shows.
     state
-        Where it begins: as copied from an explorer or a page's link, or a dict; what is not said
-        is as the study has it.
+        Where it begins: as copied from an explorer or a page's link, or a dict; keys left out have
+        the study's values.
 
     Attributes
     ----------
@@ -235,8 +235,8 @@ def page(explored: Explored, limit_mb: float = 30.0) -> tuple[str, str]:
     explored
         What it shows.
     limit_mb
-        Largest size: as many texts are in it as find room, of the samples that training changed
-        most first.
+        Largest size: it holds as many texts as fit, those of the samples that training changed most
+        first.
 
     Returns
     -------

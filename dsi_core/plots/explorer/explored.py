@@ -113,7 +113,7 @@ class Explored:
     rule: Rule
 
     def header(self) -> dict[str, Any]:
-        """Say all but the numbers and texts themselves, as JSON has it."""
+        """Give everything except the numbers and texts themselves, as for JSON."""
         shown = [*Kind, *Status]
         return {
             "title": self.title,
@@ -303,7 +303,7 @@ def _of_text(
 def _of_released_code(
     answers: pd.DataFrame, once: pd.DataFrame, samples: pd.Index, suspects: pd.Index
 ) -> dict[str, np.ndarray]:
-    """Each sample's evidence as one answer of every length: this rule mixes answers, without mu."""
+    """Each sample's evidence as one answer of any length: this rule mixes answers, without mu."""
     table = verdict.evidence(answers, 0.0, 0, Rule.RELEASED)
     at = (
         suspects.get_indexer(pd.Index(table["suspect"])),
