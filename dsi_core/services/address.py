@@ -70,7 +70,7 @@ class Address:
 
 
 def without_login(url: str) -> str:
-    """Give a URL as it may be shown, whatever is wrong with it: nothing up to the last "@"."""
+    """Give a URL as it may be shown, even a wrong one: without all up to the last "@"."""
     return re.sub(r"^([a-z][\w+.-]*://)?.*@", r"\1", url, flags=re.IGNORECASE | re.DOTALL)
 
 
@@ -83,7 +83,7 @@ def address(url: str) -> Address:
     Raises
     ------
     ValueError
-        If it is none; what may be secret in it is not shown.
+        If it is not a URL; the message shows nothing that may be secret in it.
     """
     given = "".join(url.split())
     plain = without_login(given).split("?")[0]
@@ -125,7 +125,7 @@ def basic(login: str) -> str:
 
 
 def place(endpoint: Endpoint) -> str:
-    """Give the service's URL as all its spellings share it, without what may be secret in it."""
+    """Give the service's URL in its one spelling, without what may be secret in it."""
     return address(endpoint.base_url).base
 
 

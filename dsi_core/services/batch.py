@@ -1,6 +1,6 @@
 """Ask in batches, as OpenAI's Batch API has it: half the price, within a day.
 
-A file of questions is uploaded, a batch is made of it, one waits, and collects.
+A file of questions is uploaded, a batch is made of it, waited for, and collected.
 """
 
 import json
@@ -34,8 +34,8 @@ def batched(
 ) -> Generator[tuple[Any, Reply], None, None]:
     """Yield (row, `Reply`) of what a batch answered; the rest is for another call.
 
-    Before a batch is made, a question is asked alone, and another where that one is refused, so
-    that what the service takes of this way of asking is known before a day is waited.
+    Before a batch is made, a question is asked alone, and another one if that is refused, so that
+    it is known which fields the service takes before a day is waited.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ def batched(
     folder
         Where `batch.json` is kept.
     unanswered
-        Gets (row, `Lost`) of questions that stay unanswered, those of a batch once it is done with.
+        Gets (row, `Lost`) of questions that stay unanswered, for a batch once it has been
+        collected.
 
     Raises
     ------

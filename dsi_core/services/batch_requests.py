@@ -1,4 +1,4 @@
-"""The requests that a batch is made of: its file, itself, looks at it, and what it brought."""
+"""The requests around a batch: to upload its file, make it, look at it, and fetch its replies."""
 
 import json
 import re
@@ -149,8 +149,8 @@ def wait(service: Service, pending: Pending) -> dict[str, Any]:
 def brought(service: Service, made: dict[str, Any], questions: int) -> Iterator[bytes]:
     """Yield the lines of both files of a batch that has ended, from the disk, not from memory.
 
-    Of each file `LINES` for each of so many questions, however many it has; what is longer than a
-    reply may be is cut into lines.
+    At most `LINES` lines of each file for each question; a line longer than a reply may be is cut
+    into several.
     """
     for name in ("output_file_id", "error_file_id"):
         if made.get(name):

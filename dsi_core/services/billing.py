@@ -55,7 +55,7 @@ class Lost:
 
 
 def took(usage: Usage) -> Lost:
-    """Say what a request took that was answered, and whose answer is not what was asked for."""
+    """Say what a request took that got a reply, but not the answer that was asked for."""
     counted = usage.read or usage.written
     return Lost(1, 0, usage.read, usage.written) if counted else Lost(1, 1)
 
@@ -63,7 +63,7 @@ def took(usage: Usage) -> Lost:
 def usage(body: dict[str, Any]) -> Usage | None:
     """Read what a service counts; None = nothing.
 
-    Some leave the thought out of what they say was written, and count it in the total alone.
+    Some services count a thought only in the total, not in the tokens written.
     """
     said = body.get("usage")
     if not isinstance(said, dict):

@@ -116,9 +116,9 @@ class Client:
     def secrets(self) -> list[str]:
         """Give what no message may show, in every form that it may be met in; longest first.
 
-        The key; a query's values, and what has no name there; logins, and of each the password and
-        a name that is longer, which may be a token. Of a query's no number, date or letter: answers
-        are full of them, and would lose them.
+        The key; a query's values, with or without a name; logins, and of each the password and a
+        name that is longer, which may be a token. No numbers, dates or single letters of a query:
+        answers are full of them, and would lose them.
         """
         proxys = login(self.proxy.url) if self.proxy else ""
         sent = httpx2.URL(self.address.of("")).query.decode()
@@ -152,7 +152,7 @@ class Client:
         most
             Bytes of a reply that is no error, as sent and unpacked; None = `BODY_BYTES`.
         into
-            A file that gets such a reply alone, whose `raw` is empty then.
+            A file that gets only such a reply, whose `raw` is empty then.
         what
             As httpx has it: content, headers, files, data.
         """

@@ -31,7 +31,7 @@ def punctual(transport: httpx2.HTTPTransport) -> httpx2.HTTPTransport:
 def until(moment: float, connected: float) -> httpx2.Timeout:
     """Give the deadlines of a request and of its connection.
 
-    It waits for nothing else: a pool without limits of number has a place at once.
+    There is nothing else to wait for: a pool without a limit has a place at once.
     """
     return httpx2.Timeout(moment, connect=min(connected, moment))
 

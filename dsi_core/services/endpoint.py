@@ -47,10 +47,10 @@ def answers(
     service
         The same service as another call knew it; None = it is met for the first time.
     until_one
-        Whether they are asked one after the other, and none any more once one is answered.
+        Whether to ask one after the other and to stop once one is answered.
     leave_out
-        Whether a prompt on which alone the service fails, again and again, is left out like one
-        that is refused; else it ends the asking.
+        Whether a prompt is left out like a refused one if the service fails again and again on it
+        and on no other; else it ends the asking.
     unanswered
         Gets (row, `Lost`) of every question that was asked and stays unanswered, also where the
         asking is broken off (Ctrl-C, `close`): a request under way then may be billed.

@@ -42,7 +42,7 @@ class Parts:
     def of(cls, message: dict[str, Any], most: int, hide: Callable[[str], str] = str) -> "Parts":
         """Read a message, at most so many bytes of its text, once `hide` took out what is secret.
 
-        It goes before the cut: half a key is too much.
+        Secrets go before the cut: half a key is too much.
         """
         content, found = message.get("content"), _Found()
         found.add(content)

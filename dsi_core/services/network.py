@@ -34,7 +34,7 @@ def proxy(where: Address, wanted: str | None = None) -> Proxy | None:
     Parameters
     ----------
     wanted
-        Its URL, "none", or None: the environment's, but none to this very machine.
+        Its URL, "none", or None = the environment's, but no proxy to this machine.
 
     Raises
     ------

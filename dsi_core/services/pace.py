@@ -51,8 +51,8 @@ def backoff(failures: int, chance: float) -> float:
 class Pace:
     """Lets requests through: at most `most` at a time, fewer while a service has too many.
 
-    Halved when it says so, one more after as many answers as are let through: additive increase,
-    multiplicative decrease, as a network's senders share a line.
+    Halved when the service says so, one more after as many answers as are let through at a time:
+    additive increase, multiplicative decrease, as in TCP.
     """
 
     def __init__(self, most: int) -> None:
@@ -104,9 +104,9 @@ class Pace:
 def asked(headers: Mapping[str, str], text: str = "") -> float:
     """Give the seconds that a service asks to wait; 0 = it asks for nothing that can be read.
 
-    In this order: retry-after-ms, Retry-After (seconds or a date), the words of its message, the
-    headers that tell when a limit begins anew: of those limits of which nothing remains, or else
-    the first to begin.
+    In this order: retry-after-ms, Retry-After (seconds or a date), the words of its message, and
+    the headers that tell when a limit is reset: that of an exhausted limit, or else the first
+    reset.
     """
     try:
         milliseconds = float(headers.get("retry-after-ms", ""))

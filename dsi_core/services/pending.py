@@ -1,6 +1,6 @@
 """What is kept of a batch under way, so that no question is submitted twice.
 
-What a step will do is on the disk before it is done, and what it did after: a run that is killed
+Each step is written to disk before it is done, and its result after it: a run that is killed
 between any two steps goes on with the same batch, and never makes another of the same questions.
 """
 
@@ -21,7 +21,7 @@ class Pending(BaseModel):
     Attributes
     ----------
     tag
-        Names it at the service, in its file's name and its metadata: with nothing of this tool.
+        Names it at the service, in its file's name and its metadata, without naming this tool.
     questions
         [sample_id, draw] of each question.
     file, batch
@@ -61,7 +61,7 @@ def keep(folder: Path, pending: Pending) -> None:
 
 
 def forget(folder: Path) -> None:
-    """Remove it: all that its batch brought was kept, or nothing of it was paid."""
+    """Remove it, once all that its batch brought is kept, or if nothing of it was paid."""
     (folder / NAME).unlink()
 
 

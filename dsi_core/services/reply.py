@@ -48,7 +48,7 @@ class Reply:
     requests
         How many it took.
     lost
-        What the other ones of these took.
+        What the requests without an answer among these took.
     billed
         Whether the request that brought it may have been billed: not where an error is the reply.
     """
@@ -77,15 +77,15 @@ class Failure:
     status
         Of HTTP, or the one that the reply itself names; None = none came.
     again
-        Worth another try...
+        Whether another try makes sense.
     pause_s
-        ...after at least so many seconds.
+        Seconds to wait before it, at least.
     usage
         What it was billed; None = not said.
     nonsense
-        Nothing of a service: it comes from elsewhere, or from something that is none.
+        Whether the reply is not a service's: it comes from elsewhere, or from no such service.
     bare
-        A service's reply, but without any choice, as some send for a prompt that they hold back.
+        Whether a service's reply has no choice, as some send for a prompt that they hold back.
     """
 
     message: str
@@ -205,9 +205,9 @@ def _thought(parts: Parts, end: Ending, usage: Usage) -> Thought:
 def _compared(text: str, parts: Parts, usage: Usage, tokens: int) -> str:
     """The part of an answer that a limit of so many tokens would have left.
 
-    A limit that holds for thought and answer together leaves an answer longer than others' may be.
-    By its tokens (the service's count; of a thought in the text, its share of the text), or else
-    by the four bytes that a token usually has.
+    A limit for thought and answer together may leave an answer longer than others are. It is cut by
+    its tokens (the service's count; for a thought in the text, its share of the text), or else by
+    the four bytes that a token usually has.
     """
     size = len(text.encode())
     written = usage.written - usage.thought
@@ -222,7 +222,7 @@ def _compared(text: str, parts: Parts, usage: Usage, tokens: int) -> str:
 
 
 def ending(choice: dict[str, Any], message: dict[str, Any], parts: Parts) -> Ending:
-    """Say what a choice's reasons mean together: the one that is no clean end counts."""
+    """Say what a choice's reasons mean together: one that is no clean end decides."""
     own = choice.get("finish_reason", choice.get("stop_reason", UNSAID))
     native = choice.get("native_finish_reason")
     known = meaning(own)

@@ -1,7 +1,7 @@
 """The body of a request: one question, as this service takes it.
 
 Services refuse fields that others need. What a refusal teaches is kept for the run and, in an
-audit's folder, for its reruns: a service is asked in one way.
+audit's folder, for its reruns, so that a service is asked in one way.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ class Taken(BaseModel):
     limit
         The field that limits new tokens.
     seed, temperature
-        Whether they are sent; a seed that was never answered yet (None) is.
+        Whether they are sent. A seed is also sent while no answer to one came yet (None).
     stream
         What is sent: no, please; None = the field is left out.
     system
@@ -140,7 +140,7 @@ def body(
 
 
 def changeable(endpoint: Endpoint, sent: dict[str, Any], asking: Asking) -> set[str]:
-    """Name what of a request may be changed when a service refuses it: what is ours alone."""
+    """Name the fields of a request that may be changed when a service refuses them: only ours."""
     ours = {*LIMITS, "seed", "temperature", "stream"} & set(sent) - set(endpoint.extra)
     return ours | ({SYSTEM} if asking.system is not None else set())
 
@@ -158,7 +158,8 @@ def most_new_tokens(endpoint: Endpoint, max_new_tokens: int) -> int | None:
 def draw_seed(seed: int, sample_id: str, draw: int) -> int:
     """Give the seed sent with one question: 0 to 2**31 - 1, as servers differ in their bits.
 
-    A sample's id is a hash of its texts: whoever knows `seed` can tell texts by it that he guesses.
+    A sample's id is a hash of its texts: somebody who knows `seed` can verify texts that he
+    guesses.
     """
     return int.from_bytes(_digest(seed, sample_id, draw)[:4], "big") >> 1
 

@@ -78,8 +78,8 @@ class Service:
     def read(self, raw: bytes, tokens: int) -> Reply | Failure:
         """Read its reply to one request, of which so many tokens are compared.
 
-        What is secret is hidden in all that is kept of an answer: some services repeat the key. Not
-        what is so short that it is a word: a server that needs no key is given "none" or "test".
+        Secrets are hidden in all that is kept of an answer, as some services repeat the key. Keys
+        as short as a word are not hidden: a server that needs no key is given "none" or "test".
         """
         hidden = partial(self.hidden, least=A_KEY)
         return reply.read(raw, tokens, self.endpoint.reasoning_tokens, hidden)
@@ -96,7 +96,7 @@ class Service:
 
 
 def remembered(folder: Path | None) -> Taken:
-    """Read what a service taught in earlier runs; where nothing can be read it teaches anew."""
+    """Read what a service taught in earlier runs; if nothing can be read, it is learnt anew."""
     if folder is None:
         return Taken()
     try:

@@ -1,4 +1,4 @@
-"""The body of a reply: JSON, or a stream of its pieces as the reply it would have been."""
+"""The body of a reply: JSON, or a stream whose pieces are joined to one reply."""
 
 import json
 import re

@@ -1,7 +1,7 @@
-"""What a model thinks in its text before it answers, told apart from the answer.
+"""What a model thinks in its text before it answers, separated from the answer.
 
-A thought is cut off only where it is proved: an opening mark as the first thing of a text, or a
-closing one that ends what no mark began (the opening one stood in the prompt) and is no word of a
+A thought is cut off only where it is certain: after an opening mark at the start of a text, or
+before a closing mark without an opening one (which stood in the prompt) that is no word of a
 sentence, no quotation and no code. A text that begins with a thought and never ends it holds no
 answer. Everything else is the answer, to the letter.
 """

@@ -1,8 +1,8 @@
 """One question to a service: what is tried again, what is given up, and what is refused for good.
 
-What may pass is tried again: for as long as patience lasts where a service that answers has too
-much to do, a few times otherwise. A prompt that is refused for good is an answer. So is one on
-which alone a service fails, where that is allowed: it answers `PROBE` in between.
+Errors that may pass are tried again: as long as patience lasts if a service that answers is too
+busy, a few times otherwise. A prompt that is refused for good is an answer. So, if allowed, is a
+prompt on which alone a service fails, while it answers `PROBE` in between.
 """
 
 import difflib
@@ -218,7 +218,7 @@ class Trial:
         return self._again(got.message, reached=was_asked, hint=hint)
 
     def _suspect_the_seed(self, sent: dict) -> None:
-        """Some engines die of a seed: none is sent to one that never answered with one."""
+        """A seed crashes some engines: none is sent any more if no answer with a seed ever came."""
         if "seed" in sent and self.taken.seed is None and "seed" not in self.endpoint.extra:
             self.taken = self.taken.model_copy(update={"seed": False})
 

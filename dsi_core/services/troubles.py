@@ -1,4 +1,4 @@
-"""What it means when a service answers with an error: wait, ask otherwise, go on, or end.
+"""What to do when a service answers with an error: wait, ask in another way, go on, or end.
 
 Services agree on the status and on little else. What an error says is read as OpenAI, Azure,
 Mistral, Google, Anthropic, OpenRouter, vLLM, TGI, llama.cpp, FastAPI and others write it: by its
@@ -71,7 +71,7 @@ def read(
     sent
         The request's fields that may be changed, and `SYSTEM`.
     prompt
-        What was asked: where an error quotes it, its words say nothing.
+        What was asked: if an error quotes it, these words mean nothing.
     """
     text = raw[:MOST].decode("utf-8", "replace")
     try:
@@ -247,7 +247,7 @@ def _unquoted(body: Any) -> Any:
 
 
 def message(body: Any) -> str:
-    """Find what an error says, wherever it stands; all of it where it has no such place."""
+    """Find an error's message, wherever it stands; the whole error if there is none."""
     found = body
     while True:
         if isinstance(found, list) and len(found) == 1:
