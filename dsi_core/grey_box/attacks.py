@@ -1,6 +1,6 @@
 """Membership inference attacks: on token probabilities, by comparison, and on sampled answers.
 
-Scores have shape (texts,), one number for a single text; higher = likelier a member.
+Scores have shape (texts,), one number for a single text; higher = more likely a member.
 """
 
 import re
@@ -239,9 +239,9 @@ def windows(moved: np.ndarray, mask: np.ndarray, sizes: Sequence[int] = WINDOWS)
 def surely_mispredicted(logprobs: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Tell which tokens the model cannot have predicted; shapes (texts, tokens).
 
-    The likeliest token's log p is at least the mean of log p, weighted by p, so that a token below
-    that mean is not it. A token above log 1/2 is; one between the two may be either, and is not
-    taken for mispredicted.
+    The likeliest token's log p is at least the mean of log p, weighted by p, so a token below that
+    mean is not the likeliest. A token above log 1/2 is. One between the two may be either, and does
+    not count as mispredicted.
     """
     return logprobs < means
 
@@ -249,8 +249,8 @@ def surely_mispredicted(logprobs: np.ndarray, means: np.ndarray) -> np.ndarray:
 def error_zone(moved: np.ndarray, mispredicted: np.ndarray) -> np.ndarray:
     """Give the part of a text's shift at mispredicted tokens that goes up, in [0, 1].
 
-    It ranks texts as the ratio of what goes up to what goes down does. 1 where nothing goes down,
-    or nothing is mispredicted; 0.5 where nothing moves.
+    It ranks texts as the ratio of upward to downward shift does. 1 if nothing goes down, or nothing
+    is mispredicted; 0.5 if nothing moves.
 
     Parameters
     ----------
@@ -329,8 +329,8 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 def neighbour(text: str, changed_share: float, *seed: Hashable) -> str:
     """Write a text like `text`: a share of its words, at least one, is dropped or swapped.
 
-    Swapped is with the next one; which words, and how, is random and depends on `seed` alone. A
-    single word stays as it is.
+    A word is swapped with the next one; which words, and how, is random and depends only on `seed`.
+    A single word stays as it is.
 
     References
     ----------
@@ -353,7 +353,7 @@ def neighbour(text: str, changed_share: float, *seed: Hashable) -> str:
 def samia(answers: Sequence[str], truth: str) -> float:
     """Give the mean share of the truth's words that an answer repeats: ROUGE-1 recall.
 
-    Words are what stands between spaces. No answer or no word: 0.
+    Words are separated by spaces. No answer or no word: 0.
 
     References
     ----------
@@ -370,8 +370,8 @@ def samia(answers: Sequence[str], truth: str) -> float:
 def cdd(answers: Sequence[str], greedy: str, peak: float = 0.05, limit: int = 100) -> float:
     """Give the share of the sampled answers that nearly repeat the greedy one.
 
-    These are within `peak` times the longest answer's length of it, in edits of tokens
-    (Levenshtein). Of every answer the first `limit` tokens count. No answer: 0.
+    These are within a Levenshtein distance of `peak` times the longest answer's length from it, in
+    tokens. The first `limit` tokens of every answer count. No answer: 0.
 
     References
     ----------

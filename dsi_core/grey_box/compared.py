@@ -2,8 +2,8 @@
 
 Each method asks whether a suspect finds D more familiar than *validation* pairs of the same
 distribution that nobody could train on. Here these are a random remainder of D's own source, so
-that D and validation are a coin flip apart: on a model that saw neither, every method must come to
-nothing. Victims without a validation set are not judged.
+that D and validation differ only by a coin flip: on a model that saw neither, no method may find
+anything. Victims without a validation set are not judged.
 """
 
 from enum import StrEnum

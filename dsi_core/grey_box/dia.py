@@ -3,11 +3,11 @@
 The owner has a suspect set and a validation set of the same distribution that nobody could train
 on. Half of each fits a linear model that tells the two apart by features of the suspect model's
 token losses; on the other halves its scores are compared. If the model never saw either set,
-nothing tells them apart, and the p-value is small no oftener than by chance.
+nothing tells them apart, and the p-value is small no more often than by chance.
 
-All rests on the validation set's being unseen: a model that saw both sets is missed, and one that
-saw the *validation* set alone is accused, for the linear model learns that the sets differ and not
-which of them should be the familiar one (see `leak`).
+All rests on an unseen validation set: a model that saw both sets is missed, and one that saw only
+the *validation* set is accused, as the linear model learns that the sets differ and not which of
+them should be the familiar one (see `leak`).
 
 Source: Maini et al. 2024 (arXiv 2406.06443). Differs from the released code: statistics of the
 features (outliers, mean, standard deviation) come from the fitting halves alone, of both classes
