@@ -1,7 +1,7 @@
 """Permutation tests: what the labels, dealt out anew, would have come to.
 
-Exact under the null hypothesis that every way to deal out the labels is equally likely. Few
-labels are dealt in every way there is, many at random, counting the true deal (so p is never 0).
+Exact under the null hypothesis that every way to deal out the labels is equally likely. With few
+labels all deals are made, with many random ones, counting the true deal (so p is never 0).
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """What an exact test can find: the smallest p-value it allows, and how often it finds a member.
 
-By simulation of the tests themselves on normal evidence, so that the answer is known before the
-first question, from the number of samples and the looks alone.
+The tests themselves are simulated on normal evidence, so that the answer is known before the first
+question, from the number of samples and the looks alone.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Power:
 def attainable(kind: str, groups: int, deals: int = DEALS) -> float:
     """Give the smallest p-value that so many groups allow, whatever is answered.
 
-    kind: a `Twin`; of a private one half of the groups are published.
+    kind: a `Twin`; with a private one half of the groups are published.
     """
     if Twin(kind) is Twin.WORDING:
         return wording.attainable(groups, deals)
@@ -68,8 +68,8 @@ def power(
     """Simulate audits of members that learnt this strongly.
 
     A simulated audit has fewer deals than a real one, for speed. That hardly changes how often it
-    finds, as long as a few of them are rejected. Of more than `MANY` samples not each label is
-    dealt, but the sums that the statistic is made of are drawn (`_by_sums`), which finds as often.
+    finds, as long as a few of them are rejected. With more than `MANY` samples, only the sums that
+    the statistic is made of are drawn, not each label (`_by_sums`); it finds as often.
 
     Parameters
     ----------

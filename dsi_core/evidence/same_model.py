@@ -4,8 +4,8 @@ Gao et al. 2024, Model Equality Testing (arXiv 2410.20247): the maximum mean dis
 Hamming kernel, the share of characters that two answers to one prompt have in the same places.
 If nothing changed, any way to deal the answers to a prompt out to the two sets is as likely as the
 true one; p is the share of deals in which the sets differ as much. We deal within each prompt, so
-that nothing hangs on how often each was asked, and compare beginnings: after them two answers of
-one model agree no more than strangers' do.
+that it does not matter how often each was asked, and compare beginnings: after them two answers of
+one model agree no more than those of two models.
 
 Simulated 100 times with answers of SmolLM2-135M-Instruct at temperature 1, p was at most 0.01 (6
 prompts, 3 answers to each in a set; 8 and 3; 8 and 5; 8 and 15): against itself 1, 0, 0 and 2
@@ -39,13 +39,13 @@ class SameModel:
     within, between
         Agreement of two answers to one prompt, in [0, 1]: of one set, and of the two sets.
     noticed
-        The agreement between the sets at which p would be at most `ALPHA` with a probability of
-        `POWER`, were those within as they are: a difference that leaves more may go unnoticed.
-        Below 0: none would have been noticed. Where answers do not vary at all it is what they
-        agree by: any less.
+        The highest agreement between the sets at which p is at most `ALPHA` with probability
+        `POWER`, with the agreement within as it is; a smaller difference may go unnoticed. Below 0:
+        no difference would have been noticed. If answers do not vary at all, it is their agreement:
+        any less would be noticed.
     differing
-        To how many prompts answers must differ at least for that: what changes in fewer goes
-        unnoticed, however much it is. None = no change in any number of them would have been.
+        How many prompts must get other answers, at least, for that: changes in fewer go unnoticed,
+        however large. None = changes in any number of them would have gone unnoticed.
     answers
         How many, of (one set, the other).
     prompts

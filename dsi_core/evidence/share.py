@@ -1,11 +1,11 @@
 """The share of a dataset that a model was trained on, with an interval.
 
-Whatever tells used samples from unused ones a little, a guess of a membership attack or the
-closeness of an answer to its sample, has one mean over samples that were used and another over
-samples that were not. Over a dataset of which the share s was used its mean is s times the one and
-1 - s times the other, so that s = (found - unused) / (used - unused).
+A measure that tells used samples from unused ones a little, such as a guess of a membership attack
+or the closeness of an answer to its sample, has one mean over used samples and another over unused
+ones. Over a dataset of which the share s was used, its mean is s * used + (1 - s) * unused, so that
+s = (found - unused) / (used - unused).
 
-Both means are those of other models or other samples. The share is as good as they fit: a suspect
+Both means come from other models or other samples. The share is as good as they fit: a suspect
 that learnt all of a dataset, but less well than the model whose mean is taken for used samples,
 looks like one that learnt a part of it.
 
@@ -28,7 +28,7 @@ CONFIDENCE = 0.95
 class Share:
     """An estimated share, in [0, 1], and the ends of its 95% interval.
 
-    NaN, between 0 and 1, where what is looked at does not tell used samples from unused ones.
+    If the measure does not tell used samples from unused ones, it is NaN, with the ends 0 and 1.
     """
 
     share: float
@@ -42,8 +42,8 @@ def of_guesses(found: np.ndarray, used: np.ndarray, unused: np.ndarray, seed: in
     Parameters
     ----------
     found, used, unused
-        Guesses (True = "was used") on the dataset, on samples of which it is known that a model of
-        its kind was trained on them, and on samples that the suspect cannot have seen; shapes (n,),
+        Guesses (True = "was used") on the dataset, on samples that a model of the suspect's kind is
+        known to have trained on, and on samples that the suspect cannot have seen; shapes (n,),
         (m,) and (k,).
     seed
         Of the interval: each rate is drawn from its Beta posterior (Jeffreys' prior), which has a

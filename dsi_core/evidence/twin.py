@@ -1,4 +1,4 @@
-"""Number 3 of a private twin: does M know better what a coin published than what it kept back?
+"""Number 3 of a private twin: does M know the published samples better than the withheld ones?
 
 The owner kept a random part of the data unpublished. To a model that never saw D both parts are
 alike, or some samples are easier: which of them were published says nothing about its answers.
@@ -37,7 +37,7 @@ def test(
     groups
         Shape (samples planned,): samples of one group share a label.
     looks
-        Planned over these samples. The order of asking and they must not depend on the labels.
+        Planned over these samples. Looks and order of asking must not depend on the labels.
     seed
         Of the random deals.
     deals
@@ -91,9 +91,9 @@ def attainable(
     lost: groups without a usable answer, which are dealt labels all the same; lost_published: the
     published ones of them.
 
-    The share of the deals that leave the labels of the other groups as they are: with nothing lost
-    1 / (ways to deal them). At least 1 / (deals + 1), and of deals at random about that share. 1
-    where one part alone has answers.
+    It is the share of the deals that leave the labels of the other groups as they are; with nothing
+    lost, 1 / (ways to deal them). It is at least 1 / (deals + 1), approximate if deals are random,
+    and 1 if only one part has answers.
     """
     if published - lost_published in (0, groups - lost):
         return 1.0

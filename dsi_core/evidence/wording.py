@@ -2,7 +2,7 @@
 
 The owner wrote two wordings of every output, and a coin chose which was published. To a model that
 never saw D both are alike, or it prefers one for reasons of its own: which of them was published
-says nothing about its answers. Whoever trained on D prefers the published ones. Exact, for any
+says nothing about its answers. A model trained on D prefers the published ones. Exact, for any
 model, any data and any number of samples, and no other model is needed.
 """
 
@@ -36,7 +36,7 @@ def test(
     groups
         Which coin a sample's is, shape (samples planned,): samples of one group share it.
     looks
-        Planned over these samples. The order of asking and they must not depend on the coins.
+        Planned over these samples. Looks and order of asking must not depend on the coins.
     seed
         Of the random deals.
     deals
@@ -48,8 +48,8 @@ def test(
         Its statistic: the mean of sign x (preference - mean preference so far), sign = 1 where the
         first wording was published, else -1; in similarity, higher = prefers what was published;
         NaN while there is none.
-        (Everybody prefers some wordings: without centring the statistic would rest on how many of
-        those the coin chose.)
+        (Every model prefers some wordings: without centring the statistic would depend on how many
+        of those the coin chose.)
 
     Raises
     ------
