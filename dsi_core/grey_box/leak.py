@@ -1,6 +1,6 @@
 """What if the suspect trained on the validation set?
 
-Every grey-box method assumes that it did not: here the assumption is broken on purpose.
+Every grey-box method assumes that it did not; here that assumption is broken on purpose.
 """
 
 import pandas as pd

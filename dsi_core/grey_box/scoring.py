@@ -32,8 +32,8 @@ READ = [View.ANSWER, View.TEXT]
 def scores(studies: Sequence[Study], values: pd.DataFrame, responses: pd.DataFrame) -> pd.DataFrame:
     """Score every sample by every attack.
 
-    Lowercase and neighbours change the answer alone and have the view "answer" only; SaMIA and CDD
-    have the view "sampled"; at temperature 0 they score nobody.
+    Lowercase and neighbours change only the answer and have only the view "answer"; SaMIA and CDD
+    have the view "sampled" and give no scores at temperature 0.
 
     Parameters
     ----------

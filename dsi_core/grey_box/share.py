@@ -36,7 +36,7 @@ def of_suspects(scores: pd.DataFrame, attacks: Sequence[str], seed: int) -> pd.D
     -------
     pandas.DataFrame
         dataset, suspect, group, member, attack, true (1 of a member, else 0), members (how many
-        others say what a member's scores look like; without any the suspect is left out), share,
+        other members give the true-positive rate; without any the suspect is left out), share,
         low, high.
     """
     rows = []
@@ -55,9 +55,9 @@ def mixtures(
 ) -> pd.DataFrame:
     """Estimate the share of sets of which each member was trained on a known share.
 
-    A set is dealt from the texts of D, which a member was trained on, and from validation texts,
-    which it was not, as many in all as half of the validation set; the rest of that is what the
-    suspect cannot have seen. Parameters as of `of_suspects`.
+    A set mixes texts of D, which a member was trained on, with validation texts, which it was not.
+    It has half as many texts as the validation set, whose rest serves as unseen texts. Parameters
+    as of `of_suspects`.
 
     Returns
     -------

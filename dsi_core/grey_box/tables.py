@@ -120,7 +120,7 @@ def tpr(one: np.ndarray, other: np.ndarray, fpr: float) -> float:
 
 
 def threshold(scores: np.ndarray, fpr: float) -> float:
-    """Give the lowest of `scores` that at most the share `fpr` of them lies above."""
+    """Give the lowest of `scores` above which at most the share `fpr` of them lies."""
     return float(np.sort(scores)[::-1][int(fpr * len(scores))])
 
 
@@ -196,8 +196,8 @@ def over_splits(splits: pd.DataFrame, alpha: float) -> pd.DataFrame:
 
     References
     ----------
-    Twice the median of p-values is one, however they depend on each other (Ruger 1978); the median
-    itself is not.
+    Twice the median of p-values is a valid p-value, however they depend on each other (Ruger 1978);
+    the median itself is not.
     """
     identity = [*KEYS, "view", "features"]
     medians = ["p", "d", "p_control", "d_control"]
