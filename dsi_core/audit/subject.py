@@ -51,8 +51,8 @@ class Subject:
     hashes
         SHA-256 of its files, by name.
     secret
-        What its owner alone knows, in hex digits: seeds made with it tell nothing of a sample's
-        texts, and so nothing of a coin, as an id would that is a hash of them.
+        A secret of its owner, in hex digits: seeds made with it tell nothing of a sample's texts,
+        and so nothing of a coin, unlike an id, which is a hash of the texts.
     samples
         Those that may be asked about, in the order of asking: random, the same for every suspect,
         and blind to every coin. Columns sample_id, prompt, output; of a kit also group and, by its
@@ -108,7 +108,7 @@ def of_prepared(prepared: Prepared) -> Subject:
 def of_kit(kit: Kit, profile: Profile | None = None) -> Subject:
     """Say what an audit needs of a kit.
 
-    profile: whose way of asking is taken; None = `settings.defaults`.
+    profile: says how to ask; None = `settings.defaults`.
     """
     return Subject(
         kind=Kind(kit.kind.value),

@@ -124,14 +124,14 @@ def status(
     """Say what became of a question.
 
     An answer that ran into our limit is as long as the references' may be and counts; one that the
-    service ended sooner for its length does not. Without a count of its tokens, "sooner" is under
-    two bytes for each token allowed, half of what a token usually holds: so is an answer whose
-    thought took from its room, unless the service counts the two apart.
+    service cut sooner does not. Without a count of its tokens, "sooner" means under two bytes for
+    each token allowed, half of what a token usually holds. Bytes also decide if a thought came
+    before the answer, unless the service counts the two apart.
 
     Parameters
     ----------
     oracle
-        D's own output, so that data made of refusals, or of calls, is not taken for them.
+        D's own output: if it is a refusal or a call itself, such answers are not taken for one.
     mu
         Shorter answers, in UTF-8 bytes, are no evidence (§5.3).
     facts

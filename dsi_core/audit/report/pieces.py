@@ -39,7 +39,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file in base64 ("" = it could not be drawn), for who cannot see it, and what to see."""
+    """A PNG file in base64 ("" = it could not be drawn), its alt text, and what to see in it."""
 
     png: str
     alt: str
@@ -52,7 +52,7 @@ def picture(pictures: Mapping[str, bytes], name: str, caption: str) -> Picture:
 
 
 def visible(value: Any) -> Any:
-    r"""Spell out what nobody sees in a text and what changes how it is read, as "\u202e".
+    r"""Spell out invisible characters and those that change how a text is read, as "\u202e".
 
     Controls other than the ends of lines and tabs, those that turn the direction of writing, and
     what no letter needs between letters. Letters of any script, and what joins emoji, stay; so does

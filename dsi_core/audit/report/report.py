@@ -3,7 +3,7 @@
 A first page for everybody: the question, the answer, how sure, what that does not show, a picture.
 Then the details, and what a third party needs to check them. No script, nothing fetched. Text of
 the suspect and of the data is data: the templates escape whatever they are given, and spell out
-what nobody sees in it (`pieces.visible`).
+invisible characters (`pieces.visible`).
 """
 
 from collections.abc import Mapping
@@ -148,7 +148,7 @@ def _templates() -> Environment:
 def _part(name: str, content: Any) -> str:
     """One of the template's parts by itself; "" where there is nothing to show.
 
-    JupyterLab makes no formula of what stands between two dollars in it.
+    JupyterLab does not read text between two dollar signs in it as a formula.
     """
     part = str(getattr(_templates().get_template("parts.html.j2").module, name)(content))
     return f'<div class="mathjax_ignore">{part}</div>' if part.strip() else ""

@@ -1,7 +1,7 @@
 """What a report shows of the samples: the tables of its pictures, and texts side by side.
 
-What its owner keeps stays with him: of a kit only what was published is quoted, and samples are
-named by the order of asking, as their ids are made of texts.
+The private part of a kit stays private: only published texts are quoted, and samples are named by
+the order of asking, as their ids are hashes of texts.
 """
 
 from dataclasses import dataclass
