@@ -177,7 +177,7 @@ def reason(ax: Axes, sentence: str, height: float = 0.5) -> None:
 
 
 def markers_of(names: Iterable[str]) -> dict[str, str]:
-    """Give each name a marker, in their order; after ten they begin again."""
+    """Give each name a marker, in order; after ten, markers repeat."""
     return dict(zip(dict.fromkeys(names), cycle(MARKERS)))
 
 
@@ -213,7 +213,7 @@ def legend_of(where: Axes | Figure, names: Iterable[str], **options) -> None:
 
 
 def apart(count: int) -> np.ndarray:
-    """How far the dots of a row are moved up or down, from -0.5 to 0.5, so that all are seen."""
+    """The vertical jitter of a row's dots, from -0.5 to 0.5, so that all are seen."""
     return (np.arange(count) * SPREAD) % 1 - 0.5
 
 

@@ -14,7 +14,7 @@ NO_VALUE = re.compile(r"<td>(?:NaN|None|NaT|&lt;NA&gt;)</td>")
 
 
 def as_html(table: pd.DataFrame) -> str:
-    """Show a table as pandas does, but for what has no value, and an index that only counts.
+    """Show a table as pandas does, except missing values and an index that only counts.
 
     A table without a column shows nothing.
     """
@@ -36,7 +36,7 @@ def as_html(table: pd.DataFrame) -> str:
 
 
 def shown_as_they_are(*options) -> AbstractContextManager[None]:
-    """Let pandas make tables in which `$` is a sign, and what stands between two is no formula.
+    """Let pandas make tables in which `$` is a plain character and starts no formula.
 
     options: further ones, as of `pandas.option_context`.
     """

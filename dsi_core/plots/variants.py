@@ -176,7 +176,7 @@ def plot_grid(table: pd.DataFrame, *, at: tuple[float, float]) -> Figure:
     table : DataFrame
         dataset (one), delta_t, delta_s, correct, total (suspects), tainted (samples).
     at : tuple of float
-        (delta_t, delta_s) of the profile, the frame; none where they are not in the table.
+        (delta_t, delta_s) of the profile, which are framed if they are in the table.
 
     Returns
     -------

@@ -46,7 +46,7 @@ def per_dataset(
     Returns
     -------
     Figure
-        With a sentence in place of a dataset's plot, or of all, where there are no rows.
+        With a sentence in place of a dataset's plot, or of all plots, if there are no rows.
     """
     datasets = list(dict.fromkeys([*table["dataset"], *among]))
     if not datasets:
@@ -244,7 +244,7 @@ def plot_shares(verdicts: pd.DataFrame, *, rule: str = "text", ax: Axes | None =
     -------
     Axes
         A row of dots for the members and for the non-members of each dataset, or why there is
-        none; who is judged wrongly is named.
+        none; suspects that are judged wrongly are named.
     """
     rows = list(verdicts.groupby(["dataset", ~verdicts["member"].astype(bool)], sort=False))
     ax = style.axes(ax, 9, 1.3 + 1.5 * ROW * len(rows))
@@ -341,7 +341,7 @@ def plot_both_sides(
         dataset, member (the truth), and the columns of `plot_votes`. A side without suspects in
         a dataset is left out.
     judge : str
-        Who judges, as a sentence begins.
+        Who judges, as the beginning of a sentence.
     words : tuple of str
         What the bars mean: to the right, to the left.
     counted : str

