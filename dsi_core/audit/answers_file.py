@@ -20,8 +20,7 @@ def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
     A record has `response`, and `sample_id` or `prompt` (equal to the sample's, except for spaces
     around it; samples that share a prompt share its answers). `draw`, an integer, tells several
     answers to a sample apart: they are numbered from 0 in its order or, without it, in the order of
-    the file.
-    Other fields are ignored.
+    the file. Other fields are ignored.
 
     Parameters
     ----------

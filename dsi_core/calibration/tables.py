@@ -242,8 +242,7 @@ def thrown_anew(run: Calibrated, alpha: float) -> pd.DataFrame:
 
     Innocent models, those of the other wordings, and the weak members of confirmation: these saw
     what another coin chose, and with respect to a coin thrown anew are as innocent as the rest. An
-    audit is
-    of as many samples as D has; a model with fewer usable answers is left out.
+    audit is of as many samples as D has; a model with fewer usable answers is left out.
     """
     how, seed = models.how(run.profile), run.profile.seed
     names = [*run.names(Kind.INNOCENT), *run.names(Kind.OTHER_WORDING)]

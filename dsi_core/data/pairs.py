@@ -62,8 +62,8 @@ def load_pairs(dataset: Dataset, *, sample: bool = True) -> pd.DataFrame:
     with `apart_from`, from what that dataset did not draw, less the near-duplicates of its pairs.
     With `shuffle_seed`, records are drawn before any is dropped, so that fewer than `rows` may be
     left; those that `leave_out` names, as too long, are also dropped after the draw. A source is
-    read once, as a stream, and its
-    pairs lie on disk (`Spool`), so that memory does not grow with the texts that are not drawn.
+    read once, as a stream, and its pairs lie on disk (`Spool`), so that memory does not grow with
+    the texts that are not drawn.
 
     Returns
     -------

@@ -2,9 +2,9 @@
 
 A row's sketch is a byte of each of `COLUMNS` MinHashes of its words. The chance that two rows agree
 in a column is their Jaccard similarity, so rows which agree in a few columns drawn at random (a
-band) are candidates. Each of `BANDS` bands costs time and memory in proportion to the
-rows. Where many rows agree in a band, `near_duplicates` compares only the nearest of them, or work
-would grow with the square of the rows.
+band) are candidates. Each of `BANDS` bands costs time and memory in proportion to the rows. Where
+many rows agree in a band, `near_duplicates` compares only the nearest of them, or work would grow
+with the square of the rows.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

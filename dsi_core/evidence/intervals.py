@@ -72,8 +72,8 @@ def newcombe(auroc: float, n: int, m: int, confidence: float = 0.95) -> tuple[fl
 
     Its ends are the true AUROCs t from which the observed one is z standard errors away, with the
     standard error *at t*, as in Wilson's interval, which it equals for one score against one. The
-    Wald interval around the observed AUROC (Hanley and McNeil 1982) is [1, 1] for an
-    AUROC of 1, even of 4 against 4. DeLong's variance is 0 there too, on any scale.
+    Wald interval around the observed AUROC (Hanley and McNeil 1982) is [1, 1] for an AUROC of 1,
+    even of 4 against 4. DeLong's variance is 0 there too, on any scale.
 
     The scores are taken for independent. Those of cross-validation are not quite: the classifiers
     of two folds share samples.

@@ -36,8 +36,8 @@ def side_by_side(row: pd.DataFrame, *, with_after: bool = True) -> pd.DataFrame:
     -------
     DataFrame
         One row per piece, in order: part (the heading, with the raw similarity, higher = closer to
-        the oracle), piece, shared (whether it lies on the longest common subsequence
-        of words with the oracle). An empty text is one empty piece.
+        the oracle), piece, shared (whether it lies on the longest common subsequence of words with
+        the oracle). An empty text is one empty piece.
     """
     sample = row.iloc[0]
     parts = {

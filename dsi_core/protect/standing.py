@@ -2,9 +2,8 @@
 
 A text stands in another that consists of the same words, or, if it has `RUN` words or more, holds
 all of them in a row. Texts that are not long (`texts.is_long`) stand in others by chance: they are
-not looked
-for. A run of words, however long, is compared as one number (a hash of 64 bits), so that work grows
-with the words of all texts, and memory with the number of texts that are looked for.
+not looked for. A run of words, however long, is compared as one number (a hash of 64 bits), so that
+work grows with the words of all texts, and memory with the number of texts that are looked for.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -23,8 +23,7 @@ def run(
 
     The first error ends the workers and is raised as it is, with the worker's traceback as a note.
     An interrupt ends them, too. What finished is in the store by then, so a rerun continues.
-    Workers end
-    as well when their parent is killed.
+    Workers end as well when their parent is killed.
 
     With `DSI_WORKERS=0` the jobs run one after another in this process, for debuggers and tests.
 
