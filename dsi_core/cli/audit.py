@@ -132,7 +132,7 @@ def audit(
     same_model: Annotated[Number, asking(NEUTRAL)] = None,
     ask_all: Annotated[bool | None, asking(STOP, "--ask-all/--stop-early")] = None,
     control_answers: Annotated[list[Path] | None, asking(CONTROLS)] = None,
-    profile: Annotated[Text, asking("With --kit: the profile that says how to ask.")] = None,
+    profile: Annotated[Text, asking("With --kit: a profile whose way of asking is used.")] = None,
     budget: Annotated[Text, _cost(BUDGET)] = None,
     price_in: Annotated[float | None, _cost("The price of a million prompt tokens.")] = None,
     price_out: Annotated[float | None, _cost("The price of a million new tokens.")] = None,

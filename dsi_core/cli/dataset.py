@@ -49,6 +49,9 @@ NO_TOSS = "Say what an audit could find and what to look at; toss no coin and wr
 OUTLOOK = "Say what was read, what the work takes and how small p can be; write nothing."
 IID = "More data of the same kind, not accused, to tune the hardest controls on."
 WORDS = "The dataset's facts in other words, to tune controls on."
+PROMPT = "A prompt column; may be given again. Default: recognised, if it has a usual name."
+OUTPUT = "The output column. Default: recognised, if it has a usual name."
+ACCUSED = "Accuse a random sample of this many pairs. Default: all, or a half (see --half)."
 RESPONSES = "Answers to each prompt. Default: the profile's."
 SYSTEM = "The system prompt for the control models and the suspect. Default: the profile's."
 
@@ -67,8 +70,8 @@ def protect(
     wordings: Annotated[Text, _data(WORDINGS)] = None,
     withheld: Annotated[Path | None, _data(WITHHELD)] = None,
     group: Annotated[Text, _data(GROUP)] = None,
-    prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
-    output: Annotated[Text, _data("The output column.")] = None,
+    prompt: Annotated[list[str] | None, _data(PROMPT)] = None,
+    output: Annotated[Text, _data(OUTPUT)] = None,
     share: Annotated[float | None, _data(SHARE)] = None,
     name: Annotated[Text, _data(NAME)] = None,
     rows: Annotated[Number, _data(SAMPLE)] = None,
@@ -120,11 +123,9 @@ def prepare(
     half: Annotated[bool, _data(HALF, "--half/--whole")] = True,
     other_words: Annotated[Text, _data(WORDS)] = None,
     control_answers: Annotated[list[str] | None, _data(ANSWERS_OF)] = None,
-    prompt: Annotated[list[str] | None, _data("A prompt column; may be given again.")] = None,
-    output: Annotated[Text, _data("The output column.")] = None,
-    rows: Annotated[
-        Number, _data("Accuse a random sample of this many pairs. Default: all.")
-    ] = None,
+    prompt: Annotated[list[str] | None, _data(PROMPT)] = None,
+    output: Annotated[Text, _data(OUTPUT)] = None,
+    rows: Annotated[Number, _data(ACCUSED)] = None,
     name: Annotated[Text, _data(NAME)] = None,
     conversations: Conversations = None,
     drop: Drop = None,
