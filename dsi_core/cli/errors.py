@@ -2,7 +2,9 @@
 
 import errno
 import os
+import re
 import signal
+import sqlite3
 import sys
 import threading
 import traceback
@@ -51,6 +53,13 @@ REMEDIES = {
     errno.ENOLCK: f"this disk has no locks, which keep two runs apart: {SOFT}",
     errno.EOPNOTSUPP: f"this disk cannot do what is needed there, as locks: {SOFT}",
     errno.ENOSYS: f"this disk cannot do what is needed there, as locks: {SOFT}",
+}
+# Libraries in Rust end a message by the system's number; SQLite has numbers of its own
+OF_RUST = re.compile(r"\(os error (\d+)\)")
+OF_SQLITE = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_IOERR: errno.EIO,
 }
 # Libraries of which an error says that the hub, or the way to it, does not answer
 HUB = {"datasets", "huggingface_hub", "requests", "urllib3", "httpx", "httpx2", "httpcore"}
@@ -158,8 +167,8 @@ def said(error: BaseException) -> str:
         )
     if hub := _of_hub(error):
         return _hub(hub)
-    if isinstance(error, OSError) and error.errno is not None:
-        return _of_system(error)
+    if system := _by_number(error):
+        return _of_system(system)
     if isinstance(error, OSError) and "AF_UNIX" in str(error):
         return f"{_line(error)}: the sockets of workers lie in $TMPDIR, set it to a shorter folder"
     if code(error) != FAULT:
@@ -171,6 +180,8 @@ def said(error: BaseException) -> str:
 def code(error: BaseException) -> int:
     """Give the exit code that an error ends with."""
     if isinstance(error, ValueError | OSError) or _is_memory(error) or _of_hub(error):
+        return USER
+    if _by_number(error):
         return USER
     if isinstance(error, ModuleNotFoundError) and group_of(error.name or ""):
         return USER
@@ -204,6 +215,18 @@ def _end_unread() -> NoReturn:
     with suppress(OSError, ValueError):  # not a file of the system
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise typer.Exit(UNREAD) from None
+
+
+def _by_number(error: BaseException) -> OSError | None:
+    """The system's error with its number, also where a library raises it as one of its own."""
+    if isinstance(error, OSError):
+        return error if error.errno is not None else None
+    if isinstance(error, ValueError) or _ours(error):
+        return None
+    number = OF_SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    if number is None and (found := OF_RUST.search(str(error))):
+        number = int(found[1])
+    return OSError(number, os.strerror(number)) if number else None
 
 
 def _of_system(error: OSError) -> str:

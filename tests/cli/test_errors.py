@@ -6,9 +6,11 @@ import io
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -16,6 +18,7 @@ import pytest
 import typer
 from helpers import write_jsonl
 from pydantic import ValidationError
+from safetensors import SafetensorError
 from typer.testing import CliRunner
 
 from dsi_core.cli import app, errors
@@ -38,10 +41,25 @@ def refused(**settings):
     return error.value
 
 
+def of_sqlite():
+    """What SQLite says of a disk that is full."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.OperationalError) as error:
+            database.execute("CREATE TABLE a (b)")
+    return error.value
+
+
 # --- What an error comes to ---------------------------------------------------------------------
 
 MET = {  # (error, exit code, what is in the line)
     "disk full": (os_error(errno.ENOSPC, PLACE), 2, [PLACE, "no space is left", "$DSI_STORE"]),
+    "full, by safetensors": (
+        SafetensorError("Error while serializing: I/O error: No space left (os error 28)"),
+        2,
+        ["no space is left", "$DSI_STORE", "goes on from there"],
+    ),
+    "full, by SQLite": (of_sqlite(), 2, ["no space is left", "$DSI_STORE"]),
     "quota": (os_error(errno.EDQUOT, PLACE), 2, ["quota", "free some"]),
     "read-only disk": (os_error(errno.EROFS, PLACE), 2, [PLACE, "can only be read", "--out"]),
     "no permission": (os_error(errno.EACCES, PLACE), 2, [PLACE, "may not", "--figures-dir"]),
