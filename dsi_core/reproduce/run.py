@@ -23,6 +23,7 @@ from dsi_core.runtime.engines import choice
 from dsi_core.runtime.environment import MALLOC, ONE_THREAD, variables
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import profile as profiles
+from dsi_core.settings import suspects
 
 END_SECONDS = 5.0  # how long a process has that is at nothing, before it is killed
 SIDE_BY_SIDE = 4  # notebooks at most, whatever the number of cores: each needs a GB of memory
@@ -102,6 +103,10 @@ def reproduce(
         which it has the sections.
     """
     settings = profiles.load_profile(profile)
+    for suite in settings.suites:  # its notebook reads it, which may be hours later
+        profiles.load_profile(profile, suite)
+    if settings.robustness:  # as are these
+        suspects.evading(settings, settings.robustness.suspects)
     if from_released:
         check_released(settings)
     return run(notebooks(only), profile, figures_dir, timeout, from_released=from_released)

@@ -3,9 +3,11 @@
 from contextlib import suppress
 
 import pytest
+import yaml
 
 from dsi_core.reproduce import run
 from dsi_core.runtime import packing, store
+from dsi_core.settings import profile
 
 
 @pytest.fixture
@@ -29,6 +31,27 @@ def listed():
     """The lists there are, and the names of entries on them."""
     lists = packing.use_list("smoke", "01").parent.glob("*")
     return {p.name: [line.rpartition("-")[0] for line in p.read_text().split()] for p in lists}
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "why"),
+    [
+        (["suites", "iid", "suspects", 0, "base"], "lama", r"suite iid.*\n.*unknown model 'lama'"),
+        (["robustness", "suspects", 0], "llama-ful", "no local member llama-ful; known: llama"),
+    ],
+)
+def test_what_later_notebooks_read_is_refused_before_the_first(
+    place, wrong, why, tmp_path, monkeypatch
+):
+    raw = part = profile.read_yaml(profile.ROOT / "params" / "smoke.yaml")
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = wrong
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "mine.yaml").write_text(yaml.safe_dump(raw))
+    monkeypatch.setattr(profile, "ROOT", tmp_path)
+    with pytest.raises(ValueError, match=why):
+        run.reproduce("mine", "01", str(tmp_path))
 
 
 def test_what_a_notebook_looked_at_is_listed_once_it_has_run_to_its_end(first):
