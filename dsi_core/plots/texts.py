@@ -56,7 +56,8 @@ def shared_words(pieces: pd.DataFrame) -> str:
     last = pieces[pieces["part"] == pieces["part"].iloc[-1]]
     words = last[~last["piece"].str.isspace() & (last["piece"] != "")]
     said = share(int(words["shared"].sum()), len(words), "words and marks")
-    head = str(last["part"].iloc[0]).partition(" (")[0]
+    part = str(last["part"].iloc[0])
+    head = part.rpartition(" (raw similarity ")[0] or part  # a name may hold brackets
     return f"{head}: {said} stand in the oracle output, in its order"
 
 

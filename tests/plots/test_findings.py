@@ -449,7 +449,8 @@ def test_methods_that_judge_all_rightly():
 
 
 def test_words_that_stand_in_the_oracle():
-    rows = table("part piece shared", ("A (0.1)", "no", False), ("A (0.1)", " ", True))
-    rows = pd.concat([rows, table("part piece shared", ("A (0.1)", "yes", True))])
-    said = "A: 1 of 2 words and marks stand in the oracle output, in its order"
+    part = "A (B) before tuning on D (raw similarity 0.10)"
+    pieces = [("no", False), (" ", True), ("yes", True)]
+    rows = table("part piece shared", *((part, *piece) for piece in pieces))
+    said = "A (B) before tuning on D: 1 of 2 words and marks stand in the oracle output, in its order"
     assert texts.shared_words(rows) == said
