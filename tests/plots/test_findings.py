@@ -89,6 +89,11 @@ def test_where_the_vote_breaks_is_read_from_the_table(caught, said):
     assert evasions.subsets(evaded(*caught)) == said
 
 
+def test_the_vote_breaks_for_one_member():
+    said = "Below half of D the vote breaks: down to it the one member is found, below it none is"
+    assert evasions.subsets(evaded("a", "a", "", members="a")) == said
+
+
 @pytest.mark.parametrize(
     "caught, said",
     [

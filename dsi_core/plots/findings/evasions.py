@@ -65,7 +65,7 @@ def subsets(table: pd.DataFrame) -> str:
     part = "half" if last == 50 else f"{last:g}%"
     if below.empty:
         return f"Down to {part} of D the vote finds {share(n, n, 'members')}"
-    found = f"down to it {share(n, n, 'members')} are found"
+    found = f"down to it {share(n, n, 'members')} {'is' if n == 1 else 'are'} found"
     most = "none is" if not below.max() else f"at most {int(below.max())} of {n}"
     return f"Below {part} of D the vote breaks: {found}, below it {most}"
 
