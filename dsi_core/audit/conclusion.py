@@ -100,8 +100,9 @@ def after(
         return " ".join([*said, *_repeated(judged), *_no_evidence(judged)])
     if not is_found or (left and plan.answers_file is not None):
         said += [_so_far(plan, judged), *_no_evidence(judged)]
-    if judged.answer is Answer.NO_FINDING:
+    if judged.answer in (Answer.FOUND, Answer.NO_FINDING):
         said += _leaning(plan, judged)
+    if judged.answer is Answer.NO_FINDING:
         if power:
             by_then = " by then" if judged.samples < len(plan.samples) else ""
             said.append(_power(power, f"would have been found{by_then}"))

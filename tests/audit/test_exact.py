@@ -541,6 +541,20 @@ def test_canned_texts_are_counted_and_cost_power(tmp_path, server):
     assert caveats.OF_HONEST_ANSWERS in words
 
 
+def test_a_finding_says_on_how_few_samples_it_rests(tmp_path, server):
+    """Who knows 8 of 20 published rows, and answers 32 prompts with letters of another script."""
+    kit = twins.private(tmp_path, 40)
+    said = kit.rows[kit.rows["published"].astype(bool)].head(8)
+    known = dict(zip(said["prompt"], said["text"], strict=True))
+    strange = {prompt: "\u0416" * (20 + i) for i, prompt in enumerate(kit.rows["prompt"])}
+    server.script = lambda prompt, n: reply((strange | known)[prompt])
+    planned = plan(kit, server, stop_early=False)
+    outcome = run.run(planned)
+    assert outcome.judgement.answer is Answer.FOUND and outcome.judgement.leans == 8
+    said = record.write(planned, outcome).facts.conclusion
+    assert "8 of the 40 samples with a usable answer" in said and "probability" not in said
+
+
 def test_controls_lend_no_answer_a_lean(wording, server, tmp_path):
     """A stranger leans to nothing, though the control does to the first wording of everything."""
     rows = zip(wording.rows["prompt"], wording.wordings["first"], strict=True)
