@@ -28,7 +28,7 @@ lint: .venv/ready # format, rules, types, floors, notebooks without outputs; `pr
 	$(STRIP) --verify notebooks/*.ipynb
 
 lab: .venv/ready
-	$(BIN)/jupyter lab notebooks --LabApp.default_url=/lab/tree/index.ipynb $(ARGS)
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/index.ipynb $(ARGS)
 
 app: .venv/ready # notebook 00 as a page of its own, for people who read no code
 	cd notebooks && ../$(BIN)/voila 00_explore.ipynb $(ARGS)

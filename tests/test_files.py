@@ -127,6 +127,15 @@ def test_links_exist(path):
             assert section in anchors, target
 
 
+def test_jupyterlab_is_shown_what_pages_link_to():
+    """It shows no picture, and opens no link, of a file above the folder where it begins."""
+    (begin,) = re.findall(r"jupyter lab (?:(\S+) )?--LabApp", (ROOT / "Makefile").read_text())
+    for path in [*TEXTS, INDEX, *NOTEBOOKS]:
+        for target in re.findall(r"\]\(([^)\s#]+)", text_of(path)):
+            if not target.startswith("http") and path.is_relative_to(ROOT / begin):
+                assert ROOT / begin in (path.parent / target).resolve().parents, (path.name, target)
+
+
 @pytest.mark.parametrize("path", ["README.md", "notebooks/pages/architecture.md"])
 def test_every_room_is_named(path):
     text = (ROOT / path).read_text()
