@@ -7,6 +7,7 @@ model was trained on. The answers are real; only the coins are simulated.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from scipy import stats
 from dsi_core.calibration.trials import DEALS, Samples
 from dsi_core.evidence import looks
 from dsi_core.evidence.power import Twin
+from dsi_core.runtime.progress import Progress
 
 
 class Circumstance(StrEnum):
@@ -87,18 +89,20 @@ def p_values(
     pandas.DataFrame
         model, kind, circumstance, coin, p, found (at alpha; every one an error).
     """
-    rng, rows = np.random.default_rng(seed), []
-    for circumstance in circumstances or list(Circumstance):
-        count = 1 if circumstance == Circumstance.FIXED else 12
-        planned = looks.planned(samples, alpha, count)
-        for model in models:
-            for kind in Twin:
-                values = model.values(kind)
-                for coin in range(coins):
-                    chosen = rng.permutation(len(values))[:samples]
-                    seen = _thrown(kind, values[chosen], circumstance, rng)
-                    tested = seen.test(planned, int(rng.integers(2**31)), deals)
-                    rows.append((model.name, kind, circumstance, coin, tested.p, tested.found))
+    rng = np.random.default_rng(seed)
+    rows: list[tuple] = []
+    tried = list(product(circumstances or list(Circumstance), models, Twin))
+    with Progress(len(tried) * coins) as bar:
+        for circumstance, model, kind in tried:
+            bar.show(len(rows), f"coins thrown anew for {model.name}")
+            planned = looks.planned(samples, alpha, 1 if circumstance == Circumstance.FIXED else 12)
+            values = model.values(kind)
+            for coin in range(coins):
+                chosen = rng.permutation(len(values))[:samples]
+                seen = _thrown(kind, values[chosen], circumstance, rng)
+                tested = seen.test(planned, int(rng.integers(2**31)), deals)
+                rows.append((model.name, kind, circumstance, coin, tested.p, tested.found))
+        bar.show(len(rows))
     columns = ["model", "kind", "circumstance", "coin", "p", "found"]
     return pd.DataFrame(rows, columns=columns).astype({"kind": str, "circumstance": str})
 

@@ -9,6 +9,7 @@ from dsi_core.calibration import null
 from dsi_core.calibration.null import Circumstance, Innocent
 from dsi_core.calibration.trials import Samples
 from dsi_core.evidence.power import Twin
+from dsi_core.runtime import progress
 
 
 def test_an_innocent_models_values_come_from_its_closeness():
@@ -30,6 +31,14 @@ def test_innocent_models_are_found_no_oftener_than_alpha():
     # ten bands of 95%: one may be missed, none by far
     assert counted["not_above"].sum() >= 8 and (counted["share"] < 0.15).all()
     assert 0.02 < (tested["p"] <= 0.05).mean() < 0.07
+
+
+def test_who_waits_for_coins_thrown_anew_sees_how_far_they_are(monkeypatch, capfd):
+    monkeypatch.setenv(progress.VARIABLE, "lines")
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    models = [Innocent("base", np.arange(8.0), np.arange(8.0))]
+    null.p_values(models, coins=2, samples=8, seed=0, circumstances=[Circumstance.FIXED], deals=9)
+    assert "coins thrown anew for base, 100%" in capfd.readouterr().err
 
 
 def test_the_share_of_errors_and_its_band_by_hand():
