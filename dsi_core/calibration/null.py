@@ -16,6 +16,7 @@ from scipy import stats
 from dsi_core.calibration.trials import DEALS, Samples
 from dsi_core.evidence import looks
 from dsi_core.evidence.power import Twin
+from dsi_core.runtime.environment import one_thread
 from dsi_core.runtime.progress import Progress
 
 
@@ -92,7 +93,7 @@ def p_values(
     rng = np.random.default_rng(seed)
     rows: list[tuple] = []
     tried = list(product(circumstances or list(Circumstance), models, Twin))
-    with Progress(len(tried) * coins) as bar:
+    with one_thread(), Progress(len(tried) * coins) as bar:
         for circumstance, model, kind in tried:
             bar.show(len(rows), f"coins thrown anew for {model.name}")
             planned = looks.planned(samples, alpha, 1 if circumstance == Circumstance.FIXED else 12)

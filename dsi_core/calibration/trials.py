@@ -17,6 +17,7 @@ from dsi_core.evidence.power import Twin
 from dsi_core.method import closeness
 from dsi_core.method.closeness import Statistic
 from dsi_core.method.similarity import Backbone
+from dsi_core.runtime.environment import one_thread
 
 DEALS = 999  # of each trial: coarser than an audit's, as there are thousands
 
@@ -158,11 +159,12 @@ def in_orders(seen: Samples, alpha: float, runs: int, seed: int) -> Trials:
     rng, size = np.random.default_rng(seed), len(seen.values)
     planned = looks.planned(size, alpha)
     after = []
-    for _ in range(runs):
-        tried = seen.ordered(rng.permutation(size))
-        after.append(tried.test(planned, int(rng.integers(2**31))).found_after)
+    with one_thread():
+        for _ in range(runs):
+            tried = seen.ordered(rng.permutation(size))
+            after.append(tried.test(planned, int(rng.integers(2**31))).found_after)
+        whole = seen.test(looks.planned(size, alpha, 1), seed, looks.DEALS)
     reached = np.array([np.inf if a is None else a for a in after])
-    whole = seen.test(looks.planned(size, alpha, 1), seed, looks.DEALS)
     return Trials(
         kind=seen.kind,
         samples=size,

@@ -52,6 +52,18 @@ def set_variables(values: dict[str, str | None]) -> None:
             os.environ[name] = value
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let numpy multiply on one thread: small products wait for each other on several.
+
+    Kernels that a command begins have one (`ONE_THREAD`), those of JupyterLab as many as cores.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
 def give_back_memory() -> None:
     """Give the system the memory that a job has freed, whose holes the next job fits badly.
 

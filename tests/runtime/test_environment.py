@@ -1,4 +1,4 @@
-"""Workers' memory: a job does not grow by what its steps have freed."""
+"""Workers' memory: a job does not grow by what its steps have freed; threads of small products."""
 
 import mmap
 import os
@@ -7,12 +7,14 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
+from threadpoolctl import threadpool_info
 
 from dsi_core.runtime import environment
 from dsi_core.runtime.engines import work
-from dsi_core.runtime.environment import MALLOC
+from dsi_core.runtime.environment import MALLOC, one_thread
 
 LIBRARY, VERSION = platform.libc_ver()
 NUMBERS = tuple(int(number) for number in VERSION.split(".")[:2] if number.isdigit())
@@ -83,3 +85,14 @@ def test_a_job_gives_back_when_it_has_grown_since_its_first_step(monkeypatch):
     with work.reporting(lambda share: None):
         counts = [(work.report(0.5), len(gave))[1] for _ in range(6)]
     assert counts == [0, 0, 0, 1, 1, 1]  # at 6.1; 3.0 is the first step of what follows
+
+
+def test_numpy_multiplies_on_one_thread_and_afterwards_as_before():
+    def threads():
+        np.ones((2, 2)) @ np.ones((2, 2))
+        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+    before = threads()
+    with one_thread():
+        assert set(threads()) == {1}
+    assert before and threads() == before
