@@ -24,3 +24,12 @@ def root(checkout: Path, prefixes: Iterable[str]) -> Path:
 ROOT = root(CHECKOUT, (sys.prefix, site.getuserbase()))
 # Below which results are kept: nobody looks for them among installed packages
 WORK = ROOT if ROOT == CHECKOUT else Path.cwd()
+
+
+def found(folder: str | Path) -> Path:
+    """Give a folder as it is named here, or where there is none, from the repository's root.
+
+    Commands name folders from where they run, mostly there; JupyterLab runs notebooks in theirs.
+    """
+    path = Path(str(folder))  # papermill takes a name of digits for a number
+    return ROOT / path if not path.exists() and (ROOT / path).exists() else path

@@ -19,6 +19,7 @@ from dsi_core.method import verdict
 from dsi_core.method.study import PAIR, Study
 from dsi_core.method.verdict import Status
 from dsi_core.runtime import disk, provenance
+from dsi_core.runtime.paths import found
 from dsi_core.settings.profile import Profile
 
 FILES = ("samples.jsonl", "references.jsonl", "known.jsonl")
@@ -110,7 +111,7 @@ def read(folder: str | Path) -> Prepared:
     ValueError
         If it is incomplete, in another format, or a file is not the one that prepared.json names.
     """
-    folder, tables = Path(str(folder)), []  # papermill takes a name of digits for a number
+    folder, tables = found(folder), []
     within = folder / INSIDE
     if not prepared_json.lies_in(folder) and prepared_json.lies_in(within):
         folder = within

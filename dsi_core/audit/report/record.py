@@ -26,6 +26,7 @@ from dsi_core.protect import kit as kits
 from dsi_core.protect.kit import Kit
 from dsi_core.protect.kit_files import COMMITMENT
 from dsi_core.runtime import disk
+from dsi_core.runtime.paths import found
 from dsi_core.runtime.released import sha256_of
 from dsi_core.services import service
 
@@ -105,7 +106,7 @@ def read(folder: str | Path) -> Audit:
         Where there is no audit.json, where its format is another, where its kit or preparation is
         not where it was or not what it was.
     """
-    folder = Path(str(folder))  # papermill takes a name of digits for a number
+    folder = found(folder)
     facts = audit_json.read(folder)
     place = (folder.resolve() / facts.dataset.folder).resolve()
     kit = dataset = known = None

@@ -65,6 +65,16 @@ def test_the_committed_preparation_is_read():
     assert strata["untuned, concise"].to_dict() == {"gemma3": 1, "smollm2": 1}
 
 
+def test_a_notebook_in_its_own_folder_reads_what_a_command_named(monkeypatch, tmp_path):
+    """Commands run in the repository's root; what lies here comes first."""
+    monkeypatch.chdir(ROOT / "notebooks")
+    assert len(preparation.read("figures/small/prepared").samples) == 48
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "figures" / "small" / "prepared").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"holds no prepared\.json"):
+        preparation.read("figures/small/prepared")
+
+
 def test_the_order_of_asking_is_random_and_of_the_samples_alone(prepared):
     made = prepared(6)
     order = made.tainted["sample_id"].tolist()
