@@ -10,6 +10,7 @@ from pandas.api.types import is_integer_dtype
 ABSENT = "–"
 DIGITS = 4  # behind the point, at most
 LONGEST = 200  # characters of a cell
+TURNS = re.compile(r"[\u202a-\u202e\u2066-\u2069]")  # what turns the direction of writing
 NO_VALUE = re.compile(r"<td>(?:NaN|None|NaT|&lt;NA&gt;)</td>")
 
 
@@ -32,7 +33,12 @@ def as_html(table: pd.DataFrame) -> str:
             max_rows=most,
             show_dimensions=most is not None and len(table) > most,
         )
-    return NO_VALUE.sub(f"<td>{ABSENT}</td>", html)
+    return straight(NO_VALUE.sub(f"<td>{ABSENT}</td>", html))
+
+
+def straight(html: str) -> str:
+    r"""Spell out what turns the direction of writing, as "\u202e": else a text reads as another."""
+    return TURNS.sub(lambda found: f"\\u{ord(found[0]):04x}", html)
 
 
 def shown_as_they_are(*options) -> AbstractContextManager[None]:

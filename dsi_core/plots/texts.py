@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from dsi_core.plots import style
 from dsi_core.plots.findings.words import share
-from dsi_core.plots.tables import shown_as_they_are
+from dsi_core.plots.tables import shown_as_they_are, straight
 
 CHARACTER = 0.0753  # inches: the advance of matplotlib's monospace font at 9 points
 EMPTY = "(empty)"
@@ -98,4 +98,4 @@ def _wrapped(pieces: list[tuple[str, bool]], width: int) -> list[list[tuple[int,
 def as_table(table: pd.DataFrame) -> HTML:
     """A table of texts for a notebook: nothing is cut, every cell is escaped."""
     with shown_as_they_are():
-        return HTML(table.to_html(index=False, escape=True))
+        return HTML(straight(table.to_html(index=False, escape=True)))

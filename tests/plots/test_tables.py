@@ -41,6 +41,13 @@ def test_between_two_dollars_stands_no_formula():
         assert "mathjax_ignore" in html.partition("<table")[2].partition(">")[0]
 
 
+def test_what_turns_the_direction_of_writing_is_spelled_out():
+    """Else the words after it stand in another order than a model said them; letters stay."""
+    said = pd.DataFrame({"response": ["\u202ereven \u05e9"]})
+    for html in tables.as_html(said), texts.as_table(said).data:
+        assert r"\u202ereven" in html and "\u202e" not in html and "\u05e9" in html
+
+
 def test_an_index_that_says_something_stays():
     named = pd.DataFrame({"a": [1]}, index=pd.Index([7], name="samples"))
     assert "<th>7</th>" in tables.as_html(named)
