@@ -135,9 +135,12 @@ def game(models: pd.DataFrame, seed: int) -> ipywidgets.VBox:
     often = ipywidgets.Button(description="100 rounds more")
     again = ipywidgets.Button(description="Start again")
     coins, sentence, picture = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.Output()
-    state = {"rounds": 0, "seed": seed}
+    # choosing: a model's samples and hits are set one after the other, and shown together
+    state = {"rounds": 0, "seed": seed, "choosing": False}
 
     def show(*_) -> None:
+        if state["choosing"]:
+            return
         tossed = toss(samples.value, state["rounds"], state["seed"])
         heads = tossed.sum(axis=1)
         coins.value = _coins(tossed[-1]) if len(tossed) else "No round yet."
@@ -158,13 +161,15 @@ def game(models: pd.DataFrame, seed: int) -> ipywidgets.VBox:
 
     def choose(*_) -> None:
         if model.value is not None:
-            hits.max = most  # while both move
+            state["choosing"], hits.max = True, most  # while both move
             samples.value, hits.value = model.value["samples"], model.value["hits"]
+            state["choosing"] = False
         state["rounds"] = 0
         limit()
 
     def limit(*_) -> None:
-        hits.max = samples.value
+        if not state["choosing"]:
+            hits.max = samples.value
         show()
 
     once.on_click(lambda _: add(1))

@@ -58,6 +58,16 @@ def test_a_model_of_many_samples_is_shown_whole():
         model.index = 0
 
 
+def test_a_chosen_model_is_drawn_once_and_never_with_the_hits_of_another(monkeypatch):
+    drawn, plot = [], coin.plot
+    monkeypatch.setattr(
+        coin, "plot", lambda *given, **how: (drawn.append(given[:2]), plot(*given, **how))
+    )
+    model = coin.game(MODELS, seed=3).children[0]
+    model.index = 1
+    assert drawn == [(9, 10), (4, 8)]
+
+
 def test_the_game_is_played_with_buttons():
     box = coin.game(MODELS, seed=3)
     model, samples, hits, buttons, coins, sentence, picture = box.children
