@@ -118,9 +118,12 @@ def removal(study: Study, scores: pd.DataFrame, removed: pd.DataFrame) -> pd.Dat
         As the function of that name returns.
     """
     chosen = removed["removed"]
+    shares = chosen.groupby(removed["dataset"]).mean()
+    least, most = f"{shares.min():.0%}", f"{shares.max():.0%}"
+    part = most if least == most else f"{least} to {most}"
     left_out: dict[str, tuple[str, ...]] = {
         ALL_OF_D: (),
-        f"{chosen.mean():.0%} removed": tuple(removed.loc[chosen, "sample_id"]),
+        f"{part} removed": tuple(removed.loc[chosen, "sample_id"]),
     }
     return _retrained(study, scores, "removing tainted", left_out)
 

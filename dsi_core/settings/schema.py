@@ -301,7 +301,8 @@ class Suspect(Trained):
 
     name: str
     member: bool
-    # in which row of a table it counts; None = local members or local non-members
+    # in which row of a table it counts; None = local members or local non-members. Figures call a
+    # non-member untuned by "untuned" in its name, or where its group begins so
     group: str | None = None
 
 

@@ -62,7 +62,7 @@ def test_only_members_have_something_to_evade(study):
         robustness.adversary_scores,
         lambda s: robustness.subsets(s, None),
         lambda s: robustness.removed(s, scores_of(("s", 1))),
-        lambda s: robustness.removal(s, None, table("sample_id removed", ("s", True))),
+        lambda s: robustness.removal(s, None, table("dataset sample_id removed", ("d", "s", True))),
     ],
 )
 def test_a_profile_without_the_section_is_refused(study, step):
@@ -422,6 +422,13 @@ def test_removal_names_the_share(study, retrained):
         ["removing tainted", "none removed", "llama-full", "member", True],
         ["removing tainted", "25% removed", "llama-full", "non-member", False],
     ]
+
+
+def test_removal_names_the_shares_of_several_datasets(study, retrained):
+    sizes = pd.DataFrame({"dataset": list("aaaabbbbb"), "sample_id": list("123456789")})
+    gone = sizes.assign(removed=sizes["sample_id"].isin(list("1567")))
+    robustness.removal(study, TAINTED, gone)
+    assert retrained[0].profile.suspects[-1].name == "llama-full, 25% to 60% removed"
 
 
 @pytest.mark.parametrize(

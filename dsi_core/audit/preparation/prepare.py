@@ -27,8 +27,8 @@ from dsi_core.settings.schema import Similarity
 from dsi_core.settings.words import dataset_of, has_iid, iid_of
 
 REFERENCES, KNOWN_MODELS, CHECKING = PHASES = (
-    "tuning and asking references",
-    "tuning and asking known models",
+    "answers of references",
+    "answers of known models",
     "comparing the controls' data",
 )
 
