@@ -20,6 +20,7 @@ from dsi_core.benchmarks.kernels import Kernels, wait
 from dsi_core.models import load, sampling, sft
 from dsi_core.models.sampling import Sampling
 from dsi_core.runtime import precision
+from dsi_core.runtime.environment import one_line
 
 
 def answer(case: Case, folder: Path, out: Path) -> dict:
@@ -139,7 +140,7 @@ def measure(case: Case, place: Path) -> dict:
     except torch.cuda.OutOfMemoryError:
         found = {"note": "does not fit"}
     except Exception as error:
-        found = {"note": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+        found = {"note": f"{type(error).__name__}: {one_line(error, 300)}"}
     names = {"case": case.name, "family": case.family, "what": case.what, "with": case.said}
     gigabytes = torch.cuda.max_memory_allocated() / 1e9 if gpu else np.nan
     took = {"took_s": time.perf_counter() - started}

@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from dsi_core.runtime.engines import choice
-from dsi_core.runtime.environment import any_text, printable, variables
+from dsi_core.runtime.environment import any_text, one_line, printable, variables
 
 USER, SERVICE, FAULT, INTERRUPTED, UNREAD = 2, 3, 70, 130, 141  # exit codes
 ANYWHERE = ("--debug", "--quiet")  # options of `dsi` that may stand behind a command, too
@@ -306,4 +306,4 @@ def _message(error: BaseException) -> str:
 
 def _line(error: BaseException, longest: int = LONGEST // 2) -> str:
     """An error's message on one line."""
-    return " ".join(str(error).split()).rstrip(".:")[:longest]
+    return one_line(error).rstrip(".:")[:longest]

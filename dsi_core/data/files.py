@@ -13,6 +13,7 @@ import yaml
 
 from dsi_core.data import csv_files, json_files, text
 from dsi_core.runtime import unique_keys
+from dsi_core.runtime.environment import one_line
 from dsi_core.settings.schema import Quotes
 
 FORMATS = {  # ending, in any case -> format; JSON and JSON Lines are told apart by content
@@ -96,7 +97,7 @@ def records(path: Path, reading: Reading = PLAIN) -> Iterator[Any]:
             else:
                 yield from _dialogues(file, path)
     except (*UNREADABLE, yaml.YAMLError, pa.ArrowException) as e:
-        why = " ".join(str(e).split())
+        why = one_line(e)
         raise ValueError(f"{path}: cannot be read as {kind}: {why}") from None
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from dsi_core.runtime import hub
+from dsi_core.runtime.environment import one_line
 from dsi_core.settings.schema import Data
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def rows(source: Data) -> "Dataset":
 
 def _said(source: Data, error: Exception) -> str:
     """What went wrong, with the option that helps."""
-    why = " ".join(str(error).split())
+    why = one_line(error)
     of = [f"--config {source.config}"] if source.config else []
     of += [f"--split {source.split}"]
     of += [f"--revision {source.revision}"] if source.revision else []

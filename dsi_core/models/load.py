@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from dsi_core.models import means, toy
 from dsi_core.runtime import hub, jobs, locks, store, wheels
+from dsi_core.runtime.environment import one_line
 from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.precision import Precision
 from dsi_core.services import address
@@ -286,7 +287,7 @@ def _clear_errors(base: Base) -> Iterator[None]:
     except ModuleNotFoundError:
         raise
     except (OSError, ImportError, ValueError, KeyError, SafetensorError) as error:
-        why = " ".join(str(error).split())
+        why = one_line(error)
         if "trust_remote_code" in why and not base.source.trust_remote_code:
             why = (
                 "it brings code of its own, which is run where `trust_remote_code: true` or "

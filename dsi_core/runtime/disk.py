@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 import pandas as pd
 
+from dsi_core.runtime.environment import one_line
+
 STALE_SECONDS = 0.1  # after which a file that another machine replaced is looked for anew
 
 
@@ -52,7 +54,7 @@ def read_table(path: Path) -> pd.DataFrame:
         # Of a damaged page pyarrow raises a plain OSError without a number; others are the system's
         if isinstance(error, OSError) and (type(error) is not OSError or error.errno):
             raise
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise ValueError(
             f"{path} is damaged ({reason}): remove {path.parent}, what it held is made again"
         ) from None

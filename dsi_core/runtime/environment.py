@@ -142,6 +142,11 @@ def _spelled(sign: str) -> str:
     return sign.encode("unicode_escape").decode()
 
 
+def one_line(text: object, longest: int | None = None) -> str:
+    """Write a text, or an error's message, on one line, of at most `longest` characters."""
+    return " ".join(str(text).split())[:longest]
+
+
 def any_text() -> None:
     """Let this process print any text: a console that lacks a character shows its number.
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from dsi_core.runtime import disk
+from dsi_core.runtime.environment import one_line
 from dsi_core.services import reply
 from dsi_core.services.client import Client
 from dsi_core.services.pace import Pace
@@ -92,7 +93,7 @@ class Service:
         """Give one printable line of a server's message without anything secret."""
         text = self.hidden(text)  # before the cut: half a key is too much
         text = "".join(c if c.isprintable() else " " for c in text[: 20 * EXCERPT])
-        return " ".join(text.split())[:EXCERPT]
+        return one_line(text, EXCERPT)
 
 
 def remembered(folder: Path | None) -> Taken:

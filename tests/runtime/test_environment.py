@@ -96,3 +96,9 @@ def test_numpy_multiplies_on_one_thread_and_afterwards_as_before():
     with one_thread():
         assert set(threads()) == {1}
     assert before and threads() == before
+
+
+def test_a_message_of_many_lines_becomes_one():
+    error = ValueError("  two\n\twords,\r\nand\u00a0more ")
+    assert environment.one_line(error) == "two words, and more"
+    assert environment.one_line(error, 5) == "two w"

@@ -22,6 +22,7 @@ from dsi_core.runtime.devices import cores
 from dsi_core.runtime.engines import carried, on_ray, ray_worker
 from dsi_core.runtime.engines.choice import Engine, engine
 from dsi_core.runtime.engines.ray_worker import Home
+from dsi_core.runtime.environment import one_line
 from dsi_core.runtime.hub import Access, Way
 
 ANSWER_SECONDS = 180.0  # in which a machine must answer: a busy one imports slowly
@@ -250,7 +251,7 @@ def _others(home: Home, models: Models, awaited: Awaited) -> tuple[list[Node], l
             try:
                 node = ray.get(answer)
             except ray.exceptions.RayError as error:
-                why = " ".join(str(getattr(error, "cause", None) or error).split())[:200]
+                why = one_line(getattr(error, "cause", None) or error, 200)
                 silent.append(
                     f"{asked[answer]}: {why}: install dsi_core there with the same Python, at the "
                     "same commit (`pip install -c constraints.txt -e '.[tune,ray]'`)"

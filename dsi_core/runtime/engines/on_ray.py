@@ -30,7 +30,7 @@ from dsi_core.runtime.engines.work import (
     Job,
     WorkerDied,
 )
-from dsi_core.runtime.environment import MALLOC, ONE_THREAD
+from dsi_core.runtime.environment import MALLOC, ONE_THREAD, one_line
 
 GPUS, MEMORY, RETRIES = "DSI_JOB_GPUS", "DSI_JOB_MEMORY_GB", "DSI_JOB_RETRIES"
 ALONE = {"include_dashboard": False, "object_store_memory": 200 * 2**20}
@@ -285,7 +285,7 @@ class _Run:
             outcome: Outcome = self.ray.get(answer)
         except self.ray.exceptions.RayTaskError as error:
             raise WorkerDied(
-                f"job {job.name!r} could not begin: {_first_line(error.cause)}; `dsi cluster "
+                f"job {job.name!r} could not begin: {one_line(error.cause, 200)}; `dsi cluster "
                 "check` looks at the machines"
             ) from None
         except self.ray.exceptions.RayError as error:
@@ -319,7 +319,7 @@ class _Run:
 
     def _lost(self, job: Job, index: int, error: Exception | None) -> WorkerDied:
         times = max(1, self.begun.get(index, 1))
-        why = "" if error is None else f" ({type(error).__name__}: {_first_line(error)})"
+        why = "" if error is None else f" ({type(error).__name__}: {one_line(error, 200)})"
         memory = (
             f"Memory ran out there: give each job more (${MEMORY}), or set a smaller batch_size"
             if isinstance(error, self.ray.exceptions.OutOfMemoryError)
@@ -330,10 +330,6 @@ class _Run:
             f"{memory}; `dsi cluster check` looks at the machines. What finished is kept: a "
             "rerun continues"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def told_to_workers(names: Sequence[str] = ()) -> dict[str, str]:
