@@ -1,9 +1,8 @@
 """Step 3, responses: prompt a model and keep each answer as it comes (§5.3-5.4)."""
 
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from dsi_core.runtime.precision import device_name
 from dsi_core.services import address, endpoint
 from dsi_core.services.service import Service
 
+FILE = "responses.jsonl"  # of a folder: a line for each answer
 COLUMNS = ["sample_id", "draw", "response"]
 COST = ["tokens", "seconds"]  # of each answer
 BLOCK = 50_000  # answers that are put into a table at once
@@ -59,25 +59,12 @@ def read(*folders: Path, columns: list[str] = COLUMNS) -> pd.DataFrame:
 
     columns: of `COLUMNS`, and of `COST`: new tokens, and seconds of one process.
     """
-    lines = chain.from_iterable(map(_lines, folders))
+    lines = chain.from_iterable(disk.whole_lines(folder / FILE) for folder in folders)
     blocks = [pd.DataFrame(columns=columns)]
     while rows := [tuple(map(line.get, columns)) for line in islice(lines, BLOCK)]:
         blocks.append(pd.DataFrame(rows, columns=columns))
     table = pd.concat(blocks[1:] or blocks)
     return table.drop_duplicates(["sample_id", "draw"], ignore_index=True)
-
-
-def _lines(folder: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a folder's answers."""
-    path = folder / "responses.jsonl"
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-        for line in file:
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue  # an unfinished last line alone can be broken: newlines come with lines
 
 
 def unanswered(answers: pd.DataFrame, pairs: pd.DataFrame, draws: int) -> pd.DataFrame:
@@ -166,7 +153,7 @@ def record(folder: Path, **facts) -> None:
 def settle(model_id: str, training: Training, sampling: Sampling) -> None:
     """Record answers that an interrupt caught behind the last, unless somebody is at them."""
     folder = entry(model_id, training, sampling, make=False)
-    if not (folder / "responses.jsonl").exists() or store.manifest(folder) is not None:
+    if not (folder / FILE).exists() or store.manifest(folder) is not None:
         return
     with suppress(locks.Held), locks.patience(0), locks.held(folder):
         if store.manifest(folder) is None:  # nobody ended it meanwhile
@@ -193,20 +180,9 @@ def _timed(answers: Iterator[list[Answer]]) -> Iterator[tuple[list[Answer], floa
         before = now
 
 
-@contextmanager
-def appending(folder: Path) -> Iterator[Callable[[list[dict]], None]]:
+def appending(folder: Path) -> AbstractContextManager[Callable[[Iterable[dict]], None]]:
     """Give a function that adds lines to the folder's answers; on its return they are on disk."""
-    path = folder / "responses.jsonl"
-    size = path.stat().st_size if path.exists() else 0
-    torn = size and not path.read_bytes().endswith(b"\n")
-    with open(path, "a", encoding="utf-8") as file:
-        file.write("\n" if torn else "")  # close a line that a crash left open
-
-        def write(lines: list[dict]) -> None:
-            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-            disk.flush(file)
-
-        yield write
+    return disk.appending(folder / FILE)
 
 
 def _answers(

@@ -5,7 +5,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -90,6 +90,40 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def appending(path: Path, *, private: bool = False) -> Iterator[Callable[[Iterable[Any]], None]]:
+    """Give a function that adds values as lines of JSON; on its return they are on the disk.
+
+    A line that a crash left open is closed before them. private: as of `write_text`, for a file
+    that is not there yet.
+    """
+    mode = 0o600 if private else 0o666
+    with open(path, "ab+", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+
+        def write(values: Iterable[Any]) -> None:
+            lines = [json.dumps(value, ensure_ascii=False) + "\n" for value in values]
+            file.write("".join(lines).encode())
+            flush(file)
+
+        yield write
+
+
+def whole_lines(path: Path) -> Iterator[Any]:
+    """Read the values of a file that `appending` wrote, if there is one, without torn lines."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        for line in file:
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue  # an unfinished last line alone can be broken: newlines come with lines
 
 
 def no_link(path: str | Path, flags: int, mode: int = 0o666) -> int:

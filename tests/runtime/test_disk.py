@@ -83,6 +83,32 @@ def test_two_writers_of_one_table_do_not_meet(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["t.parquet"]
 
 
+def test_lines_are_added_behind_one_that_a_crash_cut_off(tmp_path):
+    path = tmp_path / "a.jsonl"
+    assert list(disk.whole_lines(path)) == []
+    with disk.appending(path) as write:
+        write([{"a": "é\u2028"}, 2])
+        assert list(disk.whole_lines(path)) == [{"a": "é\u2028"}, 2]  # it is on the disk
+    whole = path.read_bytes()
+    assert whole == '{"a": "é\u2028"}\n2\n'.encode()
+    path.write_bytes(whole[:8])  # within a letter
+    with disk.appending(path) as write:
+        write([3])
+        write([4])
+    assert path.read_bytes() == whole[:8] + b"\n3\n4\n"
+    assert list(disk.whole_lines(path)) == [3, 4]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
+def test_added_lines_may_be_private(tmp_path):
+    for name, private, mode in (("a", True, 0o600), ("b", False, 0o666 & ~0o022)):
+        before = os.umask(0o022)
+        with disk.appending(tmp_path / name, private=private) as write:
+            write([1])
+        os.umask(before)
+        assert (tmp_path / name).stat().st_mode & 0o777 == mode
+
+
 def test_a_file_that_another_machine_replaces_is_read_anew(tmp_path, monkeypatch):
     path = tmp_path / "manifest.json"
     disk.write_text(path, '{"n": 2}')

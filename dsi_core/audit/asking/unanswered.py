@@ -3,7 +3,6 @@
 Their answers, if a rerun gets them, are counted by themselves.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -27,22 +26,10 @@ def add(folder: Path, questions: Iterable[tuple[Any, Lost]]) -> None:
     ]
     if not lines:
         return
-    path = folder / NAME
-    path.touch(mode=0o600)
-    torn = path.read_bytes()[-1:] not in (b"", b"\n")
-    with open(path, "a", encoding="utf-8") as file:
-        file.write("\n" if torn else "")  # close a line that a crash left open
-        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        disk.flush(file)
+    with disk.appending(folder / NAME, private=True) as write:
+        write(lines)
 
 
 def read(folder: Path) -> pd.DataFrame:
     """Read them: columns `COLUMNS`. A line torn by a crash is left out."""
-    path, rows = folder / NAME, []
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    for line in text.split("\n"):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(list(disk.whole_lines(folder / NAME)), columns=COLUMNS)
