@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -102,3 +103,11 @@ def test_a_message_of_many_lines_becomes_one():
     error = ValueError("  two\n\twords,\r\nand\u00a0more ")
     assert environment.one_line(error) == "two words, and more"
     assert environment.one_line(error, 5) == "two w"
+
+
+def test_a_worker_warns_of_what_is_ours_alone():
+    with warnings.catch_warnings(record=True) as warned:
+        work.our_warnings_alone()
+        for module in ("transformers.trainer", "dsi_core_of_others", "dsi_core.data.pairs"):
+            warnings.warn_explicit(f"of {module}", UserWarning, "file.py", 1, module)
+    assert [str(one.message) for one in warned] == ["of dsi_core.data.pairs"]

@@ -6,7 +6,6 @@ end in one place (`_end`): each worker has a pipe of its own, which nobody else 
 """
 
 import enum
-import gc
 import os
 import pickle
 import signal
@@ -35,8 +34,10 @@ from dsi_core.runtime.engines.work import (
     Bar,
     Job,
     WorkerDied,
+    our_warnings_alone,
     portable,
     reporting,
+    wake_libraries,
 )
 from dsi_core.runtime.environment import (
     ONE_THREAD,
@@ -331,13 +332,7 @@ def _set_up(place: str, environment: dict[str, str]) -> None:
     set_variables(ONE_THREAD)
     if place != CPU:
         os.environ["CUDA_VISIBLE_DEVICES"] = place
-    import torch
-    from tqdm import tqdm
-
-    tqdm.set_lock(threading.RLock())  # its own is the system's, and outlives a worker that is ended
-    torch.set_num_threads(1)
-    quiet()
-    gc.freeze()  # a collection would walk all imports, and copy the memory that forks share
+    wake_libraries()
 
 
 def _serve(pipe: Connection) -> None:
@@ -347,8 +342,7 @@ def _serve(pipe: Connection) -> None:
         with one_at_a_time:
             pipe.send((says, what))
 
-    warnings.filterwarnings("ignore")
-    warnings.filterwarnings("default", module=r"dsi_core\b")
+    our_warnings_alone()
     warnings.showwarning = lambda message, *_: say(_Says.WARNING, str(message))
     say(_Says.READY)
     while True:

@@ -1,6 +1,5 @@
 """What a Ray worker does: a job, in the run's store if it sees that, else in one of its own."""
 
-import gc
 import os
 import pickle
 import platform
@@ -16,8 +15,14 @@ from typing import Any
 
 from dsi_core.runtime import store
 from dsi_core.runtime.engines import carried
-from dsi_core.runtime.engines.work import Job, portable, reporting
-from dsi_core.runtime.environment import ONE_THREAD, give_back_memory, quiet, set_variables
+from dsi_core.runtime.engines.work import (
+    Job,
+    our_warnings_alone,
+    portable,
+    reporting,
+    wake_libraries,
+)
+from dsi_core.runtime.environment import ONE_THREAD, give_back_memory, set_variables
 
 SAY_SECONDS = 2.0  # how often a worker says how far it is, and that it lives
 _told: set[str] = set()  # the variables that this process was told for the job at hand
@@ -65,8 +70,7 @@ def do(pickled: bytes, index: int, told: dict[str, str], home: Home, keeper: Any
 
     threading.Thread(target=live, daemon=True).start()
     with warnings.catch_warnings(record=True) as warned, _used() as used:
-        warnings.filterwarnings("ignore")
-        warnings.filterwarnings("default", module=r"dsi_core\b")
+        our_warnings_alone()
         try:
             if not set_up(told, home):
                 store.elsewhere = carried.Carried(ask, index, home.store)
@@ -122,20 +126,8 @@ def set_up(told: dict[str, str], home: Home) -> bool:
     sees = sees_store(home)
     own = home.store if sees else carried.node_store(home.name)
     os.environ["DSI_STORE"] = str(own)
-    _wake_libraries()
+    wake_libraries()
     return sees
-
-
-@cache
-def _wake_libraries() -> None:
-    """Once in a process, as in a local worker."""
-    import torch
-    from tqdm import tqdm
-
-    tqdm.set_lock(threading.RLock())
-    torch.set_num_threads(1)
-    quiet()
-    gc.freeze()
 
 
 @cache

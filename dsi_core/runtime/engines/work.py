@@ -1,12 +1,16 @@
 """What every engine shares: a job, how much of it is done, the bar, errors that travel."""
 
+import gc
 import pickle
+import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
-from dsi_core.runtime.environment import give_back_growth
+from dsi_core.runtime.environment import give_back_growth, quiet
 from dsi_core.runtime.progress import Progress
 
 LOOK_SECONDS = 0.5  # how often an engine looks around while no worker says anything
@@ -75,6 +79,24 @@ def part(begin: float, end: float) -> Iterator[None]:
     whole = _reporter
     with reporting(lambda share: whole(begin + (end - begin) * share) if whole else None):
         yield
+
+
+@cache  # once in a process
+def wake_libraries() -> None:
+    """Import what a worker's jobs use, in its one thread and without a word of theirs."""
+    import torch
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own is the system's, and outlives a worker that is ended
+    torch.set_num_threads(1)
+    quiet()
+    gc.freeze()  # a collection would walk all imports, and copy the memory that forks share
+
+
+def our_warnings_alone() -> None:
+    """Ignore what libraries warn of in a worker: that is for who develops."""
+    warnings.filterwarnings("ignore")
+    warnings.filterwarnings("default", module=r"dsi_core\b")
 
 
 class Bar:
