@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from dsi_core.runtime.released import sha256_of
+from dsi_core.runtime.disk import sha256_of
 
 
 def by_name(

@@ -18,8 +18,8 @@ from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
 from dsi_core.protect.kit import Kit
 from dsi_core.runtime import store
+from dsi_core.runtime.disk import sha256_of
 from dsi_core.runtime.precision import detect
-from dsi_core.runtime.released import sha256_of
 from dsi_core.services import address, request
 from dsi_core.settings.schema import Endpoint, Model, Responses
 

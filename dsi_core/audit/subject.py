@@ -15,7 +15,7 @@ from dsi_core.audit.preparation import prepared_json
 from dsi_core.audit.preparation.prepared import FILES, Prepared
 from dsi_core.protect.kit import Kit
 from dsi_core.protect.kit_files import COMMITMENT, PRIVATE, PUBLISHED, Hashed, rows_of
-from dsi_core.runtime.released import sha256_of
+from dsi_core.runtime.disk import sha256_of
 from dsi_core.settings import defaults
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Responses

@@ -37,7 +37,7 @@ from dsi_core.protect.kit_files import (
     replaced,
     rows_of,
 )
-from dsi_core.runtime import disk, locks, provenance, released
+from dsi_core.runtime import disk, locks, provenance
 
 KITS = Path("kits")
 SALT_BYTES = 32
@@ -173,7 +173,7 @@ def _checked(folder: Path, committed: Commitment) -> Kit:
     header, table = private_of(private)
     refuse_other(private.path, private.sha256, committed.private_sha256)
     published = folder / PUBLISHED
-    refuse_other(published, released.sha256_of(published), committed.published_sha256)
+    refuse_other(published, disk.sha256_of(published), committed.published_sha256)
     said = committed.model_dump(include=set(_counts(header, table)))
     if said != _counts(header, table):
         raise ValueError(

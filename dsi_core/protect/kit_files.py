@@ -20,7 +20,7 @@ from dsi_core.data.pairs import BLOCK
 from dsi_core.data.records import sample_id
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins
-from dsi_core.runtime import disk, released
+from dsi_core.runtime import disk
 from dsi_core.settings.profile import explain
 from dsi_core.settings.schema import Data, Strict
 
@@ -110,7 +110,7 @@ def replaced(path: Path, lines: Iterable[str], *, private: bool = False) -> str:
             content = f"{line}\n".encode()
             digest.update(content)
             file.write(content)
-        if private and path.exists() and released.sha256_of(path) != digest.hexdigest():
+        if private and path.exists() and disk.sha256_of(path) != digest.hexdigest():
             raise ValueError(
                 f"{path.parent} holds a kit that was begun with other data or options, and its "
                 "coin has fallen; choose another folder with --out"

@@ -1,6 +1,7 @@
 """Files on disk: each is replaced in one step, and an error names a damaged one."""
 
 import errno
+import hashlib
 import json
 import os
 import time
@@ -124,6 +125,12 @@ def whole_lines(path: Path) -> Iterator[Any]:
                 yield json.loads(line)
             except json.JSONDecodeError:
                 continue  # an unfinished last line alone can be broken: newlines come with lines
+
+
+def sha256_of(path: Path) -> str:
+    """Give the SHA-256 of a file, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def no_link(path: str | Path, flags: int, mode: int = 0o666) -> int:

@@ -164,7 +164,7 @@ def _archived(path: Path, folders: list[Path]) -> Archive:
                 database = content.suffix == ".sqlite"
                 data = _in_order(content) if database else content.read_bytes()
                 archive.writestr(info, data, zipfile.ZIP_DEFLATED, 9)
-    return Archive(sha256=released.sha256_of(path), bytes=path.stat().st_size, entries=len(folders))
+    return Archive(sha256=disk.sha256_of(path), bytes=path.stat().st_size, entries=len(folders))
 
 
 def _content(folder: Path) -> list[Path]:

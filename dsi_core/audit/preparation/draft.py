@@ -17,9 +17,9 @@ from dsi_core.data.files import called
 from dsi_core.data.pairs import dataset, described, load_pairs, sides
 from dsi_core.method import accusation, similarity
 from dsi_core.runtime import progress
+from dsi_core.runtime.disk import sha256_of
 from dsi_core.runtime.environment import quiet
 from dsi_core.runtime.paths import ROOT
-from dsi_core.runtime.released import sha256_of
 from dsi_core.settings.profile import Profile, load_profile
 from dsi_core.settings.schema import Data, Rule
 from dsi_core.settings.words import has_iid, iid_of

@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError
 from dsi_core.audit import readable
 from dsi_core.evidence.blind import BlindCheck
 from dsi_core.runtime import disk, store
+from dsi_core.runtime.disk import sha256_of
 from dsi_core.runtime.paths import ROOT
-from dsi_core.runtime.released import sha256_of
 from dsi_core.services import address
 from dsi_core.settings.profile import Profile, explain
 from dsi_core.settings.schema import Strict

@@ -40,7 +40,7 @@ from dsi_core.data.fields import text_of
 from dsi_core.evidence.controls import RankTest
 from dsi_core.models import load
 from dsi_core.runtime import provenance
-from dsi_core.runtime.released import sha256_of
+from dsi_core.runtime.disk import sha256_of
 from dsi_core.services import address
 from dsi_core.services.service import remembered
 from dsi_core.services.thoughts import Thought

@@ -26,8 +26,8 @@ from dsi_core.protect import kit as kits
 from dsi_core.protect.kit import Kit
 from dsi_core.protect.kit_files import COMMITMENT
 from dsi_core.runtime import disk
+from dsi_core.runtime.disk import sha256_of
 from dsi_core.runtime.paths import found
-from dsi_core.runtime.released import sha256_of
 from dsi_core.services import service
 
 ANSWERS = "answers.jsonl"
