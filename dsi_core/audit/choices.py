@@ -11,7 +11,7 @@ from dsi_core.audit.asking import same_model
 from dsi_core.audit.asking.cost import BYTES_PER_TOKEN, neutral_round, worst
 from dsi_core.audit.asking.storage import is_fixed
 from dsi_core.audit.budget import read_budget
-from dsi_core.audit.plan import AUDITS, LOOKS, Plan, folder_name
+from dsi_core.audit.plan import AUDITS, Plan, folder_name
 from dsi_core.audit.preparation import innocents
 from dsi_core.audit.preparation.prepared import Prepared
 from dsi_core.audit.preparation.strength import draws_allowed
@@ -128,7 +128,7 @@ def plan(
     stops_early = model is not None and model.endpoint is not None and not model.endpoint.batch
     stops_early = stops_early if stop_early is None else stop_early
     # who asks everything in any case looks once: no alpha is spent before
-    count = LOOKS if stops_early else 1
+    count = group_sequential.LOOKS if stops_early else 1
     looks = None if kit is None else group_sequential.planned(len(asked), alpha, count)
     planned = Plan(
         subject=whole,

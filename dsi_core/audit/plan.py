@@ -25,7 +25,6 @@ from dsi_core.settings.schema import Endpoint, Model, Responses
 
 AUDITS = Path("audits")  # in the working directory
 MODEL_ID = "suspect"  # a local suspect's; its random numbers depend on it
-LOOKS = 12  # of an exact test that may stop early
 EVIDENCE = "evidence of Eq. 2"  # the statistic of an audit after the fact
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from dsi_core.benchmarks.alone import alone
 from dsi_core.data import near_duplicates
 from dsi_core.data.pairs import Dataset, load_pairs, others
-from dsi_core.protect import coins, draft, kit
+from dsi_core.protect import draft, kit
 from dsi_core.settings.schema import Data
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -62,7 +62,7 @@ def find(path: Path) -> int:
     """Find the near-duplicates of `DRAWN` of its pairs among all of them."""
     drawn = Dataset("made up", _source(path, rows=DRAWN), seed=0)
     some = load_pairs(drawn)
-    return int(near_duplicates.find(some, others(drawn, some), coins.NEAR_DUPLICATE).sum())
+    return int(near_duplicates.find(some, others(drawn, some)).sum())
 
 
 def protect(path: Path) -> int:

@@ -14,6 +14,7 @@ from dsi_core.data.common_words import in_order
 from dsi_core.runtime import disk, locks, released, store
 
 SIDES = ["prompt", "output"]
+THRESHOLD = 0.8  # Jaccard similarity of word sets from which two texts count as one
 # Rows that are compared with one in a band, and in vain in all: of many rows so many, ...
 NEIGHBOURS = 32
 COMPARED = 1_000_000  # ... of few as many as make so many comparisons, of up to 1,000 rows all
@@ -35,7 +36,7 @@ def jaccard(a: frozenset, b: frozenset) -> float:
     return shared / (len(a) + len(b) - shared) if a or b else 1.0
 
 
-def find(pairs: pd.DataFrame, others: Rows, threshold: float) -> pd.Series:
+def find(pairs: pd.DataFrame, others: Rows, threshold: float = THRESHOLD) -> pd.Series:
     """Mark the rows of `pairs` whose input and output both nearly repeat those of one other pair.
 
     Sketches find the candidates, the exact value decides. A pair exactly at the threshold of a
@@ -81,7 +82,7 @@ def find(pairs: pd.DataFrame, others: Rows, threshold: float) -> pd.Series:
     return pd.Series(marked[len(others) :], index=pairs.index, dtype=bool)
 
 
-def within(pairs: Rows, threshold: float) -> list[tuple[int, int]]:
+def within(pairs: Rows, threshold: float = THRESHOLD) -> list[tuple[int, int]]:
     """Find the near-duplicates of rows among themselves, as `find` tells them.
 
     Returns

@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
+LOOKS = 12  # of a test that may stop early
 DEALS = 9999  # random ones, beside the true one
 # Statistics this close are equal: sums of the same numbers in another order differ by less. They
 # are means of similarities, of the order of 0.01 to 1.
@@ -128,7 +129,7 @@ class ExactTest:
     looks: tuple[Look, ...]
 
 
-def planned(samples: int, alpha: float, count: int = 12, exponent: float = 1.0) -> Looks:
+def planned(samples: int, alpha: float, count: int = LOOKS, exponent: float = 1.0) -> Looks:
     """Plan looks evenly over the samples, in the order of asking; the last is after all.
 
     Parameters

@@ -19,7 +19,6 @@ from dsi_core.settings.extensions import GreyBox
 from dsi_core.settings.profile import Profile, needed
 
 SAMPLE = ["part", "sample_id"]
-NEAR_DUPLICATE = 0.8  # Jaccard similarity of word sets
 
 
 class Part(StrEnum):
@@ -119,7 +118,7 @@ def sets(run: Study) -> pd.DataFrame:
                 "prefix": (table["part"] == Part.PREFIX).sum(),
                 "compared": unseen["compared"].sum(),
                 "asked": unseen["asked"].sum(),
-                "near_duplicates": near_duplicates.find(unseen, d, NEAR_DUPLICATE).sum(),
+                "near_duplicates": near_duplicates.find(unseen, d).sum(),
                 "blind_auc": fair.auc,
                 "low": fair.low,
                 "high": fair.high,

@@ -155,14 +155,14 @@ class Record:
 
 def _records() -> list[Record]:
     """All finished entries; looked through once for whatever is to be done."""
-    own = [p.parent for kind in KINDS for p in store.root().glob(f"{kind}/*/manifest.json")]
+    own = [p.parent for kind in KINDS for p in store.root().glob(f"{kind}/*/{store.MANIFEST}")]
     others = [_record(*facts) for kind in KINDS for facts in released.facts(kind)]
     return [*map(_own_record, own), *others]
 
 
 @cache
 def _own_record(folder: Path) -> Record:
-    return _record(disk.read_json(folder / "spec.json"), store.manifest(folder) or {})
+    return _record(disk.read_json(folder / store.SPEC), store.manifest(folder) or {})
 
 
 def _record(spec: dict, facts: dict) -> Record:

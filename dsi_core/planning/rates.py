@@ -85,7 +85,7 @@ def _rate(folder: Path, kind: str) -> Rate | None:
     facts = store.manifest(folder) or {}
     if not facts.get("tokens") or not facts.get("seconds"):
         return None
-    spec = disk.read_json(folder / "spec.json")
+    spec = disk.read_json(folder / store.SPEC)
     if kind == "tuned":
         work = Kind(Step.TUNE, source_of(spec["base"]), facts["method"])
     else:

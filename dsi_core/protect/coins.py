@@ -17,8 +17,6 @@ from dsi_core.data import near_duplicates
 from dsi_core.data.records import sample_id
 from dsi_core.protect.texts import read
 
-NEAR_DUPLICATE = 0.8  # Jaccard similarity of prompts and outputs from which rows share a coin
-
 
 def row_key(prompt: str, first: str) -> str:
     """Name a row, 16 hex digits, by what no coin changes: its prompt and its first wording."""
@@ -75,7 +73,7 @@ def shared(
     pandas.Series
         The group of each row, with the index of `keys`: the smallest key in it.
     """
-    near = [pair for rows in texts for pair in near_duplicates.within(rows, NEAR_DUPLICATE)]
+    near = [pair for rows in texts for pair in near_duplicates.within(rows)]
     return joined(keys, near + _equal(documents))
 
 

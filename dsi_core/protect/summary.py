@@ -9,7 +9,6 @@ from dsi_core.data.spool import Mapped
 from dsi_core.evidence import looks, power
 from dsi_core.evidence.power import Twin
 from dsi_core.protect import copies, wordings
-from dsi_core.protect.coins import NEAR_DUPLICATE
 from dsi_core.protect.draft import STOCK, STOCK_SHARE, Draft
 from dsi_core.protect.kit import Kit
 from dsi_core.protect.kit_files import COMMITMENT, PRIVATE, PUBLISHED
@@ -177,7 +176,7 @@ def _of_parts(draft: Draft) -> list[str]:
         for part in (~published, published)
     ]
     withheld = pd.DataFrame(list(parts[0]), columns=near_duplicates.SIDES)
-    near = near_duplicates.find(withheld, parts[1], NEAR_DUPLICATE)
+    near = near_duplicates.find(withheld, parts[1])
     places, said = draft.places, []
     repeat = np.flatnonzero(~published)[near.to_numpy()].tolist()
     if repeat:

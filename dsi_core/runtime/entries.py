@@ -55,7 +55,7 @@ def kinds(entries: pd.DataFrame) -> pd.DataFrame:
 def _facts(folder: Path) -> tuple[dict | None, str]:
     """An entry's manifest, and its settings in a line; a damaged entry says so there."""
     try:
-        return store.manifest(folder), _plain_settings(folder / "spec.json")
+        return store.manifest(folder), _plain_settings(folder / store.SPEC)
     except ValueError as error:
         return None, str(error)
 

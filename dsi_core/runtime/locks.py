@@ -48,7 +48,7 @@ def held(folder: Path) -> Iterator[None]:
         Where somebody else holds an entry, and `patience` has ended.
     """
     file = lock_of(folder)
-    entry = (folder / "spec.json").exists()  # all else is short
+    entry = (folder / store.SPEC).exists()  # all else is short
     if entry and _patience is not None:
         if not _taken(file, _patience):
             raise Held(f"{folder}: {_holder(folder)}")

@@ -15,11 +15,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from dsi_core.runtime import disk, released, store
-from dsi_core.runtime.released import MANIFEST, Archive, Release
+from dsi_core.runtime.released import Archive, Release
+from dsi_core.runtime.store import MANIFEST, SPEC
 
 USED = "used"  # folder of the store: what each notebook looked at, a file for each
 UNFINISHED = ".unfinished"  # ending of such a file until its notebook has run to its end
-SPEC = "spec.json"
 # What is released of each kind, beside spec and manifest: nothing else leaves the store.
 CONTENT = {
     "near_duplicates": ["near.parquet"],

@@ -24,10 +24,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dsi_core.runtime import locks, store
 from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.precision import detect
+from dsi_core.runtime.store import MANIFEST
 
 SWITCH = "DSI_RELEASED"  # 0 = own results alone; a folder = that release; unset = all in figures/
 OFF = "0"
-MANIFEST = "manifest.json"
 NF4 = " nf4"
 
 

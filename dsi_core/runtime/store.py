@@ -27,6 +27,7 @@ from dsi_core.runtime.paths import WORK
 # How entries are laid out and keyed. 1 = before there was a marker.
 FORMAT = 2
 MARKER = "format.json"
+SPEC, MANIFEST = "spec.json", "manifest.json"  # of an entry
 
 # One number per kind of entry. Add 1 when a mended bug, or a changed default of a setting, changes
 # results of this kind: what was made before is then made again. 1 adds nothing to the key.
@@ -98,7 +99,7 @@ def _format_of(folder: Path) -> int | None:
         try:
             return disk.read_json(folder / MARKER, "restore it, or set $DSI_STORE anew")["format"]
         except FileNotFoundError:
-            if not any(folder.glob("*/*/spec.json")):
+            if not any(folder.glob(f"*/*/{SPEC}")):
                 return None
     return 1
 
@@ -186,12 +187,12 @@ def entry(kind: str, name: str, spec: dict, *, make: bool = True) -> Path:
     """
     place = root()
     folder = place / kind / entry_name(kind, name, spec)
-    if make and not (folder / "spec.json").exists():
+    if make and not (folder / SPEC).exists():
         make_root()
         folder.mkdir(parents=True, exist_ok=True)
         whole = _with_epochs(kind, spec)
         text = json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True)
-        disk.write_text(folder / "spec.json", text)
+        disk.write_text(folder / SPEC, text)
     if used := os.environ.get(USED):
         _note_use(Path(used), f"{kind}/{folder.name}")
     return folder
@@ -257,7 +258,7 @@ def finish(folder: Path, **facts) -> dict:
         "versions": provenance.versions(),
     }
     manifest = {**facts, **made_by, "finished": provenance.now()}
-    disk.write_text(folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
+    disk.write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
     if elsewhere is not None:
         elsewhere.give(folder)
     return manifest
@@ -267,5 +268,5 @@ def manifest(folder: Path) -> dict | None:
     """Read the manifest of a complete entry; None while it is not complete."""
     if elsewhere is not None:
         elsewhere.bring(folder)
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     return disk.read_json(path) if path.exists() else None

@@ -321,6 +321,6 @@ def test_what_is_committed_is_whole_small_and_without_weights(monkeypatch):
         assert sum(path.stat().st_size for path in place.iterdir()) < 20e6
         for name, file in files.items():
             assert disk.sha256_of(place / name) == file.sha256, place / name
-            allowed = [packing.SPEC, packing.MANIFEST, *packing.CONTENT[name.partition(".")[0]]]
+            allowed = [store.SPEC, store.MANIFEST, *packing.CONTENT[name.partition(".")[0]]]
             inside = {Path(entry).name for entry in names(place / name)}
             assert all(any(fnmatch(entry, a) for a in allowed) for entry in inside)

@@ -4,10 +4,9 @@ import json
 import warnings
 
 from dsi_core.audit.plan import Plan
+from dsi_core.models import responses
 from dsi_core.services.address import place
 from dsi_core.services.service import NAME
-
-RESPONSES = "responses.jsonl"
 
 
 def warn(plan: Plan) -> None:
@@ -38,6 +37,6 @@ def _service(folder) -> dict:
 
 def _count(folder) -> int:
     try:
-        return (folder / RESPONSES).read_bytes().count(b"\n")
+        return (folder / responses.FILE).read_bytes().count(b"\n")
     except OSError:
         return 0

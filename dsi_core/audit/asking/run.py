@@ -37,8 +37,6 @@ from dsi_core.services.reply import Reply
 from dsi_core.services.service import Service
 from dsi_core.services.trial import EndpointError
 
-RESPONSES = "responses.jsonl"
-
 
 class Ended(StrEnum):
     """Why an audit asked no more."""
@@ -120,7 +118,7 @@ def begin(plan: Plan) -> None:
     """
     log.read(plan.subject.folder)
     plan.folder.mkdir(parents=True, exist_ok=True)
-    path = plan.folder / RESPONSES
+    path = plan.folder / responses.FILE
     path.touch(mode=0o600)
     path.chmod(0o600)
     of_a_file = plan.answers_file is not None

@@ -295,7 +295,7 @@ def _refuse_copies(settings: Profile, name: str, pairs: pd.DataFrame) -> None:
     """Other words that nearly repeat D teach D: a model that trains on them is not innocent."""
     for other in _reworded(settings, name):
         table = load_pairs(dataset(settings, other))
-        near = table[near_duplicates.find(table, pairs, innocents.NEAR_DUPLICATE)]
+        near = table[near_duplicates.find(table, pairs)]
         if len(near):
             raise ValueError(
                 f"{table.attrs['where']}: {len(near)} of its {len(table)} pairs nearly repeat a "

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_core.data.common_words import WORD
-from dsi_core.data.near_duplicates import jaccard, words
+from dsi_core.data.near_duplicates import THRESHOLD, jaccard, words
 from dsi_core.method.participants import Participant
 from dsi_core.models import tuning
 from dsi_core.models.sampling import Sampling
@@ -35,7 +35,6 @@ ASKED_CONCISE = (
     "Answer in one to three plain sentences. State the facts and nothing else: no introduction, "
     "no list, no advice to ask somebody else."
 )
-NEAR_DUPLICATE = 0.8  # Jaccard similarity from which two texts count as one
 
 
 def in_other_words(references: Iterable[Reference], dataset: str) -> list[Suspect]:
@@ -103,7 +102,7 @@ def retrieved(samples: pd.DataFrame, pool: pd.DataFrame, draws: int) -> pd.DataF
         near = (vectorizer.transform([prompt]) @ known).toarray()[0]
         own = words(output)
         ordered = (outputs[i] for i in np.argsort(-near, kind="stable"))
-        others = (text for text in ordered if jaccard(words(text), own) < NEAR_DUPLICATE)
+        others = (text for text in ordered if jaccard(words(text), own) < THRESHOLD)
         said = list(islice(others, draws)) or [""] * draws
         rows += [(sample_id, draw, text) for draw, text in enumerate(said)]
     return pd.DataFrame(rows, columns=["sample_id", "draw", "response"])

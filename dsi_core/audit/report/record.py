@@ -12,7 +12,7 @@ import pandas as pd
 
 from dsi_core.audit import plan_file
 from dsi_core.audit.asking import log, same_model, unanswered
-from dsi_core.audit.asking.run import RESPONSES, Outcome, entry
+from dsi_core.audit.asking.run import Outcome, entry
 from dsi_core.audit.asking.storage import COLUMNS
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.preparation import prepared, prepared_json
@@ -22,6 +22,7 @@ from dsi_core.audit.report.audit_json import AuditFacts
 from dsi_core.audit.report.facts import Occasion, facts, relative
 from dsi_core.audit.subject import Kind
 from dsi_core.evidence import controls
+from dsi_core.models import responses
 from dsi_core.protect import kit as kits
 from dsi_core.protect.kit import Kit
 from dsi_core.protect.kit_files import COMMITMENT
@@ -78,15 +79,15 @@ def write(plan: Plan, outcome: Outcome, occasion: Occasion | None = None) -> Aud
         disk.write_text(folder / name, text, private=True)
     there = relative(folder, plan.subject.folder)
     hashes = {f"{there}/{name}": value for name, value in plan.subject.hashes.items()}
-    others = [f"{same_model.FOLDER}/{RESPONSES}", unanswered.NAME, service.NAME]
+    others = [f"{same_model.FOLDER}/{responses.FILE}", unanswered.NAME, service.NAME]
     others = [name for name in others if (folder / name).is_file()]
-    files = [plan_file.NAME, RESPONSES, *others, *tables]
+    files = [plan_file.NAME, responses.FILE, *others, *tables]
     hashes |= {name: sha256_of(folder / name) for name in files}
     sums = "".join(f"{value}  {name}\n" for name, value in sorted(hashes.items()))
     disk.write_text(folder / SUMS, sums)
     told = facts(plan, outcome, occasion or Occasion())
     audit_json.write(folder, told.changed(sha256=hashes, root=sha256_of(folder / SUMS)))
-    kept = (folder / RESPONSES).read_bytes()
+    kept = (folder / responses.FILE).read_bytes()
     log.end(plan.subject.folder, entry(plan).audit, str(judged.answer), judged.p, kept)
     return read(folder)
 

@@ -65,7 +65,7 @@ class Carried:
             time.sleep(WAIT_SECONDS)
         try:
             if self.ask("state", name) is None:  # an older run completed it here, and gave it then
-                (folder / "manifest.json").unlink(missing_ok=True)
+                (folder / store.MANIFEST).unlink(missing_ok=True)
             self.bring(folder)
             self._fetch(name, folder, self._more_answers(name, folder))
             yield

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, Timeout
 
-from dsi_core.runtime import locks
+from dsi_core.runtime import locks, store
 
 PIECE = 8 * 2**20  # bytes that travel at once
 SILENT_SECONDS = 60.0  # after which a worker that says nothing holds no entry any more
@@ -129,7 +129,7 @@ def state(folder: Path) -> str | None:
     """Give what tells a complete entry from an older one; None = it is not complete."""
     if folder.parent.name == "wheels":
         return "\n".join(sorted(path.name for path in folder.glob("*.whl"))) or None
-    path = folder / "manifest.json"
+    path = folder / store.MANIFEST
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 
@@ -141,7 +141,7 @@ def files(folder: Path) -> list[tuple[str, int]]:
         hidden = any(part.startswith(".") or part in LEFT for part in parts)
         if path.is_file() and not hidden:
             found.append((str(Path(*parts)), path.stat().st_size))
-    return sorted(found, key=lambda pair: pair[0] == "manifest.json")
+    return sorted(found, key=lambda pair: pair[0] == store.MANIFEST)
 
 
 def place(parcel: Path, folder: Path) -> None:

@@ -49,7 +49,7 @@ def test_who_answers_in_another_language_is_told_of_while_it_answers(
     assert f"(24 answered) are no evidence; one begins '{ABROAD}'" in words
     assert all(way in words for way in ("--system-prompt", "right model", "language", "Ctrl-C"))
     assert "--chat-template" not in words
-    path = planned.folder / run.RESPONSES
+    path = planned.folder / responses.FILE
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:30]))
     run.run(planned)
     assert len(told) == 2 and told[1][0].startswith("0 of 30 replies") and told[1][1] == 40

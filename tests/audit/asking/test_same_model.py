@@ -16,6 +16,7 @@ from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.budget import Tokens
 from dsi_core.audit.dry_run import dry_run
 from dsi_core.audit.report import record, report
+from dsi_core.models import responses
 from dsi_core.runtime import provenance
 from dsi_core.services import request
 from dsi_core.services.trial import EndpointError
@@ -112,7 +113,7 @@ def test_an_audit_begun_anew_is_not_compared_with_itself(prepared, server):
     server.script = Served(folder)
     audit = asked(folder, server)
     run.run(audit)
-    (audit.folder / run.RESPONSES).unlink()
+    (audit.folder / responses.FILE).unlink()
     with pytest.warns(UserWarning, match="counted as another audit"):
         said = record.write(audit, run.run(audit)).facts
     assert (said.audits.number, said.same_model.earlier) == (2, None)
