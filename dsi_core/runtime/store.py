@@ -193,8 +193,7 @@ def entry(kind: str, name: str, spec: dict, *, make: bool = True) -> Path:
         whole = _with_epochs(kind, spec)
         text = json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True)
         disk.write_text(folder / SPEC, text)
-    if used := os.environ.get(USED):
-        _note_use(Path(used), f"{kind}/{folder.name}")
+    note_use(f"{kind}/{folder.name}")
     return folder
 
 
@@ -214,8 +213,14 @@ def _with_epochs(kind: str, spec: dict) -> dict:
     return {**spec, "epochs": raised} if raised else spec
 
 
+def note_use(name: str) -> None:
+    """Add an entry ("<kind>/<folder>") to the file that `USED` names, if it names one."""
+    if used := os.environ.get(USED):
+        _add_use(Path(used), name)
+
+
 @cache  # a line for each entry and process is enough
-def _note_use(path: Path, name: str) -> None:
+def _add_use(path: Path, name: str) -> None:
     make_root()
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8") as file:

@@ -292,7 +292,8 @@ class _Run:
             raise self._lost(job, index, error) from None
         for text in outcome.warned:
             warnings.warn(text, stacklevel=2)
-        _note_used(outcome.used)
+        for name in outcome.used:
+            store.note_use(name)
         result = pickle.loads(outcome.pickled)
         if outcome.failed:
             result.add_note(f"It is the job {job.name!r}, on {outcome.node}.")
@@ -339,9 +340,3 @@ def told_to_workers(names: Sequence[str] = ()) -> dict[str, str]:
         for name, value in os.environ.items()
         if (name.startswith(("DSI_", "HF_")) and name not in STAYS) or name in names
     }
-
-
-def _note_used(names: list[str]) -> None:
-    if names and (used := os.environ.get(store.USED)):
-        with open(used, "a", encoding="utf-8") as file:
-            file.writelines(f"{name}\n" for name in names)
