@@ -57,8 +57,13 @@ def start(profile: str, suite: str | None = None, **overrides) -> Study:
     """
     settings = load_profile(profile, suite, **overrides)
     quiet()
-    tables = [load_pairs(dataset(settings, v)).assign(dataset=v) for v in settings.victims]
-    return Study(settings, pd.concat(tables, ignore_index=True))
+    return of(settings)
+
+
+def of(profile: Profile) -> Study:
+    """Read the pairs of a profile's victims, and give its study."""
+    tables = [load_pairs(dataset(profile, v)).assign(dataset=v) for v in profile.victims]
+    return Study(profile, pd.concat(tables, ignore_index=True))
 
 
 def only(study: Study, victims: list[str]) -> Study:
@@ -340,18 +345,22 @@ def evidence(study: Study, scores: pd.DataFrame, suspect_answers: pd.DataFrame) 
 
 def verdicts(study: Study, scores: pd.DataFrame, suspect_answers: pd.DataFrame) -> pd.DataFrame:
     """Judge every suspect: positive, negative and filtered samples, verdict, correct."""
-    chosen, mu = find_tainted(study, scores), study.profile.decision.mu
-    return judged(study, chosen, suspect_answers, study.delta_s, mu)
+    return judged(study, find_tainted(study, scores), suspect_answers)
 
 
 def judged(
     study: Study,
     samples: pd.DataFrame,
     suspect_answers: pd.DataFrame,
-    delta_s: float,
-    mu: int,
+    delta_s: float | None = None,
+    mu: int | None = None,
 ) -> pd.DataFrame:
-    """Give `verdicts` at other thresholds or for other samples (dataset, sample_id, tainted)."""
+    """Give `verdicts` for other samples (dataset, sample_id, tainted) or at other thresholds.
+
+    delta_s, mu: None = the study's own.
+    """
+    delta_s = study.delta_s if delta_s is None else delta_s
+    mu = study.profile.decision.mu if mu is None else mu
     (table,) = judged_at(study, samples, suspect_answers, [delta_s], mu)
     return table
 

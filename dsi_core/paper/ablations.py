@@ -71,7 +71,7 @@ def no_selection(study: Study, answers: pd.DataFrame) -> pd.DataFrame:
     """
     needs_all(study)
     every = study.pairs.assign(tainted=True)
-    return steps.judged(study, every, answers, study.delta_s, study.profile.decision.mu)
+    return steps.judged(study, every, answers)
 
 
 def evidence_everywhere(study: Study, answers: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
@@ -207,7 +207,7 @@ def backbones(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
         scores = steps.reference_scores(other)
         samples = steps.find_tainted(other, scores)
         answers = steps.gaps_to(other, scores, responses)
-        judged = steps.judged(other, samples, answers, other.delta_s, other.profile.decision.mu)
+        judged = steps.judged(other, samples, answers)
         gaps = scores.groupby("dataset")["gap"].mean().round(3).rename("mean_gap").reset_index()
         parts.append(_counted(judged, samples).merge(gaps, on="dataset").assign(similarity=name))
     return pd.concat(parts, ignore_index=True)
@@ -328,7 +328,7 @@ def by_references(study: Study, scores: pd.DataFrame, answers: pd.DataFrame) -> 
     for name, chosen in _reference_sets(study.profile).items():
         samples = steps.find_tainted(study, scores[scores["reference"].isin(chosen)])
         some = answers[answers["reference"].isin(chosen)]
-        judged = steps.judged(study, samples, some, study.delta_s, study.profile.decision.mu)
+        judged = steps.judged(study, samples, some)
         parts.append(_counted(judged, samples).assign(references=name, models=len(chosen)))
     return pd.concat(parts, ignore_index=True)
 

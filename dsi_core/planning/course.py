@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.data.pairs import dataset, load_pairs
+from dsi_core.data.pairs import dataset
 from dsi_core.method import study
 from dsi_core.method.participants import Participant, participants
 from dsi_core.method.study import Study
@@ -56,7 +56,7 @@ def parts(name: str, only: Sequence[str] = ()) -> list[Part]:
     if unknown := [v for v in only if not any(_is(data, k, v) for k in known)]:
         raise ValueError(f"--only: no victim {', '.join(unknown)}; there are {', '.join(known)}")
     return [
-        Part(suite, _study(_possible(profile).changed(victims=victims)))
+        Part(suite, study.of(_possible(profile).changed(victims=victims)))
         for suite, profile in profiles.items()
         if (
             victims := [
@@ -73,11 +73,6 @@ def _is(data: Mapping[str, Data], victim: str, wanted: str) -> bool:
     return data.get(wanted) == data[victim].changed(half=None, apart_from=None)
 
 
-def _study(profile: Profile) -> Study:
-    tables = [load_pairs(dataset(profile, v)).assign(dataset=v) for v in profile.victims]
-    return Study(profile, pd.concat(tables, ignore_index=True))
-
-
 def _possible(profile: Profile) -> Profile:
     """The profile without suspects that cannot be asked."""
     impossible = assumptions.read().models.impossible
@@ -86,11 +81,9 @@ def _possible(profile: Profile) -> Profile:
         return (load.base(profile, base).source.hub or base) not in impossible
 
     wild = {
-        victim: some.model_copy(
-            update={
-                "members": [m for m in some.members if can(m)],
-                "non_members": [m for m in some.non_members if can(m)],
-            }
+        victim: some.changed(
+            members=[m for m in some.members if can(m)],
+            non_members=[m for m in some.non_members if can(m)],
         )
         for victim, some in profile.wild.items()
     }

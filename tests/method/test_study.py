@@ -20,6 +20,14 @@ def test_in_depth_keeps_the_pairs_of_its_victims():
     assert some.pairs.to_dict("list") == {"dataset": ["terse"], "sample_id": ["b"]}
 
 
+def test_the_study_of_a_profile_has_the_pairs_of_its_victims():
+    profile = load_profile("smoke").changed(victims=["terse", "dozen"])
+    run = study.of(profile)
+    assert run.profile == profile
+    assert run.pairs["dataset"].drop_duplicates().tolist() == ["terse", "dozen"]
+    assert run.pairs.query("dataset == 'dozen'")["sample_id"].nunique() == 12
+
+
 def test_no_tainted_sample_is_said_with_the_largest_gap(smoke):
     scores = table(
         "dataset sample_id reference before after",

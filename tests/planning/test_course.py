@@ -5,6 +5,7 @@ import json
 import pytest
 from helpers import says
 
+from dsi_core.method import study
 from dsi_core.planning import course
 from dsi_core.planning.machine import machine_of
 from dsi_core.runtime import packing, released, store
@@ -95,7 +96,7 @@ def test_a_run_that_is_interrupted_goes_on(smoke, empty_store, monkeypatch):
     """Before: all is left. Stopped after the references: those are done. At the end: nothing."""
     machine = machine_of("cpu-core", counts=True)
     profile = one_suspect(smoke, ["dozen"])
-    parts = [course.Part("", course._study(profile))]
+    parts = [course.Part("", study.of(profile))]
     before = course.state(parts, machine)
     assert before["step"].tolist()[:2] == ["tune references", "ask references"]
     assert (before["done"] == 0).all() and (before["spent_hours"] == 0).all()
@@ -137,7 +138,7 @@ def test_nothing_is_left_of_a_tuning_whose_model_has_answered(
 ):
     """Without a record of the tuning; released answers bring no weights that a model could use."""
     machine = machine_of("cpu-core", counts=True)
-    parts = [course.Part("", course._study(one_suspect(smoke, ["dozen"])))]
+    parts = [course.Part("", study.of(one_suspect(smoke, ["dozen"])))]
     course.run(parts)
     packing.pack("smoke", tmp_path / "answers", whole_store=True)
     manifest = tmp_path / "answers" / "manifest.json"
@@ -155,7 +156,7 @@ def test_a_victim_without_a_suspect_is_refused_before_any_work(smoke, monkeypatc
     monkeypatch.setattr(course.study, "reference_scores", None)
     profile = one_suspect(smoke, ["dozen"]).changed(suspects=[], non_members_from=[])
     with pytest.raises(ValueError, match=r"params/smoke\.yaml: no suspect to ask about dozen"):
-        course.run([course.Part("", course._study(profile))])
+        course.run([course.Part("", study.of(profile))])
 
 
 def test_a_suspect_that_two_victims_share_counts_for_each_by_itself(
@@ -163,7 +164,7 @@ def test_a_suspect_that_two_victims_share_counts_for_each_by_itself(
 ):
     """Its answers lie in one folder: those about the first victim are none about the second."""
     machine = machine_of("cpu-core", counts=True)
-    parts = [course.Part("", course._study(one_suspect(smoke, ["dozen", "terse"])))]
+    parts = [course.Part("", study.of(one_suspect(smoke, ["dozen", "terse"])))]
     gaps, seen = course.study.suspect_gaps, []
 
     def stop_at_the_second(one, scores):
