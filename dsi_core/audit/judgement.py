@@ -353,11 +353,10 @@ def _with_gaps(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _vote(statuses: pd.Series) -> Vote:
-    positive, negative, filtered = (int((statuses == str(status)).sum()) for status in Status)
-    verdict = Membership.of(positive > negative)
-    if not positive + negative:
-        verdict = Membership.INCONCLUSIVE
-    return Vote(verdict, positive, negative, filtered)
+    counts = {status: int((statuses == str(status)).sum()) for status in Status}
+    positive, negative = counts[Status.POSITIVE], counts[Status.NEGATIVE]
+    called = Membership(controls.vote(positive, negative))
+    return Vote(called, positive, negative, counts[Status.FILTERED])
 
 
 def curve(plan: Plan, evidence: pd.DataFrame, innocent: pd.DataFrame) -> pd.DataFrame:

@@ -298,7 +298,7 @@ def compare(evidence: pd.DataFrame) -> pd.DataFrame:
                 "member": who["member"],
                 "positive": positive,
                 "negative": negative,
-                "vote": _vote(positive, negative),
+                "vote": vote(positive, negative),
                 "lean": ranked.lean,
                 "p": ranked.p,
             }
@@ -306,8 +306,8 @@ def compare(evidence: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("lean", ascending=False, ignore_index=True)
 
 
-def _vote(positive: int, negative: int) -> str:
-    """The verdict of Eq. 2."""
+def vote(positive: int, negative: int) -> str:
+    """Give the verdict of Eq. 2 on so many samples of either side; a tie is "non-member"."""
     if positive > negative:
         return "member"
     return "non-member" if positive + negative else "inconclusive"

@@ -205,3 +205,8 @@ def test_a_model_without_evidence_has_no_vote():
     table = known_models().assign(status="filtered", evidence=np.nan)
     compared = controls.compare(table)
     assert set(compared["vote"]) == {"inconclusive"} and (compared["p"] == 1).all()
+
+
+def test_more_positive_than_negative_samples_make_a_member():
+    voted = {(p, n): controls.vote(p, n) for p, n in [(2, 1), (1, 1), (0, 1), (0, 0)]}
+    assert list(voted.values()) == ["member", "non-member", "non-member", "inconclusive"]
