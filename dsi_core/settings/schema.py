@@ -269,6 +269,13 @@ class Recipe(Strict):
         return self
 
 
+def _data_with_recipe(model: Any) -> Any:
+    """What is tuned has data and a recipe."""
+    if bool(model.data) != (model.recipe is not None):
+        raise ValueError("data and recipe go together")
+    return model
+
+
 class Trained(Strict):
     """A base model, tuned on the listed datasets with a recipe; untuned when `data` is empty."""
 
@@ -280,12 +287,7 @@ class Trained(Strict):
     # "text" = prompt and answer, as a plain language model
     loss_on: Literal["answer", "text"] = "answer"
 
-    @model_validator(mode="after")
-    def _together(self) -> Self:
-        """What is tuned has data and a recipe."""
-        if bool(self.data) != (self.recipe is not None):
-            raise ValueError("data and recipe go together")
-        return self
+    _together = model_validator(mode="after")(_data_with_recipe)
 
 
 class Reference(Strict):
@@ -318,12 +320,7 @@ class Wild(Strict):
     data: list[str] = []
     recipe: str | None = None
 
-    @model_validator(mode="after")
-    def _together(self) -> Self:
-        """What is tuned has data and a recipe."""
-        if bool(self.data) != (self.recipe is not None):
-            raise ValueError("data and recipe go together")
-        return self
+    _together = model_validator(mode="after")(_data_with_recipe)
 
 
 class Responses(Strict):
