@@ -13,6 +13,7 @@ from dsi_core.audit.asking.cost import (
     MOST_NEUTRAL_BYTES,
     affordable,
     neutral_round,
+    prompt_bytes,
     reserved_neutral,
     worst,
     worst_neutral,
@@ -249,8 +250,7 @@ def _usual(plan: Plan) -> Callable[[str], Tokens]:
     written = min(_length_of_texts(plan) / BYTES_PER_TOKEN, most)
 
     def usual(prompt: str) -> Tokens:
-        size = len(f"{plan.responses.system or ''}{prompt}".encode())
-        return Tokens(size / BYTES_PER_TOKEN + CHAT_TOKENS, written)
+        return Tokens(prompt_bytes(plan, prompt) / BYTES_PER_TOKEN + CHAT_TOKENS, written)
 
     return usual
 

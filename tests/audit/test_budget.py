@@ -1,8 +1,11 @@
 """Budgets as people write them, and what they are reckoned in."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from dsi_core.audit import budget
+from dsi_core.audit.asking.cost import prompt_bytes
 from dsi_core.audit.budget import Budget, Tokens
 
 
@@ -47,3 +50,10 @@ def test_a_price_is_for_a_million_tokens():
 def test_what_is_no_budget(text, prices, words):
     with pytest.raises(ValueError, match=words):
         budget.read_budget(text, *prices)
+
+
+def test_what_is_sent_with_a_prompt_counts_in_bytes():
+    def size(system: str | None) -> int:
+        return prompt_bytes(SimpleNamespace(responses=SimpleNamespace(system=system)), "né?")
+
+    assert (size(None), size("ß")) == (4, 6)

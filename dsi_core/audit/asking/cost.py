@@ -1,6 +1,7 @@
 """What an audit may cost and what it has cost, in queries, tokens and money."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -46,10 +47,10 @@ def affordable(
         left = plan.budget.queries - used(plan, stored) - len(under_way) - reserved
         fits &= samples["size"].cumsum() <= left
     if plan.budget.money is not None:
-        most = _money(plan, samples, lambda prompt: worst(plan, prompt))
-        before = most if expected is None else _money(plan, samples, expected)
+        usual = expected or partial(worst, plan)
+        most = _money(plan, samples, partial(worst, plan))
+        before = _money(plan, samples, usual)
         kept = reserved * plan.budget.cost(worst_neutral(plan)) if reserved else 0.0
-        usual = expected or (lambda prompt: worst(plan, prompt))
         kept += sum(plan.budget.cost(usual(prompt)) for prompt in under_way)
         needed = before.cumsum().shift(fill_value=0.0) + most
         fits &= spent(plan, stored) + kept + needed <= plan.budget.money
@@ -94,13 +95,17 @@ def neutral_left_out(plan: Plan) -> str:
     )
 
 
+def prompt_bytes(plan: Plan, prompt: str) -> int:
+    """Give the size of what is sent with a prompt: with the system prompt before it, as UTF-8."""
+    return len(f"{plan.responses.system or ''}{prompt}".encode())
+
+
 def worst(plan: Plan, prompt: str) -> Tokens:
     """Give the most tokens that one query can read and write.
 
     No tokenizer makes more tokens than bytes, and a chat format adds a few.
     """
-    size = len(f"{plan.responses.system or ''}{prompt}".encode())
-    return Tokens(size + MOST_CHAT_TOKENS, plan.most_new_tokens)
+    return Tokens(prompt_bytes(plan, prompt) + MOST_CHAT_TOKENS, plan.most_new_tokens)
 
 
 def worst_neutral(plan: Plan) -> Tokens:
