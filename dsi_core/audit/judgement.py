@@ -25,7 +25,7 @@ from dsi_core.method.verdict import Status
 from dsi_core.services import thoughts
 
 ANSWER = ["sample_id", "draw"]
-FACTS = list(AnswerFacts.__dataclass_fields__)
+FACTS = [field.name for field in fields(AnswerFacts)]
 SAME = 3  # prompts that bring the same answer by chance, as data of one template may
 LABEL = {Kind.PRIVATE: "published", Kind.WORDING: "first_published"}  # what the coin decided
 # The texts that an answer is compared with: its closeness to them, by the sample's column
@@ -218,10 +218,15 @@ def repeated(judged: Judgement) -> pd.DataFrame:
     return usable[prompts > SAME]
 
 
+def once(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the first row of each answer: of C a table has one for each of its gaps."""
+    return table.drop_duplicates(ANSWER)
+
+
 def _usable(judged: Judgement) -> pd.DataFrame:
-    """A row for each answer that can be evidence: C has one for each of its gaps."""
+    """A row for each answer that can be evidence."""
     usable = judged.table[judged.table["status"] == AnswerStatus.ANSWERED]
-    return usable.drop_duplicates(ANSWER)
+    return once(usable)
 
 
 def _with_closeness(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
@@ -404,5 +409,5 @@ def _status_of(plan: Plan, answers: pd.DataFrame, oracles) -> pd.Series:
 
 
 def _statuses(table: pd.DataFrame) -> dict[AnswerStatus, int]:
-    counts = table.drop_duplicates(ANSWER)["status"].value_counts()
+    counts = once(table)["status"].value_counts()
     return {status: int(counts.get(str(status), 0)) for status in AnswerStatus}

@@ -1,7 +1,7 @@
 """The tables of notebook 10: what the exact tests find and how often they err, by what varies."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -157,7 +157,7 @@ def tried(run: Calibrated, one: Draw, names: list[str], alpha: float) -> pd.Data
 
 def _with_facts(run: Calibrated, tables: list[pd.DataFrame]) -> pd.DataFrame:
     if not tables:
-        columns = ["model", "twin", *(f for f in trials.Trials.__dataclass_fields__ if f != "kind")]
+        columns = ["model", "twin", *(f.name for f in fields(trials.Trials) if f.name != "kind")]
         return pd.DataFrame(columns=[*columns, *run.models.columns.drop("model")])
     tried = pd.concat(tables, ignore_index=True).rename(columns={"kind": "twin"})
     return tried.merge(run.models, on="model", validate="m:1").astype({"twin": str})

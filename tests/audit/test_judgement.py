@@ -3,12 +3,13 @@
 import math
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from asking import facts, given, knows, plan, stranger, vote
 from helpers import write_jsonl
 from servers import reply
 
-from dsi_core.audit import choices, conclusion, reach
+from dsi_core.audit import choices, conclusion, judgement, reach
 from dsi_core.audit.asking import run
 from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.judgement import Answer
@@ -200,3 +201,9 @@ def test_without_controls_there_is_a_vote_and_no_p(prepared, server):
     assert judged.answer is Answer.CANNOT
     assert conclusion.after(planned, judged, {}).startswith("No p-value can be given")
     assert outcome.ended is Ended.ALL_PROMPTED
+
+
+def test_an_answer_with_several_gaps_counts_once():
+    rows = [("s", 0, "r1"), ("s", 0, "r2"), ("s", 1, "r1"), ("t", 0, "r1")]
+    answers = pd.DataFrame(rows, columns=["sample_id", "draw", "reference"])
+    assert judgement.once(answers).index.tolist() == [0, 2, 3]

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from dsi_core.audit import judgement
 from dsi_core.audit.report import record, shown
 from dsi_core.audit.report.audit_json import AuditFacts
 from dsi_core.audit.report.pieces import Table, number, when
@@ -154,16 +155,16 @@ def refused(audit: Audit) -> dict[str, Any]:
     """Give what became of the questions, and answers that are no evidence."""
     facts = audit.facts
     kinds = [[str(kind), facts.statuses[kind], kind.meaning] for kind in AnswerStatus]
-    once = audit.answers.drop_duplicates(["sample_id", "draw"])
-    out = once[once["status"] != AnswerStatus.ANSWERED]
-    number = {name: place for place, name in enumerate(audit.evidence["sample_id"], start=1)}
+    answers = judgement.once(audit.answers)
+    out = answers[answers["status"] != AnswerStatus.ANSWERED]
+    places = {name: place for place, name in enumerate(audit.evidence["sample_id"], start=1)}
     quoted = shown.quoted(audit)
     rows = []
     for one in out.head(SHOWN_ANSWERS).to_dict("records"):
         text = one["response"][:SHOWN_CHARACTERS] or "(empty)"
         if one["sample_id"] not in quoted:
             text = "(a withheld sample's)"
-        rows.append([number[one["sample_id"]], one["draw"] + 1, one["status"], text])
+        rows.append([places[one["sample_id"]], one["draw"] + 1, one["status"], text])
     return {
         "statuses": Table(kinds, ["kind of answer", "answers", "meaning"]),
         "count": len(out),

@@ -158,7 +158,7 @@ def _of_requests(folder: Path) -> tuple | None:
 
 def hints(judged: Judgement, plan: Plan) -> list[str]:
     """Say what another audit should do otherwise."""
-    once, statuses = _once(judged), judged.statuses
+    once, statuses = judgement.once(judged.table), judged.statuses
     short = (once["status"] == AnswerStatus.TRUNCATED) & (once["thought"] == Thought.BEFORE)
     lost = statuses[AnswerStatus.THOUGHT] + int(short.sum())
     if not lost or plan.remote is None:
@@ -194,12 +194,8 @@ def _ranked(rank: RankTest | None) -> RankFacts | None:
     return None if rank is None else RankFacts.model_validate(rank)
 
 
-def _once(judged: Judgement) -> pd.DataFrame:
-    return judged.table.drop_duplicates(["sample_id", "draw"])
-
-
 def _suspect(plan: Plan, judged: Judgement) -> SuspectFacts:
-    called_itself = sorted(set(_once(judged)["model"]) - {""})
+    called_itself = sorted(set(judgement.once(judged.table)["model"]) - {""})
     facts = SuspectFacts(name=plan.suspect, called_itself=called_itself)
     if plan.answers_file is not None:
         return facts.changed(answers=sha256_of(plan.answers_file))
