@@ -1,7 +1,7 @@
 """Stock beside ours, a row for each comparison: rates, their ratio, the share of the peak."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 
@@ -77,19 +77,7 @@ def table(comparisons: Sequence[Comparison], peak_gflops: float) -> pd.DataFrame
         workload, threads (of each process).
     """
     rows = [
-        {
-            "what": c.what,
-            "model": c.model,
-            "unit": c.unit,
-            "stock": c.stock,
-            "ours": c.ours,
-            "ratio": c.ratio,
-            "target": c.target,
-            "same": c.same,
-            "share_of_peak": c.share_of_peak(peak_gflops),
-            "workload": c.workload,
-            "threads": c.threads,
-        }
+        {**asdict(c), "ratio": c.ratio, "share_of_peak": c.share_of_peak(peak_gflops)}
         for c in comparisons
     ]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"target": float, "share_of_peak": float})

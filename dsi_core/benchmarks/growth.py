@@ -6,7 +6,6 @@ repeats another.
 """
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +17,7 @@ from dsi_core.benchmarks.alone import alone
 from dsi_core.data import near_duplicates
 from dsi_core.data.pairs import Dataset, load_pairs, others
 from dsi_core.protect import draft, kit
+from dsi_core.runtime.progress import say
 from dsi_core.settings.schema import Data
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -97,11 +97,7 @@ def measure(sizes: tuple[int, ...] = SIZES) -> pd.DataFrame:
             for name, step in STEPS.items():
                 seconds, memory, count = alone(step, path)
                 found.append((name, size, round(seconds, 2), round(memory), count))
-                print(
-                    f"bench: {name}, {size:,} rows: {seconds:.1f} s, {memory:.0f} MB",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                say(f"bench: {name}, {size:,} rows: {seconds:.1f} s, {memory:.0f} MB")
     table = pd.DataFrame(found, columns=COLUMNS)
     return table.sort_values(["step", "rows"], key=_in_order, ignore_index=True)
 

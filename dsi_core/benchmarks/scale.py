@@ -5,7 +5,6 @@ study (the workers' are left out). A made-up model answers at once, and two text
 their lengths: what is measured is all that grows with jobs and answers.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -25,6 +24,7 @@ from dsi_core.models.tuning import Training
 from dsi_core.runtime import jobs, locks, released, store
 from dsi_core.runtime.environment import variables
 from dsi_core.runtime.precision import Precision
+from dsi_core.runtime.progress import say
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Model, Similarity
 
@@ -160,12 +160,8 @@ def measure(most: int = ANSWERS[-1]) -> pd.DataFrame:
                 took = alone(partial(step, size), place)
                 assert took.found == (0 if step is lacking else size), f"{name}: {took.found}"
                 found.append((name, unit, size, round(took.seconds, 2), round(took.memory_mb)))
-                print(
-                    f"bench: {name}, {size:,} {unit}: {took.seconds:.1f} s, "
-                    f"{took.memory_mb:.0f} MB",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                said = f"{took.seconds:.1f} s, {took.memory_mb:.0f} MB"
+                say(f"bench: {name}, {size:,} {unit}: {said}")
     return pd.DataFrame(found, columns=COLUMNS)
 
 

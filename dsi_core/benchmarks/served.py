@@ -7,7 +7,6 @@ has a model of its own there. The clock leaves out loading, a server's start and
 """
 
 import json
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +25,7 @@ from dsi_core.models.tuning import Training, training
 from dsi_core.runtime import disk, jobs, store
 from dsi_core.runtime.environment import MALLOC, quiet
 from dsi_core.runtime.precision import device_name
+from dsi_core.runtime.progress import say
 from dsi_core.services import endpoint
 from dsi_core.services.service import Service
 from dsi_core.services.trial import EndpointError
@@ -177,10 +177,9 @@ def _kept(path: Path) -> list[Measured]:
         return []
     done = [Measured(**one) for one in disk.read_json(path, "remove it")]
     good = [one for one in done if not one.error]
-    print(
+    say(
         f"bench: goes on with {len(good)} measurements of an earlier run ({path}; without that "
-        "file all is measured anew)",
-        file=sys.stderr,
+        "file all is measured anew)"
     )
     return good
 
@@ -314,8 +313,4 @@ def _measured(model: Training, how: Sampling, way: str, engine: str, said: Said)
 
 def _say(one: Measured) -> None:
     said = one.error or f"{one.tokens / one.seconds:.1f} tokens/s in {one.seconds:.1f} s"
-    print(
-        f"bench: {one.model}, temperature {one.temperature:g}, {one.engine}: {said}",
-        file=sys.stderr,
-        flush=True,
-    )
+    say(f"bench: {one.model}, temperature {one.temperature:g}, {one.engine}: {said}")

@@ -1,12 +1,11 @@
 """Ways of doing one thing take turns, each in a process of its own; the best round counts."""
 
 import io
-import sys
 from contextlib import redirect_stderr
 from typing import Any
 
 from dsi_core.benchmarks.stock import Measurement, Way
-from dsi_core.runtime import jobs
+from dsi_core.runtime import jobs, progress
 from dsi_core.runtime.environment import MALLOC
 
 
@@ -42,4 +41,4 @@ def processes(work: list[jobs.Job], environment: dict[str, str | None]) -> list:
 def say(what: str, way: str, result: Measurement) -> None:
     """Write the line of a measurement to stderr."""
     rate = f"{result.per_second:.1f} {result.unit}/s"
-    print(f"bench: {what}, {way}: {rate} in {result.seconds:.1f} s", file=sys.stderr, flush=True)
+    progress.say(f"bench: {what}, {way}: {rate} in {result.seconds:.1f} s")
