@@ -12,6 +12,7 @@ from dsi_core.method import asking, participants, similarity, study
 from dsi_core.method.asking import Query
 from dsi_core.method.participants import Participant
 from dsi_core.method.study import Study
+from dsi_core.method.verdict import SUSPECT
 from dsi_core.models import tuning
 from dsi_core.paper import verified
 from dsi_core.paper.verified import Verified
@@ -21,7 +22,6 @@ from dsi_core.runtime.environment import variables
 from dsi_core.settings.profile import load_profile
 
 ANSWER = ["model_id", "sample_id", "draw"]
-SUSPECT = ["dataset", "suspect"]
 SHARED = ["wheels", "unpacked", "models"]  # of the store: base models and data are the same
 PLACE = "verify"  # below the store, so that nothing made here is taken for a result of the study
 

@@ -34,7 +34,9 @@ def machine(profile: Profile) -> Machine | None:
         card = next(fitting, None)
         if card is None:
             return None
-        return Machine(device, card.changed(workers=workers), rates.speeds(card.device), True)
+        return Machine(
+            device, card.changed(workers=workers), rates.speeds(card.device), counts=True
+        )
     precision = detect(profile.precision)
     card = next(card for card in known.values() if re.search(card.device, CPU))
     card = card.changed(
@@ -46,4 +48,4 @@ def machine(profile: Profile) -> Machine | None:
         workers=workers,
     )
     speeds = rates.speeds(card.device, cpu=provenance.cpu(), precision=precision.label())
-    return Machine(f"{provenance.cpu()}, {precision.label()}", card, speeds, True)
+    return Machine(f"{provenance.cpu()}, {precision.label()}", card, speeds, counts=True)
