@@ -45,16 +45,6 @@ class Power:
     median_samples: float | None
 
 
-def attainable(kind: str, groups: int, deals: int = DEALS) -> float:
-    """Give the smallest p-value that so many groups allow, whatever is answered.
-
-    kind: a `Twin`; with a private one half of the groups are published.
-    """
-    if Twin(kind) is Twin.WORDING:
-        return wording.attainable(groups, deals)
-    return twin.attainable(groups, groups // 2, deals)
-
-
 def power(
     kind: str,
     samples: int,

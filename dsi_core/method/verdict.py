@@ -137,28 +137,18 @@ def verdicts(
     return table.assign(verdict=verdict.mask(undecided, str(Membership.INCONCLUSIVE)))
 
 
-def judge(
-    answers: pd.DataFrame,
-    tainted: pd.DataFrame,
-    suspects: pd.DataFrame,
-    delta_s: float,
-    mu: int,
-    rule: Rule = Rule.TEXT,
-) -> pd.DataFrame:
-    """Give `verdicts` over the tainted samples: `tainted` has dataset, sample_id, tainted."""
-    (judged,) = judge_at([delta_s], answers, tainted, suspects, mu, rule)
-    return judged
-
-
 def judge_at(
     deltas: Iterable[float],
     answers: pd.DataFrame,
     tainted: pd.DataFrame,
     suspects: pd.DataFrame,
     mu: int,
-    rule: Rule = Rule.TEXT,
+    rule: Rule,
 ) -> Iterator[pd.DataFrame]:
-    """Yield what `judge` gives at each of several delta_s: only the counting is done anew."""
+    """Yield `verdicts` over the tainted samples at each delta_s: only the counting is done anew.
+
+    tainted: columns dataset, sample_id, tainted.
+    """
     chosen = tainted.loc[tainted["tainted"], ["dataset", "sample_id"]]
     table = evidence(answers.merge(chosen, on=["dataset", "sample_id"]), 0.0, mu, rule)
     for delta_s in deltas:

@@ -3,11 +3,9 @@
 import re
 import statistics
 from collections import defaultdict
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-
-import pandas as pd
 
 from dsi_core.runtime import disk, store
 
@@ -67,9 +65,6 @@ class Rate:
     precision: str = ""
 
 
-COLUMNS = [*(field.name for field in fields(Kind)), "device", "tokens_per_s"]
-
-
 def rates() -> list[Rate]:
     """Give the rate of every finished tuning and asking that has one."""
     found = [
@@ -116,13 +111,6 @@ def speeds(
         if of_this and re.search(device, rate.device):
             values[rate.kind].append(rate.tokens_per_second)
     return {kind: statistics.median(every) for kind, every in values.items()}
-
-
-def measured() -> pd.DataFrame:
-    """Show the rates in the store: step, base, method, device, tokens_per_s (median), count."""
-    rows = [(*asdict(r.kind).values(), r.device, r.tokens_per_second) for r in rates()]
-    groups = pd.DataFrame(rows, columns=COLUMNS).groupby(COLUMNS[:-1])["tokens_per_s"]
-    return groups.agg(tokens_per_s="median", count="size").reset_index()
 
 
 def source_of(spec: dict) -> str:

@@ -194,15 +194,6 @@ def _checked(folder: Path, committed: Commitment) -> Kit:
     return kit
 
 
-def questions(kit: Kit) -> pd.DataFrame:
-    """Give what a suspect is asked: columns sample_id and prompt, of every row.
-
-    With a private twin this shows the suspect the withheld prompts, and no withheld output but
-    those that stand in these prompts.
-    """
-    return kit.rows[["sample_id", "prompt"]].copy()
-
-
 def _tossed(table: pd.DataFrame, header: Header) -> pd.DataFrame:
     """What the coin said of each row, in the order of the private file; the index is its place.
 

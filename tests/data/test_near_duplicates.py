@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from helpers import table
 
-from dsi_core.data import near_duplicates
+from dsi_core.data import near_duplicates, sketches
 from dsi_core.data.near_duplicates import jaccard, words
 
 
@@ -190,3 +190,13 @@ def chains(near: list, rows: int) -> list[int]:
         for i, j in near:
             chain[i] = chain[j] = min(chain[i], chain[j])
     return chain
+
+
+def test_few_rows_at_the_threshold_are_no_candidates():
+    chances = {at: sketches.missed(at) for at in (0.5, 0.65, 0.8, 1.0)}
+    assert {at: round(1e6 * chance) for at, chance in chances.items()} == {
+        0.5: 2,
+        0.65: 16,
+        0.8: 2,
+        1.0: 0,
+    }

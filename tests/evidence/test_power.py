@@ -7,19 +7,10 @@ from scipy import stats
 from dsi_core.evidence import looks, twin, wording
 from dsi_core.evidence import power as powers
 from dsi_core.evidence.looks import Looks
-from dsi_core.evidence.power import Twin, attainable, power
+from dsi_core.evidence.power import Twin, power
 
 RUNS = 200
 BAND = 0.1  # three standard errors of a share of 200
-
-
-def test_attainable_counts_the_ways_the_coins_can_fall():
-    assert attainable(Twin.WORDING, 4) == 1 / 16
-    assert attainable("private twin", 4) == 1 / 6
-    assert attainable("private twin", 5) == 1 / 10
-    assert [attainable(twin, 40) for twin in Twin] == [1 / 10_000] * 2
-    with pytest.raises(ValueError, match="after the fact"):
-        attainable("after the fact", 4)
 
 
 @pytest.mark.parametrize("twin, samples, scale", [(Twin.WORDING, 40, 1), (Twin.PRIVATE, 60, 1 / 2)])

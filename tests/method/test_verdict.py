@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from helpers import says, table
 
-from dsi_core.method.verdict import evidence, judge, verdicts
+from dsi_core.method.verdict import evidence, judge_at, verdicts
 from dsi_core.settings.schema import Rule
 
 COLUMNS = "dataset suspect sample_id draw reference response gap"
@@ -107,8 +107,13 @@ def chosen(*samples, dataset="d", tainted=True):
     return table("dataset sample_id tainted", *[(dataset, s, tainted) for s in samples])
 
 
+def judge(told, tainted, people):
+    (found,) = judge_at([0.25], told, tainted, people, 20, Rule.TEXT)
+    return found
+
+
 def vote(told, tainted, people=None):
-    found = judge(told, tainted, suspects("M") if people is None else people, 0.25, 20)
+    found = judge(told, tainted, suspects("M") if people is None else people)
     return found[["positive", "negative", "filtered", "verdict"]].values.tolist()
 
 
@@ -146,7 +151,7 @@ def test_no_tainted_sample_is_inconclusive():
 
 def test_a_suspect_without_answers_is_in_the_table():
     told = pd.concat([answers(("s", *YES), suspect="M"), answers(("s", *NO), suspect="N")])
-    found = judge(told, chosen("s"), suspects("silent", "N", "M").assign(group="local"), 0.25, 20)
+    found = judge(told, chosen("s"), suspects("silent", "N", "M").assign(group="local"))
     assert found.columns.tolist() == [
         "dataset",
         "suspect",
@@ -162,9 +167,7 @@ def test_a_suspect_without_answers_is_in_the_table():
         ["N", 0, 1, 0, "non-member"],
         ["M", 1, 0, 0, "member"],
     ]
-    assert judge(told.head(0), chosen("s"), suspects("M"), 0.25, 20)["verdict"].tolist() == [
-        "inconclusive"
-    ]
+    assert judge(told.head(0), chosen("s"), suspects("M"))["verdict"].tolist() == ["inconclusive"]
 
 
 def test_datasets_are_kept_apart():

@@ -144,8 +144,6 @@ def test_what_is_read_is_what_was_made(one_file, plain, tmp_path):
         again = kit.read(made.folder)
         pd.testing.assert_frame_equal(again.rows, made.rows)
         assert again.commitment == made.commitment
-        assert kit.questions(again).columns.tolist() == ["sample_id", "prompt"]
-        assert len(kit.questions(again)) == 12
 
 
 def test_a_kit_is_never_made_again(one_file, tmp_path):
