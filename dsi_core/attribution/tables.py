@@ -102,7 +102,7 @@ def mean_auroc(rows: pd.DataFrame, bases: list[str]) -> float:
     return float(np.mean(aurocs)) if aurocs else np.nan
 
 
-def methods_table(rows: pd.DataFrame, bases: list[str], seed: int = 0) -> pd.DataFrame:
+def methods_table(rows: pd.DataFrame, bases: list[str], seed: int) -> pd.DataFrame:
     """Show how well each method, at each level, tells the bases themselves, and the tuned models.
 
     Whatever was not chosen is shown for comparison: picking the best of these rows would be picking

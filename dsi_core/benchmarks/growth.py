@@ -29,10 +29,10 @@ BLOCK = 10_000
 COLUMNS = ["step", "rows", "seconds", "memory_mb", "found"]
 
 
-def write_rows(path: Path, count: int, seed: int = 0) -> None:
+def write_rows(path: Path, count: int) -> None:
     """Write made-up rows as JSON Lines, columns instruction and output."""
     with open(path, "w", encoding="utf-8") as file:
-        for prompt, output in _rows(count, np.random.default_rng(seed)):
+        for prompt, output in _rows(count, np.random.default_rng(0)):
             file.write(json.dumps({"instruction": prompt, "output": output}) + "\n")
 
 

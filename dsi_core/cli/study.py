@@ -29,6 +29,7 @@ from dsi_core.cli.options import (
 app = typer.Typer()
 
 STUDY = "The paper's study"
+DEFAULT_CARD = "A100-80GB"
 WIDTH = 100  # columns of text where nobody knows how wide the terminal is, as in a pipe
 OF_DATA = "Plan the preparation of this dataset (`dsi prepare`) instead of a study."
 RELEASED = "Read what the store lacks from the released answers, or make all of it here."
@@ -98,7 +99,7 @@ def run(
     only: Annotated[Text, typer.Option(help='Victims, e.g. "dolly,alpaca". Default: all.')] = None,
     card: Annotated[
         str, typer.Option(help="The card to estimate for, as for `dsi plan`.")
-    ] = "A100-80GB",
+    ] = DEFAULT_CARD,
     look: Annotated[bool, typer.Option("--look", help=LOOK)] = False,
 ) -> None:
     """Compute a study's verdicts, dataset by dataset; an interrupted run goes on where it was."""
@@ -132,7 +133,7 @@ def _of_run(title: str, state: Any) -> str:
 def plan(
     context: typer.Context,
     profile: Annotated[str, typer.Option(help="The profile of the study.")] = "paper",
-    card: Annotated[str, typer.Option(help=CARD)] = "A100-80GB",
+    card: Annotated[str, typer.Option(help=CARD)] = DEFAULT_CARD,
     data: Annotated[Text, typer.Option(help=OF_DATA)] = None,
     prompt: Annotated[list[str] | None, typer.Option(help="With --data: a prompt column.")] = None,
     output: Annotated[Text, typer.Option(help="With --data: the output column.")] = None,

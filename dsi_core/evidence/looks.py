@@ -129,15 +129,15 @@ class ExactTest:
     looks: tuple[Look, ...]
 
 
-def planned(samples: int, alpha: float, count: int = LOOKS, exponent: float = 1.0) -> Looks:
+def planned(samples: int, alpha: float, count: int = LOOKS) -> Looks:
     """Plan looks evenly over the samples, in the order of asking; the last is after all.
 
     Parameters
     ----------
     samples
         How many are asked at most.
-    alpha, exponent
-        As `Looks` has them.
+    alpha
+        As `Looks` has it; it is spent evenly.
     count
         How many looks; as many as samples where there are fewer.
 
@@ -153,7 +153,7 @@ def planned(samples: int, alpha: float, count: int = LOOKS, exponent: float = 1.
     if samples < 1 or count < 1:
         raise ValueError(f"{count} looks over {samples} samples: needs at least one of each")
     count = min(count, samples)
-    return Looks(tuple(samples * k // count for k in range(1, count + 1)), alpha, exponent)
+    return Looks(tuple(samples * k // count for k in range(1, count + 1)), alpha, exponent=1.0)
 
 
 def check_samples(looks: Looks, asked: int, **planned: int) -> None:

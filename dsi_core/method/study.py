@@ -109,18 +109,17 @@ def datasets(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def reference_answers(study: Study, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Let all references answer once, at temperature 1.0 (§5.3).
+def reference_answers(study: Study) -> pd.DataFrame:
+    """Let all references answer all of D once, at temperature 1.0 (§5.3).
 
-    pairs: default all of D. Returns the columns of `asking.answers`, and reference.
+    Returns the columns of `asking.answers`, and reference.
     """
     similarity.check_layer(study.backbone)
     for victim in study.profile.victims:
         rescaling.check(study.backbone, dataset(study.profile, victim), _others(study))
     tuning.check_whole(m.training for m in participants.participants(study.profile))
     models = participants.references(study.profile)
-    pairs = study.pairs if pairs is None else pairs
-    table = asking.answers(models, pairs, study.sampling.for_references())
+    table = asking.answers(models, study.pairs, study.sampling.for_references())
     architectures = {m.model_id: m.reference for m in models}
     return table.assign(reference=table["model_id"].map(architectures))
 

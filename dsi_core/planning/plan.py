@@ -54,7 +54,7 @@ COLUMNS = [
 ]
 
 
-def jobs(profile: Profile, card: str = "A100-80GB") -> pd.DataFrame:
+def jobs(profile: Profile, card: str) -> pd.DataFrame:
     """Estimate the jobs of the paper's own study with a profile, each piece of work once.
 
     Returns
@@ -134,7 +134,7 @@ def table(estimates: Sequence[JobEstimate], machine: Machine) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def everything(name: str, card: str = "A100-80GB") -> pd.DataFrame:
+def everything(name: str, card: str) -> pd.DataFrame:
     """Estimate the whole study of the profile `name`, each piece of work once.
 
     More references (§6.3.2), evasions and notebooks 07 and 08 count only for the victims

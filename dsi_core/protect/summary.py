@@ -79,7 +79,7 @@ def of_kit(kit: Kit) -> str:
     )
 
 
-def power_table(draft: Draft, seed: int = 0) -> pd.DataFrame:
+def power_table(draft: Draft) -> pd.DataFrame:
     """Simulate audits of such a kit: column samples, then one for each effect.
 
     samples: as many of its coins, and all of them (at most `MOST`).
@@ -89,9 +89,7 @@ def power_table(draft: Draft, seed: int = 0) -> pd.DataFrame:
     for samples in sorted({*(n for n in SAMPLES if n < every), every}):
         plan, published = looks.planned(samples, ALPHA), round(samples * share)
         found = {
-            f"{effect} SD": power.power(
-                draft.kind, samples, effect, plan, RUNS, seed, published
-            ).found
+            f"{effect} SD": power.power(draft.kind, samples, effect, plan, RUNS, 0, published).found
             for effect in EFFECTS
         }
         rows.append({"samples": samples, **found})

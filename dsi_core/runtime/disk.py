@@ -70,9 +70,9 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
         file.write(text.encode())
 
 
-def write_table(path: Path, table: pd.DataFrame, *, private: bool = False) -> None:
+def write_table(path: Path, table: pd.DataFrame) -> None:
     """Replace a Parquet file in one step, as `write_text` does."""
-    with replacing(path, private=private) as file:
+    with replacing(path) as file:
         file.write(table.to_parquet())
 
 

@@ -75,7 +75,7 @@ def test_permutations_do_not_reward_the_commoner_base(scored):
     """Always "a" for seven of a and one of b: 7 of 8 by any deal of the truths."""
     rows = [(f"m{i}", "b" if i == 7 else "a", True, None, "D", [1, 0]) for i in range(8)]
     held = [("a", "a", False, None, "D", [1, 0])]
-    row = tables.methods_table(scored(*rows, *held), ["a", "b"]).iloc[0]
+    row = tables.methods_table(scored(*rows, *held), ["a", "b"], 0).iloc[0]
     assert (row["correct"], row["total"], row["p_permuted"]) == (7, 8, 1.0)
     assert row["p_binomial"] == pytest.approx((8 + 1) / 2**8)
 
@@ -103,7 +103,7 @@ def test_the_bases_choose_the_method(scored):
         *tuned("transformer", "k3", 1),
         *tuned("TF-IDF words, same prompt", "k3", 1),
     ]
-    table = tables.methods_table(pd.concat(parts, ignore_index=True), ["a", "b"])
+    table = tables.methods_table(pd.concat(parts, ignore_index=True), ["a", "b"], 0)
     table = table.set_index(["method", "level"])
     assert table.index.tolist() == [
         ("TF-IDF words, same prompt", "k3"),

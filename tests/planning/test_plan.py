@@ -112,7 +112,7 @@ def test_other_data_of_the_papers_name_stand_beside_no_hours_of_the_paper(tiny):
 
 
 def test_the_paper_beside_its_table_9(paper):
-    jobs = plan.jobs(paper)
+    jobs = plan.jobs(paper, "A100-80GB")
     assert (jobs["hours"] > 0).all()
     assert jobs["id"].is_unique
     assert set(jobs["card"]) == {"A100-80GB"}
