@@ -10,13 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from dsi_core.evidence import intervals
+from dsi_core.evidence.permutation import TIE, needed
 
 ALPHA = 0.05  # the p-value up to which sets are told apart
-POWER = 0.8
-TIE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,8 @@ def check(auc: float, relabelled: ArrayLike, pairs: tuple[int, int]) -> BlindChe
     low, high = intervals.newcombe(auc, *pairs)
     if np.isnan(auc):
         return BlindCheck(auc, low, high, np.nan, np.nan, pairs)
-    values = np.sort(np.asarray(relabelled, float))[::-1]
-    count = len(values) + 1
-    p = (1 + np.count_nonzero(values >= auc - TIE)) / count
-    # the largest deals that may be as large, without the true one
-    allowed = int(ALPHA * count + TIE) - 1
-    noticed = 1.0
-    if 0 <= allowed < len(values):
-        noticed = min(1.0, values[allowed] + stats.norm.ppf(POWER) * values.std())
-    return BlindCheck(auc, low, high, float(p), float(noticed), pairs)
+    values = np.asarray(relabelled, float)
+    deals = len(values) + 1  # with the true one
+    p = (1 + np.count_nonzero(values >= auc - TIE)) / deals
+    noticed = min(1.0, needed(values, deals, ALPHA))
+    return BlindCheck(auc, low, high, float(p), noticed, pairs)

@@ -8,6 +8,8 @@ import numpy as np
 from scipy import stats
 
 PERMUTATIONS = 9999
+POWER = 0.8  # with which a difference shall be noticed
+TIE = 1e-9  # values this close are equal
 
 
 def p_of_matches(
@@ -45,3 +47,29 @@ def p_of_matches(
             rng=np.random.default_rng(seed),
         ).pvalue
     )
+
+
+def allowed(deals: int, alpha: float) -> int:
+    """Give how many of so many deals may be as large for a p of at most alpha, the true one too."""
+    return int(alpha * deals + TIE)
+
+
+def needed(values: np.ndarray, deals: int, alpha: float) -> float:
+    """Give the true value that comes to a p of at most `alpha` with a probability of `POWER`.
+
+    Parameters
+    ----------
+    values
+        Of labels dealt anew, shape (deals,); the true one may be among them.
+    deals
+        How many there are, the true one counted.
+
+    Returns
+    -------
+    value
+        Above the largest values that p allows; infinite where it allows none.
+    """
+    place = allowed(deals, alpha) - 1
+    if not 0 <= place < len(values):
+        return np.inf
+    return float(np.sort(values)[::-1][place] + stats.norm.ppf(POWER) * np.std(values))

@@ -20,12 +20,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from dsi_core.evidence.permutation import PERMUTATIONS
+from dsi_core.evidence.permutation import PERMUTATIONS, POWER, TIE, allowed, needed
 
 ALPHA = 0.01  # p up to which the models are called two: the warning is false in one of 100 audits
-POWER = 0.8
 CHARACTERS = 20  # of each answer; what is missing of a shorter one is a character, too
-TIE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -110,20 +108,11 @@ def compare(
         p=p,
         within=float(within),
         between=float(between[0]),
-        noticed=float(within - _needed(values) / 2),
+        noticed=float(within - needed(values, len(values), ALPHA) / 2),
         differing=_fewest(groups, permutations),
         answers=(sum(g.first for g in groups), sum(g.size - g.first for g in groups)),
         prompts=len(both),
     )
-
-
-def _needed(values: np.ndarray) -> float:
-    """The discrepancy that comes to a p of `ALPHA` with a probability of `POWER`."""
-    ordered = np.sort(values)[::-1]
-    allowed = int(ALPHA * len(ordered) + TIE) - 1  # deals that may be as large, the true one too
-    if allowed < 0:
-        return np.inf
-    return float(ordered[allowed] + stats.norm.ppf(POWER) * values.std())
 
 
 def _fewest(groups: list["_Group"], permutations: int) -> int | None:
@@ -137,8 +126,8 @@ def _fewest(groups: list["_Group"], permutations: int) -> int | None:
         if prod(g.ways for g in groups) <= permutations:
             noticed = share <= ALPHA + TIE
         else:  # the random deals may hold a few more of these
-            allowed = int(ALPHA * (permutations + 1) + TIE) - 1
-            noticed = stats.binom.cdf(allowed, permutations, share) >= POWER
+            others = allowed(permutations + 1, ALPHA) - 1
+            noticed = stats.binom.cdf(others, permutations, share) >= POWER
         if noticed:
             return count
     return None

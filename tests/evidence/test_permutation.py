@@ -4,6 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from dsi_core.evidence import permutation
 
@@ -40,3 +41,12 @@ def test_p_of_matches_of_many_cases_is_of_random_deals():
     wanted = (1 + ((deals == three).sum(axis=1) >= 3).sum()) / 10_000
     assert permutation.p_of_matches(np.arange(10), three, seed=4) == pytest.approx(wanted)
     assert wanted == pytest.approx(0.0803, abs=0.01)  # 1 - 5 / (2 e), the matches being Poisson
+
+
+def test_what_a_true_value_must_exceed_to_be_noticed():
+    """Of 100 deals p <= 0.05 allows five with the true one, so the fifth largest of others."""
+    assert [permutation.allowed(n, 0.05) for n in (19, 20, 100, 200)] == [0, 1, 5, 10]
+    values = np.arange(99.0)
+    spread = stats.norm.ppf(0.8) * values.std()
+    assert permutation.needed(values, 100, 0.05) == pytest.approx(94 + spread)
+    assert permutation.needed(values[:18], 19, 0.05) == np.inf

@@ -12,7 +12,7 @@ from math import floor
 import pandas as pd
 
 from dsi_core.audit.readable import Readable
-from dsi_core.evidence import same_model
+from dsi_core.evidence import permutation, same_model
 from dsi_core.models.sampling import Sampling
 
 FOLDER = "same_model"  # in the audit's, for the answers
@@ -203,6 +203,6 @@ def _would_have_been_noticed(found: Compared) -> str:
     if found.noticed is None or found.differing is None:
         return "too few answers to notice anything"
     less = f"an agreement of {floor(100 * found.noticed) / 100:.2f} or less"
-    if found.noticed >= found.between - same_model.TIE:  # answers do not vary
+    if found.noticed >= found.between - permutation.TIE:  # answers do not vary
         less = f"an agreement below {found.between:.2f}"
     return f"{less}, with other answers to {found.differing} prompts or more, would be noticed"

@@ -8,7 +8,7 @@ from dsi_core.audit.preparation import innocents, split, usable
 from dsi_core.audit.preparation.prepared import Prepared, halves, known_evidence
 from dsi_core.audit.preparation.prepared_json import Answers, Compared
 from dsi_core.audit.suspect import is_blank
-from dsi_core.evidence import blind, controls
+from dsi_core.evidence import blind, controls, permutation
 from dsi_core.method.verdict import Status
 from dsi_core.runtime.paths import ROOT
 
@@ -225,4 +225,5 @@ def _told_apart(check: Compared) -> str:
     said = f"AUC {check.auc:.2f} ({check.low:.2f} to {check.high:.2f}), p = {check.p:.2g}"
     if check.p <= blind.ALPHA:
         return f"{said}: a text classifier can tell them apart, so controls on them are easy ones"
-    return f"{said}; {check.noticed:.2f} would have been noticed with probability {blind.POWER:g}"
+    power = f"probability {permutation.POWER:g}"
+    return f"{said}; {check.noticed:.2f} would have been noticed with {power}"
