@@ -15,7 +15,7 @@ from dsi_core.audit.reach import Reach
 from dsi_core.audit.refusals import refuses
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerFacts, AnswerStatus
-from dsi_core.data.common_words import in_order, seen
+from dsi_core.data.common_words import in_order, is_blank, seen
 from dsi_core.evidence import controls, twin, wording
 from dsi_core.evidence.controls import RankTest
 from dsi_core.evidence.looks import ExactTest, Look
@@ -190,7 +190,7 @@ def at_sight(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
 
 def sensitivity(plan: Plan, judged: Judgement) -> ExactTest:
     """Test once more with every answer counted that is a text, refusals among them (A and B)."""
-    texts = judged.table[~judged.table["response"].map(suspect.is_blank).astype(bool)]
+    texts = judged.table[~judged.table["response"].map(is_blank).astype(bool)]
     return _tested(plan, _of_samples(plan, plan.samples.head(judged.samples), texts))
 
 

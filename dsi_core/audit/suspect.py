@@ -8,7 +8,7 @@ from typing import Any
 
 from dsi_core.audit import local
 from dsi_core.audit.refusals import refuses
-from dsi_core.data.common_words import seen
+from dsi_core.data.common_words import is_blank
 from dsi_core.data.fields import text_of
 from dsi_core.services import thoughts
 from dsi_core.services.endings import Ending
@@ -111,11 +111,6 @@ def told_apart(text: str) -> tuple[str, AnswerFacts]:
     said = thoughts.apart(text)
     ending = Ending.TOOL if said.tool else Ending.UNSAID
     return said.answer, AnswerFacts(thought=said.kind, ending=ending)
-
-
-def is_blank(text: str) -> bool:
-    """Whether nobody sees anything of a text: it is empty, or of blanks and marks not shown."""
-    return not seen(text).strip()
 
 
 def status(

@@ -47,6 +47,11 @@ def seen(text: str) -> str:
     return _UNSEEN.sub("", text)
 
 
+def is_blank(text: str) -> bool:
+    """Tell whether nobody sees anything of a text: it is empty, or of blanks and unseen marks."""
+    return not seen(text).strip()
+
+
 def pieces(text: str) -> list[str]:
     """A text cut into words, blanks and single punctuation marks; joined they are the text."""
     return PIECES.findall(text)

@@ -1,13 +1,10 @@
 """Step 5, tainted samples: those that change every reference that trains on them (§5.3, Eq. 1)."""
 
-import re
-
 import pandas as pd
 
-from dsi_core.data.common_words import UNSEEN
+from dsi_core.data.common_words import is_blank
 
 SAID = ["response_before", "response_after"]
-BLANK = re.compile(rf"[\s{UNSEEN}]*")
 
 
 def gaps(scores: pd.DataFrame) -> pd.DataFrame:
@@ -55,11 +52,7 @@ def silent(scores: pd.DataFrame) -> pd.Series:
 
     A text of invisible characters is none.
     """
-    return scores.reindex(columns=SAID).map(_blank).any(axis=1)
-
-
-def _blank(text) -> bool:
-    return isinstance(text, str) and BLANK.fullmatch(text) is not None
+    return scores.reindex(columns=SAID).map(is_blank, na_action="ignore").eq(True).any(axis=1)
 
 
 def tainted(scores: pd.DataFrame, delta_t: float) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from dsi_core.data.common_words import WORDS, common, in_order, pieces, rouge_l, seen
+from dsi_core.data.common_words import WORDS, common, in_order, is_blank, pieces, rouge_l, seen
 
 
 @pytest.mark.parametrize(
@@ -122,3 +122,8 @@ def test_nothing_longer_is_common(seed):
     assert is_subsequence(shared, oracle)
     assert is_subsequence(shared, response)
     assert len(shared) == longest(oracle, response)
+
+
+def test_of_a_blank_text_nobody_sees_anything():
+    assert all(map(is_blank, ["", " \n\t", "\u200b\ufeff", " \u00ad\x1c\x85\u3000"]))
+    assert not any(map(is_blank, ["a", " .", "\u200ba"]))

@@ -7,7 +7,7 @@ import pandas as pd
 from dsi_core.audit.preparation import innocents, split, usable
 from dsi_core.audit.preparation.prepared import Prepared, halves, known_evidence
 from dsi_core.audit.preparation.prepared_json import Answers, Compared
-from dsi_core.audit.suspect import is_blank
+from dsi_core.data.common_words import is_blank
 from dsi_core.evidence import blind, controls, permutation
 from dsi_core.method.verdict import Status
 from dsi_core.runtime.paths import ROOT
