@@ -8,7 +8,7 @@ import pandas as pd
 
 from dsi_core.audit import answers_file, control_files, plan_file, put_before, subject
 from dsi_core.audit.asking import same_model
-from dsi_core.audit.asking.cost import BYTES_PER_TOKEN, neutral_round, worst
+from dsi_core.audit.asking.cost import neutral_round, worst
 from dsi_core.audit.asking.storage import is_fixed
 from dsi_core.audit.budget import read_budget
 from dsi_core.audit.plan import AUDITS, Plan, folder_name
@@ -16,11 +16,12 @@ from dsi_core.audit.preparation import innocents
 from dsi_core.audit.preparation.prepared import Prepared
 from dsi_core.audit.preparation.strength import draws_allowed
 from dsi_core.audit.subject import Kind, Subject
-from dsi_core.audit.suspect import is_blank
+from dsi_core.data.common_words import is_blank
 from dsi_core.data.fields import text_of
 from dsi_core.evidence import looks as group_sequential
 from dsi_core.protect.kit import Kit
 from dsi_core.services import address, network, request, thoughts
+from dsi_core.services.reply import LIKELY_BYTES_PER_TOKEN
 from dsi_core.services.troubles import LIMITS
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Model
@@ -223,7 +224,8 @@ def _warn_of_texts(plan: Plan) -> None:
                 stacklevel=3,
             )
         return
-    about = plan.samples["output"].map(lambda text: len(text.encode())).median() / BYTES_PER_TOKEN
+    size = plan.samples["output"].map(lambda text: len(text.encode())).median()
+    about = size / LIKELY_BYTES_PER_TOKEN
     if plan.answers_file is None and about > 1.5 * plan.responses.max_new_tokens:
         warnings.warn(
             f"half of the kit's texts are longer than about {about:.0f} tokens, and answers are "

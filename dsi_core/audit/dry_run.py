@@ -9,7 +9,6 @@ import pandas as pd
 from dsi_core.audit import answers_file, conclusion, judgement
 from dsi_core.audit.asking import batches, same_model
 from dsi_core.audit.asking.cost import (
-    BYTES_PER_TOKEN,
     MOST_NEUTRAL_BYTES,
     affordable,
     neutral_round,
@@ -26,10 +25,13 @@ from dsi_core.audit.readable import Readable
 from dsi_core.audit.subject import Kind
 from dsi_core.models import responses
 from dsi_core.services import address, pending, request
+from dsi_core.services.reply import LIKELY_BYTES_PER_TOKEN
 from dsi_core.services.service import remembered
 
 CHAT_TOKENS = 16  # about, that a chat format adds to a prompt
-USUAL_NEUTRAL = Tokens(MOST_NEUTRAL_BYTES / BYTES_PER_TOKEN + CHAT_TOKENS, same_model.NEW_TOKENS)
+USUAL_NEUTRAL = Tokens(
+    MOST_NEUTRAL_BYTES / LIKELY_BYTES_PER_TOKEN + CHAT_TOKENS, same_model.NEW_TOKENS
+)
 
 
 class Expected(Readable):
@@ -247,10 +249,10 @@ def _said(expected: Expected) -> str:
 def _usual(plan: Plan) -> Callable[[str], Tokens]:
     """Give a function of a prompt: tokens, about, of one answer to it."""
     most = min(plan.responses.max_new_tokens, plan.most_new_tokens)
-    written = min(_length_of_texts(plan) / BYTES_PER_TOKEN, most)
+    written = min(_length_of_texts(plan) / LIKELY_BYTES_PER_TOKEN, most)
 
     def usual(prompt: str) -> Tokens:
-        return Tokens(prompt_bytes(plan, prompt) / BYTES_PER_TOKEN + CHAT_TOKENS, written)
+        return Tokens(prompt_bytes(plan, prompt) / LIKELY_BYTES_PER_TOKEN + CHAT_TOKENS, written)
 
     return usual
 

@@ -19,7 +19,7 @@ from dsi_core.services.message import Parts, clean, string
 from dsi_core.services.thoughts import Thought
 
 # No tokenizer writes more bytes a token in a text of people: beyond, a limit was ignored
-BYTES_PER_TOKEN = 64
+MOST_BYTES_PER_TOKEN = 64
 LIKELY_BYTES_PER_TOKEN = 4
 NAME = 200  # characters that are kept of a model's name and of a reason to end
 
@@ -164,7 +164,7 @@ def _read(
         return Failure(f"no message in {plain(body)}", 200, usage=usage, nonsense=True, bare=bare)
     finish = _reason(choice)
     try:
-        parts = Parts.of(message, BYTES_PER_TOKEN * (tokens + thought_tokens), hide)
+        parts = Parts.of(message, MOST_BYTES_PER_TOKEN * (tokens + thought_tokens), hide)
     except RecursionError:
         return Failure("a message that is nested too deeply", 200, usage=usage, nonsense=True)
     end = ending(choice, message, parts) if choice else Ending.FILTERED
@@ -177,7 +177,7 @@ def _read(
     if parts.refusal and not text:
         text, thought = parts.refusal, Thought.NONE
     shown = _compared(text, parts, counted, tokens) if thought_tokens else text
-    shown = shown.encode()[: BYTES_PER_TOKEN * tokens].decode(errors="ignore")
+    shown = shown.encode()[: MOST_BYTES_PER_TOKEN * tokens].decode(errors="ignore")
     return Reply(
         text=shown,
         finish=hide(clean(finish))[:NAME],

@@ -11,7 +11,6 @@ from dsi_core.audit.budget import Tokens
 from dsi_core.audit.plan import Plan
 from dsi_core.services import request
 
-BYTES_PER_TOKEN = 4  # about, of a text
 MOST_CHAT_TOKENS = 32  # at most, that a chat format adds to a prompt
 NEUTRAL_SHARE = 0.25  # of a budget, for neutral questions at most
 MOST_NEUTRAL_BYTES = max(len(prompt.encode()) for prompt in same_model.PROMPTS.values())

@@ -9,7 +9,7 @@ from dsi_core.audit.report.audit_json import (
 )
 from dsi_core.audit.report.pieces import Table, when
 from dsi_core.audit.report.record import Audit
-from dsi_core.services.reply import BYTES_PER_TOKEN, LIKELY_BYTES_PER_TOKEN
+from dsi_core.services.reply import LIKELY_BYTES_PER_TOKEN, MOST_BYTES_PER_TOKEN
 
 ENDED = {
     Ended.STOPPED_EARLY: "stopped, as the evidence sufficed",
@@ -119,7 +119,7 @@ def _compared(facts: AuditFacts) -> str:
         )
     return (
         f"{said} where the service keeps to that limit; what is longer is compared up to "
-        f"{BYTES_PER_TOKEN * tokens:,} bytes ({longer})"
+        f"{MOST_BYTES_PER_TOKEN * tokens:,} bytes ({longer})"
     )
 
 
