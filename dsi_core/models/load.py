@@ -118,6 +118,16 @@ def is_ready(base: Base) -> bool:
     return store.manifest(folder) is not None
 
 
+def tokenizer_is_here(base: Base) -> bool:
+    """Tell whether a base's tokenizer can be loaded without making or fetching anything."""
+    source = base.source
+    if base.made_here:
+        return is_ready(base)
+    if source.hub is None or source.gguf is not None or source.trust_remote_code:
+        return source.path is not None
+    return hub.is_cached(source.hub, source.revision, "tokenizer.json")
+
+
 def _convert_gguf(parts: list[Path], folder: Path) -> None:
     """Join the parts of a GGUF file, de-quantise it to fp32 and keep it as safetensors."""
     import torch

@@ -4,6 +4,7 @@ import re
 
 import psutil
 
+from dsi_core.method.pending import SHARE_OF_PEAK
 from dsi_core.planning import assumptions, rates
 from dsi_core.planning.machine import Machine
 from dsi_core.runtime import provenance
@@ -12,8 +13,6 @@ from dsi_core.runtime.precision import detect, device_name, product_flops
 from dsi_core.settings.profile import Profile
 
 GB = 1e9
-# Of a matrix product's operations a second, what tuning and answering reach on a CPU
-SHARE_OF_PEAK = 0.45
 
 
 def machine(profile: Profile) -> Machine | None:

@@ -1,6 +1,5 @@
 """How many tokens a dataset's texts make: counted by a model's tokenizer at hand, or guessed."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,19 +63,8 @@ def _count(dataset: Dataset, tokenizer: Any) -> Lengths:
 
 
 def _is_at_hand(base: Base) -> bool:
-    """Whether its tokenizer can be loaded without fetching anything."""
+    """Whether its tokenizer can be loaded without fetching anything; a toy's tells nothing."""
     source = base.source
-    if source.endpoint is not None or source.toy is not None:
-        return False
-    if base.made_here:
-        return load.is_ready(base)
     if source.path is not None:
         return (ROOT / source.path / "tokenizer_config.json").is_file()
-    if source.hub is None or source.gguf is not None or source.trust_remote_code:
-        return False
-    from huggingface_hub import try_to_load_from_cache
-
-    with suppress(ValueError):
-        found = try_to_load_from_cache(source.hub, "tokenizer.json", revision=source.revision)
-        return isinstance(found, str)
-    return False
+    return source.toy is None and load.tokenizer_is_here(base)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 
 ASKED_AT_ONCE = 8
@@ -86,7 +86,7 @@ def access(models: Mapping[str, str | None]) -> dict[str, Access]:
     there = way() if models else Way.OFFLINE
     if there is Way.NOT_INSTALLED:
         return dict.fromkeys(models, Access.UNKNOWN)
-    asked = [model for model, revision in models.items() if not _is_cached(model, revision)]
+    asked = [model for model, revision in models.items() if not is_cached(model, revision)]
     found = dict.fromkeys(models, Access.CACHED) | dict.fromkeys(asked, Access.UNKNOWN)
     if there is Way.REACHED:
         with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
@@ -94,10 +94,13 @@ def access(models: Mapping[str, str | None]) -> dict[str, Access]:
     return found
 
 
-def _is_cached(model: str, revision: str | None) -> bool:
+def is_cached(model: str, revision: str | None, file: str = "config.json") -> bool:
+    """Tell whether a file of a model is in the hub's cache here."""
     from huggingface_hub import try_to_load_from_cache
 
-    return isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str)
+    with suppress(ValueError):  # an id that is none
+        return isinstance(try_to_load_from_cache(model, file, revision=revision), str)
+    return False
 
 
 def _access(model: str) -> Access:

@@ -8,9 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from huggingface_hub import constants
 
+from dsi_core.models import load
 from dsi_core.planning import course
 from dsi_core.runtime import hub
 from dsi_core.runtime.hub import Access, Way
+from dsi_core.settings.schema import Model
 
 GATED = {"o/open": False, "o/mine": "auto", "o/other": "manual"}
 
@@ -97,6 +99,18 @@ def test_what_is_here_needs_no_asking(there, monkeypatch, tmp_path):
     assert hub.way() is Way.OFFLINE
     both = {"o/other": None, "o/mine": None}
     assert hub.access(both) == {"o/other": Access.CACHED, "o/mine": Access.UNKNOWN}
+
+
+def test_a_tokenizer_is_here_where_the_cache_or_a_folder_has_it(there, tmp_path, empty_store):
+    snapshot = tmp_path / "cache" / "models--o--other" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "tokenizer.json").write_text("{}")
+    assert hub.is_cached("o/other", "a" * 40, "tokenizer.json")
+    assert not hub.is_cached("o/other", "a" * 40) and not hub.is_cached("no id/at/all", None)
+    here = [Model(hub="o/other", revision="a" * 40), Model(path="models/x")]
+    elsewhere = [Model(hub="o/other"), here[0].changed(trust_remote_code=True), Model(toy="llama")]
+    found = [load.tokenizer_is_here(load.Base("m", each, "")) for each in [*here, *elsewhere]]
+    assert found == [True] * 2 + [False] * 3
 
 
 def test_of_a_pinned_model_its_own_revision_must_be_here(there, monkeypatch, tmp_path):

@@ -102,7 +102,7 @@ def check(profile: Profile, name: str, *, fetch: bool) -> Checked:
         some = _may_exceed(pairs, limit)
         if some.empty:
             continue
-        if fetch or is_here(limit.base):
+        if fetch or load.tokenizer_is_here(limit.base):
             found.append(beyond(some, limit))
         else:
             unmeasured[limit.base.name] = max(len(some), unmeasured.get(limit.base.name, 0))
@@ -144,7 +144,8 @@ def limits(profile: Profile, name: str, *, longest: int, fetch: bool) -> list[Li
             of = f"recipe {model.training.recipe_name!r} (max_tokens)"
             found.append(Limit(base, recipe.max_tokens, of, whole=True))
         if name in profile.victims:
-            reads = is_here(base) or (fetch and longest + AROUND > SMALLEST_CONTEXT // 2)
+            long = longest + AROUND > SMALLEST_CONTEXT // 2
+            reads = load.tokenizer_is_here(base) or (fetch and long)
             found += _of_asking(profile, model, load.context_of(base) if reads else None)
     lowest: dict[tuple, Limit] = {}
     for limit in sorted(found, key=lambda each: each.tokens):
@@ -167,11 +168,6 @@ def _of_asking(profile: Profile, model: Participant, context: int | None) -> lis
         room = context - responses.max_new_tokens
         found.append(Limit(base, room, of, whole=False, system=system))
     return found
-
-
-def is_here(base: Base) -> bool:
-    """Whether a base's tokenizer can be loaded without making or fetching anything."""
-    return load.is_ready(base) if base.made_here else base.source.path is not None
 
 
 def worst(found: Sequence[pd.DataFrame]) -> pd.DataFrame:

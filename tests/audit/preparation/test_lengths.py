@@ -126,7 +126,7 @@ def test_rows_that_are_too_long_can_be_left_out_and_are_counted(mine, loaded):
 
 def test_a_prompt_beyond_what_a_model_reads(mine, loaded, monkeypatch):
     monkeypatch.setattr(load, "context_of", lambda base: 100)
-    monkeypatch.setattr(lengths, "is_here", lambda base: True)
+    monkeypatch.setattr(load, "tokenizer_is_here", lambda base: True)
     profile = mine(["Yes."]).changed(responses={"max_new_tokens": 40, "system": words(60)})
     with pytest.raises(ValueError) as error:
         lengths.check(profile, "mine", fetch=True)  # of the suspects alone: references have none
