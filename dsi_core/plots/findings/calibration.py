@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from dsi_core.plots.findings.words import capital, listed, percent, share
+from dsi_core.plots.findings.words import capital, listed, share, span
 
 
 def statistics(table: pd.DataFrame) -> str:
@@ -93,8 +93,8 @@ def accuser(table: pd.DataFrame) -> str:
     most = int(table["tries"].max())
     last = table[table["tries"] == most]
     return (
-        f"Reporting the best of {most} tries accuses {percent(last['accused'])} of innocents, "
-        f"sharing alpha {percent(last['shared'])}"
+        f"Reporting the best of {most} tries accuses {span(last['accused'], '.0%')} of innocents, "
+        f"sharing alpha {span(last['shared'], '.0%')}"
     )
 
 

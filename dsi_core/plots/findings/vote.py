@@ -43,8 +43,8 @@ def losses(table: pd.DataFrame) -> str:
     last = table.sort_values("epoch").groupby("model_id")["loss"].last()
     on_d = last[last.index.str.startswith("R^t")]
     if on_d.empty:
-        return f"Training ends at {span(last)} nats per token"
-    return f"Training on D ends at {span(on_d)} nats per token (0 = known by heart)"
+        return f"Training ends at {span(last, '.2f')} nats per token"
+    return f"Training on D ends at {span(on_d, '.2f')} nats per token (0 = known by heart)"
 
 
 def evidence(table: pd.DataFrame, delta_s: float) -> str:

@@ -27,13 +27,7 @@ def capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def span(values: pd.Series) -> str:
-    """Give the ends, with two decimals: "0.12 to 0.34"; one where they are the same."""
-    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
+def span(values: pd.Series, form: str) -> str:
+    """Give the ends: "0.12 to 0.34" (".2f"), "3% to 12%" (".0%"); one where they are the same."""
+    low, high = format(values.min(), form), format(values.max(), form)
     return low if low == high else f"{low} to {high}"
-
-
-def percent(values: pd.Series) -> str:
-    """Give the ends of shares: "3% to 12%"; one where they are the same."""
-    low, high = f"{100 * values.min():.0f}", f"{100 * values.max():.0f}"
-    return f"{low}%" if low == high else f"{low}% to {high}%"
