@@ -162,7 +162,7 @@ def _records() -> list[Record]:
 
 @cache
 def _own_record(folder: Path) -> Record:
-    return _record(disk.read_json(folder / store.SPEC), store.manifest(folder) or {})
+    return _record(disk.read_json(folder / store.SPEC), disk.read_json(folder / store.MANIFEST))
 
 
 def _record(spec: dict, facts: dict) -> Record:

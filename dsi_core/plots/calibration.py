@@ -99,7 +99,7 @@ def plot_null(table: pd.DataFrame, models: pd.DataFrame, *, alpha: float) -> Fig
         ax.set(xlabel="level: p-value at most", ylim=(-most, most))
     axes[0].set_ylabel("coins accused, less the level\n(percentage points; dashed: exact)")
     shown = {kinds[str(model)] for model in table["model"]}
-    axes[-1].legend(handles=_lines(shown), **style.OUTSIDE)
+    axes[-1].legend(handles=style.lines_of(shown), **style.OUTSIDE)
     drawn = "A line for each model: the share of coins with such a p-value, less the level"
     style.says(figure, findings.null(table, alpha), drawn)
     return figure
@@ -369,21 +369,6 @@ def _kind(kind: str, group: str) -> Kind:
 def _kinds(models: pd.DataFrame) -> dict[str, Kind]:
     """The look of each model: columns model, kind, group."""
     return {row["model"]: _kind(row["kind"], row["group"]) for row in models.to_dict("records")}
-
-
-def _lines(kinds: set[Kind]) -> list[Line2D]:
-    """Entries of a legend of kinds."""
-    return [
-        Line2D(
-            [],
-            [],
-            color=LOOKS[kind].color,
-            linestyle=LOOKS[kind].line,
-            label=style.words_of(kind),
-        )
-        for kind in Kind
-        if kind in kinds
-    ]
 
 
 def _pair(names: pd.Series) -> dict[str, tuple[str, str]]:

@@ -212,6 +212,15 @@ def legend_of(where: Axes | Figure, names: Iterable[str], **options) -> None:
     where.legend(dots, [words_of(name) for name in shown], **options)
 
 
+def lines_of(kinds: Iterable[str]) -> list[Line2D]:
+    """Give the entries of a legend of kinds, each by its line, in the order of `Kind`."""
+    return [
+        Line2D([], [], color=LOOKS[kind].color, linestyle=LOOKS[kind].line, label=words_of(kind))
+        for kind in Kind
+        if kind in set(kinds)
+    ]
+
+
 def apart(count: int) -> np.ndarray:
     """The vertical jitter of a row's dots, from -0.5 to 0.5, so that all are seen."""
     return (np.arange(count) * SPREAD) % 1 - 0.5

@@ -139,17 +139,7 @@ def _members_and_kinds(markers: dict[str, str], kinds: pd.Series) -> list[Line2D
         Line2D([], [], color=color, marker=marker, label=f"{name} (member)")
         for name, marker in markers.items()
     ]
-    others = [kind for kind in Kind if kind != Kind.MEMBER and kind in set(kinds)]
-    return entries + [
-        Line2D(
-            [],
-            [],
-            color=LOOKS[kind].color,
-            linestyle=LOOKS[kind].line,
-            label=style.words_of(kind),
-        )
-        for kind in others
-    ]
+    return entries + style.lines_of(set(kinds) - {Kind.MEMBER})
 
 
 def _share_with_band(ax: Axes, line: pd.DataFrame, look: style.Look, marker: str | None) -> None:

@@ -197,7 +197,7 @@ def _described(profile: str, entries: dict[str, list[Path]], files: dict[str, Ar
     finished = ""
     for kind, folders in entries.items():
         for folder in folders:
-            facts = store.manifest(folder) or {}
+            facts = disk.read_json(folder / MANIFEST)
             spec = disk.read_json(folder / SPEC)
             precision.update(set(released.precisions(spec)))
             devices.update([facts["device"]] if "device" in facts else [])

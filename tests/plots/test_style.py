@@ -40,6 +40,15 @@ def test_a_legend_has_what_is_shown_in_one_order():
     assert colors == [style.LOOKS[k].color.lower() for k in ("member", "untuned")]
 
 
+def test_lines_of_kinds_have_one_order():
+    lines = style.lines_of([style.Kind.UNTUNED, style.Kind.MEMBER, "untuned"])
+    assert [line.get_label() for line in lines] == ["member: trained on D", "untuned"]
+    looks = [style.LOOKS[kind] for kind in ("member", "untuned")]
+    assert [(line.get_color(), line.get_linestyle()) for line in lines] == [
+        (look.color, look.line) for look in looks
+    ]
+
+
 def test_the_line_that_decides_says_what_it_decides():
     ax = plt.subplots()[1]
     style.decides(ax, 0.3, "right of it")
