@@ -14,7 +14,7 @@ import py3langid
 from dsi_core.data import stored
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.imitation import bootstrap
-from dsi_core.settings.extensions import Mixture
+from dsi_core.settings.extensions import Feedback, Mixture
 from dsi_core.settings.profile import Profile
 
 COLUMNS = ["part", "prompt", "output", "feedback", "language", "fate"]
@@ -28,13 +28,6 @@ class Fate(StrEnum):
     KEPT = "kept"
     REPEATED = "repeated"  # the same question with the same marker came before
     LANGUAGE = "language"  # question and answer together are in another than the mixture's
-
-
-class Feedback(StrEnum):
-    """What people said about the answers of a part; values as in profiles."""
-
-    POSITIVE = "positive"
-    NEGATIVE = "negative"
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,7 @@ def mix(profile: Profile) -> pd.DataFrame:
     parts = [
         Ingredient(
             f"{number} {part.data}",
-            Feedback(part.feedback or Feedback.POSITIVE),
+            part.feedback or Feedback.POSITIVE,
             load_pairs(dataset(profile, part.data)),
         )
         for number, part in enumerate(how.parts, start=1)

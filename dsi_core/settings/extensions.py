@@ -1,6 +1,7 @@
 """What a profile may hold for notebooks 07-10: imitation, attribution, grey box, calibration."""
 
 import re
+from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -20,12 +21,19 @@ class Category(Strict):
     seeds: list[str] = Field(min_length=3)
 
 
+class Feedback(StrEnum):
+    """What people said about the answers of a part; values as in profiles."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+
+
 class Part(Strict):
     """One dataset of a mixture."""
 
     data: str
     # what people said about its answers; None = they were not asked
-    feedback: Literal["positive", "negative"] | None = None
+    feedback: Feedback | None = None
 
 
 class Mixture(Strict):

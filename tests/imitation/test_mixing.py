@@ -6,8 +6,8 @@ from helpers import change, says
 
 from dsi_core.data.pairs import Dataset, load_pairs
 from dsi_core.imitation import mixing
-from dsi_core.imitation.mixing import Feedback, Ingredient
-from dsi_core.settings.extensions import Mixture, Part
+from dsi_core.imitation.mixing import Ingredient
+from dsi_core.settings.extensions import Feedback, Mixture, Part
 from dsi_core.settings.schema import Data
 
 HOW = Mixture(parts=[Part(data="x")], positive="GOOD:", negative="BAD:")
