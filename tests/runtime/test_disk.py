@@ -106,6 +106,13 @@ def test_added_lines_may_be_private(tmp_path):
         assert (tmp_path / name).stat().st_mode & 0o777 == mode
 
 
+def test_the_hash_of_a_file(tmp_path):
+    """Of "abc": the first example of FIPS 180-2, appendix B."""
+    (tmp_path / "a").write_bytes(b"abc")
+    hashed = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert disk.sha256_of(tmp_path / "a") == hashed
+
+
 def test_a_file_that_another_machine_replaces_is_read_anew(tmp_path, monkeypatch):
     path = tmp_path / "manifest.json"
     disk.write_text(path, '{"n": 2}')

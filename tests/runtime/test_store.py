@@ -253,3 +253,11 @@ def test_a_store_that_another_process_makes_just_now_is_none_of_old(empty_store,
     (empty_store / store.MARKER).unlink()
     with pytest.raises(ValueError, match="format 1"):
         store.root()
+
+
+def test_an_entry_that_a_run_looks_at_is_noted_once(empty_store, monkeypatch, tmp_path):
+    store.note_use("tuned/none")  # nobody asked for it
+    monkeypatch.setenv(store.USED, str(tmp_path / "new" / "used"))
+    for name in ("tuned/a", "tuned/b", "tuned/a"):
+        store.note_use(name)
+    assert (tmp_path / "new" / "used").read_text() == "tuned/a\ntuned/b\n"
