@@ -69,7 +69,7 @@ def needed(values: np.ndarray, deals: int, alpha: float) -> float:
     value
         Above the largest values that p allows; infinite where it allows none.
     """
-    place = allowed(deals, alpha) - 1
-    if not 0 <= place < len(values):
+    ordered, place = np.sort(values)[::-1], allowed(deals, alpha) - 1
+    if not 0 <= place < len(ordered):
         return np.inf
-    return float(np.sort(values)[::-1][place] + stats.norm.ppf(POWER) * np.std(values))
+    return float(ordered[place] + stats.norm.ppf(POWER) * ordered.std())
