@@ -618,6 +618,88 @@ def test_a_region_of_evidence_is_told_once_the_answers_are_there(shown, script):
     assert script.evaluate("window.told") == [counts.any(axis=1).sum()]
 
 
+# A kernel that sends numbers at once, and the texts of samples when it is told to.
+KERNEL = """([header, numbers]) => {
+  const values = { header, state: {} }, none = header.datasets[0].references.map(() => "");
+  const bytes = (packed) => Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
+  let heard;
+  const answer = ({ key }, content, buffers) =>
+    setTimeout(() => heard({ key, ...content }, buffers));
+  window.asked = [];
+  window.free = (sample) => {
+    for (const message of window.asked.filter((one) => one.sample === sample)) {
+      answer(message, { texts: { prompt: `question ${sample}?`, oracle: "", before: none,
+        after: none, suspects: {} } });
+    }
+  };
+  render({ el: document.body, model: {
+    get: (name) => values[name], set: (name, value) => { values[name] = value; },
+    on: (event, act) => { if (event === "msg:custom") heard = act; }, save_changes: () => {},
+    send: (message) => "sample" in message ? window.asked.push(message)
+      : answer(message, {}, [new DataView(bytes(numbers[message.suspect + 1]).buffer)]),
+  } });
+}"""
+LATE = 800  # milliseconds: later than the explorer waits
+
+
+@pytest.fixture
+def kernel(shown, script):
+    (points,) = shown.datasets
+    packed = [points.samples(), *(points.answers(i) for i in range(len(SUSPECTS)))]
+    numbers = [base64.b64encode(part).decode() for part in packed]
+    script.evaluate(KERNEL, [shown.header(), numbers])
+    script.wait_for_selector(".dsi-explore[data-loaded]")
+    return script
+
+
+@needs_chromium
+def test_while_texts_do_not_come_none_of_another_sample_are_shown(kernel, tables):
+    order = tainted.gaps(tables[0]).sort_values("min_gap", ascending=False, kind="stable")
+    first, second, third = (int(sample[1:]) for sample in order["sample_id"].iloc[:3])
+    panel = kernel.locator(".texts")
+
+    def shown_after(act):
+        act()
+        kernel.wait_for_timeout(LATE)
+        return panel.inner_text()
+
+    def free(sample):
+        return shown_after(lambda: kernel.evaluate("window.free", sample))
+
+    assert f"question {first}?" in free(first)
+    kernel.locator(".plot").nth(1).focus()
+    late = shown_after(lambda: kernel.keyboard.press("ArrowRight"))
+    assert "question" not in late and "this cell again" in late
+    assert shown_after(lambda: kernel.keyboard.press("ArrowRight")) == late
+    assert free(second) == late
+    assert f"question {third}?" in free(third)
+
+
+@needs_chromium
+def test_texts_that_never_came_are_asked_for_again(kernel):
+    kernel.locator(".plot").nth(1).focus()
+    kernel.wait_for_timeout(LATE)
+    before = kernel.evaluate("window.asked")
+    for key in ("ArrowRight", "ArrowLeft"):
+        kernel.keyboard.press(key)
+        settled(kernel)
+    assert kernel.evaluate("window.asked").count(before[0]) == len(before) + 1
+
+
+@needs_chromium
+def test_the_hint_says_that_texts_do_not_come(kernel):
+    box, hint = kernel.locator(".plot").nth(1).bounding_box(), kernel.locator(".hint")
+    for y in range(20, int(box["height"]) - 40, 8):
+        kernel.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + y)
+        if hint.is_visible():
+            break
+    kernel.wait_for_timeout(LATE)
+    assert "this cell again" in hint.inner_text()
+    kernel.evaluate("window.asked.map((one) => window.free(one.sample))")
+    kernel.wait_for_timeout(LATE)
+    assert "question" in hint.inner_text() and "this cell again" not in hint.inner_text()
+
+
 @needs_chromium
 def test_every_control_says_in_a_sentence_what_it_does(page, address):
     opened(page, address)

@@ -5,11 +5,13 @@
 
 const MANY = 4000; // samples in sight: beyond, cells are drawn instead of dots
 const NEAR = 14; // pixels from the pointer to a sample
+const SOON = 300; // milliseconds that texts may take before other texts give way to a word on that
 
 /**
  * Show an explorer.
  * source: header; numbers(dataset, suspect or -1) -> Promise of bytes; texts(dataset, sample) ->
- * Promise of texts, or of null where there are none; link(text) -> what "copy" copies.
+ * Promise of texts, or of null where there are none (lateTexts, noTexts: what to say until they
+ * come, and then); link(text) -> what "copy" copies.
  * told(state, brushed): called after each change, brushed = places of samples or null.
  */
 function explore(root, source, given, told) {
@@ -17,7 +19,8 @@ function explore(root, source, given, told) {
   const { codes, looks, colors, limits } = header;
   const code = (threshold) => Math.round(threshold * codes.per_one);
   const byName = new Map(header.datasets.map((facts) => [facts.name, { facts, texts: new Map() }]));
-  let state, data, frame = 0, hovered = -1, drag = null, drawn = null, shownTexts = "";
+  let state, data, frame = 0, hovered = -1, drag = null, drawn = null;
+  let wantedTexts = "", late = 0, lateHint = 0; // what the panel is to show; timers until it does
 
   function start(dataset) {
     const facts = byName.get(dataset).facts;
@@ -225,6 +228,7 @@ function explore(root, source, given, told) {
     if (!data.ids) {
       summary.textContent = "loading …";
       load(state.dataset);
+      awaitTexts("");
       return;
     }
     if (!data.place.has(state.sample)) state.sample = data.ids[data.order[0]];
@@ -526,8 +530,11 @@ function explore(root, source, given, told) {
     numbers.push(STATUSES[drawn.status[i]]);
     const title = make("strong", {}, numbers.join(" · "));
     hint.replaceChildren(title, "…");
+    clearTimeout(lateHint);
+    lateHint = setTimeout(() => hint.replaceChildren(title, make("p", {}, source.lateTexts)), SOON);
     const said = await textsOf(i);
     if (hovered !== i) return;
+    clearTimeout(lateHint);
     hint.replaceChildren(title);
     const line = (name, text) => hint.append(make("p", {}, make("em", {}, `${name} `),
       text === "" ? "(empty)" : text.length > 170 ? `${text.slice(0, 170)} …` : text));
@@ -554,13 +561,24 @@ function explore(root, source, given, told) {
 
   // ---- the texts of one sample
 
+  /** The texts of sample i; what has not come soon is asked for again when it is wanted again. */
   function textsOf(i) {
     const kept = data.texts;
     if (!kept.has(i)) {
       if (kept.size > 500) kept.clear();
-      kept.set(i, source.texts(state.dataset, i));
+      const asked = source.texts(state.dataset, i);
+      kept.set(i, asked);
+      const forget = setTimeout(() => kept.delete(i), SOON);
+      asked.then(() => { clearTimeout(forget); kept.set(i, asked); });
     }
     return kept.get(i);
+  }
+
+  /** From now on the panel waits for texts, and soon no longer shows those of another sample. */
+  function awaitTexts(key) {
+    wantedTexts = key;
+    late ||= setTimeout(() => texts.replaceChildren(make("p", { class: "none" },
+      source.lateTexts)), SOON);
   }
 
   async function showTexts() {
@@ -568,10 +586,12 @@ function explore(root, source, given, told) {
     const own = data.answers[who], n = own ? own.draws : 0;
     const long = n ? own.lengths.slice(i * n, (i + 1) * n).map((bytes) => bytes >= state.mu) : [];
     const key = [state.dataset, i, who, drawn.status[i], ...long].join(); // all that they depend on
-    if (key === shownTexts) return;
-    shownTexts = key;
+    if (key === wantedTexts) return;
+    awaitTexts(key);
     const said = await textsOf(i);
-    if (key !== shownTexts) return;
+    if (key !== wantedTexts) return;
+    clearTimeout(late);
+    late = 0;
     if (!said) {
       texts.replaceChildren(make("p", { class: "none" }, source.noTexts));
       return;
@@ -637,6 +657,8 @@ function explore(root, source, given, told) {
     close: () => {
       window.removeEventListener("keydown", keys, true);
       sizes.disconnect();
+      clearTimeout(late);
+      clearTimeout(lateHint);
       cancelAnimationFrame(frame);
     },
   };
