@@ -22,12 +22,14 @@ from dsi_core.data.common_words import common
 from dsi_core.method import study, tainted
 from dsi_core.method.study import Study
 from dsi_core.plots import style
+from dsi_core.plots import tables as tables_of_notebooks
 from dsi_core.plots.explorer import explore, explored
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Rule
 
 HOSTILE = '</script><img src=x onerror="alerted=1"><b>bold</b><script>alerted=1</script>'
+TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 SAMPLES, REFERENCES, DRAWS = 60, ("first", "second"), 3
 SUSPECTS = {
     "bold": ("local members", True, 0.7),
@@ -475,6 +477,30 @@ def script(page):
     page.add_style_tag(content=explore.STYLE)
     page.add_script_tag(content=explore.SCRIPT.rpartition("export default")[0])
     return page
+
+
+@needs_chromium
+def test_what_turns_the_direction_of_writing_is_spelled_out(run, tables, page, tmp_path):
+    scores, answers, known = tables
+    turned, name = f"a {TURNS} \u05d0", "bo\u202eld"
+    scores = scores.assign(prompt=turned, output=turned, response_after=turned, category=turned)
+    answers = answers.assign(response=turned).replace({"suspect": {"bold": name}})
+    known = known.replace({"suspect": {"bold": name}})
+    path = tmp_path / "turned.html"
+    path.write_text(explore.page(explored.of_study(run, scores, answers, known))[0])
+    opened(page, path.as_uri(), suspect=name, sample="s07")
+    plot = page.locator(".plot").nth(1).bounding_box()
+    page.mouse.move(plot["x"] + plot["width"] / 2, plot["y"] + plot["height"] / 2)
+    texts = page.locator("#explorer").evaluate(
+        "(e) => [e.textContent, ...[...e.querySelectorAll('[title]')].map((one) => one.title)]"
+    )
+    assert not set(TURNS) & set("".join(texts))
+    spelled = tables_of_notebooks.straight(turned)
+    assert spelled in page.locator(".texts .prompt").inner_text()
+    assert page.locator(".texts .column p").first.inner_text() == spelled
+    page.locator(".row[data-kind=untuned]").click()
+    page.locator(".row").first.click()
+    assert told(page)["suspect"] == name
 
 
 @needs_chromium

@@ -311,9 +311,9 @@ function explore(root, source, given, told) {
         + (counts[FILTERED] ? `, ${counts[FILTERED].toLocaleString("en")} filtered` : ""));
     }
     if (restricted) words.push(`${facts.samples.toLocaleString("en")} samples in all`);
-    const sentence = `${words.join(" · ")}.`;
+    const sentence = straight(`${words.join(" · ")}.`);
     if (summary.textContent !== sentence) summary.textContent = sentence;
-    plots.get("evidence").caption.textContent = `Evidence: ${state.suspect}`;
+    plots.get("evidence").caption.textContent = straight(`Evidence: ${state.suspect}`);
   }
 
   // ---- the votes
@@ -361,9 +361,9 @@ function explore(root, source, given, told) {
       said.classList.toggle("wrong", mark === " ✗");
       Object.assign(element.dataset, { positive: counts[POSITIVE], negative: counts[NEGATIVE],
         filtered: counts[FILTERED], verdict });
-      element.title = `${suspect.suspect} (${suspect.kind}): ${counts[POSITIVE]} positive, `
-        + `${counts[NEGATIVE]} negative, ${counts[FILTERED]} filtered; ${verdict}`
-        + (truth ? `, in truth ${truth}` : "");
+      element.title = straight(`${suspect.suspect} (${suspect.kind}): `
+        + `${counts[POSITIVE]} positive, ${counts[NEGATIVE]} negative, `
+        + `${counts[FILTERED]} filtered; ${verdict}${truth ? `, in truth ${truth}` : ""}`);
     }
   }
 
@@ -598,7 +598,7 @@ function explore(root, source, given, told) {
     }
     texts.replaceChildren(...readable(said, i, drawn.status[i], who, own, data, state, header));
     texts.scrollTop = 0;
-    spoken.textContent = `${said.prompt} ${STATUSES[drawn.status[i]]}`;
+    spoken.textContent = straight(`${said.prompt} ${STATUSES[drawn.status[i]]}`);
   }
 
   // ---- changes, and who hears of them
