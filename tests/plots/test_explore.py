@@ -386,6 +386,17 @@ def test_it_counts_as_the_released_code_does(run, tables, page, tmp_path, monkey
 
 
 @needs_chromium
+def test_a_verdict_on_nothing_is_neither_right_nor_wrong(page, address):
+    opened(page, address, region="gap:-9,-8,-9,-8")
+    verdicts = page.locator(".row .verdict")
+    assert verdicts.all_inner_texts() == ["inconclusive –"] * len(SUSPECTS)
+    assert page.locator(".verdict.wrong").count() == 0
+    page.get_by_role("button", name="Reset").click()
+    settled(page)
+    assert set("".join(verdicts.all_inner_texts())) & set("✓✗–") <= {"✓", "✗"}
+
+
+@needs_chromium
 def test_a_slider_moves_everything_at_once(
     run, tables, page, address, monkeypatch, record_property
 ):

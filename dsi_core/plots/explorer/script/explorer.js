@@ -356,8 +356,10 @@ function explore(root, source, given, told) {
       numbers[0].textContent = counts[POSITIVE].toLocaleString("en");
       numbers[1].textContent = counts[NEGATIVE].toLocaleString("en");
       const truth = suspect.member === null ? "" : suspect.member ? "member" : "non-member";
-      const mark = !truth ? "" : verdict === truth ? " ✓" : " ✗";
+      const open = verdict === "inconclusive"; // neither right nor wrong
+      const mark = !truth ? "" : open ? " –" : verdict === truth ? " ✓" : " ✗";
       said.textContent = verdict + mark;
+      said.classList.toggle("open", open);
       said.classList.toggle("wrong", mark === " ✗");
       Object.assign(element.dataset, { positive: counts[POSITIVE], negative: counts[NEGATIVE],
         filtered: counts[FILTERED], verdict });
