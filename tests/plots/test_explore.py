@@ -607,6 +607,62 @@ def test_a_region_counts_alone_and_a_link_brings_it_all_back(page, address, tabl
     assert "region" not in told(page)
 
 
+# A kernel that sends numbers at once, and the texts of samples when it is told to.
+KERNEL = """([header, numbers]) => {
+  const values = { header, state: {} }, none = header.datasets[0].references.map(() => "");
+  const bytes = (packed) => Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
+  const heard = {};
+  const answer = ({ key }, content, buffers) =>
+    setTimeout(() => heard["msg:custom"]({ key, ...content }, buffers));
+  window.state = () => values.state;
+  window.give = (state) => { values.state = state; heard["change:state"](); };
+  window.asked = [];
+  window.free = (sample) => {
+    for (const message of window.asked.filter((one) => one.sample === sample)) {
+      answer(message, { texts: { prompt: `question ${sample}?`, oracle: "", before: none,
+        after: none, suspects: {} } });
+    }
+  };
+  render({ el: document.body, model: {
+    get: (name) => values[name], set: (name, value) => { values[name] = value; },
+    on: (event, act) => { heard[event] = act; }, save_changes: () => {},
+    send: (message) => "sample" in message ? window.asked.push(message)
+      : answer(message, {}, [new DataView(bytes(numbers[message.suspect + 1]).buffer)]),
+  } });
+}"""
+LATE = 800  # milliseconds: later than the explorer waits
+
+
+@pytest.fixture
+def kernel(shown, script):
+    (points,) = shown.datasets
+    packed = [points.samples(), *(points.answers(i) for i in range(len(SUSPECTS)))]
+    numbers = [base64.b64encode(part).decode() for part in packed]
+    script.evaluate(KERNEL, [shown.header(), numbers])
+    script.wait_for_selector(".dsi-explore[data-loaded]")
+    return script
+
+
+@needs_chromium
+def test_the_chosen_suspect_is_in_the_list(page, address):
+    opened(page, address, suspect="shy")
+    kinds = page.get_by_label("suspects", exact=True).first
+    for kind, suspect in [("member", "shy"), ("untuned", "distant"), ("", "distant")]:
+        kinds.select_option(kind)
+        assert told(page)["suspect"] == suspect
+        chosen = page.locator(".row[aria-selected=true]")
+        assert chosen.get_attribute("data-suspect") == suspect
+
+
+@needs_chromium
+def test_a_notebook_hears_what_became_of_a_state_that_it_set(kernel):
+    of_members = {"kind": "member", "suspect": "bold"}
+    for given in ({"kind": "member"}, {"kind": "member", "suspect": "distant"}):
+        kernel.evaluate("window.give", given)
+        kernel.wait_for_timeout(LATE)
+        assert kernel.evaluate("window.state()").items() >= of_members.items()
+
+
 @needs_chromium
 def test_a_study_begins_at_its_own_threshold_though_lowest_is_rounded_up(
     run, tables, page, tmp_path
@@ -653,40 +709,6 @@ def test_a_region_of_evidence_is_told_once_the_answers_are_there(shown, script):
     script.wait_for_timeout(200)
     counts = (points.gaps[1] > explored.DROPPED) & (points.lengths[1] >= shown.mu)
     assert script.evaluate("window.told") == [counts.any(axis=1).sum()]
-
-
-# A kernel that sends numbers at once, and the texts of samples when it is told to.
-KERNEL = """([header, numbers]) => {
-  const values = { header, state: {} }, none = header.datasets[0].references.map(() => "");
-  const bytes = (packed) => Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
-  let heard;
-  const answer = ({ key }, content, buffers) =>
-    setTimeout(() => heard({ key, ...content }, buffers));
-  window.asked = [];
-  window.free = (sample) => {
-    for (const message of window.asked.filter((one) => one.sample === sample)) {
-      answer(message, { texts: { prompt: `question ${sample}?`, oracle: "", before: none,
-        after: none, suspects: {} } });
-    }
-  };
-  render({ el: document.body, model: {
-    get: (name) => values[name], set: (name, value) => { values[name] = value; },
-    on: (event, act) => { if (event === "msg:custom") heard = act; }, save_changes: () => {},
-    send: (message) => "sample" in message ? window.asked.push(message)
-      : answer(message, {}, [new DataView(bytes(numbers[message.suspect + 1]).buffer)]),
-  } });
-}"""
-LATE = 800  # milliseconds: later than the explorer waits
-
-
-@pytest.fixture
-def kernel(shown, script):
-    (points,) = shown.datasets
-    packed = [points.samples(), *(points.answers(i) for i in range(len(SUSPECTS)))]
-    numbers = [base64.b64encode(part).decode() for part in packed]
-    script.evaluate(KERNEL, [shown.header(), numbers])
-    script.wait_for_selector(".dsi-explore[data-loaded]")
-    return script
 
 
 @needs_chromium

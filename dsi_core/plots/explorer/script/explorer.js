@@ -47,6 +47,10 @@ function explore(root, source, given, told) {
     for (const [key, options] of Object.entries(known)) {
       if (!options.includes(next[key])) next[key] = base[key];
     }
+    const listed = facts.suspects.filter((s) => !next.kind || s.kind === next.kind);
+    if (listed.length && !listed.some((s) => s.suspect === next.suspect)) {
+      next.suspect = listed[0].suspect; // the chosen one is always in the list
+    }
     const within = (value, low, high, or) =>
       Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : or;
     next.delta_t = within(next.delta_t, lowestOf(facts), limits.highest, base.delta_t);
@@ -101,7 +105,7 @@ function explore(root, source, given, told) {
   select("reference", "reference",
     "Whose similarities the first view shows: of the reference that moved least, or of one.");
   select("status", "status", "Show only samples of this status; the votes stay as they are.");
-  select("kind", "suspects", "List only suspects of one kind.");
+  select("kind", "suspects", "List only suspects of one kind, and choose one of them.");
   function button(label, sentence, act) {
     const element = tipped(make("button", { type: "button" }, label), sentence);
     element.addEventListener("click", () => act(element));
@@ -654,7 +658,7 @@ function explore(root, source, given, told) {
   state = valid(given);
   schedule();
   return {
-    set: (wanted) => { state = valid(wanted); schedule(); },
+    set: (wanted) => { state = valid(wanted); lastTold = ""; schedule(); },
     text: () => toText(state),
     close: () => {
       window.removeEventListener("keydown", keys, true);
