@@ -441,8 +441,8 @@ def test_slides_neither_hide_its_controls_nor_count_its_parts_nor_take_its_keys(
     page.evaluate("() => document.addEventListener('keydown', (e) => window.keys.push(e.key))")
     for part in (page.locator(".plot").first, page.get_by_label("delta_s", exact=True)):
         part.focus()
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("PageDown")
+        for key in ("ArrowRight", "PageDown", "Home", "End"):
+            page.keyboard.press(key)
     page.get_by_role("button", name="Reset").focus()
     page.keyboard.press("Space")
     assert page.evaluate("window.keys") == ["PageDown", "PageDown"]
@@ -557,6 +557,9 @@ def test_pointer_and_keyboard_go_from_sample_to_sample(page, address, tables):
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     assert told(page)["sample"] == order["sample_id"].iloc[3]
+    for key, place in [("End", -1), ("ArrowLeft", -2), ("Home", 0)]:
+        page.keyboard.press(key)
+        assert told(page)["sample"] == order["sample_id"].iloc[place]
     box, hint = plot.bounding_box(), page.locator(".hint")
     for y in range(20, int(box["height"]) - 40, 8):  # down to the middle of the sorted samples
         page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + y)

@@ -130,7 +130,8 @@ function explore(root, source, given, told) {
     const below = make("canvas"), above = make("canvas");
     const plot = make("div", { class: "plot", tabindex: 0, role: "application",
       "aria-roledescription": "plot of samples", "aria-label": title, "aria-description":
-      `${sentence} Arrow keys go from sample to sample, Escape ends the region.` }, below, above);
+      `${sentence} Arrow keys go from sample to sample, Home and End to the first and the last,`
+      + " Escape ends the region." }, below, above);
     views.append(make("figure", { class: "view" }, caption, plot));
     plots.set(name, { name, plot, below, above, caption, title });
     listen(plots.get(name));
@@ -508,17 +509,18 @@ function explore(root, source, given, told) {
         change({ region: "" });
         return;
       }
-      const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+      const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1,
+        Home: -Infinity, End: Infinity }[event.key];
       if (!step) return;
       event.preventDefault();
       const { x, y } = drawn.of[plot.name];
-      const along = event.key === "ArrowRight" || event.key === "ArrowLeft" ? x : y;
+      const along = event.key === "ArrowUp" || event.key === "ArrowDown" ? y : x;
       const places = [...data.ids.keys()].filter((i) => drawn.seen[i] && drawn.counted[i]
         && !Number.isNaN(x[i]) && !Number.isNaN(y[i])).sort((a, b) => along[a] - along[b] || a - b);
       if (!places.length) return;
       const now = places.indexOf(data.place.get(state.sample));
-      const next = now < 0 ? 0 : Math.min(places.length - 1, Math.max(0, now + step));
-      change({ sample: data.ids[places[next]] });
+      const next = now < 0 && step !== Infinity ? 0 : now + step;
+      change({ sample: data.ids[places[Math.min(places.length - 1, Math.max(0, next))]] });
     });
   }
 
@@ -650,7 +652,7 @@ function explore(root, source, given, told) {
   window.addEventListener("keydown", keys, true);
   root.addEventListener("keydown", (event) => { // RISE turns slides at these
     const space = event.key === " " && event.target.matches("button, select");
-    if (space || event.key.startsWith("Arrow")) event.stopPropagation();
+    if (space || /^(Arrow.*|Home|End)$/.test(event.key)) event.stopPropagation();
   });
   const sizes = new ResizeObserver(() => schedule());
   for (const { plot } of plots.values()) sizes.observe(plot);
