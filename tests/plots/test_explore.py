@@ -228,6 +228,11 @@ def test_a_page_is_the_same_each_time_and_holds_no_text_as_markup(shown):
     }
 
 
+def test_a_page_says_what_jupyterlab_wants_of_its_reader(shown):
+    instead = re.search(r"<noscript>(.*?)</noscript>", explore.page(shown)[0])[1]
+    assert "Trust HTML" in instead  # the name of JupyterLab's button
+
+
 def test_a_page_keeps_to_its_limit_and_says_so(shown):
     whole = len(explore.page(shown)[0].encode())
     (points,) = shown.datasets
