@@ -359,6 +359,7 @@ def settled(page):
 
 def told(page):
     """The state in the address, once it has been written there."""
+    settled(page)  # the address follows 120 ms after a drawing
     page.wait_for_timeout(200)
     return explore.read_state(unquote(page.url) if "%23" in page.url else page.url)
 
