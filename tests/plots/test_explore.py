@@ -22,12 +22,14 @@ from dsi_core.data.common_words import common
 from dsi_core.method import study, tainted
 from dsi_core.method.study import Study
 from dsi_core.plots import style
+from dsi_core.plots import tables as tables_of_notebooks
 from dsi_core.plots.explorer import explore, explored
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile
 from dsi_core.settings.schema import Rule
 
 HOSTILE = '</script><img src=x onerror="alerted=1"><b>bold</b><script>alerted=1</script>'
+TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 SAMPLES, REFERENCES, DRAWS = 60, ("first", "second"), 3
 SUSPECTS = {
     "bold": ("local members", True, 0.7),
@@ -226,6 +228,11 @@ def test_a_page_is_the_same_each_time_and_holds_no_text_as_markup(shown):
     }
 
 
+def test_a_page_says_what_jupyterlab_wants_of_its_reader(shown):
+    instead = re.search(r"<noscript>(.*?)</noscript>", explore.page(shown)[0])[1]
+    assert "Trust HTML" in instead  # the name of JupyterLab's button
+
+
 def test_a_page_keeps_to_its_limit_and_says_so(shown):
     whole = len(explore.page(shown)[0].encode())
     (points,) = shown.datasets
@@ -352,6 +359,7 @@ def settled(page):
 
 def told(page):
     """The state in the address, once it has been written there."""
+    settled(page)  # the address follows 120 ms after a drawing
     page.wait_for_timeout(200)
     return explore.read_state(unquote(page.url) if "%23" in page.url else page.url)
 
@@ -381,6 +389,17 @@ def test_it_counts_as_the_released_code_does(run, tables, page, tmp_path, monkey
     path.write_text(explore.page(explored.of_study(released, *tables))[0])
     opened(page, path.as_uri(), delta_t=0.2, delta_s=0.1, mu=50)
     assert page.evaluate(ROWS) == judged(released, tables, 0.2, 0.1, 50, monkeypatch)
+
+
+@needs_chromium
+def test_a_verdict_on_nothing_is_neither_right_nor_wrong(page, address):
+    opened(page, address, region="gap:-9,-8,-9,-8")
+    verdicts = page.locator(".row .verdict")
+    assert verdicts.all_inner_texts() == ["inconclusive –"] * len(SUSPECTS)
+    assert page.locator(".verdict.wrong").count() == 0
+    page.get_by_role("button", name="Reset").click()
+    settled(page)
+    assert set("".join(verdicts.all_inner_texts())) & set("✓✗–") <= {"✓", "✗"}
 
 
 @needs_chromium
@@ -428,8 +447,8 @@ def test_slides_neither_hide_its_controls_nor_count_its_parts_nor_take_its_keys(
     page.evaluate("() => document.addEventListener('keydown', (e) => window.keys.push(e.key))")
     for part in (page.locator(".plot").first, page.get_by_label("delta_s", exact=True)):
         part.focus()
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("PageDown")
+        for key in ("ArrowRight", "PageDown", "Home", "End"):
+            page.keyboard.press(key)
     page.get_by_role("button", name="Reset").focus()
     page.keyboard.press("Space")
     assert page.evaluate("window.keys") == ["PageDown", "PageDown"]
@@ -478,6 +497,30 @@ def script(page):
 
 
 @needs_chromium
+def test_what_turns_the_direction_of_writing_is_spelled_out(run, tables, page, tmp_path):
+    scores, answers, known = tables
+    turned, name = f"a {TURNS} \u05d0", "bo\u202eld"
+    scores = scores.assign(prompt=turned, output=turned, response_after=turned, category=turned)
+    answers = answers.assign(response=turned).replace({"suspect": {"bold": name}})
+    known = known.replace({"suspect": {"bold": name}})
+    path = tmp_path / "turned.html"
+    path.write_text(explore.page(explored.of_study(run, scores, answers, known))[0])
+    opened(page, path.as_uri(), suspect=name, sample="s07")
+    plot = page.locator(".plot").nth(1).bounding_box()
+    page.mouse.move(plot["x"] + plot["width"] / 2, plot["y"] + plot["height"] / 2)
+    texts = page.locator("#explorer").evaluate(
+        "(e) => [e.textContent, ...[...e.querySelectorAll('[title]')].map((one) => one.title)]"
+    )
+    assert not set(TURNS) & set("".join(texts))
+    spelled = tables_of_notebooks.straight(turned)
+    assert spelled in page.locator(".texts .prompt").inner_text()
+    assert page.locator(".texts .column p").first.inner_text() == spelled
+    page.locator(".row[data-kind=untuned]").click()
+    page.locator(".row").first.click()
+    assert told(page)["suspect"] == name
+
+
+@needs_chromium
 @pytest.mark.parametrize(
     "oracle, response",
     [
@@ -520,6 +563,9 @@ def test_pointer_and_keyboard_go_from_sample_to_sample(page, address, tables):
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     assert told(page)["sample"] == order["sample_id"].iloc[3]
+    for key, place in [("End", -1), ("ArrowLeft", -2), ("Home", 0)]:
+        page.keyboard.press(key)
+        assert told(page)["sample"] == order["sample_id"].iloc[place]
     box, hint = plot.bounding_box(), page.locator(".hint")
     for y in range(20, int(box["height"]) - 40, 8):  # down to the middle of the sorted samples
         page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + y)
@@ -570,6 +616,62 @@ def test_a_region_counts_alone_and_a_link_brings_it_all_back(page, address, tabl
     assert "region" not in told(page)
 
 
+# A kernel that sends numbers at once, and the texts of samples when it is told to.
+KERNEL = """([header, numbers]) => {
+  const values = { header, state: {} }, none = header.datasets[0].references.map(() => "");
+  const bytes = (packed) => Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
+  const heard = {};
+  const answer = ({ key }, content, buffers) =>
+    setTimeout(() => heard["msg:custom"]({ key, ...content }, buffers));
+  window.state = () => values.state;
+  window.give = (state) => { values.state = state; heard["change:state"](); };
+  window.asked = [];
+  window.free = (sample) => {
+    for (const message of window.asked.filter((one) => one.sample === sample)) {
+      answer(message, { texts: { prompt: `question ${sample}?`, oracle: "", before: none,
+        after: none, suspects: {} } });
+    }
+  };
+  render({ el: document.body, model: {
+    get: (name) => values[name], set: (name, value) => { values[name] = value; },
+    on: (event, act) => { heard[event] = act; }, save_changes: () => {},
+    send: (message) => "sample" in message ? window.asked.push(message)
+      : answer(message, {}, [new DataView(bytes(numbers[message.suspect + 1]).buffer)]),
+  } });
+}"""
+LATE = 800  # milliseconds: later than the explorer waits
+
+
+@pytest.fixture
+def kernel(shown, script):
+    (points,) = shown.datasets
+    packed = [points.samples(), *(points.answers(i) for i in range(len(SUSPECTS)))]
+    numbers = [base64.b64encode(part).decode() for part in packed]
+    script.evaluate(KERNEL, [shown.header(), numbers])
+    script.wait_for_selector(".dsi-explore[data-loaded]")
+    return script
+
+
+@needs_chromium
+def test_the_chosen_suspect_is_in_the_list(page, address):
+    opened(page, address, suspect="shy")
+    kinds = page.get_by_label("suspects", exact=True).first
+    for kind, suspect in [("member", "shy"), ("untuned", "distant"), ("", "distant")]:
+        kinds.select_option(kind)
+        assert told(page)["suspect"] == suspect
+        chosen = page.locator(".row[aria-selected=true]")
+        assert chosen.get_attribute("data-suspect") == suspect
+
+
+@needs_chromium
+def test_a_notebook_hears_what_became_of_a_state_that_it_set(kernel):
+    of_members = {"kind": "member", "suspect": "bold"}
+    for given in ({"kind": "member"}, {"kind": "member", "suspect": "distant"}):
+        kernel.evaluate("window.give", given)
+        kernel.wait_for_timeout(LATE)
+        assert kernel.evaluate("window.state()").items() >= of_members.items()
+
+
 @needs_chromium
 def test_a_study_begins_at_its_own_threshold_though_lowest_is_rounded_up(
     run, tables, page, tmp_path
@@ -616,6 +718,54 @@ def test_a_region_of_evidence_is_told_once_the_answers_are_there(shown, script):
     script.wait_for_timeout(200)
     counts = (points.gaps[1] > explored.DROPPED) & (points.lengths[1] >= shown.mu)
     assert script.evaluate("window.told") == [counts.any(axis=1).sum()]
+
+
+@needs_chromium
+def test_while_texts_do_not_come_none_of_another_sample_are_shown(kernel, tables):
+    order = tainted.gaps(tables[0]).sort_values("min_gap", ascending=False, kind="stable")
+    first, second, third = (int(sample[1:]) for sample in order["sample_id"].iloc[:3])
+    panel = kernel.locator(".texts")
+
+    def shown_after(act):
+        act()
+        kernel.wait_for_timeout(LATE)
+        return panel.inner_text()
+
+    def free(sample):
+        return shown_after(lambda: kernel.evaluate("window.free", sample))
+
+    assert f"question {first}?" in free(first)
+    kernel.locator(".plot").nth(1).focus()
+    late = shown_after(lambda: kernel.keyboard.press("ArrowRight"))
+    assert "question" not in late and "this cell again" in late
+    assert shown_after(lambda: kernel.keyboard.press("ArrowRight")) == late
+    assert free(second) == late
+    assert f"question {third}?" in free(third)
+
+
+@needs_chromium
+def test_texts_that_never_came_are_asked_for_again(kernel):
+    kernel.locator(".plot").nth(1).focus()
+    kernel.wait_for_timeout(LATE)
+    before = kernel.evaluate("window.asked")
+    for key in ("ArrowRight", "ArrowLeft"):
+        kernel.keyboard.press(key)
+        settled(kernel)
+    assert kernel.evaluate("window.asked").count(before[0]) == len(before) + 1
+
+
+@needs_chromium
+def test_the_hint_says_that_texts_do_not_come(kernel):
+    box, hint = kernel.locator(".plot").nth(1).bounding_box(), kernel.locator(".hint")
+    for y in range(20, int(box["height"]) - 40, 8):
+        kernel.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + y)
+        if hint.is_visible():
+            break
+    kernel.wait_for_timeout(LATE)
+    assert "this cell again" in hint.inner_text()
+    kernel.evaluate("window.asked.map((one) => window.free(one.sample))")
+    kernel.wait_for_timeout(LATE)
+    assert "question" in hint.inner_text() and "this cell again" not in hint.inner_text()
 
 
 @needs_chromium

@@ -5,11 +5,13 @@
 
 const MANY = 4000; // samples in sight: beyond, cells are drawn instead of dots
 const NEAR = 14; // pixels from the pointer to a sample
+const SOON = 300; // milliseconds that texts may take before other texts give way to a word on that
 
 /**
  * Show an explorer.
  * source: header; numbers(dataset, suspect or -1) -> Promise of bytes; texts(dataset, sample) ->
- * Promise of texts, or of null where there are none; link(text) -> what "copy" copies.
+ * Promise of texts, or of null where there are none (lateTexts, noTexts: what to say until they
+ * come, and then); link(text) -> what "copy" copies.
  * told(state, brushed): called after each change, brushed = places of samples or null.
  */
 function explore(root, source, given, told) {
@@ -17,7 +19,8 @@ function explore(root, source, given, told) {
   const { codes, looks, colors, limits } = header;
   const code = (threshold) => Math.round(threshold * codes.per_one);
   const byName = new Map(header.datasets.map((facts) => [facts.name, { facts, texts: new Map() }]));
-  let state, data, frame = 0, hovered = -1, drag = null, drawn = null, shownTexts = "";
+  let state, data, frame = 0, hovered = -1, drag = null, drawn = null;
+  let wantedTexts = "", late = 0, lateHint = 0; // what the panel is to show; timers until it does
 
   function start(dataset) {
     const facts = byName.get(dataset).facts;
@@ -43,6 +46,10 @@ function explore(root, source, given, told) {
     };
     for (const [key, options] of Object.entries(known)) {
       if (!options.includes(next[key])) next[key] = base[key];
+    }
+    const listed = facts.suspects.filter((s) => !next.kind || s.kind === next.kind);
+    if (listed.length && !listed.some((s) => s.suspect === next.suspect)) {
+      next.suspect = listed[0].suspect; // the chosen one is always in the list
     }
     const within = (value, low, high, or) =>
       Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : or;
@@ -98,7 +105,7 @@ function explore(root, source, given, told) {
   select("reference", "reference",
     "Whose similarities the first view shows: of the reference that moved least, or of one.");
   select("status", "status", "Show only samples of this status; the votes stay as they are.");
-  select("kind", "suspects", "List only suspects of one kind.");
+  select("kind", "suspects", "List only suspects of one kind, and choose one of them.");
   function button(label, sentence, act) {
     const element = tipped(make("button", { type: "button" }, label), sentence);
     element.addEventListener("click", () => act(element));
@@ -123,7 +130,8 @@ function explore(root, source, given, told) {
     const below = make("canvas"), above = make("canvas");
     const plot = make("div", { class: "plot", tabindex: 0, role: "application",
       "aria-roledescription": "plot of samples", "aria-label": title, "aria-description":
-      `${sentence} Arrow keys go from sample to sample, Escape ends the region.` }, below, above);
+      `${sentence} Arrow keys go from sample to sample, Home and End to the first and the last,`
+      + " Escape ends the region." }, below, above);
     views.append(make("figure", { class: "view" }, caption, plot));
     plots.set(name, { name, plot, below, above, caption, title });
     listen(plots.get(name));
@@ -225,6 +233,7 @@ function explore(root, source, given, told) {
     if (!data.ids) {
       summary.textContent = "loading …";
       load(state.dataset);
+      awaitTexts("");
       return;
     }
     if (!data.place.has(state.sample)) state.sample = data.ids[data.order[0]];
@@ -307,9 +316,9 @@ function explore(root, source, given, told) {
         + (counts[FILTERED] ? `, ${counts[FILTERED].toLocaleString("en")} filtered` : ""));
     }
     if (restricted) words.push(`${facts.samples.toLocaleString("en")} samples in all`);
-    const sentence = `${words.join(" · ")}.`;
+    const sentence = straight(`${words.join(" · ")}.`);
     if (summary.textContent !== sentence) summary.textContent = sentence;
-    plots.get("evidence").caption.textContent = `Evidence: ${state.suspect}`;
+    plots.get("evidence").caption.textContent = straight(`Evidence: ${state.suspect}`);
   }
 
   // ---- the votes
@@ -352,14 +361,16 @@ function explore(root, source, given, told) {
       numbers[0].textContent = counts[POSITIVE].toLocaleString("en");
       numbers[1].textContent = counts[NEGATIVE].toLocaleString("en");
       const truth = suspect.member === null ? "" : suspect.member ? "member" : "non-member";
-      const mark = !truth ? "" : verdict === truth ? " ✓" : " ✗";
+      const open = verdict === "inconclusive"; // neither right nor wrong
+      const mark = !truth ? "" : open ? " –" : verdict === truth ? " ✓" : " ✗";
       said.textContent = verdict + mark;
+      said.classList.toggle("open", open);
       said.classList.toggle("wrong", mark === " ✗");
       Object.assign(element.dataset, { positive: counts[POSITIVE], negative: counts[NEGATIVE],
         filtered: counts[FILTERED], verdict });
-      element.title = `${suspect.suspect} (${suspect.kind}): ${counts[POSITIVE]} positive, `
-        + `${counts[NEGATIVE]} negative, ${counts[FILTERED]} filtered; ${verdict}`
-        + (truth ? `, in truth ${truth}` : "");
+      element.title = straight(`${suspect.suspect} (${suspect.kind}): `
+        + `${counts[POSITIVE]} positive, ${counts[NEGATIVE]} negative, `
+        + `${counts[FILTERED]} filtered; ${verdict}${truth ? `, in truth ${truth}` : ""}`);
     }
   }
 
@@ -498,17 +509,18 @@ function explore(root, source, given, told) {
         change({ region: "" });
         return;
       }
-      const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+      const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1,
+        Home: -Infinity, End: Infinity }[event.key];
       if (!step) return;
       event.preventDefault();
       const { x, y } = drawn.of[plot.name];
-      const along = event.key === "ArrowRight" || event.key === "ArrowLeft" ? x : y;
+      const along = event.key === "ArrowUp" || event.key === "ArrowDown" ? y : x;
       const places = [...data.ids.keys()].filter((i) => drawn.seen[i] && drawn.counted[i]
         && !Number.isNaN(x[i]) && !Number.isNaN(y[i])).sort((a, b) => along[a] - along[b] || a - b);
       if (!places.length) return;
       const now = places.indexOf(data.place.get(state.sample));
-      const next = now < 0 ? 0 : Math.min(places.length - 1, Math.max(0, now + step));
-      change({ sample: data.ids[places[next]] });
+      const next = now < 0 && step !== Infinity ? 0 : now + step;
+      change({ sample: data.ids[places[Math.min(places.length - 1, Math.max(0, next))]] });
     });
   }
 
@@ -526,8 +538,11 @@ function explore(root, source, given, told) {
     numbers.push(STATUSES[drawn.status[i]]);
     const title = make("strong", {}, numbers.join(" · "));
     hint.replaceChildren(title, "…");
+    clearTimeout(lateHint);
+    lateHint = setTimeout(() => hint.replaceChildren(title, make("p", {}, source.lateTexts)), SOON);
     const said = await textsOf(i);
     if (hovered !== i) return;
+    clearTimeout(lateHint);
     hint.replaceChildren(title);
     const line = (name, text) => hint.append(make("p", {}, make("em", {}, `${name} `),
       text === "" ? "(empty)" : text.length > 170 ? `${text.slice(0, 170)} …` : text));
@@ -554,13 +569,24 @@ function explore(root, source, given, told) {
 
   // ---- the texts of one sample
 
+  /** The texts of sample i; what has not come soon is asked for again when it is wanted again. */
   function textsOf(i) {
     const kept = data.texts;
     if (!kept.has(i)) {
       if (kept.size > 500) kept.clear();
-      kept.set(i, source.texts(state.dataset, i));
+      const asked = source.texts(state.dataset, i);
+      kept.set(i, asked);
+      const forget = setTimeout(() => kept.delete(i), SOON);
+      asked.then(() => { clearTimeout(forget); kept.set(i, asked); });
     }
     return kept.get(i);
+  }
+
+  /** From now on the panel waits for texts, and soon no longer shows those of another sample. */
+  function awaitTexts(key) {
+    wantedTexts = key;
+    late ||= setTimeout(() => texts.replaceChildren(make("p", { class: "none" },
+      source.lateTexts)), SOON);
   }
 
   async function showTexts() {
@@ -568,17 +594,19 @@ function explore(root, source, given, told) {
     const own = data.answers[who], n = own ? own.draws : 0;
     const long = n ? own.lengths.slice(i * n, (i + 1) * n).map((bytes) => bytes >= state.mu) : [];
     const key = [state.dataset, i, who, drawn.status[i], ...long].join(); // all that they depend on
-    if (key === shownTexts) return;
-    shownTexts = key;
+    if (key === wantedTexts) return;
+    awaitTexts(key);
     const said = await textsOf(i);
-    if (key !== shownTexts) return;
+    if (key !== wantedTexts) return;
+    clearTimeout(late);
+    late = 0;
     if (!said) {
       texts.replaceChildren(make("p", { class: "none" }, source.noTexts));
       return;
     }
     texts.replaceChildren(...readable(said, i, drawn.status[i], who, own, data, state, header));
     texts.scrollTop = 0;
-    spoken.textContent = `${said.prompt} ${STATUSES[drawn.status[i]]}`;
+    spoken.textContent = straight(`${said.prompt} ${STATUSES[drawn.status[i]]}`);
   }
 
   // ---- changes, and who hears of them
@@ -624,7 +652,7 @@ function explore(root, source, given, told) {
   window.addEventListener("keydown", keys, true);
   root.addEventListener("keydown", (event) => { // RISE turns slides at these
     const space = event.key === " " && event.target.matches("button, select");
-    if (space || event.key.startsWith("Arrow")) event.stopPropagation();
+    if (space || /^(Arrow.*|Home|End)$/.test(event.key)) event.stopPropagation();
   });
   const sizes = new ResizeObserver(() => schedule());
   for (const { plot } of plots.values()) sizes.observe(plot);
@@ -632,11 +660,13 @@ function explore(root, source, given, told) {
   state = valid(given);
   schedule();
   return {
-    set: (wanted) => { state = valid(wanted); schedule(); },
+    set: (wanted) => { state = valid(wanted); lastTold = ""; schedule(); },
     text: () => toText(state),
     close: () => {
       window.removeEventListener("keydown", keys, true);
       sizes.disconnect();
+      clearTimeout(late);
+      clearTimeout(lateHint);
       cancelAnimationFrame(frame);
     },
   };

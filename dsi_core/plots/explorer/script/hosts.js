@@ -17,6 +17,7 @@ function render({ model, el }) {
     linkLabel: "Copy state",
     linkSentence: "Copy thresholds, filters and selection as text, for the explorer's `state`.",
     noTexts: "There are no texts of this sample.",
+    lateTexts: "Loading the texts (the kernel is busy; if it was restarted, run this cell again).",
     link: (text) => text,
     numbers: async (dataset, suspect) => {
       const { buffers } = await asked(`numbers ${dataset} ${suspect}`, { dataset, suspect });
@@ -69,6 +70,7 @@ function page() {
     linkLabel: "Copy link",
     linkSentence: "Copy a link to this page with its thresholds, filters and selection.",
     noTexts: within.none,
+    lateTexts: "Loading the texts.",
     link: (text) => `${location.href.split("#")[0]}#${text}`,
     numbers: (dataset, suspect) => unpacked(`numbers-${number(dataset)}-${suspect}`),
     texts: async (dataset, sample) => {
