@@ -7,19 +7,19 @@ import json
 import os
 import shutil
 import sqlite3
-import uuid
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from dsi_core.runtime import disk, released, store
+from dsi_core.runtime import disk, locks, released, store
 from dsi_core.runtime.released import Archive, Release
 from dsi_core.runtime.store import MANIFEST, SPEC
 
 USED = "used"  # folder of the store: what each notebook looked at, a file for each
 UNFINISHED = ".unfinished"  # ending of such a file until its notebook has run to its end
+NEW, OLD = "new", "old"  # folders of a release that is written, and of the one that it replaces
 # What is released of each kind, beside spec and manifest: nothing else leaves the store.
 CONTENT = {
     "near_duplicates": ["near.parquet"],
@@ -59,9 +59,11 @@ def pack(profile: str, out: Path | None = None, *, whole_store: bool = False) ->
     ------
     ValueError
         There is nothing to pack; or a notebook did not run to its end, so that nobody knows what
-        else it needs; or the store lacks entries that are released; or `out` holds something else.
+        else it needs; or the store lacks entries that are released; or `out` holds something else,
+        or another run writes it.
     """
     out = (out or released.folder_of(profile)).resolve()
+    _put_back(out)
     ours = {MANIFEST, *(f"{kind}.zip" for kind in CONTENT)}
     if out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= ours):
         raise ValueError(
@@ -86,25 +88,42 @@ def pack(profile: str, out: Path | None = None, *, whole_store: bool = False) ->
     return release
 
 
+def _beside(out: Path) -> Path:
+    """The folder in which what is to take the place of `out` is made; a killed run leaves it."""
+    return out.with_name(f".{out.name}.packing")
+
+
+def _put_back(out: Path) -> None:
+    """Remove what a killed run left; the release that it had moved away comes back first."""
+    beside = _beside(out)
+    if beside.exists():
+        with locks.alone(beside):
+            if (beside / OLD).exists() and not out.exists():
+                os.replace(beside / OLD, out)
+            shutil.rmtree(beside, ignore_errors=True)
+
+
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
     """An empty folder that takes the place of `out` once it is filled."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    new, old = (out.with_name(f".{out.name}.{uuid.uuid4().hex}") for _ in range(2))
-    new.mkdir()
-    try:
-        yield new
-        if out.exists():
-            os.replace(out, old)
+    beside = _beside(out)
+    beside.mkdir(parents=True, exist_ok=True)
+    with locks.alone(beside):
+        new, old = beside / NEW, beside / OLD
+        new.mkdir()
         try:
-            os.replace(new, out)
-        except BaseException:
-            if old.exists():
-                os.replace(old, out)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+            yield new
+            if out.exists():
+                os.replace(out, old)
+            try:
+                os.replace(new, out)
+            except BaseException:
+                if old.exists():
+                    os.replace(old, out)
+                raise
+        finally:
+            if out.exists() or not old.exists():  # else the next run puts the old one back
+                shutil.rmtree(beside, ignore_errors=True)
 
 
 def _complete(profile: str, whole_store: bool) -> dict[str, list[Path]]:

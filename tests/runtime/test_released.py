@@ -3,6 +3,8 @@
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 import zipfile
 from contextlib import closing
 from fnmatch import fnmatch
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 from helpers import says
 
-from dsi_core.runtime import disk, packing, provenance, released, store
+from dsi_core.runtime import disk, locks, packing, provenance, released, store
 
 HERE = "cpu fp32"  # the suite's automatic precision, but for CPUs that compute in bf16
 GPU = "cuda bf16"
@@ -163,6 +165,37 @@ def test_an_interrupt_leaves_the_release_that_was_there(gpu_store, tmp_path, mon
         packing.pack("smoke", tmp_path / "answers")
     assert [path.name for path in tmp_path.iterdir() if "answers" in path.name] == ["answers"]
     assert released.read(tmp_path / "answers") == before
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from dsi_core.runtime import packing
+real, out, at = os.replace, Path(sys.argv[1]), sys.argv[2]
+def replace(source, target):
+    if Path(target).name == at:
+        os._exit(9)
+    real(source, target)
+packing.os.replace = replace
+packing.pack("smoke", out)
+"""
+
+
+@pytest.mark.parametrize("at", ["manifest.json", "answers"])
+def test_what_a_killed_release_left_is_gone_after_the_next(gpu_store, tmp_path, at):
+    """Killed at the manifest, or when the old release is moved away: then that comes back."""
+    before = packing.pack("smoke", tmp_path / "answers")
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "answers"), at]
+    assert subprocess.run(command).returncode == 9
+    (left,) = tmp_path.glob(".answers.*")
+    with locks.alone(left), pytest.raises(ValueError, match="another run holds it"):
+        packing.pack("smoke", tmp_path / "answers")  # as if it ran still
+    assert left.exists()
+    with pytest.raises(ValueError, match="no complete entry"):
+        packing.pack("small", tmp_path / "answers")
+    assert released.read(tmp_path / "answers") == before
+    assert packing.pack("smoke", tmp_path / "answers") == before
+    assert not list(tmp_path.glob(".answers.*"))
 
 
 def test_the_same_store_gives_the_same_bytes(gpu_store, tmp_path):
