@@ -6,7 +6,7 @@ field, the value and what is allowed.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -168,10 +168,22 @@ def explain(error: ValidationError, place: str, kind: Any = None) -> str:
             near = get_close_matches(str(refused["loc"][-1]), known, 1)
             helps = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(known)}"
             why = f"there is no such setting; {helps}"
+        if _is_cut_by_a_comma(refused):
+            why = f"{why}; is it the end of a number? A point stands in it, as in 0.01, no comma"
         shown = plain and not secret and "endpoint" not in refused["loc"]
         got = f" (got {value!r})" if shown else ""
         lines.append(f"  {field}: {why}{got}")
     return "\n".join(lines)
+
+
+def _is_cut_by_a_comma(refused: Mapping[str, Any]) -> bool:
+    """Whether a number with a decimal comma was refused: `{rate: 0,01}` has a key 1 for YAML."""
+    if refused["type"] == "invalid_key":
+        return type(refused["input"]) is int
+    if refused["type"] == "extra_forbidden":
+        return str(refused["loc"][-1]).isdigit()  # as of 0,08, which is no octal number
+    commas = re.fullmatch(r"\s*[+-]?\d+,\d+\s*", str(refused["input"]))
+    return refused["type"] in ("float_parsing", "int_parsing") and commas is not None
 
 
 def _names(kind: Any, place: Sequence[int | str]) -> list[str]:

@@ -2,9 +2,17 @@
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 
 class Strict(BaseModel):
@@ -32,7 +40,35 @@ class Strict(BaseModel):
             known[name] = value
         return type(self).model_validate(known)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_is_true_or_false(cls, value: Any, field: ValidationInfo) -> Any:
+        """Python counts True as 1, and YAML reads `yes` and `on` as True."""
+        values = value if isinstance(value, list | tuple) else [value]
+        if bools := [one for one in values if isinstance(one, bool)]:
+            kinds = _kinds(cls.model_fields[str(field.field_name)].annotation)
+            if kinds & {int, float} and bool not in kinds:
+                needs = "a number" if float in kinds else "a whole number"
+                raise ValueError(
+                    f"needs {needs}, not {bools[0]} (in YAML also yes and on, no and off)"
+                )
+        return value
 
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types of what a field may hold, in whatever lists and unions."""
+    if parts := get_args(annotation):
+        return set().union(*map(_kinds, parts))
+    return {annotation if isinstance(annotation, type) else type(annotation)}  # one of a Literal
+
+
+def _in_a_line(name: str) -> str:
+    if len(name.splitlines()) != 1 or not name.strip():
+        raise ValueError("a name is one line of text, and not empty")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_in_a_line)]  # as tables and figures show it
 # Else pip would take it for an option, or for an address whose package it builds
 Requirement = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][\w.+!-]*$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -134,6 +170,11 @@ class Data(Source):
             raise ValueError("rejected and system stand beside conversations, which are not set")
         if self.half is not None and self.shuffle_seed is None:
             raise ValueError("half is one of a shuffled sample: needs shuffle_seed")
+        if self.max_output_chars is not None and self.min_output_chars > self.max_output_chars:
+            raise ValueError(
+                f"min_output_chars {self.min_output_chars} is above max_output_chars "
+                f"{self.max_output_chars}: no output fits"
+            )
         return self
 
 
@@ -293,7 +334,7 @@ class Trained(Strict):
 class Reference(Strict):
     """One architecture: R_i, which never saw D, and R_i^t, tuned on it (§5.2)."""
 
-    name: str
+    name: Name
     without: Trained
     with_: Trained = Field(alias="with")
 
@@ -301,7 +342,7 @@ class Reference(Strict):
 class Suspect(Trained):
     """A model whose membership we know. `member` is the truth the verdict is compared with."""
 
-    name: str
+    name: Name
     member: bool
     # in which row of a table it counts; None = local members or local non-members. Figures call a
     # non-member untuned by "untuned" in its name, or where its group begins so

@@ -11,6 +11,7 @@ from dsi_core.settings.schema import (
     Decision,
     Dpdllm,
     Model,
+    Name,
     Recipe,
     Reference,
     Responses,
@@ -29,10 +30,10 @@ class Unchecked(Strict):
     seed: int = Field(0, ge=0, lt=2**32)  # what libraries that draw take
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of weights; auto = bf16 on a GPU
     victims: list[str] = Field(min_length=1)
-    data: dict[str, Data]
-    models: dict[str, Model]
+    data: dict[Name, Data]
+    models: dict[Name, Model]
     chat_template: str  # for a base model whose tokenizer has none
-    recipes: dict[str, Recipe]
+    recipes: dict[Name, Recipe]
     references: list[Reference] = Field(min_length=1)
     suspects: list[Suspect]
     # datasets: the member suspects, trained on one of these instead, are a victim's non-members

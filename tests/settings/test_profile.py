@@ -128,6 +128,43 @@ REFUSED = {  # path: value, parts of the message
         "fast",
         ["recipes.heart.learning_rate", "'fast'"],
     ),
+    "true as a number": (
+        "recipes/lora",
+        {"method": "lora", "rank": True, "alpha": 64, **SFT},
+        ["recipes.lora.rank", "needs a whole number", "got True"],
+    ),
+    "true as a number with a point": (
+        "recipes/heart/learning_rate",
+        True,
+        ["recipes.heart.learning_rate", "needs a number", "got True"],
+    ),
+    "true as one of two numbers": (
+        "data/other",
+        {**LEAST, "shuffle_seed": 1, "half": True},
+        ["data.other.half", "needs a whole number", "got True"],
+    ),
+    "true among numbers": (
+        "robustness",
+        evasion(shares=[0.5, False]),
+        ["robustness.shares", "needs a number, not False"],
+    ),
+    "decimal comma": (
+        "recipes/heart/learning_rate",
+        "0,01",
+        ["recipes.heart.learning_rate", "'0,01'", "0.01, no comma"],
+    ),
+    "more characters at least than at most": (
+        "data/other",
+        {**LEAST, "min_output_chars": 50, "max_output_chars": 5},
+        ["data.other", "min_output_chars 50 is above max_output_chars 5"],
+    ),
+    "no name": ("suspects/0/name", " ", ["suspects.0.name", "one line", "got ' '"]),
+    "name of two lines": (
+        "references/0/name",
+        "a\nb",
+        ["references.0.name", "one line", r"'a\nb'"],
+    ),
+    "dataset without a name": ("data/", LEAST, ["data..[key]", "one line", "got ''"]),
     "zero draws": ("responses/draws", 0, ["responses.draws", "got 0"]),
     "negative mu": ("decision", {"mu": -1}, ["decision.mu", "got -1"]),
     "unknown family": ("models/llama/toy", "gpt2", ["models.llama.toy", "'gpt2'", "mistral"]),
@@ -631,6 +668,20 @@ REFUSED = {  # path: value, parts of the message
         ["calibration.confirmation", "at least 1"],
     ),
 }
+
+
+@pytest.mark.parametrize(("number", "key"), [("0,01", "1"), ("0,5", "5"), ("0,08", "08")])
+def test_a_decimal_comma_in_braces_is_explained(profile_of, raw, number, key):
+    """YAML reads `{learning_rate: 0,01}` as two settings, the second of which is called 1."""
+    heart = dict(raw["recipes"]["heart"]) | {"learning_rate": "COMMA"}
+    text = yaml.safe_dump(edited(raw, "recipes/heart", heart), default_flow_style=True)
+    with pytest.raises(ValueError) as error:
+        profile_of(text.replace("COMMA", number))
+    says(error, "mine.yaml", f"recipes.heart.{key}:", "0.01, no comma")
+
+
+def test_whole_numbers_may_stand_where_others_may(profile_of, raw):
+    assert profile_of(edited(raw, "recipes/heart/learning_rate", 1)).recipes["heart"]
 
 
 @pytest.mark.parametrize("case", REFUSED)
