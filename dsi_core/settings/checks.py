@@ -1,6 +1,7 @@
 """What the parts of a profile may not contradict: one function a rule, each raises `ValueError`."""
 
 from collections.abc import Collection, Iterator, Sequence
+from difflib import get_close_matches
 
 from dsi_core.settings import templates
 from dsi_core.settings.extensions import Imitator, Steady
@@ -22,9 +23,13 @@ def no_dataset_has_a_reserved_name(profile: Unchecked) -> None:
 
 def every_name_is_known(profile: Unchecked) -> None:
     """Datasets, models, recipes and references that are named are there."""
-    for kind, name, known in _named(profile):
+    for where, kind, name, known in _named(profile):
         if name not in known:
-            raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
+            near = get_close_matches(name, sorted(known), 1)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            raise ValueError(
+                f"{where}: unknown {kind} {name!r}{meant}; known: {', '.join(sorted(known))}"
+            )
 
 
 def victims_differ(profile: Unchecked) -> None:
@@ -268,71 +273,84 @@ def _opened_models(profile: Unchecked) -> Iterator[str]:
             yield from (*wild.members, *wild.non_members)
 
 
-def _named(profile: Unchecked) -> Iterator[tuple[str, str, Collection[str]]]:
-    """Every name in a profile: of what kind, the name, and which names there are."""
+# Where a name stands, of what kind it is, the name, and which names there are
+Named = tuple[str, str, str, Collection[str]]
+
+
+def _named(profile: Unchecked) -> Iterator[Named]:
+    """Every name in a profile."""
     data, models, recipes = profile.data, profile.models, profile.recipes
     of_accusation = {*data, VICTIM, IID}
-    trained = [*_reference_models(profile), *profile.suspects, *profile.controls]
-    trained += _innocents(profile)
-    tuned: list[Trained | Wild] = [*trained, *profile.wild.values()]
-    for model in tuned:
-        yield from (("data", name, of_accusation) for name in model.data)
-    yield from (("model", model.base, models) for model in trained)
-    yield from _recipes(tuned, recipes)
-    yield from (("victim", name, data) for name in [*profile.victims, *profile.wild])
-    yield from (("data", name, data) for name in profile.non_members_from)
-    yield from (("victim", name, data) for name in profile.in_depth or [])
-    yield from (("victim", name, data) for name in profile.control_answers)
-    apart = [d.apart_from for d in data.values() if d.apart_from is not None]
-    yield from (("apart_from", name, data) for name in apart)
-    reworded = [d.other_words_of for d in data.values() if d.other_words_of is not None]
-    yield from (("other_words_of", name, data) for name in reworded)
-    for similarity in (profile.similarity, *profile.similarities.values()):
-        if similarity.model is not None:
-            yield "model", similarity.model, models
+    tuned: list[tuple[str, Trained]] = []
+    for reference in all_references(profile):
+        where = f"reference {reference.name!r}"
+        tuned += [(where, reference.without), (where, reference.with_)]
+    tuned += [(f"suspect {suspect.name!r}", suspect) for suspect in profile.suspects]
+    tuned += [(f"control {control.name!r}", control) for control in profile.controls]
+    tuned += [(f"innocent {innocent.name!r}", innocent) for innocent in _innocents(profile)]
+    for where, trained in tuned:
+        yield from _of_trained(where, trained, profile)
+    for victim, wild in profile.wild.items():
+        where = f"wild {victim!r}"
+        yield where, "victim", victim, data
+        yield from ((where, "data", name, of_accusation) for name in wild.data)
+        yield from ((where, "recipe", name, recipes) for name in [wild.recipe] if name)
+    yield from (("victims", "victim", name, data) for name in profile.victims)
+    yield from (("non_members_from", "data", name, data) for name in profile.non_members_from)
+    yield from (("in_depth", "victim", name, data) for name in profile.in_depth or [])
+    yield from (("control_answers", "victim", name, data) for name in profile.control_answers)
+    for own, one in data.items():
+        beside = {"apart_from": one.apart_from, "other_words_of": one.other_words_of}
+        yield from ((f"data {own!r}", kind, name, data) for kind, name in beside.items() if name)
+    scales = {"similarity": profile.similarity}
+    scales |= {f"similarities {name!r}": scale for name, scale in profile.similarities.items()}
+    yield from (
+        (where, "model", scale.model, models) for where, scale in scales.items() if scale.model
+    )
     counted = {r.name for r in [*profile.references, *profile.more_references]}
-    for names in profile.reference_sets.values():
-        yield from (("reference", name, counted) for name in names)
+    for own, names in profile.reference_sets.items():
+        yield from ((f"reference_sets {own!r}", "reference", name, counted) for name in names)
     yield from _named_in_extensions(profile, of_accusation)
 
 
-def _recipes(
-    models: list[Trained | Wild], known: Collection[str]
-) -> Iterator[tuple[str, str, Collection[str]]]:
-    for model in models:
-        if model.recipe is not None:
-            yield "recipe", model.recipe, known
+def _of_trained(where: str, trained: Trained, profile: Unchecked) -> Iterator[Named]:
+    known = {*profile.data, VICTIM, IID}
+    yield from ((where, "data", name, known) for name in trained.data)
+    yield where, "model", trained.base, profile.models
+    if trained.recipe is not None:
+        yield where, "recipe", trained.recipe, profile.recipes
 
 
-def _named_in_extensions(
-    profile: Unchecked, of_accusation: set[str]
-) -> Iterator[tuple[str, str, Collection[str]]]:
+def _named_in_extensions(profile: Unchecked, of_accusation: set[str]) -> Iterator[Named]:
     data, models, recipes = profile.data, profile.models, profile.recipes
     if dpdllm := profile.dpdllm:
-        yield "model", dpdllm.base, models
-        yield "recipe", dpdllm.recipe, recipes
-        yield "recipe", dpdllm.members_recipe, recipes
+        yield "dpdllm.base", "model", dpdllm.base, models
+        yield "dpdllm.recipe", "recipe", dpdllm.recipe, recipes
+        yield "dpdllm.members_recipe", "recipe", dpdllm.members_recipe, recipes
         known = {*data, IID}
-        yield from (("data", name, known) for name in [*dpdllm.non_members, *dpdllm.members])
+        for where, names in (("non_members", dpdllm.non_members), ("members", dpdllm.members)):
+            yield from ((f"dpdllm.{where}", "data", name, known) for name in names)
     if profile.attribution:
-        yield from (("data", name, of_accusation) for name in profile.attribution.prompts)
+        prompts = profile.attribution.prompts
+        yield from (("attribution.prompts", "data", name, of_accusation) for name in prompts)
     if profile.robustness:
-        yield "model", profile.robustness.rephraser.base, models
+        yield "robustness.rephraser", "model", profile.robustness.rephraser.base, models
     if imitation := profile.imitation:
-        everyone = _imitation_models(profile)
-        for model in everyone:
-            yield from (("data", name, of_accusation) for name in model.data)
-        yield from (("model", model.base, models) for model in everyone)
-        yield from _recipes([*everyone], recipes)
+        for model in _imitation_models(profile):
+            whose = f" {model.name!r}" if isinstance(model, Suspect) else ""
+            yield from _of_trained(f"imitation{whose}", model, profile)
         parts = imitation.mixture.parts if imitation.mixture else []
-        yield from (("data", part.data, data) for part in parts)
+        yield from (("imitation.mixture", "data", part.data, data) for part in parts)
         own = {reference.name for reference in profile.references}
-        yield from (("reference", name, own) for name in imitation.references or [])
+        chosen = imitation.references or []
+        yield from (("imitation.references", "reference", name, own) for name in chosen)
     if profile.grey_box:
-        yield from (("model", name, models) for name in profile.grey_box.references)
-        yield from (("victim", name, data) for name in profile.grey_box.validation)
+        references, validation = profile.grey_box.references, profile.grey_box.validation
+        yield from (("grey_box.references", "model", name, models) for name in references)
+        yield from (("grey_box.validation", "victim", name, data) for name in validation)
     for tuning in _calibration_tunings(profile):
-        yield "model", tuning.base, models
-        yield "recipe", tuning.recipe, recipes
+        yield "calibration", "model", tuning.base, models
+        yield "calibration", "recipe", tuning.recipe, recipes
     if profile.calibration:
-        yield from (("data", name, data) for name in profile.calibration.diluted_with)
+        other = profile.calibration.diluted_with
+        yield from (("calibration.diluted_with", "data", name, data) for name in other)

@@ -277,7 +277,12 @@ REFUSED = {  # path: value, parts of the message
     "unknown recipe": (
         "suspects/0/recipe",
         "hart",
-        ["unknown recipe 'hart'", "known: heart, lora, qlora"],
+        [
+            "suspect 'llama-full'",
+            "unknown recipe 'hart'",
+            "mean heart?",
+            "known: heart, lora, qlora",
+        ],
     ),
     "unknown base": ("suspects/0/base", "lama", ["unknown model 'lama'", "gemma, glm, llama"]),
     "unknown training data": (
@@ -475,7 +480,7 @@ REFUSED = {  # path: value, parts of the message
     "unknown recipe of the baseline": (
         "dpdllm",
         baseline(members_recipe="hart"),
-        ["unknown recipe 'hart'"],
+        ["dpdllm.", "unknown recipe 'hart' (did you mean heart?)"],
     ),
     "unknown reference of the attacks": (
         "grey_box",
