@@ -6,6 +6,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import IO, Literal
 
@@ -78,10 +79,13 @@ def records(
             long += 1
         yield dict(zip(names, row, strict=True))
     if long:
-        warnings.warn(
-            f"{path}: {long} of {rows} rows span several lines, the first: {first_long}",
-            stacklevel=2,
-        )
+        _tell_once(f"{path}: {long} of {rows} rows span several lines, the first: {first_long}")
+
+
+@cache
+def _tell_once(text: str) -> None:
+    """Warn once a process: a file is read several times."""
+    warnings.warn(text, stacklevel=3)
 
 
 class _Lines:
