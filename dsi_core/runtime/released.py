@@ -183,9 +183,14 @@ def check(profile: str) -> Path:
     """
     if (place := of(profile)) is not None:
         return place
-    where = os.environ.get(SWITCH) or folder_of(profile)
+    switch = os.environ.get(SWITCH)
+    why = (
+        f"${SWITCH} is {OFF}, which leaves them out"
+        if switch == OFF
+        else (f"not in ${SWITCH}, {switch}" if switch else f"not in {folder_of(profile)}")
+    )
     raise ValueError(
-        f"there are no released answers of profile {profile!r} (${SWITCH}, or else {where}): "
+        f"there are no released answers of profile {profile!r} ({why}): "
         "`dsi reproduce --from-nothing` tunes and asks every model here"
     )
 

@@ -269,8 +269,21 @@ def test_without_released_answers_there_is_the_own_store_alone(release, monkeypa
     monkeypatch.setenv(released.SWITCH, released.OFF)
     assert released.find("tuned", "M", TUNED) is None
     assert released.releases() == [] and not (store.root() / "released").exists()
+    with pytest.raises(ValueError, match=r"\(\$DSI_RELEASED is 0, which leaves them out\)"):
+        released.check("smoke")
     monkeypatch.delenv(released.SWITCH)
     assert all(place.match("figures/*/answers") for place in released.releases())
+
+
+@pytest.mark.parametrize("switch", ["set", None])
+def test_where_a_release_was_looked_for_is_said(release, monkeypatch, switch):
+    if switch is None:
+        monkeypatch.delenv(released.SWITCH)
+    with pytest.raises(ValueError) as error:
+        released.check("mine")
+    place = f"$DSI_RELEASED, {release})" if switch else f"{released.folder_of('mine')})"
+    says(error, "of profile 'mine'", place)
+    assert ("$" in str(error.value)) == bool(switch)
 
 
 def test_what_the_entries_say_of_their_speed_is_read_from_the_archives(release, monkeypatch):
