@@ -123,10 +123,12 @@ def run(
 
 def _of_run(title: str, state: Any) -> str:
     left, spent = state["left_hours"].sum(), state["spent_hours"].sum()
-    shown = state.round(3).to_string(index=False)
+    shown = state.drop(columns="released").round(3).to_string(index=False)
+    released = int(state["released"].sum())
+    read = f"answers of {released} models are released ones, which DSI_RELEASED=0 leaves out\n"
     besides = "; the workers' start and comparing answers come on top" if left else ""
     hours = f"{spent:.2f} hours of one worker spent, about {left:.2f} left{besides}"
-    return f"{title}\n{shown}\n{hours}\n"
+    return f"{title}\n{shown}\n{hours}\n{read if released else ''}"
 
 
 @app.command(rich_help_panel=STUDY, epilog="Example: dsi plan --profile paper --card A100-80GB")

@@ -15,7 +15,6 @@ from dsi_core.method import study
 from dsi_core.method.participants import Participant, participants
 from dsi_core.method.study import Study
 from dsi_core.models import load, responses, tuning
-from dsi_core.models.sampling import Sampling
 from dsi_core.planning import assumptions, jobs
 from dsi_core.planning.jobs import JobEstimate
 from dsi_core.planning.machine import Machine
@@ -26,6 +25,7 @@ from dsi_core.settings.profile import Profile, load_profile
 from dsi_core.settings.schema import Data, Source
 
 COLUMNS = ["suite", "dataset", "step", "models", "done", "planned_hours", "spent_hours"]
+SUMMED = ["left_hours", "released"]
 
 
 @dataclass(frozen=True)
@@ -149,16 +149,16 @@ def state(parts: Sequence[Part], machine: Machine) -> pd.DataFrame:
     pandas.DataFrame
         Columns suite, dataset, step, models, done (of these), planned_hours (of one worker, on
         the machine), spent_hours (of one worker, as recorded), left_hours (planned, of what is not
-        done).
+        done), released (models of which the store has no answers, and a release has some).
     """
     counted: set[str] = set()
     rows = [row for part in parts for row in _rows(part, machine, counted)]
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "left_hours", "weights"])
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *SUMMED, "weights"])
     asked = ~table["step"].str.startswith("tune")
     waiting = table.loc[asked & (table["done"] < 1), "weights"]
     table.loc[~asked & ~table["weights"].isin(waiting), ["done", "left_hours"]] = 1, 0.0
     groups = table.groupby(["suite", "dataset", "step"], sort=False)
-    return groups[[*COLUMNS[3:], "left_hours"]].sum().reset_index()
+    return groups[[*COLUMNS[3:], *SUMMED]].sum().reset_index()
 
 
 def _rows(part: Part, machine: Machine, counted: set[str]) -> Iterator[tuple]:
@@ -176,12 +176,14 @@ def _rows(part: Part, machine: Machine, counted: set[str]) -> Iterator[tuple]:
             who = "references" if model.is_reference else "suspects"
             weights = jobs.weights(model.training)
             if model.training.datasets and _is_new(job := jobs.tune(model, machine), counted):
-                yield *_row(part, victim, f"tune {who}", job, *_tuned(model)), weights
+                yield *_row(part, victim, f"tune {who}", job, *_tuned(model)), 0, weights
             sampling = usual.for_references() if model.is_reference else usual
             prompts = every if model.is_reference else asked
             if _is_new(job := jobs.answer(model, prompts, sampling, machine), counted):
-                done = _answered(model, samples, sampling, job)
-                yield *_row(part, victim, f"ask {who}", job, *done), weights
+                folders = responses.folders(model.model_id, model.training, sampling)
+                done = _answered(folders, samples, job)
+                released = int(done[0] > 0 and not (folders[0] / "responses.jsonl").exists())
+                yield *_row(part, victim, f"ask {who}", job, *done), released, weights
 
 
 def _is_new(job: JobEstimate, counted: set[str]) -> bool:
@@ -205,10 +207,9 @@ def _tuned(model: Participant) -> tuple[float, float]:
 
 
 def _answered(
-    model: Participant, samples: pd.Series, sampling: Sampling, estimate: JobEstimate
+    folders: Sequence[Path], samples: pd.Series, estimate: JobEstimate
 ) -> tuple[float, float]:
     """Of these samples: (share that is done, seconds it took)."""
-    folders = responses.folders(model.model_id, model.training, sampling)
     found = responses.read(*folders, columns=["sample_id", "draw", *responses.COST])
     found = found[found["sample_id"].isin(samples)]
     spent = float(found["seconds"].sum())

@@ -5,6 +5,7 @@ import json
 import pytest
 from helpers import says
 
+from dsi_core.cli.study import _of_run
 from dsi_core.method import study
 from dsi_core.planning import course
 from dsi_core.planning.machine import machine_of
@@ -99,7 +100,7 @@ def test_a_run_that_is_interrupted_goes_on(smoke, empty_store, monkeypatch):
     parts = [course.Part("", study.of(profile))]
     before = course.state(parts, machine)
     assert before["step"].tolist()[:2] == ["tune references", "ask references"]
-    assert (before["done"] == 0).all() and (before["spent_hours"] == 0).all()
+    assert (before[["done", "released"]] == 0).all(axis=None) and (before["spent_hours"] == 0).all()
     assert before["left_hours"].tolist() == before["planned_hours"].tolist()
 
     def stop(*_):
@@ -128,6 +129,7 @@ def test_a_run_that_is_interrupted_goes_on(smoke, empty_store, monkeypatch):
     verdicts = course.run(parts)
     assert set(verdicts["suite"]) == {""} and verdicts["verdict"].notna().all()
     after = course.state(parts, machine)
+    assert not after["released"].any() and "released" not in _of_run("done", after)
     assert (after["done"] == after["models"]).all()
     assert after["left_hours"].sum() == 0 < after["spent_hours"].sum()
 
@@ -148,6 +150,9 @@ def test_nothing_is_left_of_a_tuning_whose_model_has_answered(
     monkeypatch.setenv("DSI_STORE", str(tmp_path / "another store"))
     monkeypatch.setenv(released.SWITCH, str(manifest.parent))
     table = course.state(parts, machine)
+    asked = table["step"].str.startswith("ask")
+    assert (table["released"] == table["models"] * asked * all_done).all()
+    assert (" released ones" in _of_run("done", table)) == all_done
     assert (table["done"] == table["models"] * all_done).all()
     assert table["left_hours"].tolist() == (table["planned_hours"] * (not all_done)).tolist()
 
