@@ -30,7 +30,7 @@ NAN = math.nan
         (0, 4, "none of 4 members"),
         (3, 4, "3 of 4 members"),
         (1, 1, "the one member"),
-        (0, 1, "none of 1 members"),
+        (0, 1, "no member (of one)"),
     ],
 )
 def test_so_many_of_so_many(part, whole, said):
@@ -165,7 +165,7 @@ def test_samples_are_tainted():
         "1 of 2 samples are tainted: every reference moves by more than 0.3"
     )
     assert vote.gaps(pd.DataFrame({"tainted": [False]}), 0.3) == (
-        "None of 1 samples is tainted: on none does every reference move by more than 0.3"
+        "No sample (of one) is tainted: on none does every reference move by more than 0.3"
     )
 
 
@@ -201,14 +201,14 @@ EVIDENCE = table(
 
 
 def test_evidence_by_its_median():
-    said = "The median sample is positive for the one member and none of 1 non-members"
+    said = "The median sample is positive for the one member and no non-member (of one)"
     assert vote.evidence(EVIDENCE, 0.3) == said
     assert vote.evidence(EVIDENCE[3:], 0.1).endswith("for the one non-member")
-    on_all = "On all of D the vote finds the one member and accuses none of 1 non-members"
+    on_all = "On all of D the vote finds the one member and accuses no non-member (of one)"
     assert variants.everywhere(EVIDENCE, 0.3) == on_all
     silent = pd.concat([EVIDENCE, table("suspect member evidence", ("s", True, NAN))])
     assert variants.everywhere(silent, 0.3) == (
-        "On all of D the vote finds 1 of 2 members and accuses none of 1 non-members; "
+        "On all of D the vote finds 1 of 2 members and accuses no non-member (of one); "
         "1 stay inconclusive"
     )
 
@@ -324,7 +324,7 @@ def test_the_base_that_is_found():
     assert attribution.methods(rows[:1]).startswith("No method could be chosen; the best finds")
     rows = (("b", "m", "x", "x", 0.4), ("b", "m", "x", "y", 0.6))
     votes = table("method model base voted share", *rows)
-    said = "If each reply votes, b finds the base of none of 1 models"
+    said = "If each reply votes, b finds the base of no model (of one)"
     assert attribution.base_votes(votes) == said
 
 
@@ -409,7 +409,7 @@ def test_who_finds_members_without_an_innocent():
         ("b", "innocent", "other", True),
         ("c", "innocent", "other", False),
     )
-    spared = "Vote finds the one member and accuses none of 1 innocents"
+    spared = "Vote finds the one member and accuses no innocent (of one)"
     assert calibration.accused(rows) == f"{spared}; other finds 1 and accuses 1 of 2"
     assert calibration.accused(rows[2:]) == "Every method accuses an innocent"
 
@@ -436,7 +436,7 @@ def test_dia_by_twice_the_median():
         ("m", True, "few", 0.04),
         ("n", False, "few", 0.06),
     )
-    said = "DIA with few features finds the one member and accuses none of 1 non-members"
+    said = "DIA with few features finds the one member and accuses no non-member (of one)"
     assert grey_box.splits(rows, 0.1) == said
 
 

@@ -35,7 +35,7 @@ def test_the_cumulated_share_of_each_suspect():
     assert full.get_linestyle() != chat.get_linestyle()
     assert threshold.get_xdata()[0] == 0.3
     assert half.get_ydata()[0] == 0.5
-    said = "On all of D the vote finds 1 of 2 members and accuses none of 1 non-members"
+    said = "On all of D the vote finds 1 of 2 members and accuses no non-member (of one)"
     assert title(ax) == f"{said}; 1 stay inconclusive"
 
 

@@ -7,6 +7,8 @@ import pandas as pd
 
 def share(part: int, whole: int, what: str) -> str:
     """So many of so many: "all 4 members", "none of 9 members", "3 of 4 members"."""
+    if part == 0 and whole == 1:
+        return f"no {what.removesuffix('s')} (of one)"
     if part == 0:
         return f"none of {whole} {what}"
     if part < whole:
