@@ -201,18 +201,29 @@ def draft(
     if withheld:
         _refuse_torn(made)
     if made.smallest_p > LEAST_P:
-        fewer = helps = ""
-        if made.groups < apart:
-            fewer = f" ({apart} but for what rows hold of others: {copies.said(copied, places)})"
-            helps = (
-                "; take the columns or earlier turns that hold it out of the data, or these rows"
-            )
-        raise ValueError(
-            f"{data}: {len(made.rows)} rows share {made.groups} coins{fewer}, with which no "
-            f"p-value can be below {made.smallest_p:.2g}: it takes more rows, or more that share "
-            f"no coin, to come to {LEAST_P}{helps}"
-        )
+        raise ValueError(f"{data}: {_too_few(made)}")
     return made
+
+
+def _too_few(draft: Draft) -> str:
+    """Say how many coins there are, why not more, and what helps."""
+    documents, rows = draft.table.get("document"), len(draft.rows)
+    units = rows if documents is None else documents.nunique() + int(documents.isna().sum())
+    why, helps = [], ""
+    if units < rows:
+        why.append("rows with an equal value of --group share one")
+    if draft.apart < units:
+        why.append("near-duplicates share one")
+    if draft.groups < draft.apart:
+        held = copies.said(draft.copied, draft.places)
+        why.append(f"{draft.apart} but for what rows hold of others: {held}")
+        helps = "; take the columns or earlier turns that hold it out of the data, or these rows"
+    reasons = f" ({'; '.join(why)})" if why else ""
+    return (
+        f"{rows} rows share {draft.groups} coin{'s' * (draft.groups != 1)}{reasons}, with which no "
+        f"p-value can be below {draft.smallest_p:.2g}: it takes more rows, or more that share no "
+        f"coin, to come to {LEAST_P}{helps}"
+    )
 
 
 def _leaked(rows: Spool[Row], published: np.ndarray) -> list[Copy]:

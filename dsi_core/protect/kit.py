@@ -287,7 +287,8 @@ def _refuse_occupied(folder: Path) -> None:
     if (folder / COMMITMENT).exists():
         raise ValueError(
             f"{folder} holds a kit already, which is never made again: a coin that is tossed until "
-            "it pleases is none. Choose another folder with --out for other data"
+            "it pleases is none. The same command with --dry-run says again what an audit can "
+            "find; choose another folder with --out for other data"
         )
     if (folder / PUBLISHED).exists() and not (folder / PRIVATE).exists():
         raise ValueError(f"{folder / PUBLISHED} is there already; choose another folder with --out")

@@ -152,7 +152,7 @@ def test_too_few_coins_by_copies_are_explained(rows, tmp_path):
         given[i]["before"] = given[i - 1]["answer"]
     with pytest.raises(ValueError) as error:
         draft(write_jsonl(tmp_path / "my.jsonl", given))
-    says(error, "12 rows share 1 coins (12 but for what rows hold of others: column 'before' of "
+    says(error, "12 rows share 1 coin (12 but for what rows hold of others: column 'before' of "
          "11 of 12 rows", "take the columns or earlier turns")  # fmt: skip
 
 

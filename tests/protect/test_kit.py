@@ -150,7 +150,7 @@ def test_a_kit_is_never_made_again(one_file, tmp_path):
     made = wording_twin(one_file, tmp_path / "kit")
     before = {path.name: path.read_bytes() for path in made.folder.iterdir()}
     for salt in (SALT, None):
-        with pytest.raises(ValueError, match="holds a kit already"):
+        with pytest.raises(ValueError, match=r"holds a kit already.* with --dry-run says again"):
             wording_twin(one_file, made.folder, salt=salt)
     assert {path.name: path.read_bytes() for path in made.folder.iterdir()} == before
 
@@ -328,6 +328,22 @@ def test_too_few_coins_are_refused(rows, tmp_path):
     assert wording_twin(five, tmp_path / "kit").commitment.groups == 5  # 2^-5
     with pytest.raises(ValueError, match=r"below 0.1:"):  # 1 / C(5, 2)
         private_twin(five, tmp_path / "private")
+
+
+def test_why_coins_are_few_is_said(rows, tmp_path):
+    """Near-duplicates; documents; both."""
+    words = " ".join(f"word{i}" for i in range(20))
+    alike = [{"question": "Say it.", "answer": f"{words} {i}"} for i in range(30)]
+    with pytest.raises(ValueError) as error:
+        private_twin(write_jsonl(tmp_path / "alike.jsonl", alike), tmp_path / "kit")
+    says(error, "30 rows share 1 coin (near-duplicates share one), with")
+    path = write_jsonl(tmp_path / "rows.jsonl", [{**row, "source": "one"} for row in rows])
+    with pytest.raises(ValueError) as error:
+        private_twin(path, tmp_path / "kit", group="source")
+    says(error, "12 rows share 1 coin (rows with an equal value of --group share one), with")
+    both = write_jsonl(tmp_path / "both.jsonl", [{**r, "d": i % 3} for i, r in enumerate(alike)])
+    with pytest.raises(ValueError, match="--group share one; near-duplicates share one"):
+        private_twin(both, tmp_path / "kit", group="d")
 
 
 def test_a_prompts_column_that_only_withheld_rows_have_is_published_as_null(rows, tmp_path):
