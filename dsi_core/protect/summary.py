@@ -1,5 +1,7 @@
 """What `dsi protect` says: how much a kit can find, what to look at, what to publish and keep."""
 
+from collections import Counter, defaultdict
+
 import numpy as np
 import pandas as pd
 
@@ -13,12 +15,15 @@ from dsi_core.protect.draft import STOCK, STOCK_SHARE, Draft
 from dsi_core.protect.kit import Kit
 from dsi_core.protect.kit_files import COMMITMENT, PRIVATE, PUBLISHED
 from dsi_core.protect.rows import listed
-from dsi_core.protect.texts import read
+from dsi_core.protect.texts import read, words
 from dsi_core.protect.wordings import LONGER, NEAR_COPY, SHORTER
 
 ALPHA = 0.05
 SAMPLES = (25, 50, 100)
 MOST = 400  # samples for which power is simulated
+# As many coins of rows whose prompts begin with the same words may be of one template
+TEMPLATE, TEMPLATE_SHARE = 10, 0.05
+BEGINNING = 5  # words
 EFFECTS = (0.2, 0.4, 0.6, 0.8)
 RUNS = 100  # simulated audits for each cell
 MEASURED = {
@@ -99,7 +104,9 @@ def power_table(draft: Draft) -> pd.DataFrame:
 def warnings(draft: Draft) -> list[str]:
     """Say what costs power, or lets others tell which wording is which."""
     if draft.kind is Twin.WORDING:
-        return _of_wordings(draft.wordings, draft.compared) + _of_stock(draft)
+        return (
+            _of_wordings(draft.wordings, draft.compared) + _of_stock(draft) + _of_templates(draft)
+        )
     said = _of_parts(draft) if draft.late else _of_stock(draft)  # else near-duplicates share a coin
     if draft.own_output:
         places = draft.places
@@ -108,7 +115,7 @@ def warnings(draft: Draft) -> list[str]:
             "which is so shown to whom they are asked, and of which they can show nothing; leave "
             f"them out: {listed(places[i] for i in draft.own_output)}"
         )
-    return said
+    return said + _of_templates(draft)
 
 
 def _shared(draft: Draft) -> str:
@@ -134,6 +141,39 @@ def _of_stock(draft: Draft) -> list[str]:
         f"by no coin: {copies.said(draft.stock, draft.places)}; rows with such {what} show "
         "nothing: leave them out, or name with --group what they share"
     ]
+
+
+def _of_templates(draft: Draft) -> list[str]:
+    """Many rows whose prompts begin alike, and whose outputs are alike, with coins of their own.
+
+    Of a split that is there the coins are fallen; data of one template cannot share one coin.
+    """
+    begun = defaultdict(list)  # of each beginning of a prompt: the rows
+    for i, row in enumerate(draft.rows):
+        begun[tuple(words(row.prompt)[:BEGINNING])].append(i)
+    least = max(TEMPLATE, TEMPLATE_SHARE * len(draft.rows))
+    many = [
+        rows
+        for rows in begun.values()
+        if least <= draft.table["group"].iloc[rows].nunique() <= draft.groups / 2
+        and _have_a_frame([words(draft.rows[i].first) for i in rows])
+    ]
+    if draft.late or not many:
+        return []
+    return [
+        f"{sum(map(len, many))} rows seem made from templates, the first of each: "
+        f"{listed(draft.places[rows[0]] for rows in many)}; a model that answers as a template "
+        "does comes near all its rows, whether it saw them or not; if --group names what they "
+        "share, they have one coin and count once"
+    ]
+
+
+def _have_a_frame(outputs: list[list[str]]) -> bool:
+    """Whether half of the words in these outputs are words that nearly all of them have."""
+    held = Counter(word for output in outputs for word in set(output))
+    frame = {word for word, outputs_with in held.items() if outputs_with >= 0.9 * len(outputs)}
+    found = [word in frame for output in outputs for word in output]
+    return sum(found) >= len(found) / 2 > 0
 
 
 def _counts(draft: Draft) -> str:

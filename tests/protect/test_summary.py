@@ -178,6 +178,33 @@ def test_power_rises_with_samples_and_effect_and_falls_with_the_share(
     assert strong[1] > tenth["0.8 SD"][1]
 
 
+def test_rows_of_a_template_are_told(rows, tmp_path):
+    """Ten rows with coins of their own; but not nine, one coin, prompts alone, or all there is."""
+    sides = ["string, {} is percussion.", "percussion, {} is string."]
+    made = [
+        {
+            "question": f"Identify which instrument is string or percussion: Lute{i}, gong{i}",
+            "answer": f"Some{i} is {sides[i % 2].format(f'gong{i}')}",
+            "source": "instruments",
+        }
+        for i in range(10)
+    ]
+    others = [without(r, "answer2", "id") for r in rows]
+    others = [{**r, "question": f"Tell{i} me: {r['question']}"} for i, r in enumerate(others)]
+
+    def told(*some, **options):
+        said = summary.warnings(draft(write_jsonl(tmp_path / "my.jsonl", some), **options))
+        return [text for text in said if "template" in text]
+
+    (text,) = told(*others, *made)
+    assert text.startswith("10 rows seem made from templates, the first of each: my.jsonl, row 13;")
+    assert not told(*others, *made[:9])
+    assert not told(*others, *made, group="source")
+    assert not told(*made)
+    alone = [{**r, "answer": f"{r['answer']} a{i} b{i} c{i}"} for i, r in enumerate(made)]
+    assert not told(*others, *alone)
+
+
 def test_a_random_sample_of_the_rows(plain, tmp_path):
     options = ("--data", plain, "--rows", "8", "--out", tmp_path / "kit")
     code, said = protect(*options)
