@@ -182,7 +182,7 @@ def _rows(part: Part, machine: Machine, counted: set[str]) -> Iterator[tuple]:
             if _is_new(job := jobs.answer(model, prompts, sampling, machine), counted):
                 folders = responses.folders(model.model_id, model.training, sampling)
                 done = _answered(folders, samples, job)
-                released = int(done[0] > 0 and not (folders[0] / "responses.jsonl").exists())
+                released = int(done[0] > 0 and not (folders[0] / responses.FILE).exists())
                 yield *_row(part, victim, f"ask {who}", job, *done), released, weights
 
 
