@@ -114,13 +114,19 @@ def suspects(profile: Profile) -> list[Participant]:
     return found
 
 
+def _usual_group(suspect: Suspect) -> str:
+    """Local members or non-members; untuned ones where the name does not say so: figures do."""
+    is_said = bool(suspect.data) or "untuned" in suspect.name
+    return f"{'local' if is_said else 'untuned'} {Membership.of(suspect.member)}s"
+
+
 def _local(profile: Profile, victim: str, suspect: Suspect) -> Participant:
     return Participant(
         dataset=victim,
         model_id=suspect.name,
         role=Role.SUSPECT,
         reference="",
-        group=suspect.group or f"local {Membership.of(suspect.member)}s",
+        group=suspect.group or _usual_group(suspect),
         member=suspect.member,
         trained=suspect,
         training=training(profile, victim, suspect),

@@ -344,8 +344,8 @@ class Suspect(Trained):
 
     name: Name
     member: bool
-    # in which row of a table it counts; None = local members or local non-members. Figures call a
-    # non-member untuned by "untuned" in its name, or where its group begins so
+    # in which row of a table it counts; None = local members or local non-members, or untuned ones
+    # where the name of a model without data does not say so
     group: str | None = None
 
 

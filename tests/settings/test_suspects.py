@@ -44,6 +44,15 @@ def test_a_member_of_another_dataset_is_the_model_that_is_a_member_there(smoke):
     assert counts.loc[["dozen", "terse"]].to_numpy().tolist() == [[6, 4], [6, 4]]
 
 
+def test_an_untuned_model_is_known_by_its_name_or_by_its_group(smoke):
+    """Figures tell it so from one that is tuned on other data."""
+    (untuned,) = (one for one in smoke.suspects if not one.data)
+    named = [untuned, untuned.changed(name="Unschuld"), untuned.changed(name="c", group="own")]
+    found = participants.suspects(smoke.changed(suspects=named, non_members_from=[]))
+    groups = [one.group for one in found if one.dataset == "dozen"]
+    assert groups == ["local non-members", "untuned non-members", "own"]
+
+
 @pytest.mark.parametrize(
     ("chosen", "names"),
     [(None, MEMBERS), ([], MEMBERS), (["mistral-lora", "llama-full"], [MEMBERS[0], MEMBERS[2]])],
