@@ -1,6 +1,7 @@
 """One look for every figure: fonts and grid, the colours of what is drawn, sizes of new axes."""
 
 import textwrap
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -120,7 +121,8 @@ TRUTH = {True: "member", False: "non-member"}
 
 
 def use() -> None:
-    """Set how figures look and how notebooks show them and tables."""
+    """Set how figures look and how notebooks show them, tables and warnings."""
+    warnings.formatwarning = _formatted
     sns.set_theme(
         context="notebook",
         style="whitegrid",
@@ -195,6 +197,13 @@ def kinds_of(table: pd.DataFrame) -> pd.Series:
     groups = groups.mask(untuned, "untuned")
     kinds = [kind_of(str(g), m) for g, m in zip(groups, table["member"], strict=True)]
     return pd.Series(kinds, table.index, dtype=object)
+
+
+def _formatted(message, category, filename, lineno, line=None) -> str:
+    """A warning as a line for readers, and where it comes from if it is for who develops."""
+    if category is UserWarning:
+        return f"warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def words_of(name: str) -> str:

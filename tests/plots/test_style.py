@@ -1,5 +1,6 @@
 """One look: one colour for one name, axes that are made or given."""
 
+import warnings
 from itertools import combinations
 
 import matplotlib.pyplot as plt
@@ -16,6 +17,14 @@ def test_a_readers_random_numbers_are_left_alone():
     state = np.random.get_state()[1].tolist()
     style.use()
     assert np.random.get_state()[1].tolist() == state
+
+
+def test_a_warning_in_a_notebook_is_a_line_without_path_and_code(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    style.use()
+    assert warnings.formatwarning("4 rows", UserWarning, "files.py", 94) == "warning: 4 rows\n"
+    old = warnings.formatwarning("old", DeprecationWarning, "files.py", 94)
+    assert old.startswith("files.py:94: DeprecationWarning: old")
 
 
 def test_names_of_one_kind_have_a_marker_each_until_they_begin_again():
