@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ConfigDict
 
 from dsi_core.runtime import disk
-from dsi_core.settings.schema import Strict
+from dsi_core.settings.strict import Strict
 
 RESTORE = "restore it from a copy: nothing else knows what it held"  # should a file be damaged
 

@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import explain, read_yaml
-from dsi_core.settings.schema import Strict
+from dsi_core.settings.strict import Strict
 
 FILE = "params/plan.yaml"
 

@@ -22,7 +22,8 @@ from dsi_core.evidence.power import Twin
 from dsi_core.protect import coins
 from dsi_core.runtime import disk
 from dsi_core.settings.profile import explain
-from dsi_core.settings.schema import Data, Strict
+from dsi_core.settings.schema import Data
+from dsi_core.settings.strict import Strict
 
 FORMAT: Final = 1
 PUBLISHED, PRIVATE, COMMITMENT = "published.jsonl", "private.jsonl", "commitment.json"

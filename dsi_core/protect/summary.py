@@ -148,6 +148,8 @@ def _of_templates(draft: Draft) -> list[str]:
 
     Of a split that is there the coins are fallen; data of one template cannot share one coin.
     """
+    if draft.late:
+        return []
     begun = defaultdict(list)  # of each beginning of a prompt: the rows
     for i, row in enumerate(draft.rows):
         begun[tuple(words(row.prompt)[:BEGINNING])].append(i)
@@ -158,7 +160,7 @@ def _of_templates(draft: Draft) -> list[str]:
         if least <= draft.table["group"].iloc[rows].nunique() <= draft.groups / 2
         and _have_a_frame([words(draft.rows[i].first) for i in rows])
     ]
-    if draft.late or not many:
+    if not many:
         return []
     return [
         f"{sum(map(len, many))} rows seem made from templates, the first of each: "

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from dsi_core.settings.schema import Reference, Strict
+from dsi_core.settings.schema import Reference
+from dsi_core.settings.strict import Strict
 
 
 def _each_once(values: list[float]) -> list[float]:

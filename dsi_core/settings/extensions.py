@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from dsi_core.settings.defaults import RESPONSES
-from dsi_core.settings.schema import Data, Similarity, Strict, Suspect, Trained
+from dsi_core.settings.schema import Data, Similarity, Suspect, Trained
+from dsi_core.settings.strict import Strict
 from dsi_core.settings.words import IID, VICTIM
 
 

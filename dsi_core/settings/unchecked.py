@@ -11,15 +11,14 @@ from dsi_core.settings.schema import (
     Decision,
     Dpdllm,
     Model,
-    Name,
     Recipe,
     Reference,
     Responses,
     Similarity,
-    Strict,
     Suspect,
     Wild,
 )
+from dsi_core.settings.strict import Name, Strict
 
 
 class Unchecked(Strict):

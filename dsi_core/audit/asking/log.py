@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dsi_core.runtime import disk, provenance
-from dsi_core.settings.schema import Strict
+from dsi_core.settings.strict import Strict
 
 NAME = "audits.jsonl"
 TORN = " (torn)"  # ends a line that a crash cut off: it is left as it was

@@ -16,7 +16,7 @@ from dsi_core.runtime.disk import sha256_of
 from dsi_core.runtime.paths import ROOT
 from dsi_core.services import address
 from dsi_core.settings.profile import Profile, explain
-from dsi_core.settings.schema import Strict
+from dsi_core.settings.strict import Strict
 
 NAME = "prepared.json"
 FORMAT: Final = 3
