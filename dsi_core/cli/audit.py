@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from dsi_core.cli.errors import group_of, said, tell
+from dsi_core.cli.errors import tell
 from dsi_core.cli.options import AUDIT, AsJson, Number, Text, asking, check_least, panel, typed
+from dsi_core.runtime import errors
 from dsi_core.runtime.environment import variables
 
 app = typer.Typer()
@@ -277,9 +278,9 @@ def _pictures(audit: Any) -> dict[str, bytes]:
 
             return plots.pictures(shown.drawn(audit))
     except Exception as error:
-        if not isinstance(error, ModuleNotFoundError) or group_of(error.name or "") is None:
+        if not isinstance(error, ModuleNotFoundError) or errors.group_of(error.name or "") is None:
             warnings.warn(
-                f"the report has no pictures ({said(error)}); once that is mended, the same "
+                f"the report has no pictures ({errors.said(error)}); once that is mended, the same "
                 "command draws them, and asks nothing anew",
                 stacklevel=2,
             )

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from dsi_core.plots import alt, tables
+from dsi_core.plots import alt, errors, tables
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ TRUTH = {True: "member", False: "non-member"}
 
 
 def use() -> None:
-    """Set how figures look and how notebooks show them, tables and warnings."""
+    """Set how figures look and how notebooks show them, tables, warnings and errors."""
     warnings.formatwarning = _formatted
     sns.set_theme(
         context="notebook",
@@ -140,6 +140,7 @@ def use() -> None:
     )
     alt.in_notebooks()
     tables.in_notebooks()
+    errors.in_notebooks()
 
 
 def axes(ax: Axes | None, width: float, height: float) -> Axes:

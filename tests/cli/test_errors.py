@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 from dsi_core.cli import app, errors
 from dsi_core.runtime import disk, environment, jobs
+from dsi_core.runtime import errors as met
 from dsi_core.runtime.paths import ROOT
 from dsi_core.services.trial import EndpointError
 from dsi_core.settings.schema import Responses
@@ -129,19 +130,19 @@ def offline_errors():
 def test_a_hub_that_is_not_reached_is_named_with_what_to_do(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://name:secret@proxy:1")
     for error in offline_errors():
-        said = errors.said(error)
+        said = met.said(error)
         assert said.startswith("the model hub cannot be reached through the proxy of $HTTPS")
         assert "a file or a folder of this machine" in said and "secret" not in said
-        assert errors.code(error) == 2 and "\n" not in said
+        assert met.whose(error) is met.Whose.USER and "\n" not in said
 
 
 def test_what_the_hub_refuses_is_told_apart():
     from datasets.exceptions import DatasetNotFoundError
 
-    said = errors.said(DatasetNotFoundError("Dataset 'a/b' doesn't exist on the Hub"))
+    said = met.said(DatasetNotFoundError("Dataset 'a/b' doesn't exist on the Hub"))
     assert "a/b" in said and "owner/name" in said and "$HF_TOKEN" in said
     socks = ImportError("Using SOCKS proxy, but the 'socksio' package is not installed.")
-    assert errors.code(socks) == 2 and "'socksio'" in errors.said(socks)
+    assert met.whose(socks) is met.Whose.USER and "'socksio'" in met.said(socks)
 
 
 # --- Commands that meet them --------------------------------------------------------------------
