@@ -45,7 +45,7 @@ def _said(source: Data, error: Exception) -> str:
     if "Config name is missing" in why or "BuilderConfig" in why:
         return f"{here}: {why}: name one with --config"
     if "GatedRepoError" in kinds or "gated" in why:
-        return f"{here}: its owner must let you read it (accept its terms, then `hf auth login`)"
+        return f"{here}: it is gated: {hub.TO_DO[hub.Access.NO_TOKEN]}"
     if kinds & hub.OUT_OF_REACH:
         return (
             f"{here}: the hub cannot be reached and its files are not in the cache here ({why}); "

@@ -9,6 +9,7 @@ from importlib.metadata import requires
 from typing import Any
 
 from dsi_core.runtime.environment import one_line
+from dsi_core.runtime.hub import TO_DO, Access
 
 LONGEST = 600  # characters of a message
 KEPT = "what was finished is kept: the same command or cell goes on from there"
@@ -168,9 +169,9 @@ def _hub(error: BaseException) -> str:
         )
     remedy = "try again, or give a file or a folder of this machine"
     if "Gated" in names:
-        remedy = "ask for access on its page, and set $HF_TOKEN"
+        remedy = TO_DO[Access.NO_TOKEN]
     elif "NotFound" in names:
-        remedy = "check the name (owner/name); what is private needs a token ($HF_TOKEN)"
+        remedy = TO_DO[Access.MISSING]
     return f"the model hub: {line}: {remedy}"
 
 

@@ -70,7 +70,8 @@ class Access(StrEnum):
 TO_DO = {  # about those that cannot be fetched
     Access.NOT_ACCEPTED: "accept the licence on its page, with the account of the token",
     Access.NO_TOKEN: "accept the licence on its page, then `hf auth login`, or set $HF_TOKEN",
-    Access.MISSING: "look at the name; what is private needs a token that may read it",
+    Access.MISSING: "check the name (owner/name); what is private needs a token that may read it "
+    "($HF_TOKEN)",
     Access.UNKNOWN: "fetch what the cache lacks where the hub answers (`hf download`), and copy "
     "$HF_HOME",
 }

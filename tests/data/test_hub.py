@@ -55,7 +55,7 @@ def test_which_rows_are_asked_for(monkeypatch, reachable):
         (ValueError("Config name is missing.\nPlease pick one: ['a', 'b']"), "one with --config"),
         (ValueError("BuilderConfig 'en' not found. Available: ['a']"), "one with --config"),
         (ValueError('Unknown split "test". Should be one of [...]'), "one with --split"),
-        (datasets.exceptions.DatasetNotFoundError("'x' is a gated dataset"), "accept its terms"),
+        (datasets.exceptions.DatasetNotFoundError("'x' is a gated dataset"), "accept the licence"),
         (datasets.exceptions.DatasetNotFoundError("'x' doesn't exist"), "cannot be read"),
         (ConnectionError("Couldn't reach"), "cannot be reached .* give the file"),
         (RuntimeError("something else"), "something else"),
