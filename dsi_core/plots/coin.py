@@ -16,6 +16,7 @@ from scipy import stats
 
 from dsi_core.plots import style
 
+OWN: dict = {}  # chosen, where no model is: None would be no choice at all
 MOST = 400  # coins in a round, where no model has more samples
 HEADS, TAILS = "●", "○"
 WIDE = {"description_width": "9em"}
@@ -123,7 +124,7 @@ def game(models: pd.DataFrame, seed: int) -> ipywidgets.VBox:
     rows = models.to_dict("records")
     options = [(f"{r['model']} ({r['kind']}): {r['hits']} of {r['samples']}", r) for r in rows]
     model = ipywidgets.Dropdown(
-        options=[*options, ("numbers of your own", None)],
+        options=[*options, ("numbers of your own", OWN)],
         description="model",
         style=WIDE,
         layout={"width": WIDTH},
@@ -135,12 +136,10 @@ def game(models: pd.DataFrame, seed: int) -> ipywidgets.VBox:
     often = ipywidgets.Button(description="100 rounds more")
     again = ipywidgets.Button(description="Start again")
     coins, sentence, picture = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.Output()
-    # choosing: a model's samples and hits are set one after the other, and shown together
-    state = {"rounds": 0, "seed": seed, "choosing": False}
+    # setting: what a choice or a slider sets besides is no choice of the reader's
+    state = {"rounds": 0, "seed": seed, "setting": False}
 
-    def show(*_) -> None:
-        if state["choosing"]:
-            return
+    def show() -> None:
         tossed = toss(samples.value, state["rounds"], state["seed"])
         heads = tossed.sum(axis=1)
         coins.value = _coins(tossed[-1]) if len(tossed) else "No round yet."
@@ -160,24 +159,30 @@ def game(models: pd.DataFrame, seed: int) -> ipywidgets.VBox:
         show()
 
     def choose(*_) -> None:
-        if model.value is not None:
-            state["choosing"], hits.max = True, most  # while both move
+        if state["setting"]:
+            return
+        state.update(rounds=0, setting=True)
+        if model.value != OWN:
+            hits.max = most  # while both move
             samples.value, hits.value = model.value["samples"], model.value["hits"]
-            state["choosing"] = False
-        state["rounds"] = 0
-        limit()
-
-    def limit(*_) -> None:
-        if not state["choosing"]:
             hits.max = samples.value
+        state["setting"] = False
+        show()
+
+    def move(*_) -> None:
+        if state["setting"]:
+            return
+        state["setting"] = True
+        model.value, hits.max = OWN, samples.value
+        state["setting"] = False
         show()
 
     once.on_click(lambda _: add(1))
     often.on_click(lambda _: add(100))
     again.on_click(anew)
     model.observe(choose, "value")
-    samples.observe(limit, "value")
-    hits.observe(show, "value")
+    samples.observe(move, "value")
+    hits.observe(move, "value")
     choose()
     buttons = ipywidgets.HBox([once, often, again])
     return ipywidgets.VBox([model, samples, hits, buttons, coins, sentence, picture])

@@ -85,7 +85,12 @@ def test_the_game_is_played_with_buttons():
     assert row in coins.value
     model.value = MODELS.to_dict("records")[1]
     assert (samples.value, hits.value) == (8, 4) and "nobody has tossed" in sentence.value
-    model.value = None
-    samples.value = 3
+    once.click()
+    samples.value = 3  # numbers of the reader's own, with the rounds tossed so far
+    assert model.label == "numbers of your own" and "of 1 rounds" in sentence.value
     assert hits.value == 3 and hits.max == 3
+    model.index = 0
+    assert model.label.startswith("weak") and (samples.value, hits.value) == (10, 9)
+    model.index = 2
+    samples.value = 3
     assert sentence.value.startswith("<p>3 of 3") and picture is box.children[-1]
