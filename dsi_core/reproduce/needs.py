@@ -9,6 +9,7 @@ from typing import Final
 
 import nbformat
 
+from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile
 
 # The number of a notebook -> sections; "suites.iid" is the part `iid` of the section `suites`
@@ -49,6 +50,36 @@ def sections_of(cell: nbformat.NotebookNode) -> list[str]:
 def said(profile: Profile, sections: list[str]) -> str:
     """Say which sections a profile lacks."""
     return f"profile {profile.name!r} has no section {', '.join(sections)}"
+
+
+def check_files(profile: Profile) -> None:
+    """Refuse a profile that names files which are not there: some are read hours after the start.
+
+    Raises
+    ------
+    ValueError
+        Names each with its setting.
+    """
+    missing = [
+        f"{setting}: {path}: no such file"
+        for setting, path in _files(profile).items()
+        if path is not None and not (ROOT / path).exists()
+    ]
+    if missing:
+        raise ValueError(f"profile {profile.name!r}: {'; '.join(missing)}")
+
+
+def _files(profile: Profile) -> dict[str, str | None]:
+    """The files that a profile names, by the settings that name them."""
+    files = {f"data.{name}.path": data.path for name, data in profile.data.items()}
+    if grey_box := profile.grey_box:
+        files |= {f"grey_box.validation.{n}.path": d.path for n, d in grey_box.validation.items()}
+    if imitation := profile.imitation:
+        files["imitation.seeds"] = imitation.seeds
+    if calibration := profile.calibration:
+        files["calibration.wordings"] = calibration.wordings
+        files |= {f"calibration.answers.{n}": path for n, path in calibration.answers.items()}
+    return files
 
 
 def _has(profile: Profile, section: str) -> bool:

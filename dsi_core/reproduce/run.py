@@ -103,6 +103,7 @@ def reproduce(
         which it has the sections.
     """
     settings = profiles.load_profile(profile)
+    needs.check_files(settings)
     for suite in settings.suites:  # its notebook reads it, which may be hours later
         profiles.load_profile(profile, suite)
     if settings.robustness:  # as are these

@@ -38,6 +38,12 @@ def listed():
     [
         (["suites", "iid", "suspects", 0, "base"], "lama", r"suite iid.*\n.*unknown model 'lama'"),
         (["robustness", "suspects", 0], "llama-ful", "no local member llama-ful; known: llama"),
+        (
+            ["calibration", "wordings"],
+            "no.jsonl",
+            "'mine': calibration.wordings: no.jsonl: no such",
+        ),
+        (["imitation", "seeds"], "no.yaml", "imitation.seeds: no.yaml: no such file"),
     ],
 )
 def test_what_later_notebooks_read_is_refused_before_the_first(
