@@ -86,7 +86,8 @@ class Query:
         """What is lacking of it."""
         known = responses.read(*self.folders, columns=["sample_id", "draw"])
         count = len(responses.unanswered(known, self.questions, self.sampling.draws))
-        return pending.Work(self.title, self.training, answers=count)
+        served = responses.is_served(self.training, self.sampling)
+        return pending.Work(self.title, self.training, answers=count, served=served)
 
     @property
     def missing(self) -> bool:

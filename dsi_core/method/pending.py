@@ -7,9 +7,11 @@ from pathlib import Path
 from statistics import median
 
 from dsi_core.data.pairs import load_pairs
+from dsi_core.method import rates
+from dsi_core.method.rates import Kind, Rate, Step
 from dsi_core.models import tuning
 from dsi_core.models.tuning import Training
-from dsi_core.runtime import disk, progress, provenance, released, store
+from dsi_core.runtime import progress, provenance, store
 from dsi_core.runtime.devices import CPU, devices
 from dsi_core.runtime.precision import Dtype, device_name, product_flops
 
@@ -19,17 +21,20 @@ ANSWER = 60  # tokens, where no data tell how long answers are
 SHARE_OF_PEAK = 0.45  # of a matrix product's operations that tuning and answering reach on a CPU
 FORWARD, ADAPTERS, FULL = 2, 4, 6  # operations per parameter and token
 SHOWN = 4  # names in a line
-KINDS = ["tuned", "responses"]  # whose manifests tell how fast they were
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a model has to do here: `answers` to draw, `texts` to read; tuned first if need be."""
+    """What a model has to do here: `answers` to draw, `texts` to read; tuned first if need be.
+
+    served: by vLLM.
+    """
 
     name: str
     training: Training
     answers: int = 0
     texts: int = 0
+    served: bool = False
 
 
 def announce(work: Sequence[Work]) -> None:
@@ -56,7 +61,7 @@ def sentence(work: Sequence[Work]) -> str:
         parts.append(f"read {sum(w.texts for w in read):,} texts with {_named(read)}")
     labels = sorted({w.training.precision.label() for w in work})
     workers = max(1, len(devices()[: len(work)]))
-    earlier = _records()
+    earlier = rates.rates()
     seconds = [_tuning_seconds(w.training, earlier) for w in tuned]
     seconds += [_answering_seconds(w, earlier) for w in work if w.answers or w.texts]
     known = [s for s in seconds if s is not None]
@@ -92,88 +97,48 @@ def _time(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _tuning_seconds(training: Training, earlier: Sequence["Record"]) -> float | None:
+def _tuning_seconds(training: Training, earlier: Sequence[Rate]) -> float | None:
     recipe = training.recipe_here
     pairs = tuning.training_pairs(training)
     characters = pairs["prompt"].str.len().sum() + pairs["output"].str.len().sum()
     tokens = recipe.epochs * (characters / CHARACTERS + TEMPLATE * len(pairs))
+    kind = Kind(Step.TUNE, rates.source_of(training.base.spec), recipe.method)
     operations = FULL if recipe.method == "full" else ADAPTERS
-    return _seconds(training, tokens, recipe.method, operations, earlier)
+    return _seconds(training, tokens, kind, operations, earlier)
 
 
-def _answering_seconds(work: Work, earlier: Sequence["Record"]) -> float | None:
-    if work.training.base.source.endpoint is not None:
+def _answering_seconds(work: Work, earlier: Sequence[Rate]) -> float | None:
+    training = work.training
+    if training.base.source.endpoint is not None:
         return None
-    lengths = [load_pairs(d)["output"].str.len().mean() for d in work.training.datasets]
+    lengths = [load_pairs(d)["output"].str.len().mean() for d in training.datasets]
     each = max(lengths) / CHARACTERS if lengths else ANSWER
-    return _seconds(work.training, (work.answers + work.texts) * each, None, FORWARD, earlier)
+    source = rates.source_of(training.base.spec)
+    kind = rates.answering(source, served=work.served, quantized=training.quantized)
+    return _seconds(training, (work.answers + work.texts) * each, kind, FORWARD, earlier)
 
 
 def _seconds(
-    training: Training,
-    tokens: float,
-    method: str | None,
-    operations: int,
-    earlier: Sequence["Record"],
+    training: Training, tokens: float, kind: Kind, operations: int, earlier: Sequence[Rate]
 ) -> float | None:
-    """The time of so many tokens. method: of tuning; None = answering."""
-    base, precision = store.key(training.base.spec), training.precision
-    same = [r for r in earlier if (r.base, r.method) == (base, method) and r.tokens_per_s]
-    rates = [r.tokens_per_s for r in same if r.device == device_name() and r.device != CPU]
-    label = precision.label(quantized=training.quantized)
-    rates += [r.tokens_per_s for r in same if (r.cpu, r.precision) == (provenance.cpu(), label)]
-    if rates:
-        return tokens / median(rates)
-    sizes = [r.parameters for r in earlier if r.base == base and r.parameters]
+    """The time of so many tokens."""
+    precision = training.precision
+    here = device_name(), provenance.cpu(), precision.label(quantized=training.quantized)
+    speeds = [r.tokens_per_second for r in earlier if r.kind == kind and _is_of(r, *here)]
+    if known := [speed for speed in speeds if speed is not None]:
+        return tokens / median(known)
+    sizes = [r.parameters for r in earlier if r.kind.base == kind.base and r.parameters]
     if not sizes or precision.device != CPU:
         return None
     return tokens * operations * sizes[0] / (_peak(precision.dtype) * SHARE_OF_PEAK)
+
+
+def _is_of(rate: Rate, device: str, cpu: str, precision: str) -> bool:
+    """Whether a rate is of this device; of a CPU also the precision counts."""
+    return rate.device == device != CPU or (rate.cpu, rate.precision) == (cpu, precision)
 
 
 @cache
 def _peak(dtype: Dtype) -> float:
     """Operations a second of a matrix product on this CPU."""
     return product_flops(dtype)
-
-
-@dataclass(frozen=True)
-class Record:
-    """How fast a finished entry was, here or where it was released.
-
-    base: its key; method: of tuning, None = answering; parameters: of the model, None = not noted;
-    tokens_per_s: 0 = nothing was measured.
-    """
-
-    base: str
-    method: str | None
-    precision: str
-    device: str
-    cpu: str | None
-    parameters: int | None
-    tokens_per_s: float
-
-
-def _records() -> list[Record]:
-    """All finished entries; looked through once for whatever is to be done."""
-    own = [p.parent for kind in KINDS for p in store.root().glob(f"{kind}/*/{store.MANIFEST}")]
-    others = [_record(*facts) for kind in KINDS for facts in released.facts(kind)]
-    return [*map(_own_record, own), *others]
-
-
-@cache
-def _own_record(folder: Path) -> Record:
-    return _record(disk.read_json(folder / store.SPEC), disk.read_json(folder / store.MANIFEST))
-
-
-def _record(spec: dict, facts: dict) -> Record:
-    """What a complete entry says of its speed."""
-    model = spec.get("model", spec)
-    return Record(
-        base=store.key(model["base"]),
-        method=facts.get("method"),
-        precision=model.get("precision", ""),
-        device=facts.get("device", ""),
-        cpu=facts.get("cpu"),
-        parameters=facts.get("parameters"),
-        tokens_per_s=facts.get("tokens", 0) / max(facts.get("seconds", 0), 0.1),
-    )

@@ -4,8 +4,9 @@ import re
 
 import psutil
 
+from dsi_core.method import rates
 from dsi_core.method.pending import SHARE_OF_PEAK
-from dsi_core.planning import assumptions, rates
+from dsi_core.planning import assumptions
 from dsi_core.planning.machine import Machine
 from dsi_core.runtime import provenance
 from dsi_core.runtime.devices import CPU, devices

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dsi_core.data.pairs import Dataset
+from dsi_core.method import rates
 from dsi_core.method.participants import Participant
+from dsi_core.method.rates import Kind, Step
 from dsi_core.method.similarity import Backbone
 from dsi_core.models import responses
 from dsi_core.models.load import Base
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training
-from dsi_core.planning import answering, assumptions, rates, tuning
+from dsi_core.planning import answering, assumptions, tuning
 from dsi_core.planning.assumptions import rule
 from dsi_core.planning.machine import Basis, Machine, loading_seconds
-from dsi_core.planning.rates import Kind, Step
 from dsi_core.planning.sizes import Prompts, Size, dataset_spec, size_of
 from dsi_core.runtime import store
 
@@ -163,7 +164,7 @@ def answer(
     prompts = prompts.read_by(training.base, counted=machine.counts)
     source, endpoint = source_of(training.base), training.base.source.endpoint
     is_served, quantized = responses.is_served(training, sampling), _is_quantized(training)
-    kind = Kind(Step.ANSWER, source, "served" if is_served else "nf4" if quantized else "plain")
+    kind = rates.answering(source, served=is_served, quantized=quantized)
     basis = Basis.ASSUMED if endpoint else machine.basis(kind)
     answer_tokens = _answer_tokens(training, sampling, machine)
     tokens = prompts.count * sampling.draws * answer_tokens

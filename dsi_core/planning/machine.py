@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dsi_core.method import rates
+from dsi_core.method.rates import Kind
 from dsi_core.models import means
-from dsi_core.planning import assumptions, rates
+from dsi_core.planning import assumptions
 from dsi_core.planning.assumptions import Card, rule
-from dsi_core.planning.rates import Kind
 
 
 class Basis(StrEnum):
@@ -59,7 +60,7 @@ class Cost:
 
 
 def machine_of(card: str, *, counts: bool = False) -> Machine:
-    """Find a card, and what the store knows of it. Raises `ValueError` for an unknown card."""
+    """Find a card, and what was measured on such. Raises `ValueError` for an unknown card."""
     known = assumptions.card(card)
     return Machine(card, known, rates.speeds(known.device), counts)
 

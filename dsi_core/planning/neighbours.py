@@ -12,6 +12,7 @@ from dsi_core.grey_box import collect
 from dsi_core.imitation import bootstrap
 from dsi_core.imitation import dataset as imitation
 from dsi_core.method.participants import Participant, Role, suspects
+from dsi_core.method.rates import Step
 from dsi_core.method.similarity import backbone
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import training
@@ -19,7 +20,6 @@ from dsi_core.planning import assumptions, jobs
 from dsi_core.planning.assumptions import rule
 from dsi_core.planning.jobs import JobEstimate, Phase
 from dsi_core.planning.machine import Machine
-from dsi_core.planning.rates import Step
 from dsi_core.planning.sizes import Prompts, Size, prompts_like, size_of
 from dsi_core.settings.extensions import Attribution
 from dsi_core.settings.profile import Profile

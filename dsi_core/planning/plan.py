@@ -1,8 +1,8 @@
 """The plan: every job of a study with hours, memory and disk on a card, before anything is run.
 
-A rate comes from the store where the same base was measured on such a device, and else from
-`params/plan.yaml`, which says why. Nothing is loaded from the hub: the sizes of its datasets and
-models are stated there, too.
+A rate comes from the store or a release where the same base was measured on such a device, and
+else from `params/plan.yaml`, which says why. Nothing is loaded from the hub: the sizes of its
+datasets and models are stated there, too.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import pandas as pd
 from dsi_core.data.pairs import dataset
 from dsi_core.method import study
 from dsi_core.method.participants import participants
+from dsi_core.method.rates import Step
 from dsi_core.method.similarity import backbone
 from dsi_core.models.sampling import Sampling
 from dsi_core.paper import tables
@@ -28,7 +29,6 @@ from dsi_core.planning.jobs import (
     tune,
 )
 from dsi_core.planning.machine import Machine, machine_of
-from dsi_core.planning.rates import Step
 from dsi_core.planning.sizes import prompts_of
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Reference, Suspect

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from helpers import change
 
-from dsi_core.method import pending
+from dsi_core.method import pending, rates
 from dsi_core.method.pending import Work
 from dsi_core.models import tuning
 from dsi_core.models.tuning import training
@@ -68,6 +68,15 @@ def test_what_was_measured_here_says_how_long(models):
     assert f"about {pending._time(seconds)} (" in said and "1 worker)" in said
 
 
+def test_what_vllm_took_is_no_measure_of_our_own_loop(models):
+    known = {"model": models["U"].spec, "model_id": "known", "server": "vllm"}
+    done = {"device": "cpu", "seconds": 10.0, "tokens": 600}  # an answer has 60
+    store.finish(store.entry("responses", "known", known), **done)
+    ours, served = (Work("U", models["U"], answers=100, served=by) for by in (False, True))
+    assert "how long is not known" in pending.sentence([ours])
+    assert f"about {pending._time(100)} (" in pending.sentence([served])
+
+
 def test_who_is_not_asked_hides_no_time(models, monkeypatch):
     """On a GPU of which no answering is known, either."""
     monkeypatch.setattr(pending, "_answering_seconds", lambda *_: None)
@@ -92,7 +101,7 @@ def test_without_a_measurement_the_models_size_and_this_cpu_say_it(models):
     said = pending.sentence([Work("U", models["U"], answers=9000)])
     assert f"about {pending._time(seconds)} (" in said
     in_all, _ = tokens(models["T"])
-    assert pending._tuning_seconds(models["T"], pending._records()) == pytest.approx(
+    assert pending._tuning_seconds(models["T"], rates.rates()) == pytest.approx(
         4e6 * 2 * in_all / 0.45e9
     )
 

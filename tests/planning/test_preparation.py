@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from dsi_core.audit.preparation import draft as drafting
 from dsi_core.audit.preparation import prepare
 from dsi_core.cli import app, dataset
+from dsi_core.method.rates import Kind, Step
 from dsi_core.planning import assumptions, here, preparation
 from dsi_core.planning.machine import Machine, machine_of
-from dsi_core.planning.rates import Kind, Step
 
 OUTLOOK = preparation.Outlook(
     dataset="mine",

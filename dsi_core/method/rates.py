@@ -1,13 +1,16 @@
-"""Measured rates: tokens per second of every finished tuning and asking in the store."""
+"""How fast earlier work was: tokens a second of each tuning and asking, stored or released."""
 
 import re
 import statistics
 from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 
-from dsi_core.runtime import disk, store
+from dsi_core.runtime import disk, released, store
+
+KINDS = ["responses", "tuned"]  # of entries whose manifests tell it
 
 
 class Step(StrEnum):
@@ -44,7 +47,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast one finished entry of the store was.
+    """How fast one finished entry was, here or where it was released.
 
     Parameters
     ----------
@@ -53,48 +56,58 @@ class Rate:
     device
         As its manifest names it.
     tokens_per_second
-        Trained on, or newly generated, over one worker's time.
+        Trained on, or newly generated, over one worker's time; None = nothing was measured.
     cpu, precision
         Of the machine, and of its products, as its manifest and its spec name them.
+    parameters
+        Of the model; None = not noted.
     """
 
     kind: Kind
     device: str
-    tokens_per_second: float
+    tokens_per_second: float | None
     cpu: str = ""
     precision: str = ""
+    parameters: int | None = None
 
 
 def rates() -> list[Rate]:
-    """Give the rate of every finished tuning and asking that has one."""
-    found = [
-        _rate(path.parent, kind)
-        for kind in ("responses", "tuned")
-        for path in sorted(store.root().glob(f"{kind}/*/spec.json"))
+    """Give the rate of every finished tuning and asking."""
+    own = [
+        _own_rate(path.parent)
+        for kind in KINDS
+        for path in sorted(store.root().glob(f"{kind}/*/{store.MANIFEST}"))
     ]
-    return [rate for rate in found if rate is not None]
+    return own + [_rate(*entry) for kind in KINDS for entry in released.facts(kind)]
 
 
-def _rate(folder: Path, kind: str) -> Rate | None:
-    """The rate of an entry; None while it is not finished, or where nothing was measured."""
-    facts = store.manifest(folder) or {}
-    if not facts.get("tokens") or not facts.get("seconds"):
-        return None
-    spec = disk.read_json(folder / store.SPEC)
-    if kind == "tuned":
-        work = Kind(Step.TUNE, source_of(spec["base"]), facts["method"])
+@cache
+def _own_rate(folder: Path) -> Rate:
+    return _rate(disk.read_json(folder / store.SPEC), disk.read_json(folder / store.MANIFEST))
+
+
+def _rate(spec: dict, facts: dict) -> Rate:
+    """What a complete entry says of its speed; spec: of a model, or of answers with their model."""
+    model = spec.get("model", spec)
+    precision, source = model.get("precision", ""), source_of(model["base"])
+    if model is spec:
+        kind = Kind(Step.TUNE, source, facts.get("method", ""))
     else:
-        model = spec["model"]
-        quantized = model.get("precision", "").endswith(" nf4")
-        method = "served" if spec.get("server") else "nf4" if quantized else "plain"
-        work = Kind(Step.ANSWER, source_of(model["base"]), method)
+        kind = answering(source, served="server" in spec, quantized=precision.endswith(" nf4"))
+    tokens, seconds = facts.get("tokens"), facts.get("seconds")
     return Rate(
-        work,
-        facts["device"],
-        facts["tokens"] / facts["seconds"],
+        kind,
+        facts.get("device", ""),
+        tokens / seconds if tokens and seconds else None,
         facts.get("cpu", ""),
-        spec.get("model", spec).get("precision", ""),
+        precision,
+        facts.get("parameters"),
     )
+
+
+def answering(source: str, *, served: bool, quantized: bool) -> Kind:
+    """Name the kind of an answering, by vLLM (`served`) or in our own loop."""
+    return Kind(Step.ANSWER, source, "served" if served else "nf4" if quantized else "plain")
 
 
 def speeds(
@@ -108,7 +121,7 @@ def speeds(
     values = defaultdict(list)
     for rate in rates():
         of_this = cpu in (None, rate.cpu) and precision in (None, rate.precision)
-        if of_this and re.search(device, rate.device):
+        if rate.tokens_per_second and of_this and re.search(device, rate.device):
             values[rate.kind].append(rate.tokens_per_second)
     return {kind: statistics.median(every) for kind, every in values.items()}
 
