@@ -143,7 +143,7 @@ def robustness(read: Read) -> Numbers:
         "subsets": "fig11d_subsets",
     }
     moved = read("fig11a_rephrased_answers").groupby("setting")["moved"].mean()
-    warm = read(figures["temperature"]).query("setting == 0.5").set_index("suspect")
+    weak = read(figures["temperature"]).query("suspect == 'smollm2-weak'")
     removed = read(figures["removing"]).query("setting == '50% removed'")
     shares = read(figures["subsets"]).groupby("setting", sort=False)["share"]
     overlap = read("fig12_overlap_of_tainted_samples").query("removed")
@@ -156,7 +156,7 @@ def robustness(read: Read) -> Numbers:
             for evasion, name in figures.items()
         },
         "moved": {setting: f"{value:.2f}" for setting, value in moved.items()},
-        "weak_at_half": "{positive} to {negative}".format(**warm.loc["smollm2-weak"]),
+        "weak": {f"{r.setting}": f"{r.positive} to {r.negative}" for r in weak.itertuples()},
         "after_removal": " and ".join(
             f"{r.positive} to {r.negative}" for r in removed.itertuples()
         ),
