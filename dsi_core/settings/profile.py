@@ -110,9 +110,11 @@ def load_profile(name: str, suite: str | None = None, **overrides) -> Profile:
     if suite is not None:
         raw = {**raw, **_suite(raw, suite, place)}
         place = f"{place} with suite {suite}"
+    given = [one for one, value in overrides.items() if value is not None]
+    if given:
+        place = f"{place}, with your {', '.join(given)}"
     try:
         profile = Profile.model_validate({**_with(raw, overrides), "name": name})
-        given = [one for one, value in overrides.items() if value is not None]
         own = Profile.model_validate({**raw, "name": name}) if given else profile
     except ValidationError as error:
         raise ValueError(explain(error, place, Profile)) from None
@@ -157,7 +159,7 @@ def explain(error: ValidationError, place: str, kind: Any = None) -> str:
     if first["type"] == "json_invalid":
         what = "is empty" if first["input"] in ("", b"") else f"is damaged ({first['msg']})"
         return f"{place} {what}: bring it back from a copy"
-    lines = [f"{place}: {len(error.errors())} setting(s) refused"]
+    lines = []
     for refused in error.errors():
         field = ".".join(map(str, refused["loc"])) or "profile"
         value = refused["input"]
@@ -173,7 +175,7 @@ def explain(error: ValidationError, place: str, kind: Any = None) -> str:
         shown = plain and not secret and "endpoint" not in refused["loc"]
         got = f" (got {value!r})" if shown else ""
         lines.append(f"  {field}: {why}{got}")
-    return "\n".join(lines)
+    return f"{place}: {len(lines)} setting(s) refused:\n" + ";\n".join(lines)
 
 
 def _is_cut_by_a_comma(refused: Mapping[str, Any]) -> bool:

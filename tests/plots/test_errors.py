@@ -34,7 +34,11 @@ def test_a_notebook_shows_a_line_and_on_demand_the_code():
     NotebookClient(page, kernel_name="python3", allow_errors=True).execute()
     (short,), (long,), (own,), (fault,), _ = (cell.outputs for cell in page.cells[1:])
     line = short.evalue
-    assert line.startswith("params/smoke.yaml: ") and "(got 'high')" in line and "\n" not in line
+    assert (
+        line.startswith("params/smoke.yaml, with your delta_t: ")
+        and "(got 'high')" in line
+        and "\n" not in line
+    )
     assert short.traceback == [f"\x1b[31mValueError\x1b[0m: {line} (where in the code: %tb)"]
     assert long.ename == "ValueError" and "profile.py" in "".join(long.traceback)
     assert own.evalue == "of the reader" and len(own.traceback) > 1
