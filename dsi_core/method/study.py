@@ -205,7 +205,7 @@ def scale(study: Study, datasets: pd.Series, raw: np.ndarray) -> np.ndarray:
     if not study.profile.similarity.rescale:
         return raw
     floors = {name: baseline(study, name) for name in datasets.unique()}
-    return rescaling.rescale(raw, datasets.map(floors))
+    return rescaling.rescale(raw, datasets.map(floors).astype(float))  # also where there is no row
 
 
 def baseline(study: Study, victim: str) -> float:

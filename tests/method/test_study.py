@@ -78,6 +78,19 @@ def test_rows_made_of_one_share_its_texts(smoke, monkeypatch):
         assert texts.iloc[0] is texts.iloc[1]
 
 
+def test_where_nobody_was_asked_nothing_has_a_gap(smoke, monkeypatch):
+    """As at a threshold at which no sample is tainted, where tainted ones alone are asked."""
+    monkeypatch.setattr(study.similarity, "raw_scores", lambda _, pairs: np.zeros(len(pairs)))
+    scores = table(
+        "dataset sample_id reference response_before response_after",
+        ("dozen", "x", "one", "a", "b"),
+    )
+    nothing = table("dataset suspect sample_id draw response", ("dozen", "s", "x", 0, "m")).head(0)
+    assert smoke.similarity.rescale
+    gaps = study.gaps_to(Study(smoke, pd.DataFrame()), scores, nothing)
+    assert gaps.empty and gaps["gap"].dtype == float
+
+
 def test_what_says_the_same_as_d_is_no_unrelated_text(monkeypatch):
     profile = load_profile("smoke")
     said = profile.data["other"].changed(other_words_of="dozen")
