@@ -306,8 +306,10 @@ def plot_evidence_dots(
     Returns
     -------
     Axes
-        The diamonds are medians.
+        The diamonds are medians. A sentence where no sample has evidence.
     """
+    if table["evidence"].isna().all():
+        return style.nothing(style.axes(ax, 8, 1.5))
     ax = style.axes(ax, 8, 1.2 + ROW * table["suspect"].nunique())
     kinds = style.kinds_of(table)
     suspects = list(table["suspect"].unique())

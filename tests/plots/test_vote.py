@@ -257,3 +257,5 @@ def test_nothing_to_draw_is_a_sentence():
     figure = vote.per_dataset(vote.plot_evidence_dots, empty, rows="suspect", delta_s=30)
     (ax,) = figure.axes
     assert [text.get_text() for text in ax.texts] == ["no sample is left at these settings"]
+    mute = EVIDENCE.assign(evidence=NAN)  # all filtered, as at a mu above all answers
+    assert words(vote.plot_evidence_dots(mute, delta_s=0.3)) == words(ax)
