@@ -217,6 +217,7 @@ def plot_beside(beside: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         word = {"member": "M", "non-member": "n"}.get(row["verdict"], "?")
         said = word if row["correct"] else f"{word} ✗"
         weight, color = ("normal", "black") if row["correct"] else ("bold", "white")
+        color = "black" if word == "?" else color  # its grey is light
         ax.text(x, y, said, ha="center", va="center", color=color, fontsize=8, weight=weight)
     truths = dict(zip(beside["suspect"], beside["member"], strict=True))
     ax.set_xticks(range(len(methods)), methods, rotation=50, ha="right", fontsize=9)
@@ -224,7 +225,9 @@ def plot_beside(beside: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(suspects)), known, fontsize=9)
     ax.set_xlim(-0.5, len(methods) - 0.5)
     ax.set_ylim(len(suspects) - 0.5, -0.5)
-    ax.set_xlabel("M: says member; n: says non-member; dark with ✗: wrong", fontsize=10)
+    open_too = "; ?: inconclusive" if (beside["verdict"] == "inconclusive").any() else ""
+    words = f"M: says member; n: says non-member{open_too}; dark with ✗: wrong"
+    ax.set_xlabel(words, fontsize=10)
     ax.grid(visible=False)
     style.says(ax, findings.beside(beside), "A cell for each suspect and method, dark where wrong")
     return ax

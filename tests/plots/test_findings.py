@@ -443,6 +443,8 @@ def test_dia_by_twice_the_median():
 def test_intervals_hold_the_true_share_or_do_not():
     rows = table("true low high", (0.5, 0.4, 0.6), (0.5, 0.6, 0.7))
     assert grey_box.shares_held(rows) == "The true share lies in 1 of 2 intervals"
+    none = rows.assign(low=math.nan)  # as of a vote without a sample
+    assert grey_box.shares_held(pd.concat([rows, none])) == grey_box.shares_held(rows)
 
 
 def test_methods_that_judge_all_rightly():

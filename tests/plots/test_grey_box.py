@@ -104,6 +104,7 @@ def test_verdicts_are_cells_and_the_wrong_ones_crossed():
     assert [to_hex(p.get_facecolor()) for p in ax.patches] == [MEMBER, OTHER, GREY, OTHER]
     assert [p.get_alpha() for p in ax.patches] == [0.3, 1, 1, 0.3]
     assert words(ax) == ["M", "n ✗", "? ✗", "n"]  # read without colours
+    assert "?: inconclusive" in ax.get_xlabel()
     assert title(ax) == "No method judges both suspects rightly; vote: 1"
     assert ticks(ax.xaxis) == ["vote", "Min-K%"]
     assert ticks(ax.yaxis) == ["m (member)", "n (non-member)"]

@@ -28,7 +28,8 @@ def splits(table: pd.DataFrame, alpha: float) -> str:
 
 
 def shares_held(table: pd.DataFrame) -> str:
-    """How many intervals hold the true share. Columns true, low, high."""
+    """How many intervals hold the true share. Columns true, low, high (NaN: no interval)."""
+    table = table.dropna(subset=["low", "high"])
     held = table["true"].between(table["low"] - 1e-9, table["high"] + 1e-9)
     return f"The true share lies in {share(int(held.sum()), len(table), 'intervals')}"
 
