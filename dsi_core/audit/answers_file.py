@@ -1,5 +1,6 @@
 """A file of answers (answers.jsonl): what a model said elsewhere, as a suspect or as a control."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from dsi_core.services import thoughts
 
 COLUMNS = ["sample_id", "draw", "response"]
 NAMED = 3  # prompts that are quoted where some are unknown
+OPTIONS = ("--encoding", "--separator", "--quotes")
+FIELDS = 10  # of a record that are named where one lacks: one keyed by prompts has hundreds
 
 
 def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
@@ -50,7 +53,7 @@ def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
         by_prompt.setdefault(prompt, []).append(sample)
     found: dict[str, dict[int, str]] = {sample: {} for sample in prompts}
     unknown: dict[str, None] = {}
-    records = read_file(path)
+    records = _records(path)
     for place, record in _placed(path, records):
         response = _response(record, place)
         asked, name = _asked(record, prompts, by_prompt, place)
@@ -112,6 +115,22 @@ def _quoted(unknown: list[str]) -> str:
     return f"{len(unknown)} question(s) that are no sample's: {quoted}{more}"
 
 
+def _records(path: Path) -> list:
+    """Read them; the options that an error of `read_file` may name are those of a dataset."""
+    try:
+        records = read_file(path)
+    except ValueError as error:
+        if not any(option in str(error) for option in OPTIONS):
+            raise
+        raise ValueError(
+            f"{error} (no option tells how a file of answers is read: save it as UTF-8, "
+            "best as JSON Lines)"
+        ) from None
+    if not records:
+        raise ValueError(f"{path}: holds no answers; needs a record for each")
+    return records
+
+
 def _placed(path: Path, records: list) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each record with its place in words."""
     for row, record in enumerate(records, start=1):
@@ -123,12 +142,19 @@ def _placed(path: Path, records: list) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _response(record: dict[str, Any], place: str) -> str:
     """Its answer; an empty text is one, an absent field is a mistake."""
-    if record.get("response") is None:
+    response = record.get("response")
+    if response is None or (isinstance(response, float) and math.isnan(response)):
         raise ValueError(
             f"{place}, field 'response': is missing, needs the answer as text "
-            f'("" = it said nothing); has {", ".join(map(str, record))}'
+            f'("" = it said nothing); has {_fields(record)}'
         )
-    return text_of(record["response"], f"{place}, field 'response'")
+    return text_of(response, f"{place}, field 'response'")
+
+
+def _fields(record: dict[str, Any]) -> str:
+    names = [str(name)[:60] for name in record]
+    more = f" and {len(names) - FIELDS} more" if len(names) > FIELDS else ""
+    return ", ".join(names[:FIELDS]) + more
 
 
 def _asked(
@@ -139,9 +165,7 @@ def _asked(
         text_of(record.get(name), f"{place}, field {name!r}") for name in ("sample_id", "prompt")
     )
     if not sample and not prompt:
-        raise ValueError(
-            f"{place}: says neither 'prompt' nor 'sample_id'; has {', '.join(map(str, record))}"
-        )
+        raise ValueError(f"{place}: says neither 'prompt' nor 'sample_id'; has {_fields(record)}")
     if not sample:
         return by_prompt.get(prompt, []), prompt
     if sample not in prompts:

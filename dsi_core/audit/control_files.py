@@ -30,7 +30,8 @@ def by_name(
     found: dict[str, Path] = {}
     for path in map(Path, given):
         if not path.is_file():
-            raise ValueError(f"--control-answers {path}: no such file")
+            lacks = "is a folder; give one file" if path.is_dir() else "no such file"
+            raise ValueError(f"--control-answers {path}: {lacks}")
         if path.stem in found or path.stem in names:
             raise ValueError(
                 f"--control-answers {path}: another control is called {path.stem!r}; "

@@ -116,7 +116,12 @@ def test_of_many_unknown_questions_three_are_named(read):
             [{"prompt": "Other?", "response": "a"}],
             ["none of its 1 answers is to one of the 4 samples", "'Other?'"],
         ),
-        ([], ["none of its 0 answers"]),
+        ([{"prompt": "x", "response": float("nan")}], ["field 'response': is missing"]),
+        (
+            [dict.fromkeys(map(str, range(12)), "a")],
+            ["has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"],
+        ),
+        ([], ["a.jsonl: holds no answers"]),
     ],
 )
 def test_mistakes_are_named(read, records, words):
@@ -131,6 +136,21 @@ def test_a_file_that_is_not_there_or_broken_is_named(tmp_path):
     (tmp_path / "torn.jsonl").write_text('{"prompt": "x", "response": "a"}\n{"prompt"')
     with pytest.raises(ValueError, match=r"torn.jsonl, line 2: not valid JSON"):
         answers_file.read(tmp_path / "torn.jsonl", SAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", '{"sample_id": "s1", "response": "café"}'.encode("cp1252")),
+        ("a.csv", b'sample_id,response\ns1,"salt" and more\n'),
+    ],
+)
+def test_options_of_a_dataset_are_not_advised_alone(tmp_path, name, content):
+    """`dsi audit` has none of them, and those of `dsi prepare` are for its data."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError) as caught:
+        answers_file.read(tmp_path / name, SAMPLES)
+    says(caught, name, "no option tells how a file of answers is read: save it as UTF-8")
 
 
 def test_a_table_of_another_program_is_read_too(tmp_path):

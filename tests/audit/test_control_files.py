@@ -41,3 +41,5 @@ def test_one_that_is_called_as_another_control_or_is_not_there_is_refused(files,
         control_files.by_name([a], {}, {"a"})
     with pytest.raises(ValueError, match=r"--control-answers .*nowhere.jsonl: no such file"):
         control_files.by_name([tmp_path / "nowhere.jsonl"], {})
+    with pytest.raises(ValueError, match=r"--control-answers .*: is a folder; give one file"):
+        control_files.by_name([tmp_path], {})
