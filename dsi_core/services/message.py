@@ -27,10 +27,12 @@ _TOOL_PARTS = ("tool_use", "tool_call", "function_call", "server_tool_use")
 class Parts:
     """What a message holds.
 
-    whole: the text with the thoughts in it; unread: there is nothing but parts of unknown kinds.
+    whole: the text with the thoughts in it; cut: it went on; unread: there is nothing but parts of
+    unknown kinds.
     """
 
     whole: str = ""
+    cut: bool = False
     answer: str = ""
     thought: str = ""
     kind: Thought = Thought.NONE
@@ -52,7 +54,8 @@ class Parts:
         if isinstance(refusal, str) and refusal.strip():
             found.refusals.append(refusal)
         tool = found.tool or bool(message.get("tool_calls") or message.get("function_call"))
-        whole = hide(clean("".join(found.texts))).encode()[:most].decode(errors="ignore")
+        everything = hide(clean("".join(found.texts))).encode()
+        whole = everything[:most].decode(errors="ignore")
         said = thoughts.apart(whole)
         kind = said.kind
         if found.thoughts and kind is Thought.NONE:
@@ -60,7 +63,8 @@ class Parts:
         thought = clean("\n".join([*filter(None, found.thoughts), said.thought]))
         refusal = hide(clean("\n".join(found.refusals))).strip()[:most]
         unread = found.unread and not (whole or thought or refusal or tool)
-        return cls(whole, said.answer, thought, kind, refusal, tool or said.tool, unread)
+        cut = len(everything) > most
+        return cls(whole, cut, said.answer, thought, kind, refusal, tool or said.tool, unread)
 
 
 @dataclass

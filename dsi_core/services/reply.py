@@ -184,7 +184,7 @@ def _read(
         ending=end,
         usage=counted,
         thought=thought,
-        cut=len(shown) < len(text),
+        cut=len(shown) < len(text) or bool(parts.cut and parts.answer),
         model=hide(clean(string(body.get("model"))))[:NAME],
         refused=bool(parts.refusal),
     )

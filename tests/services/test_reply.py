@@ -436,3 +436,13 @@ def test_room_for_a_thought_makes_no_answer_longer_than_others():
     assert len(read(body(inner, usage={"completion_tokens": 256}), 64, 1000).text) == 511
     assert len(read(body(words, usage=None), 64, 1000).text) == 64 * 4 - 1  # a space at the end
     assert read(body(words, usage=None), 64).text == words  # the service's own limit holds
+
+
+def test_an_answer_of_a_service_that_ignores_the_limit_is_cut_and_says_so():
+    """Whatever the service counts: a megabyte of one token is longer than 64 tokens."""
+    for usage in (None, {"completion_tokens": 1}):
+        said = read(body("a" * 1_000_000, usage=usage), 64)
+        assert (len(said.text), said.cut) == (64 * 64, True)
+    assert not read(body("a" * 64 * 64, usage=None), 64).cut
+    unending = read(body("<think>" + "a" * 1_000_000, usage=None), 64)
+    assert (unending.text, unending.cut, unending.thought) == ("", False, Thought.INSTEAD)
