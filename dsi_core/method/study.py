@@ -29,6 +29,11 @@ class Study:
     profile: Profile
     pairs: pd.DataFrame
 
+    def __repr__(self) -> str:
+        """In a line: every setting would fill screens, where a cell ends in a study."""
+        victims = ", ".join(self.profile.victims)
+        return f"Study(profile {self.profile.name}, {len(self.pairs)} pairs of {victims})"
+
     @property
     def delta_s(self) -> float:
         """Eq. 2's threshold: delta_t unless the profile sets another (§5.4)."""

@@ -78,6 +78,11 @@ def test_rows_made_of_one_share_its_texts(smoke, monkeypatch):
         assert texts.iloc[0] is texts.iloc[1]
 
 
+def test_a_study_is_shown_in_a_line(smoke):
+    pairs = table("dataset sample_id", ("dozen", "a"), ("dozen", "b"))
+    assert repr(Study(smoke, pairs)) == "Study(profile smoke, 2 pairs of dozen)"
+
+
 def test_where_nobody_was_asked_nothing_has_a_gap(smoke, monkeypatch):
     """As at a threshold at which no sample is tainted, where tainted ones alone are asked."""
     monkeypatch.setattr(study.similarity, "raw_scores", lambda _, pairs: np.zeros(len(pairs)))
