@@ -233,7 +233,7 @@ def _vote(plan: Plan, vote: Vote, answered: int) -> str:
     return (
         f"The paper's vote, which has no error rate: {vote.positive} positive (evidence above "
         f"delta_s = {plan.prepared.study.delta_s:g}) and {vote.negative} negative samples of "
-        f"{answered} that were answered."
+        f"{answered} with a reply."
     )
 
 

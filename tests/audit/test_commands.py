@@ -45,7 +45,7 @@ def test_a_report_is_written_of_what_was_paid_though_nothing_can_be_drawn(
         patch.setattr(plots, "pictures", broken)
         done = cli(folder)
     paid = len(server.asked)
-    assert done.exit_code == 0 and "0 negative samples of 5 that were answered" in done.stdout
+    assert done.exit_code == 0 and "0 negative samples of 5 with a reply" in done.stdout
     assert "the report has no pictures (/fonts/cache: no space is left" in done.stderr
     report = only_audit(folder) / "report.html"
     assert report.read_text().rstrip().endswith("</html>")

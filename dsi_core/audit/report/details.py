@@ -190,8 +190,9 @@ def otherwise(facts: AuditFacts) -> str:
     if (left := whole.samples - facts.rank.samples) <= 0:
         return ""
     return (
-        f"With the smallest evidence of any model on the {left} samples without a usable answer: "
-        f"p = {number(whole.p)} over {whole.samples} samples, {also}"
+        "With the smallest evidence that any model has on any sample (at most 0) put in for the "
+        f"{left} samples without a usable answer: p = {number(whole.p)} over "
+        f"{whole.samples} samples, {also}"
         f"{_found(whole.p <= facts.alpha)}."
     )
 
