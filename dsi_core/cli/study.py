@@ -252,7 +252,9 @@ def release(
     to its end.
     """
     from dsi_core.runtime import packing, released
+    from dsi_core.settings.profile import load_profile
 
+    load_profile(profile)  # or else a wrong name would be told to run notebooks first
     made = packing.pack(profile, out, whole_store=whole_store)
     for name, file in made.files.items():
         typer.echo(f"{name:20} {file.entries:5} entries {file.bytes / 1e6:8.2f} MB")
@@ -281,7 +283,9 @@ def verify(
     from dsi_core.paper.verify import verify as run
     from dsi_core.paper.verify import verify_stored
     from dsi_core.plots import save as figures
+    from dsi_core.settings.profile import load_profile
 
+    load_profile(profile)  # before its release is looked for
     if stored and (wrong := typed(context, "models", "seed")):
         raise ValueError(
             f"{', '.join(wrong)} goes without --stored, which takes all and tunes none"

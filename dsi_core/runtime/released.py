@@ -191,7 +191,7 @@ def check(profile: str) -> Path:
     )
     raise ValueError(
         f"there are no released answers of profile {profile!r} ({why}): "
-        "`dsi reproduce --from-nothing` tunes and asks every model here"
+        f"`dsi reproduce --from-nothing --profile {profile}` tunes and asks every model here"
     )
 
 
