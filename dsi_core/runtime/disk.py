@@ -80,7 +80,8 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path` once it is whole and on the disk.
 
-    After an error nothing is replaced. private: as of `write_text`.
+    After an error nothing is replaced, and it names `path`: nobody knows the temporary name, and of
+    a full disk the system says no place. private: as of `write_text`.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # tempfile's ignore the umask
     mode = 0o600 if private else 0o666
@@ -89,6 +90,10 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
             yield file
             flush(file)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(temporary), temporary):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

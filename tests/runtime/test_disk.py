@@ -30,6 +30,20 @@ def test_write_text_replaces_in_one_step(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_an_error_names_the_file_that_was_to_be_written(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError) as caught:
+        disk.write_text(tmp_path / "gone" / "a.txt", "x")
+    assert caught.value.filename == str(tmp_path / "gone" / "a.txt")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(disk, "flush", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        disk.write_text(tmp_path / "a.txt", "x")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
 @pytest.mark.parametrize(
     ("umask", "private", "mode"),
