@@ -219,8 +219,7 @@ def audit(
         found, said = done.facts.same_model, [done.facts.conclusion, *done.facts.hints]
         said += [found.said] if found is not None and found.differs else []
         tell("\n".join([*said, str(done.folder / audit_json.NAME), str(page)]))
-    if pictures := _pictures(done):
-        report.write(done, pictures)
+    _add_pictures(done)
     if json_:
         places = {"folder": str(done.folder), "report": str(page)}
         typer.echo(json.dumps({**places, **json.loads(done.facts.json_text())}, indent=1))
@@ -264,19 +263,13 @@ def _command(context: typer.Context) -> str:
     return shlex.join(filter(None, words))
 
 
-def _pictures(audit: Any) -> dict[str, bytes]:
-    """What a report shows; nothing where it cannot be drawn, which says why if it should be."""
-    from dsi_core.audit.report import shown
+def _add_pictures(audit: Any) -> None:
+    """Write the report once more, with its pictures; where that fails, a warning says why."""
+    from dsi_core.audit.report import report
 
     try:
-        # Files only, whatever screen there is, or none that matplotlib knows
-        with variables({"MPLBACKEND": "agg"}):
-            import matplotlib
-
-            matplotlib.use("agg")
-            from dsi_core.plots import audit as plots
-
-            return plots.pictures(shown.drawn(audit))
+        if pictures := _pictures(audit):
+            report.write(audit, pictures)
     except Exception as error:
         if not isinstance(error, ModuleNotFoundError) or errors.group_of(error.name or "") is None:
             warnings.warn(
@@ -284,7 +277,20 @@ def _pictures(audit: Any) -> dict[str, bytes]:
                 "command draws them, and asks nothing anew",
                 stacklevel=2,
             )
-        return {}
+
+
+def _pictures(audit: Any) -> dict[str, bytes]:
+    """What a report shows."""
+    from dsi_core.audit.report import shown
+
+    # Files only, whatever screen there is, or none that matplotlib knows
+    with variables({"MPLBACKEND": "agg"}):
+        import matplotlib
+
+        matplotlib.use("agg")
+        from dsi_core.plots import audit as plots
+
+        return plots.pictures(shown.drawn(audit))
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typer.main import get_command
 from dsi_core.audit import plan_file
 from dsi_core.audit.asking import run
 from dsi_core.audit.report import asked, record
+from dsi_core.audit.report import report as report_page
+from dsi_core.audit.report.report import page
 from dsi_core.audit.suspect import AnswerFacts
 from dsi_core.cli import app
 from dsi_core.cli import audit as command_line
@@ -38,12 +40,18 @@ def test_a_report_is_written_of_what_was_paid_though_nothing_can_be_drawn(
 ):
     monkeypatch.setattr(command_line, "_pictures", PICTURES)
 
-    def broken(tables):
+    def broken(*_):
         raise OSError(28, "No space left on device", "/fonts/cache")
 
     with monkeypatch.context() as patch:
         patch.setattr(plots, "pictures", broken)
         done = cli(folder)
+    with monkeypatch.context() as patch:  # or they are drawn, and there is no room for them
+        patch.setattr(plots, "pictures", lambda tables: {"evidence": b"PNG"})
+        patch.setattr(report_page, "page", lambda a, drawn: broken() if drawn else page(a, drawn))
+        full = cli(folder, "--json")
+    assert full.exit_code == 0 and json.loads(full.stdout)["report"].endswith("report.html")
+    assert "the report has no pictures (/fonts/cache: no space is left" in full.stderr
     paid = len(server.asked)
     assert done.exit_code == 0 and "0 negative samples of 5 with a reply" in done.stdout
     assert "the report has no pictures (/fonts/cache: no space is left" in done.stderr

@@ -134,6 +134,10 @@ def test_thoughts_have_room_of_their_own_and_the_report_says_so(prepared, server
     server.script = lambda prompt, n: NO_ANSWERS["unclosed"][0]
     other = cli(folder.folder, "--responses", "1", "--out", "other")
     assert "5 of 5 replies ran out of room" in other.stdout and "--reasoning-tokens" in other.stdout
+    server.script = lambda prompt, n: reply(f"<think>{MUSING}", "stop")
+    ended = cli(folder.folder, "--responses", "1", "--out", "ended")
+    assert "5 of 5 replies ended as a thought" in ended.stdout
+    assert "--reasoning-tokens gives" not in ended.stdout
 
 
 def test_only_requests_have_room_for_thoughts(prepared, cli):

@@ -42,6 +42,7 @@ from dsi_core.models import load
 from dsi_core.runtime import provenance
 from dsi_core.runtime.disk import sha256_of
 from dsi_core.services import address
+from dsi_core.services.endings import Ending
 from dsi_core.services.service import remembered
 from dsi_core.services.thoughts import Thought
 
@@ -158,18 +159,23 @@ def _of_requests(folder: Path) -> tuple | None:
 
 def hints(judged: Judgement, plan: Plan) -> list[str]:
     """Say what another audit should do otherwise."""
-    once, statuses = judgement.once(judged.table), judged.statuses
+    once = judgement.once(judged.table)
+    instead = once["status"] == AnswerStatus.THOUGHT
+    ended = instead & (once["ending"] == Ending.COMPLETE)
     short = (once["status"] == AnswerStatus.TRUNCATED) & (once["thought"] == Thought.BEFORE)
-    lost = statuses[AnswerStatus.THOUGHT] + int(short.sum())
-    if not lost or plan.remote is None:
+    lost = int((instead & ~ended).sum() + short.sum())
+    if plan.remote is None:
         return []
     more = plan.remote.reasoning_tokens
     room = f"more than {more}" if more else "for instance 2000"
-    return [
+    said = {
         f"The model reasons before it answers: {lost} of {len(once)} replies ran out of room in "
         "the thought or soon after it, and are no evidence. --reasoning-tokens gives thoughts room "
-        f"of their own ({room}), in another audit (--out)."
-    ]
+        f"of their own ({room}), in another audit (--out).": lost,
+        f"{ended.sum()} of {len(once)} replies ended as a thought, without an answer and without "
+        "running out of room: no setting of an audit changes that.": ended.sum(),
+    }
+    return [hint for hint, count in said.items() if count]
 
 
 def _sets_temperature(plan: Plan) -> bool:
