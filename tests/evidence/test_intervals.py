@@ -139,6 +139,6 @@ def test_newcombe_holds_the_truth_near_one():
 
 def test_newcombe_refuses_what_is_no_auroc():
     assert all(math.isnan(end) for end in intervals.newcombe(np.nan, 0, 3))
-    for auroc, n, m in ((1.1, 4, 4), (-0.1, 4, 4), (0.5, 0, 4)):
+    for auroc, n, m in ((1.1, 4, 4), (-0.1, 4, 4), (0.5, 0, 4), (0.5, 4, 0)):
         with pytest.raises(ValueError, match=r"lies in \[0, 1\]"):
             intervals.newcombe(auroc, n, m)

@@ -11,6 +11,8 @@ def test_looks_are_spread_evenly_and_end_with_all():
     assert looks.planned(48, 0.05).after == (4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48)
     assert looks.planned(10, 0.05, count=4).after == (2, 5, 7, 10)
     assert looks.planned(3, 0.05).after == (1, 2, 3)
+    assert looks.planned(3, 0.05, count=1).after == (3,)
+    assert looks.planned(1, 0.05).after == (1,)
 
 
 def test_alpha_is_spent_by_the_share_asked():

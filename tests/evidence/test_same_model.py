@@ -95,6 +95,11 @@ def test_a_prompt_of_one_set_alone_is_left_out():
     assert found.prompts == 1 and found.answers == (3, 3)
 
 
+def test_answers_are_counted_by_set():
+    found = compare(said(*SKIES[:2]), said(*OTHERS))
+    assert found.answers == (2, 3)
+
+
 def test_one_answer_to_each_prompt_says_nothing():
     with pytest.raises(ValueError, match="needs one with two answers in each"):
         compare(said(("p", "a")), said(("p", "b")))

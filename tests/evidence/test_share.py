@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from dsi_core.evidence import share
 
@@ -34,6 +35,14 @@ def test_a_share_lies_between_nothing_and_all():
     assert (none.share, none.low) == (0, 0) and 0 < none.high < 0.3
     every = share.of_guesses(guesses(20, 20), guesses(9, 10), guesses(0, 10), seed=0)
     assert (every.share, every.high) == (1, 1) and 0.6 < every.low < 1
+
+
+def test_guesses_that_never_err_leave_the_interval_of_a_proportion():
+    """Jeffreys' of 6 of 20, but for what 2,000 draws leave to chance: the mean of ten intervals."""
+    always, never = np.ones(10**5, bool), np.zeros(10**5, bool)
+    found = [share.of_guesses(guesses(6, 20), always, never, seed) for seed in range(10)]
+    ends = np.mean([(one.low, one.high) for one in found], axis=0)
+    assert ends == pytest.approx(stats.beta.ppf([0.025, 0.975], 6.5, 14.5), abs=0.01)
 
 
 def test_what_tells_nothing_allows_every_share():
