@@ -53,6 +53,18 @@ BLANK = [8, 10]
 ONE_WORD = [2, 3, 4, 11]
 
 
+def test_scores_are_kept_by_what_decides_them(smoke):
+    """Not by how they are scaled or in which batches they were made."""
+    one = Similarity(hub="roberta-large", layer=17)
+    others = one.changed(layer=16), one.changed(hub="roberta-base"), one.changed(revision="f" * 40)
+    toy = smoke.similarity
+    settings = one, *others, toy, toy.changed(layer=1 if toy.layer > 1 else 2)
+    folders = [similarity.folder_of(backbone(smoke, each)) for each in settings]
+    assert len(set(folders)) == 6
+    scaled = one.changed(rescale=False, baseline_pairs=3000, batch_size=2)
+    assert similarity.folder_of(backbone(smoke, scaled)) == folders[0]
+
+
 def test_raw_scores_are_bert_scores_own(profile, monkeypatch, capsys):
     """Together and pair by pair.
 

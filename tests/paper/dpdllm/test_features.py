@@ -13,6 +13,8 @@ def test_features_are_cut_or_filled_up_with_their_mean():
     filled = features.filled([np.array(row) for row in rows], 3)
     expected = [[0.1, 0.2, 0.3], [0.5, 0.1, 0.3], [0.2, 0.4, 0.3], [0.7, 0.7, 0.7]]
     assert filled[:4] == pytest.approx(np.array(expected))
+    (longer,) = features.filled([np.array([0.1, 0.2, 0.6])], 4)
+    assert longer == pytest.approx([0.1, 0.2, 0.6, 0.3])  # the mean, not the median
     assert np.isnan(filled[4]).all()  # no token: nothing to score
 
 
