@@ -112,6 +112,19 @@ def test_rows_of_one_template_are_paired_with_unrelated_texts(
     assert set(pairs["b"]) == set(load_pairs(others[2])["output"])
 
 
+@pytest.mark.parametrize(
+    ("others", "are_alike"),
+    [
+        (["one two x y"], True),  # a half of either
+        (["one two x y z"], False),  # 4 / 9
+        ([*(f"one two three {i}" for i in range(6)), *"abcd"], False),  # 0.6 x 3 / 4
+        (["one two three four"], True),  # the same text alone: there is no pair
+    ],
+)
+def test_texts_are_alike_from_a_mean_of_half_of_their_words_on(others, are_alike):
+    assert rescaling.alike(["one two three four"], others, seed=0) == are_alike
+
+
 def test_a_template_without_other_texts_is_warned_of(smoke, of_a_template):
     """Not where the baseline is set."""
     victim, similarity = of_a_template("hall", "barn"), smoke.similarity.changed(baseline=0.4)

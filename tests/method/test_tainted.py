@@ -37,11 +37,12 @@ def test_a_reference_that_gave_no_text_is_no_evidence():
         ("d", "none before", "A", -1.0, 0.75, "\u200b \u00ad", "y"),
         ("d", "none before, and little after", "A", 0.0, 0.5, "", "y"),
         ("d", "none after", "A", 0.75, -1.0, "x", ""),
+        ("d", "none after what was worse", "A", -1.0, -0.5, "x", " "),
         ("d", "none at all", "A", -1.0, -1.0, "", ""),
     )
     found = tainted(scores, 0.25)
-    assert found["min_gap"].tolist() == [0.75, 0.0, 0.0, -1.75, 0.0]
-    assert found["tainted"].tolist() == [True, False, False, False, False]
+    assert found["min_gap"].tolist() == [0.75, 0.0, 0.0, -1.75, 0.0, 0.0]
+    assert found["tainted"].tolist() == [True, *[False] * 5]
 
 
 def test_datasets_are_kept_apart():

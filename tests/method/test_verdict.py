@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from helpers import says, table
 
-from dsi_core.method.verdict import evidence, judge_at, verdicts
+from dsi_core.method.verdict import evidence, judge_at, verdicts, votes
 from dsi_core.settings.schema import Rule
 
 COLUMNS = "dataset suspect sample_id draw reference response gap"
@@ -286,6 +286,15 @@ def test_a_vote_without_a_majority_by_both_rules(positive, negative, text, relea
     )
     called = [verdicts(found, suspects("M"), rule)["verdict"].tolist() for rule in Rule]
     assert called == [[text], [released]]
+
+
+def test_the_share_of_positive_samples_is_of_those_that_count():
+    counted = table("suspect positive negative filtered", ("M", 2, 1, 5), ("N", 0, 0, 8))
+    found = votes(counted)
+    assert found.columns.tolist() == [*counted.columns, "share", "low", "high"]
+    assert found.iloc[0]["share"] == 0.6667
+    assert found.iloc[0]["low"] < 2 / 3 < found.iloc[0]["high"]
+    assert found.iloc[1][["share", "low", "high"]].isna().all()
 
 
 def test_the_released_rule_needs_both_sides():
