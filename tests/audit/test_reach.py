@@ -1,5 +1,6 @@
 """What an audit can find: from as many published samples as its kit has, at its own alpha."""
 
+import pytest
 import twins
 from asking import audits_of
 from helpers import write_jsonl
@@ -40,3 +41,15 @@ def test_the_power_is_that_of_the_samples_asked_about(tmp_path, monkeypatch):
     assert by_asked[18]["3 epochs"].found < by_asked[36]["3 epochs"].found - 0.15
     assert reach.power(plan, rows.iloc[3:20], 20)["3 epochs"] != by_asked[20]["3 epochs"]
     assert reach.power(plan, rows.iloc[3:20], 5) == {}
+
+
+def test_the_smallest_p_is_that_of_the_coins_asked_by_a_look(tmp_path):
+    """After k of eight coins p is 1 / 2^k at best, where 0.2 k / 8 of alpha may be spent."""
+    kit = twins.wording(tmp_path, 8)
+    model = suspect.model("owner/name")
+    plan = choices.plan(kit, *model, alpha=0.2, stop_early=True, out=tmp_path / "o")
+    assert plan.looks.after == (1, 2, 3, 4, 5, 6, 7, 8)
+    found = {n: reach.reach(plan, plan.samples, n) for n in (0, 3, 4, 8)}
+    smallest = [one.attainable for one in found.values()]
+    assert smallest == pytest.approx([1, 1 / 8 * 0.2 / 0.075, 1 / 16, 1 / 256])
+    assert [one.can_reach_alpha for one in found.values()] == [False, False, True, True]
