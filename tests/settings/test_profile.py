@@ -565,6 +565,11 @@ REFUSED = {  # path: value, parts of the message
         {"own": {"model": "llama", "layer": 3}},
         ["similarities.own.layer: 3; toy llama has 1 to 2"],
     ),
+    "unknown model of another similarity": (
+        "similarities",
+        {"own": {"model": "bert", "layer": 1}},
+        ["similarities 'own'", "unknown model 'bert'"],
+    ),
     "a layer that the encoder lacks": (
         "attribution",
         {
@@ -1024,7 +1029,11 @@ def test_an_endpoint_may_be_asked(raw, profile_of):
 
 @pytest.mark.parametrize(
     ("section", "base"),
-    [("grey_box", {"references": ["far"]}), ("calibration", {"weak": {"base": "far"}})],
+    [
+        ("grey_box", {"references": ["far"]}),
+        ("calibration", {"weak": {"base": "far"}}),
+        ("similarities", {"own": {"model": "far", "layer": 1}}),
+    ],
 )
 def test_what_is_behind_an_endpoint_is_neither_read_nor_tuned(section, base):
     smoke = load_profile("smoke")
