@@ -44,8 +44,11 @@ def test_at_a_small_alpha_members_are_found_too(alpha):
 
 def test_a_strong_member_is_found_with_few_samples():
     plan = looks.planned(48, 0.05)
-    strong, weak = (power(Twin.WORDING, 48, effect, plan, RUNS, 0) for effect in (1.0, 0.1))
+    strong, middling, weak = (
+        power(Twin.WORDING, 48, effect, plan, RUNS, 0) for effect in (1.0, 0.25, 0.1)
+    )
     assert strong.found > 0.98 and strong.median_samples <= 16
+    assert 0.35 < middling.found <= 0.5 and middling.median_samples is None
     assert weak.found < 0.4 and weak.median_samples is None
 
 
