@@ -3,6 +3,7 @@
 import gc
 import json
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,18 @@ def test_the_majority_of_the_scored_samples_decides(study_of):
     first = tables.table6(verdicts, method="DPDLLM").iloc[0]
     counts = first[["method", "correct", "total", "recall", "precision"]]
     assert counts.tolist() == ["DPDLLM", 1, 2, 50.0, 50.0]
+
+
+def test_a_sample_is_a_member_s_above_one_half(monkeypatch):
+    samples = pd.DataFrame({"sample_id": list("abcd")})
+    roles = SimpleNamespace(dataset="dozen", suspect="knows", judged=samples)
+    suspect = SimpleNamespace(roles=roles, known=None, labels=None, judged=None)
+    monkeypatch.setattr(scores, "collect", lambda *_: [suspect])
+    probabilities = np.array([0.5, 0.51, np.nan, 0.49])
+    monkeypatch.setattr(baseline.classifier, "classify", lambda *_: probabilities)
+    calls = baseline.run(None)
+    assert calls["sample_id"].tolist() == list("abcd")
+    assert calls["called"].tolist() == ["non-member", "member", "unscored", "non-member"]
 
 
 # End to end
