@@ -213,8 +213,8 @@ def _of_unanswered(plan: Plan, judged: Judgement) -> list[str]:
         return []
     left = whole.samples - judged.reach.samples
     return [
-        f"It hangs on the {left} samples without a usable answer: with the smallest evidence of "
-        f"any model on these it is no finding (p = {whole.p:.2g})."
+        f"It hangs on the {left} samples without a usable answer: with the smallest evidence that "
+        f"any model has on any sample put in for these it is no finding (p = {whole.p:.2g})."
     ]
 
 

@@ -12,9 +12,7 @@ POWER = 0.8  # with which a difference shall be noticed
 TIE = 1e-9  # values this close are equal
 
 
-def p_of_matches(
-    truth: np.ndarray, answer: np.ndarray, seed: int = 0, permutations: int = PERMUTATIONS
-) -> float:
+def p_of_matches(truth: np.ndarray, answer: np.ndarray, seed: int = 0) -> float:
     """One-sided p-value of the number of right answers, had the truths been dealt anew.
 
     Unlike a binomial p-value it does not reward always giving one answer that is true of most
@@ -24,8 +22,8 @@ def p_of_matches(
     ----------
     truth, answer
         Names, shape (cases,); an answer that is None or no truth of any case is wrong.
-    seed, permutations
-        Of the random deals, where there are more ways to deal than `permutations` (8 cases on).
+    seed
+        Of `PERMUTATIONS` random deals, where there are more ways to deal (8 cases on).
 
     Returns
     -------
@@ -43,7 +41,7 @@ def p_of_matches(
             permutation_type="pairings",
             vectorized=True,
             alternative="greater",
-            n_resamples=permutations,
+            n_resamples=PERMUTATIONS,
             rng=np.random.default_rng(seed),
         ).pvalue
     )

@@ -110,6 +110,10 @@ def test_rows_of_one_template_are_paired_with_unrelated_texts(
     (pairs,) = scored
     assert pairs["a"].str.startswith("hall").all() and pairs["a"].nunique() == 60
     assert set(pairs["b"]) == set(load_pairs(others[2])["output"])
+    rescaling.baseline(backbone(smoke), victim, others)
+    assert len(scored) == 1  # it is kept, for these texts beside it
+    rescaling.baseline(backbone(smoke), victim, [*others[:2], dataset(smoke, "dozen")])
+    assert len(scored) == 2
 
 
 @pytest.mark.parametrize(

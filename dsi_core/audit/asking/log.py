@@ -92,6 +92,11 @@ def lacks(place: Path, audit: str, kept: bytes) -> bool:
     return _hash(kept[: known.size]) != known.sha256
 
 
+def was_in(place: Path, folder: str) -> bool:
+    """Tell whether an audit had answers in a folder, named as `Entry.place`."""
+    return any(known.place == folder for known in read(place))
+
+
 def read(place: Path) -> list[Entry]:
     """Read the audits in the order in which they began; none without a log that `may_be_read`.
 

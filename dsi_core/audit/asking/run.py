@@ -125,15 +125,18 @@ def begin(plan: Plan) -> None:
     if is_fixed(plan):
         plan_file.check(plan.folder, plan.fixed, of_a_file=of_a_file)
     there = plan_file.read(plan.folder) if plan_file.lies_in(plan.folder) else None
-    if there is None or plan_file.differing(there, plan.fixed, of_a_file=of_a_file):
+    if there is None:
+        gone = log.was_in(plan.subject.folder, _place(plan))
+    else:
+        gone = log.lacks(plan.subject.folder, entry(plan).audit, path.read_bytes())
+    if there is None or gone or plan_file.differing(there, plan.fixed, of_a_file=of_a_file):
         plan_file.write(plan.folder, plan.fixed)
-    elif log.lacks(plan.subject.folder, entry(plan).audit, path.read_bytes()):
+    if gone:
         warnings.warn(
             f"{path} no longer holds the answers that {plan.subject.folder / log.NAME} knows of: "
             "this is counted as another audit",
             stacklevel=2,
         )
-        plan_file.write(plan.folder, plan.fixed)
 
 
 def _entering(plan: Plan) -> Callable[[], object]:
@@ -164,8 +167,7 @@ def _take_given(plan: Plan) -> None:
 
 def entry(plan: Plan) -> Entry:
     """Say what the log says of an audit whose plan is fixed."""
-    fixed = plan_file.read(plan.folder)
-    place = os.path.relpath(plan.folder.resolve(), plan.subject.folder.resolve())
+    fixed, place = plan_file.read(plan.folder), _place(plan)
     return Entry(
         # the place, too: two may begin within a second; not mu, which older plans lack
         audit=store.key([fixed.model_dump(mode="json", exclude={"mu"}), plan.name, place]),
@@ -177,6 +179,11 @@ def entry(plan: Plan) -> Entry:
         settings=_settings(fixed),
         begun=fixed.begun,
     )
+
+
+def _place(plan: Plan) -> str:
+    """Where an audit is, from the log's own place."""
+    return os.path.relpath(plan.folder.resolve(), plan.subject.folder.resolve())
 
 
 def _settings(fixed: PlanFile) -> dict:

@@ -111,7 +111,8 @@ def _compared(facts: AuditFacts) -> str:
     said = f"up to {tokens} new tokens of an answer are compared"
     if facts.suspect.api is None:  # whoever is loaded here writes no more
         return said
-    longer = f"{facts.queried.longer} of {facts.queried.answers} answers were longer"
+    least = "" if facts.queried.tokens_written else "at least "  # it counted no tokens
+    longer = f"{least}{facts.queried.longer} of {facts.queried.answers} answers were longer"
     if more:
         return (
             f"{said} (as the service counts them, or else {LIKELY_BYTES_PER_TOKEN} bytes for "
@@ -176,7 +177,7 @@ def _tokens(audit: Audit) -> str:
         most = "at most " if queried.uncounted else ""  # what was not counted is reckoned so
         said += f"; cost {most}{queried.cost:.4f}"
     if queried.without_answer:
-        said += f" (with {queried.without_answer} requests that brought no answer)"
+        said += f"; with {queried.without_answer} requests that brought no answer"
     return said
 
 

@@ -382,7 +382,10 @@ def test_asked_again_when_answers_are_gone_it_is_another_audit(prepared, server)
     path.unlink()
     with pytest.warns(UserWarning, match="another audit"):
         assert number() == 4
-    assert len(server.asked) == 5 + 1 + 5 + 5
+    shutil.rmtree(path.parent)
+    with pytest.warns(UserWarning, match="another audit"):
+        assert number() == 5
+    assert len(server.asked) == 5 + 1 + 5 + 5 + 5
 
 
 # --- Budgets -----------------------------------------------------------------------------------
