@@ -73,8 +73,8 @@ class Judgement:
         C: the two numbers; rank is None where there are no controls.
     rank_of_all
         C: the rank once more over all samples that count, those without a usable answer at the
-        smallest evidence of any model (`controls.at_least`); its p is never smaller. It decides
-        nothing.
+        smallest evidence that any model has on any (`controls.at_least`); its p is never smaller.
+        It decides nothing.
     statuses
         Answers by what became of them.
     table

@@ -14,8 +14,8 @@ from dsi_core.runtime.hub import TO_DO, Access
 LONGEST = 600  # characters of a message
 KEPT = "what was finished is kept: the same command or cell goes on from there"
 PLACES = (
-    "choose another place: --out or --figures-dir (in a notebook figures_dir), $DSI_STORE for the "
-    "store, $HF_HOME for models of the hub"
+    "choose another place: --out, --html or --figures-dir (in a notebook figures_dir), $DSI_STORE "
+    "for the store, $HF_HOME for models of the hub"
 )
 SOFT = f"set $DSI_LOCKS=soft for every process, or {PLACES}"
 

@@ -192,3 +192,6 @@ def test_progress_says_votes_money_and_repeats_but_no_p_between_looks(prepared, 
     line = run.so_far(planned, judged, stored, spent(planned, stored))
     assert line.startswith("m-1: 5 of 5 samples, vote 5 to 0, p ")
     assert line.endswith(" spent, 2 requests repeated") and "at the last look" in line
+    nothing = stored.head(0)
+    none = run.so_far(planned, judgement.judge(planned, nothing), nothing, None)
+    assert none == "m-1: 0 of 5 samples, vote 0 to 0, no look yet"

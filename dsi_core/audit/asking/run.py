@@ -307,7 +307,7 @@ def so_far(plan: Plan, judged: Judgement, stored: pd.DataFrame, cost: float | No
     parts = [f"{plan.suspect}: {judged.samples} of {len(plan.samples)} samples"]
     if judged.vote is not None:
         parts.append(f"vote {judged.vote.positive} to {judged.vote.negative}")
-    if judged.exact is not None and not judged.exact.looks:
+    if judged.samples == 0 or (judged.exact is not None and not judged.exact.looks):
         parts.append("no look yet")
     elif judged.p is not None:
         parts.append(f"p {judged.p:.2g} at the last look")
