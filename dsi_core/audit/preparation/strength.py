@@ -106,7 +106,21 @@ def cautions(prepared: Prepared) -> list[str]:
             f"{controls.MIN_SAMPLES} samples: p is 1 within it, so no rank is a finding"
             + (NOTHING_FOUND if nothing else "")
         )
+    if idle := _idle(prepared):
+        said.append(
+            f"{', '.join(idle)}: no control, as fewer than {controls.MIN_SAMPLES} samples have "
+            "answers of it that can be evidence"
+        )
     return said
+
+
+def _idle(prepared: Prepared) -> list[str]:
+    """Innocents that do not count as controls, of kinds of which others do."""
+    evidence = known_evidence(prepared, draws_allowed(prepared)[0]).query("not member")
+    usable = evidence.groupby([*controls.STRATUM, "model"])["evidence"].count()
+    counts = usable >= controls.MIN_SAMPLES
+    beside = counts.groupby(controls.STRATUM).transform("any")
+    return usable[beside & ~counts].index.get_level_values("model").tolist()
 
 
 def describe(prepared: Prepared, alpha: float = 0.05) -> str:

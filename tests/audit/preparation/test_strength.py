@@ -155,6 +155,15 @@ def test_a_kind_without_answers_is_named(prepared):
     assert table.loc["finding among controls", "have"] == "alpha 1 or more"
 
 
+def test_an_innocent_that_is_no_control_is_named_where_others_of_its_kind_are(prepared):
+    made = prepared(6)
+    told = made.known.assign(base="llama", group="untuned")
+    told["status"] = told["status"].mask(told["suspect"].eq("glm-other"), "empty")
+    (said,) = strength.cautions(replace(made, known=told))
+    assert said.startswith("glm-other: no control, as fewer than 5 samples have answers of it")
+    assert strength.strata(replace(made, known=told))["controls"].tolist() == [2]
+
+
 def test_what_is_not_missing_and_suffices(prepared):
     made = prepared(10, controls=5)
     kinds = ["data like D", "answers", "retrieval", *["D in other words"] * 2]
