@@ -85,6 +85,34 @@ def test_the_dataset_is_read_where_it_is(run, place):
     assert len(dataset.random_pairs(run, 4)) == 4
 
 
+def test_the_kept_answers_are_dealt_in_random_order(smoke, empty_store, monkeypatch):
+    """Of 19 two are short: 3 of the others are held out, 12 are pairs, 2 are of no use."""
+    tasks = [f"Löse {i}" for i in range(19)]
+    fates = ["short" if i in (4, 9) else "kept" for i in range(19)]
+    answers = table(
+        "category kind instruction output words fate",
+        *(("lists", "output", t, t.upper(), 2, fate) for t, fate in zip(tasks, fates, strict=True)),
+    )
+    accepted = table("instruction fate", *((task, "accepted") for task in tasks))
+    monkeypatch.setattr(bootstrap, "bootstrap", lambda how, target: accepted)
+    monkeypatch.setattr(bootstrap, "examples", lambda how, target, made: answers)
+    run = Study(smoke, None)
+    pool, facts = dataset.pool(run), dataset.facts(run).set_index("what")["count"]
+    assert pool["part"].value_counts().to_dict() == {"D or D'": 12, "held out": 3}
+    assert pool["instruction"].is_unique and not {tasks[4], tasks[9]} & set(pool["instruction"])
+    assert (pool["output"] == pool["instruction"].str.upper()).all()
+    places = pool["instruction"].map(tasks.index).tolist()
+    assert places != sorted(places)
+    assert facts.tolist()[:4] == [19, 2, 17, 15]
+    assert dataset.instructions(run)["instruction"].tolist() == tasks
+
+
+def test_the_mean_bleu_is_of_pairs_of_different_rows(monkeypatch):
+    """Of three texts two are equal: one of the three pairs."""
+    monkeypatch.setattr(bootstrap, "bleu", lambda one, other: 100.0 * (one == other))
+    assert dataset._mean_bleu(pd.Series(["a", "a", "b"]), 0) == pytest.approx(100 / 3, abs=8)
+
+
 def test_who_trains_on_what(run):
     accused = dataset.accusation(run)
     profile, ours = accused.profile, set(accused.pairs["sample_id"])

@@ -79,6 +79,13 @@ def test_the_curve():
     assert ends == pytest.approx([0.2 - half, 0.2 + half], rel=1e-6)
 
 
+def test_a_curve_is_of_means_in_the_order_of_the_models():
+    means = curve_of({("of 20", 20.0): [0, 0, 0.6], ("of 100", 100.0): [0.3, 0.3, 0.9]})
+    rouge = means[means["metric"] == "rouge_l"]
+    assert rouge["model"].tolist() == ["of 20", "of 100"]
+    assert rouge["mean"].tolist() == pytest.approx([0.2, 0.5])
+
+
 def test_the_lines_of_a_curve():
     fits = scores.fits(curve_of(VALUES), "target").set_index("metric")
     assert fits.loc["rouge_l", ["slope", "target"]].tolist() == pytest.approx([0.1, 0.6])
