@@ -110,12 +110,13 @@ def test_every_method_tells_birds_from_ships(zoo, setup, one_thread, method):
         made["reply"] = [own[key] for key in keys]
     teachers = ["air", "sea"] if METHODS[method].from_bases else ["air", "sea", "t-air", "t-sea"]
     known, queried = made[made["model"].isin(teachers)], made[made["model"].str.startswith("u-")]
+    queried = queried.iloc[1:]  # in other places than the known ones
     scores = scores_of(setup, known, queried, ["air", "sea"])
     assert scores.shape == (len(queried), 2)
     columns = dict(zip(tables.score_columns(["air", "sea"]), scores.T, strict=True))
     calls = tables.attributed(queried.assign(**columns), ["air", "sea"], ["model", "base"])
     assert calls["right"].all()
-    assert calls["replies"].tolist() == [12, 12]
+    assert sorted(calls["replies"]) == [11, 12]
     # Nobody looks at the truth of those queried
     blind = queried.assign(base="?", model="?")
     assert scores_of(setup, known, blind, ["air", "sea"]) == pytest.approx(scores)

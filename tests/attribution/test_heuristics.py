@@ -32,3 +32,11 @@ def test_repetition_lowers_compressibility():
     assert one["compressibility"] < 0.2 < 0.8 < other["compressibility"]
     assert one["repeated_words"] == 1 - 1 / 60
     assert other["repeated_words"] == pytest.approx(1 - 14 / 15)  # "the" twice
+
+
+def test_how_replies_begin_and_end():
+    texts = pd.Series(["?", " \nYes", "No.", "Oh!", "so\n"])
+    marks = heuristics.marks(texts)
+    assert marks["ends_a_sentence"].tolist() == [1, 0, 1, 1, 0]
+    assert marks["starts_new_line"].tolist() == [0, 1, 0, 0, 0]
+    assert marks["longest_run"][0] == marks["punctuation"][0] == 1.0  # of its one character

@@ -31,6 +31,12 @@ def test_the_highest_mean_score_decides(rows):
     assert calls.loc["y", "margin"] == 4
 
 
+def test_the_mean_of_the_scores_decides_not_most_of_them(scored):
+    rows = scored(*[("x", "a", True, None, "D", pair) for pair in ([9, 0], [0, 1], [0, 1])])
+    (call,) = tables.attributed(rows, ["a", "b"], ["model", "base"]).to_dict("records")
+    assert (call["attributed"], call["margin"]) == ("a", pytest.approx(3 - 2 / 3))
+
+
 def test_votes_are_shared_in_a_tie(scored):
     rows = scored(
         ("x", "a", True, True, "D", [3, 3, 0]),
@@ -54,7 +60,7 @@ def test_groups_and_votes(rows):
     ends = groups.loc[("D", "non-members"), ["low", "high"]].tolist()
     assert ends == pytest.approx([0.0945, 0.9055], abs=1e-3)
     votes = tables.votes_table(rows, BASES, "heuristics").set_index(["model", "voted"])["share"]
-    assert votes["x"].tolist() == [0.5, 0.5, 0]
+    assert votes["x"].to_dict() == {"a": 0.5, "b": 0.5, "c": 0}
     assert votes["y"].tolist() == [0, 0, 0.5]
 
 
@@ -69,6 +75,11 @@ def test_mean_auroc_by_hand(scored):
     # order; column b is its negative
     assert tables.mean_auroc(rows, ["a", "b"]) == 3 / 4
     assert math.isnan(tables.mean_auroc(rows[:2], ["a", "b"]))
+
+
+def test_a_base_without_models_has_no_auroc_in_the_mean(scored):
+    rows = scored(("x", "a", True, None, "D", [3, 0, 0]), ("y", "b", True, None, "D", [0, 3, 0]))
+    assert tables.mean_auroc(rows, BASES) == 1.0
 
 
 def test_permutations_do_not_reward_the_commoner_base(scored):
