@@ -84,6 +84,24 @@ def test_too_few_samples(study_of):
     assert counts[Mode.FAITHFUL] == [(12, 12, 12), (6, 6, 12)]
 
 
+def test_two_of_each_are_enough_and_one_is_refused(study_of, monkeypatch):
+    profile = study_of("knows").profile
+
+    def of(rows):
+        monkeypatch.setattr(
+            dpdllm_roles,
+            "load_pairs",
+            lambda d: load_pairs(d).head(rows) if d.name == "other" else load_pairs(d),
+        )
+        return cast(profile, Mode.CLEAN)
+
+    (roles,) = of(2)
+    assert len(roles.members) == len(roles.non_members) == 2
+    with pytest.raises(ValueError) as error:
+        of(1)
+    says(error, "'knows': 6 known members from 'dozen' and 1 known non-members from 'other'")
+
+
 @pytest.mark.parametrize("suspect", ["knows", "terse"])
 def test_a_pair_that_the_suspect_trained_on_is_no_known_non_member(study_of, suspect, monkeypatch):
     profile = study_of(suspect, calibration=12).profile
