@@ -1,6 +1,7 @@
 """What is said after the fact beside rank and vote, and what a finding there rests on."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -10,9 +11,10 @@ from helpers import STRANGER, write_jsonl
 from dsi_core.audit import caveats, choices, conclusion
 from dsi_core.audit.asking import run
 from dsi_core.audit.asking.run import Ended
-from dsi_core.audit.judgement import Answer
+from dsi_core.audit.judgement import Answer, Vote
 from dsi_core.audit.report import details, first_page, record, report
 from dsi_core.audit.subject import Kind
+from dsi_core.method.participants import Membership
 
 ROUGH = "I do not know of this box {box}."  # leans to the untuned references, less than STRANGER
 
@@ -37,6 +39,15 @@ def test_a_finding_that_leans_to_nothing_says_so(asked, tmp_path):
     assert other[1].judgement.found and "lean is" not in said(*other)
     stranger = asked(lambda s, d: STRANGER, out=tmp_path / "stranger")
     assert stranger[1].judgement.rank.lean < 0 and "lean is" not in said(*stranger)
+
+
+@pytest.mark.parametrize(("lean", "told"), [(-0.01, True), (0.0, True), (0.01, False)])
+def test_a_lean_is_one_above_0_however_small(lean, told):
+    plan = SimpleNamespace(subject=SimpleNamespace(name="boxes"))
+    judged = SimpleNamespace(found=True, rank=SimpleNamespace(lean=lean))
+    said = conclusion._of_lean(plan, judged)
+    assert len(said) == told
+    assert not told or f"Its lean is {lean:+.2g}, not above 0: in the mean its" in said[0]
 
 
 def test_a_finding_that_hangs_on_samples_without_an_answer_says_so(asked, tmp_path):
@@ -196,3 +207,14 @@ def test_a_vote_that_goes_against_controls_says_so(asked, tmp_path, monkeypatch)
     assert told not in said(*asked(lambda s, d: STRANGER, out=tmp_path / "stranger"))
     monkeypatch.setattr(conclusion.strength, "accused", lambda one: called.head(0))
     assert "control models, which" not in said(*asked(member, out=tmp_path / "again"))
+
+
+def test_a_tied_vote_goes_against_nobody(monkeypatch):
+    called = pd.DataFrame({"model": ["a"], "positive": [9], "negative": [1]})
+    monkeypatch.setattr(conclusion.strength, "accused", lambda one: called)
+    plan = SimpleNamespace(prepared="boxes", subject=SimpleNamespace(name="boxes"))
+    tied = Vote(Membership.INCONCLUSIVE, 5, 5, 0)
+    assert conclusion._of_innocents(plan, tied) == conclusion.beside(tied, found=False) == []
+    against = replace(tied, positive=6)
+    assert len(conclusion._of_innocents(plan, against)) == 1
+    assert conclusion.beside(against, found=False) == [caveats.NOT_KNOWLEDGE]
