@@ -115,11 +115,22 @@ def test_innocents_that_the_vote_calls_members_are_named(prepared):
     assert strength.accused(told).values.tolist() == [["glm-other", 6, 4]]
     (said,) = strength.cautions(told)
     assert "calls 1 of the 3 innocent models members" in said and "glm-other (6 to 4);" in said
+    more = told.known["suspect"].eq("llama-untuned") & told.known["sample_id"].isin(order[5:7])
+    both = replace(told, known=told.known.assign(gap=told.known["gap"].mask(more, 0.9)))
+    assert strength.accused(both)["model"].tolist() == ["llama-untuned", "glm-other"]  # 7, 6
     vote = strength.table(told).iloc[0]
     assert (vote["enough"], vote["why"]) == ("weak", "it calls 1 of these innocents members")
     assert strength.cautions(made) == [] and strength.table(made).iloc[0].enough == "yes"
     members = told.known.assign(member=told.known["suspect"].eq("glm-other"))
     assert strength.accused(replace(told, known=members)).empty
+
+
+def test_of_many_innocents_that_the_vote_calls_members_five_are_named(prepared, monkeypatch):
+    called = pd.DataFrame({"model": list("abcdefg"), "positive": 9, "negative": 1})
+    monkeypatch.setattr(strength, "accused", lambda one: called)
+    (said,) = strength.cautions(prepared(10))
+    assert "negative samples): a (9 to 1), b (9 to 1)" in said
+    assert "e (9 to 1) and 2 more; a suspect" in said
 
 
 def test_outputs_that_are_too_short_to_count_carry_no_vote(prepared):
@@ -150,6 +161,8 @@ def test_a_kind_without_answers_is_named(prepared):
     short, nothing = sorted(strength.cautions(replace(made, known=told)), key=len)
     assert "kind 'untuned' (qwen2)" in short and "p is 1 within it" in short
     assert "kind 'retrieval' (glm)" in nothing and "--iid" in nothing
+    answers = told.assign(group=told["group"].mask(told["base"].eq("qwen2"), "retrieval"))
+    assert "--iid" not in "".join(strength.cautions(replace(made, known=answers)))  # it found texts
     table = strength.table(replace(made, known=told)).set_index("what")
     assert table.loc["controls: retrieval, glm", "have"] == "0"
     assert table.loc["finding among controls", "have"] == "alpha 1 or more"
