@@ -154,6 +154,20 @@ def test_a_dry_run_says_that_the_key_is_not_set(prepared, server, cli, monkeypat
     assert first.startswith("not ready: the environment variable THE_KEY") and "not set" in first
 
 
+def test_one_seed_for_several_answers_to_a_prompt_is_told(prepared):
+    folder = prepared(5)
+
+    def told(draws, **extra):
+        whom = suspect.model(None, base_url="http://h/v1", name="m", key_env="K", extra=extra)
+        with helpers.telling() as said:
+            choices.plan(folder, *whom, draws=draws)
+        return [str(one.message) for one in said]
+
+    (words,) = told(3, seed=0)
+    assert words.startswith("--extra-body sets one seed for all 3 answers to a prompt")
+    assert told(1, seed=0) == told(3) == []
+
+
 def test_who_is_asked_about_what_decides_the_folder(prepared, server):
     """Whatever else there is to choose is fixed by plan.json in it."""
     folder = prepared(6)
