@@ -85,10 +85,15 @@ def test_unknown_questions_are_named_once(read):
 
 
 def test_of_many_unknown_questions_three_are_named(read):
-    unknown = [{"prompt": name, "response": "a"} for name in "abcd"]
+    def asked(prompt):
+        return {"prompt": prompt, "response": "a"}
+
+    unknown = [asked(name) for name in "abcd"]
     assert answers_file.described(read({"sample_id": "s1", "response": "d"}, *unknown)) == (
         "4 question(s) that are no sample's: 'a', 'b', 'c' and 1 more"
     )
+    long = answers_file.described(read({"sample_id": "s1", "response": "d"}, asked("x" * 61)))
+    assert long.endswith(f" '{'x' * 60}'")
     assert answers_file.described(read({"sample_id": "s1", "response": "d"})) == ""
 
 
@@ -134,8 +139,9 @@ def test_a_file_that_is_not_there_or_broken_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no.jsonl: no such file"):
         answers_file.read(tmp_path / "no.jsonl", SAMPLES)
     (tmp_path / "torn.jsonl").write_text('{"prompt": "x", "response": "a"}\n{"prompt"')
-    with pytest.raises(ValueError, match=r"torn.jsonl, line 2: not valid JSON"):
+    with pytest.raises(ValueError, match=r"torn.jsonl, line 2: not valid JSON") as caught:
         answers_file.read(tmp_path / "torn.jsonl", SAMPLES)
+    assert "save it as UTF-8" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
