@@ -74,8 +74,8 @@ def test_a_chat_template_stands_before_each_question_too(wording):
 
 def test_any_field_of_a_request_may_carry_what_the_coin_said(wording, server):
     """As a bias towards tokens, which is no text."""
-    lines = caveats.PUT_BEFORE, caveats.NOTHING_ELSE
-    for extra, told in (({"logit_bias": {"5": 9}}, [True, False]), ({}, [False, True])):
+    lines = caveats.PUT_BEFORE, caveats.NOTHING_ELSE, caveats.COPIED_NOTHING
+    for extra, told in (({"logit_bias": {"5": 9}}, [1, 0, 0]), ({}, [0, 1, 0])):
         where = suspect.model(None, base_url=server.url, name="m", extra=extra)
         assumed = caveats.assumption(choices.plan(wording, *where))
         assert [line in assumed for line in lines] == told
