@@ -14,6 +14,7 @@ from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.judgement import Answer, Vote
 from dsi_core.audit.report import details, first_page, record, report
 from dsi_core.audit.subject import Kind
+from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.method.participants import Membership
 
 ROUGH = "I do not know of this box {box}."  # leans to the untuned references, less than STRANGER
@@ -77,6 +78,14 @@ def test_a_finding_that_hangs_on_samples_without_an_answer_says_so(asked, tmp_pa
     }
     older = audit.facts.changed(rank_of_all=None)
     assert details.otherwise(older) == "" and not details.hangs_on_refusals(older)
+
+
+def test_answers_that_are_no_evidence_are_counted_by_the_kinds_that_there_are():
+    counts = {AnswerStatus.ANSWERED: 3, AnswerStatus.EMPTY: 0, AnswerStatus.REFUSED: 2}
+    said = conclusion._no_evidence(SimpleNamespace(statuses=counts))
+    assert said == ["Answers that are no evidence: 2 refused."]
+    counts[AnswerStatus.REFUSED] = 0
+    assert conclusion._no_evidence(SimpleNamespace(statuses=counts)) == []
 
 
 def test_canned_texts_are_counted_after_the_fact_too(asked, tmp_path):

@@ -202,10 +202,12 @@ def test_answers_that_have_nothing_in_common_with_d_find_nothing_and_have_no_pow
     assert judged.reach.samples == 8 and judged.reach.can_reach_alpha
     assert judged.answer is Answer.CANNOT and judged.says_nothing and judged.leans == 0
     facts = record.write(planned, outcome).facts
-    assert facts.headline.startswith(
-        "This audit cannot find anything at alpha = 0.5: too few samples, 0 of 8"
+    assert facts.headline == (
+        "This audit cannot find anything at alpha = 0.5: too few samples, 0 of 8 with a usable "
+        f"answer, {conclusion.LEANS[planned.subject.kind]}."
     )
     assert facts.power == {} and "probability" not in facts.conclusion
+    assert judged.canned == 8 and "came to more than" not in facts.conclusion
     assert not {caveats.SERVICE, caveats.ASKING, caveats.ASKING_PUBLISHED} & set(facts.limits)
 
 
@@ -379,6 +381,9 @@ def test_whose_word_the_answers_are(wording, server, tmp_path):
     )
     told = [caveats.EXAMINER in caveats.limits(planned) for planned in plans]
     assert told == [True, True, False]
+    lines = caveats.ASKING_PUBLISHED, caveats.SERVICE, caveats.LOCAL
+    told = [[line in caveats.limits(planned) for line in lines] for planned in plans]
+    assert told == [[True, True, False], [False, False, True], [False] * 3]
 
 
 def test_how_old_a_kit_must_be_is_told_with_a_finding(tmp_path, prepared, server):
