@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from dsi_core.audit import budget
-from dsi_core.audit.asking.cost import prompt_bytes
+from dsi_core.audit.asking import cost
 from dsi_core.audit.budget import Budget, Tokens
 
 
@@ -54,6 +54,20 @@ def test_what_is_no_budget(text, prices, words):
 
 def test_what_is_sent_with_a_prompt_counts_in_bytes():
     def size(system: str | None) -> int:
-        return prompt_bytes(SimpleNamespace(responses=SimpleNamespace(system=system)), "né?")
+        return cost.prompt_bytes(SimpleNamespace(responses=SimpleNamespace(system=system)), "né?")
 
     assert (size(None), size("ß")) == (4, 6)
+
+
+def test_requests_without_an_answer_cost_what_was_counted_and_at_most_the_others():
+    """100 read at 2 and 10 written at 4 a million are 240 millionths; 50 and 5, twice, 240 too."""
+    plan = SimpleNamespace(budget=budget.read_budget("3 USD", 2, 4))
+    assert cost._cost(plan, Tokens(100, 10), 2, Tokens(50, 5)) == pytest.approx(480e-6)
+
+
+@pytest.mark.parametrize(("money", "count"), [("0.0047 USD", 0), ("0.0049 USD", 6)])
+def test_neutral_questions_take_a_quarter_of_the_money_at_most(monkeypatch, money, count):
+    """Two rounds of three answers to each of two prompts, at 100 millionths each: 0.0012."""
+    monkeypatch.setattr(cost, "worst_neutral", lambda plan: Tokens(60, 40))
+    limit = budget.read_budget(money, 1, 1)
+    assert cost.neutral_round(SimpleNamespace(remote="m", neutral=2, budget=limit)) == count
