@@ -52,6 +52,11 @@ def test_the_share_of_errors_and_its_band_by_hand():
     assert (five["band_low"], five["band_high"]) == (pytest.approx(0.01), pytest.approx(0.10))
 
 
+def test_errors_are_told_in_the_order_of_the_tests():
+    tested = pd.DataFrame({"kind": ["wording twin", "private twin"], "circumstance": "c", "p": 1.0})
+    assert null.errors(tested, (0.05,))["kind"].tolist() == ["wording twin", "private twin"]
+
+
 def test_whoever_reports_his_best_of_many_tries_accuses_more_and_who_shares_does_not():
     tested = pd.DataFrame(
         {"kind": "k", "model": "m", "coin": range(4), "p": [0.04, 0.5, 0.02, 0.6]}
