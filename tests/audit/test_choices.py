@@ -154,6 +154,14 @@ def test_a_dry_run_says_that_the_key_is_not_set(prepared, server, cli, monkeypat
     assert first.startswith("not ready: the environment variable THE_KEY") and "not set" in first
 
 
+def test_who_stops_early_is_chosen_and_without_a_choice_an_api(prepared, server):
+    folder, local = prepared(5), suspect.model("owner/name")
+    choice = None, True, False
+    assert [plan(folder, server, stop_early=c).stops_early for c in choice] == [True, True, False]
+    told = [choices.plan(folder, *local, stop_early=c).stops_early for c in choice]
+    assert told == [False, True, False]
+
+
 def test_one_seed_for_several_answers_to_a_prompt_is_told(prepared):
     folder = prepared(5)
 
