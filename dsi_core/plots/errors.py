@@ -7,6 +7,7 @@ from types import TracebackType
 
 from IPython.core.getipython import get_ipython
 
+from dsi_core.runtime.environment import printable
 from dsi_core.runtime.errors import KEPT, Whose, said, whose
 
 OURS = str(Path(__file__).parents[1])
@@ -23,7 +24,7 @@ def in_line(error: BaseException) -> str | None:
         return None
     if isinstance(error, KeyboardInterrupt):
         return KEPT
-    return None if whose(error) is Whose.FAULT else said(error)
+    return None if whose(error) is Whose.FAULT else printable(said(error))
 
 
 def in_notebooks() -> None:

@@ -15,6 +15,13 @@ def test_what_our_code_refuses_is_a_line_and_the_reader_s_own_errors_are_not():
     assert errors.in_line(own.value) is None
 
 
+def test_what_turns_or_colours_others_texts_is_spelled_out():
+    with pytest.raises(ValueError) as named:
+        load_profile("\u202esmal\x1b[31m")
+    line = errors.in_line(named.value)
+    assert "smal" in line and "\u202e" not in line and "\x1b" not in line
+
+
 def test_a_fault_of_ours_keeps_its_traceback():
     with pytest.raises(AttributeError) as fault:
         errors.in_line(None)
