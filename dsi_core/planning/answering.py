@@ -107,7 +107,10 @@ def _load(model: Model, prompts: Prompts, sampling: Sampling, card: Card) -> _Lo
     if 0 < size.longest_tokens < math.inf:  # data that is here
         longest = min(size.longest_tokens, longest_prompt)
         read_mb = rule("read_mb") * billions ** (2 / 3) * min(under_way * longest, READ)
-    held_mb = under_way * cached_mb * (longest + sampling.max_new_tokens)
+    one_mb = cached_mb * (longest + sampling.max_new_tokens)
+    held_mb = under_way * one_mb
+    if not card.micro_batch:  # a GPU: long answers are batched by what fits, `means.cached_tokens`
+        held_mb = min(held_mb, max(one_mb, 1000 * room_gb))
     read, written = (assumptions.computing_billions(model.source, share) for share in (0, 1))
     return _Load(
         prompts=prompts.count,

@@ -75,6 +75,29 @@ def test_vllm_as_we_measured_it(monkeypatch):
         assert cost.seconds == pytest.approx(seconds, rel=0.08)
 
 
+def test_answers_under_way_are_as_many_as_fit_a_card(monkeypatch):
+    """7B on an H200, 384 prompts of 107 tokens, one of 512: all the longest would hold 129 GB.
+
+    The loop batches them by what fits, 0.8 of what weights and the rest leave; a CPU does not.
+    """
+    monkeypatch.setattr(assumptions, "billions", lambda _: 6.74)
+    monkeypatch.setattr(assumptions, "cached_mb", lambda _: 0.524)
+    monkeypatch.setattr(assumptions, "computing_billions", lambda _, share: 6.476 + 0.131 * share)
+    size = Size(384, 107, 90, 512, 384)
+    how = Sampling(0, temperature=1, draws=1, max_new_tokens=128, batch_size=512)
+    model = answering.Model("of that shape", False, False, 128)
+    card = assumptions.card("H200-141GB")
+
+    def held(card):
+        return answering.loop(model, prompts_like(size), how, card).memory_gb
+
+    without = card.fixed_gb + 6.74 * card.bytes_per_parameter
+    whole = held(card.model_copy(update={"micro_batch": 8})) - without
+    cut = held(card) - without
+    assert whole - cut == pytest.approx(384 * 0.524 * 640 / 1000 - 0.8 * (card.memory_gb - without))
+    assert held(card) < card.memory_gb < without + whole
+
+
 MISTRAL, LLAMA = "mistralai/Mistral-7B-v0.1", "meta-llama/Meta-Llama-3-8B-Instruct"
 
 
