@@ -52,6 +52,9 @@ OF_A_CPU = {
     "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",  # else one core does nothing but schedule
 }
 QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+LOGGED = r"^\(\w+ pid=\d+\) ERROR \S+ \S+ \[\S+\] "  # what vLLM puts before an error's lines
+POINTERS = ("EngineDeadError", "See root cause above")  # to another error
+NO_NF4 = "Unknown quantization method: bitsandbytes"
 
 
 class Died(ValueError):
@@ -314,21 +317,32 @@ def _wait(process: subprocess.Popen, url: str, log: Path, told: list[str]) -> No
             return
         time.sleep(0.5)
     why = "did not start" if process.poll() is not None else f"not ready in {START_SECONDS} s"
-    raise Died(f"vLLM {why}: {_last_words(log)} (its command: {shlex.join(told)})")
+    words = _last_words(log)
+    if NO_NF4 in words:
+        words = f"{NO_NF4}. From 0.28 on that is a plugin: `pip install vllm-bnb-plugin` beside it"
+    raise Died(f"vLLM {why}: {words} (its command: {shlex.join(told)})")
 
 
 def _last_words(log: Path) -> str:
-    """The last error in a log, or else its last line. EngineDeadError only points to another.
+    """The last error in a log that is no pointer to another, or else the last line.
 
-    What pydantic finds wrong stands below its error.
+    What pydantic finds wrong stands below its error; one without a text has its place above.
     """
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    errors = [i for i, line in enumerate(lines) if re.search(r"\b(?!EngineDead)\w*Error: ", line)]
+    errors = [
+        i
+        for i, line in enumerate(lines)
+        if re.search(r"\wError(: |$)", line) and not any(p in line for p in POINTERS)
+    ]
     if not errors:
         return (lines or ["nothing"])[-1][:500]
-    last = errors[-1]
-    end = last + (2 if "validation error" in lines[last] else 1)
-    return " ".join(line.strip() for line in lines[last:end])[:500]
+    begin = end = errors[-1]
+    if "validation error" in lines[end]:
+        end += 1
+    elif lines[end].endswith("Error"):
+        begin = next((i for i in range(end, -1, -1) if 'File "' in lines[i]), end)
+    told = [line for line in lines[begin : end + 1] if "^^" not in line]
+    return " ".join(re.sub(LOGGED, "", line).strip() for line in told)[:500]
 
 
 def _stop(process: subprocess.Popen) -> None:

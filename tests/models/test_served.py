@@ -5,6 +5,7 @@ A double speaks its protocol; where vLLM is at hand (`make vllm`, $DSI_VLLM) the
 
 import json
 import os
+import subprocess
 import sys
 import textwrap
 import urllib.error
@@ -322,6 +323,30 @@ def test_the_last_words_are_those_of_the_error_itself(tmp_path):
     ]
     log.write_text("\n".join(wrong))
     assert served._last_words(log) == f"{wrong[0]} {wrong[1].strip()}"
+    by = "(Worker pid=17068) ERROR 11-28 19:34:07 [executor.py:953] "
+    bare = [
+        f'{by}  File "parameter.py", line 92, in load',
+        f"{by}    assert self.data.shape == loaded.shape",
+        f"{by}           ^^^^^^^^^^^^^^^",
+        f"{by}AssertionError",
+        "RuntimeError: Engine core initialization failed. See root cause above.",
+    ]
+    log.write_text("\n".join(bare))
+    place = 'File "parameter.py", line 92, in load assert self.data.shape == loaded.shape'
+    assert served._last_words(log) == f"{place} AssertionError"
+
+
+def test_nf4_wants_a_plugin_of_a_newer_vllm(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig\n"
+        "  Value error, Unknown quantization method: bitsandbytes. Must be one of ['awq', 'fp8']\n"
+    )
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    said = "vLLM did not start: Unknown quantization method: bitsandbytes. From 0.28 on that is a "
+    with pytest.raises(served.Died, match=f"{said}plugin: `pip install vllm-bnb-plugin` beside it"):
+        served._wait(ended, "http://127.0.0.1:9/v1", log, ["python"])
 
 
 def test_where_vllm_is(tmp_path, monkeypatch):
