@@ -1,6 +1,7 @@
 """The answers that an audit has stored: `responses.jsonl` in its folder, a line each."""
 
 from dataclasses import asdict, fields
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from dsi_core.audit.asking import same_model, unanswered
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.suspect import AnswerFacts
 from dsi_core.models import responses
+from dsi_core.runtime import disk
 
 COLUMNS = [*responses.COLUMNS, *(field.name for field in fields(AnswerFacts))]
 
@@ -36,10 +38,20 @@ def is_fixed(plan: Plan) -> bool:
 
 def answers_in(folder: Path) -> pd.DataFrame:
     """Read the answers that lie in a folder, as `answers`."""
-    rows = responses.read(folder, columns=COLUMNS).to_dict("records")
+    path = folder / responses.FILE
+    if not path.exists():
+        return pd.DataFrame(columns=COLUMNS)
+    file = path.stat()
+    return _read(path, file.st_ino, file.st_size, file.st_mtime_ns).copy(deep=False)
+
+
+@lru_cache(maxsize=4)  # an audit looks at the same answers many times before it asks again
+def _read(path: Path, *_: int) -> pd.DataFrame:
     unsaid = asdict(AnswerFacts())
-    filled = [{**unsaid, **{k: v for k, v in row.items() if pd.notna(v)}} for row in rows]
-    return pd.DataFrame(filled, columns=COLUMNS)
+    lines = disk.whole_lines(path)
+    rows = [{**unsaid, **{k: v for k, v in line.items() if v is not None}} for line in lines]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.drop_duplicates(["sample_id", "draw"], ignore_index=True)
 
 
 def complete(plan: Plan, answers: pd.DataFrame) -> pd.DataFrame:
