@@ -3,8 +3,10 @@
 import gc
 import os
 import shutil
+import sys
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 # Before torch is imported: one thread, as workers have, and jobs in this process: a toy is tuned
@@ -25,6 +27,11 @@ from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import load_profile
 
 gc.set_threshold(700, 10, 100)  # all objects are looked through ten times more rarely than usual
+
+# Half a million objects, which every tuning would look through twice, for a third of a second each
+LARGE = ("trl.trainer.sft_trainer", "bert_score", "seaborn", "nbclient")
+LATE = 200  # modules imported since
+_imported = 0
 
 # Long, and what they tune others need: first, so that no process waits for another or at the end
 FIRST = [
@@ -57,14 +64,25 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: order.get(item.location[0], len(order)))
 
 
-def pytest_collection_finish():
+def pytest_collection_finish(session):
     """What was imported stays: no collection of garbage looks through it again."""
+    if any(item.location[0].startswith("tests/notebooks") for item in session.items):
+        for name in LARGE:
+            import_module(name)
     _freeze()
 
 
+def pytest_runtest_setup():
+    """Nor through what was imported since."""
+    if len(sys.modules) > _imported + LATE:
+        _freeze()
+
+
 def _freeze():
+    global _imported
     gc.collect()
     gc.freeze()
+    _imported = len(sys.modules)
 
 
 @pytest.fixture(scope="session", autouse=True)
