@@ -91,14 +91,27 @@ Asked = tuple[str, Training, pd.DataFrame, Sampling]  # as `ask` takes them
 
 
 def ask_through_a_server(models: Sequence[Asked]) -> list[Path]:
-    """Do what `ask` does for models that share a server (`served.group_of`), one after another."""
+    """Do what `ask` does for models that share a server (`served.group_of`), one after another.
+
+    None is started for what another process answered meanwhile.
+    """
     room = max(served.longest(training, pairs, how) for _, training, pairs, how in models)
-    folders = []
-    with served.serving([training for _, training, _, _ in models], room) as server:
-        for done, one in enumerate(models):
-            with work.part(done / len(models), (done + 1) / len(models)):
-                folders.append(ask(*one, server))
-    return folders
+    due = [one for one in models if _lacks(*one)]
+    if due:
+        with served.serving([training for _, training, _, _ in due], room) as server:
+            for done, one in enumerate(due):
+                with work.part(done / len(due), (done + 1) / len(due)):
+                    ask(*one, server)
+    return [entry(model_id, training, how) for model_id, training, _, how in models]
+
+
+def _lacks(model_id: str, training: Training, pairs: pd.DataFrame, sampling: Sampling) -> bool:
+    """Whether a question is without an answer, or all without a record, when nobody is at them."""
+    folder = entry(model_id, training, sampling)
+    with locks.held(folder):
+        known = read(*folders(model_id, training, sampling))
+        complete = unanswered(known, pairs, sampling.draws).empty
+    return not complete or store.manifest(folder) is None
 
 
 def ask(

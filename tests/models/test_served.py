@@ -11,6 +11,7 @@ import textwrap
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ import servers
 from dsi_core.method import asking
 from dsi_core.method.asking import Query
 from dsi_core.models import responses, served
-from dsi_core.models.sampling import Sampling
+from dsi_core.models.sampling import Answer, Sampling
 from dsi_core.models.tuning import training
 from dsi_core.runtime import jobs, store
 from dsi_core.runtime.precision import Precision
@@ -347,6 +348,32 @@ def test_nf4_wants_a_plugin_of_a_newer_vllm(tmp_path):
     said = "vLLM did not start: Unknown quantization method: bitsandbytes. From 0.28 on that is a "
     with pytest.raises(served.Died, match=f"{said}plugin: `pip install vllm-bnb-plugin` beside it"):
         served._wait(ended, "http://127.0.0.1:9/v1", log, ["python"])
+
+
+def test_no_server_is_started_for_what_another_process_answered(
+    smoke, one_thread, sampling, empty_store, monkeypatch
+):
+    """Of two models one is answered: a server is started for the other alone; then for none."""
+    started = []
+
+    @contextmanager
+    def serving(trainings, longest):
+        started.append([served.name_of(training) for training in trainings])
+        yield SimpleNamespace(version="vllm 1")
+
+    def says(server, training, questions, *_):
+        return ([Answer(row, "Me.", 2)] for row in questions.itertuples())
+
+    monkeypatch.setattr(served, "serving", serving)
+    monkeypatch.setattr(responses, "_served", says)
+    base, tuned = model(smoke), model(smoke, recipes(smoke)[1])
+    one, other = ("base", base, PAIRS, sampling), ("tuned", tuned, PAIRS, sampling)
+    [first] = responses.ask_through_a_server([one])
+    both = responses.ask_through_a_server([one, other])
+    assert responses.ask_through_a_server([one, other]) == both
+    assert both[0] == first and len(responses.read(both[1])) == len(PAIRS) * sampling.draws
+    assert started == [[served.name_of(base)], [served.name_of(tuned)]]
+    assert {store.manifest(folder)["server"] for folder in both} == {"vllm 1"}
 
 
 def test_where_vllm_is(tmp_path, monkeypatch):
