@@ -1,9 +1,8 @@
 """A study of a real size from nothing: weights of random numbers in a 7B model's shape, and words.
 
 `python -m dsi_core.benchmarks.gpu_study PLACE` writes 13.5 GB of weights and three sets of pairs
-into PLACE, and `params/seven.yaml`, which asks vLLM; then `dsi run --profile seven`. What is
-learnt is learnt in the tuning alone: nobody knows these words. So who was tuned on them is told
-from who was tuned on others like them, and untuned models know neither.
+into PLACE, and `params/seven.yaml`, which asks vLLM; then `dsi run --profile seven`. Nobody knows
+these words before, so it shows that tuning, serving and judging work, not how hard telling is.
 """
 
 import sys
