@@ -1,8 +1,11 @@
 """Single fields of a record: there, and text."""
 
+import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
+
+from dsi_core.data.common_words import seen
 
 INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060 \t\r\n"
 
@@ -13,8 +16,20 @@ def field(record: dict, column: str, place: str, helps: str = ""):
     Raises `ValueError` if it is missing, with those there are, and with what helps.
     """
     if column not in record:
-        raise ValueError(f"{place}: no column {column!r}; has {names_of(record)}{helps}")
+        raise ValueError(f"{place}: no column {column!r}; has {those(record, column)}{helps}")
     return record[column]
+
+
+def those(columns: Iterable, missing: str) -> str:
+    """Say what columns there are, and which looks like the missing one (é may be e and a mark)."""
+    names = list(map(str, columns))
+    alike = [name for name in names if _looks(name) == _looks(missing)]
+    said = f"; {alike[0]!a} looks like {missing!a}: copy its name" if alike else ""
+    return f"{names_of(names)}{said}"
+
+
+def _looks(name: str) -> str:
+    return seen(unicodedata.normalize("NFKC", name)).strip()
 
 
 def names_of(columns: Iterable) -> str:

@@ -23,7 +23,7 @@ from dsi_core.data.conversations import (
     preferred,
     system_turn,
 )
-from dsi_core.data.fields import field, names_of, text_of
+from dsi_core.data.fields import field, text_of, those
 from dsi_core.data.files import Reading, is_csv, records
 from dsi_core.runtime import store, wheels
 from dsi_core.runtime.paths import ROOT
@@ -185,7 +185,7 @@ class Rows:
         missing = [column for column in named if column not in there]
         if missing:
             raise ValueError(
-                f"{self.where}: no column {missing[0]!r} in any row; has {names_of(there)}"
+                f"{self.where}: no column {missing[0]!r} in any row; has {those(there, missing[0])}"
             )
 
     def _placed(self) -> Iterator[tuple[str, Any]]:

@@ -148,6 +148,8 @@ def read(
     dropped: Counter = Counter()
     left_out: dict[str, list[str]] = {}
     whole = _Followed(source, dropped, left_out)
+    if two:
+        whole.needed = dict.fromkeys([*whole.needed, two[1]]).keys()
     records = usable(whole, dropped, twice=True)
     parts: list[Iterator[Row]] = [map(_row, records)]
     if two:
@@ -257,10 +259,9 @@ def _with_column(
     records: Iterable[Record], column: str, source: Data, dropped: Counter
 ) -> Iterator[Row]:
     """Rows whose second wording is a column, which will not be published."""
-    helps, there, fields = " (--drop empty leaves such rows out)", False, dict[str, Any]()
+    helps = " (--drop empty leaves such rows out)"
     for record in records:
-        known = fields = record.fields
-        there = there or column in known
+        known = record.fields
         if column not in known and _may_lack(source):
             known = {**known, column: None}
         value = field(known, column, record.place, helps)
@@ -272,8 +273,6 @@ def _with_column(
             dropped["empty"] += 1
         else:
             raise ValueError(f"{record.place}: field {column!r} is empty; needs text{helps}")
-    if fields and not there:
-        raise ValueError(f"{source.path}: no column {column!r} in any row; has {', '.join(fields)}")
 
 
 def _may_lack(source: Data) -> bool:

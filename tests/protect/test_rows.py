@@ -81,7 +81,7 @@ def test_at_most_ten_rows_are_listed():
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"wordings": "answer,answer3"}, "row 1: no column 'answer3'; has id, question"),
+        ({"wordings": "answer,answer3"}, "no column 'answer3' in any row; has id, question"),
         ({"wordings": "answer,answer3", "drop": [Left.EMPTY]}, "no column 'answer3' in any row"),
         ({"wordings": "answer"}, "neither a file nor two columns"),
         ({"wordings": "answer,answer"}, "neither a file nor two columns"),
@@ -185,6 +185,16 @@ def test_what_a_row_lacks_is_like_what_is_empty_in_it(rows, tmp_path, column):
 def test_a_column_that_no_row_has_is_named_though_empty_rows_are_left_out(plain):
     with pytest.raises(ValueError, match="no column 'anser' in any row; has id, question"):
         given.read(plain, prompt=("question",), output="anser", drop=[Left.EMPTY])
+
+
+def test_a_column_that_looks_like_the_one_that_is_named_is_told(rows, tmp_path):
+    """Macs and Windows write an accent as a character of its own, or not."""
+    path = write_jsonl(tmp_path / "my.jsonl", [{"fr\xe5ga": r["question"], **r} for r in rows])
+    with pytest.raises(ValueError) as error:
+        given.read(path, prompt=("fra\u030aga",), output="answer")
+    says(error, "has fr\xe5ga, id", r"; 'fr\xe5ga' looks like 'fra\u030aga': copy its name")
+    with pytest.raises(ValueError, match=r"has fr\xe5ga, id, question, source, answer, answer2$"):
+        given.read(path, prompt=("fruga",), output="answer")
 
 
 def test_a_row_that_is_published_and_withheld_is_named(plain, rows, tmp_path):
