@@ -163,7 +163,8 @@ class Client:
             with self._http.stream(method, url, timeout=limits, **what) as response:
                 packed = response.headers.get("Content-Encoding", "").strip().lower()
                 if packed not in ("", "identity", PACKED):
-                    return Missed(Trouble.BOUNDLESS, f"an answer that is packed as {packed}")
+                    why = f"only {PACKED} was asked for, and the answer is packed as {packed}"
+                    return Missed(Trouble.BOUNDLESS, why)
                 good = response.status_code < 300
                 most = most if most and good else BODY_BYTES
                 kept = into if into and good else memory
@@ -184,7 +185,10 @@ class Client:
             return self._missed(Trouble.BARRED if final else Trouble.UNREACHED, str(error))
         except httpx2.ConnectError as error:
             return self._unconnected(error)
-        except (httpx2.RequestError, httpx2.StreamError, zlib.error) as error:
+        except zlib.error as error:
+            why = f"the answer is said to be packed as {PACKED} and cannot be unpacked: {error}"
+            return self._missed(Trouble.LOST, why, "")
+        except (httpx2.RequestError, httpx2.StreamError) as error:
             return self._missed(Trouble.LOST, str(error.__cause__ or error))
         return Received(response.status_code, response.headers, memory.getvalue())
 

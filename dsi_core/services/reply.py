@@ -148,10 +148,11 @@ def _read(
 ) -> Reply | Failure:
     try:
         body = stream.body(raw)
-    except (ValueError, RecursionError):  # not UTF-8, not JSON, or brackets without end
+    except (ValueError, RecursionError) as error:  # the latter: brackets without end
         if not raw.strip():
             return Failure("an empty reply", 200, nonsense=True)
-        return Failure(f"not JSON: {raw.decode('utf-8', 'replace')}", 200, nonsense=True)
+        what = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "not JSON"
+        return Failure(f"{what}: {raw.decode('utf-8', 'replace')}", 200, nonsense=True)
     if not isinstance(body, dict):
         return Failure(f"no message in {plain(body)}", 200, nonsense=True)
     usage = billing.usage(body)

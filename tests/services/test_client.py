@@ -610,6 +610,14 @@ def test_what_is_packed_in_another_way_is_not_opened(proxies, how):
     assert missed.trouble is Trouble.BOUNDLESS and missed.message.endswith(f"packed as {how}")
 
 
+def test_a_plain_reply_that_calls_itself_packed_is_no_lost_connection(proxies):
+    whole = BEGIN + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
+    with sending(lambda: iter([whole]), 0) as port:
+        missed = Client(of(f"http://127.0.0.1:{port}/v1")).post({})
+    said = "the answer is said to be packed as gzip and cannot be unpacked: "
+    assert missed.trouble is Trouble.LOST and missed.message.startswith(said)
+
+
 def test_a_reply_goes_into_a_file_and_an_error_does_not(proxies, tmp_path):
     with open(tmp_path / "reply", "w+b") as file:
         for status, said in (("500 No", b"broken"), ("200 OK", b"whole"), ("200 OK", b"new")):

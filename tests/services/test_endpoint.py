@@ -164,7 +164,7 @@ TROUBLES = {
     "empty body": (page(b""), "an empty reply"),
     "latin-1": (
         page('{"choices": [{"message": {"content": "Stra\xdfe"}}]}'.encode("latin-1")),
-        "not JSON",
+        "not UTF-8",
     ),
     "brackets": (page(b"[" * 100_000), "not JSON"),
     "no choices": (reply("", choices=[]), "no message in"),
