@@ -26,10 +26,10 @@ def rows(count: int) -> list[dict]:
     return made
 
 
-def wording(folder: Path, count: int, salt: bytes = SALT) -> Kit:
+def wording(folder: Path, count: int, salt: bytes = SALT, name: str | None = None) -> Kit:
     """A wording twin."""
     data = write_jsonl(folder / "boxes.jsonl", rows(count))
-    columns = {"prompt": ("question",), "output": "answer"}
+    columns = {"prompt": ("question",), "output": "answer", "name": name}
     return kits.make(data, folder / "kit", wordings="answer,answer2", salt=salt, **columns)
 
 

@@ -35,7 +35,7 @@ def who_asked_what(audit: Audit) -> Table:
     rows = [
         ["Suspect", f"{suspect.name} ({place})"],
         *_loaded(suspect.loaded),
-        ["Dataset", f"{data.name}: {data.samples} samples, {to_ask}; made {when(data.made)}"],
+        ["Dataset", f"{data.samples} samples of {data.name}, {to_ask}; made {when(data.made)}"],
         *([["Split", data.split]] if data.split else []),
         *(_read(audit) if suspect.answers else _asked(audit)),
     ]

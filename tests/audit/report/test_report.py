@@ -437,6 +437,14 @@ def test_what_nobody_sees_in_a_suspect_s_text_is_spelt_out(place):
     assert turned in audit.answers["response"].iloc[0]  # what is kept stays as it was
 
 
+def test_a_text_from_right_to_left_stays_one_beside_english(place):
+    """No number follows its name, which would stand on its other side; its texts begin right."""
+    kit = twins.wording(_new(place, "hebrew"), 8, name="שלום")
+    html = report.page(audited(kit, published(kit)), {})
+    assert "8 samples of שלום, all in the kit; made" in Text(html).text
+    assert ".text, .wide td { unicode-bidi: plaintext; }" in html
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
