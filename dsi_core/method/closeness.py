@@ -66,8 +66,10 @@ def closeness(
         Rouge_l: ROUGE-L F, without stemming. Containment: share of the text's different runs of
         `GRAM` words that the answer has too. Substring: longest run of words that both have, as a
         share of the text's words. Characters: root of the share of the text's different runs of
-        `CHARACTERS` characters that the answer has too, without case, punctuation and invisible
-        characters; the root keeps a few well remembered samples from outweighing all the others.
+        `CHARACTERS` characters that the answer has too, of its words without case, punctuation and
+        invisible characters, with blanks between them (so that of a script without blanks, where
+        each character is a word, a run has four or five); the root keeps a few well remembered
+        samples from outweighing all the others.
         Bertscore: raw F1, 0 where it is negative.
     answers, texts
         As many of each.

@@ -59,6 +59,7 @@ def test_substring(answer, text, score):
         ("one two three", "One, two: THREE!", 1),
         ("and two three", "one two three", 3 / 6),  # " two thr", "two thre", "wo three"
         ("one two", "one two three", 0),  # seven characters
+        ("名物は納豆と米", "名物は納豆です", 3 / 6),  # "名 物 は 納 " and two more
         ("one two", "one", 1),  # a short text's only run is all of it
         ("", "one two three", 0),
         ("one", "", 0),
