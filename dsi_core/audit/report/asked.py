@@ -77,27 +77,31 @@ def _requests(suspect: SuspectFacts) -> list[list[str]]:
 
 
 def _asked(audit: Audit) -> list[list[str]]:
-    """How a model was asked."""
+    """How a model was asked; of one that is loaded here nothing that a service alone has."""
     facts = audit.facts
     queried, settings, same = facts.queried, facts.settings, facts.same_model
     neutral = "" if same is None else f" (with those of {same.asked} neutral questions)"
-    requests, each = f"in {queried.requests} requests{neutral}", settings.answers_to_a_prompt
+    served, each = facts.suspect.api is not None, settings.answers_to_a_prompt
+    requests = f", in {queried.requests} requests{neutral}" if served else ""
     judged = f"{queried.samples} samples (at most {queried.of_at_most}), {each} each"
-    answers = f"{queried.answers} answers to {judged}, {requests}"
+    answers = f"{queried.answers} answers to {judged}{requests}"
     if queried.answers != queried.samples * each:
         answers = (
-            f"{queried.answers} answers, {requests}; judged are those to {judged}, in order up to "
+            f"{queried.answers} answers{requests}; judged are those to {judged}, in order up to "
             "the first that lacks an answer"
         )
+    named = ", ".join(facts.suspect.called_itself) or "it gave no name"
+    same_model = "not tried" if same is None else same.said
+    counted = served or queried.cost is not None
     return [
-        ["It called itself", ", ".join(facts.suspect.called_itself) or "it gave no name"],
+        *([["It called itself", named]] if served else []),
         *_requests(facts.suspect),
         ["Asked", f"{answers}; {ENDED[queried.ended]}"],
         ["When", f"{when(queried.first)} to {when(queried.last)}"],
-        ["Tokens by the service's count", _tokens(audit)],
+        *([["Tokens by the service's count", _tokens(audit)]] if counted else []),
         ["Asked how", _how(facts)],
         *([["Thoughts", _of_thoughts(facts)]] if queried.thoughts else []),
-        ["One model", "not tried" if facts.same_model is None else facts.same_model.said],
+        *([["One model", same_model]] if served else []),
     ]
 
 

@@ -89,7 +89,7 @@ def _by_looks(facts: AuditFacts, test: ExactFacts, pictures: Mapping[str, bytes]
     rows = [
         [
             look.after,
-            "none" if look.statistic is None else f"{look.statistic:+.4f}",
+            "none" if look.statistic is None else f"{look.statistic:+z.4f}",
             "none would do" if look.needed is None else f"{look.needed:+.4f}",
             number(look.p),
             f"{look.spent:.4f}",

@@ -169,7 +169,7 @@ def _needed(facts: AuditFacts) -> str:
     test = facts.exact
     if test is None or test.statistic is None:
         return "there is nothing to measure yet."
-    said = f"the difference is {test.statistic:+.3f}. "
+    said = f"the difference is {test.statistic:+z.3f}. "
     if test.looks[-1].needed is None:
         return said + "No difference would have been enough to be told from coins alone."
     return said + (

@@ -131,7 +131,7 @@ def _sample(audit: Audit, chosen: dict) -> Sample:
     of_sample = audit.answers["sample_id"] == sample_id
     usable = audit.answers[of_sample & (audit.answers["status"] == AnswerStatus.ANSWERED)]
     prompt, texts = (_of_kit if audit.prepared is None else _of_prepared)(audit, sample_id, usable)
-    title = f"{chosen['why']}: {chosen['value']:+.2f}, sample {chosen['sample']}"
+    title = f"{chosen['why']}: {chosen['value']:+z.2f}, sample {chosen['sample']}"
     return Sample(title[0].upper() + title[1:], prompt, texts)
 
 

@@ -167,7 +167,7 @@ def test_trained_is_said_of_a_coin_s_finding_alone(each):
 
 
 def test_no_finding_says_what_would_have_been_found(place):
-    kit = twins.wording(_new(place, "none"), 8)
+    kit = twins.wording(_new(place, "unsigned"), 8)
     kept_back = lambda s, d: s.second if s.first_published else s.first  # noqa: E731
     page = Text(report.page(audited(kit, kept_back), {})).text
     assert "No finding at alpha = 0.05 (p = 1, wording twin)." in page
@@ -511,6 +511,21 @@ def test_of_a_file_of_answers_no_settings_are_told(wording):
     assert rows["Suspect"].endswith(f"a file of answers, SHA-256: {'ab' * 32})")
     assert rows["Asked how"].startswith("not known") and "Read" in rows
     assert not {"It called itself", "Asked", "Tokens by the service's count"} & set(rows)
+
+
+def test_of_a_model_that_is_loaded_here_nothing_is_told_of_a_service(wording):
+    audit = wording[0]
+    rows, queried = dict(asked.who_asked_what(audit).rows), audit.facts.queried
+    assert list(rows) == ["Suspect", "Loaded", "Dataset", "Asked", "When", "Asked how"]
+    judged = f"{queried.samples} samples (at most 12), 1 each"
+    assert rows["Asked"].startswith(f"{queried.answers} answers to {judged}; ")
+
+
+def test_a_preference_that_is_none_has_no_sign_of_its_own(place):
+    """Minus 0 is 0: where the second wording is the published one, what is measured is turned."""
+    audit = audited(twins.wording(_new(place, "minus"), 8), lambda s, d: "\u0416" * 60)
+    page = Text(report.page(audit, {})).text
+    assert "-0.0" not in page and "the published wording: +0.00, sample" in page
 
 
 # --- A browser -----------------------------------------------------------------------------------
