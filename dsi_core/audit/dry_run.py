@@ -225,7 +225,10 @@ def _questions(dry: DryRun) -> list[str]:
         there += f"; {dry.under_way} are in a batch under way, which is paid and collected first"
     if not dry.queries:
         return [f"nothing would be asked within the budget and the plan{there}"]
-    prices = "" if dry.about.cost is not None else " (--price-in and --price-out tell the cost)"
+    unknown = (
+        dry.about.cost is None and dry.first_request is not None
+    )  # nobody bills for a local one
+    prices = " (--price-in and --price-out tell the cost)" if unknown else ""
     neutral = ""
     if dry.neutral_queries:
         neutral = f" and {dry.neutral_queries} neutral ones before and after (--same-model)"
@@ -236,14 +239,14 @@ def _questions(dry: DryRun) -> list[str]:
         f"{dry.suspect} would be asked {dry.queries - dry.neutral_queries} questions about "
         f"{dry.samples_left} samples{neutral}{there}{looks}",
         *([f"{money}{usual} of {dry.samples} samples are asked about"] if usual > sure else []),
-        f"about {_said(dry.about)}; at most {_said(dry.at_most)}{prices}",
+        f"about {_said(dry.about, unknown)}; at most {_said(dry.at_most, unknown)}{prices}",
     ]
 
 
-def _said(expected: Expected) -> str:
-    cost = "cost unknown" if expected.cost is None else f"cost {expected.cost:.4g}"
-    tokens = f"{expected.tokens_read:,} tokens read, {expected.tokens_written:,} written"
-    return f"{tokens}, {cost}"
+def _said(expected: Expected, unknown: bool) -> str:
+    cost = ", cost unknown" if unknown else ""
+    cost = cost if expected.cost is None else f", cost {expected.cost:.4g}"
+    return f"{expected.tokens_read:,} tokens read, {expected.tokens_written:,} written{cost}"
 
 
 def _usual(plan: Plan) -> Callable[[str], Tokens]:

@@ -60,6 +60,9 @@ def test_a_dry_run_of_a_local_model_has_no_request(prepared):
     dry = dry_run(planned)
     assert dry.first_request is None and dry.queries == 15 and not planned.stops_early
     assert dry.folder.startswith("audits/boxes/name-")
+    assert "cost" not in summary(dry) and "--price" not in summary(dry)
+    paid = choices.plan(prepared(5), *suspect.model("owner/name"), price_in=1, price_out=1)
+    assert summary(dry_run(paid)).count(", cost 0.00") == 2
 
 
 def test_what_is_about_read_and_written_has_all_in_it_and_is_no_more_than_at_most(tmp_path, server):
