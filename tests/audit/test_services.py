@@ -1,10 +1,15 @@
 """An audit of a service that is particular: in what it refuses, in where it lies."""
 
 import json
+import warnings
+from types import SimpleNamespace
 
-from asking import audits_of, facts, knows, stored
+import pytest
+import twins
+from asking import audits_of, facts, knows, plan, stored, stranger
 from servers import error, reply
 
+from dsi_core.audit.asking import elsewhere, run
 from dsi_core.services.trial import PROBE
 
 
@@ -51,6 +56,22 @@ def test_a_slash_pays_nothing_twice_and_another_address_is_pointed_out(prepared,
         "which do not count"
         not in cli(folder.folder, "--base-url", other, *how, suspect=False).stderr
     )
+
+
+def test_answers_about_other_data_are_not_pointed_out(tmp_path, server):
+    """Audits of two kits may lie in one folder: that of --out, or of names that no file has."""
+    server.script, out = stranger, tmp_path / "audits"
+    kits = []
+    for salt in (twins.SALT, bytes(32)):
+        (folder := tmp_path / salt.hex()).mkdir()
+        kits.append(twins.wording(folder, 8, salt))
+    run.run(plan(kits[0], server, out=out, stop_early=False))
+    moved = SimpleNamespace(url=server.url.replace("127.0.0.1", "localhost"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        elsewhere.warn(plan(kits[1], moved, out=out))
+    with pytest.warns(UserWarning, match="holds 8 answers of m-1 at"):
+        elsewhere.warn(plan(kits[0], moved, out=out))
 
 
 def test_a_filtered_prompt_does_not_end_an_audit(prepared, server, cli):

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 from dsi_core.audit.plan import Plan
 from dsi_core.models import responses
@@ -15,16 +16,24 @@ def warn(plan: Plan) -> None:
         return
     for folder in sorted(plan.out.iterdir()):
         known = _service(folder)
+        api = known.get("api")
         # at the same address they are of another kit, or asked in another way
-        if known.get("model") != plan.remote.model or known.get("api") == place(plan.remote):
+        if known.get("model") != plan.remote.model or api in (None, place(plan.remote)):
             continue
-        if count := _count(folder):
+        if folder.name == _name_at(plan, api) and (count := _count(folder)):
             warnings.warn(
-                f"{folder} holds {count} answers of {plan.remote.model} at {known.get('api')}, "
-                "which do not count here; if that is the same service, ask there: "
-                f"--base-url {known.get('api')}",
+                f"{folder} holds {count} answers of {plan.remote.model} at {api}, which do not "
+                "count here; if that is the same service, ask there: "
+                f"--base-url {api}",
                 stacklevel=2,
             )
+
+
+def _name_at(plan: Plan, api: str) -> str:
+    """How an audit of the same data at another address is named: one of other data is not."""
+    assert plan.model is not None and plan.remote is not None
+    moved = plan.model.changed(endpoint=plan.remote.changed(base_url=api))
+    return replace(plan, model=moved).name
 
 
 def _service(folder) -> dict:
