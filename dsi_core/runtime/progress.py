@@ -180,7 +180,7 @@ class Progress:
         if here > 0 and self.done < self.total:
             parts.append(f"about {_time(passed * (self.total - self.done) / here)} left")
         if (left := self._all_left()) is not None:
-            parts.append(f"{_time(left)} for all")
+            parts.append(f"about {_time(left)} until all is done")
         return place + ", ".join(parts)
 
     def _part(self) -> float:

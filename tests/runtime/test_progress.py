@@ -71,9 +71,10 @@ def test_phases_have_their_number_and_tell_the_time_for_all(lines, capfd):
             lines(60)
             assert work.line().startswith("2 of 3: 0%, 01:00 so far")
             work.show(4, "gemma")
-            assert (
-                work.line() == "2 of 3: gemma, 50%, 01:00 so far, about 01:00 left, 01:40 for all"
-            )
+            here = "2 of 3: gemma, 50%, 01:00 so far, about 01:00 left"
+            assert work.line() == f"{here}, about 01:40 until all is done"
+            work.show(8)  # 3 of 4 parts in 100 s
+            assert work.line().endswith("100%, 01:00 so far, about 00:33 until all is done")
     assert capfd.readouterr().err.splitlines()[:2] == ["1 of 3: tune", "2 of 3: ask"]
     with progress.phases({"tune": 1.0, "ask": None}):  # nobody can tell
         progress.begin("tune")
