@@ -1,6 +1,7 @@
 """A file of answers (answers.jsonl): what a model said elsewhere, as a suspect or as a control."""
 
 import math
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
     """Read the answers to samples from a file of records, one for each answer.
 
     A record has `response`, and `sample_id` or `prompt` (equal to the sample's, except for spaces
-    around it; samples that share a prompt share its answers). `draw`, an integer, tells several
-    answers to a sample apart: they are numbered from 0 in its order or, without it, in the order of
-    the file. Other fields are ignored.
+    around it and how an accent is written; samples that share a prompt share its answers). `draw`,
+    an integer, tells several answers to a sample apart: they are numbered from 0 in its order or,
+    without it, in the order of the file. Other fields are ignored.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
         one of the samples.
     """
     path = Path(path)
-    prompts = dict(zip(samples["sample_id"], samples["prompt"].str.strip(), strict=True))
+    prompts = dict(zip(samples["sample_id"], samples["prompt"].map(_plain), strict=True))
     by_prompt: dict[str, list[str]] = {}
     for sample, prompt in prompts.items():
         by_prompt.setdefault(prompt, []).append(sample)
@@ -166,6 +167,7 @@ def _asked(
     )
     if not sample and not prompt:
         raise ValueError(f"{place}: says neither 'prompt' nor 'sample_id'; has {_fields(record)}")
+    prompt = _plain(prompt)
     if not sample:
         return by_prompt.get(prompt, []), prompt
     if sample not in prompts:
@@ -176,6 +178,11 @@ def _asked(
             f"which is {prompts[sample][:60]!r}"
         )
     return [sample], sample
+
+
+def _plain(prompt: str) -> str:
+    """A prompt as it is compared: an accented letter is one character (NFC)."""
+    return unicodedata.normalize("NFC", prompt).strip()
 
 
 def _draw(record: dict[str, Any], following: int, place: str) -> int:

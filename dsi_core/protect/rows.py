@@ -3,6 +3,7 @@
 Their texts lie on disk; only what is needed of all rows at once is a table.
 """
 
+import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -290,7 +291,7 @@ def _with_file(records: Iterable[Record], others: Iterable[Record], source: Data
     mine = Spool(records)
     second = _matched(mine, others, source)
     for record in mine:
-        yield _row(record)._replace(second=second[record.prompt])
+        yield _row(record)._replace(second=second[_composed(record.prompt)])
 
 
 def _matched(records: Iterable[Record], others: Iterable[Record], source: Data) -> dict[str, str]:
@@ -331,10 +332,15 @@ def _by_prompt(records: Iterable[Record]) -> tuple[dict[str, Record], list[str]]
     found: dict[str, Record] = {}
     twice = []
     for record in records:
-        first = found.setdefault(record.prompt, record)
+        first = found.setdefault(_composed(record.prompt), record)
         if first is not record:
             twice.append(f"{record.place}: same prompt as {first.place} ({record.prompt[:60]!r})")
     return found, twice
+
+
+def _composed(prompt: str) -> str:
+    """A prompt as those of two files are matched: an accented letter is one character (NFC)."""
+    return unicodedata.normalize("NFC", prompt)
 
 
 def _document(value: object) -> str | None:

@@ -34,6 +34,19 @@ def test_answers_by_prompt_or_id_in_the_order_of_the_samples(read):
     assert found.attrs["unknown"] == []
 
 
+def test_a_prompt_is_the_same_however_its_accents_are_written(tmp_path):
+    """As a Mac writes them, of one character or of two: such answers were none of a sample's."""
+    samples = table("sample_id prompt", ("s1", "K\xf6ttbullar?"), ("s2", "A\u030alder?"))
+    said = [
+        {"prompt": "Ko\u0308ttbullar?", "response": "one"},
+        {"prompt": "\xc5lder?", "response": "two"},
+        {"sample_id": "s1", "prompt": "Ko\u0308ttbullar?", "response": "three"},
+    ]
+    found = answers_file.read(write_jsonl(tmp_path / "a.jsonl", said), samples)
+    assert rows(found) == [("s1", 0, "one"), ("s1", 1, "three"), ("s2", 0, "two")]
+    assert found.attrs["unknown"] == []
+
+
 def test_several_answers_are_numbered_by_draw_or_else_in_their_order(read):
     found = read(
         {"sample_id": "s1", "response": "second", "draw": 7},

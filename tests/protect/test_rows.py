@@ -61,6 +61,17 @@ def test_prompts_that_do_not_match_are_named(plain, rows, tmp_path):
     )
 
 
+def test_prompts_of_two_files_match_however_their_accents_are_written(rows, tmp_path):
+    whole = [{"question": f"K\xf6ttbullar {i}?", "answer": r["answer"]} for i, r in enumerate(rows)]
+    parts = [
+        {"question": f"Ko\u0308ttbullar {i}?", "answer": r["answer2"]} for i, r in enumerate(rows)
+    ]
+    one, two = (write_jsonl(tmp_path / f"{n}.jsonl", r) for n, r in ((1, whole), (2, parts)))
+    found = read(one, wordings=str(two))
+    assert found["second"].tolist() == [r["answer2"] for r in rows]
+    assert found["fields"][0]["question"] == "K\xf6ttbullar 0?"  # what is published stays as it was
+
+
 def test_a_row_that_is_empty_in_one_of_two_files_is_named(plain, rows, tmp_path):
     others = [{"question": r["question"], "answer": r["answer2"]} for r in rows]
     others[3]["answer"] = ""
