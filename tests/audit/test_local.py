@@ -411,7 +411,7 @@ def test_how_it_was_loaded_is_in_the_record(cli, prepared, folder, adapter, monk
     done = cli(prepared(5).folder, *whom, "--samples", "2", suspect=False)
     assert done.exit_code == 0, done.output
     where = next((tmp_path / "audits").rglob("audit.json")).parent
-    assert "weights in bfloat16; revision" in (where / "report.html").read_text()
+    assert "weights in bfloat16; hash of its files" in (where / "report.html").read_text()
     facts = audit_json.read(where)
     seen = facts.suspect.loaded
     assert (seen.dtype, seen.in_4_bits, seen.adapter) == ("bfloat16", False, str(adapter))

@@ -1,12 +1,7 @@
 """Who asked what: the suspect, the dataset, and how the answers came, as a report tells it."""
 
 from dsi_core.audit.asking.run import Ended
-from dsi_core.audit.report.audit_json import (
-    AuditFacts,
-    LoadedFacts,
-    Manner,
-    SuspectFacts,
-)
+from dsi_core.audit.report.audit_json import AuditFacts, Manner, SuspectFacts
 from dsi_core.audit.report.pieces import Table, when
 from dsi_core.audit.report.record import Audit
 from dsi_core.services.reply import LIKELY_BYTES_PER_TOKEN, MOST_BYTES_PER_TOKEN
@@ -34,7 +29,7 @@ def who_asked_what(audit: Audit) -> Table:
     to_ask = f"of which {data.to_ask} are {tainted}" if settings.method else "all in the kit"
     rows = [
         ["Suspect", f"{suspect.name} ({place})"],
-        *_loaded(suspect.loaded),
+        *_loaded(suspect),
         ["Dataset", f"{data.samples} samples of {data.name}, {to_ask}; made {when(data.made)}"],
         *([["Split", data.split]] if data.split else []),
         *(_read(audit) if suspect.answers else _asked(audit)),
@@ -50,12 +45,13 @@ def who_asked_what(audit: Audit) -> Table:
     return Table(rows)
 
 
-def _loaded(loaded: LoadedFacts | None) -> list[list[str]]:
+def _loaded(suspect: SuspectFacts) -> list[list[str]]:
     """How a model that was asked here was loaded."""
-    if loaded is None:
+    if (loaded := suspect.loaded) is None:
         return []
+    files = "hash of its files' names, sizes and times"  # as `audit.local` marks what lies here
     parts = {
-        "revision": loaded.revision,
+        files if suspect.hub is None else "revision": loaded.revision,
         "de-quantised from the GGUF file": loaded.gguf,
         "adapter": loaded.adapter,
         "SHA-256 of the adapter": loaded.adapter_sha256,

@@ -521,6 +521,19 @@ def test_of_a_model_that_is_loaded_here_nothing_is_told_of_a_service(wording):
     assert rows["Asked"].startswith(f"{queried.answers} answers to {judged}; ")
 
 
+def test_what_marks_files_that_lie_here_is_not_called_a_revision(wording):
+    suspect = wording[0].facts.suspect
+    loaded = suspect.loaded.changed(revision="ab12")
+    for place, told in (
+        ({"hub": "owner/name", "folder": None}, "; revision ab12"),
+        ({"hub": None, "folder": "/m"}, "; hash of its files' names, sizes and times ab12"),
+    ):
+        said = suspect.model_copy(update={"loaded": loaded, **place})
+        facts = wording[0].facts.model_copy(update={"suspect": said})
+        rows = dict(asked.who_asked_what(replace(wording[0], facts=facts)).rows)
+        assert told in rows["Loaded"]
+
+
 def test_a_preference_that_is_none_has_no_sign_of_its_own(place):
     """Minus 0 is 0: where the second wording is the published one, what is measured is turned."""
     audit = audited(twins.wording(_new(place, "minus"), 8), lambda s, d: "\u0416" * 60)
