@@ -6,6 +6,7 @@ What is drawn and said are plain functions; the game only calls them again.
 
 import html
 
+import anywidget
 import ipywidgets
 import numpy as np
 import pandas as pd
@@ -21,6 +22,35 @@ MOST = 400  # coins in a round, where no model has more samples
 HEADS, TAILS = "●", "○"
 WIDE = {"description_width": "9em"}
 WIDTH = "550px"  # not in em: a slide's letters are five times as large
+# JupyterLab takes keys before any control does, unless it says so: an arrow key would go to the
+# next cell, "dd" on the list of models would delete this one. RISE turns slides at arrows and
+# Space. And a slider of ipywidgets tells a screen reader no name.
+KEYS = """export default { render({ el }) {
+  const game = () => el.closest(".widget-vbox");
+  const keys = (event) => {
+    if (!game()?.contains(event.target)) return;
+    const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+    event.target.toggleAttribute("data-lm-suppress-shortcuts", plain);
+  };
+  const stay = (event) => {
+    if (/^( |Arrow.*|Home|End)$/.test(event.key)) event.stopPropagation();
+  };
+  window.addEventListener("keydown", keys, true);
+  const later = setTimeout(() => { // once it stands in the page
+    game()?.addEventListener("keydown", stay);
+    for (const slider of game()?.querySelectorAll("[role=slider]") ?? []) {
+      const name = slider.closest(".widget-slider").querySelector("label").textContent;
+      slider.setAttribute("aria-label", name);
+    }
+  });
+  return () => { clearTimeout(later); window.removeEventListener("keydown", keys, true); };
+} };"""
+
+
+class Keys(anywidget.AnyWidget):
+    """Nothing to see: beside other controls in a box, it keeps their keys theirs."""
+
+    _esm = KEYS
 
 
 def toss(samples: int, rounds: int, seed: int) -> np.ndarray:
@@ -119,7 +149,7 @@ def game(models: pd.DataFrame, seed: int) -> ipywidgets.VBox:
     -------
     VBox
         Model, samples and hits; the buttons; the last round, coin by coin; the sentence; the
-        picture.
+        picture; its keys.
     """
     rows = models.to_dict("records")
     options = [(f"{r['model']} ({r['kind']}): {r['hits']} of {r['samples']}", r) for r in rows]
@@ -185,7 +215,7 @@ def game(models: pd.DataFrame, seed: int) -> ipywidgets.VBox:
     hits.observe(move, "value")
     choose()
     buttons = ipywidgets.HBox([once, often, again])
-    return ipywidgets.VBox([model, samples, hits, buttons, coins, sentence, picture])
+    return ipywidgets.VBox([model, samples, hits, buttons, coins, sentence, picture, Keys()])
 
 
 def _whole(label: str, least: int, most: int) -> ipywidgets.IntSlider:

@@ -1,8 +1,10 @@
-"""Every figure of a test is drawn, and then closed."""
+"""Every figure of a test is drawn, and then closed; a browser, where there is one."""
 
 import matplotlib.pyplot as plt
 import pytest
+from explorer_speed import CHROMIUM, QUIET
 from matplotlib.figure import Figure
+from playwright.sync_api import sync_playwright
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +29,26 @@ def cut_words(figure: Figure) -> list[str]:
     texts += [text for legend in (*legends, *figure.legends) for text in legend.get_texts()]
     width = figure.bbox.width + 1  # a pixel for rounding
     return [t.get_text() for t in texts if t.get_text() and t.get_window_extent().x1 > width]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not CHROMIUM:
+        pytest.skip("no chromium on this machine")
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A tab in which any error, and any request beyond its file, fails the test."""
+    page = browser.new_page(viewport={"width": 1024, "height": 768})
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda asked: wrong.append(asked.url) if asked.url[:4] == "http" else None)
+    yield page
+    page.close()
+    assert wrong == []

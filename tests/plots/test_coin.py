@@ -9,6 +9,19 @@ from dsi_core.plots import coin
 
 MODELS = table("model kind samples hits", ("weak", "member", 10, 9), ("<b>", "innocent", 8, 4))
 
+BOX = """<div class="widget-vbox">
+  <select><option>one</option><option>two</option></select>
+  <div class="widget-slider"><label>hits</label><div role="slider">28</div></div>
+  <div id="keys"></div>
+</div><button>elsewhere</button>"""
+LISTEN = """() => {
+  window.taken = []; window.turned = [];
+  addEventListener("keydown", (event) => {
+    if (!event.target.closest("[data-lm-suppress-shortcuts]")) taken.push(event.key);
+  }, true);
+  addEventListener("keydown", (event) => { turned.push(event.key); });
+}"""
+
 
 def test_p_is_the_chance_of_at_least_so_many_heads():
     assert coin.p_value(3, 3) == 1 / 8
@@ -50,7 +63,7 @@ def test_rounds_that_did_as_well_have_a_colour_of_their_own():
 
 def test_a_model_of_many_samples_is_shown_whole():
     models = table("model kind samples hits", ("m", "member", 1000, 480), ("n", "innocent", 8, 4))
-    model, samples, hits, _, _, sentence, _ = coin.game(models, seed=3).children
+    model, samples, hits, _, _, sentence, *_ = coin.game(models, seed=3).children
     for _ in range(2):
         assert (samples.value, hits.value) == (1000, 480)
         assert sentence.value.startswith("<p>480 of 1000")
@@ -70,7 +83,7 @@ def test_a_chosen_model_is_drawn_once_and_never_with_the_hits_of_another(monkeyp
 
 def test_the_game_is_played_with_buttons():
     box = coin.game(MODELS, seed=3)
-    model, samples, hits, buttons, coins, sentence, picture = box.children
+    model, samples, hits, buttons, coins, sentence, picture, _ = box.children
     once, often, again = buttons.children
     assert (samples.value, hits.value) == (10, 9) and "nobody has tossed" in sentence.value
     once.click()
@@ -93,4 +106,22 @@ def test_the_game_is_played_with_buttons():
     assert model.label.startswith("weak") and (samples.value, hits.value) == (10, 9)
     model.index = 2
     samples.value = 3
-    assert sentence.value.startswith("<p>3 of 3") and picture is box.children[-1]
+    assert sentence.value.startswith("<p>3 of 3") and picture is box.children[-2]
+
+
+def test_keys_stay_with_the_game_and_sliders_have_names(page):
+    """JupyterLab takes keys on their way to a control, RISE on their way back."""
+    page.set_content(BOX)
+    page.add_script_tag(content=coin.KEYS.replace("export default", "window.game ="))
+    page.evaluate("() => { game.render({ el: document.querySelector('#keys') }); }")
+    page.evaluate(LISTEN)
+    page.wait_for_selector("[role=slider][aria-label=hits]")
+    page.focus("select")
+    for key in ("ArrowDown", "d", "Control+s"):
+        page.keyboard.press(key)
+    assert page.eval_on_selector("select", "(list) => list.value") == "two"
+    assert page.evaluate("taken") == ["Control", "s"]
+    assert page.evaluate("turned") == ["d", "Control", "s"]
+    page.focus("button")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("taken").pop() == page.evaluate("turned").pop() == "ArrowDown"

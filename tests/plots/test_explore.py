@@ -12,9 +12,8 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
-from explorer_speed import CHROMIUM, QUIET, made_up
+from explorer_speed import CHROMIUM, made_up
 from helpers import change, says
-from playwright.sync_api import sync_playwright
 from typer.testing import CliRunner
 
 from dsi_core import cli
@@ -310,31 +309,10 @@ WATCH = """() => {
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def address(shown, tmp_path_factory):
     path = tmp_path_factory.mktemp("explorer") / "explore.html"
     path.write_text(explore.page(shown)[0], encoding="utf-8")
     return path.as_uri()
-
-
-@pytest.fixture
-def page(browser):
-    """A tab in which any error, and any request beyond its file, fails the test."""
-    page = browser.new_page(viewport={"width": 1024, "height": 768})
-    wrong = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    page.on("request", lambda asked: wrong.append(asked.url) if asked.url[:4] == "http" else None)
-    yield page
-    page.close()
-    assert wrong == []
 
 
 def opened(page, address, **state):
