@@ -66,7 +66,15 @@ def toss(samples: int, rounds: int, seed: int) -> np.ndarray:
 
 
 def p_value(hits: int, samples: int) -> float:
-    """The exact chance of at least `hits` heads among so many fair coins (binomial)."""
+    """The exact chance of at least `hits` heads among so many fair coins (binomial).
+
+    Raises
+    ------
+    ValueError
+        There are more hits than samples, or fewer than none.
+    """
+    if not 0 <= hits <= samples:
+        raise ValueError(f"{hits} hits of {samples} samples: hits go from 0 to the samples")
     return float(stats.binom.sf(hits - 1, samples, 0.5))
 
 
@@ -80,7 +88,8 @@ def said(hits: int, samples: int, heads: np.ndarray) -> str:
     if not len(heads):
         return f"{hits} of {samples}, and nobody has tossed yet; {exact}"
     good = int((heads >= hits).sum())
-    tossed = f"in {good} of {len(heads)} rounds ({good / len(heads):.1%})"
+    rounds = f"{len(heads)} round{'s' if len(heads) > 1 else ''}"
+    tossed = f"in {good} of {rounds} ({good / len(heads):.1%})"
     return f"{hits} of {samples}: chance alone did as well {tossed}; {exact}"
 
 

@@ -27,6 +27,9 @@ def test_p_is_the_chance_of_at_least_so_many_heads():
     assert coin.p_value(3, 3) == 1 / 8
     assert coin.p_value(2, 3) == pytest.approx(1 / 8 + 3 / 8)
     assert coin.p_value(0, 3) == 1
+    for hits, samples in ((48, 30), (-1, 48), (30, -3)):
+        with pytest.raises(ValueError, match=f"{hits} hits of {samples} samples"):
+            coin.p_value(hits, samples)
     assert coin.table(MODELS)["p"].round(4).tolist() == [0.0107, 0.6367]
 
 
@@ -88,7 +91,7 @@ def test_the_game_is_played_with_buttons():
     assert (samples.value, hits.value) == (10, 9) and "nobody has tossed" in sentence.value
     once.click()
     first = coin.toss(10, 1, 3)[0]
-    assert coins.value.count(coin.HEADS) == first.sum() and "of 1 rounds" in sentence.value
+    assert coins.value.count(coin.HEADS) == first.sum() and "of 1 round " in sentence.value
     often.click()
     good = int((coin.toss(10, 101, 3).sum(axis=1) >= 9).sum())
     assert f"{good} of 101 rounds" in sentence.value
@@ -100,7 +103,7 @@ def test_the_game_is_played_with_buttons():
     assert (samples.value, hits.value) == (8, 4) and "nobody has tossed" in sentence.value
     once.click()
     samples.value = 3  # numbers of the reader's own, with the rounds tossed so far
-    assert model.label == "numbers of your own" and "of 1 rounds" in sentence.value
+    assert model.label == "numbers of your own" and "of 1 round " in sentence.value
     assert hits.value == 3 and hits.max == 3
     model.index = 0
     assert model.label.startswith("weak") and (samples.value, hits.value) == (10, 9)
