@@ -39,6 +39,7 @@ CARD = "The card to plan for, as in params/plan.yaml, or cpu-core."
 LOOK = "Only say what is done, what it has cost and what is left."
 LIMIT = "The page's largest size in MB; beyond it the texts of some samples are left out."
 WHOLE = "Pack all complete entries of the store, whoever made them. Look at them first."
+MODELS = "How many models to tune anew, drawn at random: a reference, then suspects."
 STORED = "Tune nothing; compare all that `make reproduce` left in the store."
 ANEW = "Also write the table to <out>/<profile>/made_anew.csv."
 
@@ -268,9 +269,7 @@ def verify(
     profile: Annotated[
         str, typer.Option(help="The profile whose released answers are checked.")
     ] = "small",
-    models: Annotated[
-        int, typer.Option(help="How many models to tune anew, drawn at random.", min=1)
-    ] = 3,
+    models: Annotated[int, typer.Option(help=MODELS, min=1)] = 3,
     seed: Annotated[int, typer.Option(help="The seed that chooses dataset and models.")] = 0,
     stored: Annotated[bool, typer.Option("--stored", help=STORED)] = False,
     out: Annotated[str | None, typer.Option(help=ANEW)] = None,
@@ -291,7 +290,7 @@ def verify(
             f"{', '.join(wrong)} goes without --stored, which takes all and tunes none"
         )
     found = verify_stored(profile) if stored else run(profile, models, seed)
-    typer.echo(found.models.round(3).to_string(index=False))
+    typer.echo(found.models.round(3).replace("", "-").to_string(index=False, na_rep="-"))
     if out is not None:
         table = found.models.round(4)
         typer.echo(figures.save(study.plan_only(profile), "made_anew", None, table, out))

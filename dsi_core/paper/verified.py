@@ -62,7 +62,7 @@ def sentence(
     evidence = models["evidence_moved"].mean()
     moved = f"; evidence of a sample by {evidence:.3f} on average" if evidence >= 0 else ""
     return (
-        f"{named} were {done} here "
+        f"{named} {'was' if len(models) == 1 else 'were'} {done} here "
         f"({here}) beside the released answers ({there}). {losses}{moved}; "
         f"of {count} answers {identical:.0%} are the released ones word "
         f"for word, and their mean similarity to these is {close:.3f} (1 = the same). Tainted are "

@@ -52,6 +52,14 @@ def test_what_the_store_has_is_compared_and_nothing_is_made(answers, monkeypatch
     assert found.sentence.startswith(f"{len(found.models)} models that answered about dozen were")
 
 
+def test_what_a_reference_has_not_is_a_dash(monkeypatch):
+    models = pd.DataFrame({"model": ["R^t G"], "evidence_moved": [float("nan")], "verdict": [""]})
+    found = verified.Verified(models, pd.DataFrame(), "Said.")
+    monkeypatch.setattr(verify, "verify", lambda profile, models, seed: found)
+    done = CliRunner().invoke(app, ["verify", "--profile", "smoke"])
+    assert done.stdout.splitlines()[1].split() == ["R^t", "G", "-", "-"]
+
+
 def test_how_many_to_tune_is_not_asked_where_nothing_is():
     words = ["verify", "--stored", "--models", "5", "--seed", "1"]
     done = CliRunner().invoke(app, words)
@@ -159,6 +167,8 @@ def test_the_sentence_says_what_moved():
         "their mean similarity to these is 0.850 (1 = the same). Tainted are 45 samples instead "
         "of 46. Of 7 verdicts 1 changed: M of faq (released: member, here: non-member)."
     )
+    alone = verified.sentence("R^t G of faq", models[:1], 7, changed, (46, 45), here, there)
+    assert alone.startswith("R^t G of faq was tuned and asked here (cpu fp32, here)")
     untuned = models.assign(loss_here=float("nan"), loss_released=float("nan"))
     said = verified.sentence("U", untuned, 7, changed, (46, 45), here, there)
     assert said.startswith("U were asked here (cpu fp32, here)")
