@@ -9,7 +9,7 @@ from statistics import median
 from dsi_core.data.pairs import load_pairs
 from dsi_core.method import rates
 from dsi_core.method.rates import Kind, Rate, Step
-from dsi_core.models import tuning
+from dsi_core.models import load, tuning
 from dsi_core.models.tuning import Training
 from dsi_core.runtime import progress, provenance, store
 from dsi_core.runtime.devices import CPU, devices
@@ -68,7 +68,8 @@ def sentence(work: Sequence[Work]) -> str:
     takes, besides = "how long is not known", ""
     if len(known) == len(seconds):
         takes = f"about {_time(sum(known) / workers)}"
-        besides = "; the workers' start, and what later steps lack, come on top"
+        first = f"making {_bases(work)} ready, " if _bases(work) else ""
+        besides = f"; {first}the workers' start, and what later steps lack, come on top"
     how = f"{', '.join(labels)}, {workers} worker{'s' if workers > 1 else ''}"
     made = f"neither stored nor released, so made here: {'; '.join(parts)}"
     return f"{made}: {takes} ({how}){besides}"
@@ -81,6 +82,12 @@ def _untuned(work: Iterable[Work]) -> list[Work]:
         if w.training.recipe is not None:
             found.setdefault(tuning.entry(w.training, make=False), w)
     return [w for folder, w in found.items() if store.manifest(folder) is None]
+
+
+def _bases(work: Iterable[Work]) -> str:
+    """Names of the base models that are fetched or made first."""
+    bases = [w.training.base for w in work]
+    return ", ".join(sorted({b.name for b in bases if b.made_here and not load.is_ready(b)}))
 
 
 def _named(work: Sequence[Work]) -> str:

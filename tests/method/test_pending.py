@@ -66,6 +66,10 @@ def test_what_was_measured_here_says_how_long(models):
     seconds = 2 * in_all / 20 + 100 * of_answer / 5
     said = pending.sentence([Work("T", models["T"], answers=100)])
     assert f"about {pending._time(seconds)} (" in said and "1 worker)" in said
+    base = models["T"].base
+    assert f"; making {base.name} ready, the workers' start" in said
+    store.finish(store.entry("models", base.name, base.spec))
+    assert "ready" not in pending.sentence([Work("T", models["T"], answers=100)])
 
 
 def test_what_vllm_took_is_no_measure_of_our_own_loop(models):
