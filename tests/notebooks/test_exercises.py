@@ -16,9 +16,25 @@ def positive_share(votes: pd.DataFrame) -> pd.Series:
     return votes["positive"] / (votes["positive"] + votes["negative"])
 
 
-def test_00_an_innocent_assistant_leans_more_than_the_half_learnt_member():
-    lean = table("calibration_controls").set_index("model")["lean"]
+def test_00_who_leans_more_than_a_member():
+    known = table("calibration_controls").set_index("model")
+    lean, other_words = known["lean"], known[known["kind"] == "D in other words"]
     assert lean["concise assistant"] > lean["smollm2-weak"]
+    mixed = lean["smollm2-mixed"]
+    assert other_words["lean"].between(0.95 * mixed, mixed).all() and len(other_words) == 2
+    assert (lean[["smollm2-full", "gemma3-lora16"]] > 1.4 * mixed).all()
+    assert (other_words["vote"] == "member").all()
+
+
+def test_00_one_reference_would_do_for_more_samples_where_another_learnt_little():
+    sides = ["dataset", "sample_id", "reference"]
+    near = table("sec4_similarity_before_and_after").pivot(
+        index=sides, columns="side", values="similarity"
+    )
+    gaps = (near["after"] - near["before"]).groupby(sides[:2]).agg(["min", "max"])
+    counted = gaps.gt(DELTA).groupby("dataset").sum()
+    assert counted.loc["faq"].tolist() == [47, 48]
+    assert counted.loc["faq_swedish"].tolist() == [23, 48]
 
 
 def test_01_strict_thresholds_cost_most_where_one_reference_learnt_little():
@@ -28,6 +44,16 @@ def test_01_strict_thresholds_cost_most_where_one_reference_learnt_little():
     before = gaps.groupby("dataset")["tainted"].sum()
     assert (left / before).idxmin() == "faq_swedish" and (before - left).idxmax() == "faq"
     assert (table("table2_near_copies_before_tuning")["tainted"] == 0).all()
+
+
+def test_02_a_strict_threshold_loses_members_alone_and_all_of_one_dataset():
+    evidence = table("sec6_2_evidence").dropna(subset="evidence")
+    by = ["dataset", "suspect", "member"]
+    share = (evidence["evidence"] > 0.6).groupby([evidence[name] for name in by]).mean()
+    wrong = share.reset_index().query("(evidence > 0.5) != member")
+    assert wrong["member"].all() and len(wrong) == 6
+    assert (wrong["dataset"] == "faq_swedish").sum() == 4
+    assert set(wrong.query("dataset == 'faq'")["suspect"]) == {"smollm2-mixed", "smollm2-weak"}
 
 
 def test_03_a_stricter_threshold_clears_the_innocent_and_loses_members():
