@@ -130,7 +130,8 @@ def plot(hits: int, samples: int, heads: np.ndarray, *, ax: Axes | None = None) 
         (~as_good, plain, "rounds that did worse"),
         (as_good, positive, "rounds that did as well"),
     ):
-        ax.bar(places[chosen], shares[chosen], width=0.8, color=color, label=words)
+        # without the style's white edges, which cover bars as thin as they are
+        ax.bar(places[chosen], shares[chosen], 0.8, color=color, linewidth=0, label=words)
     seen = expected > expected.max() / 500
     ax.plot(places[seen], expected[seen], ".", color="black", label="exact chance")
     ax.axvline(hits - 0.5, **style.DECISION)

@@ -57,6 +57,7 @@ def test_rounds_that_did_as_well_have_a_colour_of_their_own():
     bars = {bar.get_x() + 0.4: (bar.get_height(), bar.get_facecolor()) for bar in ax.patches}
     assert [bars[place][0] for place in range(5)] == [0, 0.25, 0.5, 0, 0.25]
     assert bars[3][1] == bars[4][1] != bars[2][1]
+    assert not any(bar.get_linewidth() for bar in ax.patches)  # an edge would hide thin ones
     line, dots = ax.lines[1], ax.lines[0]
     assert line.get_xdata() == [2.5, 2.5]
     assert np.allclose(dots.get_ydata(), np.array([1, 4, 6, 4, 1]) / 16)
