@@ -558,6 +558,9 @@ def test_pointer_and_keyboard_go_from_sample_to_sample(page, address, tables):
     page.locator(".row[data-suspect=bold]").focus()
     page.keyboard.press("ArrowDown")
     assert told(page)["suspect"] == "shy"
+    page.locator(".scrolled").evaluate("(rows) => { rows.style.flex = '0 0 9px'; }")  # it scrolls
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "texts"
 
 
 @needs_chromium

@@ -138,7 +138,9 @@ function explore(root, source, given, told) {
   }
   const spoken = make("p", { class: "spoken", "aria-live": "polite" });
   const legend = make("p", { class: "legend" });
-  const pinned = make("div", { class: "pinned" }), scrolled = make("div", { class: "scrolled" });
+  const pinned = make("div", { class: "pinned" });
+  // its rows take the arrow keys: a browser would let Tab stop at it once more, as it scrolls
+  const scrolled = make("div", { class: "scrolled", tabindex: -1 });
   const voteTitle = make("h3");
   const list = make("div", { class: "rows", role: "listbox", "aria-label": "suspects" }, pinned,
     scrolled);
