@@ -225,16 +225,15 @@ def _questions(dry: DryRun) -> list[str]:
         there += f"; {dry.under_way} are in a batch under way, which is paid and collected first"
     if not dry.queries:
         return [f"nothing would be asked within the budget and the plan{there}"]
-    unknown = (
-        dry.about.cost is None and dry.first_request is not None
-    )  # nobody bills for a local one
+    is_billed = dry.first_request is not None  # nobody bills for a model that is loaded here
+    unknown = dry.about.cost is None and is_billed
     prices = " (--price-in and --price-out tell the cost)" if unknown else ""
     neutral = ""
     if dry.neutral_queries:
         neutral = f" and {dry.neutral_queries} neutral ones before and after (--same-model)"
     looks = f"; looks after {', '.join(map(str, dry.looks))} samples" if dry.looks else ""
     sure, usual = dry.within_budget.samples, dry.about_within_budget.samples
-    money = "these are sure to fit the budget, which may not be exceeded; at usual costs about "
+    money = "these fit the budget if each costs the most that a request can; at usual costs about "
     return [
         f"{dry.suspect} would be asked {dry.queries - dry.neutral_queries} questions about "
         f"{dry.samples_left} samples{neutral}{there}{looks}",
