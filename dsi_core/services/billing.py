@@ -1,8 +1,11 @@
 """What a request cost, in tokens as services count and bill them."""
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
+ROUNDING = 1e-9  # of a request's cost
 # Of a prompt, counted apart; where others pass the last two on, prompt_tokens holds them
 ANTHROPIC = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
@@ -52,6 +55,37 @@ class Lost:
             self.read + other.read,
             self.written + other.written,
         )
+
+
+@dataclass
+class Allowance:
+    """What may still be billed, shared by the threads that ask; repeats take their part of it.
+
+    Attributes
+    ----------
+    left
+        In any unit.
+    cost
+        The most that a request with a prompt may be billed, in the same unit.
+    """
+
+    left: float
+    cost: Callable[[str], float]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, prompt: str) -> bool:
+        """Take a request's cost off; False: it may be more than is left, and nothing is taken."""
+        cost = self.cost(prompt)
+        with self._lock:
+            if cost * (1 - ROUNDING) > self.left:
+                return False
+            self.left -= cost
+        return True
+
+    def give_back(self, prompt: str) -> None:
+        """Add the cost of a request that was not billed."""
+        with self._lock:
+            self.left += self.cost(prompt)
 
 
 def took(usage: Usage) -> Lost:

@@ -14,11 +14,11 @@ from typing import Any
 import pandas as pd
 
 from dsi_core.runtime import jobs
-from dsi_core.services.billing import Lost
+from dsi_core.services.billing import Allowance, Lost
 from dsi_core.services.reply import Reply
 from dsi_core.services.request import Asking
 from dsi_core.services.service import Service
-from dsi_core.services.trial import UNREACHED, EndpointError, Refused, Trial
+from dsi_core.services.trial import UNREACHED, EndpointError, Refused, Trial, Unaffordable
 from dsi_core.services.troubles import Meaning
 from dsi_core.settings.schema import Endpoint
 
@@ -34,6 +34,7 @@ def answers(
     until_one: bool = False,
     leave_out: bool = False,
     unanswered: list[tuple[Any, Lost]] | None = None,
+    allowance: Allowance | None = None,
 ) -> Generator[tuple[Any, Reply], None, None]:
     """Yield (row, `Reply`) in the order in which the answers arrive.
 
@@ -54,6 +55,8 @@ def answers(
     unanswered
         Gets (row, `Lost`) of every question that was asked and stays unanswered, also where the
         asking is broken off (Ctrl-C, `close`): a request under way then may be billed.
+    allowance
+        What may be billed; a question for whose next request it does not suffice stays unanswered.
 
     Raises
     ------
@@ -64,13 +67,22 @@ def answers(
     """
     if service is None:
         with Service(endpoint) as service:
-            how = {"until_one": until_one, "leave_out": leave_out}
-            yield from answers(endpoint, questions, asking, service, unanswered=unanswered, **how)
+            yield from answers(
+                endpoint,
+                questions,
+                asking,
+                service,
+                until_one=until_one,
+                leave_out=leave_out,
+                unanswered=unanswered,
+                allowance=allowance,
+            )
         return
     if len(questions) and not service.proven and (why := service.client.reach()):
         raise EndpointError(f"{service.name}: {service.shown(why)} ({UNREACHED})")
     stop = threading.Event()
-    round_ = _Round(service, asking, stop, leave_out, [] if unanswered is None else unanswered)
+    counted = [] if unanswered is None else unanswered
+    round_ = _Round(service, asking, stop, leave_out, counted, allowance)
     rows = list(questions.itertuples(index=False))
     try:
         for done, kept in enumerate(round_.all(rows, until_one), start=1):
@@ -91,12 +103,13 @@ class _Round:
         stop: threading.Event,
         leave_out: bool,
         unanswered: list[tuple[Any, Lost]],
+        allowance: Allowance | None,
     ) -> None:
         self.service, self.asking, self.stop, self.leave_out = service, asking, stop, leave_out
         self.held: list[tuple[Any, Refused]] = []  # refused for no known reason: whose fault is it?
         self.skipped: dict[str, Refused] = {}
         self.errors: list[Exception] = []
-        self.unanswered = unanswered
+        self.unanswered, self.allowance = unanswered, allowance
         self.going: dict[tuple[Any, Any], Trial] = {}  # what was not given to the caller yet
         self.answered = False
 
@@ -138,14 +151,18 @@ class _Round:
             pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C waits for no answer under way
 
     def _ask(self, row: Any) -> tuple[Any, Reply | Refused] | None:
-        """One question; None if it failed. A sample that was refused is not asked again."""
+        """One question; None if it has no answer. A sample that was refused is not asked again."""
         known = self.skipped.get(row.sample_id)
         if known is not None:
             return row, replace(known, requests=0, lost=Lost())
-        trial = Trial(self.service, row, self.asking, self.stop, self.leave_out)
+        trial = Trial(self.service, row, self.asking, self.stop, self.leave_out, self.allowance)
         self.going[row.sample_id, row.draw] = trial
         try:
             said = trial.run()
+        except Unaffordable:
+            if self._done(row):
+                self.unanswered.append((row, trial.lost))
+            return None
         except Exception as error:
             if self._done(row) and isinstance(error, EndpointError):
                 self.unanswered.append((row, error.lost))

@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 
 from dsi_core.services import billing, pace, reply, request, troubles
 from dsi_core.services.address import CHAT, without_login
-from dsi_core.services.billing import Lost
+from dsi_core.services.billing import Allowance, Lost
 from dsi_core.services.client import Missed, Received, Trouble
 from dsi_core.services.endings import Ending
 from dsi_core.services.reply import Failure, Reply
@@ -51,6 +51,10 @@ class EndpointError(RuntimeError):
         self.lost = lost or Lost()
 
 
+class Unaffordable(Exception):
+    """A question that is not asked again, as what is allowed does not suffice."""
+
+
 @dataclass(frozen=True)
 class Refused:
     """A prompt that the service will never answer."""
@@ -82,8 +86,8 @@ class Trial:
     """One question to a service, asked until it is answered or given up.
 
     leave_out: whether a prompt on which alone the service fails counts as refused. stop: once it is
-    set, no request begins. lost: what requests without an answer took; under_way: what one may take
-    of which that is not known yet.
+    set, no request begins. allowance: what requests may be billed. lost: what requests without an
+    answer took; under_way: what one may take of which that is not known yet.
     """
 
     def __init__(
@@ -93,9 +97,10 @@ class Trial:
         asking: Asking,
         stop: threading.Event,
         leave_out: bool = False,
+        allowance: Allowance | None = None,
     ):
         self.service, self.row, self.asking, self.stop = service, row, asking, stop
-        self.leave_out, self.probed = leave_out, 0
+        self.leave_out, self.probed, self.allowance = leave_out, 0, allowance
         self.endpoint = service.endpoint
         self.seed = request.draw_seed(asking.seed, row.sample_id, row.draw)
         self.taken = service.taken
@@ -110,6 +115,8 @@ class Trial:
         ------
         EndpointError
             When it is given up, or at once when the server refuses for good.
+        Unaffordable
+            When the allowance does not suffice for the next request.
         """
         while True:
             if self.stop.is_set():
@@ -120,15 +127,24 @@ class Trial:
             with self.service.pace.turn(self.stop) as number:
                 if self.stop.is_set():
                     continue
-                self.under_way = Lost(1, 1)
-                got = self.service.client.post(sent)
-            self.requests += 1
+                got = self._post(self.row.prompt, sent)
             if isinstance(got, Missed):
                 done: Reply | Refused | None = self._missed(got, sent)
             else:
                 done = self._read(got, sent, number)
             if done is not None:
                 return done
+
+    def _post(self, prompt: str, sent: dict) -> Received | Missed:
+        """Send a request, if it may be paid; what is surely not billed is given back."""
+        if self.allowance is not None and not self.allowance.take(prompt):
+            raise Unaffordable
+        self.under_way = Lost(1, 1)
+        got = self.service.client.post(sent)
+        self.requests += 1
+        if self.allowance is not None and not _may_be_billed(got):
+            self.allowance.give_back(prompt)
+        return got
 
     def _read(self, got: Received, sent: dict, number: int) -> Reply | Refused | None:
         if got.status < 300:
@@ -206,7 +222,7 @@ class Trial:
         return Refused(kept, message, self.requests, self.lost)
 
     def _missed(self, got: Missed, sent: dict) -> Refused | None:
-        was_asked = got.trouble not in (Trouble.UNREACHED, Trouble.BARRED)
+        was_asked = _may_be_billed(got)
         if was_asked:
             self.lost += Lost(1, 1)
         self.under_way = Lost()
@@ -256,9 +272,7 @@ class Trial:
         with self.service.pace.turn(self.stop):
             if self.stop.is_set():
                 raise error
-            self.under_way = Lost(1, 1)
-            got = self.service.client.post(probe)
-        self.requests += 1
+            got = self._post(PROBE, probe)
         said = None
         if isinstance(got, Received) and got.status < 300:
             said = self.service.read(got.raw, self.asking.max_new_tokens)
@@ -331,3 +345,10 @@ class Trial:
             f"{self.service.shown(message)}"
         )
         return EndpointError(f"{line} ({hint})" if hint else line, self.lost)
+
+
+def _may_be_billed(got: Received | Missed) -> bool:
+    """Errors' statuses are not billed, nor what never reached the service."""
+    if isinstance(got, Missed):
+        return got.trouble not in (Trouble.UNREACHED, Trouble.BARRED)
+    return got.status < 400

@@ -18,7 +18,7 @@ from servers import KEY, cut_before, cut_within, error, page, reply, silent, tri
 from dsi_core.models.sampling import Sampling
 from dsi_core.services import batch, client
 from dsi_core.services import endpoint as api
-from dsi_core.services.billing import Lost, Usage
+from dsi_core.services.billing import Allowance, Lost, Usage
 from dsi_core.services.endings import Ending
 from dsi_core.services.reply import Reply
 from dsi_core.services.request import draw_seed
@@ -224,6 +224,26 @@ def test_a_connection_that_is_refused_was_not_billed(pauses):
     with pytest.raises(EndpointError):
         list(api.answers(service.endpoint, todo("p"), how(), service, unanswered=vain))
     assert [(row.prompt, lost) for row, lost in vain] == [("p", Lost())]
+
+
+def test_no_more_is_asked_than_is_allowed(server, pauses):
+    """Requests are allowed for 4: a 429 takes none, nonsense one, and the last is begun in vain."""
+    replies = {"a": [error(429), reply("A")], "b": [(200, {}, b"?"), reply("B")]}
+    server.script = lambda prompt, n: replies.get(prompt, [(200, {}, b"?")] * 9)[n]
+    service, vain = met(server, concurrency=1), []
+    allowed = Allowance(4, lambda prompt: 1.0)
+    asked = todo(*"abcd")
+    answers = api.answers(
+        service.endpoint, asked, how(), service, unanswered=vain, allowance=allowed
+    )
+    assert [(row.prompt, said.text) for row, said in answers] == [("a", "A"), ("b", "B")]
+    assert [(row.prompt, lost.requests) for row, lost in vain] == [("c", 1), ("d", 0)]
+    assert len(server.asked) == 5 and allowed.left == 0
+
+
+def test_an_allowance_is_not_lost_to_rounding():
+    allowed = Allowance(0.3, lambda prompt: 0.1)
+    assert [allowed.take("p") for _ in range(4)] == [True, True, True, False]
 
 
 @pytest.mark.parametrize(

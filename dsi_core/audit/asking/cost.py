@@ -10,6 +10,7 @@ from dsi_core.audit.asking.storage import beside
 from dsi_core.audit.budget import Tokens
 from dsi_core.audit.plan import Plan
 from dsi_core.services import request
+from dsi_core.services.billing import Allowance
 
 MOST_CHAT_TOKENS = 32  # at most, that a chat format adds to a prompt
 NEUTRAL_SHARE = 0.25  # of a budget, for neutral questions at most
@@ -54,6 +55,21 @@ def affordable(
         needed = before.cumsum().shift(fill_value=0.0) + most
         fits &= spent(plan, stored) + kept + needed <= plan.budget.money
     return questions[questions["sample_id"].isin(fits.index[fits.cummin()])]
+
+
+def allowance(plan: Plan, stored: pd.DataFrame) -> Allowance | None:
+    """Give what may be billed now, repeated requests too; None = there is no limit.
+
+    stored: the answers so far. The neutral questions to come are taken off first.
+    """
+    reserved = reserved_neutral(plan, stored)
+    if plan.budget.queries is not None:
+        return Allowance(plan.budget.queries - used(plan, stored) - reserved, lambda prompt: 1.0)
+    if plan.budget.money is None:
+        return None
+    kept = reserved * plan.budget.cost(worst_neutral(plan)) if reserved else 0.0
+    left = plan.budget.money - spent(plan, stored) - kept
+    return Allowance(left, lambda prompt: plan.budget.cost(worst(plan, prompt)))
 
 
 def _money(plan: Plan, samples: pd.DataFrame, tokens: Callable[[str], Tokens]) -> pd.Series:

@@ -18,7 +18,13 @@ import pandas as pd
 
 from dsi_core.audit import answers_file, judgement, plan_file
 from dsi_core.audit.asking import batches, elsewhere, in_vain, log, same_model, unanswered
-from dsi_core.audit.asking.cost import affordable, neutral_left_out, neutral_round, spent
+from dsi_core.audit.asking.cost import (
+    affordable,
+    allowance,
+    neutral_left_out,
+    neutral_round,
+    spent,
+)
 from dsi_core.audit.asking.log import Entry
 from dsi_core.audit.asking.storage import answers, answers_in, beside, is_fixed
 from dsi_core.audit.judgement import Judgement
@@ -221,7 +227,8 @@ def _block(plan: Plan, wanted: pd.DataFrame) -> int:
 
 
 def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Progress) -> None:
-    there = len(answers(plan))
+    stored = answers(plan)
+    there = len(stored)
     if plan.remote is not None:
         assert service is not None
         vain: list[tuple[Any, Lost]] = []
@@ -230,7 +237,13 @@ def _ask(plan: Plan, service: Service | None, questions: pd.DataFrame, bar: Prog
             replies = batch.batched(service, questions, how, plan.folder, vain)
         else:
             replies = endpoint.answers(
-                plan.remote, questions, how, service, leave_out=True, unanswered=vain
+                plan.remote,
+                questions,
+                how,
+                service,
+                leave_out=True,
+                unanswered=vain,
+                allowance=allowance(plan, stored),
             )
         with _counted(plan, plan.folder, replies, vain) as kept:
 

@@ -402,6 +402,34 @@ def test_a_budget_in_queries_is_never_exceeded(prepared, server):
     assert later.judgement.answers == len(server.asked) == 18
 
 
+def gets_nonsense_first(prompt, n):
+    """May be billed as the answer is, which has 3 tokens by the service's count."""
+    return reply(STRANGER) if n % 2 else (200, {}, b"?")
+
+
+def test_repeated_requests_do_not_exceed_a_budget_in_queries(prepared, server):
+    """What is under way when no more is allowed has no answer; a rerun asks nothing."""
+    folder = prepared(12)
+    server.script = gets_nonsense_first
+    planned = plan(folder, server, draws=1, stop_early=False, budget="13")
+    outcome = run.run(planned)
+    assert outcome.ended is Ended.BUDGET_SPENT and 1 <= outcome.judgement.answers <= 6
+    assert cost.used(planned, storage.answers(planned)) == len(server.asked) == 13
+    run.run(planned)
+    assert len(server.asked) == 13
+
+
+def test_repeated_requests_do_not_exceed_a_budget_in_money(prepared, server):
+    """Nonsense may cost 145 millionths, an answer costs 55: it asks while 145 are left."""
+    folder = prepared(12)
+    server.script = gets_nonsense_first
+    how = {"budget": "0.00174 USD", "price_in": 1, "price_out": 2}
+    outcome = run.run(plan(folder, server, draws=1, stop_early=False, **how))
+    lost = len(server.asked) - outcome.judgement.answers
+    assert outcome.cost == pytest.approx(lost * 145e-6 + outcome.judgement.answers * 55e-6)
+    assert 0.00174 - 145e-6 < outcome.cost <= 0.00174 and outcome.ended is Ended.BUDGET_SPENT
+
+
 @pytest.mark.parametrize("stop_early", [True, False])
 def test_a_budget_in_money_without_the_servers_count_reckons_the_worst(
     prepared, server, stop_early
