@@ -1,14 +1,13 @@
 """A file of answers (answers.jsonl): what a model said elsewhere, as a suspect or as a control."""
 
 import math
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from dsi_core.data.fields import text_of
+from dsi_core.data.fields import composed, text_of
 from dsi_core.data.files import read_file
 from dsi_core.services import thoughts
 
@@ -48,7 +47,8 @@ def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
         one of the samples.
     """
     path = Path(path)
-    prompts = dict(zip(samples["sample_id"], samples["prompt"].map(_plain), strict=True))
+    read_as = [composed(prompt).strip() for prompt in samples["prompt"]]
+    prompts = dict(zip(samples["sample_id"], read_as, strict=True))
     by_prompt: dict[str, list[str]] = {}
     for sample, prompt in prompts.items():
         by_prompt.setdefault(prompt, []).append(sample)
@@ -167,7 +167,7 @@ def _asked(
     )
     if not sample and not prompt:
         raise ValueError(f"{place}: says neither 'prompt' nor 'sample_id'; has {_fields(record)}")
-    prompt = _plain(prompt)
+    prompt = composed(prompt).strip()
     if not sample:
         return by_prompt.get(prompt, []), prompt
     if sample not in prompts:
@@ -178,11 +178,6 @@ def _asked(
             f"which is {prompts[sample][:60]!r}"
         )
     return [sample], sample
-
-
-def _plain(prompt: str) -> str:
-    """A prompt as it is compared: an accented letter is one character (NFC)."""
-    return unicodedata.normalize("NFC", prompt).strip()
 
 
 def _draw(record: dict[str, Any], following: int, place: str) -> int:

@@ -60,3 +60,8 @@ def text_of(value, place: str) -> str:
     if "\0" in value:
         raise ValueError(f"{place}: {value[:60]!r} holds a zero character, needs text")
     return value.strip() if value.strip(INVISIBLE) else ""
+
+
+def composed(text: str) -> str:
+    """Give a text as prompts are matched: an accented letter is one character (NFC)."""
+    return unicodedata.normalize("NFC", text)

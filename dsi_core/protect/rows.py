@@ -3,7 +3,6 @@
 Their texts lie on disk; only what is needed of all rows at once is a table.
 """
 
-import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ import pandas as pd
 from rapidfuzz import fuzz, process
 
 from dsi_core.data import columns
-from dsi_core.data.fields import field, text_of
+from dsi_core.data.fields import composed, field, text_of
 from dsi_core.data.pairs import said_of, unused
 from dsi_core.data.records import Placed, Record, Rows, read_records, sample_id, usable
 from dsi_core.data.spool import Spool
@@ -291,7 +290,7 @@ def _with_file(records: Iterable[Record], others: Iterable[Record], source: Data
     mine = Spool(records)
     second = _matched(mine, others, source)
     for record in mine:
-        yield _row(record)._replace(second=second[_composed(record.prompt)])
+        yield _row(record)._replace(second=second[composed(record.prompt)])
 
 
 def _matched(records: Iterable[Record], others: Iterable[Record], source: Data) -> dict[str, str]:
@@ -332,15 +331,10 @@ def _by_prompt(records: Iterable[Record]) -> tuple[dict[str, Record], list[str]]
     found: dict[str, Record] = {}
     twice = []
     for record in records:
-        first = found.setdefault(_composed(record.prompt), record)
+        first = found.setdefault(composed(record.prompt), record)
         if first is not record:
             twice.append(f"{record.place}: same prompt as {first.place} ({record.prompt[:60]!r})")
     return found, twice
-
-
-def _composed(prompt: str) -> str:
-    """A prompt as those of two files are matched: an accented letter is one character (NFC)."""
-    return unicodedata.normalize("NFC", prompt)
 
 
 def _document(value: object) -> str | None:
