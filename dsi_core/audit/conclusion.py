@@ -4,8 +4,9 @@
 knowledge.
 """
 
-from dsi_core.audit import caveats, judgement, put_before
-from dsi_core.audit.judgement import Answer, Judgement, Vote
+from dsi_core.audit import caveats, put_before
+from dsi_core.audit.judging import judgement
+from dsi_core.audit.judging.judgement import Answer, Judgement, Vote
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.preparation import strength
 from dsi_core.audit.preparation.strength import WEAK_UNDER

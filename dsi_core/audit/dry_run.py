@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dsi_core.audit import answers_file, conclusion, judgement
+from dsi_core.audit import answers_file, conclusion
 from dsi_core.audit.asking import batches, same_model
 from dsi_core.audit.asking.cost import (
     MOST_NEUTRAL_BYTES,
@@ -19,6 +19,7 @@ from dsi_core.audit.asking.cost import (
 )
 from dsi_core.audit.asking.storage import answers, beside, complete
 from dsi_core.audit.budget import Budget, Tokens
+from dsi_core.audit.judging import judge, judgement
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.reach import Power, Reach, power, reach
 from dsi_core.audit.readable import Readable
@@ -158,7 +159,7 @@ def _wanted(plan: Plan, stored: pd.DataFrame) -> pd.DataFrame:
     wanted = responses.unanswered(stored, plan.samples, plan.draws)
     if plan.answers_file is not None:
         return wanted.head(0)
-    done = plan.stops_early and len(stored) and judgement.judge(plan, stored).found
+    done = plan.stops_early and len(stored) and judge.judge(plan, stored).found
     return wanted.head(0) if done else wanted
 
 

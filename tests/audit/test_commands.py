@@ -179,19 +179,19 @@ def test_a_report_tells_answers_that_there_are_from_those_that_are_judged(prepar
 def test_progress_says_votes_money_and_repeats_but_no_p_between_looks(prepared, server):
     from asking import plan
 
-    from dsi_core.audit import judgement
     from dsi_core.audit.asking.cost import spent
     from dsi_core.audit.asking.storage import answers
+    from dsi_core.audit.judging import judge
 
     made = prepared(5)
     server.script = knows(made)
     planned = plan(made, server, price_in=1, price_out=2)
     run.run(planned)
     stored = answers(planned).assign(requests=[3, *[1] * 14])
-    judged = judgement.judge(planned, stored)
+    judged = judge.judge(planned, stored)
     line = run.so_far(planned, judged, stored, spent(planned, stored))
     assert line.startswith("m-1: 5 of 5 samples, vote 5 to 0, p ")
     assert line.endswith(" spent, 2 requests repeated") and "at the last look" in line
     nothing = stored.head(0)
-    none = run.so_far(planned, judgement.judge(planned, nothing), nothing, None)
+    none = run.so_far(planned, judge.judge(planned, nothing), nothing, None)
     assert none == "m-1: 0 of 5 samples, vote 0 to 0, no look yet"

@@ -11,7 +11,7 @@ from helpers import STRANGER, write_jsonl
 from dsi_core.audit import caveats, choices, conclusion
 from dsi_core.audit.asking import run
 from dsi_core.audit.asking.run import Ended
-from dsi_core.audit.judgement import Answer, Vote
+from dsi_core.audit.judging.judgement import Answer, Vote
 from dsi_core.audit.report import details, first_page, record, report
 from dsi_core.audit.subject import Kind
 from dsi_core.audit.suspect import AnswerStatus

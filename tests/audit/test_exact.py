@@ -14,12 +14,14 @@ from asking import numbers as numbers_of
 from helpers import STRANGER, write_jsonl
 from servers import error, reply
 
-from dsi_core.audit import caveats, choices, conclusion, judgement, plan_file, reach, suspect
+from dsi_core.audit import caveats, choices, conclusion, plan_file, reach, suspect
 from dsi_core.audit.asking import log, run, storage, unanswered
 from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.budget import Budget
 from dsi_core.audit.dry_run import dry_run, summary
-from dsi_core.audit.judgement import Answer, sensitivity
+from dsi_core.audit.judging import judgement
+from dsi_core.audit.judging.judgement import Answer
+from dsi_core.audit.judging.kit import sensitivity
 from dsi_core.audit.report import decided, first_page, record, report
 from dsi_core.protect import kit as kits
 from dsi_core.services.billing import Lost

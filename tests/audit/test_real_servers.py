@@ -19,7 +19,7 @@ import twins
 from dsi_core.audit import choices, conclusion, suspect
 from dsi_core.audit.asking import run, storage
 from dsi_core.audit.asking.run import Ended, Outcome
-from dsi_core.audit.judgement import Answer
+from dsi_core.audit.judging.judgement import Answer
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.preparation import draft as drafting
 from dsi_core.audit.preparation import prepare

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from dsi_core.audit import judgement
 from dsi_core.audit.asking.storage import answers
+from dsi_core.audit.judging import judge
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.suspect import AnswerStatus
 from dsi_core.evidence import controls
@@ -39,14 +39,14 @@ def look(plan: Plan, there: int, number: int, shown: Callable[[str], str] = str)
     if count not in (ALIKE, FEW) or count == plan.queries:
         return
     stored = answers(plan)
-    if count == FEW and _alike(judgement.at_sight(plan, stored.head(ALIKE))):
+    if count == FEW and _alike(judge.at_sight(plan, stored.head(ALIKE))):
         return  # it was told then
     warn(plan, stored, shown)
 
 
 def warn(plan: Plan, stored: pd.DataFrame, shown: Callable[[str], str] = str) -> None:
     """Warn where all answers are of one kind that is no evidence, or hardly any can be evidence."""
-    seen = judgement.at_sight(plan, stored)
+    seen = judge.at_sight(plan, stored)
     kind, enough = _alike(seen), len(seen) >= FEW
     if kind is not None:
         warnings.warn(_of_one_kind(kind, len(seen)), stacklevel=3)
@@ -77,7 +77,7 @@ def _of_one_kind(kind: AnswerStatus, replies: int) -> str:
 def _hardly_any(plan: Plan, seen: pd.DataFrame, shown: Callable[[str], str]) -> str:
     """Say what came instead of evidence, and what helps; quoted is no answer to a withheld prompt.
 
-    seen: as `judgement.at_sight`.
+    seen: as `judge.at_sight`.
     """
     vain = seen[~seen["can_be_evidence"]]
     what, quotable = "are answers", vain

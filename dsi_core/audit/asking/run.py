@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from dsi_core.audit import answers_file, judgement, plan_file
+from dsi_core.audit import answers_file, plan_file
 from dsi_core.audit.asking import batches, elsewhere, in_vain, log, same_model, unanswered
 from dsi_core.audit.asking.cost import (
     affordable,
@@ -27,7 +27,8 @@ from dsi_core.audit.asking.cost import (
 )
 from dsi_core.audit.asking.log import Entry
 from dsi_core.audit.asking.storage import answers, answers_in, beside, is_fixed
-from dsi_core.audit.judgement import Judgement
+from dsi_core.audit.judging import judge, judgement
+from dsi_core.audit.judging.judgement import Judgement
 from dsi_core.audit.plan import MODEL_ID, Plan
 from dsi_core.audit.plan_file import PlanFile
 from dsi_core.audit.suspect import AnswerFacts, told_apart
@@ -81,7 +82,7 @@ def run(plan: Plan) -> Outcome:
         bar = opened.enter_context(Progress(plan.queries, min(len(answers(plan)), plan.queries)))
         while True:
             stored = answers(plan)
-            judged = judgement.judge(plan, stored)
+            judged = judge.judge(plan, stored)
             cost = spent(plan, stored) if plan.budget.has_prices else None
             bar.show(min(len(stored), plan.queries), so_far(plan, judged, stored, cost))
             ended, questions = None, next_questions(plan, stored)

@@ -14,7 +14,7 @@ from dsi_core.audit.asking.log import Entry
 from dsi_core.audit.asking.run import Ended
 from dsi_core.audit.asking.same_model import SameModelFacts
 from dsi_core.audit.budget import Budget
-from dsi_core.audit.judgement import Answer, Vote
+from dsi_core.audit.judging.judgement import Answer, Vote
 from dsi_core.audit.preparation.prepared_json import Compared
 from dsi_core.audit.put_before import Shared
 from dsi_core.audit.reach import Power, Reach

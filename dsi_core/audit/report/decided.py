@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsi_core.audit import conclusion, reach
-from dsi_core.audit.judgement import Answer
+from dsi_core.audit.judging.judgement import Answer
 from dsi_core.audit.report.audit_json import AuditFacts, ExactFacts
 from dsi_core.audit.report.pieces import Table, number, picture, when
 from dsi_core.audit.report.record import Audit

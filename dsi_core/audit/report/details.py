@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from dsi_core.audit import judgement
+from dsi_core.audit.judging import judgement
 from dsi_core.audit.report import record, shown
 from dsi_core.audit.report.audit_json import AuditFacts
 from dsi_core.audit.report.pieces import Table, number, when

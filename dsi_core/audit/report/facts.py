@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from dsi_core.audit import caveats, conclusion, judgement, plan_file, put_before, reach
+from dsi_core.audit import caveats, conclusion, plan_file, put_before, reach
 from dsi_core.audit.asking import log, same_model, unanswered
 from dsi_core.audit.asking.cost import neutral_left_out
 from dsi_core.audit.asking.run import Outcome, entry
 from dsi_core.audit.asking.same_model import SameModelFacts
 from dsi_core.audit.asking.storage import answers as stored_answers
 from dsi_core.audit.asking.storage import answers_in, beside
-from dsi_core.audit.judgement import Answer, Judgement, sensitivity
+from dsi_core.audit.judging import judgement, kit
+from dsi_core.audit.judging.judgement import Answer, Judgement
+from dsi_core.audit.judging.kit import sensitivity
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.preparation import prepared, prepared_json
 from dsi_core.audit.reach import Power
@@ -193,7 +195,7 @@ def _sensitivity(plan: Plan, judged: Judgement) -> ExactFacts | None:
 def _without_controls(plan: Plan, judged: Judgement) -> ExactFacts | None:
     if not plan.control_files:
         return None
-    return ExactFacts.model_validate(judgement.without_controls(plan, judged))
+    return ExactFacts.model_validate(kit.without_controls(plan, judged))
 
 
 def _ranked(rank: RankTest | None) -> RankFacts | None:

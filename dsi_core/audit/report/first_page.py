@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsi_core.audit import caveats
-from dsi_core.audit.judgement import Answer
+from dsi_core.audit.judging.judgement import Answer
 from dsi_core.audit.report import details, shown
 from dsi_core.audit.report.audit_json import AuditFacts
 from dsi_core.audit.report.pieces import Picture, number, picture, rate

@@ -10,9 +10,10 @@ import twins
 from asking import member, sha256
 from helpers import STRANGER, says
 
-from dsi_core.audit import choices, conclusion, judgement, suspect
+from dsi_core.audit import choices, conclusion, suspect
 from dsi_core.audit.asking import run, storage, unanswered
 from dsi_core.audit.asking.run import Ended
+from dsi_core.audit.judging import judge
 from dsi_core.audit.report import record, report
 from dsi_core.services import service
 from dsi_core.services.billing import Lost
@@ -123,7 +124,7 @@ def test_an_audit_of_a_kit_that_got_no_answer_has_a_report(tmp_path):
         twins.private(tmp_path, 8), *suspect.model("owner/name"), out=tmp_path / "o"
     )
     run.begin(planned)
-    judged = judgement.judge(planned, storage.answers(planned))
+    judged = judge.judge(planned, storage.answers(planned))
     audit = record.write(planned, run.Outcome(judged, None, Ended.BUDGET_SPENT))
     assert audit.facts.answer == "cannot find" and audit.facts.queried.samples == 0
     assert "Counted are 0 of 8 samples planned" in report.page(audit, {})

@@ -9,10 +9,11 @@ from asking import facts, given, knows, plan, stranger, vote
 from helpers import write_jsonl
 from servers import reply
 
-from dsi_core.audit import choices, conclusion, judgement, reach
+from dsi_core.audit import choices, conclusion, reach
 from dsi_core.audit.asking import run
 from dsi_core.audit.asking.run import Ended
-from dsi_core.audit.judgement import Answer
+from dsi_core.audit.judging import judgement
+from dsi_core.audit.judging.judgement import Answer
 from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.audit.report import record
 from dsi_core.evidence import controls
