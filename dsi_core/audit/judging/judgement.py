@@ -96,7 +96,7 @@ class Judgement:
     @property
     def leans(self) -> int:
         """A and B: how many samples have evidence other than 0."""
-        return int(leans(self.evidence).sum())
+        return int(with_evidence(self.evidence).sum())
 
     @property
     def canned(self) -> int:
@@ -139,6 +139,6 @@ def _usable(judged: Judgement) -> pd.DataFrame:
     return once(usable)
 
 
-def leans(evidence: pd.DataFrame) -> np.ndarray:
-    """Which samples have evidence that speaks for or against."""
+def with_evidence(evidence: pd.DataFrame) -> np.ndarray:
+    """Tell which samples have evidence that speaks for or against, shape (samples,), bool."""
     return evidence["evidence"].fillna(0.0).to_numpy() != 0
