@@ -16,7 +16,7 @@ from dsi_core.models.tuning import training
 from dsi_core.paper.robustness import evading, settings, verdicts
 from dsi_core.runtime import store
 from dsi_core.settings.schema import Data, Trained
-from dsi_core.settings.words import VICTIM
+from dsi_core.settings.words import VICTIM, rewordings_of
 
 UNTOUCHED = "none"  # the suspect's own words
 
@@ -124,8 +124,9 @@ def of_answers(
 def of_data(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     """Judge members that trained on D with every output rewritten (setting "none": on D itself).
 
-    One setting for each of the rephraser's `temperatures_of_data`. A model that trains on D
-    rewritten counts as a member: it took what D says.
+    One setting for each dataset of the profile that is `other_words_of` D, by its name, and for
+    each of the rephraser's `temperatures_of_data`. A model that trains on D rewritten counts as a
+    member: it took what D says.
 
     References
     ----------
@@ -137,6 +138,8 @@ def of_data(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
         one = steps.only(study, [victim])
         of_victim = scores[scores["dataset"] == victim]
         tables.append(_on(one, of_victim, VICTIM, UNTOUCHED))
+        for name in rewordings_of(one.profile.data, victim):
+            tables.append(_on(one, of_victim, name, name))
         for temperature in settings(study).rephraser.temperatures_of_data:
             name = f"{victim}_rephrased"
             written = _written(one, victim, temperature)

@@ -33,6 +33,7 @@ from dsi_core.planning.sizes import prompts_of
 from dsi_core.settings.profile import Profile
 from dsi_core.settings.schema import Reference, Suspect
 from dsi_core.settings.suspects import evading
+from dsi_core.settings.words import rewordings_of
 
 PHASES = list(Phase)
 COLUMNS = [
@@ -212,6 +213,11 @@ def _robustness(main: Profile, machine: Machine) -> list[list[JobEstimate]]:
     shares.append((1 - how.adversary.at_most) or 1)
     adversary = estimates(_only(main, references=how.adversary.references), machine)
     rephrased = [
+        [_renamed(e, name) for e in again if e.dataset == victim]
+        for victim in main.victims
+        for name in rewordings_of(main.data, victim)
+    ]
+    rephrased += [
         [_renamed(e, f"D rephrased at {t:g}") for e in again]
         for t in how.rephraser.temperatures_of_data
     ]

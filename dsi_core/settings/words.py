@@ -27,6 +27,11 @@ def iid_of(data: Mapping[str, Data], victim: str) -> str:
     return apart[0]
 
 
+def rewordings_of(data: Mapping[str, Data], victim: str) -> list[str]:
+    """Name the datasets that say the same as the victim in other words."""
+    return [name for name, settings in data.items() if settings.other_words_of == victim]
+
+
 def dataset_of(data: Mapping[str, Data], victim: str, name: str) -> str:
     """Name the dataset that `name` in a list of training data stands for."""
     if name == VICTIM:

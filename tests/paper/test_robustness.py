@@ -529,6 +529,26 @@ def test_members_tuned_on_d_rephrased(study, rephraser, retrained, monkeypatch):
     assert temperature == 0.5
 
 
+def test_members_tuned_on_d_in_the_words_of_another_dataset(study, rephraser, retrained):
+    """It says the same as the victim alone, and nobody is asked to rephrase."""
+    reworded = study.profile.data["other"].changed(other_words_of="dozen")
+    study = study.changed(
+        data={**study.profile.data, "other": reworded},
+        robustness={"rephraser": {"temperatures_of_data": []}, "suspects": ["llama-full"]},
+        victims=["dozen", "terse"],
+    )
+    verdicts = rephrasing.of_data(study, TAINTED)
+    assert verdicts[["dataset", "setting"]].values.tolist() == [
+        ["dozen", "none"],
+        ["dozen", "other"],
+        ["terse", "none"],
+    ]
+    assert [(s.name, s.data) for s in retrained[1].profile.suspects] == [
+        ("llama-full on other", ["other"])
+    ]
+    assert rephraser == []
+
+
 def test_no_rephraser_of_d_leaves_d_itself(study, rephraser, retrained):
     study = study.changed(robustness={"rephraser": {"temperatures_of_data": []}})
     verdicts = rephrasing.of_data(study, TAINTED)

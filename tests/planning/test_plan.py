@@ -66,6 +66,14 @@ def test_evasions_are_planned_for_whom_the_notebook_tunes_anew(smoke):
         planned(["llama-ful"])
 
 
+def test_evasions_are_planned_on_what_rewords_d(smoke):
+    """Each member once more, tuned on it: as many jobs as on D rephrased by a model."""
+    data = smoke.data | {"other": smoke.data["other"].changed(other_words_of="dozen")}
+    *_, on_other, rephrased = plan._robustness(smoke.changed(data=data), machine_of("cpu-core"))
+    assert len(on_other) == len(rephrased) > 0
+    assert {e.model_id for e in on_other} == {"llama-full, other"}
+
+
 def test_the_papers_plan_is_the_committed_one():
     """With an empty store every rate is assumed. The file has six digits of each number."""
     committed = pd.read_csv(ROOT / "figures" / "paper" / "table9_plan.csv", dtype={"notebook": str})

@@ -22,7 +22,7 @@ from dsi_core.runtime.environment import quiet
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings.profile import Profile, load_profile
 from dsi_core.settings.schema import Data, Rule
-from dsi_core.settings.words import has_iid, iid_of
+from dsi_core.settings.words import has_iid, iid_of, rewordings_of
 
 OCCUPIED = (
     "{folder} holds a preparation with other data or settings, or of an earlier version; "
@@ -234,7 +234,7 @@ def _name(base: Profile, given: str, name: str | None) -> str:
 def _given(settings: Profile, name: str) -> list[str]:
     """D, and the datasets that are given or drawn beside it."""
     like = [iid_of(settings.data, name)] if has_iid(settings.data, name) else []
-    return [name, *like, *_reworded(settings, name)]
+    return [name, *like, *rewordings_of(settings.data, name)]
 
 
 def _less_long(settings: Profile, name: str, fetch: bool) -> tuple[Profile, list[str]]:
@@ -280,20 +280,15 @@ def _with_other_words(settings: Profile, name: str, given: Data | None) -> Profi
     settings = settings.changed(data=data)
     controls = [
         control
-        for other in _reworded(settings, name)
+        for other in rewordings_of(settings.data, name)
         for control in innocents.in_other_words(settings.references, other)
     ]
     return settings.changed(suspects=[*settings.suspects, *controls])
 
 
-def _reworded(settings: Profile, name: str) -> list[str]:
-    """The datasets that say the same as D in other words."""
-    return [other for other, data in settings.data.items() if data.other_words_of == name]
-
-
 def _refuse_copies(settings: Profile, name: str, pairs: pd.DataFrame) -> None:
     """Other words that nearly repeat D teach D: a model that trains on them is not innocent."""
-    for other in _reworded(settings, name):
+    for other in rewordings_of(settings.data, name):
         table = load_pairs(dataset(settings, other))
         near = table[near_duplicates.find(table, pairs)]
         if len(near):

@@ -66,6 +66,9 @@ def _evasions(read: Read) -> dict[str, bool]:
         "greedy rephrasing changes nothing, at temperature 1 nobody is caught": evaded["none"]
         == evaded["smollm2 at 0"]
         and evaded["smollm2 at 1"] == 0,
+        "who trains on D in other words is caught": bool(
+            read("fig11a_rephrased_before_training")["correct"].all()
+        ),
         "one more member is caught at temperature 0.5": warm[0.5] == warm[0.0] + 1
         and warm[0.0] == warm[1.0],
         "half of D suffices to be caught, a quarter does not": bool(

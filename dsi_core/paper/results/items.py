@@ -142,6 +142,7 @@ def robustness(read: Read) -> Numbers:
         "removing": "fig11c_removing_tainted_samples",
         "subsets": "fig11d_subsets",
     }
+    rewritten = read("fig11a_rephrased_before_training").query("setting != 'none'")
     moved = read("fig11a_rephrased_answers").groupby("setting")["moved"].mean()
     weak = read(figures["temperature"]).query("suspect == 'smollm2-weak'")
     removed = read(figures["removing"]).query("setting == '50% removed'")
@@ -155,6 +156,9 @@ def robustness(read: Read) -> Numbers:
             )
             for evasion, name in figures.items()
         },
+        "rewritten": listed(
+            f"{r.positive} to {r.negative} ({r.suspect})" for r in rewritten.itertuples()
+        ),
         "moved": {setting: f"{value:.2f}" for setting, value in moved.items()},
         "weak": {f"{r.setting}": f"{r.positive} to {r.negative}" for r in weak.itertuples()},
         "after_removal": " and ".join(
