@@ -6,6 +6,7 @@ Known before the first question, from the samples, coins and controls planned.
 from dataclasses import asdict
 from functools import cache
 
+import numpy as np
 import pandas as pd
 
 from dsi_core.audit.plan import Plan
@@ -79,8 +80,7 @@ def reach(plan: Plan, samples: pd.DataFrame, asked: int) -> Reach:
         smallest = _of_controls(plan)
         possible = smallest <= plan.alpha and len(samples) >= controls.MIN_SAMPLES
     else:
-        taken = plan.looks.after[: plan.looks.taken(asked)]
-        coins = [_of_coins(plan, samples[samples.index < after]) for after in taken]
+        coins = _of_coins(plan, plan.looks, plan.samples.index[:asked].isin(samples.index))
         by_look = [(p, plan.looks.spent(look)) for look, p in enumerate(coins)]
         stage_wise = (p if p <= spent else min(1.0, p * plan.alpha / spent) for p, spent in by_look)
         smallest = min(stage_wise, default=1.0)
@@ -95,18 +95,13 @@ def _of_controls(plan: Plan) -> float:
     return controls.supports(controls.sizes(known[~known["member"]]))
 
 
-def _of_coins(plan: Plan, samples: pd.DataFrame) -> float:
-    """The smallest p-value that these samples' coins allow."""
-    planned, coins = (table.drop_duplicates("group") for table in (plan.samples, samples))
+def _of_coins(plan: Plan, looks: Looks, usable: np.ndarray) -> list[float]:
+    """The smallest p-value of each look, by whether the samples asked have evidence."""
+    groups, seed = plan.samples["group"].to_numpy(), plan.subject.seed
     if plan.subject.kind is Kind.WORDING:
-        return wording.attainable(len(coins))
-    lost = planned[~planned["group"].isin(coins["group"])]
-    return twin.attainable(
-        len(planned),
-        int(planned["published"].sum()),
-        lost=len(lost),
-        lost_published=int(lost["published"].sum()),
-    )
+        return wording.attained(groups, usable, looks, seed).tolist()
+    published = plan.samples["published"].to_numpy()
+    return twin.attained(published, groups, usable, looks, seed).tolist()
 
 
 def power(plan: Plan, samples: pd.DataFrame, asked: int) -> dict[str, Power]:

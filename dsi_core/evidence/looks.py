@@ -9,9 +9,9 @@ is rejected, and so is the true one with a chance of at most alpha, whenever one
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -176,6 +176,45 @@ def blocks(deals: int, size: int) -> Iterator[int]:
     at_once = max(4, BLOCK // size // 4 * 4)
     for made in range(0, deals, at_once):
         yield min(at_once, deals - made)
+
+
+def seen(coin_of: np.ndarray, usable: np.ndarray, looks: Looks) -> np.ndarray:
+    """Tell which coins have a usable sample by each look taken, shape (coins, looks).
+
+    coin_of: of each sample planned; usable: of each asked, in the order of asking.
+    """
+    taken = looks.after[: looks.taken(len(usable))]
+    by_look = np.zeros((coin_of.max() + 1, len(taken)), bool)
+    for look, after in enumerate(taken):
+        by_look[coin_of[:after][usable[:after]], look] = True
+    return by_look
+
+
+def agreeing(dealt: Iterable[np.ndarray], seen: np.ndarray) -> np.ndarray:
+    """Give the share of the deals that are as the true one where a look sees them.
+
+    However clear the answers are, these deals come to the same statistic: p is no smaller.
+
+    Parameters
+    ----------
+    dealt
+        Blocks of deals, together of shape (deals + 1, coins), the first row the true one.
+    seen
+        Which coins have evidence by a look, shape (coins, looks), bool.
+
+    Returns
+    -------
+    share
+        Shape (looks,), the true deal counted.
+    """
+    blocks = iter(dealt)
+    first = next(blocks)
+    weights = seen.astype(float)
+    same, count = np.zeros(seen.shape[1], int), 0
+    for block in chain([first], blocks):
+        same += ((block != first[0]) @ weights == 0).sum(axis=0)
+        count += len(block)
+    return same / count
 
 
 def test(statistics: ArrayLike, looks: Looks, usable: int, attainable: float) -> ExactTest:

@@ -83,21 +83,44 @@ def test(
     return at_looks.test(statistics, looks, len(usable), smallest)
 
 
-def attainable(
-    groups: int, published: int, deals: int = DEALS, *, lost: int = 0, lost_published: int = 0
-) -> float:
+def attainable(groups: int, published: int, deals: int = DEALS) -> float:
     """Give the smallest p-value that so many groups, of which these are published, allow.
 
-    lost: groups without a usable answer, which are dealt labels all the same; lost_published: the
-    published ones of them.
-
-    It is the share of the deals that leave the labels of the other groups as they are; with nothing
-    lost, 1 / (ways to deal them). It is at least 1 / (deals + 1), approximate if deals are random,
-    and 1 if only one part has answers.
+    1 / (ways to deal the labels), at least 1 / (deals + 1); 1 for one part alone.
     """
-    if published - lost_published in (0, groups - lost):
-        return 1.0
-    return max(comb(lost, lost_published) / comb(groups, published), 1 / (deals + 1))
+    return max(1 / comb(groups, published), 1 / (deals + 1))
+
+
+def attained(
+    published: ArrayLike,
+    groups: ArrayLike,
+    usable: ArrayLike,
+    looks: Looks,
+    seed: int,
+    deals: int = DEALS,
+) -> np.ndarray:
+    """Give the smallest p-value that each look can have, whatever is answered.
+
+    Parameters
+    ----------
+    usable
+        Which samples have evidence, shape (samples asked,), in the order of asking.
+    published, groups, looks, seed, deals
+        As for `test`.
+
+    Returns
+    -------
+    p
+        Shape (looks taken,). By `test`'s own deals: where these are random, a few more or fewer
+        than by all ways to deal the labels. 1 where one part alone has evidence.
+    """
+    _, first, group_of = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
+    labels = np.asarray(published, bool)[first]
+    seen = at_looks.seen(group_of, np.asarray(usable, bool), looks)
+    dealt = _dealt(labels, deals, np.random.default_rng(seed))
+    inside = labels @ seen.astype(int)
+    one_part_alone = (inside == 0) | (inside == seen.sum(axis=0))
+    return np.where(one_part_alone, 1.0, at_looks.agreeing(dealt, seen))
 
 
 def _dealt(labels: np.ndarray, deals: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -89,6 +89,30 @@ def attainable(coins: int, deals: int = DEALS) -> float:
     return 1.0 if coins < 2 else max(0.5**coins, 1 / (deals + 1))
 
 
+def attained(
+    groups: ArrayLike, usable: ArrayLike, looks: Looks, seed: int, deals: int = DEALS
+) -> np.ndarray:
+    """Give the smallest p-value that each look can have, whatever is answered.
+
+    Parameters
+    ----------
+    usable
+        Which samples have evidence, shape (samples asked,), in the order of asking.
+    groups, looks, seed, deals
+        As for `test`.
+
+    Returns
+    -------
+    p
+        Shape (looks taken,). By `test`'s own deals: where these are random, a few more or fewer
+        than by all ways that the coins can fall.
+    """
+    _, coin_of = np.unique(np.asarray(groups), return_inverse=True)
+    seen = at_looks.seen(coin_of, np.asarray(usable, bool), looks)
+    flips = _flipped(np.ones(len(seen)), deals, np.random.default_rng(seed))
+    return np.where(seen.sum(axis=0) < 2, 1.0, at_looks.agreeing(flips, seen))
+
+
 def _flipped(signs: np.ndarray, deals: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """The true signs of the coins, then others: all there are, or random ones.
 

@@ -1,6 +1,7 @@
 """The private twin: p by hand, against scipy, and of innocents under many deals of the labels."""
 
 from itertools import combinations, product
+from math import comb
 
 import numpy as np
 import pytest
@@ -103,19 +104,39 @@ def test_where_nothing_or_all_of_it_was_published_there_is_one_deal(samples):
 def test_attainable():
     assert twin.attainable(6, 3) == 1 / 20 and twin.attainable(6, 0) == 1.0
     assert twin.attainable(48, 24) == 1 / 10_000
-    assert twin.attainable(60, 30, lost=55, lost_published=27) == pytest.approx(0.0323, abs=1e-4)
-    assert twin.attainable(12, 6, lost=7, lost_published=3) == 35 / 924
 
 
-def test_attainable_is_the_p_of_the_clearest_answers():
+def test_attained_counts_the_deals_that_label_what_is_usable_alike():
+    """Three published and two withheld of twelve: 35 of 924; of 60: about 3%, by random deals."""
+    usable = np.isin(range(12), (0, 1, 2, 3, 4))
+    published = np.arange(12) % 2 == 0
+    plan = Looks((2, 12), 0.05, 1.0)
+    by_look = twin.attained(published, range(12), usable, plan, 0)
+    assert by_look == pytest.approx([comb(10, 5) / 924, 35 / 924])
+    published, usable = np.arange(60) % 2 == 0, np.arange(60) < 5
+    ways = comb(55, 27) / comb(60, 30)
+    (p,) = twin.attained(published, range(60), usable, Looks((60,), 0.05, 1.0), 0)
+    assert p == pytest.approx(ways, abs=4 * (ways / 9999) ** 0.5) and p != ways
+
+
+def test_attained_is_the_p_of_the_clearest_answers():
     """Whichever of six samples are usable, and nothing else that they show comes below it."""
     rng = np.random.default_rng(0)
     for kept in product([True, False], repeat=6):
-        lost = ~np.array(kept)
-        smallest = twin.attainable(6, 3, lost=lost.sum(), lost_published=(lost & PUBLISHED).sum())
+        (smallest,) = twin.attained(PUBLISHED, range(6), kept, ONE_LOOK, 0)
         for evidence, fits in ((PUBLISHED, np.equal), (rng.random(6), np.greater_equal)):
-            usable = np.where(lost, np.nan, evidence)
+            usable = np.where(kept, evidence, np.nan)
             assert fits(twin.test(usable, PUBLISHED, range(6), ONE_LOOK, 0).p, smallest)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_attained_is_that_p_where_deals_are_random(seed):
+    """Of 40 samples eight are usable: no drawn p comes below what is said to be possible."""
+    published, kept = np.arange(40) % 2 == 0, np.arange(40) % 5 == 0
+    (smallest,) = twin.attained(published, range(40), kept, Looks((40,), 0.05, 1.0), seed)
+    clearest = np.where(kept, published, np.nan)
+    result = twin.test(clearest, published, range(40), Looks((40,), 0.05, 1.0), seed)
+    assert result.p == smallest
 
 
 @pytest.mark.parametrize("size", [12, 40])

@@ -56,6 +56,18 @@ def test_attainable(coins, p):
     assert wording.attainable(coins) == p
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_attained_is_the_p_of_the_clearest_answers(seed):
+    """Of 40 coins seven have evidence: about 1 of 128 random deals, the very ones of the test."""
+    first, kept = np.arange(40) % 2 == 0, np.arange(40) < 7
+    plan = Looks((1, 4, 40), 0.05, 1.0)
+    by_look = wording.attained(range(40), kept, plan, seed)
+    result = wording.test(np.where(kept, first, np.nan), first, range(40), plan, seed)
+    assert [look.p for look in result.looks] == by_look.tolist()
+    assert by_look == pytest.approx([1.0, 1 / 16, 1 / 128], rel=0.4)
+    assert wording.attained(range(8), kept[:8], Looks((8,), 0.05, 1.0), seed) == 1 / 128
+
+
 def test_the_shapes_fit_the_looks():
     with pytest.raises(ValueError, match="first_published of 3 samples"):
         wording.test([0.1], published(1, 1, 1), range(4), ONE_LOOK, 0)
