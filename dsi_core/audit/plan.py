@@ -1,6 +1,7 @@
 """An audit that is planned (§5.4): what a suspect will be asked, how it is judged, and where."""
 
 import re
+import unicodedata
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from dsi_core.services import address, request
 from dsi_core.settings.schema import Endpoint, Model, Responses
 
 AUDITS = Path("audits")  # in the working directory
+LONGEST = 100  # bytes of a name in a folder's; a disk takes 255 at most, some encrypted ones 143
 MODEL_ID = "suspect"  # a local suspect's; its random numbers depend on it
 EVIDENCE = "evidence of Eq. 2"  # the statistic of an audit after the fact
 
@@ -130,7 +132,7 @@ class Plan:
         test is fixed by plan.json in the folder.
         """
         spec = {"subject": dict(self.subject.hashes), "suspect": self.suspect_key}
-        return f"{folder_name(self.suspect)}-{store.key(spec)}"
+        return f"{plain_name(self.suspect)}-{store.key(spec)}"
 
     @property
     def folder(self) -> Path:
@@ -176,5 +178,21 @@ class Plan:
 
 
 def folder_name(name: str) -> str:
-    """Write a name as a folder's, which no shell tool takes for an option."""
-    return re.sub("^-", "_", store.file_name(name))
+    """Write a name as a folder's that no other name has: what is altered ends with its own key."""
+    plain = plain_name(name)
+    whole = unicodedata.normalize("NFC", name)
+    return plain if plain == whole else f"{plain}-{store.key(whole)}"
+
+
+def plain_name(name: str) -> str:
+    """Write a name so that any disk takes it as a folder's, and no shell tool for an option.
+
+    Letters and digits of any script stay (NFC), with the marks that are written with them.
+    """
+    kept = (
+        c if unicodedata.category(c)[0] in "LMN" or c in ".+_" else "-"
+        for c in unicodedata.normalize("NFC", name)
+    )
+    plain = re.sub("-+", "-", "".join(kept))
+    plain = re.sub(r"^[-.]|\.$", "_", plain)
+    return plain.encode()[:LONGEST].decode(errors="ignore")

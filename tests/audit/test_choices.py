@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from servers import reply
 from dsi_core.audit import choices, suspect
 from dsi_core.audit.asking import cost, run
 from dsi_core.audit.dry_run import dry_run, summary
+from dsi_core.audit.plan import folder_name
 from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.audit.preparation.prepared_json import Answers
 from dsi_core.protect import kit as kits
@@ -312,11 +314,41 @@ def test_an_audit_never_lies_in_the_preparation(prepared, monkeypatch, tmp_path)
     assert choices.plan(moved, *whom).folder.parent == Path("audits/boxes-audits")
 
 
-@pytest.mark.parametrize("name", ["--x", "模型"])
+@pytest.mark.parametrize("name", ["--x", "-模型", "🎉"])
 def test_no_folder_begins_with_a_dash(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     planned = choices.plan(twins.private(tmp_path, 8), name, suspect.model("owner/name")[1])
     assert planned.folder.name.startswith("_")
+
+
+@pytest.mark.parametrize(
+    "name, written",
+    [
+        ("boxes_1.2+3", "boxes_1.2+3"),
+        ("問答", "問答"),
+        ("اختبار", "اختبار"),
+        ("हिन्दी", "हिन्दी"),
+        ("O\u0308dland", "Ödland"),
+        ("a/b", "a-b-f5effa31772a"),
+        ("a b", "a-b-"),
+        ("..", "__-"),
+        ("-rf", "_rf-"),
+        ("mine.", "mine_-"),
+        ("x" * 300, "x" * 100 + "-"),
+        ("問" * 100, "問" * 33 + "-"),
+    ],
+)
+def test_a_dataset_s_folder_keeps_letters_of_any_script(name, written):
+    """What is altered ends with the name's own key, so that no two names share a folder."""
+    made = folder_name(name)
+    assert made.startswith(written) and len(made.encode()) <= 113
+    assert made == written or re.fullmatch(re.escape(written) + "-?[0-9a-f]{12}", made)
+
+
+def test_no_two_names_share_a_folder():
+    names = ["a b", "a-b", "a/b", "a--b", "a b-f5effa31772a", "-b", "_b", ".", "..", "問答", "問?"]
+    assert len({folder_name(name) for name in [*names, "x" * 300, "x" * 301]}) == 13
+    assert folder_name("Ödland") == folder_name("O\u0308dland")
 
 
 def test_an_audit_never_lies_in_the_kit_though_one_works_there(tmp_path, monkeypatch):

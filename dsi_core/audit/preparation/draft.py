@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dsi_core.audit import answers_file, control_files
-from dsi_core.audit.plan import AUDITS
+from dsi_core.audit.plan import AUDITS, folder_name
 from dsi_core.audit.preparation import innocents, lengths, prepared_json, split, usable
 from dsi_core.audit.preparation.prepared import INSIDE
 from dsi_core.audit.preparation.prepared_json import Answers, Facts
@@ -151,7 +151,7 @@ def draft(
         for source in (iid, other_words)
     )
     name = _name(base, given, name)
-    folder = AUDITS / name / INSIDE if out is None else Path(out)
+    folder = AUDITS / folder_name(name) / INSIDE if out is None else Path(out)
     parts = None
     if half and like is None and not has_iid(base.data, name):
         parts = split.at_random(base, name, accused)
