@@ -8,12 +8,11 @@ from dsi_core.audit.subject import Kind
 ASSUMPTIONS = {
     Kind.PRIVATE: (
         "A fair coin, tossed before the release for each group of samples, decided which were "
-        "withheld; nobody else has them, and the service looks nothing up that was published."
+        "withheld; nobody else has them."
     ),
     Kind.WORDING: (
         "A fair coin, tossed before the release for each group of samples, decided which of two "
-        "wordings was published; nobody else has the other, and the service looks nothing up that "
-        "was published."
+        "wordings was published; nobody else has the other."
     ),
     Kind.AFTER: (
         "A model that never saw the dataset is like one more of the control models, within every "
@@ -22,6 +21,7 @@ ASSUMPTIONS = {
         "model lean as much."
     ),
 }
+LOOKS_NOTHING_UP = "Whatever answered looked nothing up that was published."
 NOTHING_ELSE = "Nothing else is assumed, about the model or the data."
 OF_A_FILE = (
     "The file holds the suspect's answers as they came, all of them: whoever knows what counts and "
@@ -132,6 +132,9 @@ LATE = (
 def assumption(plan: Plan) -> str:
     """Say what a p-value of this audit assumes."""
     of_coin, before = plan.kit is not None, bool(put_before.texts(plan))
+    always = [ASSUMPTIONS[plan.subject.kind]]
+    if of_coin and not plan.local:  # a model that is loaded here can look nothing up
+        always.append(LOOKS_NOTHING_UP)
     also = {
         OF_A_PREPARATION: not of_coin,
         OF_A_FILE: plan.answers_file is not None,
@@ -140,7 +143,7 @@ def assumption(plan: Plan) -> str:
         COPIED_NOTHING: before and not of_coin,
     }
     said = [line for line, holds in also.items() if holds]
-    return " ".join([ASSUMPTIONS[plan.subject.kind], *(said or [NOTHING_ELSE])])
+    return " ".join([*always, *(said or [NOTHING_ELSE])])
 
 
 def vote_assumes(plan: Plan) -> str:
@@ -164,7 +167,7 @@ def limits(plan: Plan) -> list[str]:
     said = LIMITS[plan.subject.kind]
     if plan.remote is None:
         said = [line for line in said if line not in (ASKING, ASKING_PUBLISHED, SERVICE)]
-        said += [] if plan.model is None else [LOCAL]
+        said += [LOCAL] if plan.local else []
     if plan.answers_file is None:
         said = [*said, EXAMINER]
     return [LATE, *said] if plan.kit is not None and plan.kit.commitment.late else said

@@ -109,7 +109,7 @@ def after(
             said.append(_power(power, f"would have been found{by_then}"))
         if power_of_leaning:
             said.append(f"Over the samples that lean alone: {_found(power_of_leaning)}.")
-        said += [caveats.OF_HONEST_ANSWERS] if power else []
+        said += [caveats.OF_HONEST_ANSWERS] if power and not plan.local else []
         name, data = plan.suspect, plan.subject.name
         said.append(f"It does not show that {name} was not trained on {data}.")
     return " ".join(said)

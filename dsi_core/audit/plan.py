@@ -89,6 +89,11 @@ class Plan:
         return None if self.model is None else self.model.endpoint
 
     @property
+    def local(self) -> bool:
+        """Whether the suspect is loaded here: neither an API nor a file of its answers."""
+        return self.model is not None and self.remote is None
+
+    @property
     def base(self) -> Base:
         """What is prompted."""
         assert self.model is not None, "a file of answers is not prompted"

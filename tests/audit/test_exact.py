@@ -386,6 +386,17 @@ def test_whose_word_the_answers_are(wording, server, tmp_path):
     lines = caveats.ASKING_PUBLISHED, caveats.SERVICE, caveats.LOCAL
     told = [[line in caveats.limits(planned) for line in lines] for planned in plans]
     assert told == [[True, True, False], [False, False, True], [False] * 3]
+    told = [caveats.LOOKS_NOTHING_UP in caveats.assumption(planned) for planned in plans]
+    assert told == [True, False, True]
+
+
+def test_no_operator_stands_between_a_model_that_is_loaded_here_and_its_answers(wording, server):
+    """Its answers are its own: nobody could have put others in their place."""
+    here, outcome = answered(wording, lambda *_: STRANGER)
+    judged = replace(outcome.judgement, answer=Answer.NO_FINDING)
+    power = reach.power(here, here.samples, 8)
+    for planned, said in ((plan(wording, server), True), (here, False)):
+        assert (caveats.OF_HONEST_ANSWERS in conclusion.after(planned, judged, power)) is said
 
 
 def test_how_old_a_kit_must_be_is_told_with_a_finding(tmp_path, prepared, server):
