@@ -12,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
-from dsi_core.data.common_words import in_order, rouge_l, seen
+from dsi_core.data.common_words import in_order, narrow, rouge_l, seen
 from dsi_core.method import similarity
 from dsi_core.method.similarity import Backbone
 
@@ -66,10 +66,10 @@ def closeness(
         Rouge_l: ROUGE-L F, without stemming. Containment: share of the text's different runs of
         `GRAM` words that the answer has too. Substring: longest run of words that both have, as a
         share of the text's words. Characters: root of the share of the text's different runs of
-        `CHARACTERS` characters that the answer has too, of its words without case, punctuation and
-        invisible characters, with blanks between them (so that of a script without blanks, where
-        each character is a word, a run has four or five); the root keeps a few well remembered
-        samples from outweighing all the others.
+        `CHARACTERS` characters that the answer has too, of its words without case, punctuation,
+        full width and invisible characters, with blanks between them (so that of a script without
+        blanks, where each character is a word, a run has four or five); the root keeps a few well
+        remembered samples from outweighing all the others.
         Bertscore: raw F1, 0 where it is negative.
     answers, texts
         As many of each.
@@ -102,8 +102,9 @@ def closeness(
             of_words = _substring
         case Measure.CHARACTERS:
             of_words = _characters
-            # here alone: tables that are released rest on the other measures of such texts
-            answers, texts = ([seen(text) for text in side] for side in (answers, texts))
+            # here alone: tables that are released rest on the other measures of such texts, and
+            # on this one of m² and m2, which NFKC (`protect.texts`) takes for the same
+            answers, texts = ([narrow(seen(text)) for text in side] for side in (answers, texts))
     both = zip(answers, texts, strict=True)
     return np.array([of_words(in_order(answer), in_order(text)) for answer, text in both], float)
 

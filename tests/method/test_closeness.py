@@ -60,6 +60,8 @@ def test_substring(answer, text, score):
         ("and two three", "one two three", 3 / 6),  # " two thr", "two thre", "wo three"
         ("one two", "one two three", 0),  # seven characters
         ("名物は納豆と米", "名物は納豆です", 3 / 6),  # "名 物 は 納 " and two more
+        ("In 2026 (Plan B) 5 Tsd.", "Ｉｎ\u3000２０２６（Ｐｌａｎ Ｂ）５ Ｔｓｄ．", 1),
+        ("२०२६ वर्ष", "2026 वर्ष", 0),  # other digits are other letters
         ("one two", "one", 1),  # a short text's only run is all of it
         ("", "one two three", 0),
         ("one", "", 0),
