@@ -20,6 +20,7 @@ from dsi_core.data.common_words import is_blank
 from dsi_core.data.fields import text_of
 from dsi_core.evidence import looks as group_sequential
 from dsi_core.protect.kit import Kit
+from dsi_core.runtime.disk import sha256_of
 from dsi_core.services import address, network, request, thoughts
 from dsi_core.services.reply import LIKELY_BYTES_PER_TOKEN
 from dsi_core.services.troubles import LIMITS
@@ -112,6 +113,8 @@ def plan(
         temperature = UNKNOWN_TEMPERATURE
     whole = _subject(about, profile)
     given = None if answers is None else _of_file(answers, whole.samples)
+    if prepared is not None:
+        _refuse_copies(prepared, answers)
     greedy = not (whole.responses.temperature if temperature is None else temperature)
     if greedy and draws is not None and draws > 1:
         raise ValueError(
@@ -246,10 +249,6 @@ def _refuse(
     if prepared.tainted.empty:
         raise ValueError(f"{prepared.folder} has no tainted sample: no suspect can be judged by it")
     innocents.refuse_twins(prepared.study.profile, str(prepared.folder))
-    control_files.refuse_copies(
-        (f"{prepared.folder}: control {name!r}", said.sha256)
-        for name, said in prepared.facts.control_answers.items()
-    )
     most, control = draws_allowed(prepared)
     if draws is not None and draws not in range(1, most + 1):
         who = f"control {control!r} has" if control else "the known models have"
@@ -270,6 +269,14 @@ def _refuse(
         )
     if profile is not None:
         raise ValueError(f"--profile {profile} goes with --kit; a preparation has its own")
+
+
+def _refuse_copies(prepared: Prepared, answers: str | Path | None) -> None:
+    """Files of answers that are one model, the suspect among them."""
+    suspect = [] if answers is None else [(f"--answers {answers}", sha256_of(Path(answers)))]
+    controls = prepared.facts.control_answers.items()
+    in_it = [(f"{prepared.folder}: control {name!r}", said.sha256) for name, said in controls]
+    control_files.refuse_copies([*suspect, *in_it])
 
 
 def _refuse_of_file(options: dict[str, str | float | None]) -> None:

@@ -21,6 +21,7 @@ from dsi_core.audit.preparation import prepared as preparation
 from dsi_core.audit.preparation.prepared_json import Answers
 from dsi_core.protect import kit as kits
 from dsi_core.runtime import provenance, store
+from dsi_core.runtime.disk import sha256_of
 
 
 def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(prepared, server, cli, tmp_path):
@@ -416,6 +417,20 @@ def test_a_preparation_with_one_model_as_several_controls_is_refused(prepared, s
     with pytest.raises(ValueError) as caught:
         choices.plan(replace(made, study=study), *whom)
     says(caught, f"{made.folder}: the controls '{first.name}', 'again' have the same base, data")
+
+
+def test_the_suspect_is_no_control_of_its_preparation(prepared, tmp_path):
+    """Nor under another name, by content: it would rank among models that never saw the data."""
+    made = prepared(5)
+    rows = [{"prompt": prompt, "response": STRANGER} for prompt in made.tainted["prompt"]]
+    file = write_jsonl(tmp_path / "suspect.jsonl", rows)
+    one = Answers(sha256=sha256_of(file), samples=5)
+    made = replace(made, facts=made.facts.changed(control_answers={"one": one}))
+    with pytest.raises(ValueError) as caught:
+        choices.plan(made, "m", None, answers=file)
+    says(caught, f"{made.folder}: control 'one': has the same content as --answers {file}; each")
+    write_jsonl(file, [{**row, "response": "Another text."} for row in rows])
+    assert choices.plan(made, "m", None, answers=file).answers_file == file
 
 
 # --- Files of answers --------------------------------------------------------------------------
