@@ -82,7 +82,8 @@ def run(plan: Plan) -> Outcome:
         bar = opened.enter_context(Progress(plan.queries, min(len(answers(plan)), plan.queries)))
         while True:
             stored = answers(plan)
-            judged = judge.judge(plan, stored)
+            with warnings.catch_warnings(record=True) as told:  # at each look; said at the end
+                judged = judge.judge(plan, stored)
             cost = spent(plan, stored) if plan.budget.has_prices else None
             bar.show(min(len(stored), plan.queries), so_far(plan, judged, stored, cost))
             ended, questions = None, next_questions(plan, stored)
@@ -103,6 +104,8 @@ def run(plan: Plan) -> Outcome:
                 _ask_neutral(plan, service, neutral, ended)
                 cost = spent(plan, stored) if plan.budget.has_prices else None
             if ended is not None:
+                for one in told:
+                    warnings.warn(one.message, stacklevel=2)
                 _enter_at_its_end(plan)
                 return Outcome(judged, cost, ended)
             if not begun:

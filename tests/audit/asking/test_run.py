@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from itertools import count
 
 import pytest
 from asking import audits_of, facts, knows, numbers, plan, seeds, stored, stranger, vote
-from helpers import STRANGER, says
+from helpers import STRANGER, says, telling
 from servers import KEY, cut_before, cut_within, error, page, reply, silent
 
 from dsi_core.audit.asking import cost, run, storage, unanswered
@@ -55,6 +56,22 @@ def test_it_asks_everything_of_a_stranger(prepared, server):
     whole = plan(folder, server, alpha=0.5)
     assert run.run(whole).ended is Ended.ALL_PROMPTED
     assert len(server.asked) == len(storage.answers(whole)) == 36
+
+
+def test_what_judging_warns_of_is_told_once(prepared, server, monkeypatch):
+    """Texts that bert-score cuts are counted anew at each look: the last count is told."""
+    counts, honest = count(1), run.judge.judge
+
+    def judge(plan, answers):
+        warnings.warn(f"{next(counts)} texts are cut", stacklevel=2)
+        return honest(plan, answers)
+
+    monkeypatch.setattr(run.judge, "judge", judge)
+    server.script = stranger
+    with telling() as told:
+        run.run(plan(prepared(12, controls=5), server, alpha=0.5))
+    assert [str(one.message) for one in told] == [f"{next(counts) - 1} texts are cut"]
+    assert next(counts) > 4  # it was judged several times
 
 
 def test_what_every_request_holds(prepared, server):
