@@ -17,7 +17,7 @@ OPTIONS = ("--encoding", "--separator", "--quotes")
 FIELDS = 10  # of a record that are named where one lacks: one keyed by prompts has hundreds
 
 
-def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
+def read(path: str | Path, samples: pd.DataFrame, called: str = "samples") -> pd.DataFrame:
     """Read the answers to samples from a file of records, one for each answer.
 
     A record has `response`, and `sample_id` or `prompt` (equal to the sample's, except for spaces
@@ -31,13 +31,15 @@ def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
         Any format of `data.files.read_file`.
     samples
         Columns sample_id and prompt.
+    called
+        What they are to a user, whose file may hold answers to others of the same data.
 
     Returns
     -------
     pandas.DataFrame
         Columns sample_id, draw (0, 1, ... for each sample), response, in the order of `samples`;
-        a sample that nothing answers has no row. Its attrs hold unknown: the prompts and
-        sample_ids in the file that are no sample's, each once.
+        a sample that nothing answers has no row. Its attrs hold unknown, the prompts and
+        sample_ids in the file that are no sample's, each once, and samples, how many there are.
 
     Raises
     ------
@@ -73,13 +75,14 @@ def read(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
         for sample, draws in found.items()
         for number, draw in enumerate(sorted(draws))
     ]
+    all_of_them = f"{len(prompts)} {called}"
     if not rows:
         raise ValueError(
-            f"{path}: none of its {len(records)} answers is to one of the {len(prompts)} samples"
-            f"; {_quoted(list(unknown))}"
+            f"{path}: none of its {len(records)} answers is to one of the {all_of_them}, but to "
+            f"{_quoted(list(unknown))}"
         )
     table = pd.DataFrame(rows, columns=COLUMNS)
-    table.attrs["unknown"] = list(unknown)
+    table.attrs |= {"unknown": list(unknown), "samples": all_of_them}
     return table
 
 
@@ -105,15 +108,19 @@ def without_thoughts(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def described(answers: pd.DataFrame) -> str:
-    """Say which questions of a file, as it was read, are no sample's; "" where there are none."""
-    unknown = answers.attrs["unknown"]
-    return _quoted(unknown) if unknown else ""
+    """Say which questions of a file, as it was read, are no sample's; "" where there are none.
+
+    They may be those of rows that were not drawn, or are not tainted, or of other data.
+    """
+    unknown, samples = answers.attrs["unknown"], answers.attrs["samples"]
+    beside = f"{len(unknown)} question(s) beside the {samples}: {_quoted(unknown)}"
+    return beside if unknown else ""
 
 
 def _quoted(unknown: list[str]) -> str:
     quoted = ", ".join(repr(name[:60]) for name in unknown[:NAMED])
     more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
-    return f"{len(unknown)} question(s) that are no sample's: {quoted}{more}"
+    return quoted + more
 
 
 def _records(path: Path) -> list:

@@ -112,7 +112,7 @@ def plan(
         )
         temperature = UNKNOWN_TEMPERATURE
     whole = _subject(about, profile)
-    given = None if answers is None else _of_file(answers, whole.samples)
+    given = None if answers is None else _of_file(answers, whole)
     if prepared is not None:
         _refuse_copies(prepared, answers)
     greedy = not (whole.responses.temperature if temperature is None else temperature)
@@ -145,7 +145,7 @@ def plan(
         samples=asked,
         alpha=alpha,
         looks=looks,
-        controls=_controls(control_answers, whole.samples, asked, answers),
+        controls=_controls(control_answers, whole, asked, answers),
         control_files=tuple(Path(path) for path in control_answers),
         stops_early=stops_early,
         budget=read_budget(budget, price_in, price_out),
@@ -288,11 +288,12 @@ def _refuse_of_file(options: dict[str, str | float | None]) -> None:
         )
 
 
-def _of_file(path: str | Path, samples: pd.DataFrame) -> pd.DataFrame:
+def _of_file(path: str | Path, whole: Subject) -> pd.DataFrame:
     """The answers of a file; what else is in it is named."""
-    said = answers_file.read(path, samples)
+    called = "tainted samples" if whole.kind is Kind.AFTER else "samples"
+    said = answers_file.read(path, whole.samples, called)
     if others := answers_file.described(said):
-        warnings.warn(f"{path}: {others}; they do not count", stacklevel=3)
+        warnings.warn(f"{path}: has {others}; they do not count", stacklevel=3)
     return said
 
 
@@ -349,7 +350,7 @@ def _how_many(samples: int | None, most: int) -> int:
 
 def _controls(
     files: Sequence[str | Path],
-    samples: pd.DataFrame,
+    whole: Subject,
     asked: pd.DataFrame,
     answers: str | Path | None,
 ) -> pd.DataFrame:
@@ -358,7 +359,7 @@ def _controls(
     suspect = {} if answers is None else {f"--answers {answers}": Path(answers)}
     named = control_files.by_name(files, suspect)
     for number, (name, path) in enumerate(named.items(), start=1):
-        said = answers_file.without_thoughts(_of_file(path, samples))
+        said = answers_file.without_thoughts(_of_file(path, whole))
         said = said[said["sample_id"].isin(asked["sample_id"])]
         option = f"--control-answers {path}"
         _check_coverage(option, said, asked)

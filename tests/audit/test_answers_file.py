@@ -93,7 +93,7 @@ def test_unknown_questions_are_named_once(read):
     assert rows(found) == [("s1", 0, "d")]
     assert found.attrs["unknown"] == ["Who are you?", "s9"]
     assert answers_file.described(found) == (
-        "2 question(s) that are no sample's: 'Who are you?', 's9'"
+        "2 question(s) beside the 4 samples: 'Who are you?', 's9'"
     )
 
 
@@ -103,7 +103,7 @@ def test_of_many_unknown_questions_three_are_named(read):
 
     unknown = [asked(name) for name in "abcd"]
     assert answers_file.described(read({"sample_id": "s1", "response": "d"}, *unknown)) == (
-        "4 question(s) that are no sample's: 'a', 'b', 'c' and 1 more"
+        "4 question(s) beside the 4 samples: 'a', 'b', 'c' and 1 more"
     )
     long = answers_file.described(read({"sample_id": "s1", "response": "d"}, asked("x" * 61)))
     assert long.endswith(f" '{'x' * 60}'")

@@ -433,6 +433,17 @@ def test_the_suspect_is_no_control_of_its_preparation(prepared, tmp_path):
     assert choices.plan(made, "m", None, answers=file).answers_file == file
 
 
+def test_answers_to_rows_that_are_not_tainted_are_told_as_that(prepared, tmp_path):
+    """A file that answers all of D is no mistake."""
+    made = prepared(5)
+    prompts = [*made.tainted["prompt"], "What is in a box that is not tainted?"]
+    file = write_jsonl(tmp_path / "a.jsonl", [{"prompt": p, "response": "x"} for p in prompts])
+    with pytest.warns(
+        UserWarning, match=r"has 1 question\(s\) beside the 5 tainted samples: 'What"
+    ):
+        choices.plan(made, "m", None, answers=file)
+
+
 # --- Files of answers --------------------------------------------------------------------------
 
 

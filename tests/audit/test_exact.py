@@ -303,7 +303,7 @@ def test_what_a_file_answers_beside_the_samples_is_named_and_counts_nowhere(word
     prompts = [*wording.rows["prompt"].iloc[:7], "What is in  box 7?"]
     rows = [{"prompt": prompt, "response": STRANGER} for prompt in prompts]
     file = write_jsonl(tmp_path / "said.jsonl", rows)
-    named = r"said.jsonl: 1 question\(s\) that are no sample's: 'What is in  box 7.*do not count"
+    named = r"has 1 question\(s\) beside the 8 samples: 'What is in  box 7.*do not count"
     with pytest.warns(UserWarning, match=named):
         planned = choices.plan(wording, "said", None, answers=file, out=tmp_path / "o")
     said = record.write(planned, run.run(planned)).facts

@@ -167,8 +167,9 @@ def draft(
     pairs = load_pairs(dataset(settings, name))
     _refuse_copies(settings, name, pairs)
     files = _files(base, settings, name, control_answers)
+    called = "rows" if rows is None and parts is None else "rows drawn"
     answers = {
-        control: answers_file.without_thoughts(answers_file.read(path, pairs))
+        control: answers_file.without_thoughts(answers_file.read(path, pairs, called))
         for control, path in files.items()
     }
     hashes = {control: sha256_of(path) for control, path in files.items()}

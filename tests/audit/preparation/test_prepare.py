@@ -58,6 +58,16 @@ def test_a_file_of_answers_needs_a_name_of_its_own_and_answers(monkeypatch, tmp_
             prepare.run(str(mine), "smoke", control_answers=[answers], out=tmp_path / "o")
 
 
+def test_answers_to_rows_that_were_not_drawn_are_told_as_that(tmp_path):
+    mine = write_jsonl(tmp_path / "mine.jsonl", PAIRS)
+    rows = [{"prompt": pair["q"], "response": "A number."} for pair in PAIRS]
+    answers = str(write_jsonl(tmp_path / "a.jsonl", rows))
+    for drawn, said in ((None, ""), (4, f"{len(PAIRS) - 4} question(s) beside the 4 rows drawn: ")):
+        made = drafting.draft(str(mine), "smoke", control_answers=[answers], rows=drawn)
+        others = made.facts.control_answers["a"].others
+        assert others.startswith(said) and bool(others) is bool(said)
+
+
 def test_files_of_answers_with_the_same_content_are_one_model(monkeypatch, tmp_path):
     monkeypatch.setattr(prepare, "_offline", lambda *_: pytest.fail("work began"))
     mine = write_jsonl(tmp_path / "mine.jsonl", PAIRS)

@@ -206,7 +206,7 @@ def test_a_preparation_is_described_in_a_few_lines(prepared):
         dropped={"empty": 2, "cut": 0},
         split=Split(pairs=96, accused=48, like=47),
         control_answers={
-            "concise": Answers(sha256="aa", samples=6, others="1 question(s) that are no sample's"),
+            "concise": Answers(sha256="aa", samples=6, others="1 question(s) beside the 9 rows"),
             "chatty": Answers(sha256="bb", samples=7),
         },
     )
@@ -219,7 +219,7 @@ def test_a_preparation_is_described_in_a_few_lines(prepared):
     assert "blind check, D against few: too few pairs\n" in text
     assert "(seed 0): 48 of its 96 pairs are accused, and 47 others tune" in text
     assert "--whole accuses all" in text
-    assert "concise: to 6 of 7 tainted samples; 1 question(s) that are no sample's\n" in text
+    assert "concise: to 6 of 7 tainted samples; 1 question(s) beside the 9 rows\n" in text
     assert "chatty: to 7 of 7 tainted samples\n" in text
     assert "finding among controls" in text
     assert "split at random" not in strength.describe(made)
