@@ -9,11 +9,11 @@ import pandas as pd
 
 from dsi_core.data.fields import composed, text_of
 from dsi_core.data.files import read_file
+from dsi_core.data.text import ReadOtherwise
 from dsi_core.services import thoughts
 
 COLUMNS = ["sample_id", "draw", "response"]
 NAMED = 3  # prompts that are quoted where some are unknown
-OPTIONS = ("--encoding", "--separator", "--quotes")
 FIELDS = 10  # of a record that are named where one lacks: one keyed by prompts has hundreds
 
 
@@ -124,16 +124,11 @@ def _quoted(unknown: list[str]) -> str:
 
 
 def _records(path: Path) -> list:
-    """Read them; the options that an error of `read_file` may name are those of a dataset."""
+    """Read them; how a dataset is read has options, how a file of answers is read has none."""
     try:
         records = read_file(path)
-    except ValueError as error:
-        if not any(option in str(error) for option in OPTIONS):
-            raise
-        raise ValueError(
-            f"{error} (no option tells how a file of answers is read: save it as UTF-8, "
-            "best as JSON Lines)"
-        ) from None
+    except ReadOtherwise as error:
+        raise ValueError(f"{error.what}; {error.mend}") from None
     if not records:
         raise ValueError(f"{path}: holds no answers; needs a record for each")
     return records

@@ -10,10 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Literal
 
+from dsi_core.data.text import ReadOtherwise
 from dsi_core.settings.schema import Quotes
 
 SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 SAMPLE = 2000  # lines that decide the separator
+QUOTES_OF_TEXTS = "--quotes text if quotes are a text's own"
 QUOTED = re.compile(r'"[^"]*"')
 
 
@@ -56,7 +58,7 @@ def records(
         try:
             row = next(reader, None)
         except csv.Error as error:
-            raise ValueError(_quote(lines, str(error))) from None
+            raise _quote(lines, str(error)) from None
         if row is None:
             break
         if len(row) < 2 and not "".join(row).strip():
@@ -72,7 +74,7 @@ def records(
         if quotes is Quotes.CHECKED and len(lines.row) > 1:
             _refuse_swallowed(lines, separator, len(names), spaced)
         if len(row) != len(names):
-            raise ValueError(_fields(lines, row, names, separator))
+            raise _fields(lines, row, names, separator)
         rows += 1
         if len(lines.row) > 1:
             first_long = first_long or f"lines {lines.first}-{lines.number}"
@@ -143,9 +145,10 @@ def _separator(head: list[str], path: Path, quotes: Quotes) -> str:
     best = max(fits)
     also = [s for alike, count, s in fits if (alike, count) == best[:2]]
     if len(also) > 1:
-        raise ValueError(
-            f"{path}: could be separated by {' or '.join(SEPARATORS[s] for s in also)}; "
-            "name it with --separator"
+        raise ReadOtherwise(
+            f"{path}: could be separated by {' or '.join(SEPARATORS[s] for s in also)}",
+            "save it as JSON Lines",
+            "name it with --separator",
         )
     return best[2]
 
@@ -187,34 +190,37 @@ def _refuse_swallowed(lines: _Lines, separator: str, fields: int, spaced: bool) 
     shown = [line.replace('""', "").rstrip("\r\n") for line in lines.row]
     shown = [line for line in shown if line.strip()]
     if len(shown) > 1 and fields > 1 and all(map(is_row, shown)):
-        raise ValueError(
+        raise ReadOtherwise(
             f"{lines.path}, line {lines.opening}: a quote opens here, and {len(shown) - 1} more "
-            f"line(s) up to line {lines.number} look like rows but are in its field; take the "
-            "quote away, or give --quotes trusted if they are one field, "
-            "--quotes text if quotes are a text's own"
+            f"line(s) up to line {lines.number} look like rows but are in its field",
+            "take the quote away",
+            f"give --quotes trusted if they are one field, {QUOTES_OF_TEXTS}",
         )
 
 
-def _quote(lines: _Lines, why: str) -> str:
+def _quote(lines: _Lines, why: str) -> ValueError:
     here = f"{lines.path}, line {lines.opening}"
     if "unexpected end" in why:
-        return (
-            f"{here}: a quote opens here and is not closed up to the end of the file; "
-            "take it away, or give --quotes text if quotes are a text's own"
+        return ReadOtherwise(
+            f"{here}: a quote opens here and is not closed up to the end of the file",
+            "take it away",
+            f"give {QUOTES_OF_TEXTS}",
         )
     if "expected after" in why:
-        return (
+        return ReadOtherwise(
             f"{here}: a quote opens a field here, and after the quote that closes it, in line "
-            f"{lines.number}, the field goes on; write a quote within quotes twice, or give "
-            "--quotes text if quotes are a text's own"
+            f"{lines.number}, the field goes on",
+            "write a quote within quotes twice",
+            f"give {QUOTES_OF_TEXTS}",
         )
-    return f"{lines.path}, line {lines.number}: {why}"
+    return ValueError(f"{lines.path}, line {lines.number}: {why}")
 
 
-def _fields(lines: _Lines, row: list[str], names: list[str], separator: str) -> str:
+def _fields(lines: _Lines, row: list[str], names: list[str], separator: str) -> ValueError:
     where = f"line {lines.first}" if len(lines.row) == 1 else f"lines {lines.first}-{lines.number}"
-    return (
+    return ReadOtherwise(
         f"{lines.path}, {where}: {len(row)} field(s), but the header has {len(names)} "
-        f"({', '.join(names)}), separated by {SEPARATORS.get(separator, repr(separator))}; quote "
-        "fields that hold it, or name another with --separator"
+        f"({', '.join(names)}), separated by {SEPARATORS.get(separator, repr(separator))}",
+        "quote fields that hold it",
+        "name another with --separator",
     )

@@ -31,6 +31,7 @@ OTHERS = [  # what is no text of records, by its first bytes
     (b"<!doctype html", "a web page, not the file: download the file itself"),
     (b"<html", "a web page, not the file: download the file itself"),
 ]
+AS_UTF8 = "save the file as UTF-8"
 HEAD = 4096  # bytes at which a kind of file is recognised
 AROUND = 1 << 15  # bytes before and after a wrong one, of which the encoding is guessed
 CHUNK = 1 << 20
@@ -41,6 +42,22 @@ LETTER = rb"[\x8a\x8c\x8e\x9a\x9c\x9e\x9f\xc0-\xd6\xd8-\xf6\xf8-\xff]"
 LATIN = re.compile(
     rb"(?:[\x00-\x7f\x80\x84\x85\x91-\x97\xa0\xab\xbb]|" + LETTER + rb"(?!" + LETTER + rb"))*+"
 )
+
+
+class ReadOtherwise(ValueError):
+    """A file that an option of a dataset may read as it was meant.
+
+    Attributes
+    ----------
+    what
+        Is wrong with it, and where.
+    mend
+        What helps in the file; the message tells the option beside it.
+    """
+
+    def __init__(self, what: str, mend: str, option: str):
+        super().__init__(f"{what}; {mend}, or {option}")
+        self.what, self.mend = what, mend
 
 
 def unpacked(path: Path) -> IO[bytes]:
@@ -98,7 +115,7 @@ def opened(path: Path, encoding: str | None, newline: str | None = None) -> Iter
             f"--encoding {used!r} (in a profile encoding) is no text encoding that Python knows"
         ) from None
     except UnicodeError:
-        raise ValueError(_misread(path, used)) from None
+        raise _misread(path, used) from None
 
 
 def _refuse_zeros(head: bytes, path: Path) -> None:
@@ -109,11 +126,11 @@ def _refuse_zeros(head: bytes, path: Path) -> None:
     odd = sum(i % 2 for i in zeros)
     if len(zeros) > len(head) / 4 and odd in (0, len(zeros)):
         likely = "utf-16-le" if odd else "utf-16-be"
-        raise ValueError(f"{path} is probably {likely}, not UTF-8: {_given(likely)}")
+        raise ReadOtherwise(f"{path} is probably {likely}, not UTF-8", AS_UTF8, _given(likely))
     raise ValueError(f"{path} is no text: byte {zeros[0]} is 0")
 
 
-def _misread(path: Path, encoding: str) -> str:
+def _misread(path: Path, encoding: str) -> ValueError:
     """Say which byte is not in the encoding, in which line, and what the encoding may be.
 
     Or that the byte-order mark is not there which the encoding needs.
@@ -141,7 +158,7 @@ def _misread(path: Path, encoding: str) -> str:
                 name = codecs.lookup(encoding).name
                 pair = name in ("utf-16", "utf-32")
                 named = f"give --encoding {name}-le or {name}-be, or " if pair else ""
-                return (
+                return ValueError(
                     f"{path}: {error}; {named}leave --encoding out where it is UTF-8 "
                     "(in a profile encoding)"
                 )
@@ -149,24 +166,20 @@ def _misread(path: Path, encoding: str) -> str:
             read, lines, before = read + len(chunk), lines + chunk.count(b"\n"), chunk[-AROUND:]
     said = f"{path}, line {lines}: byte 0x{wrong:02x} at offset {at} is not {_named(encoding)}"
     line = before.rpartition(b"\n")[2] + after.partition(b"\n")[0]
-    return f"{said}; {_advice(before + after[:AROUND], line, encoding)}"
-
-
-def _advice(sample: bytes, line: bytes, encoding: str) -> str:
+    sample = before + after[:AROUND]
     as_utf8 = sample.decode("utf-8", errors="replace")
-    wrong = as_utf8.count("\ufffd")
-    if encoding.startswith("utf-8") and sum(c > "\x7f" for c in as_utf8) > 2 * wrong:
-        return "the text around it is, so that this character is damaged: mend it in the file"
+    damaged = as_utf8.count("\ufffd")
+    if encoding.startswith("utf-8") and sum(c > "\x7f" for c in as_utf8) > 2 * damaged:
+        return ValueError(
+            f"{said}; the text around it is, so that this character is damaged: mend it in the file"
+        )
     likely = _likely(sample)
     if likely is None:
-        return (
-            "save the file as UTF-8, or name its encoding with --encoding (in a profile encoding)"
-        )
-    seen = line.decode(likely, errors="replace").strip()[:60]
-    return (
-        f"it is probably {likely}, in which the line is {seen!r}: {_given(likely)}, "
-        "or save the file as UTF-8"
-    )
+        named = "name its encoding with --encoding (in a profile encoding)"
+        return ReadOtherwise(said, AS_UTF8, named)
+    shown = line.decode(likely, errors="replace").strip()[:60]
+    said += f"; it is probably {likely}, in which the line is {shown!r}"
+    return ReadOtherwise(said, AS_UTF8, _given(likely))
 
 
 def _likely(sample: bytes) -> str | None:

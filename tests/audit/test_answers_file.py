@@ -154,22 +154,34 @@ def test_a_file_that_is_not_there_or_broken_is_named(tmp_path):
     (tmp_path / "torn.jsonl").write_text('{"prompt": "x", "response": "a"}\n{"prompt"')
     with pytest.raises(ValueError, match=r"torn.jsonl, line 2: not valid JSON") as caught:
         answers_file.read(tmp_path / "torn.jsonl", SAMPLES)
-    assert "save it as UTF-8" not in str(caught.value)
+    assert "save the file as UTF-8" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "helps"),
     [
-        ("a.jsonl", '{"sample_id": "s1", "response": "café"}'.encode("cp1252")),
-        ("a.csv", b'sample_id,response\ns1,"salt" and more\n'),
+        (
+            "a.jsonl",
+            '{"sample_id": "s1", "response": "café"}'.encode("cp1252"),
+            "save the file as UTF-8",
+        ),
+        ("a.jsonl", '{"a": "é"}'.encode("utf-16-le"), "save the file as UTF-8"),
+        (
+            "a.csv",
+            b'sample_id,response\ns1,"salt" and more\n',
+            "write a quote within quotes twice",
+        ),
+        ("a.csv", b"sample_id,response\ns1,salt, wool\n", "quote fields that hold it"),
+        ("a.csv", b"sample_id,response;b\ns1,salt;c\n", "save it as JSON Lines"),
     ],
 )
-def test_options_of_a_dataset_are_not_advised_alone(tmp_path, name, content):
+def test_options_of_a_dataset_are_not_advised(tmp_path, name, content, helps):
     """`dsi audit` has none of them, and those of `dsi prepare` are for its data."""
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError) as caught:
         answers_file.read(tmp_path / name, SAMPLES)
-    says(caught, name, "no option tells how a file of answers is read: save it as UTF-8")
+    said = str(caught.value)
+    assert name in said and said.endswith(f"; {helps}") and "--" not in said
 
 
 def test_a_table_of_another_program_is_read_too(tmp_path):
