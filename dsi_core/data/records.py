@@ -136,6 +136,11 @@ def _kept(
 class Rows:
     """The records of a source, read anew by each loop over them.
 
+    Parameters
+    ----------
+    also
+        Columns that each record must have beside those of the source's prompt and output.
+
     Attributes
     ----------
     where
@@ -146,12 +151,12 @@ class Rows:
         The columns that each record must have.
     """
 
-    def __init__(self, source: Data):
+    def __init__(self, source: Data, also: Iterable[str] = ()):
         self.source = source
         self.read = 0
         self.columns: dict[str, None] = {}
         needed = [c for c in [*source.prompt, source.output] if c and c not in _optional(source)]
-        self.needed = dict.fromkeys(needed).keys()
+        self.needed = dict.fromkeys([*needed, *also]).keys()
         self.files = []
         if source.hub:
             self.where = f"hub {source.hub} ({source.split})"

@@ -147,9 +147,7 @@ def read(
         )
     dropped: Counter = Counter()
     left_out: dict[str, list[str]] = {}
-    whole = _Followed(source, dropped, left_out)
-    if two:
-        whole.needed = dict.fromkeys([*whole.needed, two[1]]).keys()
+    whole = _Followed(source, dropped, left_out, two or ())
     records = usable(whole, dropped, twice=True)
     parts: list[Iterator[Row]] = [map(_row, records)]
     if two:
@@ -178,8 +176,14 @@ def read(
 class _Followed(Rows):
     """Rows that note which of them are left out, by what is counted of them in `dropped`."""
 
-    def __init__(self, source: Data, dropped: Counter, left_out: dict[str, list[str]]):
-        super().__init__(source)
+    def __init__(
+        self,
+        source: Data,
+        dropped: Counter,
+        left_out: dict[str, list[str]],
+        also: Iterable[str] = (),
+    ):
+        super().__init__(source, also)
         self._dropped, self._left_out = dropped, left_out
 
     def __iter__(self) -> Iterator[Placed]:
