@@ -6,6 +6,7 @@ import re
 import sqlite3
 from enum import StrEnum
 from importlib.metadata import requires
+from pathlib import Path
 from typing import Any
 
 from dsi_core.runtime.environment import one_line
@@ -121,10 +122,20 @@ def _by_number(error: BaseException) -> OSError | None:
 def _of_system(error: OSError) -> str:
     number = error.errno
     place = error.filename2 or error.filename
-    what = f"{_text(place)}: " if place is not None else ""
+    what = f"{_text(place)}{_of_store(place)}: " if place is not None else ""
     remedy = REMEDIES.get(number or 0)
     reason = error.strerror or type(error).__name__
     return f"{what}{remedy}" if remedy else f"{what}{reason}: look at this place and try again"
+
+
+def _of_store(place: Any) -> str:
+    """Name the store's variable where a path is in it, or one above it that is no folder."""
+    store = os.environ.get("DSI_STORE")
+    if not store or not isinstance(place, str | bytes | os.PathLike):
+        return ""
+    here, there = Path(os.fsdecode(place)), Path(store)
+    above = there.is_relative_to(here) and not os.path.isdir(here)
+    return f" ($DSI_STORE is {_text(store)})" if above or here.is_relative_to(there) else ""
 
 
 def _text(path: Any) -> str:

@@ -106,6 +106,28 @@ def test_an_error_is_one_line_with_a_remedy_and_a_code(name, capsys):
     assert debugged.startswith("Traceback") and debugged.endswith(said)
 
 
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.ENOTDIR])
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        ("/mnt/there/store/models/a", True),
+        ("/mnt/there/store", True),
+        (b"/mnt/there", True),  # what it lies in is gone
+        ("/", False),
+        ("/mnt/there/stores/a", False),
+        ("a", False),
+        (3, False),
+    ],
+)
+def test_a_path_of_the_store_names_the_variable_that_set_it(monkeypatch, number, place, named):
+    monkeypatch.setenv("DSI_STORE", "/mnt/there/store/")
+    said = met.said(os_error(number, place))
+    assert said.startswith(os.fsdecode(place) if isinstance(place, str | bytes) else "file 3")
+    assert ("($DSI_STORE is /mnt/there/store/): " in said) is named
+    monkeypatch.delenv("DSI_STORE")
+    assert "$DSI_STORE is" not in met.said(os_error(number, place))
+
+
 def test_interrupted_and_unread_end_with_codes_of_their_own(capsys):
     with pytest.raises(typer.Exit) as ended, errors.clear_errors():
         raise KeyboardInterrupt
