@@ -23,8 +23,8 @@ CLOSENESS = {  # by the word of `method.closeness.Statistic` that names the meas
     "containment": "the share of a text's runs of three words that an answer has (0 to 1)",
     "substring": "the longest run of words in both, as a share of the text (0 to 1)",
     "characters": "the root of the share of a text's runs of eight characters that an answer has "
-    "(0 to 1; case, punctuation and invisible characters do not count, a blank stands between "
-    "words, and in a script without blanks each character is a word)",
+    "(0 to 1; case, full width, punctuation and invisible characters do not count, a blank stands "
+    "between words, and in a script without blanks each character is a word)",
     "bertscore": "BERTScore (F1, 0 to 1)",
 }
 
