@@ -40,7 +40,7 @@ MEANINGS = {
     AnswerStatus.ANSWERED: "a text of its own",
     AnswerStatus.SHORT: "under mu bytes (§5.3)",
     AnswerStatus.EMPTY: "no text that anybody sees",
-    AnswerStatus.REFUSED: "a refusal without substance, or marked as one by the service",
+    AnswerStatus.REFUSED: "a refusal without substance, or marked as one",
     AnswerStatus.FILTERED: "withheld by the service's content filter",
     AnswerStatus.FAILED: "the service failed on this prompt again and again, and answered another "
     "in between",
@@ -50,6 +50,14 @@ MEANINGS = {
     AnswerStatus.TOOL: "the call of a tool instead of an answer",
     AnswerStatus.UNKNOWN: "ended by the service for a reason that is not known",
 }
+
+# Those that a service alone brings: neither a model that is loaded here nor a file has them
+OF_A_SERVICE = (
+    AnswerStatus.FILTERED,
+    AnswerStatus.FAILED,
+    AnswerStatus.TRUNCATED,
+    AnswerStatus.UNKNOWN,
+)
 
 
 @dataclass(frozen=True)

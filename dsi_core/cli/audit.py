@@ -16,7 +16,8 @@ from dsi_core.runtime.environment import variables
 
 app = typer.Typer()
 
-ASKING, WRITING = PHASES = "asking the suspect", "judging, and writing the report"
+ASKING, READING = "asking the suspect", "reading the suspect's answers"
+WRITING = "judging, and writing the report"
 DRY = "Show what would be asked and what it may cost; ask nothing."
 REMOTE = "Run code that comes with a model."
 LOCAL = "A folder (model or adapter), a GGUF file, or a hub id, loaded here instead of --base-url."
@@ -209,8 +210,9 @@ def audit(
         tell(vain, err=True)
     tell(f"answers are kept in {plan.folder}, from where a rerun goes on", err=True)
     occasion = facts.Occasion(case, examiner, _command(context))
-    with progress.phases(dict.fromkeys(PHASES)):
-        progress.begin(ASKING)
+    getting = ASKING if plan.answers_file is None else READING
+    with progress.phases(dict.fromkeys((getting, WRITING))):
+        progress.begin(getting)
         outcome = run.run(plan)
         progress.begin(WRITING)
         done = record.write(plan, outcome, occasion)

@@ -22,7 +22,7 @@ from dsi_core.audit.dry_run import dry_run, summary
 from dsi_core.audit.judging import judgement
 from dsi_core.audit.judging.judgement import Answer
 from dsi_core.audit.judging.kit import sensitivity
-from dsi_core.audit.report import decided, first_page, record, report
+from dsi_core.audit.report import decided, details, first_page, record, report
 from dsi_core.protect import kit as kits
 from dsi_core.services.billing import Lost
 from dsi_core.services.request import draw_seed
@@ -230,6 +230,7 @@ def test_a_file_of_answers_is_a_suspect(wording, audit, tmp_path):
     assert found["answer"] == "found" and found["suspect"]["name"] == "said"
     assert found["exact"]["usable"] == 7 and found["settings"]["answers to a prompt"] == 1
     assert done.stdout.startswith("If the file holds its answers as they came, said was trained on")
+    assert "1 of 2: reading the suspect's answers" in done.stderr
     assert "The file answers 7 of 8 samples planned" in done.stdout
     assumed = found["assumptions"]["wording twin"]
     assert "leaves answers out" in assumed and "Nothing else is assumed" not in assumed
@@ -397,6 +398,17 @@ def test_no_operator_stands_between_a_model_that_is_loaded_here_and_its_answers(
     power = reach.power(here, here.samples, 8)
     for planned, said in ((plan(wording, server), True), (here, False)):
         assert (caveats.OF_HONEST_ANSWERS in conclusion.after(planned, judged, power)) is said
+
+
+def test_kinds_of_answers_that_a_service_alone_brings_are_told_of_a_service(wording, server):
+    """Of a model that is loaded here, or of a file, none can be withheld by a filter."""
+    server.script = lambda prompt, n: reply(STRANGER)
+    plans = {True: plan(wording, server), False: answered(wording, lambda *_: STRANGER)[0]}
+    for served, planned in plans.items():
+        audit = record.write(planned, run.run(planned))
+        kinds = {row[0]: row[1] for row in details.refused(audit)["statuses"].rows}
+        assert kinds["answered"] == 8 and ("filtered" in kinds) is ("failed" in kinds) is served
+        assert {"empty", "refused", "thought"} <= set(kinds)
 
 
 def test_how_old_a_kit_must_be_is_told_with_a_finding(tmp_path, prepared, server):

@@ -9,7 +9,7 @@ from dsi_core.audit.report.audit_json import AuditFacts
 from dsi_core.audit.report.pieces import Table, number, when
 from dsi_core.audit.report.record import Audit
 from dsi_core.audit.subject import Kind
-from dsi_core.audit.suspect import AnswerStatus
+from dsi_core.audit.suspect import OF_A_SERVICE, AnswerStatus
 
 PAPER = (
     "Zhou et al., “Blackbox Dataset Inference for LLM”, 2025, arXiv 2507.03619: a model is judged "
@@ -154,7 +154,12 @@ def side_by_side(audit: Audit, count: int = shown.TOLD_EACH) -> dict[str, Any]:
 def refused(audit: Audit) -> dict[str, Any]:
     """Give what became of the questions, and answers that are no evidence."""
     facts = audit.facts
-    kinds = [[str(kind), facts.statuses[kind], kind.meaning] for kind in AnswerStatus]
+    served = facts.suspect.api is not None
+    kinds = [
+        [str(kind), facts.statuses[kind], kind.meaning]
+        for kind in AnswerStatus
+        if served or facts.statuses[kind] or kind not in OF_A_SERVICE
+    ]
     answers = judgement.once(audit.answers)
     out = answers[answers["status"] != AnswerStatus.ANSWERED]
     places = {name: place for place, name in enumerate(audit.evidence["sample_id"], start=1)}
