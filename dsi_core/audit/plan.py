@@ -199,5 +199,5 @@ def plain_name(name: str) -> str:
         for c in unicodedata.normalize("NFC", name)
     )
     plain = re.sub("-+", "-", "".join(kept))
-    plain = re.sub(r"^[-.]|\.$", "_", plain)
+    plain = re.sub(r"^[-.]|\.$", "_", plain).rstrip("-")
     return plain.encode()[:LONGEST].decode(errors="ignore")
