@@ -234,14 +234,27 @@ def _read(kit: Path | None, prepared: Path | None) -> Any:
             "an audit is of a kit (--kit, made before publication: an exact test) or of a "
             "preparation (--prepared, after the fact): give one of them"
         )
+    from dsi_core.audit.preparation.prepared_json import NAME
+    from dsi_core.protect.kit_files import COMMITMENT
+
     if kit is not None:
         from dsi_core.protect import kit as kits
 
+        _refuse_other("--kit", kit, COMMITMENT, NAME, "--prepared")
         return kits.read(kit)
     from dsi_core.audit.preparation import prepared as preparation
 
     assert prepared is not None
+    _refuse_other("--prepared", prepared, NAME, COMMITMENT, "--kit")
     return preparation.read(prepared)
+
+
+def _refuse_other(option: str, folder: Path, own: str, others: str, instead: str) -> None:
+    """Refuse a file, and a folder that another option takes, by the file in it that tells."""
+    if folder.is_file():
+        raise ValueError(f"{option} {folder}: is a file; give the folder that holds it")
+    if not (folder / own).is_file() and (folder / others).is_file():
+        raise ValueError(f"{option} {folder}: holds {others} and no {own}; give it with {instead}")
 
 
 def _command(context: typer.Context) -> str:

@@ -852,6 +852,24 @@ def test_an_audit_is_of_a_kit_or_of_a_preparation(wording, audit):
     assert done.exit_code == 2 and "give one of them" in done.stderr
 
 
+def test_a_kit_and_a_preparation_are_told_apart(wording, prepared, options, tmp_path):
+    """Each given in the other's place, and a file in it instead of its folder."""
+    from typer.testing import CliRunner
+
+    from dsi_core.cli import app
+
+    made = prepared(5).folder
+    for option, place, words in (
+        ("--kit", made, "holds prepared.json and no commitment.json; give it with --prepared"),
+        ("--prepared", wording.folder, "commitment.json and no prepared.json; give it with --kit"),
+        ("--kit", wording.folder / "private.jsonl", "is a file; give the folder that holds it"),
+        ("--prepared", made / "prepared.json", "is a file; give the folder that holds it"),
+    ):
+        done = CliRunner().invoke(app, ["audit", option, str(place), *options])
+        assert done.exit_code == 2 and f"{option} {place}: " in done.stderr
+        assert words in done.stderr
+
+
 def test_an_audit_of_another_kit_is_not_read(tmp_path):
     kit = twins.wording(tmp_path, 8)
     planned, outcome = answered(kit, lambda sample, draw: sample.output, alpha=0.05)
