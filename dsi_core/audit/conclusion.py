@@ -18,7 +18,7 @@ from dsi_core.audit.suspect import AnswerStatus
 COPIES = {Kind.PRIVATE: "a copy or a rewording", Kind.WORDING: "a copy"}
 # What it takes for an answer to be evidence of any weight
 LEANS = {
-    Kind.PRIVATE: "have anything in common with the sample's text",
+    Kind.PRIVATE: "have something in common with the sample's text",
     Kind.WORDING: "lean to one of the two wordings",
 }
 
