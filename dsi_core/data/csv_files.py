@@ -4,13 +4,11 @@ import csv
 import itertools
 import re
 import sys
-import warnings
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import IO, Literal
 
-from dsi_core.data.text import ReadOtherwise
+from dsi_core.data.text import ReadOtherwise, tell_once
 from dsi_core.settings.schema import Quotes
 
 SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
@@ -81,13 +79,7 @@ def records(
             long += 1
         yield dict(zip(names, row, strict=True))
     if long:
-        _tell_once(f"{path}: {long} of {rows} rows span several lines, the first: {first_long}")
-
-
-@cache
-def _tell_once(text: str) -> None:
-    """Warn once a process: a file is read several times."""
-    warnings.warn(text, stacklevel=3)
+        tell_once(f"{path}: {long} of {rows} rows span several lines, the first: {first_long}")
 
 
 class _Lines:

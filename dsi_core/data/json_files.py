@@ -2,10 +2,11 @@
 
 import json
 import re
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from dsi_core.data.text import tell_once
 
 CHUNK = 1 << 20  # characters
 NEARLY = 16  # an error so near to the end of what is read may be gone with the next characters
@@ -83,7 +84,7 @@ def _inside(record: dict, path: Path) -> list:
             f"{path}: holds {len(lists)} lists of records, {', '.join(lists)}; "
             "write the one that is meant to a file of its own"
         )
-    warnings.warn(f"{path}: its records are those of the field {lists[0]!r}", stacklevel=2)
+    tell_once(f"{path}: its records are those of the field {lists[0]!r}")
     return record[lists[0]]
 
 

@@ -6,8 +6,10 @@ import gzip
 import io
 import lzma
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -58,6 +60,12 @@ class ReadOtherwise(ValueError):
     def __init__(self, what: str, mend: str, option: str):
         super().__init__(f"{what}; {mend}, or {option}")
         self.what, self.mend = what, mend
+
+
+@cache
+def tell_once(text: str) -> None:
+    """Warn once a process: a file is read several times."""
+    warnings.warn(text, stacklevel=3)
 
 
 def unpacked(path: Path) -> IO[bytes]:

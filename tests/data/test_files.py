@@ -10,7 +10,7 @@ import warnings
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers import says
+from helpers import says, telling
 
 from dsi_core.data.files import Reading, called, read_file, records
 from dsi_core.settings.schema import Quotes
@@ -119,6 +119,9 @@ def test_records_inside_the_only_object(tmp_path, name):
     path = write(tmp_path / "d.json", json.dumps({"version": 1, name: RECORDS}))
     with pytest.warns(UserWarning, match=f"its records are those of the field '{name}'"):
         assert read_file(path) == RECORDS
+    with telling() as told:  # a file is read several times, and that is told once
+        assert read_file(path) == RECORDS
+    assert not told
     chat = {"messages": [{"role": "user", "content": "a"}]}
     assert read_file(write(path, json.dumps(chat))) == [chat]  # a record of its own
 
