@@ -121,9 +121,14 @@ def toss(draft: Draft, out: Path | None = None, *, salt: bytes | None = None) ->
     Raises
     ------
     ValueError
-        Where the folder holds a kit, finished or of another draft, or other files of such names;
+        Where the name cannot be that of the folder, too; where the folder holds a kit, finished or
+        of another draft, or other files of such names;
         where the kit could not be read again: then nothing is committed to.
     """
+    if out is None and ("/" in draft.name or draft.name in (".", "..")):
+        raise ValueError(
+            f"--name {draft.name!r}: no folder in {KITS}/ can be called so; choose one with --out"
+        )
     folder = KITS / draft.name if out is None else out
     _refuse_occupied(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -374,6 +374,15 @@ def test_a_kit_that_could_not_be_read_again_is_not_committed_to(rows, tmp_path):
     assert not (tmp_path / "kit" / COMMITMENT).exists()
 
 
+@pytest.mark.parametrize("name", ["a/b", "../mine", ".."])
+def test_a_kit_whose_name_is_a_path_lies_where_its_owner_says(plain, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"--name '{name}': no folder in kits/ .* with --out"):
+        private_twin(plain, None, name=name)
+    assert not (tmp_path / "kits").exists()
+    assert private_twin(plain, tmp_path / "kit", name=name).name == name
+
+
 def test_a_name_that_no_file_can_hold_is_refused_before_a_coin_falls(plain, tmp_path):
     other = plain.rename(tmp_path / "fr\udce5gor.jsonl")
     with pytest.raises(ValueError, match=r"the file's name \(--name: another\): .* needs text"):
