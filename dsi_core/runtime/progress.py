@@ -23,6 +23,7 @@ LINE_SECONDS = 30.0
 LEAST_SHARE = 0.02  # of the whole, before which nobody can tell what is left
 LONGEST = 120  # characters of what is at hand
 BAR = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed} left {remaining}{postfix}"
+BAR_AT_THE_END = "{desc} {percentage:3.0f}%|{bar:20}| took {elapsed}{postfix}"
 
 
 class How(StrEnum):
@@ -155,6 +156,8 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.closed.set()
         if self.bar is not None:
+            if self._is_done():
+                self.bar.bar_format = BAR_AT_THE_END
             self.bar.close()
         elif self.how is How.LINES and time.monotonic() - self.began >= LINE_SECONDS:
             say(self.line())
@@ -173,15 +176,19 @@ class Progress:
         """The same in one line."""
         passed = time.monotonic() - self.began
         place = f"{_phases.place} " if _phases is not None and _phases.number else ""
-        parts = [f"{self._part():.0%}", f"{_time(passed)} so far"]
+        took = f"took {_time(passed)}" if self._is_done() else f"{_time(passed)} so far"
+        parts = [f"{self._part():.0%}", took]
         if self.text:  # nothing is at hand before the first job
             parts.insert(0, self.text[:LONGEST])
         here = self.done - self.first
-        if here > 0 and self.done < self.total:
+        if here > 0 and not self._is_done():
             parts.append(f"about {_time(passed * (self.total - self.done) / here)} left")
         if (left := self._all_left()) is not None:
             parts.append(f"about {_time(left)} until all is done")
         return place + ", ".join(parts)
+
+    def _is_done(self) -> bool:
+        return self.done >= self.total
 
     def _part(self) -> float:
         return self.done / self.total if self.total else 1.0

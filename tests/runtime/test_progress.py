@@ -43,7 +43,12 @@ def test_a_line_says_what_is_at_hand_how_far_and_how_long(lines, capfd):
         work.show(6, "4 answers")
         assert work.line() == "4 answers, 60%, 01:00 so far, about 01:00 left"
         work.show(10)
-    assert capfd.readouterr().err == "4 answers, 100%, 01:00 so far\n"
+    assert capfd.readouterr().err == "4 answers, 100%, took 01:00\n"
+    with pytest.raises(KeyboardInterrupt), Progress(10) as interrupted:
+        lines(60)
+        interrupted.show(6)
+        raise KeyboardInterrupt
+    assert capfd.readouterr().err == "60%, 01:00 so far, about 00:40 left\n"
     with Progress(1) as soon:  # what is soon done says nothing
         soon.show(1, "done")
     assert capfd.readouterr().err == ""
@@ -74,7 +79,7 @@ def test_phases_have_their_number_and_tell_the_time_for_all(lines, capfd):
             here = "2 of 3: gemma, 50%, 01:00 so far, about 01:00 left"
             assert work.line() == f"{here}, about 01:40 until all is done"
             work.show(8)  # 3 of 4 parts in 100 s
-            assert work.line().endswith("100%, 01:00 so far, about 00:33 until all is done")
+            assert work.line().endswith("100%, took 01:00, about 00:33 until all is done")
     assert capfd.readouterr().err.splitlines()[:2] == ["1 of 3: tune", "2 of 3: ask"]
     with progress.phases({"tune": 1.0, "ask": None}):  # nobody can tell
         progress.begin("tune")
@@ -100,4 +105,5 @@ def test_a_bar_on_a_terminal(monkeypatch, capfd):
         progress.begin("tune")
         work.show(4, "你好, مرحبا")
     shown = capfd.readouterr().err
+    assert "| took 00:00, all 00:00" in shown.rsplit("\r", 1)[1]
     assert "1 of 1: 你好, مرحبا" in shown and "100%" in shown and "all 00:00" in shown
