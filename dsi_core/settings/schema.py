@@ -4,13 +4,27 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from dsi_core.settings.strict import Name, Strict
 
 # Else pip would take it for an option, or for an address whose package it builds
 Requirement = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][\w.+!-]*$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+THRESHOLDS = (-0.5, 1.0)  # least and most of delta_t and delta_s, and the ends of their sliders
+
+
+def _of_a_gap(threshold: float) -> float:
+    low, high = THRESHOLDS
+    if not low <= threshold <= high:
+        raise ValueError(
+            f"allowed: {low:g} to {high:g}; a gap of 0 is as similar as before tuning, 1 "
+            "from unrelated to word for word"
+        )
+    return threshold
+
+
+Threshold = Annotated[float, AfterValidator(_of_a_gap)]
 
 
 class Source(Strict):
@@ -348,10 +362,12 @@ class Decision(Strict):
     """
 
     rule: Rule = Rule.TEXT
-    delta_t: float = 0.30
-    delta_s: float | None = None  # None = delta_t
+    delta_t: Threshold = 0.30
+    delta_s: Threshold | None = None  # None = delta_t
     mu: int = Field(20, ge=0)  # not read under `rule: released`
-    copy_score: float = 0.95  # raw score above which §4.2 calls a response a near-copy
+    copy_score: float = Field(
+        0.95, ge=0, le=1
+    )  # raw score above which §4.2 calls a response a near-copy
 
 
 class Dpdllm(Strict):

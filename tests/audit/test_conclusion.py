@@ -135,13 +135,13 @@ def test_the_thresholds_of_a_vote_are_the_profile_s(prepared):
     baseline = made.study.profile.similarity.baseline
     assert f"(BERTScore F1, rescaled, baseline {baseline:.3g})" in usual
     other = made.study.changed(
-        decision=made.study.profile.decision.changed(delta_t=0.1, delta_s=-5.0),
+        decision=made.study.profile.decision.changed(delta_t=0.1, delta_s=-0.5),
         similarity=made.study.profile.similarity.changed(rescale=False),
     )
     planned, outcome = answered(replace(made, study=other), member)
     own = caveats.vote_assumes(planned)
-    assert "delta_t = 0.1 for" in own and "delta_s = -5 for" in own and "F1, raw)" in own
-    assert "positive (evidence above delta_s = -5)" in said(planned, outcome)
+    assert "delta_t = 0.1 for" in own and "delta_s = -0.5 for" in own and "F1, raw)" in own
+    assert "positive (evidence above delta_s = -0.5)" in said(planned, outcome)
 
 
 def test_a_finding_in_a_file_is_said_on_a_condition(prepared, tmp_path):

@@ -34,8 +34,8 @@ def test_no_tainted_sample_is_said_with_the_largest_gap(smoke):
         ("dozen", "a", "R", 0.1, 0.9),
         ("dozen", "b", "R", 0.1, 0.3),
     )
-    strict = Study(smoke.changed(decision=smoke.decision.changed(delta_t=30)), pd.DataFrame())
-    with pytest.warns(UserWarning, match="dozen: no sample is tainted at delta_t 30; .* is 0.80"):
+    strict = Study(smoke.changed(decision=smoke.decision.changed(delta_t=1)), pd.DataFrame())
+    with pytest.warns(UserWarning, match="dozen: no sample is tainted at delta_t 1; .* is 0.80"):
         found = study.find_tainted(strict, scores)
     assert found["tainted"].tolist() == [False, False]
     kept = Study(smoke.changed(decision=smoke.decision.changed(delta_t=0.5)), pd.DataFrame())

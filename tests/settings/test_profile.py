@@ -166,6 +166,13 @@ REFUSED = {  # path: value, parts of the message
     ),
     "dataset without a name": ("data/", LEAST, ["data..[key]", "one line", "got ''"]),
     "zero draws": ("responses/draws", 0, ["responses.draws", "got 0"]),
+    "delta_t below all": (
+        "decision",
+        {"delta_t": -1},
+        ["decision.delta_t", "allowed: -0.5 to 1", "got -1"],
+    ),
+    "delta_s above all": ("decision", {"delta_s": 1.1}, ["decision.delta_s", "-0.5 to 1", "1.1"]),
+    "near-copies above all": ("decision", {"copy_score": 95}, ["decision.copy_score", "got 95"]),
     "negative mu": ("decision", {"mu": -1}, ["decision.mu", "got -1"]),
     "unknown family": ("models/llama/toy", "gpt2", ["models.llama.toy", "'gpt2'", "mistral"]),
     "unknown drop": (

@@ -18,13 +18,13 @@ from dsi_core.method.tainted import gaps
 from dsi_core.plots import style
 from dsi_core.plots.style import COLORS, LOOKS, Kind, Status
 from dsi_core.settings.profile import Profile, load_profile
-from dsi_core.settings.schema import Rule
+from dsi_core.settings.schema import THRESHOLDS, Rule
 
 CODES = 10_000  # to a gap of 1
 LIMIT = 32_000  # of a code; what is further away is drawn there
 NOT_ASKED, DROPPED = -32_768, -32_767  # codes of an answer that was not asked for, or never counts
 LONGEST = 300  # bytes: the end of the slider of mu; longer answers count as this long
-LOWEST, HIGHEST = -0.5, 1.0  # ends of the sliders of delta_t and delta_s
+LOWEST, HIGHEST = THRESHOLDS  # ends of the sliders of delta_t and delta_s
 SAMPLE = ["dataset", "sample_id"]
 SUSPECT = ["dataset", "suspect", "group", "member"]
 ANSWER = ["dataset", "suspect", "sample_id", "draw", "reference", "response", "gap"]

@@ -167,7 +167,7 @@ def few(smoke, monkeypatch):
         reference_sets={},
         imitation=None,
         recipes={name: recipe.changed(epochs=1) for name, recipe in smoke.recipes.items()},
-        decision={"delta_t": -2.0},  # every sample is tainted
+        decision={"delta_t": -0.5},  # every sample is tainted
         responses={"max_new_tokens": 12, "draws": 2},
     )
     monkeypatch.setattr(drafting, "load_profile", lambda name, **_: less)
