@@ -597,6 +597,42 @@ def test_a_region_counts_alone_and_a_link_brings_it_all_back(page, address, tabl
     assert "region" not in told(page)
 
 
+@needs_chromium
+def test_keys_mark_a_region_from_one_sample_to_another(page, address, tables):
+    """In the sorted gaps: the third sample to the sixth, and back beyond the first."""
+    opened(page, address, delta_t=-0.5)
+    order = tainted.gaps(tables[0]).sort_values("min_gap", ascending=False, kind="stable")
+    page.locator(".plot").nth(1).focus()
+
+    def pressed(*keys):
+        for key in keys:
+            page.keyboard.press(key)
+            settled(page)
+        state = told(page)
+        (in_sight,) = re.findall(r"of (\d+) samples? ", page.locator(".summary").inner_text())
+        return order["sample_id"].tolist().index(state["sample"]), int(in_sight)
+
+    assert pressed("ArrowRight", "ArrowRight") == (2, 60)
+    assert pressed(*["Shift+ArrowRight"] * 3) == (5, 4)
+    assert told(page)["region"].startswith("gap:2.9999,6.0001,")
+    assert pressed("Shift+Home") == (0, 3)
+    assert pressed("Shift+End") == (59, 58)
+    assert pressed("ArrowLeft", "Shift+ArrowLeft", "Shift+ArrowLeft") == (56, 3)  # begins anew
+    assert pressed("Escape") == (56, 60)
+    page.locator(".plot").nth(0).focus()
+    place = order["sample_id"].tolist().index(told(page)["sample"])
+    assert pressed("Shift+ArrowUp", "Shift+ArrowDown") == (place, 1)  # where nothing lies between
+
+
+@needs_chromium
+def test_what_a_slider_shows_is_told_by_the_slider(page, address):
+    """The number beside it has no name of its own, and would be read a second time."""
+    opened(page, address, delta_t=0.25)
+    slider = page.get_by_role("slider", name="delta_t")
+    assert slider.get_attribute("aria-valuetext") == "0.25"
+    assert page.locator("output").count() == page.locator("output[aria-hidden=true]").count() == 3
+
+
 # A kernel that sends numbers at once, and the texts of samples when it is told to.
 KERNEL = """([header, numbers]) => {
   const values = { header, state: {} }, none = header.datasets[0].references.map(() => "");

@@ -5,6 +5,7 @@
 
 const MANY = 4000; // samples in sight: beyond, cells are drawn instead of dots
 const NEAR = 14; // pixels from the pointer to a sample
+const EDGE = 1e-4; // around the samples that keys mark, as the ends of a region have four decimals
 const SOON = 300; // milliseconds that texts may take before other texts give way to a word on that
 
 /**
@@ -76,7 +77,7 @@ function explore(root, source, given, told) {
   const sliders = {};
   function slider(key, label, step, sentence) {
     const input = make("input", { type: "range", step, "aria-label": label, name: key });
-    const output = make("output");
+    const output = make("output", { "aria-hidden": "true" }); // the slider itself says its value
     input.addEventListener("input", () => change({ [key]: Number(input.value) }));
     sliders[key] = { input, output };
     thresholds.append(tipped(make("label", { class: "slider" }, make("span", {}, label), input,
@@ -131,7 +132,7 @@ function explore(root, source, given, told) {
     const plot = make("div", { class: "plot", tabindex: 0, role: "application",
       "aria-roledescription": "plot of samples", "aria-label": title, "aria-description":
       `${sentence} Arrow keys go from sample to sample, Home and End to the first and the last,`
-      + " Escape ends the region." }, below, above);
+      + " with Shift they mark the region in between, Escape ends it." }, below, above);
     views.append(make("figure", { class: "view" }, caption, plot));
     plots.set(name, { name, plot, below, above, caption, title });
     listen(plots.get(name));
@@ -465,6 +466,7 @@ function explore(root, source, given, told) {
   }
 
   function listen(plot) {
+    let anchor = -1; // the sample where a region began that keys mark
     const at = (event) => {
       const box = plot.plot.getBoundingClientRect();
       return [event.clientX - box.left, event.clientY - box.top];
@@ -489,7 +491,7 @@ function explore(root, source, given, told) {
       const xs = [scale.xOf(drag.px), scale.xOf(px)].sort((a, b) => a - b);
       const ys = [scale.yOf(drag.py), scale.yOf(py)].sort((a, b) => a - b);
       drag.box = { x0: xs[0], x1: xs[1], y0: ys[0], y1: ys[1] };
-      change({ region: `${plot.name}:${[...xs, ...ys].map((v) => v.toFixed(4)).join(",")}` });
+      change({ region: regionText(plot.name, xs, ys) });
     });
     plot.plot.addEventListener("pointerup", (event) => {
       if (!drag) return;
@@ -505,9 +507,11 @@ function explore(root, source, given, told) {
     });
     plot.plot.addEventListener("pointercancel", () => { drag = null; });
     plot.plot.addEventListener("pointerleave", (event) => drawn && hover(plot, -1, event));
+    plot.plot.addEventListener("blur", () => { anchor = -1; });
     plot.plot.addEventListener("keydown", (event) => {
       if (!drawn) return;
       if (event.key === "Escape") {
+        anchor = -1;
         change({ region: "" });
         return;
       }
@@ -517,12 +521,19 @@ function explore(root, source, given, told) {
       event.preventDefault();
       const { x, y } = drawn.of[plot.name];
       const along = event.key === "ArrowUp" || event.key === "ArrowDown" ? y : x;
-      const places = [...data.ids.keys()].filter((i) => drawn.seen[i] && drawn.counted[i]
+      const marks = event.shiftKey; // beyond the region at hand, too
+      const places = [...data.ids.keys()].filter((i) => drawn.seen[i] && (marks || drawn.counted[i])
         && !Number.isNaN(x[i]) && !Number.isNaN(y[i])).sort((a, b) => along[a] - along[b] || a - b);
       if (!places.length) return;
       const now = places.indexOf(data.place.get(state.sample));
-      const next = now < 0 && step !== Infinity ? 0 : now + step;
-      change({ sample: data.ids[places[Math.min(places.length - 1, Math.max(0, next))]] });
+      const to = now < 0 && step !== Infinity ? 0 : now + step;
+      const next = places[Math.min(places.length - 1, Math.max(0, to))];
+      if (!marks) anchor = -1;
+      else if (anchor < 0) anchor = now < 0 ? next : places[now];
+      const ends = (values) =>
+        [Math.min(values[anchor], values[next]) - EDGE, Math.max(values[anchor], values[next]) + EDGE];
+      change({ sample: data.ids[next],
+        ...(marks && { region: regionText(plot.name, ends(x), ends(y)) }) });
     });
   }
 

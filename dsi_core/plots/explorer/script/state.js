@@ -18,7 +18,10 @@ function fromText(text) {
   return state;
 }
 
-/** A region in view coordinates: "view:x0,x1,y0,y1", or null. */
+const regionText = (view, xs, ys) =>
+  `${view}:${[...xs, ...ys].map((v) => v.toFixed(4)).join(",")}`;
+
+/** A region in view coordinates, as `regionText` writes it, or null. */
 function regionOf(text) {
   const [view, numbers = ""] = text.split(":");
   const [x0, x1, y0, y1] = numbers.split(",").map(Number);
