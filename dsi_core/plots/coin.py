@@ -24,7 +24,8 @@ WIDE = {"description_width": "9em"}
 WIDTH = "550px"  # not in em: a slide's letters are five times as large
 # JupyterLab takes keys before any control does, unless it says so: an arrow key would go to the
 # next cell, "dd" on the list of models would delete this one. RISE turns slides at arrows and
-# Space. And a slider of ipywidgets tells a screen reader no name.
+# Space. And a slider of ipywidgets tells a screen reader no name, nor does the number beside it,
+# which can be typed in.
 KEYS = """export default { render({ el }) {
   const game = () => el.closest(".widget-vbox");
   const keys = (event) => {
@@ -39,8 +40,12 @@ KEYS = """export default { render({ el }) {
   const later = setTimeout(() => { // once it stands in the page
     game()?.addEventListener("keydown", stay);
     for (const slider of game()?.querySelectorAll("[role=slider]") ?? []) {
-      const name = slider.closest(".widget-slider").querySelector("label").textContent;
+      const whole = slider.closest(".widget-slider");
+      const name = whole.querySelector("label").textContent;
       slider.setAttribute("aria-label", name);
+      const number = whole.querySelector(".widget-readout");
+      number.setAttribute("role", "textbox");
+      number.setAttribute("aria-label", `${name}, a number`);
     }
   });
   return () => { clearTimeout(later); window.removeEventListener("keydown", keys, true); };

@@ -11,7 +11,8 @@ MODELS = table("model kind samples hits", ("weak", "member", 10, 9), ("<b>", "in
 
 BOX = """<div class="widget-vbox">
   <select><option>one</option><option>two</option></select>
-  <div class="widget-slider"><label>hits</label><div role="slider">28</div></div>
+  <div class="widget-slider"><label>hits</label><div role="slider">28</div>
+    <div class="widget-readout" contenteditable="true">28</div></div>
   <div id="keys"></div>
 </div><button>elsewhere</button>"""
 LISTEN = """() => {
@@ -88,6 +89,7 @@ def test_a_chosen_model_is_drawn_once_and_never_with_the_hits_of_another(monkeyp
 def test_the_game_is_played_with_buttons():
     box = coin.game(MODELS, seed=3)
     model, samples, hits, buttons, coins, sentence, picture, _ = box.children
+    assert not samples.continuous_update and not hits.continuous_update  # a drag draws once
     once, often, again = buttons.children
     assert (samples.value, hits.value) == (10, 9) and "nobody has tossed" in sentence.value
     once.click()
@@ -120,6 +122,7 @@ def test_keys_stay_with_the_game_and_sliders_have_names(page):
     page.evaluate("() => { game.render({ el: document.querySelector('#keys') }); }")
     page.evaluate(LISTEN)
     page.wait_for_selector("[role=slider][aria-label=hits]")
+    assert page.get_by_role("textbox", name="hits, a number").inner_text() == "28"
     page.focus("select")
     for key in ("ArrowDown", "d", "Control+s"):
         page.keyboard.press(key)
