@@ -3,7 +3,7 @@
 import io
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,7 +138,7 @@ def _convert_gguf(parts: list[Path], folder: Path) -> None:
         for part in parts:
             with open(part, "rb") as piece:
                 shutil.copyfileobj(piece, file)
-    with redirect_stderr(io.StringIO()):  # a bar of transformers' own, which no setting ends
+    with _no_bar_of_a_gguf():
         model = AutoModelForCausalLM.from_pretrained(
             folder, gguf_file=whole.name, dtype=torch.float32
         )
@@ -151,6 +151,11 @@ def _convert_gguf(parts: list[Path], folder: Path) -> None:
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(folder, gguf_file=whole.name).save_pretrained(folder)
     whole.unlink()
+
+
+def _no_bar_of_a_gguf() -> AbstractContextManager[Any]:
+    """Keep off stderr the bar that transformers shows while it de-quantises: no setting ends it."""
+    return redirect_stderr(io.StringIO())
 
 
 def load(
@@ -189,7 +194,7 @@ def load(
     full = tuned is not None and (tuned / "config.json").exists()
     # no pickle of a folder is opened; of a hub's older models transformers lets torch read the
     # numbers alone (`weights_only`), which runs no code
-    with _clear_errors(base):
+    with _clear_errors(base), _no_bar_of_a_gguf() if source.gguf else nullcontext():
         model = AutoModelForCausalLM.from_pretrained(
             tuned if full else prepare(base),
             dtype=dtype,
