@@ -1,8 +1,9 @@
 """One look for every figure: fonts and grid, the colours of what is drawn, sizes of new axes."""
 
+import sys
 import textwrap
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import cycle
@@ -122,7 +123,7 @@ TRUTH = {True: "member", False: "non-member"}
 
 def use() -> None:
     """Set how figures look and how notebooks show them, tables, warnings and errors."""
-    warnings.formatwarning = _formatted
+    warnings.formatwarning, warnings.showwarning = _formatted, _shown_once()
     sns.set_theme(
         context="notebook",
         style="whitegrid",
@@ -205,6 +206,19 @@ def _formatted(message, category, filename, lineno, line=None) -> str:
     if category is UserWarning:
         return f"warning: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"
+
+
+def _shown_once() -> Callable[..., None]:
+    """What shows warnings, the same words once: each vote of a page would say them again."""
+    shown: set[str] = set()
+
+    def show(message, category, filename, lineno, file=None, line=None) -> None:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+        if text not in shown:
+            shown.add(text)
+            print(text, end="", file=file or sys.stderr)
+
+    return show
 
 
 def words_of(name: str) -> str:

@@ -27,6 +27,19 @@ def test_a_warning_in_a_notebook_is_a_line_without_path_and_code(monkeypatch):
     assert old.startswith("files.py:94: DeprecationWarning: old")
 
 
+def test_a_notebook_says_the_same_warning_once(monkeypatch, capsys):
+    """Each vote of notebook 05 warned of the same threshold, eight times in all."""
+    for name in ("formatwarning", "showwarning"):
+        monkeypatch.setattr(warnings, name, getattr(warnings, name))
+    style.use()
+    for text, line in [("none tainted", 1), ("none tainted", 2), ("none asked", 3)]:
+        warnings.showwarning(UserWarning(text), UserWarning, "files.py", line)
+    assert capsys.readouterr().err == "warning: none tainted\nwarning: none asked\n"
+    style.use()  # the page begins again
+    warnings.showwarning(UserWarning("none asked"), UserWarning, "files.py", 3)
+    assert capsys.readouterr().err == "warning: none asked\n"
+
+
 def test_names_of_one_kind_have_a_marker_each_until_they_begin_again():
     markers = style.markers_of(["a", "b", "a", *(f"m{i}" for i in range(25))])
     assert list(markers)[:3] == ["a", "b", "m0"] and len(markers) == 27
