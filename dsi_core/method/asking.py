@@ -139,6 +139,11 @@ def query(
     _query_servers([q for q in missing if responses.is_served(q.training, q.sampling)])
 
 
+def lacking(queries: Iterable[Query]) -> list[Query]:
+    """Give the queries of which the store lacks an answer, one for each model."""
+    return [q for q in _together(queries) if q.missing]
+
+
 def _query_servers(queries: Sequence["Query"]) -> None:
     """Ask tuned models through vLLM, a server for all that share what must be loaded.
 

@@ -37,14 +37,16 @@ class Work:
     served: bool = False
 
 
-def announce(work: Sequence[Work]) -> None:
+def announce(work: Sequence[Work], whole: str = "") -> None:
     """Say on stderr what `sentence` says, if there is anything to do."""
     if work:
-        progress.say(sentence(work))
+        progress.say(sentence(work, whole))
 
 
-def sentence(work: Sequence[Work]) -> str:
+def sentence(work: Sequence[Work], whole: str = "") -> str:
     """Say which models must be tuned and asked, and about how long that takes.
+
+    whole: what this is all work of, where it is more than that of the step at hand.
 
     The time is that of earlier work of this kind on this device, or else, on a CPU, of a matrix
     product here; where neither is known, it says "how long is not known".
@@ -69,9 +71,11 @@ def sentence(work: Sequence[Work]) -> str:
     if len(known) == len(seconds):
         takes = f"about {_time(sum(known) / workers)}"
         first = f"making {_bases(work)} ready, " if _bases(work) else ""
-        besides = f"; {first}the workers' start, and what later steps lack, come on top"
+        later = "comparing texts" if whole else "what later steps lack"
+        besides = f"; {first}the workers' start, and {later}, come on top"
     how = f"{', '.join(labels)}, {workers} worker{'s' if workers > 1 else ''}"
-    made = f"neither stored nor released, so made here: {'; '.join(parts)}"
+    of_whole = f" for {whole}" if whole else ""
+    made = f"neither stored nor released, so made here{of_whole}: {'; '.join(parts)}"
     return f"{made}: {takes} ({how}){besides}"
 
 

@@ -42,6 +42,15 @@ class Features:
 
 
 @dataclass(frozen=True)
+class Needed:
+    """Who is who, what each suspect is asked, and the LMs to be tuned, by their folder."""
+
+    everyone: list[Roles]
+    queries: list[Query]
+    untuned: dict[Path, Training]
+
+
+@dataclass(frozen=True)
 class Task:
     """The answers of one part to score, and where the scores are stored.
 
@@ -78,31 +87,37 @@ def collect(study: Study, mode: Mode | str) -> list[Features]:
 
     Raises `ValueError` as `roles.cast` does.
     """
-    profile, mode = study.profile, Mode(mode)
-    everyone = cast(profile, mode)
-    assert profile.dpdllm is not None, "roles were cast"
-    length, sampling = profile.dpdllm.length, study.sampling.changed(draws=1)
+    mode = Mode(mode)
+    wanted = needed(study, mode)
+    lms = wanted.untuned
+    pending.announce([pending.Work(lm.name, lm) for lm in lms.values()])
+    load.prepare_all(lm.base for lm in lms.values())
+    tunings = [
+        jobs.Job(folder.name, tuning.tune, (lm,), lm.passes, **lm.base.needs)
+        for folder, lm in lms.items()
+    ]
+    asking.query(wanted.queries, others=tunings)
+    planned = [_tasks(study, roles, mode) for roles in wanted.everyone]
+    jobs.run([_job(task) for parts in planned for task in _missing(parts)])
+    return [_features(roles, parts) for roles, parts in zip(wanted.everyone, planned, strict=True)]
 
-    def tasks(roles: Roles) -> dict[Part, Task]:
-        return {part: task(roles, part, sampling, mode, length) for part in Part}
 
+def needed(study: Study, mode: Mode) -> Needed:
+    """Give what all suspects' features need. Raises `ValueError` as `roles.cast` does."""
+    everyone, sampling = cast(study.profile, mode), study.sampling.changed(draws=1)
     queries = [_query(roles, sampling) for roles in everyone]
     unscored = [
         roles
         for roles, query in zip(everyone, queries, strict=True)
-        if query.missing or _missing(tasks(roles))
+        if query.missing or _missing(_tasks(study, roles, mode))
     ]
-    untuned = _untuned(unscored)
-    pending.announce([pending.Work(lm.name, lm) for lm in untuned.values()])
-    load.prepare_all(lm.base for lm in untuned.values())
-    tunings = [
-        jobs.Job(folder.name, tuning.tune, (lm,), lm.passes, **lm.base.needs)
-        for folder, lm in untuned.items()
-    ]
-    asking.query(queries, others=tunings)
-    planned = [tasks(roles) for roles in everyone]
-    jobs.run([_job(task) for parts in planned for task in _missing(parts)])
-    return [_features(roles, parts) for roles, parts in zip(everyone, planned, strict=True)]
+    return Needed(everyone, queries, _untuned(unscored))
+
+
+def _tasks(study: Study, roles: Roles, mode: Mode) -> dict[Part, Task]:
+    assert study.profile.dpdllm is not None, "roles were cast"
+    length, sampling = study.profile.dpdllm.length, study.sampling.changed(draws=1)
+    return {part: task(roles, part, sampling, mode, length) for part in Part}
 
 
 def _missing(tasks: dict[Part, Task]) -> list[Task]:
