@@ -1,4 +1,4 @@
-# make figures | reproduce [PROFILE=small|smoke|paper] [ONLY=02] | book | test | lint | lab | app [ARGS="--no-browser"] | results | status | vllm | clean
+# make figures | reproduce [PROFILE=small|smoke|paper] [ONLY=02] | book | test | lint | lab | app [ONLY=10] [ARGS="--no-browser"] | results | status | vllm | clean
 PROFILE ?= small
 ONLY ?=
 ARGS ?=
@@ -30,8 +30,8 @@ lint: .venv/ready # format, rules, types, floors, notebooks without outputs; `pr
 lab: .venv/ready
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/index.ipynb $(ARGS)
 
-app: .venv/ready # notebook 00 as a page of its own, for people who read no code
-	cd notebooks && ../$(BIN)/voila 00_explore.ipynb $(ARGS)
+app: .venv/ready # notebook 00, or another one, as a page of its own, for people who read no code
+	cd notebooks && ../$(BIN)/voila $(or $(ONLY),00)*.ipynb $(ARGS)
 
 results: .venv/ready # notebooks/pages/results.md, from figures/small
 	$(BIN)/dsi results
