@@ -270,7 +270,7 @@ def verify(
         str, typer.Option(help="The profile whose released answers are checked.")
     ] = "small",
     models: Annotated[int, typer.Option(help=MODELS, min=1)] = 3,
-    seed: Annotated[int, typer.Option(help="The seed that chooses dataset and models.")] = 0,
+    seed: Annotated[int, typer.Option(help="The seed that chooses dataset and models.", min=0)] = 0,
     stored: Annotated[bool, typer.Option("--stored", help=STORED)] = False,
     out: Annotated[str | None, typer.Option(help=ANEW)] = None,
 ) -> None:

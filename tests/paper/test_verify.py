@@ -67,6 +67,12 @@ def test_how_many_to_tune_is_not_asked_where_nothing_is():
     assert "--models, --seed goes without --stored" in done.stderr
 
 
+def test_a_seed_below_nought_is_named():
+    """It was "expected non-negative integer", without a name and a value."""
+    done = CliRunner().invoke(app, ["verify", "--seed", "-1"])
+    assert done.exit_code == 2 and "--seed" in done.stderr
+
+
 def test_a_store_without_the_study_has_nothing_to_compare(elsewhere):
     with pytest.raises(ValueError) as error:
         verify.verify_stored("smoke")
