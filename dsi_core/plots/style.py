@@ -1,9 +1,7 @@
 """One look for every figure: fonts and grid, the colours of what is drawn, sizes of new axes."""
 
-import sys
 import textwrap
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import cycle
@@ -19,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from dsi_core.plots import alt, errors, tables
+from dsi_core.plots import alt, errors, tables, warned
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,6 @@ TRUTH = {True: "member", False: "non-member"}
 
 def use() -> None:
     """Set how figures look and how notebooks show them, tables, warnings and errors."""
-    warnings.formatwarning, warnings.showwarning = _formatted, _shown_once()
     sns.set_theme(
         context="notebook",
         style="whitegrid",
@@ -142,6 +139,7 @@ def use() -> None:
     alt.in_notebooks()
     tables.in_notebooks()
     errors.in_notebooks()
+    warned.in_notebooks()
 
 
 def axes(ax: Axes | None, width: float, height: float) -> Axes:
@@ -199,26 +197,6 @@ def kinds_of(table: pd.DataFrame) -> pd.Series:
     groups = groups.mask(untuned, "untuned")
     kinds = [kind_of(str(g), m) for g, m in zip(groups, table["member"], strict=True)]
     return pd.Series(kinds, table.index, dtype=object)
-
-
-def _formatted(message, category, filename, lineno, line=None) -> str:
-    """A warning as a line for readers, and where it comes from if it is for who develops."""
-    if category is UserWarning:
-        return f"warning: {message}\n"
-    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
-
-
-def _shown_once() -> Callable[..., None]:
-    """What shows warnings, the same words once: each vote of a page would say them again."""
-    shown: set[str] = set()
-
-    def show(message, category, filename, lineno, file=None, line=None) -> None:
-        text = warnings.formatwarning(message, category, filename, lineno, line)
-        if text not in shown:
-            shown.add(text)
-            print(text, end="", file=file or sys.stderr)
-
-    return show
 
 
 def words_of(name: str) -> str:

@@ -1,6 +1,5 @@
 """One look: one colour for one name, axes that are made or given."""
 
-import warnings
 from itertools import combinations
 
 import matplotlib.pyplot as plt
@@ -17,27 +16,6 @@ def test_a_readers_random_numbers_are_left_alone():
     state = np.random.get_state()[1].tolist()
     style.use()
     assert np.random.get_state()[1].tolist() == state
-
-
-def test_a_warning_in_a_notebook_is_a_line_without_path_and_code(monkeypatch):
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
-    style.use()
-    assert warnings.formatwarning("4 rows", UserWarning, "files.py", 94) == "warning: 4 rows\n"
-    old = warnings.formatwarning("old", DeprecationWarning, "files.py", 94)
-    assert old.startswith("files.py:94: DeprecationWarning: old")
-
-
-def test_a_notebook_says_the_same_warning_once(monkeypatch, capsys):
-    """Each vote of notebook 05 warned of the same threshold, eight times in all."""
-    for name in ("formatwarning", "showwarning"):
-        monkeypatch.setattr(warnings, name, getattr(warnings, name))
-    style.use()
-    for text, line in [("none tainted", 1), ("none tainted", 2), ("none asked", 3)]:
-        warnings.showwarning(UserWarning(text), UserWarning, "files.py", line)
-    assert capsys.readouterr().err == "warning: none tainted\nwarning: none asked\n"
-    style.use()  # the page begins again
-    warnings.showwarning(UserWarning("none asked"), UserWarning, "files.py", 3)
-    assert capsys.readouterr().err == "warning: none asked\n"
 
 
 def test_names_of_one_kind_have_a_marker_each_until_they_begin_again():
