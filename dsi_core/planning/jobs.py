@@ -263,7 +263,7 @@ def read(model: Participant, pairs: int, tokens: float, machine: Machine) -> Job
     billions = assumptions.billions(source_of(model.training.base))
     seconds = tokens * card.forward_seconds(rule("forward_flops"), billions)
     seconds += loading_seconds(billions, card)
-    key = store.key([pairs, tokens])
+    key = store.key([pairs, round(tokens)])  # the last digit of a sum is another in Python 3.12
     return JobEstimate(
         id=f"read {model.dataset} {weights(model.training)} [{key}]",
         step=Step.READ,
