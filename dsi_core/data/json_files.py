@@ -166,9 +166,10 @@ class _Scanner:
     def _broken(self, why: str, at: int) -> ValueError:
         if why.startswith("Invalid control character"):
             why = "a text goes on beyond the end of its line: a quote or the rest is missing"
-        comma = TRAILING.search(self.buffer, max(self.at, at - 200), at + 1)
-        if comma:
-            return self.wrong("a comma before a closing bracket", comma.start())
+        before = TRAILING.search(self.buffer, max(self.at, at - 200), at + 1)
+        comma = before.start() if before else at  # from Python 3.13 on the comma is named itself
+        if before or why.startswith("Illegal trailing comma"):
+            return self.wrong("a comma before a closing bracket", comma)
         ends = not self.buffer[at:].strip()
         if at > self.at and (ends or self.buffer.startswith("\n{", at - 1)):
             return self.wrong(f"{why}: the record that begins here has no end")

@@ -150,7 +150,10 @@ def _misread(path: Path, encoding: str) -> ValueError:
             chunk = file.read(CHUNK)
             try:
                 decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
+            except UnicodeError as error:
+                # no byte-order mark: until Python 3.12 no byte is named
+                if not isinstance(error, UnicodeDecodeError) or "BOM" in error.reason:
+                    return _no_mark(path, encoding, error)
                 kept: bytes = error.object  # what was left of the chunk before, and this one
                 at = read + len(chunk) - len(kept) + error.start
                 lines += kept[: error.start].count(b"\n")
@@ -162,14 +165,6 @@ def _misread(path: Path, encoding: str) -> ValueError:
                         f"{path} ends within a character ({_named(encoding)}): was it cut?"
                     ) from None
                 break
-            except UnicodeError as error:  # no byte-order mark
-                name = codecs.lookup(encoding).name
-                pair = name in ("utf-16", "utf-32")
-                named = f"give --encoding {name}-le or {name}-be, or " if pair else ""
-                return ValueError(
-                    f"{path}: {error}; {named}leave --encoding out where it is UTF-8 "
-                    "(in a profile encoding)"
-                )
             assert chunk, "it was not in the encoding a moment ago"
             read, lines, before = read + len(chunk), lines + chunk.count(b"\n"), chunk[-AROUND:]
     said = f"{path}, line {lines}: byte 0x{wrong:02x} at offset {at} is not {_named(encoding)}"
@@ -188,6 +183,14 @@ def _misread(path: Path, encoding: str) -> ValueError:
     shown = line.decode(likely, errors="replace").strip()[:60]
     said += f"; it is probably {likely}, in which the line is {shown!r}"
     return ReadOtherwise(said, AS_UTF8, _given(likely))
+
+
+def _no_mark(path: Path, encoding: str, error: UnicodeError) -> ValueError:
+    name = codecs.lookup(encoding).name
+    named = f"give --encoding {name}-le or {name}-be, or " if name in ("utf-16", "utf-32") else ""
+    return ValueError(
+        f"{path}: {error}; {named}leave --encoding out where it is UTF-8 (in a profile encoding)"
+    )
 
 
 def _likely(sample: bytes) -> str | None:
