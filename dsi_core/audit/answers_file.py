@@ -12,6 +12,7 @@ from dsi_core.data.files import read_file
 from dsi_core.data.text import ReadOtherwise
 from dsi_core.services import thoughts
 
+RECORD = '{"prompt": "...", "response": "..."}'
 COLUMNS = ["sample_id", "draw", "response"]
 NAMED = 3  # prompts that are quoted where some are unknown
 FIELDS = 10  # of a record that are named where one lacks: one keyed by prompts has hundreds
@@ -149,7 +150,7 @@ def _response(record: dict[str, Any], place: str) -> str:
     if response is None or (isinstance(response, float) and math.isnan(response)):
         raise ValueError(
             f"{place}, field 'response': is missing, needs the answer as text "
-            f'("" = it said nothing); has {_fields(record)}'
+            f'("" = it said nothing), as in {RECORD}; has {_fields(record)}'
         )
     return text_of(response, f"{place}, field 'response'")
 
@@ -168,7 +169,9 @@ def _asked(
         text_of(record.get(name), f"{place}, field {name!r}") for name in ("sample_id", "prompt")
     )
     if not sample and not prompt:
-        raise ValueError(f"{place}: says neither 'prompt' nor 'sample_id'; has {_fields(record)}")
+        raise ValueError(
+            f"{place}: says neither 'prompt' nor 'sample_id', as in {RECORD}; has {_fields(record)}"
+        )
     prompt = composed(prompt).strip()
     if not sample:
         return by_prompt.get(prompt, []), prompt

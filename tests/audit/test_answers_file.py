@@ -113,7 +113,10 @@ def test_of_many_unknown_questions_three_are_named(read):
 @pytest.mark.parametrize(
     ("records", "words"),
     [
-        ([{"prompt": "x"}], ["a.jsonl, row 1, field 'response': is missing", "has prompt"]),
+        (
+            [{"prompt": "x"}],
+            ["a.jsonl, row 1, field 'response': is missing", 'as in {"prompt"', "has prompt"],
+        ),
         ([{"prompt": "x", "response": None}], ["field 'response': is missing"]),
         ([{"prompt": "x", "response": 3}], ["field 'response': 3 is int, needs text"]),
         ([{"response": "a"}], ["neither 'prompt' nor 'sample_id'", "has response"]),
