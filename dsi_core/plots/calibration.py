@@ -1,4 +1,4 @@
-"""Calibration: statistics, p-values of innocents, what the exact tests find, whom methods accuse.
+"""Calibration: statistics, p-values of innocents, what the exact tests find.
 
 A twin is "wording twin" or "private twin"; found is the share of orders of asking that found.
 """
@@ -23,12 +23,6 @@ DRAWS = {
     "confirmation": (COLORS["one"], "o"),
     "confirmation, new rows": (COLORS["one"], "^"),
     "development": (COLORS["other"], "s"),
-}
-# Who is judged beside other methods, and the kinds that they look like.
-BESIDE = {
-    "member": Kind.MEMBER,
-    "on D's other wording": Kind.LIKE_D,
-    "innocent": Kind.OTHER,
 }
 
 
@@ -126,7 +120,7 @@ def plot_p_values(table: pd.DataFrame, *, alpha: float) -> Figure:
         of_twin = table[table["twin"] == ax.get_title(loc="left")]
         for place, name in enumerate(names):
             p = of_twin.loc[of_twin["who"] == name, "p"].sort_values()
-            look = LOOKS[_kind(*name.partition(": ")[::2])]
+            look = LOOKS[kind_of(*name.partition(": ")[::2])]
             y = place + 0.5 * style.apart(len(p))
             ax.plot(p, y, look.marker, color=look.color, alpha=0.8)
         _p_axis(ax, alpha, [_called(name) for name in names])
@@ -143,7 +137,7 @@ def as_drawn(table: pd.DataFrame) -> pd.DataFrame:
 def _called(who: str) -> str:
     """What a row calls models: innocent ones as legends do."""
     kind, _, group = who.partition(": ")
-    return f"{kind}: {style.words_of(_kind(kind, group))}" if group else who
+    return f"{kind}: {style.words_of(kind_of(kind, group))}" if group else who
 
 
 def plot_shifts(table: pd.DataFrame, *, alpha: float) -> Figure:
@@ -306,61 +300,8 @@ def plot_accuser(table: pd.DataFrame, *, alpha: float) -> Figure:
     return figure
 
 
-def plot_beside(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Whom each method accuses.
-
-    Parameters
-    ----------
-    table : DataFrame
-        model, kind (what it was tuned on), method, accused (bool); a method that cannot see a model
-        has no row.
-    ax : Axes, optional
-        Where to draw; new axes by default.
-
-    Returns
-    -------
-    Axes
-        A row for each model, a column for each method. Filled: accused; empty: not; no mark: the
-        method cannot see the model. Kinds look as everywhere; an accused innocent is crossed.
-    """
-    models = table.drop_duplicates("model").set_index("model")["kind"]
-    models = models.sort_values(key=lambda kinds: kinds.map(list(kinds.unique()).index))
-    methods = list(table["method"].unique())
-    ax = style.axes(ax, 4.4 + 0.75 * len(methods), 1.8 + 0.26 * len(models))
-    places = {name: place for place, name in enumerate(models.index)}
-    for row in table.to_dict("records"):
-        x, y = methods.index(row["method"]), places[row["model"]]
-        look = LOOKS[_kind(row["kind"], "")]
-        fill = look.color if row["accused"] else "white"
-        ax.plot(x, y, "s", color=look.color, markerfacecolor=fill, markersize=10)
-        if row["accused"] and row["kind"] == "innocent":
-            ax.annotate("✗", (x, y), ha="center", va="center", color="white", fontsize=9)
-    for change in np.flatnonzero(models.to_numpy()[1:] != models.to_numpy()[:-1]):
-        ax.axhline(change + 0.5, color=COLORS["zero"], linewidth=0.8)
-    ax.set_xticks(range(len(methods)), methods, rotation=35, ha="right")
-    names = [f"{m} ({k})".replace("after 1 epochs", "after 1 epoch") for m, k in models.items()]
-    ax.set_yticks(range(len(models)), names, fontsize=8)
-    if len(table) < len(models) * len(methods):
-        ax.set_xlabel("no square: the method cannot see the model", fontsize=9)
-    ax.set(xlim=(-0.5, len(methods) - 0.5), ylim=(len(models) - 0.5, -0.5))
-    ax.grid(visible=False)
-    grey = COLORS["zero"]
-    marks = [
-        ("accused", grey, grey),
-        ("not accused", grey, "white"),
-        *((words, COLORS[kind], COLORS[kind]) for words, kind in BESIDE.items()),
-    ]
-    handles = [
-        Line2D([], [], color=c, marker="s", markerfacecolor=fill, linestyle="none", label=words)
-        for words, c, fill in marks
-    ]
-    ax.legend(handles=handles, **style.OUTSIDE)
-    style.says(ax, findings.accused(table), "A square for each model and method, filled: accused")
-    return ax
-
-
-def _kind(kind: str, group: str) -> Kind:
-    """The look of a model: what it was tuned on; for an innocent one, how it came to be."""
+def kind_of(kind: str, group: str) -> Kind:
+    """Tell as what a model is drawn: what it was tuned on; an innocent one, how it came to be."""
     if kind == "innocent":
         return style.kind_of(group, False)
     return Kind.MEMBER if "member" in kind else style.kind_of(kind, False)
@@ -368,7 +309,7 @@ def _kind(kind: str, group: str) -> Kind:
 
 def _kinds(models: pd.DataFrame) -> dict[str, Kind]:
     """The look of each model: columns model, kind, group."""
-    return {row["model"]: _kind(row["kind"], row["group"]) for row in models.to_dict("records")}
+    return {row["model"]: kind_of(row["kind"], row["group"]) for row in models.to_dict("records")}
 
 
 def _pair(names: pd.Series) -> dict[str, tuple[str, str]]:

@@ -18,7 +18,6 @@ from dsi_core.audit.asking.storage import answers as stored_answers
 from dsi_core.audit.asking.storage import answers_in, beside
 from dsi_core.audit.judging import judgement, kit
 from dsi_core.audit.judging.judgement import Answer, Judgement
-from dsi_core.audit.judging.kit import sensitivity
 from dsi_core.audit.plan import Plan
 from dsi_core.audit.preparation import prepared, prepared_json
 from dsi_core.audit.reach import Power
@@ -189,7 +188,7 @@ def _sets_temperature(plan: Plan) -> bool:
 def _sensitivity(plan: Plan, judged: Judgement) -> ExactFacts | None:
     if judged.exact is None:
         return None
-    return ExactFacts.model_validate(sensitivity(plan, judged))
+    return ExactFacts.model_validate(kit.sensitivity(plan, judged))
 
 
 def _without_controls(plan: Plan, judged: Judgement) -> ExactFacts | None:
