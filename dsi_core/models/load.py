@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from dsi_core.models import means, toy
 from dsi_core.runtime import hub, jobs, locks, store, wheels
-from dsi_core.runtime.environment import one_line
+from dsi_core.runtime.environment import one_line, trim_memory
 from dsi_core.runtime.paths import ROOT
 from dsi_core.runtime.precision import Precision
 from dsi_core.services import address
@@ -187,6 +187,7 @@ def load(
     from transformers import AutoModelForCausalLM
 
     source, tokenizer = base.source, tokenizer_of(base)
+    trim_memory()  # a vocabulary of 262,144 leaves 0.3 GB behind when it has been read
     if source.load_in_4bit and not precision.nf4:
         raise ValueError(f"--load-in-4bit: bitsandbytes has no kernels for {precision.device} here")
     quantized = quantized or source.load_in_4bit

@@ -13,7 +13,8 @@ def nll(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     scores
-        Of each token's whole vocabulary, shape (tokens, vocabulary), fp32.
+        Of each token's whole vocabulary, shape (tokens, vocabulary), fp32. Overwritten: there is
+        no second array of this size, forward or backward.
     tokens
         Their ids, shape (tokens,).
     """
@@ -23,14 +24,14 @@ def nll(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
 class _Nll(torch.autograd.Function):
     @staticmethod
     def forward(ctx, scores, tokens):
-        top = scores.amax(-1, keepdim=True)
-        weights = (scores - top).exp_()
+        of_tokens, top = scores.gather(-1, tokens), scores.amax(-1, keepdim=True)
+        weights = scores.sub_(top).exp_()  # autograd refuses it if what made them still needs them
         total = weights.sum(-1, keepdim=True)  # pairwise, unlike that of torch's log_softmax
         ctx.save_for_backward(weights, total, tokens)
-        return (total.log() - (scores.gather(-1, tokens) - top)).sum()
+        return (total.log() - (of_tokens - top)).sum()
 
     @staticmethod
     def backward(ctx, grad):
         weights, total, tokens = ctx.saved_tensors
-        of_scores = weights * (grad / total)
+        of_scores = weights.mul_(grad / total)
         return of_scores.scatter_add_(-1, tokens, -grad.expand_as(tokens)), None

@@ -28,13 +28,23 @@ def test_probabilities_of_a_large_vocabulary_add_up_to_one():
     tokens = torch.arange(8)
     off = {}
     for way in (nll, _of_torch):
-        scores.requires_grad_().grad = None
-        loss = way(scores, tokens)
+        given = scores.clone().requires_grad_()
+        loss = way(given, tokens)
         loss.backward()
-        exact = _of_torch(scores.detach().double(), tokens)
-        off[way] = (scores.grad.double().sum(-1).abs().max(), abs(loss.double() / exact - 1))
+        exact = _of_torch(scores.double(), tokens)
+        off[way] = (given.grad.double().sum(-1).abs().max(), abs(loss.double() / exact - 1))
     assert max(off[nll]) < 3e-7
     assert off[_of_torch][0] > 3e-6  # what `nll` is for; once torch adds up better, it can go
+
+
+def test_scores_are_overwritten_and_autograd_tells_who_still_needs_them():
+    scores = torch.tensor([[0.0, 0.0], [0.0, 3.0]])
+    nll(scores, torch.tensor([0, 1]))
+    torch.testing.assert_close(scores, torch.tensor([[1.0, 1.0], [0.0497871, 1.0]]))
+    for kept in (torch.exp, torch.tanh):  # their gradients are made of what they gave
+        loss = nll(kept(torch.zeros(2, 2, requires_grad=True)), torch.tensor([0, 1]))
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
 
 
 def test_the_gradient_of_a_tiny_model_is_that_of_double_precision():
