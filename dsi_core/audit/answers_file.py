@@ -1,5 +1,6 @@
 """A file of answers (answers.jsonl): what a model said elsewhere, as a suspect or as a control."""
 
+import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,10 +103,17 @@ def evenly(answers: pd.DataFrame) -> pd.DataFrame:
 
 def without_thoughts(answers: pd.DataFrame) -> pd.DataFrame:
     """Cut off a control's thoughts, as the suspect's are; a reply of thoughts alone is empty."""
-    said = answers["response"].map(lambda text: thoughts.apart(text).answer)
-    table = answers.assign(response=said.astype(object))
+    texts = answers["response"].map(lambda text: thoughts.apart(text).answer)
+    table = answers.assign(response=texts.astype(object))
     table.attrs |= answers.attrs
     return table
+
+
+def said(answers: pd.DataFrame) -> str:
+    """Hash what a model said, the same whatever the file's format, fields, order and spaces."""
+    texts = answers["response"].map(lambda text: " ".join(composed(text).split()))
+    told = list(zip(answers["sample_id"], answers["draw"], texts, strict=True))
+    return hashlib.sha256(repr(told).encode()).hexdigest()  # escapes what UTF-8 cannot hold
 
 
 def described(answers: pd.DataFrame) -> str:

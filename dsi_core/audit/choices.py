@@ -112,7 +112,7 @@ def plan(
         )
         temperature = UNKNOWN_TEMPERATURE
     whole = _subject(about, profile)
-    given = None if answers is None else _of_file(answers, whole)
+    given = None if answers is None else answers_file.without_thoughts(_of_file(answers, whole))
     if prepared is not None:
         _refuse_copies(prepared, answers)
     greedy = not (whole.responses.temperature if temperature is None else temperature)
@@ -145,7 +145,7 @@ def plan(
         samples=asked,
         alpha=alpha,
         looks=looks,
-        controls=_controls(control_answers, whole, asked, answers),
+        controls=_controls(control_answers, whole, asked, given, f"--answers {answers}"),
         control_files=tuple(Path(path) for path in control_answers),
         stops_early=stops_early,
         budget=read_budget(budget, price_in, price_out),
@@ -352,19 +352,24 @@ def _controls(
     files: Sequence[str | Path],
     whole: Subject,
     asked: pd.DataFrame,
-    answers: str | Path | None,
+    suspect: pd.DataFrame | None,
+    called: str,
 ) -> pd.DataFrame:
-    """The answers of all controls, each a file of another model, in one table."""
+    """The answers of all controls, each a file of another model, in one table.
+
+    suspect: its answers, if they are in a file; called: that file, in errors.
+    """
     tables = [pd.DataFrame(columns=["control", *answers_file.COLUMNS])]
-    suspect = {} if answers is None else {f"--answers {answers}": Path(answers)}
-    named = control_files.by_name(files, suspect)
-    for number, (name, path) in enumerate(named.items(), start=1):
-        said = answers_file.without_thoughts(_of_file(path, whole))
-        said = said[said["sample_id"].isin(asked["sample_id"])]
+    others = [] if suspect is None else [(called, answers_file.said(suspect))]
+    for number, (name, path) in enumerate(control_files.by_name(files).items(), start=1):
         option = f"--control-answers {path}"
+        read = answers_file.without_thoughts(_of_file(path, whole))
+        others.append((option, answers_file.said(read)))
+        said = read[read["sample_id"].isin(asked["sample_id"])]
         _check_coverage(option, said, asked)
         _warn_of_uneven(option, said)
         tables.append(answers_file.evenly(said).assign(control=f"{number}. {name}"))
+    control_files.refuse_copies(others)
     return pd.concat(tables, ignore_index=True)
 
 

@@ -412,7 +412,7 @@ def test_a_preparation_with_one_model_as_several_controls_is_refused(prepared, s
     copied = made.facts.changed(control_answers={"one": said, "two": said})
     with pytest.raises(ValueError) as caught:
         choices.plan(replace(made, facts=copied), *whom)
-    says(caught, f"{made.folder}: control 'two': has the same content as", "control 'one'; each")
+    says(caught, f"{made.folder}: control 'two': says the same as", "control 'one'; each")
     first = smoke.controls[0]
     study = made.study.changed(suspects=[first, first.changed(name="again")])
     with pytest.raises(ValueError) as caught:
@@ -429,7 +429,7 @@ def test_the_suspect_is_no_control_of_its_preparation(prepared, tmp_path):
     made = replace(made, facts=made.facts.changed(control_answers={"one": one}))
     with pytest.raises(ValueError) as caught:
         choices.plan(made, "m", None, answers=file)
-    says(caught, f"{made.folder}: control 'one': has the same content as --answers {file}; each")
+    says(caught, f"{made.folder}: control 'one': says the same as --answers {file}; each")
     write_jsonl(file, [{**row, "response": "Another text."} for row in rows])
     assert choices.plan(made, "m", None, answers=file).answers_file == file
 
@@ -477,7 +477,7 @@ def controlled(tmp_path):
         ),
         (
             {"a": ("x", 8), "b": ("x", 8)},
-            ["b.jsonl: has the same content as --control-answers ", "a.jsonl; each control is an"],
+            ["b.jsonl: says the same as --control-answers ", "a.jsonl; each control is an"],
         ),
         ({"a": ("<think>x</think> ", 8)}, ["a.jsonl: has a text for none of the 8 samples"]),
         ({"a": ("", 3)}, ["a.jsonl: has a text for none of the 8 samples; leave it out"]),
@@ -495,7 +495,7 @@ def test_the_suspect_is_no_control(controlled, tmp_path):
     controlled({"m": (STRANGER, 8)})  # writes the file
     with pytest.raises(ValueError) as caught:
         controlled({"a": (STRANGER, 8)}, answers=tmp_path / "m.jsonl")
-    says(caught, "a.jsonl: has the same content as --answers", "m.jsonl; each", "none is the susp")
+    says(caught, "a.jsonl: says the same as --answers", "m.jsonl; each", "none is the susp")
 
 
 def test_how_many_samples_a_control_covers_is_told(controlled):

@@ -20,26 +20,22 @@ def files(tmp_path):
 
 
 def test_each_is_called_as_its_file(files):
-    a, b, other = files("a", "b", "other")
-    assert control_files.by_name([a, str(b)], {"the profile's": other}) == {"a": a, "b": b}
-
-
-def test_one_with_the_content_of_another_control_is_refused(files, tmp_path):
     a, b = files("a", "b")
-    (copy := tmp_path / "copy.jsonl").write_text("a")
+    assert control_files.by_name([a, str(b)]) == {"a": a, "b": b}
+
+
+def test_one_that_says_the_same_as_another_is_refused():
+    control_files.refuse_copies([("a", "1"), ("b", "2")])
     with pytest.raises(ValueError) as caught:
-        control_files.by_name([b, copy], {"profile 'small', control 'assistant'": a})
-    says(caught, f"{copy}: has the same content as profile 'small', control 'assistant'; each")
-    with pytest.raises(ValueError) as caught:
-        control_files.by_name([a, copy], {})
-    says(caught, f"{copy}: has the same content as --control-answers {a}; each")
+        control_files.refuse_copies([("a", "1"), ("b", "2"), ("c", "1")])
+    says(caught, "c: says the same as a; each control is another model, and none is the suspect")
 
 
 def test_one_that_is_called_as_another_control_or_is_not_there_is_refused(files, tmp_path):
     (a,) = files("a")
     with pytest.raises(ValueError, match="another control is called 'a'; rename the file"):
-        control_files.by_name([a], {}, {"a"})
+        control_files.by_name([a], {"a"})
     with pytest.raises(ValueError, match=r"--control-answers .*nowhere.jsonl: no such file"):
-        control_files.by_name([tmp_path / "nowhere.jsonl"], {})
+        control_files.by_name([tmp_path / "nowhere.jsonl"])
     with pytest.raises(ValueError, match=r"--control-answers .*: is a folder; give one file"):
-        control_files.by_name([tmp_path], {})
+        control_files.by_name([tmp_path])

@@ -166,12 +166,23 @@ def draft(
     settings, unmeasured = _less_long(settings, name, fetch)
     pairs = load_pairs(dataset(settings, name))
     _refuse_copies(settings, name, pairs)
-    files = _files(base, settings, name, control_answers)
+    own = {n: ROOT / path for n, path in base.control_answers.get(name, {}).items()}
+    taken = {s.name for s in settings.suspects} | {innocents.RETRIEVAL} | set(own)
+    files = own | control_files.by_name(control_answers, taken)
     called = "rows" if rows is None and parts is None else "rows drawn"
     answers = {
         control: answers_file.without_thoughts(answers_file.read(path, pairs, called))
         for control, path in files.items()
     }
+    control_files.refuse_copies(
+        (
+            f"profile {base.name!r}, control {control!r}"
+            if control in own
+            else f"--control-answers {files[control]}",
+            answers_file.said(table),
+        )
+        for control, table in answers.items()
+    )
     hashes = {control: sha256_of(path) for control, path in files.items()}
     key = prepared_json.key(settings, pairs["sample_id"].tolist(), hashes, folder)
     if not replace:
@@ -298,14 +309,6 @@ def _refuse_copies(settings: Profile, name: str, pairs: pd.DataFrame) -> None:
                 f"pair of {name}, the first: {near['prompt'].iloc[0][:60]!r}; a model tuned on "
                 "them is no innocent: --other-words needs other words"
             )
-
-
-def _files(base: Profile, settings: Profile, name: str, given: Sequence[str]) -> dict[str, Path]:
-    """The files of answers by the names of their controls: the profile's own, and those given."""
-    own = {n: ROOT / path for n, path in base.control_answers.get(name, {}).items()}
-    taken = {s.name for s in settings.suspects} | {innocents.RETRIEVAL} | set(own)
-    others = {f"profile {base.name!r}, control {n!r}": path for n, path in own.items()}
-    return own | control_files.by_name(given, others, taken)
 
 
 def _refuse_other(folder: Path, key: str) -> None:

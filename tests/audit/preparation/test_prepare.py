@@ -1,5 +1,6 @@
 """The offline phase for any dataset: who is innocent, what is split, what is refused."""
 
+import pandas as pd
 import pytest
 from helpers import says, write_jsonl
 from typer.testing import CliRunner
@@ -68,14 +69,15 @@ def test_answers_to_rows_that_were_not_drawn_are_told_as_that(tmp_path):
         assert others.startswith(said) and bool(others) is bool(said)
 
 
-def test_files_of_answers_with_the_same_content_are_one_model(monkeypatch, tmp_path):
+def test_files_of_the_same_answers_are_one_model_in_another_format_too(monkeypatch, tmp_path):
     monkeypatch.setattr(prepare, "_offline", lambda *_: pytest.fail("work began"))
     mine = write_jsonl(tmp_path / "mine.jsonl", PAIRS)
     rows = [{"prompt": pair["q"], "response": "A number."} for pair in PAIRS]
-    files = [str(write_jsonl(tmp_path / f"{name}.jsonl", rows)) for name in ("a", "b")]
+    files = [str(write_jsonl(tmp_path / "a.jsonl", rows)), str(tmp_path / "b.csv")]
+    pd.DataFrame(rows[::-1]).assign(model="b").to_csv(files[1], index=False)
     with pytest.raises(ValueError) as error:
         prepare.run(str(mine), "smoke", control_answers=files, out=tmp_path / "o")
-    says(error, f"--control-answers {files[1]}: has the same content as --control-answers", "a.jso")
+    says(error, f"--control-answers {files[1]}: says the same as --control-answers", "a.jso")
 
 
 def test_one_model_under_several_names_is_no_several_controls(few, monkeypatch, tmp_path):
