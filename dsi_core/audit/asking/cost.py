@@ -57,19 +57,21 @@ def affordable(
     return questions[questions["sample_id"].isin(fits.index[fits.cummin()])]
 
 
-def allowance(plan: Plan, stored: pd.DataFrame) -> Allowance | None:
+def allowance(plan: Plan, stored: pd.DataFrame, *, neutral: bool = False) -> Allowance | None:
     """Give what may be billed now, repeated requests too; None = there is no limit.
 
-    stored: the answers so far. The neutral questions to come are taken off first.
+    stored: the answers so far. neutral: for neutral questions, which may take all that is left; for
+    the others, the neutral questions to come are taken off first.
     """
-    reserved = reserved_neutral(plan, stored)
+    reserved = 0 if neutral else reserved_neutral(plan, stored)
     if plan.budget.queries is not None:
         return Allowance(plan.budget.queries - used(plan, stored) - reserved, lambda prompt: 1.0)
     if plan.budget.money is None:
         return None
     kept = reserved * plan.budget.cost(worst_neutral(plan)) if reserved else 0.0
     left = plan.budget.money - spent(plan, stored) - kept
-    return Allowance(left, lambda prompt: plan.budget.cost(worst(plan, prompt)))
+    most = (lambda _: worst_neutral(plan)) if neutral else partial(worst, plan)
+    return Allowance(left, lambda prompt: plan.budget.cost(most(prompt)))
 
 
 def _money(plan: Plan, samples: pd.DataFrame, tokens: Callable[[str], Tokens]) -> pd.Series:

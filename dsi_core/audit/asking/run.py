@@ -39,7 +39,7 @@ from dsi_core.models.tuning import Training
 from dsi_core.runtime import jobs, locks, provenance, store
 from dsi_core.runtime.progress import Progress
 from dsi_core.services import batch, endpoint, pending
-from dsi_core.services.billing import Lost
+from dsi_core.services.billing import Allowance, Lost
 from dsi_core.services.reply import Reply
 from dsi_core.services.service import Service
 from dsi_core.services.trial import EndpointError
@@ -101,7 +101,7 @@ def run(plan: Plan) -> Outcome:
                 service = opened.enter_context(Service(plan.remote, plan.folder))
             if len(neutral):
                 assert service is not None
-                _ask_neutral(plan, service, neutral, ended)
+                _ask_neutral(plan, service, neutral, ended, allowance(plan, stored, neutral=True))
                 cost = spent(plan, stored) if plan.budget.has_prices else None
             if ended is not None:
                 for one in told:
@@ -299,14 +299,20 @@ def _neutral(plan: Plan, stored: pd.DataFrame, ended: Ended | None) -> pd.DataFr
 
 
 def _ask_neutral(
-    plan: Plan, service: Service, questions: pd.DataFrame, ended: Ended | None
+    plan: Plan,
+    service: Service,
+    questions: pd.DataFrame,
+    ended: Ended | None,
+    allowed: Allowance | None,
 ) -> None:
     folder = plan.folder / same_model.FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     how = same_model.sampling(plan.asking.seed)
     assert plan.remote is not None
     vain: list[tuple[Any, Lost]] = []
-    replies = endpoint.answers(plan.remote, questions, how, service, unanswered=vain)
+    replies = endpoint.answers(
+        plan.remote, questions, how, service, unanswered=vain, allowance=allowed
+    )
     try:
         with _counted(plan, folder, replies, vain) as kept:
             keep(folder, kept)

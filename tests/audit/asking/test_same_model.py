@@ -274,6 +274,21 @@ def test_a_budget_leaves_room_for_the_last_round(prepared, server):
     assert len(neutral(server)) == 12 and outcome.judgement.samples == 18
 
 
+def test_neutral_questions_that_are_repeated_stay_in_the_budget(prepared, server, pauses):
+    """Six queries are left for the last round, and a service bills every other one for nothing."""
+    folder = prepared(20)
+    healthy, turns = Served(folder), count()
+    server.script = lambda prompt, n: (
+        (200, {}, b"?")
+        if prompt in NEUTRAL and len(server.asked) > 42 and next(turns) % 2
+        else healthy(prompt, n)
+    )
+    audit = plan(folder, server, neutral=2, stop_early=False, draws=2, budget="48")
+    outcome = run.run(audit)
+    assert outcome.ended is Ended.BUDGET_SPENT and len(server.asked) == 48
+    assert len(neutral(server)) == 12 and len(storage.beside(audit)) == 9
+
+
 def test_a_last_round_that_fails_takes_no_outcome_away(prepared, server):
     folder = prepared(6)
     healthy = Served(folder)
