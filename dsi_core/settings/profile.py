@@ -165,7 +165,7 @@ def explain(error: ValidationError, place: str, kind: Any = None) -> str:
         value = refused["input"]
         plain = not isinstance(value, (dict, list, tuple, BaseModel)) or not value
         secret = refused["type"] == "extra_forbidden" and KEYS.search(str(refused["loc"][-1]))
-        why = refused["msg"]
+        why = refused["msg"].removeprefix("Value error, ")  # how pydantic marks one of our own
         if refused["type"] == "extra_forbidden" and (known := _names(kind, refused["loc"][:-1])):
             near = get_close_matches(str(refused["loc"][-1]), known, 1)
             helps = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(known)}"
