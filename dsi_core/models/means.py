@@ -23,14 +23,14 @@ UNPACKED = 0.4  # of a GPU's free memory, that weights may take to be held as bf
 ACTIVATIONS = 0.8  # of what is then free, that activations may take to be kept
 KEPT = 18  # bytes a token leaves in each layer per entry of its hidden and feed-forward states
 VARLEN = "varlen"  # what transformers calls `_attend`
-CPU_ROOM = 2.3e9  # bytes, estimated, that a step may keep on a CPU: the study then holds 8.6 GB
+CPU_ROOM = 2.3e9  # bytes, estimated, that a step may keep on a CPU: the study then holds 7.4 GB
 OPTIMIZED = 12  # bytes per trained weight for the optimizer: its gradient and two moments
 COMPILED = 1000  # steps from which compiling pays: it takes 65 s, and saves 71 ms a step on an H200
 CPU_PAIRS = 2  # at once on a CPU at least, and all that it pads
 HEAD_ROWS = 512  # of an output layer at once, on a CPU with AVX2: what MKL packs stays in its cache
 NARROW = 64  # entries of a head, up to which a CPU attends in fp32: bf16's backward pass is slower
 FUSED = {"adamw_torch": "adamw_torch_fused"}  # the same numbers in one pass: a third of the time
-SCORED = 8  # bytes a token takes for each of a vocabulary: `loss.nll` holds two numbers
+SCORED = 8  # bytes a token counts for each of a vocabulary: `loss.nll` holds 4, the rest is holes
 
 
 @dataclass(frozen=True)
