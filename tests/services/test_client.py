@@ -29,6 +29,13 @@ from dsi_core.settings.schema import Endpoint
 CANARY = "canary-7f3a"
 
 
+def end(listener):
+    """Close it, also for a thread in its `accept`, which would wait on, on whatever opens next."""
+    with suppress(OSError):  # where only what is connected can be shut down
+        listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
 @contextmanager
 def recorder(answer=b'{"choices": []}', status="200 OK"):
     """A server that keeps every byte that it gets; gives (port, the list of requests)."""
@@ -62,7 +69,7 @@ def recorder(answer=b'{"choices": []}', status="200 OK"):
     try:
         yield listener.getsockname()[1], got
     finally:
-        listener.close()
+        end(listener)
 
 
 def of(base_url, **changes):
@@ -403,7 +410,7 @@ def tunnel(context=None):
     try:
         yield listener.getsockname()[1]
     finally:
-        listener.close()
+        end(listener)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -510,7 +517,7 @@ def sending(pieces, every_s=0.02):
     try:
         yield listener.getsockname()[1]
     finally:
-        listener.close()
+        end(listener)
 
 
 def chunk(data):
