@@ -2,6 +2,8 @@
 
 import torch
 
+ROWS = 8  # at once: of the largest vocabularies they stay in a core's cache
+
 
 def nll(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """Give the negative log-likelihood of tokens in nats, summed: 0 or more, lower = more likely.
@@ -13,8 +15,9 @@ def nll(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     scores
-        Of each token's whole vocabulary, shape (tokens, vocabulary), fp32. Overwritten: there is
-        no second array of this size, forward or backward.
+        Of each token's whole vocabulary, shape (tokens, vocabulary), fp32 or bf16. Overwritten:
+        there is no second array of this size, forward or backward. Of bf16 only what is kept is
+        rounded to it; a few rows at a time are computed in fp32.
     tokens
         Their ids, shape (tokens,).
     """
@@ -24,14 +27,24 @@ def nll(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
 class _Nll(torch.autograd.Function):
     @staticmethod
     def forward(ctx, scores, tokens):
-        of_tokens, top = scores.gather(-1, tokens), scores.amax(-1, keepdim=True)
-        weights = scores.sub_(top).exp_()  # autograd refuses it if what made them still needs them
-        total = weights.sum(-1, keepdim=True)  # pairwise, unlike that of torch's log_softmax
-        ctx.save_for_backward(weights, total, tokens)
-        return (total.log() - (of_tokens - top)).sum()
+        losses, totals = [], []
+        for some, told in zip(scores.split(ROWS), tokens.split(ROWS), strict=True):
+            exact = some.float()  # itself, if it is fp32
+            of_tokens, top = exact.gather(-1, told), exact.amax(-1, keepdim=True)
+            weights = exact.sub_(top).exp_()
+            totals.append(weights.sum(-1, keepdim=True))  # pairwise, unlike torch's log_softmax
+            losses.append(totals[-1].log() - (of_tokens - top))
+            some.copy_(weights)
+        # autograd refuses what is overwritten if whatever made it still needs it
+        ctx.save_for_backward(scores, torch.cat(totals), tokens)
+        return torch.cat(losses).sum()
 
     @staticmethod
     def backward(ctx, grad):
         weights, total, tokens = ctx.saved_tensors
-        of_scores = weights.mul_(grad / total)
-        return of_scores.scatter_add_(-1, tokens, -grad.expand_as(tokens)), None
+        parts = (x.split(ROWS) for x in (weights, grad / total, tokens))
+        for some, share, told in zip(*parts, strict=True):
+            of_scores = some.float().mul_(share)
+            of_scores[torch.arange(len(told)), told[:, 0]] -= grad  # scatter_add_ copies them all
+            some.copy_(of_scores)
+        return weights, None

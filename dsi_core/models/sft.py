@@ -133,10 +133,10 @@ def trainer_class(precision: Precision):
             labels = inputs.pop("labels")[:, 1:]
             core = model.get_base_model() if hasattr(model, "get_base_model") else model
             hidden = core.base_model(**inputs, use_cache=False).last_hidden_state[:, :-1]
-            logits = core.get_output_embeddings()(hidden[labels != -100]).float()
+            logits = core.get_output_embeddings()(hidden[labels != -100])
             text_config = core.config.get_text_config()
             if cap := getattr(text_config, "final_logit_softcapping", None):  # Gemma 2
-                logits = cap * torch.tanh(logits / cap)
+                logits = cap * torch.tanh(logits.float() / cap)
             total = nll(logits, labels[labels != -100])
             counted = (labels != -100).sum() if num_items_in_batch is None else num_items_in_batch
             loss = total / counted

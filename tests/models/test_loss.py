@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dsi_core.models import sft
-from dsi_core.models.loss import nll
+from dsi_core.models.loss import ROWS, nll
 from dsi_core.runtime.precision import Precision
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit")
@@ -35,6 +35,21 @@ def test_probabilities_of_a_large_vocabulary_add_up_to_one():
         off[way] = (given.grad.double().sum(-1).abs().max(), abs(loss.double() / exact - 1))
     assert max(off[nll]) < 3e-7
     assert off[_of_torch][0] > 3e-6  # what `nll` is for; once torch adds up better, it can go
+
+
+def test_of_bf16_scores_what_is_kept_is_rounded_alone():
+    """More rows than are computed at once; the loss is that of the same numbers in fp32."""
+    generator = torch.Generator().manual_seed(0)
+    rounded = (3 * torch.randn(2 * ROWS + 3, 500, generator=generator)).bfloat16()
+    tokens = torch.arange(len(rounded))
+    given, exact = (x.clone().requires_grad_() for x in (rounded, rounded.float()))
+    loss = nll(1 * given, tokens)
+    assert loss.dtype is torch.float32
+    torch.testing.assert_close(loss, _of_torch(exact, tokens))
+    (loss / 7).backward()
+    (_of_torch(exact, tokens) / 7).backward()
+    assert given.grad.dtype is torch.bfloat16
+    torch.testing.assert_close(given.grad.float(), exact.grad, rtol=2**-7, atol=2**-12)
 
 
 def test_scores_are_overwritten_and_autograd_tells_who_still_needs_them():
