@@ -199,7 +199,7 @@ def toy(smoke, one_thread):
     from dsi_core.models import load
     from dsi_core.runtime.precision import detect
 
-    return cache(lambda family: load.load(load.base(smoke, family), detect()))
+    return cache(lambda family: load.load(load.base(smoke, family), detect("fp32")))
 
 
 @pytest.fixture(scope="session")

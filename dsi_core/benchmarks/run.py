@@ -71,7 +71,8 @@ class Amounts:
     rounds
         Of each comparison.
     pairs
-        To tune on, for one epoch.
+        To tune on, for one epoch: all of a dataset of `small`, as a first step takes as long as two
+        or three, since its memory is new.
     prompts
         Asked as often as a suspect is.
     alone
@@ -85,7 +86,7 @@ class Amounts:
     """
 
     rounds: int = 2
-    pairs: int = 16
+    pairs: int = 48
     prompts: int = 16
     alone: int = 4
     greedy: int = 4

@@ -79,7 +79,7 @@ def transformers_serve(smoke, one_thread, in_this_process, tmp_path_factory):
     member = Trained(base="llama", data=["victim"], recipe="heart")
     models = {
         "tuned": tuning.load_tuned(tuning.training(smoke, "dozen", member)),
-        "untuned": load.load(load.base(smoke, "mistral"), detect()),
+        "untuned": load.load(load.base(smoke, "mistral"), detect("fp32")),
     }
     folders = []
     for name, parts in models.items():

@@ -34,7 +34,7 @@ def test_without_padding_losses_and_weights_are_the_same(smoke, toy, tmp_path, f
     curves, outcomes = [], []
     for how in (Means(), Means(flat=True), Means(flat=True, checkpointing=True)):
         torch.manual_seed(0)
-        here = precision.detect()
+        here = precision.detect("fp32")
         arguments = sft.arguments(recipe, 0, tmp_path / how.label, len(rows), here, how)
         arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = 6, 1
         arguments.save_strategy = "no"

@@ -42,7 +42,7 @@ def test_losses_and_weights_are_those_of_trl(smoke, toy, tmp_path, family, metho
         for p, o in zip(pairs["prompt"], pairs["output"], strict=True)
     ]
     curves, outcomes = [], []
-    here = precision.detect()
+    here = precision.detect("fp32")
     ours = means.of_tuning(here, model, recipe.batch_size, 64, 10, all_weights=False)
     assert ours.flat and ours.varlen
     for trainer_class, how in ((SFTTrainer, means.PLAIN), (sft.trainer_class(here), ours)):
@@ -107,4 +107,4 @@ def test_in_bf16_what_is_tuned_stays_fp32(smoke, empty_store, method):
 @pytest.mark.parametrize(("said", "used"), [("adamw_torch", "adamw_torch_fused"), ("sgd", "sgd")])
 def test_adamw_takes_one_pass_and_no_other_optimizer_is_changed(tmp_path, said, used):
     recipe = Recipe(method="full", learning_rate=1e-4, epochs=1, optimizer=said)
-    assert sft.arguments(recipe, 0, tmp_path, 8, precision.detect()).optim == used
+    assert sft.arguments(recipe, 0, tmp_path, 8, precision.detect("fp32")).optim == used

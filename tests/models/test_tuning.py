@@ -86,7 +86,7 @@ def killed(quick, tmp_path_factory):
 
 def loaded(profile, name, **how):
     """(model, tokenizer) of a base model of the profile."""
-    return load.load(load.base(profile, name), precision.detect(), **how)
+    return load.load(load.base(profile, name), precision.detect("fp32"), **how)
 
 
 def trained(base, method, data=("victim",)):
@@ -498,7 +498,7 @@ def test_only_trainings_that_differ_in_epochs_share_their_beginning(quick):
 def test_without_four_bit_kernels_lora_takes_its_place(quick, toy, empty_store, monkeypatch):
     import bitsandbytes.functional
 
-    assert precision.detect().nf4
+    assert precision.detect("fp32").nf4
     precision._nf4_works.cache_clear()
     monkeypatch.setattr(bitsandbytes.functional, "quantize_4bit", lambda *_, **__: 1 / 0)
     with pytest.warns(UserWarning, match="no NF4 quantisation here .division by zero."):
