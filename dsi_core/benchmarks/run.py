@@ -74,7 +74,7 @@ class Amounts:
         To tune on, for one epoch: all of a dataset of `small`, as a first step takes as long as two
         or three, since its memory is new.
     prompts
-        Asked as often as a suspect is.
+        Asked as often as a suspect is; as many as a dataset of `small` has.
     alone
         Prompts for the pipeline at batch 1, asked once: all of them would take minutes.
     greedy
@@ -87,7 +87,7 @@ class Amounts:
 
     rounds: int = 2
     pairs: int = 48
-    prompts: int = 16
+    prompts: int = 48
     alone: int = 4
     greedy: int = 4
     jobs: int = 4
@@ -118,10 +118,10 @@ def measure(profile: Profile, amounts: Amounts = USUAL) -> pd.DataFrame:
     ValueError
         For references that are not local, and with a GPU.
     """
+    quiet()
     trainings = _trainings(profile)
     if torch.cuda.is_available():
         raise ValueError('bench compares on CPU cores; hide the GPU with CUDA_VISIBLE_DEVICES=""')
-    quiet()
     models = [Local(t.base, t.precision) for t in trainings]
     load.prepare_all(model.base for model in models)
     victim = dataset(profile, profile.victims[0])
