@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 from dsi_core.runtime import disk, locks, provenance, store
+from dsi_core.runtime.environment import quiet
 
 Dtype = Literal["fp32", "bf16"]
 DTYPES: tuple[Dtype, ...] = ("fp32", "bf16")
@@ -108,6 +109,7 @@ def _nf4_works(device: str) -> bool:
     seen = disk.read_json(path, "remove it") if path.exists() else []
     if here in seen:
         return True
+    quiet()  # it would advise to install kernels that are not needed
     try:
         import torch
         from bitsandbytes.functional import dequantize_4bit, quantize_4bit
