@@ -226,7 +226,7 @@ def _read_in_one_piece(model) -> None:
     """
     head = model.get_output_embeddings()
     if head is not None:
-        head.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
+        head.register_forward_pre_hook(lambda _, given: tuple(x.contiguous() for x in given))
 
 
 def dtype_of(base: Base, precision: Precision) -> str:
