@@ -205,8 +205,8 @@ def table9(costs: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "dataset": dataset,
-                "offline_hours": round(offline, 4),
-                "online_hours": round(online, 4),
+                "offline_hours": round(offline, 6),
+                "online_hours": round(online, 6),
                 "online_percent": round(100 * online / offline, 2),
             }
         )

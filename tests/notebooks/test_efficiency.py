@@ -13,7 +13,7 @@ def test_table9_is_the_sum_of_its_steps(outputs):
     costs = pd.read_csv(outputs / "sec6_5_costs.csv")
     table = pd.read_csv(outputs / "table9_time.csv").iloc[0]
     offline = costs[costs["phase"] == "offline"]["seconds"].sum() / 3600
-    assert table["offline_hours"] == pytest.approx(offline, abs=1e-4)
+    assert table["offline_hours"] == pytest.approx(offline, abs=1e-6)
     assert 0 < table["online_hours"] < offline
 
 

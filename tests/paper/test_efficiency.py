@@ -127,7 +127,7 @@ def test_table9_by_hand(study):
     online = ((90 + 8) + (180 + 4)) / 2
     assert table9.columns.tolist() == ["dataset", "offline_hours", "online_hours", "online_percent"]
     assert table9.values.tolist() == [
-        ["dozen", round(offline / 3600, 4), round(online / 3600, 4), 1.7]  # 100 * 141 / 8284
+        ["dozen", round(offline / 3600, 6), round(online / 3600, 6), 1.7]  # 100 * 141 / 8284
     ]
 
 
@@ -202,6 +202,16 @@ def test_table9_keeps_datasets_apart():
         ["two", 1.0, 0.1, 10.0],
         ["one", 2.0, 0.3, 15.0],
     ]
+
+
+def test_a_tenth_of_a_second_is_not_no_time():
+    """A fast machine answers smoke's questions in less: no suspect is free."""
+    costs = table(
+        COSTS,
+        ("one", "offline", "tune", "R^t A", 1, 10),
+        ("one", "online", "answer", "M", 1, 0.1),
+    )
+    assert efficiency.table9(costs).values.tolist() == [["one", 0.002778, 0.000028, 1.0]]
 
 
 def test_by_step_by_hand(study):
