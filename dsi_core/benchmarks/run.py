@@ -3,7 +3,7 @@
 The same models, texts and threads in one run. Each measurement is a new process with one thread;
 stock and ours take turns, and the best round of each counts, as other load can only slow one down.
 The clock leaves out the start of a process and the loading of its model. Our processes have
-`MALLOC`'s memory settings, as in a study; the stock's have the system's. The stock holds its
+`HEAP`'s memory settings, as in a study; the stock's have the system's. The stock holds its
 weights in fp32, ours are in this machine's precision; where that is bf16, ours in fp32 is measured
 too.
 
@@ -48,7 +48,7 @@ from dsi_core.models import load
 from dsi_core.models.sampling import Sampling
 from dsi_core.models.tuning import Training, training
 from dsi_core.runtime import jobs
-from dsi_core.runtime.environment import MALLOC, quiet
+from dsi_core.runtime.environment import HEAP, quiet
 from dsi_core.runtime.precision import Dtype
 from dsi_core.settings.profile import Profile, load_profile
 
@@ -322,7 +322,7 @@ def _cores(model: Local, pairs: pd.DataFrame, sampling: Sampling, amounts: Amoun
     best: dict[int, Answers] = {}
     for _ in range(amounts.rounds):
         for workers in (1, 2):
-            environment = {**MALLOC, "DSI_WORKERS": str(workers)}
+            environment = {**HEAP, "DSI_WORKERS": str(workers)}
             together = joined(processes(work, environment))
             best[workers] = max(best.get(workers, together), together, key=lambda r: r.per_second)
             say(f"cores {model.base.name}", str(workers), together)

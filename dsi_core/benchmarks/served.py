@@ -23,7 +23,7 @@ from dsi_core.models import responses, served, tuning
 from dsi_core.models.sampling import Answer, Sampling, generate
 from dsi_core.models.tuning import Training, training
 from dsi_core.runtime import disk, jobs, store
-from dsi_core.runtime.environment import MALLOC, quiet
+from dsi_core.runtime.environment import HEAP, quiet
 from dsi_core.runtime.precision import device_name
 from dsi_core.runtime.progress import say
 from dsi_core.services import endpoint
@@ -238,7 +238,7 @@ def _by_our_loop(model: Training, pairs: pd.DataFrame, how: Sampling, way: str) 
             jobs.Job(place.name, _answer, (model, part, at_once, places, i))
             for i, (place, part) in enumerate(zip(places, parts, strict=True))
         ]
-        said = jobs.run(work, environment={**MALLOC, "DSI_WORKERS": str(processes)})
+        said = jobs.run(work, environment={**HEAP, "DSI_WORKERS": str(processes)})
     whole = Said(
         min(one.began for one in said),
         max(one.ended for one in said),

@@ -6,7 +6,7 @@ from typing import Any
 
 from dsi_core.benchmarks.stock import Measurement, Way
 from dsi_core.runtime import jobs, progress
-from dsi_core.runtime.environment import MALLOC
+from dsi_core.runtime.environment import HEAP
 
 
 def in_turns(
@@ -25,7 +25,7 @@ def in_turns(
     for _ in range(rounds):
         for way, job in ways.items():
             ours = memory_of_ours and way in (Way.OURS, Way.OURS_IN_FP32)
-            environment = MALLOC if ours else dict.fromkeys(MALLOC)
+            environment = HEAP if ours else dict.fromkeys(HEAP)
             result = processes([job], environment)[0]
             best[way] = max(best.get(way, result), result, key=lambda r: r.per_second)
             say(what, way, result)

@@ -20,7 +20,7 @@ from dsi_core.reproduce.summary import End
 from dsi_core.runtime import jobs, packing, processes, progress, provenance, released, store
 from dsi_core.runtime.devices import cores
 from dsi_core.runtime.engines import choice
-from dsi_core.runtime.environment import MALLOC, ONE_THREAD, variables
+from dsi_core.runtime.environment import HEAP, ONE_THREAD, variables
 from dsi_core.runtime.paths import ROOT
 from dsi_core.settings import profile as profiles
 from dsi_core.settings import suspects
@@ -153,7 +153,7 @@ def run(
     # Kernels have no terminal of their own, and draw as notebooks do, wherever they are run
     shown = {progress.VARIABLE: str(progress.how()), "MPLBACKEND": None}
     work = partial(_run, profile=profile, values=values, timeout=timeout, listed=not from_released)
-    here = {**ONE_THREAD, **MALLOC} if from_released else {released.SWITCH: released.OFF}
+    here = {**ONE_THREAD, **HEAP} if from_released else {released.SWITCH: released.OFF}
     before = summary.scored_here()
     with variables({**shown, **here}):
         ends = (

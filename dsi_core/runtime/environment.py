@@ -11,11 +11,15 @@ import psutil
 
 # glibc gives large blocks back to the system at every free and faults them in again at the next
 # step: up to a third of a training's time. Keeping them costs no memory at the peak of a step, but
-# a step may not fit into the holes of the one before: `give_back_growth`.
-MALLOC: dict[str, str | None] = {
+# a step may not fit into the holes of the one before: `give_back_growth`. In bf16 oneDNN and torch
+# keep something for each of 1,024 shapes of products, a new one at almost every step: blocks that
+# stay in those holes. 64 hold all shapes of a step's layers.
+HEAP: dict[str, str | None] = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(10**11),
     "MALLOC_TOP_PAD_": str(2**26),
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    "LRU_CACHE_CAPACITY": "64",
 }
 GROWTH = 5e8  # bytes by which a job may grow after its first step, before it gives memory back
 ONE_THREAD: dict[str, str | None] = {

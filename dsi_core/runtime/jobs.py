@@ -8,7 +8,7 @@ from dsi_core.runtime.devices import devices, start_method
 from dsi_core.runtime.engines import local
 from dsi_core.runtime.engines.choice import Engine, engine, part
 from dsi_core.runtime.engines.work import Bar, Job, WorkerDied, report
-from dsi_core.runtime.environment import MALLOC, variables
+from dsi_core.runtime.environment import HEAP, variables
 
 __all__ = ["Job", "WorkerDied", "report", "run"]
 
@@ -34,7 +34,7 @@ def run(
         its own part and leaves to the others what they are at.
     environment
         Variables of this run alone (None = removed); with them workers start from nothing, on this
-        machine. Without, they have `MALLOC`.
+        machine. Without, they have `HEAP`.
     on_this_machine
         Whatever the engine: these jobs measure this machine, or write files beside the store.
 
@@ -54,7 +54,7 @@ def run(
         with Bar(jobs) as bar:
             return on_ray.run(jobs, bar)
     together = max(job.gpus for job in jobs)
-    with variables(MALLOC if environment is None else environment):
+    with variables(HEAP if environment is None else environment):
         places = devices(together)[: len(jobs)]
         method = start_method(places, own_environment=environment is not None)
         with Bar(jobs) as bar:

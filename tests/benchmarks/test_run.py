@@ -18,7 +18,7 @@ from dsi_core.benchmarks.run import Amounts
 from dsi_core.benchmarks.stock import Answers, Products
 from dsi_core.benchmarks.turns import in_turns
 from dsi_core.runtime import jobs
-from dsi_core.runtime.environment import MALLOC
+from dsi_core.runtime.environment import HEAP
 from dsi_core.runtime.jobs import Job
 from dsi_core.settings import profile
 
@@ -115,7 +115,7 @@ class Look(Products):
 
     threads: int = field(default_factory=torch.get_num_threads)
     process: int = field(default_factory=os.getpid)
-    malloc: dict = field(default_factory=lambda: {k: os.environ.get(k) for k in MALLOC})
+    malloc: dict = field(default_factory=lambda: {k: os.environ.get(k) for k in HEAP})
 
 
 def look():
@@ -124,14 +124,14 @@ def look():
 
 def test_stock_and_ours_run_in_processes_of_their_own(monkeypatch):
     monkeypatch.setenv("DSI_WORKERS", "2")
-    usual, before = dict(MALLOC), dict(os.environ)
+    usual, before = dict(HEAP), dict(os.environ)
     best = in_turns("look", {"stock": Job("look", look), "ours": Job("look", look)}, 1)
     stock, ours = best["stock"], best["ours"]
     assert stock.malloc == dict.fromkeys(usual)
     assert ours.malloc == usual
     assert stock.threads == ours.threads == 1
     assert len({os.getpid(), stock.process, ours.process}) == 3
-    assert (MALLOC, dict(os.environ)) == (usual, before)
+    assert (HEAP, dict(os.environ)) == (usual, before)
 
 
 def test_the_best_round_counts(monkeypatch, capsys):

@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import numpy as np
 import psutil
 import pytest
+import torch
 from threadpoolctl import threadpool_info
 
 from dsi_core.runtime import environment
 from dsi_core.runtime.engines import work
-from dsi_core.runtime.environment import MALLOC, one_thread
+from dsi_core.runtime.environment import HEAP, one_thread
 
 LIBRARY, VERSION = platform.libc_ver()
 NUMBERS = tuple(int(number) for number in VERSION.split(".")[:2] if number.isdigit())
@@ -65,13 +66,13 @@ def blocks_held(variables: dict, between: str = "pass") -> float:
 @glibc
 @pytest.mark.skipif(NUMBERS >= (2, 38), reason="this glibc joins the rests with the hole again")
 def test_each_step_may_leave_a_hole_in_a_workers_heap():
-    assert blocks_held(MALLOC) > STEPS - 2
+    assert blocks_held(HEAP) > STEPS - 2
 
 
 @glibc
 def test_a_job_does_not_grow_by_the_holes_that_its_steps_leave():
     limit = f"from dsi_core.runtime import environment; environment.GROWTH = {2 * BLOCK}; "
-    assert blocks_held(MALLOC, limit + "environment.give_back_growth()") < 5
+    assert blocks_held(HEAP, limit + "environment.give_back_growth()") < 5
 
 
 def test_a_job_gives_back_when_it_has_grown_since_its_first_step(monkeypatch):
@@ -86,6 +87,51 @@ def test_a_job_gives_back_when_it_has_grown_since_its_first_step(monkeypatch):
     with work.reporting(lambda share: None):
         counts = [(work.report(0.5), len(gave))[1] for _ in range(6)]
     assert counts == [0, 0, 0, 1, 1, 1]  # at 6.1; 3.0 is the first step of what follows
+
+
+# Products of bf16, each of another length, as answers of pairs have: what stays of them in the heap
+SHAPES = """
+import ctypes
+import torch
+
+class Heap(ctypes.Structure):
+    _fields_ = [(str(name), ctypes.c_size_t) for name in range(10)]
+
+c = ctypes.CDLL(None)
+c.mallinfo2.restype = Heap
+
+def in_use():
+    heap = c.mallinfo2()
+    return getattr(heap, "4") + getattr(heap, "7")  # hblkhd, uordblks
+
+layer = torch.nn.Linear(576, 1536, bias=False, dtype=torch.bfloat16)
+with torch.no_grad():
+    for tokens in range(100, 600):
+        layer(torch.ones(tokens, 576, dtype=torch.bfloat16))
+        if tokens == 110:
+            before = in_use()
+print(in_use() - before)
+"""
+
+
+@glibc
+@pytest.mark.skipif(NUMBERS < (2, 33), reason="this glibc has no mallinfo2")
+@pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU has no products of bf16"
+)
+def test_a_worker_does_not_grow_by_each_shape_of_a_product():
+    def grown(variables):
+        done = subprocess.run(
+            [sys.executable, "-c", SHAPES],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return int(done.stdout)
+
+    usual = {name: HEAP[name] for name in HEAP if name.startswith("MALLOC")}
+    assert grown(HEAP) < 0.25 * grown(usual)
 
 
 def test_numpy_multiplies_on_one_thread_and_afterwards_as_before():

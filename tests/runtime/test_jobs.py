@@ -14,7 +14,7 @@ from helpers import says
 
 from dsi_core.runtime import devices, jobs
 from dsi_core.runtime.engines import local
-from dsi_core.runtime.environment import MALLOC, QUIET
+from dsi_core.runtime.environment import HEAP, QUIET
 
 pytestmark = pytest.mark.usefixtures("two_workers", "bars")
 
@@ -226,7 +226,7 @@ def test_what_workers_warn_of_is_said_here(chores, capfd):
 
 def test_an_environment_for_one_run(chores, monkeypatch):
     monkeypatch.setenv("THERE", "before")
-    usual = next(iter(MALLOC))
+    usual = next(iter(HEAP))
     monkeypatch.delenv(usual, raising=False)
     before, names = dict(os.environ), ("THERE", "NEW", usual)
     (one, process), (two, same) = jobs.run(
@@ -239,9 +239,9 @@ def test_an_environment_for_one_run(chores, monkeypatch):
     assert dict(os.environ) == before
 
     usually = [jobs.Job("usual", chores.variables, names)]
-    assert jobs.run(usually)[0][0] == ["before", None, MALLOC[usual]]
+    assert jobs.run(usually)[0][0] == ["before", None, HEAP[usual]]
     monkeypatch.setenv("THERE", "changed")  # after the process that forks began
-    assert jobs.run(usually)[0][0] == ["changed", None, MALLOC[usual]]
+    assert jobs.run(usually)[0][0] == ["changed", None, HEAP[usual]]
     assert usual not in os.environ
 
 

@@ -196,7 +196,7 @@ def run(
 def _begin_fork_server() -> None:
     """Begin the process from which workers are forked, if there is none yet."""
     forkserver.set_forkserver_preload(PRELOADED)
-    # MALLOC and ONE_THREAD are read when a process starts: this one has read its own already.
+    # HEAP and ONE_THREAD are read when a process starts: this one has read its own already.
     with variables(ONE_THREAD), _interrupts_held_back():
         forkserver.ensure_running()
 

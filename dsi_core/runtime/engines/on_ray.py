@@ -30,7 +30,7 @@ from dsi_core.runtime.engines.work import (
     Job,
     WorkerDied,
 )
-from dsi_core.runtime.environment import MALLOC, ONE_THREAD, one_line
+from dsi_core.runtime.environment import HEAP, ONE_THREAD, one_line
 
 GPUS, MEMORY, RETRIES = "DSI_JOB_GPUS", "DSI_JOB_MEMORY_GB", "DSI_JOB_RETRIES"
 ALONE = {"include_dashboard": False, "object_store_memory": 200 * 2**20}
@@ -113,7 +113,7 @@ def connect() -> Any:
             f"$RAY_ADDRESS is {address!r}, of a Ray client; run `dsi` on a machine of the cluster, "
             "with the address of its head (host:6379), or `auto`"
         )
-    variables = {**ONE_THREAD, **MALLOC}
+    variables = {**ONE_THREAD, **HEAP}
     how: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": "ERROR",
