@@ -434,3 +434,13 @@ def test_a_nodes_store_that_somebody_else_linked_is_not_taken(tmp_path, monkeypa
     os.chown(tmp_path / "link", 65534, 65534, follow_symlinks=False)
     with pytest.raises(ValueError, match="belongs to somebody else"):
         carried.node_store("run")
+
+
+def test_a_fork_server_hears_no_advice_of_libraries():
+    """Bitsandbytes warns as it is imported, before any job can silence it."""
+    code = (
+        f"import {local.PRELOADED[0]}, logging\n"
+        "logging.getLogger('bitsandbytes.backends.cpu.ops').warning('pip install kernels')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")

@@ -50,6 +50,7 @@ from dsi_core.runtime.environment import (
 # Imported once, by the process from which workers are forked: a worker of its own needs up to ten
 # seconds for them.
 PRELOADED = [
+    "dsi_core.runtime.engines.silent",
     "torch",
     "datasets",
     "trl.trainer.sft_trainer",
