@@ -24,7 +24,8 @@ ACTIVATIONS = 0.8  # of what is then free, that activations may take to be kept
 KEPT = 18  # bytes a token leaves in each layer per entry of its hidden and feed-forward states
 VARLEN = "varlen"  # what transformers calls `_attend`
 CPU_ROOM = 2.3e9  # bytes, estimated, that a step may keep on a CPU: 7.9 GB of a study in fp32
-OPTIMIZED = 12  # bytes per trained weight for the optimizer: its gradient and two moments
+MOMENTS = 8  # bytes per trained weight for its optimizer
+GRADIENT = 4  # bytes of a trained weight's: beside all activations from a step's second part on
 COMPILED = 1000  # steps from which compiling pays: it takes 65 s, and saves 71 ms a step on an H200
 CPU_PAIRS = 2  # at once on a CPU at least, and all that it pads
 HEAD_ROWS = 512  # of an output layer at once, on a CPU with AVX2: what MKL packs stays in its cache
@@ -79,7 +80,7 @@ def of_tuning(
     adapter.
     """
     if precision.device != "cuda":
-        return _on_a_cpu(model, pairs, tokens, OPTIMIZED * model.num_parameters() * all_weights)
+        return _on_a_cpu(precision, model, pairs, tokens, model.num_parameters() * all_weights)
     kept = activation_bytes(model.config, pairs * tokens)
     fitting = parts(pairs, kept, ACTIVATIONS * _free_bytes())
     packed = getattr(model, "is_quantized", False)
@@ -92,14 +93,22 @@ def of_tuning(
     )
 
 
-def _on_a_cpu(model, pairs: int, tokens: int, optimized: float) -> Means:
-    """Weights are read once for all pairs that are computed at once, if none is padded."""
+def _on_a_cpu(precision: Precision, model, pairs: int, tokens: int, trained: int) -> Means:
+    """Weights are read once for all pairs that are computed at once, if none is padded.
+
+    trained: of the model's own weights.
+    """
     most = pairs // math.gcd(pairs, CPU_PAIRS)
     if not _plain_attention(model):
         return Means(parts=most)
     scores = SCORED * model.config.get_text_config().vocab_size * pairs * tokens
     kept = activation_bytes(model.config, pairs * tokens) + scores
-    fitting = parts(pairs, kept, CPU_ROOM - optimized) or most
+    if precision.dtype == "bf16":
+        kept /= 2
+    room = CPU_ROOM - MOMENTS * trained
+    if kept <= room:  # a layer's activations go as its gradients come
+        return Means(flat=True, varlen=True)
+    fitting = parts(pairs, kept, room - GRADIENT * trained) or most
     return Means(flat=True, varlen=True, parts=min(fitting, most))
 
 

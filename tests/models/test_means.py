@@ -60,14 +60,39 @@ def test_without_padding_losses_and_weights_are_the_same(smoke, toy, tmp_path, f
 def test_a_cpu_pads_nothing_and_takes_what_fits(toy, monkeypatch, tokens, parts):
     model, _ = toy("llama")
     here = precision.Precision("cpu", "fp32")
-    each = means.activation_bytes(model.config, 1) + 8 * model.config.vocab_size
-    taken = means.OPTIMIZED * model.num_parameters()
-    for room, all_weights in ((0, False), (taken, True)):
-        monkeypatch.setattr(means, "CPU_ROOM", room + 8 * 80 * each)
-        how = means.of_tuning(here, model, 8, tokens, 9999, all_weights=all_weights)
-        assert how == Means(True, True, parts=parts)
+    monkeypatch.setattr(means, "CPU_ROOM", 8 * 80 * a_token(model))
+    how = means.of_tuning(here, model, 8, tokens, 9999, all_weights=False)
+    assert how == Means(True, True, parts=parts)
     assert not means.unpacks(here, model)
     assert means.cached_tokens(model) == math.inf
+
+
+def test_a_cpu_keeps_half_as_much_in_bf16(toy, monkeypatch):
+    model, _ = toy("llama")
+    here = precision.Precision("cpu", "bf16")
+    monkeypatch.setattr(means, "CPU_ROOM", 8 * 80 * a_token(model))
+    for tokens, parts in ((160, 1), (161, 2), (321, 4)):
+        how = means.of_tuning(here, model, 8, tokens, 9999, all_weights=False)
+        assert how == Means(True, True, parts=parts)
+
+
+@pytest.mark.parametrize(("tokens", "parts"), [(100, 1), (101, 2), (160, 2), (161, 4)])
+def test_a_cpu_computes_a_step_of_all_weights_whole_or_makes_room_for_gradients(
+    toy, monkeypatch, tokens, parts
+):
+    """Activations of a whole step go as gradients come; those of a later part are beside them."""
+    model, _ = toy("llama")
+    each, weights = a_token(model), model.num_parameters()
+    monkeypatch.setattr(means, "CPU_ROOM", 8 * weights + 8 * 100 * each)
+    monkeypatch.setattr(means, "GRADIENT", 8 * 20 * each / weights)
+    here = precision.Precision("cpu", "fp32")
+    how = means.of_tuning(here, model, 8, tokens, 9999, all_weights=True)
+    assert how == Means(True, True, parts=parts)
+
+
+def a_token(model):
+    """What a CPU counts for each token of a step in fp32."""
+    return means.activation_bytes(model.config, 1) + 8 * model.config.vocab_size
 
 
 def test_a_cpu_pads_two_pairs_where_attention_is_not_the_usual(toy, monkeypatch):
