@@ -115,7 +115,7 @@ class Look(Products):
 
     threads: int = field(default_factory=torch.get_num_threads)
     process: int = field(default_factory=os.getpid)
-    malloc: dict = field(default_factory=lambda: {k: os.environ.get(k) for k in HEAP})
+    heap: dict = field(default_factory=lambda: {k: os.environ.get(k) for k in HEAP})
 
 
 def look():
@@ -127,8 +127,8 @@ def test_stock_and_ours_run_in_processes_of_their_own(monkeypatch):
     usual, before = dict(HEAP), dict(os.environ)
     best = in_turns("look", {"stock": Job("look", look), "ours": Job("look", look)}, 1)
     stock, ours = best["stock"], best["ours"]
-    assert stock.malloc == dict.fromkeys(usual)
-    assert ours.malloc == usual
+    assert stock.heap == dict.fromkeys(usual)
+    assert ours.heap == usual
     assert stock.threads == ours.threads == 1
     assert len({os.getpid(), stock.process, ours.process}) == 3
     assert (HEAP, dict(os.environ)) == (usual, before)
