@@ -15,7 +15,7 @@ from dsi_core.grey_box.compared import SAMPLE, Part, samples, settings
 from dsi_core.method import asking, participants, pending
 from dsi_core.method.asking import Query
 from dsi_core.method.study import Study
-from dsi_core.models import load, token_logprobs
+from dsi_core.models import load, token_logprobs, tuning
 from dsi_core.models.token_logprobs import Variant
 from dsi_core.models.tuning import Training, training
 from dsi_core.runtime import jobs, store
@@ -44,15 +44,6 @@ class Reading:
     def title(self) -> str:
         """What a person would call it."""
         return f"{self.model} ({self.victim})"
-
-    @property
-    def job(self) -> jobs.Job:
-        """The work of it."""
-        title = f"{self.title}: {len(self.texts)} texts"
-        arguments = self.training, self.texts, self.prefix
-        cost = len(self.texts) + self.training.passes
-        needs = self.training.base.needs
-        return jobs.Job(title, token_logprobs.score, arguments, cost, **needs)
 
 
 def texts(samples: pd.DataFrame, grey_box: GreyBox, seed: int) -> pd.DataFrame:
@@ -127,11 +118,14 @@ def token_values(studies: Sequence[Study]) -> pd.DataFrame:
         for victim, table in samples(run).groupby("dataset", sort=False):
             planned += [(table, reading) for reading in readings(run.profile, str(victim), table)]
     missing = {r.folder: r for _, r in planned if store.manifest(r.folder) is None}
-    pending.announce(
-        [pending.Work(r.title, r.training, texts=len(r.texts)) for r in missing.values()]
-    )
-    load.prepare_all(reading.training.base for reading in missing.values())
-    jobs.run([reading.job for reading in missing.values()])
+    by_model: dict[Path, list[Reading]] = {}
+    for reading in missing.values():
+        weights = tuning.entry(reading.training, make=False)
+        by_model.setdefault(weights, []).append(reading)
+    pending.announce([_work(own) for own in by_model.values()])
+    load.prepare_all(own[0].training.base for own in by_model.values())
+    # Long jobs first, so that no core waits at the end
+    jobs.run(sorted(map(_job, by_model.values()), key=lambda job: -job.cost))
     tables = []
     for table, reading in planned:
         named = table[["dataset", "sample_id", "part", "prompt", "output"]]
@@ -139,6 +133,21 @@ def token_values(studies: Sequence[Study]) -> pd.DataFrame:
         tables.append(values.assign(model=reading.model, reference=reading.is_reference))
     identity = ["dataset", "model", "sample_id", "variant", "number"]
     return pd.concat(tables, ignore_index=True).drop_duplicates(identity, ignore_index=True)
+
+
+def _work(own: list[Reading]) -> pending.Work:
+    """All that one model reads."""
+    return pending.Work(own[0].title, own[0].training, texts=sum(len(r.texts) for r in own))
+
+
+def _job(own: list[Reading]) -> jobs.Job:
+    """It too: a model is tuned and loaded once."""
+    work, model = _work(own), own[0].training
+    tuned = store.manifest(tuning.entry(model, make=False)) is not None
+    cost = work.texts + (0 if tuned else model.passes)
+    arguments = model, [(r.texts, r.prefix) for r in own]
+    name = f"{work.name}: {work.texts} texts"
+    return jobs.Job(name, token_logprobs.score_all, arguments, cost, **model.base.needs)
 
 
 def answers(studies: Sequence[Study]) -> pd.DataFrame:

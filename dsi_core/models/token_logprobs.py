@@ -6,9 +6,10 @@ and prompting.
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,12 +20,15 @@ from dsi_core.models import load
 from dsi_core.models.sampling import READ
 from dsi_core.models.tuning import Training, load_tuned
 from dsi_core.runtime import disk, jobs, locks, released, store
+from dsi_core.runtime.engines import work
 from dsi_core.runtime.precision import device_name
 
 if TYPE_CHECKING:
     import torch
 
 VALUES = ["logprobs", "means", "stds"]
+Prefix = list[tuple[str, str]]  # pairs that stand before a text
+Given = tuple[pd.DataFrame, Prefix]  # as `score` takes them
 PAIR = ["prompt", "answer"]
 LOGITS = 2**26  # computed at once (256 MB in fp32): a large vocabulary makes a token 1 MB
 # Tokens whose distributions are summed up together: in place, and small enough to stay near the
@@ -243,9 +247,7 @@ class Padded:
     mask: np.ndarray
 
 
-def entry(
-    training: Training, texts: pd.DataFrame, prefix: list[tuple[str, str]], *, make: bool = True
-) -> Path:
+def entry(training: Training, texts: pd.DataFrame, prefix: Prefix, *, make: bool = True) -> Path:
     """Give the store's folder of these texts' values under a model.
 
     It is named after the model, so that a suspect and a reference may share it.
@@ -258,7 +260,7 @@ def entry(
     return released.entry("losses", training.name, spec, make=make)
 
 
-def score(training: Training, texts: pd.DataFrame, prefix: list[tuple[str, str]]) -> Path:
+def score(training: Training, texts: pd.DataFrame, prefix: Prefix) -> Path:
     """Tune the model if needed and store its values of each text, in `losses.parquet`.
 
     Parameters
@@ -272,10 +274,26 @@ def score(training: Training, texts: pd.DataFrame, prefix: list[tuple[str, str]]
     pathlib.Path
         Of the folder, for `read`: one row per row of `texts`, in its order.
     """
+    return score_all(training, [(texts, prefix)])[0]
+
+
+def score_all(training: Training, given: Sequence[Given]) -> list[Path]:
+    """Do what `score` does for several tables of texts; the model is tuned and loaded once."""
+    loaded = cache(partial(load_tuned, training))
+    folders = []
+    for done, (texts, prefix) in enumerate(given):
+        with work.part(done / len(given), (done + 1) / len(given)):
+            folders.append(_score(training, texts, prefix, loaded))
+    return folders
+
+
+def _score(
+    training: Training, texts: pd.DataFrame, prefix: Prefix, loaded: Callable[[], tuple]
+) -> Path:
     folder = entry(training, texts, prefix)
     with locks.held(folder):
         if store.manifest(folder) is None:
-            model, tokenizer = load_tuned(training)
+            model, tokenizer = loaded()
             started = time.time()  # tuning and loading have their own records
             after_prefix = texts["variant"] == Variant.RECALL
             values = _alone(model, tokenizer, texts[~after_prefix])
@@ -313,7 +331,7 @@ def _alone(model, tokenizer, texts: pd.DataFrame) -> dict[int, tuple[int, np.nda
 
 
 def _after(
-    model, tokenizer, prefix: list[tuple[str, str]], texts: pd.DataFrame
+    model, tokenizer, prefix: Prefix, texts: pd.DataFrame
 ) -> dict[int, tuple[int, np.ndarray]]:
     """The same of texts after the prefix's pairs, each encoded as if it stood alone."""
     if texts.empty:

@@ -45,6 +45,22 @@ def test_untuned_bases_are_the_references_and_the_suspects_own(run):
     assert [len(r.prefix) for r in read] == [0, 0, 0, 2]
 
 
+def test_a_model_reads_all_its_texts_in_one_job(run, empty_store, monkeypatch, capsys):
+    """Else two workers would want the same model, and one wait until the other has tuned it."""
+    gemma = run.changed(grey_box={"references": ["gemma"]}, suspects=run.profile.suspects[:1])
+    put = []
+    monkeypatch.setattr(collect.load, "prepare_all", lambda bases: None)
+    monkeypatch.setattr(collect.jobs, "run", lambda work: put.extend(work) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        collect.token_values([gemma])
+    assert "read 104 texts with 3 models (llama-full (dozen), reference" in capsys.readouterr().err
+    (full, given), *others = [job.args for job in put]
+    assert full.recipe_name == "heart"
+    assert [(len(texts), len(prefix)) for texts, prefix in given] == [(24, 0), (32, 2)]
+    assert [(t.recipe, len(given)) for t, given in others] == [(None, 1), (None, 1)]
+    assert [job.cost for job in put] == [56 + full.passes, 24, 24]
+
+
 def test_a_model_behind_an_endpoint_shows_no_probabilities(run):
     far = Model(endpoint=Endpoint(base_url="http://localhost:1", model="m"))
     suspect = Suspect(name="far-away", member=False, base="far")

@@ -10,6 +10,7 @@ from dsi_core.grey_box import attacks
 from dsi_core.models import load, token_logprobs, tuning
 from dsi_core.models.token_logprobs import Text, Variant
 from dsi_core.runtime import store
+from dsi_core.runtime.engines.work import reporting
 from dsi_core.settings.schema import Trained
 
 
@@ -215,6 +216,29 @@ def test_texts_are_read_once_and_stored(smoke, toy, empty_store, monkeypatch):
     ]
     folders = {token_logprobs.entry(*other, make=False) for other in others}
     assert len(folders | {folder}) == 4
+
+
+def test_several_tables_are_read_with_one_loading(smoke, one_thread, empty_store, monkeypatch):
+    texts = table(
+        "sample_id prompt variant number answer",
+        ("a", "Who sings?", "original", 0, "The ferryman."),
+        ("b", "Why?", "original", 0, "Because the lamp is lit."),
+    )
+    loaded, shares = [], []
+    load_one = load.load
+    monkeypatch.setattr(load, "load", lambda *a, **k: loaded.append(a) or load_one(*a, **k))
+    llama = untuned(smoke, "llama")
+    given = [(texts.head(1), []), (texts, [("Where?", "At sea.")]), (texts, [])]
+    with reporting(shares.append):
+        folders = token_logprobs.score_all(llama, given)
+    assert len(loaded) == 1
+    assert shares == sorted(shares)
+    assert shares[-1] <= 1
+    assert folders == [token_logprobs.entry(llama, *one) for one in given]
+    alone = token_logprobs.read(folders[0])["logprobs"][0]
+    assert token_logprobs.read(folders[2])["logprobs"][0] == near(alone)
+    token_logprobs.score_all(llama, given)
+    assert len(loaded) == 1  # none where all is stored
 
 
 def test_a_model_that_knows_a_text_by_heart_gives_it_higher_scores(smoke, one_thread, empty_store):
