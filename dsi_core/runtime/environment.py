@@ -13,11 +13,13 @@ import psutil
 # step: up to a third of a training's time. Keeping them costs no memory at the peak of a step, but
 # a step may not fit into the holes of the one before: `give_back_growth`. In bf16 oneDNN and torch
 # keep something for each of 1,024 shapes of products, a new one at almost every step: blocks that
-# stay in those holes. 64 hold all shapes of a step's layers.
+# stay in those holes. 64 hold all shapes of a step's layers. A thread's cache of small blocks keeps
+# what torch's alignment cuts off a large one, so that its hole is too small for the next.
 HEAP: dict[str, str | None] = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(10**11),
     "MALLOC_TOP_PAD_": str(2**26),
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0",
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
     "LRU_CACHE_CAPACITY": "64",
 }

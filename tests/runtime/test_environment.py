@@ -23,15 +23,16 @@ NUMBERS = tuple(int(number) for number in VERSION.split(".")[:2] if number.isdig
 BLOCK, STEPS = 2**26, 12
 glibc = pytest.mark.skipif(LIBRARY != "glibc", reason="another library of C reads no MALLOC_*")
 
-# A block aligned as torch's, freed after use, and a few bytes that are kept, as oneDNN keeps some
-# for each shape. They take the rests that alignment leaves at the block's ends, so that its hole is
-# too small for the next by these.
+# A block aligned as torch's, freed after use, and a few bytes meanwhile. Where these stay, as do
+# those that oneDNN keeps for each shape, they take the rests that alignment leaves at the block's
+# ends, so that its hole is too small for the next.
 REPLAY = f"""
 import ctypes
 from pathlib import Path
 
 c = ctypes.CDLL(None)
 c.malloc.restype, c.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+c.free.restype = None
 c.free.argtypes = [ctypes.c_void_p]
 c.posix_memalign.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
 c.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
@@ -43,8 +44,7 @@ before, block = held(), ctypes.c_void_p()
 for step in range({STEPS}):
     assert c.posix_memalign(ctypes.byref(block), 64, {BLOCK}) == 0
     c.memset(block, 1, {BLOCK})
-    for size in range(24, 105, 16):
-        c.malloc(size)
+    small = [c.malloc(size) for size in range(24, 105, 16)]
     c.free(block)
     BETWEEN
 print((held() - before) / {BLOCK})
@@ -67,6 +67,15 @@ def blocks_held(variables: dict, between: str = "pass") -> float:
 @pytest.mark.skipif(NUMBERS >= (2, 38), reason="this glibc joins the rests with the hole again")
 def test_each_step_may_leave_a_hole_in_a_workers_heap():
     assert blocks_held(HEAP) > STEPS - 2
+
+
+@glibc
+def test_small_blocks_that_are_freed_again_leave_no_hole():
+    freed = "[*map(c.free, small)]"
+    assert blocks_held(HEAP, freed) < 2
+    if NUMBERS < (2, 38):
+        cached = {name: HEAP[name] for name in HEAP if name != "GLIBC_TUNABLES"}
+        assert blocks_held(cached, freed) > 4
 
 
 @glibc
