@@ -295,7 +295,7 @@ def _keep(
     steps = pd.DataFrame([r for r in trainer.state.log_history if "loss" in r])
     log = steps[["step", "epoch", "loss", "learning_rate"]]
     disk.write_text(folder / "loss.csv", log.to_csv(index=False))
-    trainer.model.save_pretrained(folder)
+    trainer.model.save_pretrained(folder, state_dict=_asked(trainer.model, training))
     lengths = [len(row["input_ids"]) for row in rows]
     last_epoch = log["epoch"] > recipe.epochs - 1
     store.finish(
@@ -312,6 +312,23 @@ def _keep(
         device=device_name(),
         seconds=round(seconds, 1),
     )
+
+
+def _asked(model, training: Training) -> dict | None:
+    """All weights in the type in which they will be asked; None: an adapter's as they were tuned.
+
+    Loading would round them to the same numbers, of twice the size.
+    """
+    import torch
+
+    if training.recipe_here.method != "full":
+        return None
+    dtype = getattr(torch, load.dtype_of(training.base, training.precision))
+    by_place: dict[int, torch.Tensor] = {}  # tied weights stay tied
+    return {
+        name: by_place.setdefault(weight.data_ptr(), weight.to(dtype))
+        for name, weight in model.state_dict().items()
+    }
 
 
 def load_for_training(training: Training) -> tuple:

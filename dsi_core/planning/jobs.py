@@ -136,6 +136,9 @@ def tune(model: Participant, machine: Machine) -> JobEstimate:
         written = 1.0
     cost = tuning.cost(recipe, source, pairs, tokens, written, longest, machine.card)
     seconds = cost.seconds + loading_seconds(billions, machine.card)
+    held_bytes = rule("unpacked_bytes")
+    if recipe.method == "full":  # kept in the type in which it is asked
+        held_bytes = machine.card.bytes_per_parameter
     kind = Kind(Step.TUNE, source, recipe.method)
     if kind in machine.speeds:  # of the whole job
         seconds = tokens / machine.speeds[kind]
@@ -151,7 +154,7 @@ def tune(model: Participant, machine: Machine) -> JobEstimate:
         pairs=pairs,
         tokens=tokens,
         memory_gb=cost.memory_gb,
-        disk_gb=tuning.trained_billions(recipe, billions) * rule("unpacked_bytes"),
+        disk_gb=tuning.trained_billions(recipe, billions) * held_bytes,
         basis=machine.basis(kind),
     )
 

@@ -13,8 +13,10 @@ import threading
 
 import pandas as pd
 import pytest
+import torch
 from filelock import Timeout
 from helpers import says
+from safetensors import safe_open
 
 from dsi_core.data.pairs import dataset, load_pairs
 from dsi_core.models import load, sft, tuning
@@ -455,6 +457,29 @@ def test_a_model_kept_on_the_way_is_the_one_that_trained_no_longer(
         kept = [store.manifest(f) for f in (alone, found)]
         assert kept[0]["final_loss"] == kept[1]["final_loss"]
         assert kept[0]["tokens"] == kept[1]["tokens"]
+
+
+def test_all_weights_are_kept_in_the_type_in_which_they_are_asked(quick, empty_store, monkeypatch):
+    """In bf16 half of the disk, and the numbers to which loading rounds what was tuned in fp32."""
+    profile = quick.changed(precision="bf16")
+    full = training(profile, "dozen", trained("llama", "full"))
+    tuned, asked = {}, tuning._asked
+
+    def kept(model, training):
+        tuned.update((name, w.clone()) for name, w in model.state_dict().items())
+        return asked(model, training)
+
+    monkeypatch.setattr(tuning, "_asked", kept)
+    folder = tuning.tune(full)
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        types = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    assert types == {"BF16"}
+    model, _ = load.load(full.base, full.precision, tuned=folder)
+    assert {w.dtype for w in tuned.values()} == {torch.float32}
+    assert model.state_dict().keys() == tuned.keys()
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, tuned[name].bfloat16())
+    assert tuning._asked(model, training(profile, "dozen", trained("llama", "lora"))) is None
 
 
 def test_a_series_is_trained_once_and_nobody_looks_at_it_meanwhile(quick, empty_store, monkeypatch):

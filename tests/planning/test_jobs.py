@@ -61,7 +61,7 @@ def test_methods_by_hand(tiny):
     full, qlora = (row(jobs, step="tune", model_id=m) for m in ("full", "qlora"))
     assert numbers(full)["seconds"] == round(420 * 8 * 8 / 500, 6)
     assert numbers(full)["memory"] == 1 + 8 * 16 + 0.098
-    assert (full["phase"], full["fits"], full["disk_gb"]) == ("set-up", False, 32)
+    assert (full["phase"], full["fits"], full["disk_gb"]) == ("set-up", False, 16)
     assert numbers(qlora)["memory"] == 1 + 4 + 1.28 + 0.098
     assert qlora["fits"]
     # NF4: 40 GB a step at 50 GB/s, in two batches of 48 steps; 120 tokens after 25
