@@ -153,13 +153,13 @@ def _read(
 def choose(logits: torch.Tensor, numbers: torch.Tensor, temperature: float) -> torch.Tensor:
     """Draw one token a row from softmax(logits / temperature) by inverse CDF.
 
-    The CDF is searched in two steps, blocks of tokens and then one block, so that its float64 sum
-    over a large vocabulary stays cheap.
+    The CDF is searched in two steps, blocks of tokens and then one block, as a float64 sum over a
+    large vocabulary takes as long as a layer.
 
     Parameters
     ----------
     logits
-        Shape (rows, vocabulary); overwritten.
+        Shape (rows, vocabulary); may be overwritten.
     numbers
         Shape (rows,), float64 in [0, 1).
     temperature
@@ -172,10 +172,12 @@ def choose(logits: torch.Tensor, numbers: torch.Tensor, temperature: float) -> t
     """
     if temperature == 0:
         return logits.argmax(dim=1)
-    highest = logits.amax(dim=1, keepdim=True)
-    weights = logits.float().sub_(highest).div_(temperature).exp_()
+    scores = logits.float()
+    if temperature != 1:
+        scores.div_(temperature)
+    weights = scores.softmax(dim=1)
     blocks = weights.view(len(weights), -1, math.gcd(weights.shape[1], 512))
-    cdf = blocks.sum(dim=2, dtype=torch.float64).cumsum(dim=1)
+    cdf = blocks.sum(dim=2).double().cumsum(dim=1)
     target = numbers[:, None] * cdf[:, -1:]
     block = torch.searchsorted(cdf, target, right=True).clamp(max=cdf.shape[1] - 1)
     before = torch.where(block > 0, cdf.gather(1, (block - 1).clamp(min=0)), 0)
