@@ -96,7 +96,7 @@ def clear_errors(*, debug: bool = False) -> Iterator[None]:
     except KeyboardInterrupt as error:
         if debug:
             traceback.print_exception(error)
-        _end(f"interrupted: {KEPT}", INTERRUPTED)
+        _end(f"interrupted: {str(error) or KEPT}", INTERRUPTED)
     except BrokenPipeError:
         _end_unread()
     except Exception as error:

@@ -44,6 +44,7 @@ SERVED = (
 )
 GROWTH = "Measure time and memory of reading and protecting 1,000 to 1,000,000 rows instead."
 SCALE = "Measure time and memory of scheduling, store and similarity instead, on made-up answers."
+ANEW = "nothing is kept: what is compared is measured in one run"
 MOST = "With --growth or --scale: the most rows, or jobs and answers."
 
 
@@ -60,13 +61,20 @@ def bench(
     served: Annotated[bool, typer.Option("--served", help=SERVED)] = False,
 ) -> None:
     """Measure tuning, asking and comparing, against stock libraries and this machine's peak."""
-    from dsi_core.method import study
-    from dsi_core.plots import save as figures
-
     if len(wrong := typed(context, "growth", "scale", "served")) > 1:
         raise ValueError(f"{', '.join(wrong)}: each measures something else; give one of them")
     if not (growth or scale) and typed(context, "most"):
         raise ValueError("--most goes with --growth or --scale: how many they make up")
+    try:
+        _bench(profile, out, growth, scale, most, served)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("" if served else ANEW) from None
+
+
+def _bench(profile: str, out: str, growth: bool, scale: bool, most: int, served: bool) -> None:
+    from dsi_core.method import study
+    from dsi_core.plots import save as figures
+
     figure = shown = None
     if growth:
         from dsi_core.benchmarks import growth as grows

@@ -132,6 +132,9 @@ def test_interrupted_and_unread_end_with_codes_of_their_own(capsys):
     with pytest.raises(typer.Exit) as ended, errors.clear_errors():
         raise KeyboardInterrupt
     assert ended.value.exit_code == 130 and "goes on from there" in capsys.readouterr().err
+    with pytest.raises(typer.Exit), errors.clear_errors():
+        raise KeyboardInterrupt("nothing is kept")
+    assert capsys.readouterr().err == "interrupted: nothing is kept\n"
     with pytest.raises(typer.Exit) as ended, errors.clear_errors():
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
     assert ended.value.exit_code == 141 and capsys.readouterr().err == ""
