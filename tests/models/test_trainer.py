@@ -86,8 +86,15 @@ def test_two_runs_at_once_leave_each_answer_once(smoke, empty_store):
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:.*is_gradient_checkpointing")
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_in_bf16_what_is_tuned_stays_fp32(smoke, empty_store, method):
-    """Products in bf16 move the losses a little; weights that are tuned are fp32 on disk."""
+def test_in_bf16_what_is_tuned_stays_fp32(smoke, empty_store, monkeypatch, method):
+    """Products in bf16 move the losses a little; all weights are rounded when they are kept."""
+    asked, held = tuning._asked, []
+
+    def at_the_end(model, training):
+        held.append({p.dtype for p in model.parameters() if p.requires_grad})
+        return asked(model, training)
+
+    monkeypatch.setattr(tuning, "_asked", at_the_end)
     ranks = {} if method == "full" else {"rank": 4, "alpha": 8}
     recipe = Recipe(method=method, learning_rate=5e-3, epochs=3, batch_size=4, **ranks)
     curves = {}
@@ -98,7 +105,9 @@ def test_in_bf16_what_is_tuned_stays_fp32(smoke, empty_store, method):
         assert store.manifest(folder)["precision"] == f"cpu {dtype}"
         curves[dtype] = pd.read_csv(folder / "loss.csv")["loss"].to_numpy()
         (weights,) = folder.glob("*model.safetensors")
-        assert {t.dtype for t in load_file(weights).values()} == {torch.float32}
+        assert held.pop() == {torch.float32} and not held
+        kept = torch.bfloat16 if (method, dtype) == ("full", "bf16") else torch.float32
+        assert {t.dtype for t in load_file(weights).values()} == {kept}
     assert curves["fp32"][-1] < curves["fp32"][0] - 0.05
     apart = np.abs(curves["fp32"] - curves["bf16"])
     assert 0 < apart.max() < 0.02
