@@ -141,7 +141,7 @@ def _work(own: list[Reading]) -> pending.Work:
 
 
 def _job(own: list[Reading]) -> jobs.Job:
-    """It too: a model is tuned and loaded once."""
+    """The job of reading it: the model is tuned and loaded once."""
     work, model = _work(own), own[0].training
     tuned = store.manifest(tuning.entry(model, make=False)) is not None
     cost = work.texts + (0 if tuned else model.passes)

@@ -317,7 +317,8 @@ def _keep(
 def _asked(model, training: Training) -> dict | None:
     """All weights in the type in which they will be asked; None: an adapter's as they were tuned.
 
-    Loading would round them to the same numbers, of twice the size.
+    Loading would round them to the same numbers, of twice the size. In main memory: a GPU holds the
+    optimizer's beside them.
     """
     import torch
 
@@ -326,7 +327,7 @@ def _asked(model, training: Training) -> dict | None:
     dtype = getattr(torch, load.dtype_of(training.base, training.precision))
     by_place: dict[int, torch.Tensor] = {}  # tied weights stay tied
     return {
-        name: by_place.setdefault(weight.data_ptr(), weight.to(dtype))
+        name: by_place.setdefault(weight.data_ptr(), weight.to("cpu", dtype))
         for name, weight in model.state_dict().items()
     }
 
